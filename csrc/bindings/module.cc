@@ -1,0 +1,9 @@
+// metabonk._core: the native core as Python sees it, one submodule per room.
+#include <nanobind/nanobind.h>
+
+#include "bindings/rooms.h"
+
+NB_MODULE(_core, module) {
+  module.doc() = "The native core of MetaBonk.";
+  metabonk::bindings::BindSupport(module);
+}

@@ -1,0 +1,12 @@
+// The functions that add each room's submodule, one per file of this folder.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace metabonk::bindings {
+
+void BindSupport(nanobind::module_& core);
+void BindArena(nanobind::module_& core);
+void BindGrid64(nanobind::module_& core);
+
+}  // namespace metabonk::bindings

@@ -1,0 +1,37 @@
+// metabonk._core.support: processor tiers.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include <thread>
+
+#include "bindings/rooms.h"
+#include "support/cpu.h"
+
+namespace nb = nanobind;
+
+namespace metabonk::bindings {
+
+namespace {
+
+CpuTier ParseTier(const std::string& name) {
+  for (int i = 0; i < static_cast<int>(CpuTier::kCount); ++i) {
+    if (name == TierName(static_cast<CpuTier>(i))) return static_cast<CpuTier>(i);
+  }
+  throw nb::value_error("tier: one of baseline, avx2, avx512");
+}
+
+}  // namespace
+
+void BindSupport(nb::module_& core) {
+  nb::module_ module = core.def_submodule("support", "Processor tiers and threads.");
+  module.def("detected_tier", [] { return std::string(TierName(DetectedTier())); },
+             "Name of the highest instruction-set tier this processor has.");
+  module.def("active_tier", [] { return std::string(TierName(ActiveTier())); },
+             "Name of the tier in use: the lower of the detected one and the cap.");
+  module.def("cap_tier", [](const std::string& name) { CapTier(ParseTier(name)); },
+             nb::arg("tier"), "Caps the tier: baseline, avx2 or avx512. Raises ValueError.");
+  module.def("hardware_threads", [] { return std::thread::hardware_concurrency(); },
+             "How many threads the machine runs at once.");
+}
+
+}  // namespace metabonk::bindings

@@ -1,0 +1,73 @@
+// The rules of the arena, one noun per file; this header is what the files of the room call of each
+// other. Everything works on a World and reads a Level (what does not change during a run).
+#pragma once
+
+#include <cstdint>
+
+#include "games/arena/spec.h"
+#include "games/arena/state.h"
+#include "games/arena/terrain.h"
+#include "metabonk/records.h"
+
+namespace metabonk::arena {
+
+struct Level {
+  LevelSpec spec;
+  const Terrain* terrain;  // owned by the environment
+};
+
+// What one tick needs between its stages and nobody needs afterwards: the spatial grid, forces.
+struct Scratch;
+
+// world.cc: a new run, and one tick of it (or of the menu that is open).
+void StartRun(World& world, const Level& level, uint64_t run_seed);
+void Tick(World& world, const Level& level, const Action& action, Scratch& scratch);
+uint64_t HashWorld(const World& world);
+
+// player.cc
+void MovePlayer(World& world, const Level& level, const Action& action);
+void HurtPlayer(World& world, const Level& level, float damage, float from_x, float from_y);
+void HealPlayer(World& world, float amount);
+
+// enemies.cc and director.cc
+void MoveEnemies(World& world, const Level& level, Scratch& scratch);
+void DirectSpawns(World& world, const Level& level);
+int SpawnEnemy(World& world, const Level& level, int kind, float x, float y);  // index or -1
+void HurtEnemy(World& world, const Level& level, int index, float damage, float knock_x,
+               float knock_y);
+void RemoveDead(World& world, const Level& level);  // drops, score, compaction
+
+// weapons.cc
+void FireWeapons(World& world, const Level& level, const Action& action, Scratch& scratch);
+void MoveShots(World& world, const Level& level, Scratch& scratch);
+void MoveBolts(World& world, const Level& level);
+
+// pickups.cc
+void DropPickup(World& world, PickupKind kind, float value, float x, float y, float z);
+void CollectPickups(World& world, const Level& level);
+void GainXp(World& world, const Level& level, float amount);
+void UseStructures(World& world, const Level& level, const Action& action);
+
+// loadout.cc: characters, tomes and items as numbers
+void ApplyCharacter(World& world, int character);
+void RecomputeStats(World& world);  // player.stat from base, tomes, items and a running ability
+void GrantWeapon(World& world, int kind);              // new at level 1, or one level more
+void GrantTome(World& world, int kind, float scale);   // scale: the rarity's factor
+void GrantItem(World& world, int kind);
+
+// offers.cc
+void RollOffers(World& world, const Level& level, bool chest);
+void TakeOffer(World& world, const Level& level, int index);
+void DescribeOffer(const World& world, const Roll& roll, Offer* out);
+
+// menus.cc: what is on the screen, and what choosing does
+int ListWidgets(const World& world, const Level& level, Widget out[kMaxWidgets]);  // reading order
+const char* MenuName(Screen screen);
+void OpenMenu(World& world, const Level& level, Screen screen);
+// Returns true if the game must not advance this tick.
+bool TickMenus(World& world, const Level& level, const Action& action);
+
+// game_state.cc
+void FillGameState(const World& world, const Level& level, GameState* out);
+
+}  // namespace metabonk::arena

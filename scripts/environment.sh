@@ -1,0 +1,89 @@
+# Sourced by the other scripts: one environment in .venv, made once, brought up to date when what it
+# is built from has changed. The current directory is the repository's root.
+
+environment_python() {  # the newest interpreter that will do
+  local name
+  for name in ${PYTHON:-} python3.14 python3.13 python3.12 python3.11 python3 python; do
+    if command -v "$name" >/dev/null 2>&1 &&
+      "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$name"
+      return
+    fi
+  done
+  echo "MetaBonk needs Python 3.11 or newer with venv: apt-get install python3 python3-venv python3-dev" >&2
+  return 1
+}
+
+environment_hash() {  # of all that the installed core and the set of packages follow from
+  { find csrc kernels CMakeLists.txt pyproject.toml constraints.txt -type f \
+      ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; echo "$1"; } | sha256sum | cut -c1-64
+}
+
+environment_packages_hash() { { cat pyproject.toml constraints.txt; echo "$1"; } | sha256sum | cut -c1-64; }
+
+# environment_ensure EXTRAS: makes .venv hold the package with these extras, current with the tree.
+environment_ensure() {
+  local extras=$1 have="" want
+  # An environment that holds more than is asked for stays as it is.
+  if [ -f .venv/.metabonk-extras ]; then
+    have=$(cat .venv/.metabonk-extras)
+    case ",$have," in *",test,"*) extras=$have ;; esac
+  fi
+  want=$(environment_hash "$extras")
+  [ "$(cat .venv/.metabonk-hash 2>/dev/null)" = "$want" ] && return 0
+  mkdir -p build
+  exec 9>build/.environment.lock
+  flock 9
+  [ "$(cat .venv/.metabonk-hash 2>/dev/null)" = "$want" ] && return 0
+  if [ "$(cat .venv/.metabonk-packages 2>/dev/null)" != "$(environment_packages_hash "$extras")" ]; then
+    environment_install "$extras"
+  else
+    echo "metabonk: the native core is stale, building it" >&2
+    environment_build_locked >&2
+  fi
+  environment_hash "$extras" >.venv/.metabonk-hash
+  exec 9>&-
+}
+
+environment_install() {
+  local extras=$1 python
+  if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+    python=$(environment_python)
+    echo "metabonk: making .venv with $("$python" --version)" >&2
+    "$python" -m venv .venv
+  fi
+  command -v "${CXX:-c++}" >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || {
+    echo "MetaBonk needs a C++20 compiler: apt-get install g++" >&2
+    return 1
+  }
+  echo "metabonk: installing packages [$extras] (the first time takes minutes)" >&2
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+    scikit-build-core nanobind cmake ninja >&2
+  PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    -c constraints.txt --no-build-isolation --editable ".[${extras/test/train,games,dev}]" >&2
+  echo "$extras" >.venv/.metabonk-extras
+  environment_packages_hash "$extras" >.venv/.metabonk-packages
+}
+
+environment_build() {  # for the edit loop: build and install, then note that it is current
+  [ -x .venv/bin/cmake ] || { echo "no environment yet: run ./scripts/metabonk doctor first" >&2; return 1; }
+  mkdir -p build
+  exec 9>build/.environment.lock
+  flock 9
+  environment_build_locked
+  environment_hash "$(cat .venv/.metabonk-extras)" >.venv/.metabonk-hash
+  exec 9>&-
+}
+
+# scikit-build-core's editable mode imports what was installed, not what was built: so install.
+environment_build_locked() {
+  local tree site
+  tree=$(find build -maxdepth 2 -name CMakeCache.txt -path 'build/cp*' -printf '%T@ %h\n' 2>/dev/null | sort -rn | head -1 | cut -d' ' -f2-)
+  if [ -z "$tree" ]; then
+    environment_install "$(cat .venv/.metabonk-extras)"
+    return
+  fi
+  site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+  PATH="$PWD/.venv/bin:$PATH" .venv/bin/cmake --build "$tree"
+  .venv/bin/cmake --install "$tree" --prefix "$site" >/dev/null
+}
