@@ -49,7 +49,13 @@ void GainXp(World& world, const Level& level, float amount);
 void UseStructures(World& world, const Level& level, const Action& action);
 
 // loadout.cc: characters, tomes and items as numbers
-void ApplyCharacter(World& world, int character);
+void ApplyCharacter(World& world, int character);  // base stats and health; keeps what is carried
+// A run's beginning: the character with the level's start weapons, or with its own if there are
+// none; empty tomes and items; refreshes, skips and banishes of the offers. StartRun calls it, and
+// so does the map menu once character and tier are chosen.
+void StartLoadout(World& world, const Level& level, int character);
+// Starts, runs and ends the character's ability; once a tick, before FireWeapons.
+void TickAbility(World& world, const Level& level, const Action& action);
 void RecomputeStats(World& world);  // player.stat from base, tomes, items and a running ability
 void GrantWeapon(World& world, int kind);              // new at level 1, or one level more
 void GrantTome(World& world, int kind, float scale);   // scale: the rarity's factor
@@ -64,7 +70,11 @@ void DescribeOffer(const World& world, const Roll& roll, Offer* out);
 int ListWidgets(const World& world, const Level& level, Widget out[kMaxWidgets]);  // reading order
 const char* MenuName(Screen screen);
 void OpenMenu(World& world, const Level& level, Screen screen);
-// Returns true if the game must not advance this tick.
+// Returns true if the game must not advance this tick. A press (choice or click) acts once: after
+// it both must be released for one tick before the next press acts, whatever screen is then open.
+// While a press is held every widget is disabled, so the action mask says so. A batch passes choice
+// and click in the first tick of a decision only, so a policy that decides every two or more ticks
+// can act on a new menu at each decision; one that decides every tick at every second.
 bool TickMenus(World& world, const Level& level, const Action& action);
 
 // game_state.cc

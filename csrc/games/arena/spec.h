@@ -16,6 +16,7 @@ inline constexpr uint32_t kSpecVersion = 1;
 inline constexpr int kEnemyKindsMax = 16;
 inline constexpr int kWeaponKindsMax = 16;
 inline constexpr int kTomeKindsMax = 32;
+inline constexpr int kItemKindsMax = kMaxItemKinds;
 
 // Terms of the reward; each weight multiplies what happened since the last observation.
 struct RewardWeights {
@@ -68,6 +69,7 @@ struct LevelSpec {
   // Offers
   float offer_mix_weapon[kWeaponKindsMax];  // 0 removes it from the offers
   float offer_mix_tome[kTomeKindsMax];
+  float offer_mix_item[kItemKindsMax];
   uint8_t start_weapons[kLoadoutSlots];     // 1 + kind, 0 none; all zero: the character's own
   uint8_t start_weapon_level;
   uint8_t weapon_slots;   // 1..kLoadoutSlots

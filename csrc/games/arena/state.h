@@ -196,7 +196,7 @@ struct Menus {
   Screen screen;
   Screen behind;          // what Pause returns to
   uint8_t roll_count;
-  uint8_t armed;          // 1 once choice and click have been released since the menu opened
+  uint8_t armed;          // 1 once choice and click have been released since the last press
   uint8_t refreshes, skips, banishes;  // left in this run
   uint8_t banishing;      // 1 while the next choice banishes
   uint8_t banned_count;
