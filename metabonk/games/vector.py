@@ -1,0 +1,45 @@
+"""What every batch of environments needs: arrays to write into and sums over episodes.
+
+Knows numpy and Gymnasium's spaces; does not know any game.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces as gs
+
+from metabonk.protocols import Array, BoolArray, FloatArray
+
+
+def allocate(space: gs.Dict, num_envs: int) -> dict[str, Array]:
+    """Zeroed arrays [num_envs, ...], one per key of one environment's observation space."""
+    return {
+        key: np.zeros((num_envs, *(sub.shape or ())), dtype=sub.dtype)
+        for key, sub in space.spaces.items()
+    }
+
+
+class EpisodeSums:
+    """Return and length of each environment's current or just ended episode.
+
+    returns: float64 [N], length: int64 [N]. A step with `is_reset` starts a new episode.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self.returns: npt.NDArray[np.float64] = np.zeros(num_envs, np.float64)
+        self.length: npt.NDArray[np.int64] = np.zeros(num_envs, np.int64)
+
+    def reset(self) -> None:
+        self.returns[:] = 0.0
+        self.length[:] = 0
+
+    def add(self, reward: FloatArray, is_reset: BoolArray) -> None:
+        """Counts one step of every environment; reward [N] of steps that reset is not counted."""
+        self.returns += reward
+        self.length += 1
+        self.returns[is_reset] = 0.0
+        self.length[is_reset] = 0
+
+    def info(self) -> dict[str, Array]:
+        return {"return": self.returns.copy(), "length": self.length.copy()}
