@@ -25,34 +25,36 @@ struct StatDef {
 struct RarityDef {
   const char* id;
   const char* name;
-  float weight;      // chance relative to the others at luck 0
-  float luck;        // added to the weight per point of luck
-  float scale;       // factor on the amounts of an offer
-  uint8_t color[3];  // RGB
+  float weight;           // chance relative to the others at luck 0
+  float luck;             // the weight grows by this factor per point of luck: weight (1 + luck L)
+  float scale;            // factor on the amounts of an offer
+  uint8_t weapon_levels;  // levels that a weapon gains at once
+  uint8_t color[3];       // RGB
 };
 
-// What a character's ability button does.
-enum class Ability : uint8_t {
-  kNone,
-  kHaste,
-  kShield,
-  kRage,
-  kHeal,
-  kNova,
-  kDash,
-  kMagnet,
-  kCount
+// What a character's ability button does: some things at once, stat changes for a while.
+struct AbilityDef {
+  const char* id;
+  const char* name;
+  const char* text;
+  float cooldown;      // seconds from one start to the next possible one
+  float seconds;       // how long the changes last
+  float heal;          // fraction of max health
+  float invulnerable;  // seconds
+  float dash;          // metres a second along the move, or forwards
+  float blast_damage;  // to every enemy within `blast`
+  float blast;         // metres, 0: none
+  float knockback;     // metres a second, of the blast
+  uint8_t change_count;
+  StatChange changes[kMaxStatChanges];
 };
 
 struct CharacterDef {
   const char* id;
   const char* name;
   const char* text;
-  uint8_t weapon;  // what it starts with
-  Ability ability;
-  float ability_seconds;
-  float ability_cooldown;
-  float ability_amount;
+  uint8_t weapon;   // what it starts with
+  uint8_t ability;
   uint8_t change_count;
   StatChange changes[kMaxStatChanges * 2];  // on the stats' bases
   uint8_t color[3];
@@ -61,7 +63,6 @@ struct CharacterDef {
 struct TomeDef {
   const char* id;
   const char* name;
-  const char* text;
   float weight;  // in the offers
   uint8_t max_level;
   uint8_t change_count;
@@ -72,13 +73,30 @@ struct TomeDef {
 struct ItemDef {
   const char* id;
   const char* name;
-  const char* text;
   float weight;
   uint8_t rarity;
   uint8_t max_count;
   uint8_t change_count;
   StatChange changes[kMaxStatChanges];  // each one held
   uint8_t color[3];
+};
+
+// What is offered where nothing else is left to offer; the rarity scales it.
+struct RewardDef {
+  const char* id;
+  const char* name;
+  float heal;  // fraction of max health
+  float gold;
+  uint8_t color[3];
+};
+
+struct OffersDef {
+  const char* id;
+  uint8_t refreshes;  // of a run
+  uint8_t skips;
+  uint8_t banishes;
+  float skip_gold;     // what skipping gives
+  float owned_weight;  // factor on the weight of what is owned already
 };
 
 // How a weapon attacks; weapons.cc has one rule for each.
@@ -250,6 +268,7 @@ static_assert(kStatCount == kStats);
 static_assert(kEnemyCount <= kEnemyKindsMax);
 static_assert(kWeaponCount <= kWeaponKindsMax);
 static_assert(kTomeCount <= kTomeKindsMax);
-static_assert(kItemCount <= kMaxItemKinds);
+static_assert(kItemCount <= kItemKindsMax);
+static_assert(kCharacterCount >= 1 && kTierCount == 3 && kRarityCount == 5 && kRewardCount >= 1);
 
 }  // namespace metabonk::arena
