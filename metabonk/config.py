@@ -1,74 +1,117 @@
 """One typed configuration: defaults, then a TOML file, then METABONK_* variables, then flags.
 
 Knows msgspec and the environment; the only file that reads the environment. Does not know what
-the settings do.
+the settings do. Every key `section.name` is also a variable METABONK_SECTION_NAME; older names are
+in environment.py. A later source wins, and an error names the source, the key and the remedy.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import difflib
+import importlib
+import os
+import tomllib
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
-Positive = Annotated[float, Meta(gt=0.0)]
-Count = Annotated[int, Meta(ge=1)]
+from metabonk.environment import KNOWN, Variable
+from metabonk.errors import ConfigError
+
+PREFIX = "METABONK_"
+
+
+def _help(text: str, **bounds: Any) -> Meta:
+    return Meta(description=text, **bounds)
 
 
 class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which game is played, and how."""
 
-    name: str = "arena"
-    level: str = ""  # path of a level specification (JSON), empty for the default level
-    envs: Count = 64
-    threads: Annotated[int, Meta(ge=0)] = 0  # 0: as many as the machine runs at once
-    pixels: tuple[int, int] = (0, 0)  # height, width; (0, 0) for none
-    frame_skip: Annotated[int, Meta(ge=0)] = 0  # ticks per decision; 0: the game's own default
+    name: Annotated[
+        str, _help("Game: arena, grid64/<name>, doom/<scenario> or gym/<id>; see `metabonk games`.")
+    ] = "arena"
+    level: Annotated[
+        str, _help("Path of a level specification (JSON); empty for the game's own level.")
+    ] = ""
+    envs: Annotated[int, _help("Games that are played side by side.", ge=1)] = 64
+    threads: Annotated[int, _help("Threads that step them; 0: one per processor.", ge=0)] = 0
+    pixels: Annotated[
+        tuple[int, int], _help("Height and width of rendered frames, as 84x84; 0x0 for none.")
+    ] = (0, 0)
+    frame_skip: Annotated[
+        int, _help("Game ticks per decision; 0: the game's own default.", ge=0)
+    ] = 0
 
 
 class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The network."""
 
-    name: Literal["mlp", "conv", "pilot"] = "pilot"
-    hidden: Count = 128
-    layers: Count = 2
+    name: Annotated[
+        Literal["mlp", "conv", "pilot"],
+        _help("mlp: vectors; conv: frames; pilot: recurrent CfC over both, told the time step."),
+    ] = "pilot"
+    hidden: Annotated[int, _help("Units per layer and of the recurrent state.", ge=1)] = 128
+    layers: Annotated[int, _help("Hidden layers.", ge=1)] = 2
 
 
 class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Proximal policy optimisation; every value can be changed between updates."""
 
-    learning_rate: Positive = 1e-3
-    anneal: bool = True  # learning rate to zero over the run's steps
-    gamma: Fraction = 0.99
-    gae_lambda: Fraction = 0.95
-    clip: Positive = 0.2
-    value_clip: Annotated[float, Meta(ge=0.0)] = 0.0  # 0: off
-    value_coef: float = 0.5
-    entropy_coef: float = 0.01
-    max_grad_norm: Positive = 0.5
-    horizon: Count = 64  # steps per environment and rollout
-    epochs: Count = 3
-    minibatches: Count = 4
-    burn_in: Annotated[int, Meta(ge=0)] = 0  # steps that only warm the recurrent state up
-    normalize_advantages: bool = True
-    target_kl: Annotated[float, Meta(ge=0.0)] = 0.0  # 0: off
+    learning_rate: Annotated[float, _help("Adam's step size.", gt=0.0)] = 1e-3
+    anneal: Annotated[bool, _help("Let the learning rate fall to zero over the run.")] = True
+    gamma: Annotated[float, _help("Discount per step.", ge=0.0, le=1.0)] = 0.99
+    gae_lambda: Annotated[
+        float, _help("Advantage estimation: 0 trusts the critic, 1 the returns.", ge=0.0, le=1.0)
+    ] = 0.95
+    clip: Annotated[float, _help("How far a probability ratio may move per update.", gt=0.0)] = 0.2
+    value_clip: Annotated[float, _help("The same for the critic; 0: off.", ge=0.0)] = 0.0
+    value_coef: Annotated[float, _help("Weight of the critic's loss.", ge=0.0)] = 0.5
+    entropy_coef: Annotated[float, _help("Weight of the entropy bonus.", ge=0.0)] = 0.01
+    max_grad_norm: Annotated[float, _help("Longer gradients are scaled to this.", gt=0.0)] = 0.5
+    horizon: Annotated[int, _help("Steps per game and rollout.", ge=1)] = 64
+    epochs: Annotated[int, _help("Passes over each rollout.", ge=1)] = 3
+    minibatches: Annotated[int, _help("Gradient steps per pass.", ge=1)] = 4
+    burn_in: Annotated[int, _help("Steps that only warm the recurrent state up.", ge=0)] = 0
+    normalize_advantages: Annotated[bool, _help("Scale advantages to unit deviation.")] = True
+    target_kl: Annotated[
+        float, _help("Stop an update's passes past this KL divergence; 0: never.", ge=0.0)
+    ] = 0.0
 
 
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One training run."""
 
-    directory: str = ""  # empty: runs/<game>-<date>-<time>
-    seed: Annotated[int, Meta(ge=0)] = 0
-    minutes: Annotated[float, Meta(ge=0.0)] = 0.0  # 0: until `steps`
-    steps: Annotated[int, Meta(ge=0)] = 0  # environment steps; 0 with minutes = 0: the default
-    checkpoint_every: Positive = 60.0  # seconds
-    keep_checkpoints: Annotated[int, Meta(ge=2)] = 3
-    eval_every: Annotated[float, Meta(ge=0.0)] = 0.0  # seconds; 0: at the end only
-    eval_episodes: Count = 64
-    record: bool = False
-    video: bool = True
-    torch_threads: Annotated[int, Meta(ge=0)] = 0
+    directory: Annotated[str, _help("Where the run is kept; empty: runs/<game>-<time>.")] = ""
+    seed: Annotated[int, _help("Everything random follows from it.", ge=0)] = 0
+    minutes: Annotated[float, _help("Stop after this time; 0: train until `steps`.", ge=0.0)] = 0.0
+    steps: Annotated[
+        int, _help("Stop after so many steps of all games; 0 without `minutes`: a default.", ge=0)
+    ] = 0
+    checkpoint_every: Annotated[float, _help("Seconds between checkpoints.", gt=0.0)] = 60.0
+    keep_checkpoints: Annotated[int, _help("Newest checkpoints that are kept.", ge=2)] = 3
+    eval_every: Annotated[
+        float, _help("Seconds between evaluations; 0: only at the end.", ge=0.0)
+    ] = 0.0
+    eval_episodes: Annotated[int, _help("Episodes per evaluation.", ge=1)] = 64
+    record: Annotated[bool, _help("Keep every step as episodes under <run>/episodes.")] = False
+    video: Annotated[bool, _help("Film the best evaluation episode.")] = True
+    torch_threads: Annotated[int, _help("Threads of the network; 0: Torch decides.", ge=0)] = 0
+
+
+class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The native core."""
+
+    cpu: Annotated[
+        Literal["auto", "baseline", "avx2", "avx512"],
+        _help("Highest instruction set it may use; results are the same on all."),
+    ] = "auto"
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -78,3 +121,228 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     model: ModelConfig = msgspec.field(default_factory=ModelConfig)
     ppo: PPOConfig = msgspec.field(default_factory=PPOConfig)
     run: RunConfig = msgspec.field(default_factory=RunConfig)
+    native: NativeConfig = msgspec.field(default_factory=NativeConfig)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of the configuration. variable: its METABONK_* name."""
+
+    key: str
+    type: Any
+    default: Any
+    help: str
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.key.upper().replace(".", "_")
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        kind, meta = typing.get_args(self.type)
+        if typing.get_origin(kind) is Literal:
+            return "one of " + ", ".join(typing.get_args(kind))
+        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        bounds = {">": meta.gt, ">=": meta.ge, "<=": meta.le}
+        limits = " and ".join(
+            f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None
+        )
+        return f"{names.get(kind, 'two whole numbers, as 84x84')} {limits}".rstrip()
+
+
+def settings() -> dict[str, Setting]:
+    """Every key with type, default and meaning, in the order of the schema."""
+    found: dict[str, Setting] = {}
+    for section in msgspec.structs.fields(Config):
+        hints = typing.get_type_hints(section.type, include_extras=True)
+        defaults = section.type()
+        for field in msgspec.structs.fields(section.type):
+            key = f"{section.name}.{field.name}"
+            meta = next(m for m in hints[field.name].__metadata__ if isinstance(m, Meta))
+            default = getattr(defaults, field.name)
+            found[key] = Setting(key, hints[field.name], default, meta.description or "")
+    return found
+
+
+def load(
+    file: Path | str | None = None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Config:
+    """The configuration from all sources.
+
+    file: TOML with a table per section, or None. flags: values by key (`{"ppo.clip": 0.1}`), text
+    or of the key's type; None stands for a flag that was not given. environ: os.environ unless
+    given. notice: called with one line per known variable that has no effect yet; by default it
+    becomes a Python warning. Raises ConfigError naming source, key and remedy.
+    """
+    known = settings()
+    values: dict[str, Any] = {}
+    if file is not None:
+        for key, value in _from_file(Path(file)):
+            values[key] = _checked(known, key, value, str(file))
+    for key, text, name in _from_environment(os.environ if environ is None else environ, notice):
+        values[key] = _checked(known, key, text, name)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            values[key] = _checked(known, key, value, "flag")
+    config = Config()
+    for key, value in values.items():
+        section, name = key.split(".")
+        setattr(getattr(config, section), name, value)
+    _check_together(config)
+    return config
+
+
+def parse_assignments(pairs: list[str]) -> dict[str, str]:
+    """`["ppo.clip=0.1"]` as flags. Raises ConfigError for text without `=`."""
+    flags: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {pair}: write it as section.key=value, e.g. ppo.clip=0.1")
+        flags[key.strip()] = value.strip()
+    return flags
+
+
+def to_toml(config: Config, *, comments: bool = True) -> str:
+    """The configuration as TOML that `load` reads back to an equal one."""
+    lines: list[str] = []
+    section = ""
+    for setting in settings().values():
+        here, name = setting.key.split(".")
+        if here != section:
+            lines += ["", f"[{here}]"] if lines else [f"[{here}]"]
+            section = here
+        value = _toml_value(getattr(getattr(config, here), name))
+        lines.append(f"{name} = {value}" + (f"  # {setting.help}" if comments else ""))
+    return "\n".join(lines) + "\n"
+
+
+def cap_cpu(config: Config | None = None) -> str:
+    """Caps the native core's instruction set as METABONK_CPU or `native.cpu` says.
+
+    Returns the name of the tier in use. Called before native code picks its kernels; without a
+    configuration it looks at the environment only. Raises ConfigError for an unknown tier.
+    """
+    support = importlib.import_module("metabonk._core").support
+    cpu = (config or load(environ=_only(os.environ, "METABONK_CPU"))).native.cpu
+    if cpu != "auto":
+        support.cap_tier(cpu)
+    return str(support.active_tier())
+
+
+def variables() -> Iterator[tuple[Variable, str]]:
+    """Every variable that may be set, with what reads it: a key, `build` or nothing yet."""
+    for variable in KNOWN:
+        yield variable, variable.key or ("build" if variable.build else "")
+    for setting in settings().values():
+        yield Variable(setting.variable, as_text(setting.default), setting.help), setting.key
+
+
+def as_text(value: Any) -> str:
+    """A value as it is written in a variable or a flag."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, tuple):
+        return "x".join(str(v) for v in value)
+    return str(value)
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such configuration file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    for section, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {section!r} stands outside a table: put it under [section]")
+        for name, value in table.items():
+            yield f"{section}.{name}", value
+
+
+def _from_environment(
+    environ: Mapping[str, str], notice: Callable[[str], None] | None
+) -> Iterator[tuple[str, str, str]]:
+    by_name = {s.variable: s.key for s in settings().values()}
+    table = {v.name: v for v in KNOWN}
+    for name, text in environ.items():
+        variable = table.get(name)
+        if variable is not None and not variable.key:
+            if not variable.build:
+                message = f"{name} is known but not built yet: it has no effect"
+                (notice or _warn)(message)
+        elif variable is not None:
+            yield variable.key, text, name
+        elif name in by_name:
+            yield by_name[name], text, name
+        elif name.startswith(PREFIX):
+            near = difflib.get_close_matches(name, [*by_name, *table], 1, 0.5)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"{name} is not a variable of MetaBonk: {hint}"
+                "`metabonk config --env` lists them all; unset it to go on"
+            )
+
+
+def _checked(known: Mapping[str, Setting], key: str, value: Any, source: str) -> Any:
+    setting = known.get(key)
+    if setting is None:
+        raise ConfigError(f"{source}: there is no setting {key!r}{_nearest(known, key)}")
+    try:
+        if isinstance(value, str):
+            return msgspec.convert(_from_text(value, setting), setting.type, strict=False)
+        return msgspec.convert(value, setting.type)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"{source}: {key} = {as_text(value)!r}: must be {setting.expected} "
+            f"({setting.help.rstrip('.')})"
+        ) from error
+
+
+def _from_text(text: str, setting: Setting) -> Any:
+    if isinstance(setting.default, tuple):
+        return text.strip("()[] ").replace(",", "x").replace(" ", "").split("x")
+    if isinstance(setting.default, bool):
+        return {"yes": "1", "on": "1", "no": "0", "off": "0"}.get(text.lower(), text)
+    return text
+
+
+def _nearest(known: Mapping[str, Setting], key: str) -> str:
+    near = difflib.get_close_matches(key, known, 1, 0.6)
+    if not near:
+        last = {k.split(".")[1]: k for k in known}
+        near = [last[n] for n in difflib.get_close_matches(key.rsplit(".", 1)[-1], last, 1, 0.6)]
+    return f": did you mean {near[0]!r}?" if near else ": `metabonk config` lists them all"
+
+
+def _check_together(config: Config) -> None:
+    ppo, game = config.ppo, config.game
+    if ppo.burn_in >= ppo.horizon:
+        raise ConfigError(
+            f"ppo.burn_in = {ppo.burn_in}: must be below ppo.horizon = {ppo.horizon}, "
+            "else no step is left to learn from"
+        )
+    if min(game.pixels) < 0 or (min(game.pixels) == 0) != (max(game.pixels) == 0):
+        raise ConfigError(
+            f"game.pixels = {as_text(game.pixels)}: give HEIGHTxWIDTH, or 0x0 for none"
+        )
+
+
+def _only(environ: Mapping[str, str], name: str) -> dict[str, str]:
+    return {name: environ[name]} if name in environ else {}
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    return msgspec.json.encode(value).decode()
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=4)

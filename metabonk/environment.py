@@ -1,0 +1,93 @@
+"""The METABONK_* names that people already have in their scripts, and what became of each.
+
+A table and nothing else: `config.py` reads the environment by it. A name without a key belongs to a
+part that is not built yet: setting it is a warning, so that old scripts keep running and nobody
+believes that it had an effect. Whoever builds the part gives the name its key here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A known name. key: the configuration key it sets, empty while nothing reads it.
+
+    default: the value its users expect when it is not set. build: read by the build of the native
+    code and not by the program.
+    """
+
+    name: str
+    default: str
+    help: str
+    key: str = ""
+    build: bool = False
+
+
+KNOWN = (
+    Variable(
+        "METABONK_CPU",
+        "auto",
+        "Highest instruction set the native core may use: auto, baseline, avx2 or avx512.",
+        key="native.cpu",
+    ),
+    Variable(
+        "METABONK_CUDA",
+        "AUTO",
+        "Whether the build makes the CUDA module: ON, OFF, AUTO.",
+        build=True,
+    ),
+    # Links to the real game.
+    Variable("METABONK_USE_BONKLINK", "0", "Play the real game over BonkLink (TCP by default)."),
+    Variable("METABONK_BONKLINK_HOST", "127.0.0.1", "Host that BonkLink's plugin listens on."),
+    Variable("METABONK_BONKLINK_PORT", "5555", "Port that BonkLink's plugin listens on."),
+    Variable("METABONK_BONKLINK_USE_PIPE", "0", "Reach BonkLink over a named pipe, not TCP."),
+    Variable("METABONK_BONKLINK_PIPE_NAME", "BonkLink", "Name of BonkLink's pipe."),
+    Variable(
+        "METABONK_USE_RESEARCH_SHM",
+        "0",
+        "Play the real game over ResearchPlugin's shared memory; wins over BonkLink.",
+    ),
+    Variable("MEGABONK_RESEARCH_SHM_DIR", "/dev/shm", "Folder of ResearchPlugin's shared memory."),
+    # Menus and System 2.
+    Variable("METABONK_USE_VLM_MENU", "0", "Let a vision-language model click through menus."),
+    Variable("METABONK_MENU_GOAL", "", "What the menu navigator is to reach, in words."),
+    Variable("METABONK_VLM_MENU_MODEL", "llava:7b", "The menu navigator's model."),
+    Variable(
+        "METABONK_COGNITIVE_SERVER_URL", "tcp://localhost:5555", "Where the cognitive server is."
+    ),
+    Variable("METABONK_STRATEGY_FREQUENCY", "2.0", "Seconds between requests to System 2."),
+    Variable("METABONK_SYSTEM2_ENABLED", "0", "Ask System 2 for directives while playing."),
+    Variable("METABONK_RL_LOGGING", "0", "Log System 2's decisions for later training."),
+    # The dual-system controller.
+    Variable("METABONK_USE_SIMA2", "0", "Play with the planner + motor controller."),
+    Variable("METABONK_SIMA2_GOAL", "Survive 20 minutes", "The planner's goal, in words."),
+    Variable("METABONK_SIMA2_LOG", "0", "Show the planner's subgoals."),
+    Variable("METABONK_SIMA2_LOAD_CPQE", "0", "Take the motor's weights from the learner."),
+    Variable(
+        "METABONK_SIMA2_PUSH_ROLLOUTS", "0", "Push rollouts of the controller to the learner."
+    ),
+    Variable("METABONK_SIMA2_USE_SKILLS", "1", "Swap skill vectors into the motor while playing."),
+    Variable("METABONK_SKILL_DB_PATH", "./skill_vectors", "Folder of the skill vectors."),
+    # Learning.
+    Variable("METABONK_TRAIN_CPQE", "0", "Distil a consistency motor from on-policy rollouts."),
+    Variable("METABONK_USE_DREAM_TRAINING", "1", "Train an actor in the world model's dreams."),
+    Variable("METABONK_DREAM_HORIZON", "5", "Steps that a dream lasts."),
+    Variable("METABONK_DREAM_STARTS", "8", "Dreams per update."),
+    Variable("METABONK_DREAM_GAMMA", "0.99", "Discount in dreams."),
+    Variable("METABONK_DREAM_ACTOR_LR", "3e-4", "Learning rate of the dream actor."),
+    Variable("METABONK_DREAM_ACTION_NOISE", "0.0", "Exploration noise in dreams."),
+    Variable("METABONK_DREAM_DISTILL_COEF", "0.0", "Weight of distilling the dream actor."),
+    Variable("METABONK_USE_ACTIVE_INFERENCE", "1", "Train the expected-free-energy head."),
+    Variable("METABONK_VIDEO_ROLLOUTS_PT_DIR", "", "Folder of rollouts made from videos (.pt)."),
+    Variable("METABONK_USE_CAUSAL", "0", "Estimate what each offer causes while playing."),
+    Variable("METABONK_CAUSAL_HORIZON_S", "5", "Seconds after an offer in which it may act."),
+    # Proposals by a language model.
+    Variable("METABONK_LLM_BACKEND", "", "Which language model server answers."),
+    Variable("METABONK_LLM_MODEL", "", "Which language model answers."),
+    Variable("METABONK_LLM_AUTO_MERGE", "1", "Let a language model propose merge weights."),
+    Variable("METABONK_USE_LLM_SKILL_COMPOSER", "1", "Let a language model scale skill vectors."),
+    Variable("METABONK_LLM_SKILL_SELECT_ALL", "1", "Offer it the whole library of skills."),
+    Variable("METABONK_USE_LLM_PBT_WEIGHTS", "1", "Let a language model propose reward weights."),
+)

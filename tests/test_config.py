@@ -1,0 +1,173 @@
+"""config.py: four sources, one order, and errors that say which key to fix and how."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metabonk import config
+from metabonk.config import Config, load
+from metabonk.environment import KNOWN
+from metabonk.errors import ConfigError
+
+# Every variable that scripts and documents of the system's users set.
+EXPECTED = re.findall(
+    r"\w+",
+    """
+USE_BONKLINK BONKLINK_HOST BONKLINK_PORT BONKLINK_USE_PIPE BONKLINK_PIPE_NAME USE_RESEARCH_SHM
+USE_VLM_MENU MENU_GOAL VLM_MENU_MODEL USE_CAUSAL CAUSAL_HORIZON_S USE_SIMA2 SIMA2_GOAL SIMA2_LOG
+SIMA2_LOAD_CPQE SIMA2_PUSH_ROLLOUTS SIMA2_USE_SKILLS TRAIN_CPQE USE_DREAM_TRAINING DREAM_HORIZON
+DREAM_STARTS DREAM_GAMMA DREAM_ACTOR_LR DREAM_ACTION_NOISE DREAM_DISTILL_COEF USE_ACTIVE_INFERENCE
+LLM_AUTO_MERGE USE_LLM_SKILL_COMPOSER LLM_SKILL_SELECT_ALL USE_LLM_PBT_WEIGHTS SKILL_DB_PATH
+LLM_BACKEND LLM_MODEL VIDEO_ROLLOUTS_PT_DIR COGNITIVE_SERVER_URL STRATEGY_FREQUENCY SYSTEM2_ENABLED
+RL_LOGGING CPU CUDA
+""",
+)
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        "[ppo]\nclip = 0.3\ngamma = 0.5\nepochs = 9\n[game]\nname = 'gym/CartPole-v1'\n"
+    )
+    environ = {"METABONK_PPO_GAMMA": "0.6", "METABONK_PPO_EPOCHS": "8", "HOME": "/root"}
+    loaded = load(file, environ=environ, flags={"ppo.epochs": 7, "run.seed": None})
+    assert loaded.game.name == "gym/CartPole-v1"
+    assert (loaded.ppo.clip, loaded.ppo.gamma, loaded.ppo.epochs) == (0.3, 0.6, 7)
+    assert loaded.ppo.gae_lambda == Config().ppo.gae_lambda
+    assert loaded.run.seed == 0
+
+
+def test_text_takes_the_type_of_its_key() -> None:
+    flags = {"game.pixels": "84x96", "run.video": "off", "run.record": "1", "ppo.anneal": "false"}
+    loaded = load(environ={}, flags=flags)
+    assert loaded.game.pixels == (84, 96)
+    assert (loaded.run.video, loaded.run.record, loaded.ppo.anneal) == (False, True, False)
+    assert load(environ={}, flags={"game.pixels": "[84, 96]"}).game.pixels == (84, 96)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"ppo.clp": "1"}, r"no setting 'ppo.clp': did you mean 'ppo.clip'"),
+        ({"clip": "1"}, r"did you mean 'ppo.clip'"),
+        ({"qqqq": "1"}, r"`metabonk config` lists them all"),
+        ({"ppo.clip": "-1"}, r"ppo.clip = '-1': must be a number > 0 \(How far"),
+        ({"ppo.clip": "x"}, r"must be a number > 0"),
+        ({"ppo.gamma": 1.5}, r"must be a number >= 0 and <= 1"),
+        ({"run.seed": 0.5}, r"run.seed = '0.5': must be a whole number >= 0"),
+        ({"model.name": "gru"}, r"must be one of mlp, conv, pilot"),
+        ({"run.video": "maybe"}, r"must be true or false"),
+        ({"game.pixels": "84"}, r"two whole numbers"),
+        ({"game.pixels": "84x0"}, r"HEIGHTxWIDTH, or 0x0"),
+        ({"ppo.burn_in": 64}, r"must be below ppo.horizon"),
+    ],
+)
+def test_errors_name_key_and_remedy(flags: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(environ={}, flags=flags)
+
+
+def test_errors_name_the_source(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("[ppo]\nclip = 'wide'\n")
+    with pytest.raises(ConfigError, match=r"run\.toml: ppo\.clip"):
+        load(file, environ={})
+    with pytest.raises(ConfigError, match=r"METABONK_RUN_SEED: run\.seed = '-1'"):
+        load(environ={"METABONK_RUN_SEED": "-1"})
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load(tmp_path / "missing.toml", environ={})
+    file.write_text("clip = 3\n")
+    with pytest.raises(ConfigError, match=r"outside a table"):
+        load(file, environ={})
+    file.write_text("[ppo\n")
+    with pytest.raises(ConfigError, match=r"not valid TOML.*line 1"):
+        load(file, environ={})
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_name_in_use_is_known(name: str) -> None:
+    variable = {v.name: v for v in KNOWN}["METABONK_" + name]
+    notices: list[str] = []
+    load(environ={variable.name: variable.default}, notice=notices.append)
+    if variable.key or variable.build:
+        assert not notices
+    else:
+        assert notices == [f"{variable.name} is known but not built yet: it has no effect"]
+
+
+def test_the_table_is_sound() -> None:
+    names = [v.name for v in KNOWN]
+    assert len(set(names)) == len(names)
+    known = config.settings()
+    for variable in KNOWN:
+        assert variable.help.endswith(".")
+        if variable.key:
+            assert variable.key in known
+    assert not {s.variable for s in known.values()} & set(names)
+
+
+def test_other_names_are_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean METABONK_SIMA2_GOAL"):
+        load(environ={"METABONK_SIMA2_GAOL": "x"})
+    with pytest.raises(ConfigError, match="did you mean METABONK_PPO_LEARNING_RATE"):
+        load(environ={"METABONK_PPO_LEARNINGRATE": "x"})
+    load(environ={"MEGABONK_OTHER": "x", "PATH": "/bin"})
+
+
+def test_a_name_without_effect_warns_by_default() -> None:
+    with pytest.warns(UserWarning, match="METABONK_USE_SIMA2 is known but not built yet"):
+        load(environ={"METABONK_USE_SIMA2": "1"})
+
+
+def test_every_key_has_a_variable_that_sets_it() -> None:
+    for setting in config.settings().values():
+        assert setting.help.endswith("."), setting.key
+        text = config.as_text(setting.default)
+        assert load(environ={setting.variable: text}) == Config(), setting.key
+
+
+@given(
+    st.builds(
+        Config,
+        ppo=st.builds(
+            config.PPOConfig,
+            learning_rate=st.floats(1e-12, 1e3),
+            gamma=st.floats(0, 1),
+            anneal=st.booleans(),
+        ),
+        game=st.builds(
+            config.GameConfig, name=st.text(max_size=9), pixels=st.sampled_from([(0, 0), (84, 96)])
+        ),
+    )
+)
+def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Config) -> None:
+    file = tmp_path_factory.mktemp("toml") / "config.toml"
+    file.write_text(config.to_toml(value), encoding="utf-8")
+    assert load(file, environ={}) == value
+    assert msgspec.to_builtins(load(file, environ={})) == msgspec.to_builtins(value)
+
+
+def test_cpu_variable_caps_the_native_tier() -> None:
+    pytest.importorskip("metabonk._core")
+    code = "from metabonk import config; print(config.cap_cpu())"
+    environ = {**os.environ, "METABONK_CPU": "baseline"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "baseline"
+
+
+def test_only_this_file_reads_the_environment() -> None:
+    root = Path(config.__file__).parent
+    reads = re.compile(r"os\.environ|os\.getenv|\bgetenv\(")
+    readers = {str(p.relative_to(root)) for p in root.rglob("*.py") if reads.search(p.read_text())}
+    assert readers <= {"config.py"}
