@@ -341,7 +341,7 @@ def _only(environ: Mapping[str, str], name: str) -> dict[str, str]:
 def _toml_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # TOML forbids it bare
 
 
 def _warn(message: str) -> None:
