@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Open to every room: one module each at the top of the package.
 BOTTOM = {
     "errors",
+    "environment",
     "config",
     "records",
     "spaces",
@@ -46,7 +47,7 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "errors", "config", "spaces", "records", "protocols", "metrics", "artifact", "stage",
+    "errors", "environment", "config", "spaces", "records", "protocols", "metrics", "artifact", "stage",
 ]  # fmt: skip
 
 # `play` sees of `cognition` only these.
