@@ -6,4 +6,5 @@
 NB_MODULE(_core, module) {
   module.doc() = "The native core of MetaBonk.";
   metabonk::bindings::BindSupport(module);
+  metabonk::bindings::BindRecords(module);
 }
