@@ -37,7 +37,7 @@ void HurtEnemy(World& world, const Level& level, int index, float damage, float 
                float knock_y);
 void RemoveDead(World& world, const Level& level);  // drops, score, compaction
 
-// weapons.cc
+// weapons.cc; a weapon's numbers at a level are in arsenal.h, which the offers describe too
 void FireWeapons(World& world, const Level& level, const Action& action, Scratch& scratch);
 void MoveShots(World& world, const Level& level, Scratch& scratch);
 void MoveBolts(World& world, const Level& level);
@@ -60,10 +60,12 @@ void RecomputeStats(World& world);  // player.stat from base, tomes, items and a
 void GrantWeapon(World& world, int kind);              // new at level 1, or one level more
 void GrantTome(World& world, int kind, float scale);   // scale: the rarity's factor
 void GrantItem(World& world, int kind);
+void GainGold(World& world, float amount);  // before the stat kGoldGain; counted in the totals
 
 // offers.cc
 void RollOffers(World& world, const Level& level, bool chest);
 void TakeOffer(World& world, const Level& level, int index);
+void BanOffer(World& world, const Level& level, int index);  // never again in this run; rolls another
 void DescribeOffer(const World& world, const Roll& roll, Offer* out);
 
 // menus.cc: what is on the screen, and what choosing does
@@ -76,6 +78,12 @@ void OpenMenu(World& world, const Level& level, Screen screen);
 // and click in the first tick of a decision only, so a policy that decides every two or more ticks
 // can act on a new menu at each decision; one that decides every tick at every second.
 bool TickMenus(World& world, const Level& level, const Action& action);
+
+// replay.cc: the action as the rules read it, at the precision that a replay stores: move and look
+// within the unit disc and square in steps of 1/127, buttons 0 or 1, choice whole, a click on a grid
+// of 1/4095 or (-1, -1), NaN as nothing. Whoever drives Tick applies it once per decision, so that
+// what was simulated is what is replayed. Idempotent.
+Action Canonical(const Action& action);
 
 // game_state.cc
 void FillGameState(const World& world, const Level& level, GameState* out);
