@@ -47,7 +47,8 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "errors", "environment", "config", "spaces", "records", "protocols", "metrics", "artifact", "stage",
+    "errors", "environment", "config", "spaces", "records", "protocols", "metrics", "artifact",
+    "stage",
 ]  # fmt: skip
 
 # `play` sees of `cognition` only these.

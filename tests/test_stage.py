@@ -1,0 +1,146 @@
+"""stage.py: the same work is done once, half of it is continued, other work is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from metabonk import artifact
+from metabonk.artifact import Artifact
+from metabonk.errors import CorruptError, ResumeError
+from metabonk.stage import Context, Stage, locked, read_journal
+
+
+class Settings(msgspec.Struct, kw_only=True):
+    scale: float = 1.0
+    pixels: tuple[int, int] = (0, 0)
+    run: dict[str, int] = {}
+
+
+class Counting:
+    """A body that counts its calls and can die in the middle."""
+
+    def __init__(self) -> None:
+        self.calls: list[bool] = []
+        self.fail = False
+
+    def __call__(self, context: Context[Settings]) -> Artifact:
+        self.calls.append(context.resumed)
+        if self.fail:
+            raise KeyboardInterrupt
+        tensors = {"x": np.full(3, context.config.scale * context.seed, np.float32)}
+        path = context.directory / "results" / str(len(self.calls))
+        parents = [i.hash for i in context.inputs]
+        return artifact.write(
+            path,
+            kind="double",
+            seed=context.seed,
+            files={"x.safetensors": tensors},
+            parents=parents,
+        )
+
+
+@pytest.fixture
+def body() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def stage(body: Counting) -> Stage[Settings]:
+    return Stage("double", body, frozenset({"run.minutes"}))
+
+
+def test_the_same_work_is_done_once(tmp_path: Path, stage: Stage[Settings], body: Counting) -> None:
+    first = stage.run(tmp_path, Settings(), seed=3)
+    again = stage.run(tmp_path, Settings(), seed=3)
+    assert first.hash == again.hash
+    assert body.calls == [False]
+    assert [e.event for e in read_journal(tmp_path)] == ["started", "finished"]
+
+
+def test_a_damaged_result_is_made_again(
+    tmp_path: Path, stage: Stage[Settings], body: Counting
+) -> None:
+    first = stage.run(tmp_path, Settings(), seed=3)
+    (first.path / "x.safetensors").write_bytes(b"rubbish")
+    again = stage.run(tmp_path, Settings(), seed=3, resume=True)
+    assert again.hash == first.hash
+    assert body.calls == [False, True]
+
+
+def test_half_done_work_wants_resume(
+    tmp_path: Path, stage: Stage[Settings], body: Counting
+) -> None:
+    body.fail = True
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(tmp_path, Settings(), seed=3)
+    body.fail = False
+    with pytest.raises(ResumeError, match=r"--resume.*--run"):
+        stage.run(tmp_path, Settings(), seed=3)
+    stage.run(tmp_path, Settings(), seed=3, resume=True)
+    assert body.calls == [False, True]
+    assert [e.event for e in read_journal(tmp_path)] == ["started", "continued", "finished"]
+
+
+def test_flexible_settings_may_change_others_not(
+    tmp_path: Path, stage: Stage[Settings], body: Counting
+) -> None:
+    source = artifact.write(tmp_path / "in", kind="x", seed=0, files={})
+    directory = tmp_path / "run"
+    stage.run(directory, Settings(run={"minutes": 1}, pixels=(8, 9)), seed=3)
+    longer = Settings(run={"minutes": 2}, pixels=(8, 9))
+    stage.run(directory, longer, seed=3, resume=True)
+    assert body.calls == [False, True]
+    with pytest.raises(ResumeError, match=r"scale was 1\.0, now 2\.0"):
+        stage.run(directory, Settings(scale=2.0, pixels=(8, 9)), seed=3, resume=True)
+    with pytest.raises(ResumeError, match="seed 3, not 4"):
+        stage.run(directory, longer, seed=4, resume=True)
+    with pytest.raises(ResumeError, match="other inputs"):
+        stage.run(directory, longer, seed=3, inputs=[source], resume=True)
+
+
+def test_inputs_count_by_hash(tmp_path: Path, stage: Stage[Settings], body: Counting) -> None:
+    a = artifact.write(tmp_path / "a", kind="x", seed=0, files={"f": b"1"})
+    same = artifact.write(tmp_path / "b", kind="x", seed=0, files={"f": b"1"})
+    first = stage.run(tmp_path / "run", Settings(), seed=1, inputs=[a])
+    assert stage.run(tmp_path / "run", Settings(), seed=1, inputs=[same]).hash == first.hash
+    assert len(body.calls) == 1
+    assert first.card.parents == (a.hash,)
+
+
+def test_one_process_at_a_time(tmp_path: Path, stage: Stage[Settings]) -> None:
+    code = (
+        "import sys, pathlib; from metabonk.stage import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(ResumeError, match=f"in use by process {holder.pid}"):
+        stage.run(tmp_path, Settings(), seed=1)
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_torn_journal(tmp_path: Path, stage: Stage[Settings], body: Counting) -> None:
+    stage.run(tmp_path, Settings(), seed=1)
+    journal = tmp_path / "stages.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-9])  # the kill came before "finished" was whole
+    stage.run(tmp_path, Settings(), seed=1, resume=True)
+    assert [e.event for e in read_journal(tmp_path)] == ["started", "continued", "finished"]
+    assert body.calls == [False, True]
+    journal.write_bytes(b"rubbish\n" + whole)
+    with pytest.raises(CorruptError, match="line 1"):
+        read_journal(tmp_path)
