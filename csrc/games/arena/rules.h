@@ -26,7 +26,8 @@ uint64_t HashWorld(const World& world);
 
 // player.cc
 void MovePlayer(World& world, const Level& level, const Action& action);
-void HurtPlayer(World& world, const Level& level, float damage, float from_x, float from_y);
+// Returns false if it was evaded or the player cannot be hurt now.
+bool HurtPlayer(World& world, const Level& level, float damage, float from_x, float from_y);
 void HealPlayer(World& world, float amount);
 
 // enemies.cc and director.cc
@@ -57,15 +58,16 @@ void StartLoadout(World& world, const Level& level, int character);
 // Starts, runs and ends the character's ability; once a tick, before FireWeapons.
 void TickAbility(World& world, const Level& level, const Action& action);
 void RecomputeStats(World& world);  // player.stat from base, tomes, items and a running ability
-void GrantWeapon(World& world, int kind);              // new at level 1, or one level more
-void GrantTome(World& world, int kind, float scale);   // scale: the rarity's factor
+void GrantWeapon(World& world, int kind);             // new at level 1, or one level more
+void GrantTome(World& world, int kind, float scale);  // scale: the rarity's factor
 void GrantItem(World& world, int kind);
 void GainGold(World& world, float amount);  // before the stat kGoldGain; counted in the totals
 
 // offers.cc
 void RollOffers(World& world, const Level& level, bool chest);
 void TakeOffer(World& world, const Level& level, int index);
-void BanOffer(World& world, const Level& level, int index);  // never again in this run; rolls another
+void BanOffer(World& world, const Level& level,
+              int index);  // never again in this run; rolls another
 void DescribeOffer(const World& world, const Roll& roll, Offer* out);
 
 // menus.cc: what is on the screen, and what choosing does
@@ -80,9 +82,9 @@ void OpenMenu(World& world, const Level& level, Screen screen);
 bool TickMenus(World& world, const Level& level, const Action& action);
 
 // replay.cc: the action as the rules read it, at the precision that a replay stores: move and look
-// within the unit disc and square in steps of 1/127, buttons 0 or 1, choice whole, a click on a grid
-// of 1/4095 or (-1, -1), NaN as nothing. Whoever drives Tick applies it once per decision, so that
-// what was simulated is what is replayed. Idempotent.
+// within the unit disc and square in steps of 1/127, buttons 0 or 1, choice whole, a click on a
+// grid of 1/4095 or (-1, -1), NaN as nothing. Whoever drives Tick applies it once per decision, so
+// that what was simulated is what is replayed. Idempotent.
 Action Canonical(const Action& action);
 
 // game_state.cc
