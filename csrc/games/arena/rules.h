@@ -24,6 +24,11 @@ void StartRun(World& world, const Level& level, uint64_t run_seed);
 void Tick(World& world, const Level& level, const Action& action, Scratch& scratch);
 uint64_t HashWorld(const World& world);
 
+// decision.cc: one decision of an agent: the action made canonical, held for a number of ticks that
+// world.step_random draws from the level's range, choice and click in the first of them only; ends
+// early when the episode does. Returns the ticks run. Batches, replays and windows all step by it.
+int RunDecision(World& world, const Level& level, const Action& action, Scratch& scratch);
+
 // player.cc
 void MovePlayer(World& world, const Level& level, const Action& action);
 // Returns false if it was evaded or the player cannot be hurt now.

@@ -240,6 +240,7 @@ struct World {
   Random world_random;  // spawns, drops, offers: each stream of its own, so that one more draw
   Random combat_random; // in one place does not change the others
   Random offer_random;
+  Random step_random;  // ticks of a decision, frames that are dropped
   float observed_time;  // game time of the last observation, seconds
   uint8_t done;         // EpisodeEnd
   uint8_t tier;
