@@ -1,0 +1,1 @@
+"""Episodes on disk: recording, reading, exchange formats. Knows games and the bottom."""
