@@ -17,6 +17,8 @@ BOTTOM = {
     "environment",
     "config",
     "records",
+    "observations",
+    "transports",
     "spaces",
     "protocols",
     "metrics",
@@ -47,8 +49,8 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "errors", "environment", "config", "spaces", "records", "protocols", "metrics", "artifact",
-    "stage",
+    "errors", "environment", "config", "spaces", "records", "observations", "transports",
+    "protocols", "metrics", "artifact", "stage",
 ]  # fmt: skip
 
 # `play` sees of `cognition` only these.
@@ -60,7 +62,7 @@ SEES_KERNELS = {"ops", "play.compiled"}
 # Native submodule (metabonk._core.NAME) -> rooms that may bind to it.
 SEES_CORE = {
     "support": {"*"},
-    "records": {"records"},
+    "records": {"observations"},
     "arena": {"games"},
     "grid64": {"games"},
     "link": {"games", "link"},
