@@ -7,4 +7,5 @@ NB_MODULE(_core, module) {
   module.doc() = "The native core of MetaBonk.";
   metabonk::bindings::BindSupport(module);
   metabonk::bindings::BindRecords(module);
+  metabonk::bindings::BindLevel(module);
 }
