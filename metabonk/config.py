@@ -59,6 +59,9 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = "pilot"
     hidden: Annotated[int, _help("Units per layer and of the recurrent state.", ge=1)] = 128
     layers: Annotated[int, _help("Hidden layers.", ge=1)] = 2
+    fixed: Annotated[
+        str, _help("Action branches held at a value, not learned, as click=-1,jump=0.")
+    ] = ""
 
 
 class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -79,6 +82,12 @@ class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     epochs: Annotated[int, _help("Passes over each rollout.", ge=1)] = 3
     minibatches: Annotated[int, _help("Gradient steps per pass.", ge=1)] = 4
     burn_in: Annotated[int, _help("Steps that only warm the recurrent state up.", ge=0)] = 0
+    sequence: Annotated[
+        int, _help("Steps that a recurrent network is trained through; 0: the horizon.", ge=0)
+    ] = 0
+    normalize_rewards: Annotated[
+        bool, _help("Divide rewards by the running deviation of the return.")
+    ] = True
     normalize_advantages: Annotated[bool, _help("Scale advantages to unit deviation.")] = True
     target_kl: Annotated[
         float, _help("Stop an update's passes past this KL divergence; 0: never.", ge=0.0)
@@ -100,6 +109,9 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         float, _help("Seconds between evaluations; 0: only at the end.", ge=0.0)
     ] = 0.0
     eval_episodes: Annotated[int, _help("Episodes per evaluation.", ge=1)] = 64
+    eval_sampled: Annotated[
+        bool, _help("Evaluate with sampled actions, as in training; else with the likeliest.")
+    ] = True
     record: Annotated[bool, _help("Keep every step as episodes under <run>/episodes.")] = False
     video: Annotated[bool, _help("Film the best evaluation episode.")] = True
     torch_threads: Annotated[int, _help("Threads of the network; 0: Torch decides.", ge=0)] = 0
@@ -168,13 +180,15 @@ def settings() -> dict[str, Setting]:
 def load(
     file: Path | str | None = None,
     *,
+    presets: Callable[[str], Mapping[str, Any]] | None = None,
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Config:
     """The configuration from all sources.
 
-    file: TOML with a table per section, or None. flags: values by key (`{"ppo.clip": 0.1}`), text
+    file: TOML with a table per section, or None. presets: values by key for a game's name, taken
+    where no source says otherwise. flags: values by key (`{"ppo.clip": 0.1}`), text
     or of the key's type; None stands for a flag that was not given. environ: os.environ unless
     given. notice: called with one line per known variable that has no effect yet; by default it
     becomes a Python warning. Raises ConfigError naming source, key and remedy.
@@ -190,6 +204,9 @@ def load(
         if value is not None:
             values[key] = _checked(known, key, value, "flag")
     config = Config()
+    if presets is not None:
+        game = values.get("game.name", config.game.name)
+        values = {k: _checked(known, k, v, "preset") for k, v in presets(game).items()} | values
     for key, value in values.items():
         section, name = key.split(".")
         setattr(getattr(config, section), name, value)
@@ -327,6 +344,11 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"ppo.burn_in = {ppo.burn_in}: must be below ppo.horizon = {ppo.horizon}, "
             "else no step is left to learn from"
+        )
+    if ppo.sequence and ppo.horizon % ppo.sequence:
+        raise ConfigError(
+            f"ppo.sequence = {ppo.sequence}: must divide ppo.horizon = {ppo.horizon}, "
+            "so that every step belongs to one sequence"
         )
     if min(game.pixels) < 0 or (min(game.pixels) == 0) != (max(game.pixels) == 0):
         raise ConfigError(

@@ -40,10 +40,10 @@ class CfCCell(nn.Module):
         self.backbone = nn.Sequential(nn.Linear(inputs + hidden, backbone))
         self.heads = nn.Linear(backbone, len(HEADS) * hidden)
         nn.init.xavier_uniform_(self.backbone[0].weight)  # type: ignore[arg-type]
-        for weight in self.heads.weight.detach().split(hidden):
+        for weight in self.heads.weight.detach().chunk(len(HEADS)):
             nn.init.xavier_uniform_(weight)
-        self.register_state_dict_post_hook(_split_heads)
-        self.register_load_state_dict_pre_hook(_join_heads)
+        self.register_state_dict_post_hook(_split_heads)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_join_heads)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, h: Tensor, dt: Tensor, keep: Tensor) -> Tensor:
         """One step: x [B, inputs], h [B, hidden], dt [B, 1], keep [B, 1] (0 forgets) -> h'."""
@@ -52,9 +52,11 @@ class CfCCell(nn.Module):
     def sequence(self, x: Tensor, h: Tensor, dt: Tensor, keep: Tensor) -> Tensor:
         """Unrolls: x [T, B, inputs], h [B, hidden], dt and keep [T, B, 1] -> [T, B, hidden]."""
         first = cast(nn.Linear, self.backbone[0])
-        wx, wh = first.weight.split([self.input_size, self.hidden_size], 1)
+        wx, wh = first.weight.tensor_split([self.input_size], 1)
         steps, batch = x.shape[:2]
-        driven = torch.addmm(first.bias, x.reshape(steps * batch, -1), wx.t()).view(steps, batch, -1)
+        driven = torch.addmm(first.bias, x.reshape(steps * batch, -1), wx.t()).view(
+            steps, batch, -1
+        )
         out = _Unroll.apply(  # type: ignore[no-untyped-call]
             driven, h, dt, keep, wh, self.heads.weight, self.heads.bias
         )

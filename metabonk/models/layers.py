@@ -1,5 +1,4 @@
-"""Small layers that every network is built from. Knows torch only; no spaces, no observations.
-"""
+"""Small layers that every network is built from. Knows torch only; no spaces, no observations."""
 
 from __future__ import annotations
 
@@ -79,7 +78,8 @@ class SumLinear(nn.Module):
         super().__init__()
         whole = linear(sum(widths), outputs, gain)
         self.weights = nn.ParameterList(
-            nn.Parameter(part.detach().clone()) for part in whole.weight.split(list(widths), 1)
+            nn.Parameter(part.detach().clone())
+            for part in torch.split(whole.weight, list(widths), 1)
         )
         self.bias = nn.Parameter(whole.bias.detach().clone())
 

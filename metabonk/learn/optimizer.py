@@ -1,0 +1,74 @@
+"""Adam over one flat vector. Knows torch; does not know losses.
+
+All parameters of a module move into one contiguous buffer and all gradients into another; the
+module's own tensors become views. A step, a norm and a reduction across processes are then one call
+each, whatever the number of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metabonk.errors import CheckpointError
+from metabonk.protocols import Array
+
+ADAM_EPSILON = 1e-5  # larger than torch's default, as usual for PPO (Huang et al. 2022)
+
+
+class FlatAdam:
+    """Adam (Kingma & Ba 2015) for `module`, which keeps working as before.
+
+    gradient: float32 [parameters], accumulated by backward passes until `zero`.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        parameters = list(module.parameters())
+        size = sum(p.numel() for p in parameters)
+        self.gradient = torch.zeros(size)
+        flat = torch.empty(size)
+        start = 0
+        for parameter in parameters:
+            stop = start + parameter.numel()
+            view = flat[start:stop].view_as(parameter)
+            view.copy_(parameter.detach())
+            parameter.data = view
+            parameter.grad = self.gradient[start:stop].view_as(parameter)
+            start = stop
+        self.flat = nn.Parameter(flat)
+        self.flat.grad = self.gradient
+        self._adam = torch.optim.Adam([self.flat], eps=ADAM_EPSILON, fused=True)
+
+    def zero(self) -> None:
+        self.gradient.zero_()
+
+    def clip(self, longest: float) -> Tensor:
+        """Scales the gradient to length `longest` if it is longer; returns its length before."""
+        norm: Tensor = self.gradient.norm()
+        self.gradient.mul_(torch.clamp(longest / (norm + 1e-6), max=1.0))
+        return norm
+
+    def step(self, learning_rate: float) -> None:
+        self._adam.param_groups[0]["lr"] = learning_rate
+        self._adam.step()
+
+    def state(self) -> dict[str, Array]:
+        """Moments and step count, in the order of the module's parameters; empty before a step."""
+        state = self._adam.state.get(self.flat, {})
+        return {key: value.detach().numpy() for key, value in state.items()}
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Inverse of `state`. Raises CheckpointError if it is of another network."""
+        for key, value in state.items():
+            if key != "step" and value.size != self.flat.numel():
+                raise CheckpointError(
+                    f"optimizer {key}: {value.size} numbers, the network has {self.flat.numel()}"
+                )
+        self._adam.state[self.flat] = {
+            key: torch.from_numpy(np.array(value)) for key, value in state.items()
+        }
+        if not state:
+            del self._adam.state[self.flat]

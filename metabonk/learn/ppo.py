@@ -1,0 +1,180 @@
+"""Proximal policy optimisation (Schulman et al. 2017, with the details of Huang et al. 2022).
+
+Knows rollouts, networks and the flat optimiser. Does not know games, processes or files. Every
+hyper-parameter can be read and set between updates and takes effect in the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from metabonk.config import PPOConfig
+from metabonk.errors import ConfigError
+from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequences
+from metabonk.learn.optimizer import FlatAdam
+from metabonk.learn.returns import ReturnScale, advantages, explained_variance
+from metabonk.learn.rollout import Rollout
+from metabonk.models.policy import ActorCritic
+
+SHUFFLE_STREAM = 2
+STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction", "gradient_norm")
+KL = STATISTICS.index("kl")
+NO_STATE = torch.zeros(1, 0)
+
+
+class PPO:
+    """Updates `model` from rollouts.
+
+    reduce_gradients: called with the flat gradient before it is clipped, the one place where
+    several learners become one (average it in place). version: number of updates done.
+    """
+
+    def __init__(
+        self,
+        model: ActorCritic,
+        config: PPOConfig,
+        *,
+        num_envs: int,
+        seed: int = 0,
+        reduce_gradients: Callable[[Tensor], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.config = msgspec.structs.replace(config)
+        self.optimizer = FlatAdam(model)
+        self.reduce_gradients = reduce_gradients
+        self.seed = seed
+        self.version = 0
+        self.return_scale = ReturnScale(num_envs)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Every hyper-parameter by name."""
+        return msgspec.structs.asdict(self.config)
+
+    def set_hyperparameters(self, **values: Any) -> None:
+        """Changes hyper-parameters from the next update on. Raises ConfigError if out of range."""
+        try:
+            self.config = msgspec.convert({**self.hyperparameters, **values}, PPOConfig)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"hyper-parameter: {error}") from error
+
+    def update(self, rollout: Rollout, remaining: float = 1.0) -> dict[str, float]:
+        """Learns from one rollout; returns the update's metrics.
+
+        remaining: the part of the run still to come, 1 to 0, which `anneal` multiplies the learning
+        rate with.
+        """
+        config = self.config
+        rate = config.learning_rate * (remaining if config.anneal else 1.0)
+        targets, variance = self._targets(rollout)
+        philox = np.random.Philox(key=[self.seed, SHUFFLE_STREAM], counter=[0, 0, 0, self.version])
+        shuffle = np.random.Generator(philox)
+        totals: list[Tensor] = []
+        for epochs in range(1, config.epochs + 1):  # noqa: B007
+            mark = len(totals)
+            totals += [
+                self._descend(minibatch, rate) for minibatch in self._cut(rollout, targets, shuffle)
+            ]
+            if (
+                config.target_kl
+                and float(torch.stack(totals[mark:])[:, KL].mean()) > config.target_kl
+            ):
+                break
+        self.version += 1
+        means = torch.stack(totals).mean(0).tolist()
+        return {
+            **dict(zip(STATISTICS, means, strict=True)),
+            "learning_rate": rate,
+            "epochs": epochs,
+            "explained_variance": variance,
+        }
+
+    def _cut(
+        self, rollout: Rollout, targets: Targets, shuffle: np.random.Generator
+    ) -> Iterator[Minibatch]:
+        if self.model.state_size:
+            length = self.config.sequence or rollout.horizon
+            return sequences(rollout, targets, self.config.minibatches, length, shuffle)
+        return samples(rollout, targets, self.config.minibatches, shuffle)
+
+    def _targets(self, rollout: Rollout) -> tuple[Targets, float]:
+        """What the network is pulled to, and the variance that the critic explained."""
+        config, start = self.config, rollout.burn_in
+        value, reward = rollout.value[start:], rollout.reward[start:]
+        terminated, truncated = rollout.terminated[start:], rollout.truncated[start:]
+        is_reset = rollout.is_first[start + 1 :]
+        if config.normalize_rewards:
+            scale = self.return_scale.update(reward, terminated | truncated, is_reset, config.gamma)
+            reward = reward * np.float32(scale)
+        advantage = advantages(
+            reward,
+            value,
+            terminated,
+            truncated,
+            is_reset,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+        )
+        returns = advantage + value[:-1]
+        valid = ~is_reset
+        variance = explained_variance(value[:-1][valid], returns[valid])
+        if config.normalize_advantages and valid.any():
+            seen = advantage[valid]
+            advantage -= seen.mean()
+            advantage /= seen.std() + np.float32(1e-8)
+        log_prob = rollout.log_prob[start:].sum(-1)
+        return Targets(advantage, returns, log_prob, value[:-1], valid), variance
+
+    def _descend(self, minibatch: Minibatch, rate: float) -> Tensor:
+        """One gradient step; returns STATISTICS as a tensor."""
+        self.optimizer.zero()
+        total = torch.zeros(len(STATISTICS) - 1)
+        for piece in minibatch.pieces:
+            loss, statistics = self._loss(piece, 1.0 / minibatch.count)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += statistics
+        if self.reduce_gradients is not None:
+            self.reduce_gradients(self.optimizer.gradient)
+        norm = self.optimizer.clip(self.config.max_grad_norm)
+        self.optimizer.step(rate)
+        return torch.cat([total, norm[None]])
+
+    def _loss(self, piece: Piece, share: float) -> tuple[Tensor, Tensor]:
+        """The piece's part of the minibatch's loss, each sample weighing `share`."""
+        config = self.config
+        parameters, value = self._forward(piece)
+        log_prob, entropy = self.model.head.log_prob(parameters, piece.mask, piece.action)
+        log_ratio = log_prob - piece.log_prob
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1.0 - config.clip, 1.0 + config.clip)
+        gain = torch.minimum(ratio * piece.advantage, clipped * piece.advantage)
+        error = (value - piece.returns).square()
+        if config.value_clip:
+            near = piece.value + (value - piece.value).clamp(-config.value_clip, config.value_clip)
+            error = torch.maximum(error, (near - piece.returns).square())
+        objective = gain - 0.5 * config.value_coef * error + config.entropy_coef * entropy
+        loss = objective.mul(piece.weight).sum().mul(-share)
+        with torch.no_grad():
+            moved = ((ratio - 1.0).abs() > config.clip).float()
+            kl = ratio - 1.0 - log_ratio  # Schulman's estimator k3, never negative
+            rows = torch.stack([-gain, 0.5 * error, entropy, kl, moved])
+            return loss, (rows @ piece.weight).mul_(share)
+
+    def _forward(self, piece: Piece) -> tuple[Tensor, Tensor]:
+        """Parameters [B, outputs] and values [B] of the piece's samples."""
+        if piece.state is None:
+            out = self.model.step(piece.observation, NO_STATE, NO_STATE)
+            return out.parameters, out.value
+        state = piece.state
+        if piece.warm_up is not None:
+            with torch.no_grad():
+                seen, first = piece.warm_up
+                state = self.model.sequence(seen, state, first).state
+        out = self.model.sequence(piece.observation, state, piece.is_first)
+        return out.parameters.flatten(0, 1), out.value.flatten(0, 1)

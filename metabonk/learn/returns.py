@@ -1,0 +1,107 @@
+"""Advantages and discounted sums over batches of trajectories. Knows numpy only.
+
+Step t of a trajectory goes from observation t to observation t + 1. Three flags are kept apart:
+`terminated` (nothing follows: no value is added), `truncated` (the episode was cut: the value of
+the final observation, which is observation t + 1, stands for what would have followed) and
+`is_reset` (no step at all: the environment turned a final observation into a first one; it carries
+no reward and must not be learned from).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metabonk.protocols import Array, BoolArray, FloatArray
+
+
+def advantages(
+    reward: FloatArray,
+    value: FloatArray,
+    terminated: BoolArray,
+    truncated: BoolArray,
+    is_reset: BoolArray,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> FloatArray:
+    """Generalised advantage estimates [T, N] (Schulman et al. 2016).
+
+        delta_t = r_t + gamma * V(o_{t+1}) * (1 - terminated_t) - V(o_t)
+        A_t     = delta_t + gamma * lambda * (1 - ended_t) * A_{t+1}
+
+    reward and the flags are [T, N], value is [T + 1, N]. Advantages of reset steps are 0. The
+    returns that a critic learns are advantage + value[:-1].
+    """
+    steps = len(reward)
+    delta = value[1:] * np.float32(gamma)
+    delta[terminated] = 0.0
+    delta += reward
+    delta -= value[:steps]
+    delta[is_reset] = 0.0
+    fade = np.full(reward.shape, np.float32(gamma * gae_lambda))
+    fade[terminated | truncated | is_reset] = 0.0
+    return discount(delta, fade, out=delta)
+
+
+def discount(x: FloatArray, fade: FloatArray, out: FloatArray) -> FloatArray:
+    """y_t = x_t + fade_t * y_{t+1}, backwards over axis 0; `out` may be `x`. All [T, N]."""
+    out[-1] = x[-1]
+    carry = np.empty_like(x[0])
+    for t in range(len(x) - 2, -1, -1):
+        np.multiply(fade[t], out[t + 1], out=carry)
+        np.add(x[t], carry, out=out[t])
+    return out
+
+
+class ReturnScale:
+    """Divides rewards by the running deviation of the discounted return (Engstrom et al. 2020).
+
+    Keeps, per environment, the discounted sum of rewards so far, and over all of them its running
+    mean and variance (Chan et al. 1983, in float64).
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self.running: FloatArray = np.zeros(num_envs, np.float32)
+        self.moments: Array = np.array([0.0, 0.0, 1e-4])  # mean, sum of squares, count
+
+    @property
+    def deviation(self) -> float:
+        return float(np.sqrt(self.moments[1] / self.moments[2]))
+
+    def update(
+        self, reward: FloatArray, ended: BoolArray, is_reset: BoolArray, gamma: float
+    ) -> float:
+        """Sees one rollout (all [T, N]) and returns the factor to multiply its rewards with."""
+        sums = np.empty_like(reward)
+        running = self.running
+        for t in range(len(reward)):
+            running = running * np.float32(gamma) + reward[t]
+            sums[t] = running
+            running[ended[t]] = 0.0
+        self.running = running
+        seen = sums[~is_reset].astype(np.float64)
+        if seen.size:
+            mean, total, count = self.moments
+            shift, grown = seen.mean() - mean, count + seen.size
+            total += seen.var() * seen.size + shift * shift * count * seen.size / grown
+            self.moments[:] = mean + shift * seen.size / grown, total, grown
+        deviation = self.deviation
+        return 1.0 / deviation if deviation > 1e-6 else 1.0
+
+    def state(self) -> dict[str, Array]:
+        return {"running": self.running, "moments": self.moments}
+
+    def load(self, state: dict[str, Array]) -> None:
+        self.running[:] = state["running"]
+        self.moments[:] = state["moments"]
+
+
+def explained_variance(value: FloatArray, target: FloatArray) -> float:
+    """1 - Var[target - value] / Var[target]: 1 is perfect, 0 no better than a constant.
+
+    0 where the target does not vary.
+    """
+    variance = float(np.var(target, dtype=np.float64))
+    if variance < 1e-12:
+        return 0.0
+    return 1.0 - float(np.var(target - value, dtype=np.float64)) / variance

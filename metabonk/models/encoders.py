@@ -1,0 +1,157 @@
+"""Encoders: an observation of any Dict space becomes one feature vector.
+
+Knows Gymnasium's Dict and Box spaces and, of observations, these conventions:
+
+- uint8 [H, W, C]: pixels, channels last. uint8 [H, W] with values below 16: palette cells.
+- `X_mask` [K] beside `X` [K, F]: a set of K rows, of which the mask's rows are there; rows that
+  are not must not matter, whatever they hold.
+- `action_mask`: for the heads, no input. `dt` [1]: seconds since the last observation; the
+  recurrent cell's time step, an ordinary input where there is no such cell.
+- anything else: a float vector once flattened.
+
+Does not know games, actions or recurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from gymnasium import spaces as gs
+from torch import Tensor, nn
+
+from metabonk.errors import ConfigError
+from metabonk.models.layers import SumLinear, fast_tanh, linear
+
+CELL_COLOURS = 16
+CELL_EMBEDDING = 4
+Tensors = Mapping[str, Tensor]
+
+
+def is_image(space: gs.Space[object]) -> bool:
+    """True for pixels [H, W, C] and palette cells [H, W], both uint8."""
+    return isinstance(space, gs.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3)
+
+
+class ImageEncoder(nn.Module):
+    """Convolutions over frames: uint8 [B, H, W, C] or palette cells [B, H, W] -> [B, features].
+
+    Pixels are scaled to 0..1. A cell's colour is looked up in a learned table. The frame is read
+    through strides until at most 10 x 10 places are left (Mnih et al. 2015, narrower).
+    """
+
+    def __init__(self, shape: tuple[int, ...], features: int, width: int = 16) -> None:
+        super().__init__()
+        self.cells = len(shape) == 2
+        height, wide = shape[:2]
+        channels = CELL_EMBEDDING if self.cells else shape[2]
+        if self.cells:
+            self.colours = nn.Embedding(CELL_COLOURS, CELL_EMBEDDING)
+        layers: list[nn.Module] = []
+        for kernel, stride in _strides(min(height, wide)):
+            conv = nn.Conv2d(channels, width, kernel, stride)
+            nn.init.orthogonal_(conv.weight, 2.0**0.5)
+            nn.init.zeros_(cast(Tensor, conv.bias))
+            layers += [conv, nn.ReLU(inplace=True)]
+            channels, width = width, min(2 * width, 64)
+            height, wide = (height - kernel) // stride + 1, (wide - kernel) // stride + 1
+        if not layers:
+            raise ConfigError(f"a frame of {shape} is too small to convolve: flatten it instead")
+        self.convolutions = nn.Sequential(*layers)
+        for layer in self.convolutions:
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.project = linear(channels * height * wide, features)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x = self.colours(frames.long()) if self.cells else frames.float().mul_(1.0 / 255.0)
+        x = self.convolutions(x.permute(0, 3, 1, 2))
+        return torch.relu(cast(Tensor, self.project(x.flatten(1))))
+
+
+def _strides(size: int) -> list[tuple[int, int]]:
+    """(kernel, stride) of each convolution for a frame whose shorter side is `size`."""
+    steps: list[tuple[int, int]] = []
+    while size >= 4 and (size > 10 or not steps):
+        kernel, stride = (8, 4) if size >= 60 else (4, 2) if size > 6 else (3, 1)
+        steps.append((kernel, stride))
+        size = (size - kernel) // stride + 1
+    return steps
+
+
+class SetEncoder(nn.Module):
+    """Masked rows [B, K, F] -> [B, 2 * width]: one layer per row, then maximum and mean.
+
+    The order of rows does not matter and neither does what masked rows hold; no rows give zeros
+    (Zaheer et al. 2017).
+    """
+
+    def __init__(self, features: int, width: int = 32) -> None:
+        super().__init__()
+        self.rows = linear(features, width)
+        self.outputs = 2 * width
+
+    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
+        present = mask.to(rows.dtype)[..., None]
+        x = torch.relu(self.rows(rows)) * present
+        count = present.sum(-2).clamp_(min=1.0)
+        return torch.cat([x.amax(-2), x.sum(-2) / count], -1)
+
+
+class ObservationEncoder(nn.Module):
+    """A Dict observation [B, ...] -> features [B, outputs], through tanh.
+
+    time: whether `dt` is an ordinary input. sets: `pool` for SetEncoder, `flat` for rows in the
+    order given (nearest first), with absent rows zeroed.
+    """
+
+    def __init__(
+        self, space: gs.Dict, outputs: int, *, time: bool, sets: str = "flat", frame: int = 128
+    ) -> None:
+        super().__init__()
+        self.vectors: list[str] = []
+        self.masked: list[str] = []
+        self.pools = nn.ModuleDict()
+        self.images = nn.ModuleDict()
+        widths: list[int] = []
+        for key in sorted(space.spaces):
+            sub = space.spaces[key]
+            if key == "action_mask" or key.endswith("_mask") or (key == "dt" and not time):
+                continue
+            shape = sub.shape
+            if not isinstance(sub, gs.Box) or shape is None:
+                raise ConfigError(f"observation {key!r}: {sub} is no Box, convert it in the game")
+            if f"{key}_mask" in space.spaces:
+                self.masked.append(key)
+                if sets == "pool":
+                    self.pools[key] = SetEncoder(shape[-1])
+                    widths.append(SetEncoder(shape[-1]).outputs)
+                else:
+                    widths.append(int(np.prod(shape)))
+            elif is_image(sub):
+                self.images[key] = ImageEncoder(shape, frame)
+                widths.append(frame)
+            else:
+                self.vectors.append(key)
+                widths.append(int(np.prod(shape)))
+        if not widths:
+            raise ConfigError(f"observation space {space} has nothing that a network can read")
+        order = self.masked + list(self.images) + self.vectors
+        by_key = dict(zip([k for k in sorted(space.spaces) if k in order], widths, strict=True))
+        self.mix = SumLinear([by_key[k] for k in order], outputs)
+
+    def forward(self, observation: Tensors) -> Tensor:
+        parts: list[Tensor] = []
+        for key in self.masked:
+            rows, mask = observation[key], observation[f"{key}_mask"]
+            if key in self.pools:
+                parts.append(self.pools[key](rows, mask))
+            else:
+                there = mask.view(torch.bool)[..., None]
+                parts.append(torch.where(there, rows, 0.0).flatten(1))
+        parts += [encoder(observation[key]) for key, encoder in self.images.items()]
+        for key in self.vectors:
+            x = observation[key].flatten(1)
+            parts.append(x if x.dtype == torch.float32 else x.float())
+        return fast_tanh(self.mix(parts))
