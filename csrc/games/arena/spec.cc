@@ -45,6 +45,7 @@ constexpr SpecField kFields[] = {
     FIELD(allow_pause, 0, 1),
     FIELD(menus, 0, 1),
     FIELD(sustain, 0, 1),
+    FIELD(truncate_on_time, 0, 1),
     FIELD(duration, 1, 7200),
     FIELD(max_ticks, 0, 10000000),
     FIELD(boss_at, -1, 7200),
@@ -202,7 +203,6 @@ Status Validate(const LevelSpec& spec) {
   if (spec.bytes != sizeof(LevelSpec)) {
     return {Code::kVersionMismatch, "bytes", "must be the size of LevelSpec in this build"};
   }
-  if (spec.pad0 != 0) return {Code::kInvalidArgument, "pad0", "must be 0"};
   if (const Status status = CheckRanges(spec); !status.ok()) return status;
   if (spec.start_enemies > spec.max_enemies) {
     return {Code::kInvalidArgument, "start_enemies", "must not exceed max_enemies"};

@@ -43,10 +43,10 @@ struct LevelSpec {
   uint8_t character;     // index
   uint8_t start_screen;  // Screen: kPlaying or kMainMenu
   uint8_t terminate_on_victory;
-  uint8_t allow_pause;  // the pause widget can be selected while playing
-  uint8_t menus;        // 0: level-ups and chests pick their first offer by themselves
-  uint8_t sustain;      // 1: enemies that die are replaced at once, the player cannot die
-  uint8_t pad0;
+  uint8_t allow_pause;       // the pause widget can be selected while playing
+  uint8_t menus;             // 0: level-ups and chests pick their first offer by themselves
+  uint8_t sustain;           // 1: enemies that die are replaced at once, the player cannot die
+  uint8_t truncate_on_time;  // the end of the duration: 1 truncates (kTimeUp), 0 is a victory
   // Time
   float duration;      // seconds of game time until the run is won or lost
   uint32_t max_ticks;  // ticks with menus until truncation, 0 for none
