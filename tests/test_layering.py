@@ -16,6 +16,7 @@ BOTTOM = {
     "errors",
     "environment",
     "config",
+    "machine",
     "records",
     "observations",
     "transports",
@@ -49,7 +50,7 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "errors", "environment", "config", "spaces", "records", "observations", "transports",
+    "errors", "environment", "config", "machine", "spaces", "records", "observations", "transports",
     "protocols", "metrics", "artifact", "stage",
 ]  # fmt: skip
 

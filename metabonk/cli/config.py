@@ -1,0 +1,72 @@
+"""`metabonk config`: the settings in force, or every variable that may be set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+
+from metabonk import config as settings_module
+from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
+
+app, command = verb(
+    """Show every setting, where it can be set and what it means.
+
+Settings come from, each beating the one before: the defaults, a TOML file ([bold]--config[/]),
+METABONK_* variables, flags ([bold]--set[/]).
+
+  metabonk config                           the settings in force, as TOML
+  metabonk config > mine.toml               a file to edit and pass as --config
+  metabonk config --set ppo.clip=0.1        what a flag would change
+  metabonk config --env                     every METABONK_* variable"""
+)
+
+
+@command
+def show(
+    env: bool = typer.Option(False, "--env", help="List all METABONK_* variables instead."),
+    config: Path | None = typer.Option(None, "--config", help="TOML file with settings."),
+    set_: list[str] = typer.Option(
+        [], "--set", help="A setting, as section.key=value; repeatable."
+    ),
+    json: bool = JsonFlag,
+) -> None:
+    if env:
+        _show_variables(json)
+        return
+    flags = settings_module.parse_assignments(set_)
+    chosen = settings_module.load(config, flags=flags, notice=notice_line)
+    if json:
+        print_json(msgspec.to_builtins(chosen))
+    else:
+        print(settings_module.to_toml(chosen), end="")
+
+
+_GROUPS = (
+    ("Settings: METABONK_SECTION_KEY sets section.key", "set"),
+    ("Read by the build of the native core", "build"),
+    ("Known, not built yet: setting one has no effect and says so", "not built yet"),
+)
+
+
+def _show_variables(json: bool) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "name": variable.name,
+            "default": variable.default,
+            "key": key,
+            "status": "not built yet" if not key else "build" if key == "build" else "set",
+            "help": variable.help,
+        }
+        for variable, key in settings_module.variables()
+    ]
+    if json:
+        print_json(rows)
+        return
+    for title, status in _GROUPS:
+        chosen = (r for r in rows if r["status"] == status)
+        cells = ((r["name"], r["default"] or "[dim]empty[/]", r["help"]) for r in chosen)
+        console.print(table(["variable", "default", "meaning"], cells, f"[bold]{title}[/]"))
+        console.print()

@@ -1,0 +1,162 @@
+"""`metabonk doctor`: what this machine offers, what is installed, and what to do about the rest."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+from pathlib import Path
+
+import msgspec
+
+import metabonk
+from metabonk import machine
+from metabonk.cli.output import JsonFlag, console, print_json, table, verb
+
+app, command = verb(
+    """Show what this machine offers and what to do about what is missing.
+
+  metabonk doctor
+  metabonk doctor --json"""
+)
+
+# Extra -> what it is for.
+PURPOSES = {
+    "train": "learning (PyTorch) and its plots",
+    "games": "Doom, and a window to play in",
+    "video": "mp4 films of episodes; without it they are GIFs",
+    "data": "export of episodes to Parquet",
+    "gpu": "kernels on NVIDIA GPUs",
+    "cluster": "training on several machines",
+    "webrtc": "streaming to a browser",
+    "tensorboard": "metrics in TensorBoard",
+    "bench": "the systems that benchmarks compare with",
+    "dev": "tests, linters, builds",
+}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of the report. state: `ok`, `missing` or `off`; remedy: what to do, or empty."""
+
+    area: str
+    name: str
+    state: str
+    value: str
+    remedy: str = ""
+
+
+@command
+def show(json: bool = JsonFlag) -> None:
+    findings = [*_machine(), *_native(), *_gpus(), *_extras()]
+    if json:
+        print_json(findings)
+        return
+    print_findings(findings)
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """One table with a heading per area, then what to do about what is missing."""
+    marks = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "off": "[dim]none[/]"}
+    rows: list[tuple[str, str, str]] = []
+    for area in dict.fromkeys(f.area for f in findings):
+        rows.append((f"[bold]{area}[/]", "", ""))
+        rows += [(f"  {f.name}", marks[f.state], f.value) for f in findings if f.area == area]
+    console.print(table(["", "", ""], rows, header=False))
+    remedies = [f for f in findings if f.remedy]
+    if remedies:
+        console.print("\n[bold]What to do[/]")
+        for finding in remedies:
+            console.print(f"  {finding.name}: ", end="")
+            console.print(finding.remedy, markup=False, soft_wrap=True)
+
+
+def _machine() -> list[Finding]:
+    usable, share = len(os.sched_getaffinity(0)), machine.processor_share()
+    quota = "" if share is None else f", of which a container may use {share:.1f}"
+    return [
+        Finding(
+            "Machine", "metabonk", "ok", f"{metabonk.__version__}, {Path(metabonk.__file__).parent}"
+        ),
+        Finding("Machine", "python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+        Finding("Machine", "processor", "ok", machine.processor()),
+        Finding("Machine", "threads", "ok", f"{usable} usable of {os.cpu_count()}{quota}"),
+        Finding("Machine", "memory", "ok", f"{machine.memory_gib()} GiB"),
+    ]
+
+
+def _native() -> list[Finding]:
+    if importlib.util.find_spec("metabonk._core") is None:
+        return [
+            Finding(
+                "Native core",
+                "core",
+                "missing",
+                "not built: the arena and grid64 cannot be played",
+                "in a checkout run ./scripts/build, else reinstall metabonk",
+            )
+        ]
+    detected, active = machine.tiers()
+    capped = f", capped to {active} by METABONK_CPU" if active != detected else ""
+    found = [Finding("Native core", "instruction tier", "ok", f"{detected}{capped}")]
+    if importlib.util.find_spec("metabonk._cuda") is None:
+        remedy = ""
+        if Path("/dev/nvidiactl").exists():
+            remedy = "build with nvcc and METABONK_CUDA=ON to use the GPU"
+        found.append(
+            Finding("Native core", "CUDA architectures", "off", "built without CUDA", remedy)
+        )
+    else:
+        architectures = importlib.import_module("metabonk._cuda").architectures()
+        found.append(Finding("Native core", "CUDA architectures", "ok", ", ".join(architectures)))
+    return found
+
+
+def _gpus() -> list[Finding]:
+    driver = machine.driver()
+    version = f"{driver.version or 'unknown version'}, CUDA {driver.cuda or '?'}"
+    found = [Finding("GPU", "driver", "off" if driver.problem else "ok", driver.problem or version)]
+    found += [
+        Finding(
+            "GPU",
+            f"gpu {index}",
+            "ok",
+            f"{g.name}, sm_{g.compute.replace('.', '')}, {g.memory_gib} GiB, "
+            f"{g.multiprocessors} multiprocessors",
+        )
+        for index, g in enumerate(driver.gpus)
+    ]
+    nvenc = f"interface {driver.nvenc}" if driver.nvenc else "no hardware encoder"
+    return [*found, Finding("GPU", "NVENC", "ok" if driver.nvenc else "off", nvenc)]
+
+
+def _extras() -> list[Finding]:
+    try:
+        requirements = importlib.metadata.requires("metabonk") or []
+    except importlib.metadata.PackageNotFoundError:
+        remedy = "in a checkout run ./scripts/metabonk, else pip install metabonk"
+        return [Finding("Extras", "package", "missing", "metabonk is not installed", remedy)]
+    by_extra: dict[str, list[str]] = {}
+    for requirement in requirements:
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
+        if name and extra:
+            by_extra.setdefault(extra[1], []).append(name[0])
+    return [_extra(extra, packages) for extra, packages in by_extra.items()]
+
+
+def _extra(extra: str, packages: list[str]) -> Finding:
+    versions: list[str] = []
+    missing: list[str] = []
+    for package in packages:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(package)
+    purpose = PURPOSES.get(extra, "")
+    if not missing:
+        return Finding("Extras", extra, "ok", f"{purpose}: {', '.join(versions)}")
+    value = f"{purpose}; not installed: {', '.join(missing)}"
+    return Finding("Extras", extra, "missing", value, f"pip install 'metabonk[{extra}]'")
