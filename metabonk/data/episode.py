@@ -126,6 +126,10 @@ class EpisodeWriter:
         if self._filled == self._rows["reward"].shape[1]:
             self.flush()
 
+    def begin(self, env: int) -> None:
+        """The next row of `env` starts an episode, though nobody saw how the last one ended."""
+        self._next_first[env] = True
+
     def flush(self) -> int:
         """Writes what is buffered as a chunk; returns `position`. Raises OSError (disk full)."""
         if self._filled == 0:

@@ -1,0 +1,240 @@
+"""`.npz` recordings: demonstrations and on-policy chunks that other tools write and read.
+
+Knows their columns (metabonk.transports has the table) and the Episode; does not know who recorded.
+Files are read without pickles. Frames are `observations` uint8 [T, H, W, 3]; actions are ten
+columns that lack jump, slide and choice, so our own files carry the whole rows beside them in
+`rows`.
+
+A writer of version 1 marks the last row of every file as done, whether the game had ended or not.
+That is a cut and not a death: without a key `truncated` the mark of the last row is read as one.
+Our files keep `dones` true to the game and have `is_first` and `truncated` beside it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from metabonk.data.episode import Episode, EpisodeWriter
+from metabonk.data.index import Header
+from metabonk.errors import CorruptError
+from metabonk.protocols import Array, FloatArray
+from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT
+from metabonk.transports import ACTION_FIELDS
+
+NPZ_COLUMNS = 10
+_PLACE = re.compile(r"actions\[(\d+)(?::(\d+))?\]")
+
+
+def _columns() -> Iterator[tuple[str, int, list[int]]]:
+    """(field, its first column in our rows, its columns in the file) as the table says."""
+    ours = {b.name: b.column for b in ACTION_LAYOUT.branches}
+    for name, carried in ACTION_FIELDS.items():
+        if carried.npz is not None:
+            spans = [(int(a), int(b or int(a) + 1)) for a, b in _PLACE.findall(carried.npz)]
+            yield name, ours[name], [c for a, b in spans for c in range(a, b)]
+
+
+def to_columns(rows: FloatArray) -> FloatArray:
+    """Action rows float32 [T, 12] as the ten columns of a recording; jump, slide, choice go."""
+    out = np.zeros((len(rows), NPZ_COLUMNS), np.float32)
+    for name, first, columns in _columns():
+        if name == "click":
+            clicked = np.logical_and(rows[:, first] >= 0.0, rows[:, first + 1] >= 0.0)
+            out[:, columns[0]] = clicked
+            out[:, columns[1:]] = np.where(clicked[:, None], rows[:, first : first + 2], 0.0)
+        else:
+            out[:, columns] = rows[:, first : first + len(columns)]
+    return out
+
+
+def from_columns(columns: FloatArray) -> FloatArray:
+    """Inverse of `to_columns`: float32 [T, 12] with jump, slide and choice zero."""
+    out = np.zeros((len(columns), ACTION_COLUMNS), np.float32)
+    for name, first, places in _columns():
+        if name == "click":
+            clicked = columns[:, places[0]] >= 0.5
+            out[:, first : first + 2] = np.where(clicked[:, None], columns[:, places[1:]], -1.0)
+        else:
+            out[:, first : first + len(places)] = columns[:, places]
+    return out
+
+
+def write_npz(
+    path: Path | str, episode: Episode, *, frames: str = "pixels", meta: Mapping[str, Any] = {}
+) -> None:
+    """One episode as a file that version 1 readers open too; whole or not at all.
+
+    frames: key of the observation uint8 [T, H, W, 3]. Raises ValueError without such frames or for
+    actions of another game than the records'.
+    """
+    if frames not in episode.observation:
+        raise ValueError(f"frames: no observation {frames!r}, only {sorted(episode.observation)}")
+    if episode.header.columns != ACTION_COLUMNS:
+        raise ValueError(f"actions of {episode.header.source} have no columns in .npz files")
+    steps = len(episode)
+    described = {
+        "episode_id": f"{episode.header.source}-{episode.env}-{episode.number}",
+        "chunk_index": 0,
+        **msgspec.to_builtins(episode.header),
+        **meta,
+    }
+    arrays = {
+        "observations": np.ascontiguousarray(episode.observation[frames][:steps]),
+        "actions": to_columns(episode.action),
+        "rows": episode.action,
+        "rewards": episode.reward,
+        "dones": episode.terminated,
+        "truncated": episode.truncated,
+        "is_first": np.arange(steps) == 0,
+        "video_source": np.array(episode.header.source),
+        "meta": np.array(msgspec.json.encode(described).decode()),
+    }
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def read_npz(path: Path | str) -> list[Episode]:
+    """The episodes of a recording, observations under `pixels`; the last may go on elsewhere.
+
+    Raises CorruptError naming the key that is missing or of the wrong shape, or for a file that
+    only pickle could read.
+    """
+    path = Path(path)
+    arrays = _load(path)
+    frames = arrays.get("observations")
+    if frames is None or frames.ndim != 4 or frames.dtype != np.uint8:
+        raise CorruptError(f"{path}: observations must be uint8 [T, H, W, 3]")
+    steps = len(frames)
+    action = _actions(path, arrays, steps)
+    reward = _column(path, arrays, "rewards", steps).astype(np.float32)
+    terminated = _column(path, arrays, "dones", steps).astype(np.bool_)
+    truncated = _column(path, arrays, "truncated", steps).astype(np.bool_)
+    if "truncated" not in arrays and steps and terminated[-1]:
+        terminated[-1], truncated[-1] = False, True
+    is_first = _column(path, arrays, "is_first", steps).astype(np.bool_)
+    is_first[1:] |= (terminated | truncated)[:-1]
+    header = _header(path, arrays)
+    bounds = [0, *(int(i) for i in np.flatnonzero(is_first) if i), steps]
+    return [
+        Episode(
+            0,
+            number,
+            header,
+            {"pixels": frames[a:b]},
+            action[a:b],
+            np.zeros((b - a, 0), np.float32),
+            reward[a:b],
+            terminated[a:b],
+            truncated[a:b],
+        )
+        for number, (a, b) in enumerate(itertools.pairwise(bounds))
+    ]
+
+
+def import_npz(paths: Iterable[Path | str], directory: Path | str) -> int:
+    """Puts recordings into an episode directory, in the order given; returns the rows written.
+
+    Files whose `meta` names the same episode are joined where one follows the other.
+    """
+    writer: EpisodeWriter | None = None
+    rows, previous, pending = 0, "", None
+    for path in paths:
+        episodes = read_npz(path)
+        writer = writer or EpisodeWriter(directory, episodes[0].header)
+        name = str(episodes[0].header.details.get("episode_id", path))
+        for index, episode in enumerate(episodes):
+            joined = index == 0 and name == previous
+            if pending is not None:
+                rows += _append(writer, pending, cut=not joined)
+            if not joined:
+                writer.begin(0)
+            pending = episode
+        previous = name
+    if writer is not None and pending is not None:
+        rows += _append(writer, pending)
+        writer.close()
+    return rows
+
+
+def _append(writer: EpisodeWriter, episode: Episode, cut: bool = True) -> int:
+    """cut: False where the episode goes on, so that the file's end is not its end."""
+    if not cut:
+        episode.truncated[-1] = False
+    nothing = np.zeros(1, np.bool_)
+    for t in range(len(episode)):
+        one = slice(t, t + 1)
+        writer.append_step(
+            {key: value[one] for key, value in episode.observation.items()},
+            episode.action[one],
+            episode.log_prob[one],
+            episode.reward[one],
+            episode.terminated[one],
+            episode.truncated[one],
+            nothing,
+        )
+    return len(episode)
+
+
+def _load(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        raise CorruptError(
+            f"{path} cannot be read without running code from it ({error}): "
+            "write it again as plain arrays"
+        ) from error
+
+
+def _actions(path: Path, arrays: Mapping[str, Array], steps: int) -> FloatArray:
+    for key, width in (("rows", ACTION_COLUMNS), ("actions", NPZ_COLUMNS)):
+        found = arrays.get(key)
+        if found is None:
+            continue
+        if found.shape != (steps, width):
+            raise CorruptError(f"{path}: {key} has shape {found.shape}, not ({steps}, {width})")
+        rows: FloatArray = np.asarray(found, np.float32)
+        return rows if key == "rows" else from_columns(rows)
+    return np.zeros((steps, ACTION_COLUMNS), np.float32)  # a film that nobody labelled yet
+
+
+def _column(path: Path, arrays: Mapping[str, Array], key: str, steps: int) -> Array:
+    found = arrays.get(key)
+    if found is None:
+        return np.zeros(steps, np.float32)
+    if found.shape != (steps,):
+        raise CorruptError(f"{path}: {key} has shape {found.shape}, not ({steps},)")
+    return np.array(found)
+
+
+def _header(path: Path, arrays: Mapping[str, Array]) -> Header:
+    raw = arrays.get("meta", np.array("{}")).item()
+    try:
+        meta = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise CorruptError(f"{path}: meta is not a JSON object ({error})") from error
+    source = meta.get("source") or str(arrays.get("video_source", np.array("")).item())
+    labelled = "actions" in arrays or "rows" in arrays
+    return Header.of(
+        ACTION_LAYOUT,
+        source=str(source or path.stem),
+        seed=int(meta.get("seed") or 0),
+        actor=str(meta.get("actor") or ("unknown" if labelled else "unlabelled")),
+        num_envs=1,
+        rate=float(meta.get("rate") or meta.get("hz") or 0.0),
+        details=meta,
+    )
