@@ -5,7 +5,7 @@ the arena, BonkLink and shared memory, so that what is trained and what is serve
 input. Does not know where states come from.
 
 Units: relative positions are in the camera's frame (right, forward, up), 16 m right and forward
-and 8 m up count as 1, cut at 4. Velocities: 10 m/s count as 1. A quantity without a bound is
+and 8 m up count as 1, cut at 4. Velocities: 8 m/s count as 1. A quantity without a bound is
 x / (|x| + scale): half at `scale`, never beyond 1. Fractions are 0..1. What the transport did not
 carry is zero, and `carries_*` says so.
 """

@@ -86,10 +86,10 @@ class Reference:
         """Rows of things within reach, by squared distance, id, index."""
         keyed = []
         for i, thing in enumerate(things[:count]):
-            if not all(abs(v) <= HUGE for v in thing["position"]):
-                continue
             d = [v - a for v, a in zip(thing["position"], self.at, strict=True)]
-            keyed.append((d[0] * d[0] + d[1] * d[1] + d[2] * d[2], thing["id"], i))
+            squared = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
+            if squared <= F(1e18):
+                keyed.append((squared, thing["id"], i))
         return [things[i] for *_, i in sorted(keyed)]
 
     def place(self, thing):
@@ -113,8 +113,8 @@ class Reference:
             flags = int(e["flags"])
             rank = -1 if flags & 4 else 1 if flags & 1 else 0.5 if flags & 2 else 0
             row |= {
-                "velocity_right": linear(self.right(vx, vy), 10),
-                "velocity_forward": linear(self.forward(vx, vy), 10),
+                "velocity_right": linear(self.right(vx, vy), 8),
+                "velocity_forward": linear(self.forward(vx, vy), 8),
                 "rank": rank,
                 **{f"kind_bit_{b}": int(e["kind"]) >> b & 1 for b in range(4)},
             }
@@ -155,19 +155,18 @@ class Reference:
         return row
 
     def boss(self):
+        def distance(e):
+            dx, dy = e["position"][0] - self.at[0], e["position"][1] - self.at[1]
+            return dx * dx + dy * dy
+
         bosses = [
             e
             for e in self.r["entities"][: self.r["entity_count"]]
-            if e["flags"] & 1 and not e["flags"] & 4 and all(abs(e["position"]) <= HUGE)
+            if e["flags"] & 1 and not e["flags"] & 4 and distance(e) <= F(1e18)
         ]
         if not bosses:
             return {}
-
-        def key(e):
-            dx, dy = e["position"][0] - self.at[0], e["position"][1] - self.at[1]
-            return dx * dx + dy * dy, e["id"]
-
-        e = min(bosses, key=key)
+        e = min(bosses, key=lambda e: (distance(e), e["id"]))
         dx, dy = e["position"][0] - self.at[0], e["position"][1] - self.at[1]
         return {
             "boss": 1,
@@ -194,9 +193,9 @@ class Reference:
                 "health": squash(r["health"], 100),
                 "max_health": squash(r["max_health"], 100),
                 "time": squash(time, 300),
-                "velocity_right": linear(self.right(vx, vy), 10),
-                "velocity_forward": linear(self.forward(vx, vy), 10),
-                "velocity_up": linear(r["velocity"][2], 10),
+                "velocity_right": linear(self.right(vx, vy), 8),
+                "velocity_forward": linear(self.forward(vx, vy), 8),
+                "velocity_up": linear(r["velocity"][2], 8),
                 **{k: linear(v, 64) for k, v in zip("xyz", self.at, strict=True)},
             }
         if FieldGroup.PROGRESS in has:

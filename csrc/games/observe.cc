@@ -4,7 +4,7 @@
 // Conventions: directions are in the camera's frame (x right, y forward); lengths without a bound
 // are x / (|x| + scale), so that one unit of `scale` gives a half and nothing exceeds 1; what a
 // transport did not carry is zero. NaN counts as zero, what is beyond +-1e9 is cut there, and a
-// thing whose position is no number of that range is left out.
+// thing whose distance is no number of that range is left out.
 #include "metabonk/observe.h"
 
 #include <algorithm>
@@ -21,11 +21,13 @@ namespace {
 constexpr float kNear = 16.0f;   // metres that count as 1 in relative positions
 constexpr float kHeight = 8.0f;  // the same, upwards
 constexpr float kClose = 4.0f;   // metres at which closeness is a half
-constexpr float kSpeed = 10.0f;  // metres per second that count as 1
+constexpr float kSpeed = 8.0f;   // metres per second that count as 1
 constexpr float kMap = 64.0f;    // metres that count as 1 in absolute positions
 constexpr float kLimit = 4.0f;   // where linear features are cut
 constexpr float kHuge = 1e9f;
-constexpr float kMaxDt = 10.0f;  // seconds
+constexpr float kTooFar = 1e18f;   // squared metres, beyond which a thing is left out
+constexpr float kNowhere = 4e18f;  // stands for its squared distance
+constexpr float kMaxDt = 10.0f;    // seconds
 constexpr int kCharacters = 6;
 constexpr int kWeaponKinds = 16;
 constexpr int kStatFeatures = 28;
@@ -34,10 +36,6 @@ constexpr int kCarriedBits = 12;
 float Clean(float x) {
   if (std::fabs(x) <= kHuge) return x;
   return x > 0.0f ? kHuge : (x < 0.0f ? -kHuge : 0.0f);  // the last for NaN
-}
-bool Usable(const float position[3]) {
-  return std::fabs(position[0]) <= kHuge && std::fabs(position[1]) <= kHuge &&
-         std::fabs(position[2]) <= kHuge;
 }
 float Squash(float x, float scale) {
   const float clean = Clean(x);
@@ -75,29 +73,61 @@ bool InMenu(const GameState& state) {
          std::strncmp(state.menu, "Gameplay", kTextBytes) != 0;
 }
 
-// The `capacity` nearest of `count` things, nearest first, ties by id and then by index. Keys are
-// (bits of the squared distance, id): bits of positive floats order as the floats do.
-template <int kCapacity, typename Thing>
+// A squared distance as an integer: bits of positive floats order as the floats do, and integers
+// compare and reduce in vectors.
+int32_t KeyOf(float squared) {
+  return std::bit_cast<int32_t>(squared <= kTooFar ? squared : kNowhere);  // the latter for NaN
+}
+
+// A key that at least `wanted` of the keys and few more do not exceed, by bisection.
+int32_t Threshold(const int32_t* keys, int count, int wanted) {
+  constexpr int kFewMore = 8;
+  int32_t below = std::bit_cast<int32_t>(kNowhere), above = 0;
+  for (int i = 0; i < count; ++i) {
+    below = std::min(below, keys[i]);
+    above = std::max(above, keys[i]);
+  }
+  for (--below; above - below > 1;) {
+    const int32_t middle = below + (above - below) / 2;
+    int32_t found = 0;
+    for (int i = 0; i < count; ++i) found += keys[i] <= middle;
+    (found < wanted ? below : above) = middle;
+    if (found >= wanted && found <= wanted + kFewMore) break;
+  }
+  return above;
+}
+
+// The kCapacity nearest of `count` <= kRoom things, nearest first, ties by id and then by index.
+template <int kCapacity, int kRoom, typename Thing>
 int SelectNearest(const Thing* things, int count, const Camera& camera, int chosen[kCapacity]) {
-  uint64_t keys[kCapacity];
-  int size = 0;
+  int32_t keys[kRoom];
   for (int i = 0; i < count; ++i) {
     const float dx = things[i].position[0] - camera.x;
     const float dy = things[i].position[1] - camera.y;
     const float dz = things[i].position[2] - camera.z;
-    const float squared = dx * dx + dy * dy + dz * dz;
-    const uint64_t key =
-        static_cast<uint64_t>(std::bit_cast<uint32_t>(squared)) << 32 | things[i].id;
-    if (size == kCapacity && key >= keys[size - 1]) continue;
-    if (!Usable(things[i].position)) continue;
-    int slot = size < kCapacity ? size++ : size - 1;
-    for (; slot > 0 && keys[slot - 1] > key; --slot) {
-      keys[slot] = keys[slot - 1];
-      chosen[slot] = chosen[slot - 1];
-    }
-    keys[slot] = key;
-    chosen[slot] = i;
+    keys[i] = KeyOf(dx * dx + dy * dy + dz * dz);
   }
+  int32_t limit = std::bit_cast<int32_t>(kTooFar);
+  if (count > kCapacity) limit = std::min(limit, Threshold(keys, count, kCapacity));
+  int near[kRoom];
+  int found = 0;
+  for (int i = 0; i < count; ++i) {  // without a branch: which are near cannot be predicted
+    near[found] = i;
+    found += keys[i] <= limit;
+  }
+  struct Ranked {
+    uint64_t key;  // distance, then id
+    int index;
+  };
+  Ranked sorted[kRoom];
+  for (int i = 0; i < found; ++i) {
+    const uint64_t key = static_cast<uint64_t>(keys[near[i]]) << 32 | things[near[i]].id;
+    int slot = i;
+    for (; slot > 0 && sorted[slot - 1].key > key; --slot) sorted[slot] = sorted[slot - 1];
+    sorted[slot] = {key, near[i]};
+  }
+  const int size = std::min(found, kCapacity);
+  for (int i = 0; i < size; ++i) chosen[i] = sorted[i].index;
   return size;
 }
 
@@ -128,7 +158,8 @@ void WriteEntities(const GameState& state, const Camera& camera, const Observati
       (state.fields & kHasEntities) ? std::min<int>(state.entity_count, kMaxEntities) : 0;
   const bool detail = state.fields & kHasEntityDetail;
   int chosen[kNearestEntities];
-  const int size = SelectNearest<kNearestEntities>(state.entities, count, camera, chosen);
+  const int size =
+      SelectNearest<kNearestEntities, kMaxEntities>(state.entities, count, camera, chosen);
   if (out.entities_mask) {
     for (int i = 0; i < kNearestEntities; ++i) out.entities_mask[i] = i < size;
   }
@@ -157,7 +188,8 @@ void WritePickups(const GameState& state, const Camera& camera, const Observatio
   const int count =
       (state.fields & kHasPickups) ? std::min<int>(state.pickup_count, kMaxPickups) : 0;
   int chosen[kNearestPickups];
-  const int size = SelectNearest<kNearestPickups>(state.pickups, count, camera, chosen);
+  const int size =
+      SelectNearest<kNearestPickups, kMaxPickups>(state.pickups, count, camera, chosen);
   if (out.pickups_mask) {
     for (int i = 0; i < kNearestPickups; ++i) out.pickups_mask[i] = i < size;
   }
@@ -242,10 +274,10 @@ void WriteBoss(const GameState& state, const Camera& camera, float* row) {
   for (int i = 0; i < count; ++i) {
     const Entity& entity = state.entities[i];
     if (!(entity.flags & kEntityBoss) || (entity.flags & kEntityProjectile)) continue;
-    if (!Usable(entity.position)) continue;
     const float dx = entity.position[0] - camera.x;
     const float dy = entity.position[1] - camera.y;
     const float squared = dx * dx + dy * dy;
+    if (!(squared <= kTooFar)) continue;  // NaN too
     if (boss && (squared > nearest || (squared == nearest && entity.id >= boss->id))) continue;
     boss = &entity;
     nearest = squared;
