@@ -209,6 +209,7 @@ struct WaveDef {
   float seconds;        // length of a wave
   float budget;         // points a second in the first wave
   float budget_growth;  // added each wave
+  float rush;           // budget at once when a wave begins, times its number
   float health_growth;  // factor on health each wave, added: 1 + growth * wave
   float damage_growth;
   float elite_growth;  // added to the chance of elites each wave
@@ -219,7 +220,6 @@ struct WaveDef {
   float near;  // distance at which enemies appear
   float far;
   float leash;           // farther than this an enemy is put down again near the player
-  float boss_at;         // seconds until the stage boss, where the level does not say
   float portal_seconds;  // of standing in the portal
 };
 
@@ -243,6 +243,10 @@ struct BodyDef {
   float invulnerable;    // seconds after a hit
   float shield_delay;    // seconds without damage until the shield refills
   float shield_rate;     // fraction of it a second
+  uint8_t air_jumps;   // before it must land again
+  float air_jump;      // factor on the jump's speed in the air
+  float sand_speed;    // factor on speed
+  float snow_grip;     // factor on acceleration
 };
 
 struct DropDef {

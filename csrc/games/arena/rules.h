@@ -37,22 +37,26 @@ void HealPlayer(World& world, float amount);
 
 // enemies.cc and director.cc
 void MoveEnemies(World& world, const Level& level, Scratch& scratch);
+void StartDirector(World& world, const Level& level);  // a run's first enemies
 void DirectSpawns(World& world, const Level& level);
 int SpawnEnemy(World& world, const Level& level, int kind, float x, float y);  // index or -1
 void HurtEnemy(World& world, const Level& level, int index, float damage, float knock_x,
                float knock_y);
 void RemoveDead(World& world, const Level& level);  // drops, score, compaction
 
-// weapons.cc; a weapon's numbers at a level are in arsenal.h, which the offers describe too
+// weapons.cc, shots.cc, bolts.cc; a weapon's numbers at a level are in arsenal.h, which the offers describe too
 void FireWeapons(World& world, const Level& level, const Action& action, Scratch& scratch);
 void MoveShots(World& world, const Level& level, Scratch& scratch);
 void MoveBolts(World& world, const Level& level);
 
-// pickups.cc
+// pickups.cc, structures.cc
 void DropPickup(World& world, PickupKind kind, float value, float x, float y, float z);
 void CollectPickups(World& world, const Level& level);
 void GainXp(World& world, const Level& level, float amount);
 void UseStructures(World& world, const Level& level, const Action& action);
+void PlaceStructures(World& world, const Level& level);  // a run's chests and shrines
+void OpenPortal(World& world, const Level& level, float x, float y);
+float XpNeeded(int level);  // from this level to the next
 
 // loadout.cc: characters, tomes and items as numbers
 void ApplyCharacter(World& world, int character);  // base stats and health; keeps what is carried
@@ -92,7 +96,9 @@ bool TickMenus(World& world, const Level& level, const Action& action);
 // that what was simulated is what is replayed. Idempotent.
 Action Canonical(const Action& action);
 
-// game_state.cc
+// game_state.cc. Seconds of the run, menus not counted.
+double GameTime(const World& world);
+// `out` must be zero or filled before: only what changes is written. Its dt counts menus too.
 void FillGameState(const World& world, const Level& level, GameState* out);
 
 }  // namespace metabonk::arena

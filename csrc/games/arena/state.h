@@ -156,7 +156,8 @@ struct Bolts {  // the enemies'
   alignas(64) float life[kMaxBolts];
   alignas(64) float radius[kMaxBolts];
   alignas(64) float damage[kMaxBolts];
-  alignas(64) uint8_t kind[kMaxBolts];  // kind of the enemy that made it
+  alignas(64) uint8_t kind[kMaxBolts];    // kind of the enemy that made it
+  alignas(64) uint8_t homing[kMaxBolts];  // 1: turns towards the player
 };
 
 struct Pickups {  // orbs, coins, hearts, magnets
@@ -214,7 +215,8 @@ struct Director {  // decides what spawns and when
   float boss_timer;   // seconds until the stage boss
   uint8_t boss_spawned;
   uint8_t boss_dead;
-  uint8_t pad0[2];
+  uint8_t planned;    // 1 + kind that is saved up for, 0 none
+  uint8_t pad0;
   float held;         // seconds that the boss portal was stood in
 };
 
@@ -225,6 +227,7 @@ struct Totals {  // sums over the run
   uint32_t chests;
   uint32_t shrines;
   uint32_t levels;
+  uint32_t victories;
   float damage_dealt;
   float damage_taken;
   float gold_earned;
@@ -241,11 +244,10 @@ struct World {
   Random combat_random; // in one place does not change the others
   Random offer_random;
   Random step_random;  // ticks of a decision, frames that are dropped
-  float observed_time;  // game time of the last observation, seconds
+  uint64_t observed_ticks;  // total_ticks at the last fresh observation
   uint8_t done;         // EpisodeEnd
   uint8_t tier;
   uint8_t pad0[2];
-  float heldover_reward;
   Player player;
   Director director;
   Menus menus;

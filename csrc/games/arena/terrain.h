@@ -22,9 +22,14 @@ struct Terrain {
 };
 
 void GenerateTerrain(const LevelSpec& spec, uint64_t run_seed, Terrain* out);
+// The seed that GenerateTerrain stores: equal seeds and settings, equal terrain.
+uint64_t TerrainSeed(const LevelSpec& spec, uint64_t run_seed);
 
 // Height of the ground under (x, y), bilinear between the vertices, without obstacles.
 float GroundHeight(const Terrain& terrain, float x, float y);
+// Height at which a body comes to stand at (x, y): the ground, or the top of an obstacle.
+float FloorHeight(const Terrain& terrain, float x, float y);
+Ground GroundAt(const Terrain& terrain, float x, float y);
 // Where a body of this radius may stand at (x, y): 0 free, 1 blocked by obstacle, edge or water.
 int Blocked(const Terrain& terrain, float x, float y, float radius);
 // Gradient of the ground, rise per metre.

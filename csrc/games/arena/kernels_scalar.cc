@@ -1,0 +1,11 @@
+// The hot loops of a tick for one instruction set; see kernels.inl.
+#define KERNELS_NAMESPACE kernels_scalar
+#include "games/arena/kernels.inl"
+
+namespace metabonk::arena {
+
+namespace k = kernels_scalar;
+const Kernels kKernelsScalar = {"scalar",    k::CountDown,  k::Measure, k::Steer,
+                                k::Separate, k::Accelerate, k::Settle,  k::Overlaps};
+
+}  // namespace metabonk::arena
