@@ -131,7 +131,6 @@ double GameTime(const World& world) { return static_cast<double>(world.tick) / k
 
 void FillGameState(const World& world, const Level& level, GameState* out) {
   out->fields = kHasEverything;
-  out->dt = static_cast<float>(world.total_ticks - world.observed_ticks) * kTickSeconds;
   out->time = GameTime(world);
   out->run_seed = world.run_seed;
   out->score = world.totals.score;

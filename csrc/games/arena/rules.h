@@ -98,7 +98,8 @@ Action Canonical(const Action& action);
 
 // game_state.cc. Seconds of the run, menus not counted.
 double GameTime(const World& world);
-// `out` must be zero or filled before: only what changes is written. Its dt counts menus too.
+// `out` must be zero or filled before: only what changes is written. dt is left to the caller, who
+// knows when he looked last.
 void FillGameState(const World& world, const Level& level, GameState* out);
 
 }  // namespace metabonk::arena

@@ -243,8 +243,7 @@ struct World {
   Random world_random;  // spawns, drops, offers: each stream of its own, so that one more draw
   Random combat_random; // in one place does not change the others
   Random offer_random;
-  Random step_random;  // ticks of a decision, frames that are dropped
-  uint64_t observed_ticks;  // total_ticks at the last fresh observation
+  Random step_random;  // ticks of a decision
   uint8_t done;         // EpisodeEnd
   uint8_t tier;
   uint8_t pad0[2];
