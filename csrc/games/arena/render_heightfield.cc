@@ -1,0 +1,241 @@
+// The ground of detailed frames: each column of the screen marches outwards over the height field
+// and paints what rises above what it has seen (the "voxel space" scheme of late-eighties flight
+// games), here with per-pixel texture, cliffs, fog and a depth buffer.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "games/arena/render_ground.h"
+#include "games/arena/render_kernels.h"
+
+namespace metabonk::arena {
+
+namespace {
+
+constexpr int kMaxSteps = 1024;
+constexpr int kDetail = 64;             // side of a material's texture, at 1/16 metre
+constexpr float kBeyondHeight = -3.0f;  // of the plane beyond the map
+
+struct Step {
+  float depth;
+  float scale;    // focal / depth
+  uint32_t fog;   // 0..256
+  uint16_t code;  // depth in 1/64 metre
+};
+
+struct March {
+  Step steps[kMaxSteps];
+  int count;
+};
+
+using DetailTable = std::array<std::array<uint8_t, kDetail * kDetail>, kMaterials>;
+
+uint32_t Noise(int x, int y, uint32_t salt) {
+  uint32_t h = static_cast<uint32_t>(x & (kDetail - 1)) * 0x9E3779B1u ^
+               static_cast<uint32_t>(y & (kDetail - 1)) * 0x85EBCA77u ^ salt * 0xC2B2AE3Du;
+  h = (h ^ h >> 15) * 0x2C1B3C6Du;
+  h = (h ^ h >> 12) * 0x297A2D39u;
+  return h >> 24;
+}
+
+int Triangle(int position, int period) {  // 0..period/2
+  const int t = position & (period - 1);
+  return t < period / 2 ? t : period - t;
+}
+
+// Brightness of one texel, 128 is neutral.
+int DetailTexel(uint32_t material, int x, int y) {
+  const int fine = static_cast<int>(Noise(x, y, material + 1));
+  const int coarse = static_cast<int>(Noise(x >> 2, y >> 2, material + 17));
+  int shade = 128;
+  switch (material) {
+    case static_cast<uint32_t>(Ground::kGrass): {
+      shade += (fine - 128) / 12 + (coarse - 128) / 14;
+      const bool tuft = Noise(x, y >> 2, 41) > 232;  // short upright strokes
+      if (tuft) shade += 10 + 6 * (y & 3) - (Noise(x >> 2, y >> 2, 43) > 128 ? 34 : 0);
+      break;
+    }
+    case static_cast<uint32_t>(Ground::kSand):
+      shade += (fine - 128) / 22 + 2 * Triangle(y + Triangle(x, 32) / 2, 16) - 8;
+      break;
+    case static_cast<uint32_t>(Ground::kRock):
+      shade += (fine - 128) / 14 + (coarse - 128) / 7;
+      if (Noise(x >> 1, y >> 3, 47) > 240) shade -= 22;
+      break;
+    case static_cast<uint32_t>(Ground::kSnow):
+      shade += (fine - 128) / 32 + (coarse - 128) / 24 + (fine > 252 ? 18 : 0);
+      break;
+    case static_cast<uint32_t>(Ground::kWater):
+      shade += 2 * Triangle(y + 2 * Triangle(x, 16), 32) - 16 + (coarse > 236 ? 16 : 0);
+      break;
+    case kCliffMaterial:
+      shade += (fine - 128) / 14 + (coarse - 128) / 8;
+      break;
+    default:
+      break;
+  }
+  return std::clamp(shade, 60, 196);
+}
+
+const DetailTable& Details() {
+  static const DetailTable table = [] {
+    DetailTable made;
+    for (uint32_t m = 0; m < kMaterials; ++m) {
+      for (int i = 0; i < kDetail * kDetail; ++i) {
+        made[m][static_cast<size_t>(i)] =
+            static_cast<uint8_t>(DetailTexel(m, i % kDetail, i / kDetail));
+      }
+    }
+    return made;
+  }();
+  return table;
+}
+
+// Depths at which columns sample: about one per pixel of flat ground, closer than the grid's cells.
+void PlanMarch(const Camera& camera, int height, March* march) {
+  const float above = std::max(camera.eye_z - kBeyondHeight, 4.0f);
+  const float bottom = std::max(static_cast<float>(height) - camera.horizon, 1.0f);
+  const float rows = camera.focal * 9.0f;
+  float depth = std::max(kNearDepth, std::min(camera.focal * above / bottom, 9.0f) * 0.4f);
+  march->count = 0;
+  while (depth < kFarDepth && march->count < kMaxSteps) {
+    Step& step = march->steps[march->count++];
+    step.depth = depth;
+    step.scale = camera.focal / depth;
+    step.fog = FogAt(depth);
+    step.code = static_cast<uint16_t>(depth * 64.0f);
+    depth += std::clamp(depth * depth * 0.8f / rows, 0.09f, 0.5f);
+  }
+}
+
+uint32_t MapColour(const TerrainMap& map, float x, float y) {  // bilinear between texels
+  const float tx = x * kMapTexelsPerMetre - 0.5f;
+  const float ty = y * kMapTexelsPerMetre - 0.5f;
+  const int ix = std::clamp(static_cast<int>(tx), 0, kMapTexels - 2);
+  const int iy = std::clamp(static_cast<int>(ty), 0, kMapTexels - 2);
+  const float fx = std::clamp(tx - static_cast<float>(ix), 0.0f, 1.0f);
+  const float fy = std::clamp(ty - static_cast<float>(iy), 0.0f, 1.0f);
+  const uint32_t wx = static_cast<uint32_t>(fx * 256.0f);
+  const uint32_t wy = static_cast<uint32_t>(fy * 256.0f);
+  const uint32_t* row = map.colour.data() + iy * kMapTexels + ix;
+  return MixColour(MixColour(row[0], row[1], wx),
+                   MixColour(row[kMapTexels], row[kMapTexels + 1], wx), wy);
+}
+
+uint32_t MaterialAt(const TerrainMap& map, float x, float y) {
+  const int ix = std::clamp(static_cast<int>(x * kMapTexelsPerMetre), 0, kMapTexels - 1);
+  const int iy = std::clamp(static_cast<int>(y * kMapTexelsPerMetre), 0, kMapTexels - 1);
+  return map.colour[static_cast<size_t>(iy * kMapTexels + ix)] >> 24;
+}
+
+// Everything a column needs that does not change along it.
+struct Field {
+  const Camera& camera;
+  const Terrain& terrain;
+  const TerrainMap& map;
+  const Scenery& scenery;
+  const DetailTable& details;
+  const March& march;
+  float side;  // of the playable square
+  int flow;    // texels that water has moved
+};
+
+float FieldHeight(const Field& field, float x, float y) {
+  if (!(x >= 0.0f && y >= 0.0f && x < field.side && y < field.side)) return kBeyondHeight;
+  const int ix = static_cast<int>(x);
+  const int iy = static_cast<int>(y);
+  const float fx = x - static_cast<float>(ix);
+  const float fy = y - static_cast<float>(iy);
+  const float* row = field.terrain.height + iy * kGridVertices + ix;
+  const float low = row[0] + (row[1] - row[0]) * fx;
+  const float high = row[kGridVertices] + (row[kGridVertices + 1] - row[kGridVertices]) * fx;
+  return low + (high - low) * fy;
+}
+
+uint32_t PixelColour(const Field& field, float x, float y, float z, const Step& step) {
+  uint32_t colour;
+  int shade = 128;
+  if (!(x >= 0.0f && y >= 0.0f && x < field.side && y < field.side)) {
+    colour = field.scenery.beyond;
+    const float depth_below = kBeyondHeight + 0.01f - z;
+    if (depth_below < 0.0f) colour = field.scenery.cliff;
+  } else {
+    colour = MapColour(field.map, x, y);
+    const uint32_t material = MaterialAt(field.map, x, y);
+    int tx = static_cast<int>(x * 16.0f);
+    int ty = static_cast<int>(y * 16.0f);
+    if (material == static_cast<uint32_t>(Ground::kWater)) ty += field.flow;
+    if (material == kCliffMaterial) {  // layers of rock follow the height
+      tx += ty;
+      ty = static_cast<int>((z + 64.0f) * 12.0f);
+    }
+    const size_t texel = static_cast<size_t>((ty & (kDetail - 1)) * kDetail + (tx & (kDetail - 1)));
+    const int detail = field.details[material][texel] - 128;
+    // Texture fades with distance before it would shimmer.
+    shade += detail * std::clamp(static_cast<int>(48.0f - step.depth), 0, 32) / 32;
+  }
+  const auto lit = [&](int shift) {
+    const int value = static_cast<int>(colour >> shift & 255) * shade >> 7;
+    return static_cast<uint32_t>(std::min(value, 255)) << shift;
+  };
+  return MixColour(lit(0) | lit(8) | lit(16), field.scenery.haze, step.fog);
+}
+
+void PaintColumn(const Field& field, int column, int height, int stride, uint32_t* pixels,
+                 uint16_t* depth) {
+  const Camera& camera = field.camera;
+  const float side = (static_cast<float>(column) + 0.5f - camera.center_x) / camera.focal;
+  const float ray_x = camera.forward_x + camera.right_x * side;
+  const float ray_y = camera.forward_y + camera.right_y * side;
+  int top = height;  // rows from here down are painted
+  float last_y = static_cast<float>(height);
+  float last_depth = field.march.steps[0].depth;
+  float last_z = 0.0f;
+  for (int k = 0; k < field.march.count && top > 0; ++k) {
+    const Step& step = field.march.steps[k];
+    const float x = camera.eye_x + ray_x * step.depth;
+    const float y = camera.eye_y + ray_y * step.depth;
+    const float z = FieldHeight(field, x, y);
+    const float row_y = camera.horizon + (camera.eye_z - z) * step.scale;
+    if (row_y < static_cast<float>(top)) {
+      const int from = std::max(0, static_cast<int>(std::ceil(row_y - 0.5f)));
+      const float span = std::max(last_y - row_y, 1e-3f);
+      for (int row = top - 1; row >= from; --row) {
+        const float t = std::clamp((static_cast<float>(row) + 0.5f - row_y) / span, 0.0f, 1.0f);
+        const float back = t * (step.depth - last_depth);
+        pixels[row * stride + column] =
+            PixelColour(field, x - ray_x * back, y - ray_y * back, z + (last_z - z) * t, step);
+        depth[row * stride + column] = step.code;
+      }
+      top = std::min(top, from);
+    }
+    last_y = row_y;
+    last_depth = step.depth;
+    last_z = z;
+  }
+}
+
+}  // namespace
+
+void DrawHeightField(const Camera& camera, const Terrain& terrain, const TerrainMap& map,
+                     uint64_t tick, int height, int width, int stride, uint32_t* pixels,
+                     uint16_t* depth) {
+  const Scenery& scenery = SceneryOf(map.tier);
+  const int sky = std::clamp(static_cast<int>(camera.horizon + 0.12f * camera.focal), 0, height);
+  DrawSky(camera, scenery, sky, width, stride, true, pixels);
+  for (int y = sky; y < height; ++y) std::fill_n(pixels + y * stride, width, scenery.haze);
+  std::fill_n(depth, height * stride, static_cast<uint16_t>(0xFFFF));
+  March march;
+  PlanMarch(camera, height, &march);
+  const Field field{camera,
+                    terrain,
+                    map,
+                    scenery,
+                    Details(),
+                    march,
+                    std::min(terrain.size, static_cast<float>(kGridCells)) - 0.001f,
+                    static_cast<int>(tick / 6 & 1023)};
+  for (int i = 0; i < width; ++i) PaintColumn(field, i, height, stride, pixels, depth);
+}
+
+}  // namespace metabonk::arena
