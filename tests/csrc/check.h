@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <sstream>
 #include <string>
@@ -17,6 +18,10 @@ struct Case {
 
 std::vector<Case>& Cases();
 void Fail(const char* file, int line, const std::string& message);
+
+// Allocations by operator new in this program so far, on any thread: for tests that hot paths make
+// none. The operators are in check_main.cc.
+std::size_t Allocations();
 
 struct Register {
   Register(const char* name, void (*body)()) { Cases().push_back({name, body}); }

@@ -1,9 +1,34 @@
 // Runs the registered tests; the last line is `N passed, M failed`.
 #include "check.h"
 
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <new>
+
+static std::atomic<std::size_t> allocations{0};
+
+void* operator new(std::size_t bytes) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* memory = std::malloc(bytes ? bytes : 1)) return memory;
+  std::abort();
+}
+
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  const auto align = static_cast<std::size_t>(alignment);
+  if (void* memory = std::aligned_alloc(align, (bytes + align - 1) / align * align)) return memory;
+  std::abort();
+}
+
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace check {
+
+std::size_t Allocations() { return allocations.load(std::memory_order_relaxed); }
 
 static int failures_in_case = 0;
 

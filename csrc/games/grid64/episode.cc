@@ -73,7 +73,8 @@ StepResult Step(Episode& episode, Action action) {
     return result;
   }
   const Game& game = GameOf(episode);
-  if (action.id >= kActionIds || !(Available(episode) >> action.id & 1)) action = {};
+  const bool known = action.id < kActionIds && action.x < kSide && action.y < kSide;
+  if (!known || !(Available(episode) >> action.id & 1)) action = {};
   if (action.id == kReset) std::memcpy(episode.level, episode.start, kLevelBytes);
   const Outcome outcome = game.step(episode.level, action, episode.tick);
   ++episode.tick;

@@ -53,7 +53,25 @@ struct IceSlide {
     tiles[goal] = kGoal;
     // A goal also stops whoever slides over it, which may make the way shorter.
     Distances(distance);
-    return distance[goal] - 1 >= kShortest[difficulty] - 1;
+    return distance[goal] - 1 >= kShortest[difficulty] - 1 && NoDeadEnds(distance, goal);
+  }
+
+  // From everywhere the player can stop (`distance` > 0) there is a way to the goal.
+  bool NoDeadEnds(const uint8_t* distance, int goal) const {
+    uint8_t leads[kTiles] = {};
+    leads[goal] = 1;
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (int at = 0; at < kTiles; ++at) {
+        if (!distance[at] || leads[at]) continue;
+        for (const uint8_t move : {kUp, kDown, kLeft, kRight}) leads[at] |= leads[Slide(at, move)];
+        changed = changed || leads[at];
+      }
+    }
+    for (int at = 0; at < kTiles; ++at) {
+      if (distance[at] && !leads[at]) return false;
+    }
+    return true;
   }
 
   // 1 + slides from the player to each tile, 0 where it cannot stop; returns the largest - 1.
