@@ -66,6 +66,19 @@ class BatchGame(Protocol):
 
 
 @runtime_checkable
+class Visible(Protocol):
+    """A BatchGame that people can watch, whatever it shows to policies.
+
+    frame_rate: decisions per second of game time, at which a film of `render` looks right.
+    """
+
+    frame_rate: float
+
+    def render(self, index: int) -> Array:
+        """What environment `index` shows now, uint8 [H, W, 3]."""
+
+
+@runtime_checkable
 class Policy(Protocol):
     """Acts on batches of observations; recurrent state is explicit and carried by the caller."""
 
