@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.config import Config
 from metabonk.learn import report_figures as figures
+from metabonk.learn.evaluate import Evaluation
 from metabonk.learn.report_figures import Series
 from metabonk.learn.report_page import Page, Share, Tile, render
 from metabonk.metrics import Record, read_records
@@ -43,71 +45,63 @@ PANELS = (
 )
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """Paired difference of returns on the same seeds, with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """The `eval` of report.json. Baselines that a game does not have are null.
-
-    difference_ci95: interval of the policy's paired difference to the strongest baseline.
-    """
-
-    return_mean: float
-    random_mean: float | None
-    scripted_mean: float | None
-    difference_ci95: tuple[float, float] | None
-    episodes: int
-
-
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """report.json. steps: of all environments; seconds: of training, over all sessions."""
+    """report.json. steps: of all environments; seconds: of training, over all sessions.
+
+    eval: `Evaluation.summary()`; baselines that a game does not have are null.
+    """
 
     game: str
     seed: int
     steps: int
     seconds: float
     steps_per_second: float
-    eval: Evaluation
+    eval: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the page shows beside the report.
+    """What a report is made of.
 
-    returns: per-episode returns [episodes] of `policy`, `random`, `scripted` where they exist.
-    differences: of the policy to each baseline. profile: seconds by activity. film: path of the
-    best episode. notes: what a reader should know, one sentence each.
+    steps: environment steps done. seconds: of training. profile: seconds by activity. film: path of
+    the best episode. notes: what a reader should know, one sentence each.
     """
 
     config: Config
-    returns: Mapping[str, Array] = field(default_factory=dict)
-    differences: Mapping[str, Difference] = field(default_factory=dict)
+    evaluation: Evaluation
+    steps: int
+    seconds: float
     profile: Mapping[str, float] = field(default_factory=dict)
     film: Path | None = None
-    film_return: float | None = None
     notes: Sequence[str] = ()
 
+    def report(self) -> Report:
+        """The figures that report.json holds."""
+        return Report(
+            game=self.config.game.name,
+            seed=self.config.run.seed,
+            steps=self.steps,
+            seconds=self.seconds,
+            steps_per_second=self.steps / max(self.seconds, 1e-9),
+            eval=self.evaluation.summary(),
+        )
 
-def write(directory: Path | str, report: Report, material: Material) -> Path:
-    """Writes report.json, curve.png and report.html into a run directory; returns the page's path.
+
+def write(directory: Path | str, material: Material) -> Report:
+    """Writes report.json, curve.png and report.html into a run directory.
 
     Raises MissingExtraError without matplotlib.
     """
     directory = Path(directory)
+    report = material.report()
     text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
     _replace(directory / "report.json", text)
     history = _history(directory / "metrics.jsonl")
-    curve = _curve(history, report)
+    curve = _curve(history, material.evaluation)
     if curve is not None:
         _replace(directory / "curve.png", figures.png(curve))
-    page = directory / "report.html"
-    _replace(page, render(_page(directory, report, material, history)).encode())
-    return page
+    _replace(directory / "report.html", render(_page(directory, material, history)).encode())
+    return report
 
 
 def read(directory: Path | str) -> Report:
@@ -115,21 +109,20 @@ def read(directory: Path | str) -> Report:
     return msgspec.json.decode((Path(directory) / "report.json").read_bytes(), type=Report)
 
 
-def _page(
-    directory: Path, report: Report, material: Material, history: Mapping[str, Series]
-) -> Page:
-    curve = _curve(history, report)
+def _page(directory: Path, material: Material, history: Mapping[str, Series]) -> Page:
+    report, evaluation = material.report(), material.evaluation
+    curve = _curve(history, evaluation)
     panels = [(title, history[name]) for name, title in PANELS if name in history]
-    players = {k: v for k, v in material.returns.items() if len(v)}
-    minutes = report.seconds / 60
+    returns = {"policy": evaluation.returns, **evaluation.baseline_returns}
+    players = {name: np.asarray(values) for name, values in returns.items()}
     return Page(
         title=_title(report.game),
         over=f"metabonk {metabonk.__version__} · run of {time.strftime('%d %B %Y, %H:%M')}",
-        lead=_lead(report, material.differences, minutes),
-        tiles=_tiles(report, material.differences),
+        lead=_lead(report, evaluation),
+        tiles=_tiles(report, evaluation),
         film=_film(material.film),
-        film_caption=_caption(material),
-        players=figures.svg(figures.players(players, "return"), "Players") if players else "",
+        film_caption=f"Return {_number(max(evaluation.returns))}, at the game's own speed.",
+        players=figures.svg(figures.players(players, "return"), "Players"),
         curve=figures.svg(curve, "Learning curve") if curve is not None else "",
         curve_hint=(
             "Mean return of the episodes that ended while it learned, when it still explores. "
@@ -146,51 +139,41 @@ def _page(
     )
 
 
-def _lead(report: Report, differences: Mapping[str, Difference], minutes: float) -> str:
+def _lead(report: Report, evaluation: Evaluation) -> str:
     """The result in a sentence or two, HTML."""
-    result = report.eval
     text = (
-        f"After {_duration(minutes)} and {_count(report.steps)} steps of practice the policy "
-        f'returns <b class="policy">{_number(result.return_mean)}</b> per episode.'
+        f"After {_duration(report.seconds)} and {_count(report.steps)} steps the policy "
+        f'returns <b class="policy">{_number(evaluation.return_mean)}</b> per episode.'
     )
-    for name, who in (("random", "random play"), ("scripted", "the scripted player")):
-        level = getattr(result, f"{name}_mean")
-        if level is None:
-            continue
-        verdict = "returns"
-        difference = differences.get(name)
-        if difference is not None:
-            verdict = (
-                "is beaten, at"
-                if difference.low > 0
-                else "is still better, at"
-                if difference.high < 0
-                else "cannot be told apart from it, at"
-            )
-        text += f" {who[0].upper() + who[1:]} {verdict} <b class={name}>{_number(level)}</b>."
+    for name, against in evaluation.against.items():
+        verdict = "cannot be told apart from it, at"
+        if against.ci95[0] > 0:
+            verdict = "is beaten, at"
+        elif against.ci95[1] < 0:
+            verdict = "is still better, at"
+        who = {"random": "Random play", "scripted": "The scripted player"}.get(name, name)
+        text += f' {escape(who)} {verdict} <b class="{name}">{_number(against.mean)}</b>.'
     return text
 
 
-def _tiles(report: Report, differences: Mapping[str, Difference]) -> list[Tile]:
-    result = report.eval
-    tiles = [
-        Tile("mean return", _number(result.return_mean), f"{result.episodes} evaluation episodes")
-    ]
-    for name, difference in differences.items():
-        tone = "good" if difference.low > 0 else "bad" if difference.high < 0 else ""
-        interval = f"95 % interval {_signed(difference.low)} … {_signed(difference.high)}"
-        tiles.append(Tile(f"against {name}", _signed(difference.mean), interval, tone))
-    speed = f"{_count(report.steps)} steps in {_duration(report.seconds / 60)}"
+def _tiles(report: Report, evaluation: Evaluation) -> list[Tile]:
+    episodes = f"{evaluation.episodes} evaluation episodes"
+    tiles = [Tile("mean return", _number(evaluation.return_mean), episodes)]
+    for name, against in evaluation.against.items():
+        low, high = against.ci95
+        tone = "good" if low > 0 else "bad" if high < 0 else ""
+        interval = f"95 %: {_signed(low)} … {_signed(high)}"
+        tiles.append(Tile(f"against {name}", _signed(against.difference), interval, tone))
+    speed = f"{_count(report.steps)} steps in {_duration(report.seconds)}"
     tiles.append(Tile("steps per second", f"{report.steps_per_second:,.0f}", speed))
     return tiles
 
 
-def _curve(history: Mapping[str, Series], report: Report) -> Any:
+def _curve(history: Mapping[str, Series], evaluation: Evaluation) -> Any:
     training = history.get(RETURN)
     if training is None or not np.isfinite(training.y).any():
         return None
-    levels = {"random": report.eval.random_mean, "scripted": report.eval.scripted_mean}
-    baselines = {name: level for name, level in levels.items() if level is not None}
+    baselines = {name: against.mean for name, against in evaluation.against.items()}
     return figures.curve(training, history.get(EVALUATED), baselines, "return")
 
 
@@ -232,12 +215,6 @@ def _film(path: Path | None) -> tuple[str, bytes] | None:
     return kind, path.read_bytes()
 
 
-def _caption(material: Material) -> str:
-    if material.film_return is None:
-        return ""
-    return f"Return {_number(material.film_return)}, at the game's own speed."
-
-
 def _machine() -> list[tuple[str, str]]:
     here = machine.describe()
     return [
@@ -276,9 +253,10 @@ def _count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _duration(minutes: float) -> str:
-    if minutes < 1.5:
-        return f"{minutes * 60:.0f} seconds"
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
     return f"{minutes:.0f} minutes" if minutes >= 10 else f"{minutes:.1f} minutes"
 
 

@@ -98,7 +98,7 @@ def curve(
 def players(returns: Mapping[str, Array], xlabel: str) -> Any:
     """Each player's episodes as a row of dots, with mean and 95 % interval of the mean."""
     rows = [(name, np.asarray(values, np.float64)) for name, values in returns.items()]
-    figure, axes = _figure(9.0, 0.55 + 0.62 * len(rows))
+    figure, axes = _figure(5.2, 0.6 + 0.85 * len(rows))
     for row, (name, values) in enumerate(rows):
         height = len(rows) - 1 - row
         spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))

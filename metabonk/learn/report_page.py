@@ -44,6 +44,8 @@ section { padding:22px 24px; margin-top:14px; min-width:0; }
 @media (max-width:820px) { .two { grid-template-columns:minmax(0,1fr); } h1 { font-size:30px; } }
 video, .film img { width:100%; border-radius:10px; display:block; background:#000;
   image-rendering:pixelated; }
+.figure { overflow-x:auto; }
+@media (max-width:820px) { .figure svg { min-width:540px; } }
 svg { display:block; height:auto; max-width:100%; }
 svg text { font-family:inherit !important; }
 .bar { display:flex; height:26px; border-radius:8px; overflow:hidden; gap:2px; margin:10px 0 14px; }
@@ -133,11 +135,11 @@ def _parts(page: Page) -> Iterable[str]:
     film, players = _film(page), _players(page)
     yield f'<div class="two">{film}{players}</div>' if film and players else film + players
     if page.curve:
-        yield _section("How it learned", page.curve_hint, page.curve)
+        yield _section("How it learned", page.curve_hint, _figure(page.curve))
     if page.shares:
         yield _section("Where the time went", page.shares_hint, _bar(page.shares))
     if page.losses:
-        yield _section("Inside the learner", "", page.losses)
+        yield _section("Inside the learner", "", _figure(page.losses))
     yield _settings(page)
     if page.commands:
         rows = "".join(
@@ -153,6 +155,10 @@ def _parts(page: Page) -> Iterable[str]:
 def _section(title: str, hint: str, content: str) -> str:
     said = f'<p class="hint">{escape(hint)}</p>' if hint else ""
     return f"<section><h2>{escape(title)}</h2>{said}{content}</section>"
+
+
+def _figure(svg: str) -> str:
+    return f'<div class="figure">{svg}</div>'
 
 
 def _tile(tile: Tile) -> str:
@@ -179,7 +185,7 @@ def _players(page: Page) -> str:
     if not page.players:
         return ""
     hint = "One dot per evaluation episode; the diamond is the mean with its 95 % interval."
-    return _section("Against the others", hint, page.players)
+    return _section("Against the others", hint, _figure(page.players))
 
 
 def _bar(shares: Sequence[Share]) -> str:
