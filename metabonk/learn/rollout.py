@@ -36,7 +36,8 @@ class Rollout:
     observation: by key [S + 1, N, ...]. action float32 [S, N, columns]. log_prob float32
     [S, N, branches], of the policy that acted. reward float32, terminated and truncated bool
     [S, N]. is_first bool [S + 1, N]. value float32 [S + 1, N]. state float32 [S + 1, N, R]: the
-    recurrent state before each observation. version: of the policy that acted.
+    recurrent state before each observation. version: of the policy that acted. first: the step at
+    which the last `collect` began. episodes: sums of the episodes that ended since then.
     """
 
     burn_in: int
@@ -50,6 +51,7 @@ class Rollout:
     value: FloatArray
     state: FloatArray
     version: int = 0
+    first: int = 0
     episodes: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -219,7 +221,7 @@ class Collector:
         first = rollout.burn_in if self._warm else 0
         rollout.carry(self._previous, first)
         self._previous, self._warm = rollout, True
-        rollout.version = version
+        rollout.version, rollout.first = version, first
         rollout.episodes = {}
         uniform, normal = self.noise.draw(self.count, (steps, rollout.num_envs), self.model)
         clock = time.perf_counter

@@ -1,0 +1,135 @@
+"""The eval stage: a run's policy measured beside its baselines, kept as an artifact.
+
+Knows run directories, games and evaluate.py; does not know how the policy was trained.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from metabonk import artifact
+from metabonk.artifact import Artifact, Measured
+from metabonk.config import Config, load
+from metabonk.errors import CorruptError
+from metabonk.games import from_config
+from metabonk.learn import checkpoint
+from metabonk.learn.evaluate import Evaluation, evaluate
+from metabonk.learn.trainer import parse_fixed
+from metabonk.models.actor import Actor, Uniform
+from metabonk.models.policy import ActorCritic, build
+from metabonk.protocols import BatchGame, Policy
+
+FOLDER = "evaluations"
+KIND = "eval"
+RESULT = "evaluation.json"
+FEWEST_ENVS, MOST_ENVS = 16, 128
+
+
+class Assessor:
+    """Evaluates networks of one run; the game is made when first needed and kept."""
+
+    def __init__(self, run: Path, config: Config, *, seed: int = 0) -> None:
+        self.run = run
+        self.config = config
+        self.seed = seed
+        self._game: BatchGame | None = None
+
+    @property
+    def game(self) -> BatchGame:
+        if self._game is None:
+            count = side_by_side(self.config.run.eval_episodes)
+            self._game = from_config(self.config.game, count)
+        return self._game
+
+    def assess(self, model: ActorCritic, saved: Artifact) -> Evaluation:
+        """Measures `model`, whose checkpoint is `saved`, and writes `evaluations/<step>`."""
+        run, game = self.config.run, self.game
+        result = evaluate(
+            game,
+            Actor(model, sampled=run.eval_sampled, seed=self.seed),
+            episodes=run.eval_episodes,
+            seed=self.seed,
+            baselines=baselines(game, self.config, self.seed),
+            sampled=run.eval_sampled,
+        )
+        means = {name: other.mean for name, other in result.against.items()}
+        artifact.write(
+            self.run / FOLDER / f"{saved.card.details['step']:012d}",
+            kind=KIND,
+            seed=self.seed,
+            files={RESULT: msgspec.json.encode(result)},
+            parents=(saved.hash,),
+            metrics={"return_mean": Measured(value=result.return_mean, baselines=means)},
+            details=result.summary(),
+            replace=True,
+        )
+        return result
+
+    @staticmethod
+    def latest(run: Path) -> Evaluation | None:
+        """The newest evaluation of a run, or None. Raises CorruptError if it is damaged."""
+        paths = sorted(p for p in (run / FOLDER).glob("*") if p.name.isdigit())
+        if not paths:
+            return None
+        data = artifact.load(paths[-1], kind=KIND).read(RESULT)
+        try:
+            return msgspec.json.decode(data, type=Evaluation)
+        except msgspec.MsgspecError as error:
+            raise CorruptError(f"{paths[-1] / RESULT}: {error}") from error
+
+    def close(self) -> None:
+        if self._game is not None:
+            self._game.close()
+            self._game = None
+
+
+def side_by_side(episodes: int) -> int:
+    """How many environments play `episodes` episodes, the same number each if that is possible."""
+    if episodes <= MOST_ENVS:
+        return episodes
+    fitting = [n for n in range(FEWEST_ENVS, MOST_ENVS + 1) if episodes % n == 0]
+    return fitting[-1] if fitting else MOST_ENVS // 2
+
+
+def baselines(game: BatchGame, config: Config, seed: int) -> dict[str, Policy]:
+    """`random`, always, and `scripted` where the game has one."""
+    fixed = parse_fixed(config.model.fixed)
+    return {"random": Uniform(game.action_layout, seed=seed, fixed=fixed)}
+
+
+def load_model(run: Path, game: BatchGame, config: Config) -> tuple[ActorCritic, Artifact]:
+    """The newest network of a run, checked against the game it is to play."""
+    found = checkpoint.latest(run)
+    checkpoint.check_description(found.card.details, game.observation_space, game.action_layout)
+    model = build(
+        game.observation_space,
+        game.action_layout,
+        config.model,
+        seed=found.card.seed,
+        fixed=parse_fixed(config.model.fixed),
+    )
+    checkpoint.load_weights(model, found.tensors(checkpoint.WEIGHTS))
+    return model, found
+
+
+def assess_run(
+    run: Path, *, episodes: int = 0, sampled: bool | None = None, seed: int = 0
+) -> Evaluation:
+    """Evaluates the newest checkpoint of a run directory.
+
+    episodes and sampled: as the run was configured unless given. seed: 0 are the episodes that
+    training reports on, any other gives fresh ones.
+    """
+    config = load(run / "config.toml", environ={})
+    if episodes:
+        config.run.eval_episodes = episodes
+    if sampled is not None:
+        config.run.eval_sampled = sampled
+    assessor = Assessor(run, config, seed=seed)
+    try:
+        model, found = load_model(run, assessor.game, config)
+        return assessor.assess(model, found)
+    finally:
+        assessor.close()

@@ -1,0 +1,52 @@
+"""Settings that are known to work, by game. Knows configuration keys only; imports no network.
+
+Used as the lowest layer of the configuration: whatever a file, a variable or a flag says wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+# The first pattern that fits a game's name. Figures beside an entry are what it was seen to reach.
+PRESETS: dict[str, dict[str, Any]] = {
+    # Mean 500 of 500 over 100 episodes within 59,392 steps, 5 of 5 seeds.
+    "gym/CartPole-v1": {
+        "game.envs": 16,
+        "model.name": "mlp",
+        "model.hidden": 64,
+        "ppo.learning_rate": 1e-3,
+        "ppo.horizon": 64,
+        "ppo.epochs": 10,
+        "ppo.minibatches": 8,
+        "ppo.gamma": 0.99,
+        "ppo.gae_lambda": 0.95,
+        "ppo.entropy_coef": 0.005,
+        "run.eval_sampled": False,
+    },
+    "gym/*": {
+        "game.envs": 32,
+        "model.name": "mlp",
+        "model.hidden": 64,
+        "ppo.horizon": 64,
+        "ppo.epochs": 8,
+    },
+}
+
+# Steps and minutes of a run that was given neither.
+BUDGETS: dict[str, tuple[int, float]] = {"gym/CartPole-v1": (59_392, 0.0)}
+DEFAULT_BUDGET = (0, 3.0)
+
+
+def preset(game: str) -> Mapping[str, Any]:
+    """Values by configuration key for a game's name; empty where nothing is known."""
+    for pattern, values in PRESETS.items():
+        if fnmatchcase(game, pattern):
+            return values
+    return {}
+
+
+def budget(game: str, steps: int, minutes: float) -> tuple[int, float]:
+    """Steps and minutes that end a run, 0 for no bound; the game's default if both are 0."""
+    return (steps, minutes) if steps or minutes else BUDGETS.get(game, DEFAULT_BUDGET)

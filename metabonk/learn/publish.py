@@ -1,0 +1,70 @@
+"""What a run came to, and how that becomes its report.
+
+Knows results of runs and evaluations, and the report's inputs; does not train or play.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metabonk.artifact import Artifact
+from metabonk.config import Config
+from metabonk.learn.evaluate import Evaluation
+from metabonk.metrics import read_records
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    checkpoint: the last one. evaluation: None if the run was interrupted. seconds: of training,
+    evaluations not counted, over all resumptions.
+    """
+
+    directory: Path
+    checkpoint: Artifact
+    steps: int
+    seconds: float
+    evaluation: Evaluation | None
+    interrupted: bool = False
+
+    @property
+    def resume_command(self) -> str:
+        """How to go on."""
+        return f"metabonk train --resume --run {self.directory}"
+
+
+def publish(result: RunResult, config: Config, profile: Mapping[str, float]) -> None:
+    """Writes report.json, the page and its pictures into the run directory.
+
+    profile: seconds of training by activity.
+    """
+    from metabonk.learn import report
+
+    if result.evaluation is None:
+        raise ValueError("evaluation: an interrupted run has no report yet, resume it")
+    material = report.Material(
+        config=config,
+        evaluation=result.evaluation,
+        steps=result.steps,
+        seconds=result.seconds,
+        profile=profile,
+        notes=notes(result.directory),
+    )
+    report.write(result.directory, material)
+
+
+def notes(directory: Path) -> list[str]:
+    """What a reader of the report should know about how the run went."""
+    restarts = sum(
+        r.event == "resumed" and bool(r.values.get("restarted"))
+        for r in read_records(directory / "metrics.jsonl")
+    )
+    if not restarts:
+        return []
+    return [
+        f"The run was resumed {restarts} times in a game without snapshots: the episodes under way "
+        "began anew, so the result differs from an uninterrupted run's."
+    ]

@@ -1,0 +1,278 @@
+"""The train stage: a run directory from its configuration to its report.
+
+Knows run directories, clocks, checkpoints, evaluations and sinks. Does not know how a network
+learns (trainer.py) nor how a report looks (report.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from metabonk.artifact import Artifact, sweep
+from metabonk.config import Config, to_toml
+from metabonk.errors import MetabonkError, MissingExtraError
+from metabonk.games import from_config
+from metabonk.learn import checkpoint, presets
+from metabonk.learn.assess import Assessor
+from metabonk.learn.evaluate import Evaluation
+from metabonk.learn.publish import RunResult, publish
+from metabonk.learn.record import Recording
+from metabonk.learn.trainer import Trainer
+from metabonk.metrics import JsonLinesSink, Registry, Sink, TensorBoardSink, declare, declared
+from metabonk.stage import Context, Stage
+
+CONFIG, METRICS = "config.toml", "metrics.jsonl"
+PLANNING = 0.05  # part of the minutes after which the run's steps are estimated
+# What may change when a run is continued; all else makes it another run.
+FLEXIBLE = frozenset(
+    {
+        "native",
+        "game.threads",
+        "run.directory",
+        "run.minutes",
+        "run.steps",
+        "run.checkpoint_every",
+        "run.keep_checkpoints",
+        "run.eval_every",
+        "run.eval_episodes",
+        "run.eval_sampled",
+        "run.video",
+        "run.torch_threads",
+    }
+)
+
+for _name, _unit, _help in (
+    ("loss_policy", "", "Clipped policy objective, negated"),
+    ("loss_value", "", "Half the squared error of the critic"),
+    ("entropy", "nats", "Entropy of the policy"),
+    ("kl", "nats", "Divergence of the updated policy from the one that acted"),
+    ("clip_fraction", "", "Part of the samples whose ratio was clipped"),
+    ("gradient_norm", "", "Length of the gradient before clipping"),
+    ("learning_rate", "", "Step size of Adam"),
+    ("epochs", "", "Passes over the rollout"),
+    ("explained_variance", "", "Part of the returns' variance that the critic explains"),
+    ("steps_per_second", "1/s", "Environment steps per second, learning included"),
+    ("episodes", "", "Episodes that ended in the rollout"),
+    ("return_mean", "", "Mean return of the episodes that ended"),
+    ("eval_return_mean", "", "Mean return of evaluation episodes"),
+    ("eval_random_mean", "", "Mean return of random play on the same episodes"),
+    ("eval_scripted_mean", "", "Mean return of scripted play on the same episodes"),
+    ("episode_length", "steps", "Mean length of the episodes that ended"),
+    ("seconds_env", "s", "Time of a rollout spent in the game"),
+    ("seconds_policy", "s", "Time of a rollout spent in the network"),
+    ("seconds_update", "s", "Time of the update"),
+    ("seconds_left", "s", "Estimated time until the run ends"),
+    ("minutes", "min", "Training time so far"),
+):
+    declare(_name, _unit, _help)
+
+
+class Interrupted(MetabonkError):
+    """The user stopped a run; it was saved."""
+
+    def __init__(self, result: RunResult) -> None:
+        self.result = result
+        super().__init__(f"stopped and saved; go on with: {result.resume_command}")
+
+
+def train(config: Config, *, resume: bool = False, sinks: Sequence[Sink] = ()) -> RunResult:
+    """Trains as configured and returns when the run is done or was interrupted (Ctrl-C).
+
+    The run lives in `config.run.directory`. resume: go on with what is there. sinks: see every
+    record besides the run's own files; closed at the end. Raises ResumeError if the directory
+    holds other work, CheckpointError if the newest checkpoint is damaged.
+    """
+    directory = Path(config.run.directory or default_directory(config.game.name))
+    results: list[RunResult] = []
+
+    def body(context: Context[Config]) -> Artifact:
+        with contextlib.closing(Session(context, sinks)) as session:
+            results.append(session.run())
+            return results[-1].checkpoint
+
+    stage = Stage("train", body, FLEXIBLE)
+    try:
+        done = stage.run(directory, config, seed=config.run.seed, resume=resume)
+    except Interrupted as stop:
+        return stop.result
+    return results[-1] if results else finished(directory, done)
+
+
+def finished(directory: Path, done: Artifact) -> RunResult:
+    """The result of a run that is complete on disk."""
+    details = done.card.details
+    evaluation = Assessor.latest(directory)
+    return RunResult(directory, done, details["step"], details["seconds"], evaluation)
+
+
+def default_directory(game: str) -> Path:
+    """runs/<game>-<date>-<time>."""
+    return Path("runs") / f"{game.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+class Session:
+    """One process's part of a run."""
+
+    def __init__(self, context: Context[Config], sinks: Sequence[Sink]) -> None:
+        self.directory, self.config = context.directory, context.config
+        run = self.config.run
+        self.steps, self.minutes = presets.budget(self.config.game.name, run.steps, run.minutes)
+        (self.directory / CONFIG).write_text(to_toml(self.config), encoding="utf-8")
+        self.registry = Registry([JsonLinesSink(self.directory / METRICS), *sinks])
+        with contextlib.suppress(MissingExtraError):  # an optional view of the same numbers
+            self.registry.add(TensorBoardSink(self.directory / "tensorboard"))
+        if run.torch_threads:
+            torch.set_num_threads(run.torch_threads)
+        self.game = from_config(self.config.game)
+        self.trainer = Trainer(self.game, self.config, planned=self.steps)
+        self.assessor = Assessor(self.directory, self.config)
+        self.recording = Recording(self.directory, self.trainer) if run.record else None
+        self.profile = dict.fromkeys(("env", "policy", "update", "other"), 0.0)
+        self.seconds = 0.0  # of training, earlier processes included
+        self.parents = tuple(i.hash for i in context.inputs)
+        self.stopped = False
+        if context.resumed and checkpoint.listed(self.directory):
+            self._resume()
+        else:
+            self.registry.cut_back(-1)
+            self.trainer.start()
+            self.registry.event("started", step=0, game=self.game.name, seed=run.seed)
+
+    def _resume(self) -> None:
+        sweep(self.directory / checkpoint.FOLDER)
+        found = checkpoint.latest(self.directory)
+        saved = checkpoint.read(found)
+        self.trainer.restore(saved)
+        if self.steps:
+            self.trainer.planned = self.steps
+        self.seconds = float(saved.details["seconds"])
+        self.profile = dict(saved.details["profile"])
+        self.parents = (found.hash,)
+        self.registry.cut_back(saved.step)
+        if self.recording is not None:
+            self.recording.cut(int(saved.details["recorded"]), restarted=self.trainer.restarted)
+        self.registry.event(
+            "resumed", step=saved.step, checkpoint=found.hash, restarted=self.trainer.restarted
+        )
+
+    def run(self) -> RunResult:
+        """Trains until the budget is spent, then evaluates and reports."""
+        with self._catch_interrupt():
+            self._train()
+        saved = self.save()
+        if self.stopped:
+            self.registry.event("interrupted", checkpoint=saved.hash)
+            raise Interrupted(self._result(saved, None))
+        evaluation = self.evaluate(saved)
+        result = self._result(saved, evaluation)
+        publish(result, self.config, self.profile)
+        return result
+
+    def _result(self, saved: Artifact, evaluation: Evaluation | None) -> RunResult:
+        return RunResult(
+            self.directory, saved, self.trainer.steps, self.seconds, evaluation, self.stopped
+        )
+
+    def _train(self) -> None:
+        run = self.config.run
+        saved_at = evaluated_at = time.monotonic()
+        while not self.stopped and not self._spent():
+            began = time.monotonic()
+            watch = self.recording.append if self.recording is not None else None
+            metrics = self.trainer.iterate(watch)
+            now = time.monotonic()
+            self.seconds += now - began
+            self._plan()
+            self._log(metrics)
+            if now - saved_at >= run.checkpoint_every:
+                self.save()
+                saved_at = time.monotonic()
+            if run.eval_every and now - evaluated_at >= run.eval_every:
+                self.evaluate(self.save())
+                evaluated_at = saved_at = time.monotonic()
+
+    def _spent(self) -> bool:
+        over = bool(self.minutes) and self.seconds >= 60.0 * self.minutes
+        # A rollout that would pass the bound is not begun: N steps means at most N.
+        rollout = self.game.num_envs * self.trainer.ppo.config.horizon
+        full = bool(self.steps) and self.trainer.steps + rollout > self.steps
+        return over or (full and self.trainer.steps > 0)
+
+    def _plan(self) -> None:
+        """Turns minutes into steps once the speed is known, so that schedules count steps."""
+        if self.trainer.planned or self.seconds < 60.0 * PLANNING * self.minutes:
+            return
+        self.trainer.planned = int(self.trainer.steps * 60.0 * self.minutes / self.seconds)
+        self.registry.event("planned", step=self.trainer.steps, steps=self.trainer.planned)
+
+    def _log(self, metrics: dict[str, float]) -> None:
+        for key in metrics.keys() - declared().keys():  # what only this game counts
+            name = key.removeprefix("episode_")
+            declare(key, "", f"Mean {name} of the episodes that ended")
+        for activity in self.profile:
+            self.profile[activity] += metrics.get(f"seconds_{activity}", 0.0)
+        self.profile["other"] = self.seconds - sum(
+            v for k, v in self.profile.items() if k != "other"
+        )
+        done = 1.0 - self.trainer.remaining if self.trainer.planned else self.seconds
+        total = 1.0 if self.trainer.planned else 60.0 * self.minutes
+        left = self.seconds * max(0.0, total / max(done, 1e-9) - 1.0)
+        self.registry.log(
+            self.trainer.steps, **metrics, seconds_left=left, minutes=self.seconds / 60.0
+        )
+
+    def save(self) -> Artifact:
+        """Writes a checkpoint whose parent is the one before."""
+        snapshot = self.trainer.snapshot()
+        snapshot.details |= {"seconds": self.seconds, "profile": self.profile}
+        snapshot.details["recorded"] = self.recording.flush() if self.recording else 0
+        saved = checkpoint.save(
+            self.directory, snapshot, parents=self.parents, keep=self.config.run.keep_checkpoints
+        )
+        if saved.hash not in self.parents:
+            self.parents = (saved.hash,)
+        self.registry.event("checkpoint", step=snapshot.step, hash=saved.hash)
+        return saved
+
+    def evaluate(self, saved: Artifact) -> Evaluation:
+        """Measures the network as it is, beside its baselines, and keeps the result."""
+        evaluation = self.assessor.assess(self.trainer.model, saved)
+        summary = evaluation.summary()
+        self.registry.event("evaluation", step=self.trainer.steps, **summary)
+        means = {
+            f"eval_{k}": v for k, v in summary.items() if k.endswith("_mean") and v is not None
+        }
+        self.registry.log(self.trainer.steps, **means)
+        return evaluation
+
+    @contextlib.contextmanager
+    def _catch_interrupt(self) -> Iterator[None]:
+        """The first Ctrl-C ends the loop after the update at hand, a second one at once."""
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stopped = True
+
+        try:
+            before = signal.signal(signal.SIGINT, stop)
+        except ValueError:  # not the main thread: whoever owns it handles Ctrl-C
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def close(self) -> None:
+        """Releases the games and closes the sinks."""
+        self.game.close()
+        self.assessor.close()
+        self.registry.close()

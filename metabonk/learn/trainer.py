@@ -1,0 +1,226 @@
+"""One learner: a game, a network, PPO, and everything that has to be saved to go on exactly.
+
+Knows how collecting and updating alternate and how far the run is. Does not know files, clocks that
+end a run, evaluations or sinks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from metabonk.config import Config
+from metabonk.errors import CheckpointError, ConfigError
+from metabonk.learn.checkpoint import (
+    Snapshot,
+    check_description,
+    describe,
+    load_weights,
+    weights_of,
+)
+from metabonk.learn.ppo import PPO
+from metabonk.learn.rollout import Collector, Rollout
+from metabonk.models.policy import build
+from metabonk.protocols import Array, BatchGame
+
+GAME_STREAM = 5
+STATE_VERSION = 1
+
+
+class Trainer:
+    """Alternates `Collector.collect` and `PPO.update`.
+
+    planned: environment steps of the whole run, which schedules count against; 0 while unknown.
+    restarted: whether the last `restore` had to begin new episodes.
+    """
+
+    def __init__(
+        self,
+        game: BatchGame,
+        config: Config,
+        *,
+        planned: int = 0,
+        reduce_gradients: Callable[[torch.Tensor], None] | None = None,
+    ) -> None:
+        self.game = game
+        self.config = config
+        self.seed = config.run.seed
+        self.planned = planned
+        self.restarted = False
+        self.restarts = 0
+        self.fixed = parse_fixed(config.model.fixed)
+        self.model = build(
+            game.observation_space,
+            game.action_layout,
+            config.model,
+            seed=self.seed,
+            fixed=self.fixed,
+        )
+        self.ppo = PPO(
+            self.model,
+            config.ppo,
+            num_envs=game.num_envs,
+            seed=self.seed,
+            reduce_gradients=reduce_gradients,
+        )
+        self.collector = Collector(
+            game,
+            self.model,
+            horizon=config.ppo.horizon,
+            burn_in=config.ppo.burn_in,
+            seed=self.seed,
+        )
+
+    @property
+    def steps(self) -> int:
+        """Environment steps taken, of all environments together."""
+        return self.collector.steps
+
+    @property
+    def remaining(self) -> float:
+        """The part of the run still to come, 1 to 0; 1 while its length is unknown."""
+        return max(0.0, 1.0 - self.steps / self.planned) if self.planned else 1.0
+
+    def start(self) -> None:
+        """Begins episodes in every environment."""
+        self.collector.start(game_seeds(self.seed, self.restarts, self.game.num_envs))
+
+    def iterate(self, watch: Callable[[Rollout], None] | None = None) -> dict[str, float]:
+        """One rollout and one update; returns what was measured.
+
+        watch: sees the rollout before the network learns from it.
+        """
+        began = time.perf_counter()
+        config = self.ppo.config
+        shape = (self.collector.rollout.horizon, self.collector.rollout.burn_in)
+        if shape != (config.horizon, config.burn_in):
+            self.collector.resize(config.horizon, config.burn_in)
+        remaining = self.remaining
+        before = self.steps
+        rollout = self.collector.collect(self.ppo.version)
+        if watch is not None:
+            watch(rollout)
+        collected = time.perf_counter()
+        metrics = self.ppo.update(rollout, remaining)
+        ended = time.perf_counter()
+        seconds = self.collector.seconds
+        metrics |= {
+            "seconds_env": seconds["env"],
+            "seconds_policy": seconds["policy"],
+            "seconds_update": ended - collected,
+            "steps_per_second": (self.steps - before) / (ended - began),
+        }
+        for key, values in rollout.episodes.items():
+            if values:
+                name = "return_mean" if key == "return" else f"episode_{key}"
+                metrics[name] = float(np.mean(values))
+        metrics["episodes"] = len(rollout.episodes.get("return", ()))
+        return metrics
+
+    def snapshot(self) -> Snapshot:
+        """Everything that the future of this run depends on."""
+        state = {f"collector.{k}": v for k, v in self.collector.state().items()}
+        state |= {f"return_scale.{k}": v for k, v in self.ppo.return_scale.state().items()}
+        state["random.torch"] = torch.get_rng_state().numpy()
+        if self.game.snapshots:
+            state["game"] = np.frombuffer(self.game.clone_state(), np.uint8)
+        return Snapshot(
+            step=self.steps,
+            seed=self.seed,
+            weights=weights_of(self.model),
+            optimizer=self.ppo.optimizer.state(),
+            state=state,
+            details={
+                **describe(self.game.observation_space, self.game.action_layout),
+                "state_version": STATE_VERSION,
+                "game": self.game.name,
+                "num_envs": self.game.num_envs,
+                "model": msgspec.structs.asdict(self.config.model),
+                "hyperparameters": self.ppo.hyperparameters,
+                "schedule": {"planned": self.planned},
+                "counters": {
+                    "updates": self.ppo.version,
+                    "rollouts": self.collector.count,
+                    "restarts": self.restarts,
+                },
+                "random": {"generator": "philox", "key": self.seed},
+                "backends": {"torch_threads": torch.get_num_threads()},
+            },
+        )
+
+    def restore(self, saved: Snapshot) -> None:
+        """Goes on from a snapshot of the same game and network.
+
+        A game without snapshots begins new episodes, and `restarted` says so. Raises
+        CheckpointError naming what does not fit.
+        """
+        details = saved.details
+        self._check(details)
+        torch.set_num_threads(int(details["backends"]["torch_threads"]))
+        load_weights(self.model, saved.weights)
+        self.ppo.optimizer.load(saved.optimizer)
+        self.ppo.set_hyperparameters(**details["hyperparameters"])
+        self.ppo.return_scale.load(_under(saved.state, "return_scale"))
+        self.ppo.version = int(details["counters"]["updates"])
+        self.restarts = int(details["counters"]["restarts"])
+        self.planned = int(details["schedule"]["planned"])
+        torch.set_rng_state(torch.from_numpy(np.array(saved.state["random.torch"])))
+        self.collector.resize(self.ppo.config.horizon, self.ppo.config.burn_in)
+        self.collector.load(_under(saved.state, "collector"))
+        self.restarted = "game" not in saved.state
+        if self.restarted:
+            self.restarts += 1
+            self.start()
+        else:
+            self._begin_game()
+            self.game.restore_state(saved.state["game"].tobytes())
+
+    def _begin_game(self) -> None:
+        """Some games have to run before a state can be put into them."""
+        scratch = {k: np.zeros_like(v[0]) for k, v in self.collector.rollout.observation.items()}
+        self.game.reset_into(scratch, game_seeds(self.seed, 0, self.game.num_envs))
+
+    def _check(self, details: Mapping[str, Any]) -> None:
+        if details["state_version"] != STATE_VERSION:
+            raise CheckpointError(
+                f"the checkpoint has version {details['state_version']}, "
+                f"this program reads {STATE_VERSION}: use the version that wrote it"
+            )
+        if (details["game"], details["num_envs"]) != (self.game.name, self.game.num_envs):
+            raise CheckpointError(
+                f"the checkpoint is of {details['num_envs']} x {details['game']}, "
+                f"not of {self.game.num_envs} x {self.game.name}"
+            )
+        check_description(details, self.game.observation_space, self.game.action_layout)
+
+
+def game_seeds(seed: int, restarts: int, count: int) -> list[int]:
+    """Seeds of the training environments, 31 bits."""
+    state = np.random.SeedSequence([GAME_STREAM, seed, restarts]).generate_state(count, np.uint32)
+    return [int(s) >> 1 for s in state]
+
+
+def parse_fixed(text: str) -> dict[str, float]:
+    """`click=-1,jump=0` as values by branch. Raises ConfigError for anything else."""
+    fixed: dict[str, float] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, equals, value = part.partition("=")
+        try:
+            fixed[name.strip()] = float(value)
+        except ValueError as error:
+            raise ConfigError(
+                f"model.fixed: {part!r} is not branch=number, as in click=-1,jump=0"
+            ) from error
+        if not equals:
+            raise ConfigError(f"model.fixed: {part!r} lacks its value, as in click=-1")
+    return fixed
+
+
+def _under(state: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    start = prefix + "."
+    return {key[len(start) :]: value for key, value in state.items() if key.startswith(start)}
