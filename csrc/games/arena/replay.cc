@@ -36,16 +36,6 @@ float Stick(float value) {
 
 float Button(float value) { return value >= 0.5f ? 1.0f : 0.0f; }
 
-uint64_t HashBytes(std::span<const uint8_t> bytes) {
-  uint64_t hash = Mix64(bytes.size() + 1);
-  for (size_t at = 0; at < bytes.size(); at += 8) {
-    uint64_t word = 0;
-    std::memcpy(&word, bytes.data() + at, std::min<size_t>(8, bytes.size() - at));
-    hash = Mix64(hash ^ word) + 0x9E3779B97F4A7C15ull;
-  }
-  return hash;
-}
-
 template <typename T>
 void Put(std::vector<uint8_t>* out, T value) {
   uint8_t bytes[sizeof value];
@@ -212,9 +202,19 @@ Action Canonical(const Action& action) {
   return out;
 }
 
+uint64_t HashBody(std::span<const uint8_t> bytes) {
+  uint64_t hash = Mix64(bytes.size() + 1);
+  for (size_t at = 0; at < bytes.size(); at += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, std::min<size_t>(8, bytes.size() - at));
+    hash = Mix64(hash ^ word) + 0x9E3779B97F4A7C15ull;
+  }
+  return hash;
+}
+
 uint64_t ContentHash() {
   const auto* text = reinterpret_cast<const uint8_t*>(kContentText);
-  return HashBytes({text, sizeof kContentText - 1});
+  return HashBody({text, sizeof kContentText - 1});
 }
 
 void ReplayWriter::CloseRun() {
@@ -255,7 +255,7 @@ std::vector<uint8_t> ReplayWriter::Finish(const LevelSpec& spec, uint64_t run_se
   Put(&out, static_cast<uint32_t>(sizeof(LevelSpec)));
   Put(&out, level_bytes);
   Put(&out, static_cast<uint32_t>(actions_.size()));
-  Put(&out, HashBytes(body));
+  Put(&out, HashBody(body));
   out.insert(out.end(), body.begin(), body.end());
   return out;
 }
@@ -299,7 +299,7 @@ Status ReplayReader::ReadHeader() {
   if (uint64_t{level_bytes} + action_bytes != body_bytes) {
     return {Code::kCorrupt, "length", "does not match the header"};
   }
-  if (HashBytes(bytes_.subspan(kReplayHeader)) != hash) {
+  if (HashBody(bytes_.subspan(kReplayHeader)) != hash) {
     return {Code::kCorrupt, "hash", "does not match the level and the actions"};
   }
   actions_ = bytes_.subspan(kReplayHeader + level_bytes);

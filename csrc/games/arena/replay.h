@@ -87,6 +87,7 @@ class ReplayReader {
 // differs.
 Status VerifyReplay(std::span<const uint8_t> bytes, uint64_t* hash);
 
-uint64_t ContentHash();  // of the text of content.toml
+uint64_t ContentHash();                                         // of the text of content.toml
+uint64_t HashBody(std::span<const uint8_t> level_and_actions);  // the header's hash at byte 48
 
 }  // namespace metabonk::arena
