@@ -18,15 +18,20 @@ import numpy as np
 from gymnasium import spaces as gs
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from metabonk.errors import ConfigError, GameError
+from metabonk.errors import ConfigError, GameError, MissingExtraError
 from metabonk.games.vector import EpisodeSums
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
 
-def make(rest: str, num_envs: int, kwargs: Mapping[str, Any] | None = None) -> GymGame:
-    """`num_envs` environments of the registered id `rest`; `kwargs` go to its constructor."""
-    return GymGame(rest, num_envs, dict(kwargs or {}))
+def make(
+    rest: str, num_envs: int, kwargs: Mapping[str, Any] | None = None, visible: bool = False
+) -> GymGame:
+    """`num_envs` environments of the registered id `rest`; `kwargs` go to its constructor.
+
+    visible: `render` works; each environment then steps by itself, which is slower.
+    """
+    return GymGame(rest, num_envs, dict(kwargs or {}), visible)
 
 
 class GymGame:
@@ -38,10 +43,15 @@ class GymGame:
 
     snapshots = False
 
-    def __init__(self, env_id: str, num_envs: int, kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, env_id: str, num_envs: int, kwargs: dict[str, Any], visible: bool = False
+    ) -> None:
         self.name = f"gym/{env_id}"
         self.num_envs = num_envs
-        self._envs, self._seed_each = _make_vector(env_id, num_envs, kwargs)
+        if visible:
+            kwargs = {"render_mode": "rgb_array", **kwargs}
+        self._envs, self._seed_each = _make_vector(env_id, num_envs, kwargs, each=visible)
+        self.frame_rate = float(self._envs.metadata.get("render_fps", 30))
         leaves: dict[str, gs.Space[Any]] = {}
         _leaves(self._envs.single_observation_space, "", leaves)
         self._leaves = leaves
@@ -96,6 +106,17 @@ class GymGame:
     def episode_info(self) -> Mapping[str, Array]:
         return self._sums.info()
 
+    def render(self, index: int) -> Array:
+        """What environment `index` shows, uint8 [H, W, 3]. Raises GameError unless `visible`."""
+        envs = getattr(self._envs.unwrapped, "envs", None)
+        try:
+            frame = envs[index].render() if envs is not None else None
+        except ImportError as error:  # most draw with pygame
+            raise MissingExtraError("pygame", "games", f"a picture of {self.name}") from error
+        if not isinstance(frame, np.ndarray):
+            raise GameError(f"{self.name}: cannot show itself; make it with visible=True")
+        return frame
+
     def close(self) -> None:
         self._envs.close()
 
@@ -109,12 +130,15 @@ class GymGame:
 
 
 def _make_vector(
-    env_id: str, num_envs: int, kwargs: dict[str, Any]
+    env_id: str, num_envs: int, kwargs: dict[str, Any], each: bool
 ) -> tuple[VectorEnv[Any, Any, Any], bool]:
-    """The vector environment and whether it takes one seed per environment."""
+    """The vector environment and whether it takes one seed per environment.
+
+    each: every environment steps by itself even where the id has a vector environment.
+    """
     try:
         spec = gymnasium.spec(env_id)
-        if spec.vector_entry_point is not None and not spec.additional_wrappers:
+        if spec.vector_entry_point is not None and not (spec.additional_wrappers or each):
             envs = gymnasium.make_vec(env_id, num_envs, "vector_entry_point", **kwargs)
             if envs.metadata.get("autoreset_mode") is AutoresetMode.NEXT_STEP:
                 return envs, False

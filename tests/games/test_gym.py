@@ -166,3 +166,22 @@ def test_errors_name_the_remedy():
         game.reset_into({}, [1])
     with pytest.raises(GameError, match="no snapshots"):
         game.clone_state()
+
+
+def test_visible_games_show_what_they_play() -> None:
+    pytest.importorskip("pygame")
+    game = games.make("gym/CartPole-v1", 2, visible=True)
+    observation = allocate(game.observation_space, 2)
+    game.reset_into(observation, [1, 2])
+    first = [game.render(i).copy() for i in range(2)]
+    assert first[0].dtype == np.uint8
+    assert first[0].shape[2] == 3
+    assert game.frame_rate == 50
+    rest = (np.zeros(2, np.float32), *(np.zeros(2, np.bool_) for _ in range(3)))
+    for _ in range(5):
+        game.step_into(np.ones((2, 1), np.float32), observation, *rest)
+    assert (game.render(0) != first[0]).any()
+    game.close()
+    hidden = games.make("gym/CartPole-v1", 1)
+    with pytest.raises(GameError, match="visible=True"):
+        hidden.render(0)
