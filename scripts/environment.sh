@@ -87,3 +87,12 @@ environment_build_locked() {
   PATH="$PWD/.venv/bin:$PATH" .venv/bin/cmake --build "$tree"
   .venv/bin/cmake --install "$tree" --prefix "$site" >/dev/null
 }
+
+# The native module's typed face, kept in the tree: readers and the type checker see what it offers.
+environment_stubs() {
+  rm -rf build/stubs
+  .venv/bin/python -m nanobind.stubgen -q -r -m metabonk._core -O build/stubs
+  mkdir -p metabonk/_core
+  rm -f metabonk/_core/*.pyi
+  find build/stubs -name '*.pyi' -exec cp {} metabonk/_core/ \;
+}
