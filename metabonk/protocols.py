@@ -69,6 +69,7 @@ class BatchGame(Protocol):
 class Visible(Protocol):
     """A BatchGame that people can watch, whatever it shows to policies.
 
+    A game that has to be told so beforehand takes the setting `visible` when it is made.
     frame_rate: decisions per second of game time, at which a film of `render` looks right.
     """
 
@@ -85,7 +86,9 @@ class Policy(Protocol):
     def reset(self, num_envs: int) -> Any:
         """The state before the first observation."""
 
-    def act(self, observation: Observation, state: Any, is_first: BoolArray) -> tuple[FloatArray, Any]:
+    def act(
+        self, observation: Observation, state: Any, is_first: BoolArray
+    ) -> tuple[FloatArray, Any]:
         """Action rows [N, columns] and the next state; `is_first` [N] forgets the past."""
 
 
@@ -108,7 +111,9 @@ class Predictor(Protocol):
 
     name: str
 
-    def predict(self, frames: Sequence[Array], times: Sequence[float], at: Sequence[float]) -> list[Array]:
+    def predict(
+        self, frames: Sequence[Array], times: Sequence[float], at: Sequence[float]
+    ) -> list[Array]:
         """Frames uint8 [H, W, 3] at the times `at`, seconds on the clock of `times`."""
 
 

@@ -46,6 +46,22 @@ def test_later_sources_win(tmp_path: Path) -> None:
     assert loaded.run.seed == 0
 
 
+def test_presets_stand_in_for_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("[ppo]\nclip = 0.3\n[game]\nname = 'a'\n")
+    preset = {"ppo.clip": 0.7, "ppo.gamma": 0.7, "ppo.epochs": 7, "game.envs": 16}
+    loaded = load(
+        file,
+        presets=lambda game: preset if game == "b" else {},
+        environ={"METABONK_PPO_GAMMA": "0.4", "METABONK_GAME_NAME": "b"},
+        flags={"ppo.epochs": 5},
+    )
+    found = (loaded.ppo.clip, loaded.ppo.gamma, loaded.ppo.epochs, loaded.game.envs)
+    assert found == (0.3, 0.4, 5, 16)
+    with pytest.raises(ConfigError, match="preset: there is no setting"):
+        load(presets=lambda game: {"ppo.clp": 1}, environ={})
+
+
 def test_text_takes_the_type_of_its_key() -> None:
     flags = {"game.pixels": "84x96", "run.video": "off", "run.record": "1", "ppo.anneal": "false"}
     loaded = load(environ={}, flags=flags)

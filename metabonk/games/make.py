@@ -67,6 +67,11 @@ def from_config(config: GameConfig, num_envs: int | None = None, **settings: Any
     return make(config.name, num_envs or config.envs, **{**chosen, **settings})
 
 
+def accepts(name: str, setting: str) -> bool:
+    """Whether a game has a setting, such as `visible`."""
+    return setting in _settings_of(_factory(name)[0])
+
+
 def _factory(name: str) -> tuple[Callable[..., BatchGame], str]:
     kind, _, rest = name.partition("/")
     if kind not in NAMES:
