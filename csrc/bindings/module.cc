@@ -8,4 +8,5 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindSupport(module);
   metabonk::bindings::BindRecords(module);
   metabonk::bindings::BindLevel(module);
+  metabonk::bindings::BindArena(module);
 }
