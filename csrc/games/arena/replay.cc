@@ -13,6 +13,9 @@ namespace {
 
 constexpr char kMagic[4] = {'M', 'B', 'A', 'R'};
 constexpr float kStick = 127.0f;
+// What is rounded lies at most .0056 outside the unit disc; only what lies further out is pulled in,
+// so that a second pass changes nothing.
+constexpr float kDisc = 1.0057f;
 constexpr float kScreen = 4095.0f;
 constexpr uint16_t kNoClick = 65535;
 
@@ -179,13 +182,13 @@ bool TakeFields(Cursor* from, uint8_t changed, Action* action) {
 
 Action Canonical(const Action& action) {
   Action out = kIdle;
-  const float length = Length(action.move[0], action.move[1]);
-  // What is rounded lies at most .0056 outside the disc; only more than that is pulled in, so that
-  // a second pass changes nothing.
-  const float scale = length > 1.0f + 1.0f / kStick ? 1.0f / length : 1.0f;
   for (int i = 0; i < 2; ++i) {
-    out.move[i] = Stick(action.move[i] * scale);
+    out.move[i] = Stick(action.move[i]);
     out.look[i] = Stick(action.look[i]);
+  }
+  const float length = Length(action.move[0], action.move[1]);
+  if (length > kDisc || Length(out.move[0], out.move[1]) > kDisc) {
+    for (int i = 0; i < 2; ++i) out.move[i] = Stick(action.move[i] / length);
   }
   out.jump = Button(action.jump);
   out.slide = Button(action.slide);

@@ -1,0 +1,417 @@
+#include <algorithm>
+#include <cstring>
+
+#include "arena_menus/run.h"
+#include "check.h"
+#include "metabonk/observe.h"
+
+namespace metabonk::arena {
+namespace {
+
+constexpr Screen kOfferScreens[] = {Screen::kLevelUp, Screen::kChest};
+constexpr Screen kScreens[] = {Screen::kMainMenu, Screen::kCharacterMenu, Screen::kMapMenu,
+                               Screen::kLevelUp,  Screen::kChest,         Screen::kPause,
+                               Screen::kDeath,    Screen::kVictory};
+
+// A run in which `screen` is open and accepts a press.
+Run On(Screen screen, uint64_t seed = 1) {
+  LevelSpec spec = Quiet();
+  spec.allow_pause = 1;
+  Run run(spec, seed);
+  run.Wait(10);
+  if (screen == Screen::kLevelUp) run.world.player.pending_levels = 1;
+  if (screen == Screen::kDeath) run.world.done = static_cast<uint8_t>(EpisodeEnd::kDied);
+  if (screen != Screen::kPlaying) OpenMenu(run.world, run.level, screen);
+  run.Wait(1);
+  return run;
+}
+
+int FindWidget(const Run& run, const char* start) {
+  Widget widgets[kMaxWidgets];
+  const int count = run.Widgets(widgets);
+  for (int i = 0; i < count; ++i) {
+    if (std::strncmp(widgets[i].text, start, std::strlen(start)) == 0) return i;
+  }
+  return -1;
+}
+
+void PressText(Run& run, const char* start) {
+  run.Step(Choose(FindWidget(run, start) + 1));
+  run.Wait(1);
+}
+
+bool SameWorld(const Run& a, const Run& b) { return HashWorld(a.world) == HashWorld(b.world); }
+
+TEST(arena_menus_widgets_are_on_the_screen_apart_and_in_reading_order) {
+  for (const Screen screen : kScreens) {
+    Run run = On(screen);
+    Widget widgets[kMaxWidgets];
+    const int count = run.Widgets(widgets);
+    CHECK(count >= 1 && count <= kMaxWidgets);
+    for (int i = 0; i < count; ++i) {
+      const Widget& w = widgets[i];
+      CHECK(w.x0 >= 0.0f && w.y0 >= 0.0f && w.x1 <= 1.0f && w.y1 <= 1.0f);
+      CHECK(w.x0 < w.x1 && w.y0 < w.y1);
+      CHECK(w.text[0] != '\0' && w.text[kTextBytes - 1] == '\0');
+      if (i == 0) continue;
+      const Widget& before = widgets[i - 1];
+      const bool below = w.y0 >= before.y1;
+      const bool right = w.y0 == before.y0 && w.x0 >= before.x1;
+      CHECK(below || right);
+    }
+  }
+}
+
+TEST(arena_menus_a_click_is_the_choice) {
+  for (const Screen screen : kScreens) {
+    Run first = On(screen);
+    Widget widgets[kMaxWidgets];
+    const int count = first.Widgets(widgets);
+    for (int i = 0; i < count; ++i) {
+      Run chosen = On(screen);
+      Run clicked = On(screen);
+      CHECK(SameWorld(chosen, clicked));
+      chosen.Step(Choose(i + 1));
+      clicked.Step(ClickOn(widgets[i]));
+      CHECK(SameWorld(chosen, clicked));
+      chosen.Wait(5);
+      clicked.Wait(5);
+      CHECK(SameWorld(chosen, clicked));
+    }
+  }
+}
+
+TEST(arena_menus_a_click_beside_everything_does_nothing) {
+  for (const Screen screen : kScreens) {
+    Run run = On(screen);
+    Run waited = On(screen);
+    Action click = Idle();
+    click.click[0] = 0.01f;
+    click.click[1] = 0.99f;
+    run.Step(click);
+    waited.Wait(1);
+    run.Wait(1);
+    waited.Wait(1);
+    CHECK(SameWorld(run, waited));
+  }
+}
+
+TEST(arena_menus_choices_that_are_not_there_do_nothing) {
+  for (const Screen screen : kScreens) {
+    Run run = On(screen);
+    Run waited = On(screen);
+    Widget widgets[kMaxWidgets];
+    const int count = run.Widgets(widgets);
+    run.Step(Choose(count + 1));
+    waited.Wait(1);
+    run.Wait(1);
+    waited.Wait(1);
+    CHECK(SameWorld(run, waited));
+  }
+}
+
+// The observation's mask, an attempt of each choice, and the widgets say the same.
+TEST(arena_menus_masks_are_what_the_rules_accept) {
+  for (const Screen screen : kScreens) {
+    for (int variant = 0; variant < 4; ++variant) {
+      const auto make = [&] {
+        Run run = On(screen);
+        Menus& menus = run.world.menus;
+        if (variant == 1) menus.refreshes = menus.skips = menus.banishes = 0;
+        if (variant == 2) menus.armed = 0;
+        if (variant == 3 && menus.roll_count > 0) menus.banishing = 1;
+        return run;
+      };
+      Run shown = make();
+      GameState state;
+      FillGameState(shown.world, shown.level, &state);
+      uint8_t mask[kActionMask];
+      ObservationView view;
+      view.action_mask = mask;
+      Observe(state, view);
+      CHECK_EQ(mask[2 * kButtons], 1);
+      for (int choice = 1; choice < kChoices; ++choice) {
+        Run tried = make();
+        Run waited = make();
+        tried.Step(Choose(choice));
+        waited.Wait(1);
+        tried.world.menus.armed = waited.world.menus.armed;
+        CHECK_EQ(mask[2 * kButtons + choice], !SameWorld(tried, waited));
+      }
+    }
+  }
+}
+
+TEST(arena_menus_lead_from_the_main_menu_into_the_chosen_run) {
+  LevelSpec spec = Quiet();
+  spec.start_screen = static_cast<uint8_t>(Screen::kMainMenu);
+  Run run(spec);
+  run.Wait(1);
+  CHECK(run.world.menus.screen == Screen::kMainMenu);
+  PressText(run, "Play");
+  CHECK(run.world.menus.screen == Screen::kCharacterMenu);
+  PressText(run, "Back");
+  CHECK(run.world.menus.screen == Screen::kMainMenu);
+  PressText(run, "Play");
+  PressText(run, "Rogue");
+  CHECK(run.world.menus.screen == Screen::kMapMenu);
+  PressText(run, "Back");
+  PressText(run, "Alchemist");
+  CHECK_EQ(run.world.tick, uint64_t{0});
+  run.Step(Choose(2));
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+  CHECK_EQ(run.world.tier, 2);
+  CHECK_EQ(run.world.player.character, static_cast<uint8_t>(kCharacterAlchemist));
+  CHECK_EQ(run.world.player.weapons[0].kind, kCharacterDefs[kCharacterAlchemist].weapon + 1);
+  run.Wait(5);
+  CHECK(run.world.tick >= 5);
+}
+
+TEST(arena_menus_quick_start_plays_the_levels_own) {
+  LevelSpec spec = Quiet();
+  spec.start_screen = static_cast<uint8_t>(Screen::kMainMenu);
+  spec.character = kCharacterRanger;
+  spec.tier = 3;
+  Run run(spec);
+  run.Wait(1);
+  PressText(run, "Quick");
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+  CHECK_EQ(run.world.tier, 3);
+  CHECK_EQ(run.world.player.character, static_cast<uint8_t>(kCharacterRanger));
+}
+
+TEST(arena_menus_stop_the_game) {
+  LevelSpec spec = DefaultSpec();
+  spec.start_enemies = 10;
+  Run run(spec);
+  run.Wait(30);
+  run.world.player.pending_levels = 1;
+  run.Wait(1);
+  CHECK(run.world.menus.screen == Screen::kLevelUp);
+  const World before = run.world;
+  Action busy = Idle();
+  busy.move[0] = busy.look[0] = busy.jump = busy.slide = busy.fire = busy.ability = 1.0f;
+  for (int i = 0; i < 120; ++i) run.Step(busy);
+  CHECK_EQ(run.world.tick, before.tick);
+  CHECK_EQ(run.world.total_ticks, before.total_ticks + 120);
+  CHECK_EQ(std::memcmp(&run.world.enemies, &before.enemies, sizeof before.enemies), 0);
+  CHECK_EQ(std::memcmp(&run.world.director, &before.director, sizeof before.director), 0);
+  CHECK_EQ(run.world.player.x, before.player.x);
+  CHECK_EQ(run.world.player.yaw, before.player.yaw);
+  run.Step(Choose(1));
+  run.Wait(3);
+  CHECK(run.world.tick > before.tick);
+}
+
+TEST(arena_menus_a_held_choice_does_not_fall_through) {
+  Run run = On(Screen::kPlaying);
+  run.world.player.pending_levels = 3;
+  run.Wait(1);
+  for (int i = 0; i < 50; ++i) run.Step(Choose(1));
+  CHECK_EQ(run.world.player.pending_levels, 2);
+  Widget widgets[kMaxWidgets];
+  const int count = run.Widgets(widgets);
+  for (int i = 0; i < count; ++i) CHECK_EQ(widgets[i].enabled, 0);
+  run.Wait(1);
+  run.Step(Choose(1));
+  CHECK_EQ(run.world.player.pending_levels, 1);
+}
+
+TEST(arena_menus_a_click_held_while_playing_does_not_choose) {
+  Run run = On(Screen::kPlaying);
+  Run shown = On(Screen::kLevelUp);
+  Widget widgets[kMaxWidgets];
+  shown.Widgets(widgets);
+  run.Step(ClickOn(widgets[0]));
+  run.world.player.pending_levels = 1;
+  for (int i = 0; i < 20; ++i) run.Step(ClickOn(widgets[0]));
+  CHECK_EQ(run.world.player.pending_levels, 1);
+  run.Wait(1);
+  run.Step(ClickOn(widgets[0]));
+  CHECK_EQ(run.world.player.pending_levels, 0);
+}
+
+TEST(arena_menus_a_decision_is_a_press) {
+  LevelSpec spec = Quiet();
+  spec.skip_min = spec.skip_max = 4;
+  Run run(spec);
+  run.Wait(1);
+  run.world.player.pending_levels = 3;
+  run.Wait(1);
+  for (int left = 2; left >= 0; --left) {
+    CHECK_EQ(RunDecision(run.world, run.level, Choose(1), *run.scratch), 4);
+    CHECK_EQ(run.world.player.pending_levels, left);
+  }
+}
+
+TEST(arena_menus_refresh_rolls_anew_and_runs_out) {
+  for (const Screen screen : kOfferScreens) {
+    Run run = On(screen);
+    const int most = run.world.menus.refreshes;
+    CHECK_EQ(most, kOffers.refreshes);
+    for (int i = 0; i < most; ++i) {
+      const Menus before = run.world.menus;
+      PressText(run, "Refresh");
+      CHECK_EQ(run.world.menus.refreshes, before.refreshes - 1);
+      CHECK(std::memcmp(run.world.menus.rolls, before.rolls, sizeof before.rolls) != 0);
+    }
+    const Menus before = run.world.menus;
+    PressText(run, "Refresh");
+    CHECK_EQ(std::memcmp(run.world.menus.rolls, before.rolls, sizeof before.rolls), 0);
+    CHECK_EQ(run.world.menus.refreshes, 0);
+    CHECK(run.world.menus.screen == screen);
+  }
+}
+
+TEST(arena_menus_skip_takes_gold_instead) {
+  for (const Screen screen : kOfferScreens) {
+    Run run = On(screen);
+    const Player before = run.world.player;
+    const int skips = run.world.menus.skips;
+    run.Step(Choose(FindWidget(run, "Skip") + 1));
+    CHECK(run.world.menus.screen == Screen::kPlaying);
+    CHECK_EQ(run.world.menus.skips, skips - 1);
+    CHECK_NEAR(run.world.player.gold,
+               before.gold + kOffers.skip_gold * StatOf(before, Stat::kGoldGain), 1e-4);
+    CHECK_EQ(std::memcmp(run.world.player.weapons, before.weapons, sizeof before.weapons), 0);
+    CHECK_EQ(std::memcmp(run.world.player.tomes, before.tomes, sizeof before.tomes), 0);
+    CHECK_EQ(run.world.player.pending_levels, 0);
+  }
+}
+
+TEST(arena_menus_banish_bans_one_and_runs_out) {
+  for (const Screen screen : kOfferScreens) {
+    Run run = On(screen);
+    PressText(run, "Banish");
+    CHECK_EQ(run.world.menus.banishing, 1);
+    CHECK(FindWidget(run, "Keep") >= 0);
+    const Menus before = run.world.menus;
+    run.Step(Choose(2));
+    run.Wait(1);
+    const Menus& after = run.world.menus;
+    CHECK_EQ(after.banishing, 0);
+    CHECK_EQ(after.banishes, before.banishes - 1);
+    CHECK_EQ(after.banned_count, 1);
+    CHECK_EQ(after.banned[0], before.rolls[1].kind << 8 | before.rolls[1].item);
+    CHECK(after.screen == screen);
+    CHECK_EQ(std::memcmp(&after.rolls[0], &before.rolls[0], sizeof(Roll)), 0);
+    CHECK(std::memcmp(&after.rolls[1], &before.rolls[1], sizeof(Roll)) != 0);
+    for (int i = 1; i < kOffers.banishes; ++i) {
+      PressText(run, "Banish");
+      run.Step(Choose(1));
+      run.Wait(1);
+    }
+    CHECK_EQ(run.world.menus.banishes, 0);
+    PressText(run, "Banish");
+    CHECK_EQ(run.world.menus.banishing, 0);
+  }
+}
+
+TEST(arena_menus_keep_leaves_banishing) {
+  Run run = On(Screen::kLevelUp);
+  const int banishes = run.world.menus.banishes;
+  PressText(run, "Banish");
+  PressText(run, "Keep");
+  CHECK_EQ(run.world.menus.banishing, 0);
+  CHECK_EQ(run.world.menus.banishes, banishes);
+  CHECK(run.world.menus.screen == Screen::kLevelUp);
+}
+
+TEST(arena_menus_every_pending_level_is_asked_about) {
+  Run run = On(Screen::kPlaying);
+  run.world.player.pending_levels = 4;
+  int asked = 0;
+  for (int i = 0; i < 20 && (run.world.player.pending_levels > 0 || asked == 0); ++i) {
+    run.Wait(1);
+    if (run.world.menus.screen != Screen::kLevelUp) continue;
+    ++asked;
+    run.Step(Choose(1));
+  }
+  CHECK_EQ(asked, 4);
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+}
+
+TEST(arena_menus_without_menus_offers_are_taken_at_once) {
+  LevelSpec spec = Quiet();
+  spec.menus = 0;
+  Run run(spec);
+  const World before = run.world;
+  run.world.player.pending_levels = 2;
+  run.Wait(1);
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+  CHECK_EQ(run.world.player.pending_levels, 0);
+  CHECK(std::memcmp(run.world.player.weapons, before.player.weapons,
+                    sizeof before.player.weapons) != 0 ||
+        std::memcmp(run.world.player.tomes, before.player.tomes, sizeof before.player.tomes) != 0);
+  OpenMenu(run.world, run.level, Screen::kChest);
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+  CHECK_EQ(std::count(run.world.player.items, run.world.player.items + kItemCount, 1), 1);
+}
+
+TEST(arena_menus_pause_where_the_level_allows_it) {
+  Run run = On(Screen::kPlaying);
+  run.Step(Choose(1));
+  CHECK(run.world.menus.screen == Screen::kPause);
+  const uint64_t tick = run.world.tick;
+  run.Wait(20);
+  CHECK_EQ(run.world.tick, tick);
+  PressText(run, "Resume");
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+
+  Run strict(Quiet());
+  strict.Wait(2);
+  Widget widgets[kMaxWidgets];
+  CHECK_EQ(strict.Widgets(widgets), 0);
+  strict.Step(Choose(1));
+  CHECK(strict.world.menus.screen == Screen::kPlaying);
+}
+
+TEST(arena_menus_giving_up_is_a_death) {
+  Run run = On(Screen::kPause);
+  run.Step(Choose(FindWidget(run, "Give up") + 1));
+  CHECK_EQ(run.world.done, static_cast<uint8_t>(EpisodeEnd::kDied));
+  CHECK(run.world.menus.screen == Screen::kDeath);
+}
+
+TEST(arena_menus_trying_again_is_the_same_run_anew) {
+  Run run = On(Screen::kDeath, 7);
+  PressText(run, "Try again");
+  CHECK_EQ(run.world.done, 0);
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+  Run fresh(run.level.spec, 7);
+  fresh.Wait(1);
+  CHECK_EQ(run.world.player.x, fresh.world.player.x);
+  CHECK_EQ(run.world.player.health, fresh.world.player.health);
+  CHECK_EQ(run.world.totals.kills, fresh.world.totals.kills);
+  Run home = On(Screen::kDeath, 7);
+  PressText(home, "Main menu");
+  CHECK(home.world.menus.screen == Screen::kMainMenu);
+  CHECK_EQ(home.world.done, 0);
+}
+
+TEST(arena_menus_a_victory_that_does_not_end_the_run_goes_on) {
+  Run run = On(Screen::kVictory);
+  CHECK_EQ(run.world.done, 0);
+  const uint64_t tick = run.world.tick;
+  PressText(run, "Continue");
+  run.Wait(5);
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+  CHECK(run.world.tick > tick);
+}
+
+TEST(arena_menus_a_copy_taken_in_a_menu_goes_on_alike) {
+  for (const Screen screen : kScreens) {
+    Run run = On(screen, 3);
+    Run other = On(Screen::kPlaying, 3);
+    std::memcpy(static_cast<void*>(&other.world), &run.world, sizeof(World));
+    for (int i = 0; i < 60; ++i) {
+      const Action action = i % 3 == 0 ? Choose(1 + i / 3 % 4) : Idle();
+      run.Step(action);
+      other.Step(action);
+    }
+    CHECK(SameWorld(run, other));
+  }
+}
+
+}  // namespace
+}  // namespace metabonk::arena
