@@ -11,8 +11,13 @@ from pathlib import Path
 
 from metabonk.artifact import Artifact
 from metabonk.config import Config
+from metabonk.errors import MissingExtraError
+from metabonk.games import accepts, from_config
+from metabonk.learn.assess import load_model
 from metabonk.learn.evaluate import Evaluation
+from metabonk.learn.report_film import Film, film_episode
 from metabonk.metrics import read_records
+from metabonk.models.actor import Actor
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def publish(result: RunResult, config: Config, profile: Mapping[str, float]) -> 
 
     profile: seconds of training by activity.
     """
-    from metabonk.learn import report
+    from metabonk.learn import report  # draws with matplotlib, which takes a second to import
 
     if result.evaluation is None:
         raise ValueError("evaluation: an interrupted run has no report yet, resume it")
@@ -51,9 +56,33 @@ def publish(result: RunResult, config: Config, profile: Mapping[str, float]) -> 
         steps=result.steps,
         seconds=result.seconds,
         profile=profile,
+        film=film(result, config) if config.run.video else None,
         notes=notes(result.directory),
     )
     report.write(result.directory, material)
+
+
+def film(result: RunResult, config: Config) -> Film | None:
+    """Films the evaluation's best episode; None where the game or this machine cannot."""
+    evaluation = result.evaluation
+    if evaluation is None:
+        return None
+    visible = {"visible": True} if accepts(config.game.name, "visible") else {}
+    game = from_config(config.game, evaluation.envs, **visible)
+    try:
+        model, _ = load_model(result.directory, game, config)
+        return film_episode(
+            game,
+            Actor(model, sampled=evaluation.sampled, seed=evaluation.seed),
+            seed=evaluation.seed,
+            index=evaluation.best,
+            episodes=evaluation.episodes,
+            stem=result.directory / "best",
+        )
+    except MissingExtraError:  # a run without a film is a run; `doctor` says what is missing
+        return None
+    finally:
+        game.close()
 
 
 def notes(directory: Path) -> list[str]:

@@ -25,6 +25,7 @@ from metabonk.config import Config
 from metabonk.learn import report_figures as figures
 from metabonk.learn.evaluate import Evaluation
 from metabonk.learn.report_figures import Series
+from metabonk.learn.report_film import Film
 from metabonk.learn.report_page import Page, Share, Tile, render
 from metabonk.metrics import Record, read_records
 
@@ -63,8 +64,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Material:
     """What a report is made of.
 
-    steps: environment steps done. seconds: of training. profile: seconds by activity. film: path of
-    the best episode. notes: what a reader should know, one sentence each.
+    steps: environment steps done. seconds: of training. profile: seconds by activity. film: of the
+    best episode. notes: what a reader should know, one sentence each.
     """
 
     config: Config
@@ -72,7 +73,7 @@ class Material:
     steps: int
     seconds: float
     profile: Mapping[str, float] = field(default_factory=dict)
-    film: Path | None = None
+    film: Film | None = None
     notes: Sequence[str] = ()
 
     def report(self) -> Report:
@@ -114,14 +115,22 @@ def _page(directory: Path, material: Material, history: Mapping[str, Series]) ->
     curve = _curve(history, evaluation)
     panels = [(title, history[name]) for name, title in PANELS if name in history]
     returns = {"policy": evaluation.returns, **evaluation.baseline_returns}
-    players = {name: np.asarray(values) for name, values in returns.items()}
+    players = {
+        name: np.asarray(values)
+        for name, values in sorted(returns.items(), key=lambda item: -float(np.mean(item[1])))
+    }
     return Page(
         title=_title(report.game),
         over=f"metabonk {metabonk.__version__} · run of {time.strftime('%d %B %Y, %H:%M')}",
         lead=_lead(report, evaluation),
         tiles=_tiles(report, evaluation),
         film=_film(material.film),
-        film_caption=f"Return {_number(max(evaluation.returns))}, at the game's own speed.",
+        film_title=_film_title(material),
+        film_caption=(
+            f"Return {_number(material.film.reward)}, at the game's own speed."
+            if material.film
+            else ""
+        ),
         players=figures.svg(figures.players(players, "return"), "Players"),
         curve=figures.svg(curve, "Learning curve") if curve is not None else "",
         curve_hint=(
@@ -208,11 +217,18 @@ def _changed(config: Config) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _film(path: Path | None) -> tuple[str, bytes] | None:
-    if path is None:
+def _film(film: Film | None) -> tuple[str, bytes] | None:
+    if film is None:
         return None
-    kind = {".mp4": "video/mp4", ".gif": "image/gif"}[path.suffix]
-    return kind, path.read_bytes()
+    kind = {".mp4": "video/mp4", ".gif": "image/gif"}[film.path.suffix]
+    return kind, film.path.read_bytes()
+
+
+def _film_title(material: Material) -> str:
+    """Games that have to step one by one to be seen may take another course than evaluated."""
+    best = max(material.evaluation.returns)
+    same = material.film is not None and abs(material.film.reward - best) <= 1e-3 * abs(best) + 1e-3
+    return "Its best episode" if same else "One of its episodes"
 
 
 def _machine() -> list[tuple[str, str]]:

@@ -98,6 +98,7 @@ class Page:
     lead: str  # HTML: the result in a sentence
     tiles: Sequence[Tile]
     film: tuple[str, bytes] | None = None  # media type and bytes
+    film_title: str = ""
     film_caption: str = ""
     players: str = ""
     curve: str = ""
@@ -177,8 +178,8 @@ def _film(page: Page) -> str:
     if kind.startswith("video/"):
         media = f'<video src="{source}" autoplay loop muted playsinline controls></video>'
     else:
-        media = f'<div class="film"><img src="{source}" alt="The best evaluation episode"></div>'
-    return _section("Its best episode", page.film_caption, media)
+        media = f'<div class="film"><img src="{source}" alt="An evaluation episode"></div>'
+    return _section(page.film_title, page.film_caption, media)
 
 
 def _players(page: Page) -> str:
