@@ -20,6 +20,12 @@ def allocate(space: gs.Dict, num_envs: int) -> dict[str, Array]:
     }
 
 
+def episode_seed(seed: int, episode: int) -> int:
+    """Seed of an environment's episode, 64 bits: a hash, so that neighbours share nothing."""
+    words = np.random.SeedSequence([seed, episode]).generate_state(1, np.uint64)
+    return int(words[0])
+
+
 class EpisodeSums:
     """Return and length of each environment's current or just ended episode.
 

@@ -1,0 +1,314 @@
+"""Real Doom behind BatchGame: the same as ViZDoom on its own, from processes that may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+vizdoom = pytest.importorskip("vizdoom")
+
+from metabonk import games  # noqa: E402
+from metabonk.errors import ConfigError, GameError, MissingExtraError  # noqa: E402
+from metabonk.games import doom, doom_replay  # noqa: E402
+from metabonk.games.doom_worker import controls_of, press, shrink  # noqa: E402
+from metabonk.games.vector import allocate  # noqa: E402
+from metabonk.protocols import BatchGame  # noqa: E402
+
+
+class Player:
+    """A game with its buffers; collects what comes out."""
+
+    def __init__(self, game, seeds):
+        n = game.num_envs
+        self.game = game
+        self.observation = allocate(game.observation_space, n)
+        self.reward = np.zeros(n, np.float32)
+        self.terminated, self.truncated, self.is_reset = (np.zeros(n, np.bool_) for _ in range(3))
+        if seeds is not None:
+            game.reset_into(self.observation, seeds)
+
+    def step(self, rows):
+        self.game.step_into(
+            rows, self.observation, self.reward, self.terminated, self.truncated, self.is_reset
+        )
+        parts = (self.reward, self.terminated, self.truncated, self.is_reset)
+        return [a.copy() for a in (*self.observation.values(), *parts)]
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def factory(*args, **kwargs):
+        made.append(games.make(*args, **kwargs))
+        return made[-1]
+
+    yield factory
+    for game in made:
+        game.close()
+
+
+def random_rows(game, rng):
+    sizes = [b.size for b in game.action_layout.branches]
+    return rng.integers(0, sizes, (game.num_envs, len(sizes))).astype(np.float32)
+
+
+def assert_same(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_equals_vizdoom_on_its_own(make, tmp_path):
+    game = make("doom/defend_the_center", num_envs=2)
+    assert isinstance(game, BatchGame)
+    player = Player(game, [3, 4])
+    raw = vizdoom.DoomGame()
+    raw.load_config(str(doom.scenario_path("defend_the_center")))
+    raw.set_doom_config_path(str(tmp_path / "doom.ini"))
+    raw.set_window_visible(False)
+    raw.set_screen_format(vizdoom.ScreenFormat.RGB24)
+    raw.set_screen_resolution(vizdoom.ScreenResolution.RES_160X120)
+    raw.init()
+    raw.set_seed(game._episode_seed(1))
+    raw.new_episode()
+    assert [b.name for b in game.action_layout.branches] == ["turn_left_right", "attack"]
+    rng = np.random.default_rng(0)
+    frame = np.zeros((60, 80, 3), np.uint8)
+    for _ in range(200):
+        state = raw.get_state()
+        blocks = state.screen_buffer.reshape(60, 2, 80, 2, 3).sum((1, 3), dtype=np.uint32)
+        frame[:] = (blocks + 2) // 4
+        np.testing.assert_array_equal(player.observation["pixels"][1], frame)
+        expected = state.game_variables.astype(np.float32) * np.float32(0.01)
+        np.testing.assert_array_equal(player.observation["variables"][1], expected)
+        rows = random_rows(game, rng)
+        turn, attack = rows[1]
+        reward = raw.make_action([turn == 1, turn == 2, attack == 1], 4)
+        player.step(rows)
+        assert player.reward[1] == np.float32(reward)
+        if raw.is_episode_finished():
+            break
+    assert raw.is_player_dead()
+    assert player.terminated[1]
+    assert not player.truncated[1]
+    raw.close()
+
+
+def test_episodes_end_and_the_next_step_starts_another(make):
+    game = make("doom/basic", num_envs=2, pixels=(30, 40))
+    player = Player(game, [1, 2])
+    first = player.observation["pixels"].copy()
+    idle = np.zeros((2, 2), np.float32)
+    length = 0
+    while not player.truncated.any():
+        player.step(idle)
+        length += 1
+        assert player.observation["dt"][0, 0] == np.float32(4 / 35) or player.truncated[0]
+    assert length == 75  # 300 tics at 4 a decision
+    assert not player.terminated.any()  # the time was up, nobody died
+    assert game.episode_info()["length"].tolist() == [75, 75]
+    assert game.episode_info()["return"][0] == pytest.approx(-300)
+    player.step(np.ones((2, 2), np.float32))
+    assert player.is_reset.all()
+    assert not player.reward.any()
+    assert not player.truncated.any()
+    assert game.episode_info()["length"].tolist() == [0, 0]
+    assert (player.observation["dt"] == 0).all()
+    assert (player.observation["pixels"] != first).any()  # another seed
+    player.step(idle)
+    assert not player.is_reset.any()
+    game.reset_into(player.observation, [1, 2])
+    np.testing.assert_array_equal(player.observation["pixels"], first)
+
+
+def test_snapshots_continue_identically_in_new_processes(make):
+    first = make("doom/health_gathering", num_envs=2)
+    player = Player(first, [10, 11])
+    rng = np.random.default_rng(2)
+    for _ in range(130):  # past the first deaths, in the middle of an episode
+        player.step(random_rows(first, rng))
+    assert first._episodes.any()
+    state = first.clone_state()
+    assert len(state) < 5000
+    actions = [random_rows(first, rng) for _ in range(60)]
+    expected = [player.step(rows) for rows in actions]
+    info = first.episode_info()
+    other = make("doom/health_gathering", num_envs=2)
+    for game in (first, other):
+        again = Player(game, None)
+        game.restore_state(state)
+        for rows, want in zip(actions, expected, strict=True):
+            assert_same(again.step(rows), want)
+        for key, value in game.episode_info().items():
+            np.testing.assert_array_equal(value, info[key])
+    with pytest.raises(GameError, match="not of doom/health_gathering"):
+        other.restore_state(b"x" + state[1:])
+    tampered = bytearray(state)
+    first_turn = doom._HEAD.size + doom._ENV.size
+    tampered[first_turn : first_turn + 8] = np.float32([1, 1]).tobytes()  # was another decision
+    assert tampered != state
+    with pytest.raises(GameError, match="diverged"):
+        other.restore_state(bytes(tampered))
+
+
+def leftovers(pid):
+    """Processes of the worker's session: itself and its engine."""
+    listing = subprocess.run(
+        ["ps", "-eo", "pid,sid,stat"], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in listing.stdout.splitlines()[1:]]
+    return [int(p) for p, sid, stat in rows if int(sid) == pid and not stat.startswith("Z")]
+
+
+@pytest.mark.parametrize("victim", ["worker", "engine"])
+def test_a_crash_ends_the_episode_as_truncated(make, victim):
+    game = make("doom/health_gathering", num_envs=2)
+    player = Player(game, [5, 6])
+    twin = Player(make("doom/health_gathering", num_envs=2), [5, 6])
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        rows = random_rows(game, rng)
+        player.step(rows)
+        twin.step(rows)
+    process = game._processes[0]
+    shared = list(Path("/dev/shm").glob(f"ViZDoom*{process._instance}"))
+    assert len(shared) == 3
+    family = leftovers(process.pid)
+    assert len(family) == 2
+    target = process.pid if victim == "worker" else max(p for p in family if p != process.pid)
+    os.kill(target, signal.SIGKILL)
+    before = player.observation["pixels"][0].copy()
+    rows = random_rows(game, rng)
+    player.step(rows)
+    twin.step(rows)
+    assert (player.truncated.tolist(), player.terminated.tolist()) == ([True, False], [False] * 2)
+    assert player.reward[0] == 0
+    np.testing.assert_array_equal(player.observation["pixels"][0], before)
+    assert game.episode_info()["crashes"].tolist() == [1, 0]
+    assert not leftovers(process.pid)
+    assert not any(p.exists() for p in shared)
+    state = game.clone_state()  # taken while an episode is lost
+    after = []
+    for k in range(20):
+        rows = random_rows(game, np.random.default_rng(k))
+        after.append(player.step(rows))
+        twin.step(rows)
+        assert player.is_reset.tolist() == [k == 0, False]
+        np.testing.assert_array_equal(
+            player.observation["pixels"][1], twin.observation["pixels"][1]
+        )
+    assert game.episode_info()["length"].tolist() == [19, 31]
+    game.restore_state(state)
+    for k in range(20):
+        assert_same(player.step(random_rows(game, np.random.default_rng(k))), after[k])
+
+
+def test_workers_end_with_their_parent():
+    code = (
+        "import os, signal, numpy as np\n"
+        "from metabonk import games\n"
+        "from metabonk.games.vector import allocate\n"
+        "game = games.make('doom/basic')\n"
+        "game.reset_into(allocate(game.observation_space, 1), [0])\n"
+        "print(game._processes[0].pid, game._processes[0]._folder, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pid, folder = done.stdout.split()
+    pid = int(pid)
+    for _ in range(100):
+        if not leftovers(pid):
+            break
+        time.sleep(0.1)
+    assert not leftovers(pid)
+    assert not Path(folder).exists()
+
+
+def test_recordings_replay_at_another_size(make, tmp_path):
+    game = make("doom/defend_the_center", num_envs=1, record=str(tmp_path / "demos"))
+    player = Player(game, [8])
+    rng = np.random.default_rng(1)
+    seen = [player.observation["variables"][0].copy()]
+    done, pressed, total = False, [], 0.0
+    while not done:
+        rows = random_rows(game, rng)
+        player.step(rows)
+        pressed.append(rows[0])
+        total += float(player.reward[0])
+        done = bool(player.terminated[0] or player.truncated[0])
+        if not done:
+            seen.append(player.observation["variables"][0].copy())
+    game.close()
+    (path,) = (tmp_path / "demos").glob("*.lmp")
+    assert path.name == "000-000000.lmp"
+    assert path.stat().st_size < 10_000
+    tics = list(doom_replay.replay(path, "defend_the_center"))
+    assert tics[0].frame.shape == (240, 320, 3)
+    names = ["ammo2", "health"]
+    replayed = np.array([[t.variables[n] for n in names] for t in tics[::4]], np.float32)
+    np.testing.assert_allclose(replayed[: len(seen)] * 0.01, seen, rtol=1e-6)
+    assert sum(t.reward for t in tics) == pytest.approx(total)
+    for tic, (turn, attack) in zip(tics[::4], pressed, strict=False):
+        assert tic.buttons == (turn == 1, turn == 2, attack == 1)
+
+
+def test_buttons_share_columns_with_their_opposites():
+    controls = controls_of(["ATTACK", "MOVE_RIGHT", "MOVE_LEFT", "SPEED", "TURN_LEFT_RIGHT_DELTA"])
+    assert [(c.name, c.kind, c.buttons) for c in controls] == [
+        ("attack", "button", (0,)),
+        ("move_left_right", "pair", (2, 1)),
+        ("speed", "button", (3,)),
+        ("turn_left_right_delta", "delta", (4,)),
+    ]
+    assert press(controls, 5, np.array([1, 2, 0, -0.5], np.float32)) == [1, 1, 0, 0, -5.0]
+    assert press(controls, 5, np.array([0, 1, 1, 7.0], np.float32)) == [0, 0, 1, 1, 10.0]
+
+
+@pytest.mark.parametrize("size", [(60, 80), (84, 84), (40, 50), (120, 160), (10, 10)])
+def test_shrinking_averages(size):
+    flat = np.full((120, 160, 3), 255, np.uint8)
+    out = np.zeros((*size, 3), np.uint8)
+    shrink(flat, out)
+    assert (out == 255).all()
+    ramp = np.broadcast_to(np.arange(160, dtype=np.uint8)[None, :, None], (120, 160, 3))
+    shrink(ramp, out)
+    centres = (np.arange(size[1]) + 0.5) * 160 / size[1] - 0.5
+    assert np.abs(out[0, :, 0] - centres).max() <= 1.0
+
+
+def test_a_scenario_with_delta_buttons(make):
+    game = make("doom/deathmatch", num_envs=1, pixels=(84, 84), frame_skip=2)
+    kinds = {b.name: b.kind for b in game.action_layout.branches}
+    assert kinds["turn_left_right_delta"] == "continuous"
+    assert kinds["turn_left_right"] == "categorical"
+    player = Player(game, [1])
+    before = game.render(0)
+    row = np.zeros((1, game.action_layout.columns), np.float32)
+    column = next(
+        b.column for b in game.action_layout.branches if b.name == "turn_left_right_delta"
+    )
+    row[0, column] = 1.0
+    for _ in range(8):  # the player stands still for the first tics of this scenario
+        player.step(row)
+    assert player.observation["dt"][0, 0] == np.float32(2 / 35)
+    assert game.render(0).shape == (120, 160, 3)
+    assert (game.render(0) != before).mean() > 0.1  # it turned
+
+
+def test_errors_name_the_remedy(monkeypatch):
+    with pytest.raises(ConfigError, match="health_gathering"):
+        games.make("doom/health_gatherin")
+    with pytest.raises(ConfigError, match="10x10 and 120x160"):
+        games.make("doom/basic", pixels=(240, 320))
+    with pytest.raises(ConfigError, match="frame_skip"):
+        games.make("doom/basic", frame_skip=-1)
+    monkeypatch.setitem(sys.modules, "vizdoom", None)
+    with pytest.raises(MissingExtraError, match=r"metabonk\[games\]"):
+        games.make("doom/basic")
