@@ -15,7 +15,7 @@ extern size_t FuzzSeed(size_t index, std::vector<uint8_t>* out);
 namespace metabonk::arena {
 namespace {
 
-constexpr uint64_t kPlayOneIn = 24;
+constexpr uint64_t kPlayOneIn = 6;
 constexpr int kTicks = 90;
 
 LevelSpec Seed(size_t index) {

@@ -16,7 +16,7 @@ namespace metabonk::arena {
 namespace {
 
 constexpr uint32_t kReadAtMost = 20000;
-constexpr uint64_t kPlayOneIn = 64;
+constexpr uint64_t kPlayOneIn = 4;
 constexpr uint32_t kPlayAtMost = 20;
 
 std::vector<uint8_t> Seed(size_t index) {
