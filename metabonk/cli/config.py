@@ -14,13 +14,13 @@ from metabonk.cli.output import JsonFlag, console, notice_line, print_json, tabl
 app, command = verb(
     """Show every setting, where it can be set and what it means.
 
-Settings come from, each beating the one before: the defaults, a TOML file ([bold]--config[/]),
-METABONK_* variables, flags ([bold]--set[/]).
+Settings come from, each beating the one before: the defaults, a TOML file
+([bold]--config[/]), METABONK_* variables, flags ([bold]--set[/]).
 
-  metabonk config                           the settings in force, as TOML
-  metabonk config > mine.toml               a file to edit and pass as --config
-  metabonk config --set ppo.clip=0.1        what a flag would change
-  metabonk config --env                     every METABONK_* variable"""
+  metabonk config                        the settings in force, as TOML
+  metabonk config > mine.toml            a file to edit, for --config
+  metabonk config --set ppo.clip=0.1     what a flag would change
+  metabonk config --env                  every METABONK_* variable"""
 )
 
 

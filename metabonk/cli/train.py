@@ -1,0 +1,157 @@
+"""`metabonk train`: learns a game and shows what was learned."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from metabonk import config as settings_module
+from metabonk.cli.output import JsonFlag, console, notice_line, print_json, require, table, verb
+from metabonk.errors import ResumeError
+
+if TYPE_CHECKING:
+    from metabonk.learn.evaluate import Evaluation
+    from metabonk.learn.publish import RunResult
+
+app, command = verb(
+    """Learn a game and show what was learned.
+
+Without flags this learns the built-in arena for a few minutes. A run keeps
+its settings, metrics, checkpoints, a film and a report in its directory.
+Ctrl-C saves, and says how to go on.
+
+  metabonk train
+  metabonk train --game gym/CartPole-v1
+  metabonk train --game doom/health_gathering --minutes 10
+  metabonk train --minutes 15 --seed 1 --run runs/long
+  metabonk train --run runs/long --resume     go on where it stopped
+  metabonk train --set ppo.clip=0.1 --set game.envs=128"""
+)
+
+ACTIVITIES = {
+    "env": "playing the games",
+    "policy": "choosing actions",
+    "update": "learning from them",
+    "other": "everything else",
+}
+
+
+@command
+def train(
+    game: str = typer.Option(
+        None, help="What to learn; `metabonk games` lists them.", metavar="NAME"
+    ),
+    minutes: float = typer.Option(None, help="How long to train."),
+    steps: int = typer.Option(None, help="How many environment steps to train."),
+    seed: int = typer.Option(None, help="Everything random follows from it."),
+    run: Path = typer.Option(
+        None, help="Directory of the run; default runs/<game>-<time>.", metavar="DIR"
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run in --run."),
+    record: bool = typer.Option(None, "--record", help="Keep every step as episodes on disk."),
+    profile: bool = typer.Option(False, "--profile", help="Print where the time went."),
+    config: Path = typer.Option(None, help="TOML file with settings.", metavar="FILE"),
+    set_: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. ppo.clip=0.1; repeatable.", metavar="KEY=VALUE"
+    ),
+    json: bool = JsonFlag,
+) -> None:
+    require("torch", "train", "training")
+    if resume and run is None:
+        raise ResumeError(f"--resume needs the run's directory{_newest_run()}")
+    flags: dict[str, Any] = {
+        **settings_module.parse_assignments(set_),
+        "game.name": game,
+        "run.minutes": minutes,
+        "run.steps": steps,
+        "run.seed": seed,
+        "run.directory": None if run is None else str(run),
+        "run.record": record,
+    }
+    chosen = _settings(config, flags, run if resume else None)
+    settings_module.cap_cpu(chosen)
+
+    from metabonk.cli.progress import ProgressSink
+    from metabonk.learn.run import train as learn
+
+    if not chosen.run.directory:
+        from metabonk.learn.run import default_directory
+
+        chosen.run.directory = str(default_directory(chosen.game.name))
+    progress = ProgressSink(f"learning {chosen.game.name}")
+    with progress if not json else contextlib.nullcontext():
+        result = learn(chosen, resume=resume, sinks=[] if json else [progress])
+    if result.interrupted:
+        notice_line(f"stopped and saved; go on with: {result.resume_command}")
+        raise typer.Exit(130)
+    _show(result, profile, json)
+
+
+def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) -> Any:
+    """Settings in force: a resumed run's own, else the game's presets, below file and flags."""
+    from metabonk.learn.presets import preset
+
+    if resumed is None:
+        return settings_module.load(config, presets=preset, flags=flags, notice=notice_line)
+    own = resumed / "config.toml"
+    if not own.exists():
+        raise ResumeError(f"{resumed} holds no run to go on with: leave --resume out to start one")
+    return settings_module.load(config or own, flags=flags, notice=notice_line)
+
+
+def _newest_run() -> str:
+    runs = sorted(Path("runs").glob("*/config.toml"), key=lambda p: p.stat().st_mtime)
+    return f", for example --run {runs[-1].parent}" if runs else ""
+
+
+def _show(result: RunResult, profile: bool, json: bool) -> None:
+    page = result.directory / "report.html"
+    seconds: dict[str, float] = result.checkpoint.card.details["profile"]
+    if json:
+        report = msgspec.json.decode((result.directory / "report.json").read_bytes())
+        print_json({**report, "directory": str(result.directory), "profile": seconds})
+        return
+    speed = result.steps / max(result.seconds, 1e-9)
+    console.print(
+        f"\n[bold]Done:[/] {result.steps:,} steps in {result.seconds:.0f} s, {speed:,.0f} steps/s"
+    )
+    if result.evaluation is not None:
+        print_evaluation(result.evaluation)
+    if profile:
+        print_profile(seconds)
+    console.print(f"\n  report    {page}", soft_wrap=True)
+    console.print(f"  watch     metabonk play --policy {result.directory}", soft_wrap=True)
+    console.print(f"  go on     {result.resume_command} --minutes …", soft_wrap=True)
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """The policy beside its baselines, with what the difference is worth."""
+    rows = [("the policy", f"[bold]{evaluation.return_mean:,.2f}[/]", "", "")]
+    for name, against in evaluation.against.items():
+        low, high = against.ci95
+        verdict = "[yellow]not told apart[/]"
+        if low > 0:
+            verdict = "[green]beaten[/]"
+        elif high < 0:
+            verdict = "[red]still better[/]"
+        interval = f"{against.difference:+,.2f}  ({low:+,.2f} … {high:+,.2f})"
+        rows.append((f"{name} play", f"{against.mean:,.2f}", interval, verdict))
+    console.print(table(["", ">mean return", "the policy's lead (95 %)", ""], rows))
+    console.print(f"[dim]{evaluation.episodes} episodes, the same ones for everyone[/]")
+
+
+def print_profile(seconds: Mapping[str, float]) -> None:
+    """Where the training time went."""
+    total = sum(seconds.values()) or 1.0
+    ordered = sorted(seconds.items(), key=lambda item: -item[1])
+    rows = (
+        (ACTIVITIES.get(name, name), f"{spent:.1f} s", f"{100 * spent / total:.0f} %")
+        for name, spent in ordered
+    )
+    console.print()
+    console.print(table(["time spent", ">seconds", ">share"], rows))
