@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from metabonk.environment import KNOWN, Variable
-from metabonk.errors import ConfigError
+from metabonk.errors import BackendError, ConfigError
 
 PREFIX = "METABONK_"
 
@@ -243,9 +243,12 @@ def cap_cpu(config: Config | None = None) -> str:
     """Caps the native core's instruction set as METABONK_CPU or `native.cpu` says.
 
     Returns the name of the tier in use. Called before native code picks its kernels; without a
-    configuration it looks at the environment only. Raises ConfigError for an unknown tier.
+    configuration it looks at the environment only. Raises ConfigError for an unknown tier,
+    BackendError if the core is not built.
     """
-    support = importlib.import_module("metabonk._core").support
+    support = getattr(importlib.import_module("metabonk._core"), "support", None)
+    if support is None:  # only the stubs' folder is there
+        raise BackendError("the native core is not built: in a checkout run ./scripts/build")
     cpu = (config or load(environ=_only(os.environ, "METABONK_CPU"))).native.cpu
     if cpu != "auto":
         support.cap_tier(cpu)

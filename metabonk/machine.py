@@ -90,9 +90,15 @@ def processor_share() -> float | None:
         return None
 
 
+def core_built() -> bool:
+    """Whether the native core is there; a folder of its stubs alone is not it."""
+    spec = importlib.util.find_spec("metabonk._core")
+    return spec is not None and spec.origin is not None
+
+
 def tiers() -> tuple[str, str]:
     """(detected, active) instruction tier of the native core; empty where it is not built."""
-    if importlib.util.find_spec("metabonk._core") is None:
+    if not core_built():
         return "", ""
     active = config.cap_cpu()
     return str(importlib.import_module("metabonk._core").support.detected_tier()), active

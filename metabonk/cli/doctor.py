@@ -88,7 +88,7 @@ def _machine() -> list[Finding]:
 
 
 def _native() -> list[Finding]:
-    if importlib.util.find_spec("metabonk._core") is None:
+    if not machine.core_built():
         return [
             Finding(
                 "Native core",

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from metabonk import machine
 from metabonk.cli.output import JsonFlag, console, print_json, table, verb
 from metabonk.errors import MetabonkError
 from metabonk.games import NAMES
@@ -73,7 +74,7 @@ def _missing(kind: str, module: str) -> str:
     """What has to be installed or built before the game can be made; empty if nothing."""
     if kind == "doom" and importlib.util.find_spec("vizdoom") is None:
         return "pip install 'metabonk[games]'"
-    if kind in ("arena", "grid64") and importlib.util.find_spec("metabonk._core") is None:
+    if kind in ("arena", "grid64") and not machine.core_built():
         return "the native core is not built: ./scripts/build"
     try:
         importlib.import_module(module)

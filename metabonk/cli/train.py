@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from metabonk import config as settings_module
+from metabonk import machine
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, require, table, verb
 from metabonk.errors import ResumeError
 
@@ -74,7 +75,8 @@ def train(
         "run.record": record,
     }
     chosen = _settings(config, flags, run if resume else None)
-    settings_module.cap_cpu(chosen)
+    if machine.core_built():
+        settings_module.cap_cpu(chosen)
 
     from metabonk.cli.progress import ProgressSink
     from metabonk.learn.run import train as learn
