@@ -1,0 +1,99 @@
+"""`metabonk bench`: our speed beside other systems, as ratios measured in one run."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from metabonk.cli.output import console, notice_line, stderr, table, verb
+from metabonk.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from metabonk.bench import Row
+
+app, command = verb(
+    """Measure speed against other systems.
+
+Ours and the peer take turns in the same run; what counts is the ratio, with its
+95 % interval. A goal is met or not; peers that are not installed are skipped.
+
+  metabonk bench                       everything
+  metabonk bench games ppo             these suites
+  metabonk bench games --gate          exit status 1 if a goal is missed
+  metabonk bench --json rows.json      the rows as a file
+  metabonk bench --list                the suites"""
+)
+
+
+@command
+def bench(
+    suites: list[str] = typer.Argument(None, help="Suites; default: all.", metavar="[SUITE]..."),
+    gate: bool = typer.Option(False, "--gate", help="Exit with 1 if a goal is not met."),
+    json: Path = typer.Option(None, "--json", help="Write the rows to this file.", metavar="FILE"),
+    list_: bool = typer.Option(False, "--list", help="List the suites."),
+) -> None:
+    room = _room()
+    if list_:
+        console.print(table(["suite", "what is compared"], room.SUITES.items()))
+        return
+    with stderr.status("measuring; a quiet machine gives narrow intervals") as status:
+
+        def progress(rows: Sequence[Row]) -> None:
+            for row in rows:
+                status.update(f"measured {row.suite}: {row.name}")
+
+        rows: list[Row] = room.run(suites or (), progress)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+    print_rows(rows)
+    missed = [row for row in rows if row.met is False]
+    if gate and missed:
+        raise typer.Exit(1)
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Name, ours, peer, ratio, goal, met; then what was skipped."""
+    measured = [row for row in rows if not row.skipped]
+    columns = ["name", ">ours", ">peer", "", "unit", ">ratio", ">goal", "met"]
+    console.print(table(columns, (_cells(row) for row in measured)))
+    for row in measured:
+        if row.note:
+            console.print(f"[dim]{row.name}, {row.peer_name}: {row.note}[/]", soft_wrap=True)
+    for row in rows:
+        if row.skipped:
+            notice_line(f"{row.name}, {row.peer_name}: {row.note}")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    met = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}[row.met]
+    interval = "" if row.low is None or row.high is None else f" ({row.low:.2f} … {row.high:.2f})"
+    ratio = "" if row.ratio is None else f"[bold]{row.ratio:.2f}[/]{interval}"
+    goal = "" if row.goal is None else f"{row.goal:g}"
+    return (
+        f"{row.suite}: {row.name}",
+        _figure(row.ours),
+        _figure(row.peer),
+        row.peer_name,
+        row.unit,
+        ratio,
+        goal,
+        met,
+    )
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _room() -> Any:
+    if importlib.util.find_spec("metabonk.bench") is None:
+        raise MissingExtraError("metabonk.bench", "bench", "measuring speed")
+    return importlib.import_module("metabonk.bench")
