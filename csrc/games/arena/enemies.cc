@@ -16,24 +16,24 @@ namespace {
 
 // Counting sort by strip; within a strip enemies keep the order of their indices.
 void SortIntoStrips(const Enemies& enemies, const Scratch& scratch, StripIndex* strips) {
-  uint8_t strip[kMaxEnemies];
-  int32_t* start = strips->start;
-  for (int i = 0; i <= kStrips; ++i) start[i] = 0;
-  for (int i = 0; i < enemies.count; ++i) {
-    strip[i] = static_cast<uint8_t>(Clamp(enemies.y[i] * (1.0f / kStripMetres), 0.0f, kStrips - 1));
-    ++start[strip[i] + 1];
+  const int count = enemies.count;
+  int32_t next[kStrips + 1] = {};
+  for (int i = 0; i < count; ++i) ++next[scratch.strip[i] + 1];
+  int32_t sum = 0;
+  for (int i = 0; i <= kStrips; ++i) {
+    sum += next[i];
+    next[i] = sum;
+    strips->start[i] = sum;
   }
-  for (int i = 0; i < kStrips; ++i) start[i + 1] += start[i];
-  int32_t next[kStrips];
-  for (int i = 0; i < kStrips; ++i) next[i] = start[i];
-  for (int i = 0; i < enemies.count; ++i) {
-    const int place = next[strip[i]]++;
+  for (int i = 0; i < count; ++i) {
+    const int place = next[scratch.strip[i]]++;
     strips->x[place] = enemies.x[i];
     strips->y[place] = enemies.y[i];
     strips->radius[place] = scratch.radius[i];
+    strips->push[place] = Min(scratch.radius[i], kPushRadius);
     strips->enemy[place] = i;
   }
-  strips->count = enemies.count;
+  strips->count = count;
 }
 
 // Enemies far behind are put down again near the player, so that the crowd keeps up.
@@ -52,10 +52,13 @@ void Leash(World& world, const Level& level, int index) {
   enemies.vx[index] = enemies.vy[index] = 0.0f;
 }
 
-void LeashFar(World& world, const Level& level, const Scratch& scratch) {
-  for (int i = 0; i < world.enemies.count; ++i) {
-    if (scratch.distance[i] <= kWave.leash || (world.enemies.flags[i] & kEntityBoss)) continue;
-    Leash(world, level, i);
+void LeashFar(World& world, const Level& level) {
+  const Enemies& enemies = world.enemies;
+  constexpr float kFar = kWave.leash * kWave.leash;
+  for (int i = 0; i < enemies.count; ++i) {
+    const float dx = enemies.x[i] - world.player.x;
+    const float dy = enemies.y[i] - world.player.y;
+    if (dx * dx + dy * dy > kFar && !(enemies.flags[i] & kEntityBoss)) Leash(world, level, i);
   }
 }
 
@@ -82,7 +85,7 @@ void Advance(Enemies& enemies, const Terrain& terrain, const Scratch& scratch, i
   for (int i = 0; i < count; ++i) {
     const float x = scratch.next_x[i];
     const float y = scratch.next_y[i];
-    if (Walkable(terrain, x, y)) {
+    if (terrain.walkable[scratch.next_cell[i]]) {
       enemies.x[i] = x;
       enemies.y[i] = y;
     } else if (kEnemyDefs[enemies.kind[i]].flying) {
@@ -206,8 +209,8 @@ void MoveEnemies(World& world, const Level& level, Scratch& scratch) {
   Enemies& enemies = world.enemies;
   kernels.count_down(enemies);
   ThinkDue(world, level);
+  LeashFar(world, level);
   kernels.measure(enemies, world.player, scratch);
-  LeashFar(world, level, scratch);
   kernels.steer(enemies, SpeedScale(world, level), scratch);
   SortIntoStrips(enemies, scratch, &scratch.strips);
   kernels.separate(enemies, scratch);

@@ -15,13 +15,13 @@ struct Kernels {
   const char* name;
   // Counts timers down.
   void (*count_down)(Enemies& enemies);
-  // Direction and distance to the player.
+  // Direction and distance to the player, and the strip of each.
   void (*measure)(const Enemies& enemies, const Player& player, Scratch& scratch);
   // What each enemy wants: velocity, acceleration, radius, hover height by kind and phase.
   void (*steer)(const Enemies& enemies, float speed_scale, Scratch& scratch);
   // How hard each enemy is pushed by those it overlaps.
   void (*separate)(const Enemies& enemies, Scratch& scratch);
-  // Velocities and the next places, before obstacles.
+  // Velocities and the next places and their cells, before obstacles.
   void (*accelerate)(Enemies& enemies, Scratch& scratch);
   // Heights above the ground at the new places.
   void (*settle)(Enemies& enemies, const Terrain& terrain, Scratch& scratch);

@@ -10,6 +10,23 @@ namespace KERNELS_NAMESPACE {
 
 inline int Padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
+// Index of the cell of one metre that a place lies in, the nearest one for places outside.
+inline int32_t CellOf(float x, float y) {
+  constexpr float kLast = kGridCells - 1.0f;
+  const float low_x = x > 0.0f ? x : 0.0f;
+  const float low_y = y > 0.0f ? y : 0.0f;
+  const int32_t cell_x = static_cast<int32_t>(low_x < kLast ? low_x : kLast);
+  const int32_t cell_y = static_cast<int32_t>(low_y < kLast ? low_y : kLast);
+  return cell_y * kGridCells + cell_x;
+}
+
+inline int32_t StripBelow(float y) {
+  constexpr float kLast = kStrips - 1.0f;
+  const float strip = y * (1.0f / kStripMetres);
+  const float low = strip > 0.0f ? strip : 0.0f;
+  return static_cast<int32_t>(low < kLast ? low : kLast);
+}
+
 void CountDown(Enemies& enemies) {
   const int n = Padded(enemies.count);
   float* __restrict timer = enemies.timer;
@@ -32,6 +49,7 @@ void Measure(const Enemies& enemies, const Player& player, Scratch& scratch) {
   float* __restrict toward_x = scratch.toward_x;
   float* __restrict toward_y = scratch.toward_y;
   float* __restrict distance = scratch.distance;
+  int32_t* __restrict strip = scratch.strip;
   for (int i = 0; i < n; ++i) {
     const float dx = x - at_x[i];
     const float dy = y - at_y[i];
@@ -40,6 +58,7 @@ void Measure(const Enemies& enemies, const Player& player, Scratch& scratch) {
     toward_x[i] = dx * inverse;
     toward_y[i] = dy * inverse;
     distance[i] = d;
+    strip[i] = StripBelow(at_y[i]);
   }
 }
 
@@ -82,17 +101,40 @@ void Steer(const Enemies& enemies, float speed_scale, Scratch& scratch) {
   }
 }
 
-// The strips that a disc of this reach around y can touch, widest radius included.
-inline int StripBelow(float y) {
-  return static_cast<int>(Clamp(y * (1.0f / kStripMetres), 0.0f, kStrips - 1.0f));
+constexpr float kStiffness = 9.0f;  // metres a second per square metre of overlap
+constexpr float kPushLimit = 4.0f;  // metres a second
+
+#ifdef KERNELS_PLAIN
+
+// One enemy after the other against those near it. The sums run over the others in sorted order, as
+// below, and whoever is too far adds an exact zero, so both give the same bits.
+void Separate(const Enemies& enemies, Scratch& scratch) {
+  const StripIndex& strips = scratch.strips;
+  for (int i = 0; i < enemies.count; ++i) {
+    const float reach = strips.radius[i] + kPushRadius;
+    const int low = strips.start[StripBelow(strips.y[i] - reach)];
+    const int high = strips.start[StripBelow(strips.y[i] + reach) + 1];
+    float sum_x = 0.0f;
+    float sum_y = 0.0f;
+    for (int j = low; j < high; ++j) {
+      const float dx = strips.x[i] - strips.x[j];
+      const float dy = strips.y[i] - strips.y[j];
+      const float both = strips.radius[i] + strips.push[j];
+      const float overlap = both * both - (dx * dx + dy * dy);
+      if (overlap <= 0.0f) continue;
+      sum_x += dx * overlap;
+      sum_y += dy * overlap;
+    }
+    scratch.push_x[strips.enemy[i]] = Clamp(sum_x * kStiffness, -kPushLimit, kPushLimit);
+    scratch.push_y[strips.enemy[i]] = Clamp(sum_y * kStiffness, -kPushLimit, kPushLimit);
+  }
 }
+
+#else
 
 // Pairs: a whole group of neighbours in the sorted order against one other enemy at a time, so that
 // each sum runs over the others in sorted order on every instruction set.
 void Separate(const Enemies& enemies, Scratch& scratch) {
-  constexpr float kReach = 0.9f;      // of the other body; wider ones push only as far as that
-  constexpr float kStiffness = 9.0f;  // metres a second per square metre of overlap
-  constexpr float kLimit = 4.0f;      // metres a second
   const StripIndex& strips = scratch.strips;
   const int count = enemies.count;
   alignas(64) float sum_x[kLanes];
@@ -100,10 +142,16 @@ void Separate(const Enemies& enemies, Scratch& scratch) {
   for (int first = 0; first < count; first += kLanes) {
     const int last = first + kLanes < count ? first + kLanes : count;
     float widest = 0.0f;
-    for (int i = first; i < last; ++i) widest = Max(widest, strips.radius[i]);
-    const float reach = widest + kReach;
-    const int low = strips.start[StripBelow(strips.y[first] - kStripMetres - reach)];
-    const int high = strips.start[StripBelow(strips.y[last - 1] + kStripMetres + reach) + 1];
+    float lowest = strips.y[first];
+    float highest = lowest;
+    for (int i = first; i < last; ++i) {
+      widest = Max(widest, strips.radius[i]);
+      lowest = Min(lowest, strips.y[i]);
+      highest = Max(highest, strips.y[i]);
+    }
+    const float reach = widest + kPushRadius;
+    const int low = strips.start[StripBelow(lowest - reach)];
+    const int high = strips.start[StripBelow(highest + reach) + 1];
     const float* __restrict x = strips.x + first;
     const float* __restrict y = strips.y + first;
     const float* __restrict r = strips.radius + first;
@@ -111,11 +159,11 @@ void Separate(const Enemies& enemies, Scratch& scratch) {
     for (int j = low; j < high; ++j) {
       const float other_x = strips.x[j];
       const float other_y = strips.y[j];
-      const float other_r = strips.radius[j];
+      const float push = strips.push[j];
       for (int i = 0; i < kLanes; ++i) {
         const float dx = x[i] - other_x;
         const float dy = y[i] - other_y;
-        const float both = r[i] + other_r;
+        const float both = r[i] + push;
         const float overlap = both * both - (dx * dx + dy * dy);
         const float weight = overlap > 0.0f ? overlap : 0.0f;
         sum_x[i] += dx * weight;
@@ -124,11 +172,13 @@ void Separate(const Enemies& enemies, Scratch& scratch) {
     }
     for (int i = first; i < last; ++i) {
       const int enemy = strips.enemy[i];
-      scratch.push_x[enemy] = Clamp(sum_x[i - first] * kStiffness, -kLimit, kLimit);
-      scratch.push_y[enemy] = Clamp(sum_y[i - first] * kStiffness, -kLimit, kLimit);
+      scratch.push_x[enemy] = Clamp(sum_x[i - first] * kStiffness, -kPushLimit, kPushLimit);
+      scratch.push_y[enemy] = Clamp(sum_y[i - first] * kStiffness, -kPushLimit, kPushLimit);
     }
   }
 }
+
+#endif
 
 void Accelerate(Enemies& enemies, Scratch& scratch) {
   const int n = Padded(enemies.count);
@@ -143,6 +193,7 @@ void Accelerate(Enemies& enemies, Scratch& scratch) {
   const float* __restrict push_y = scratch.push_y;
   float* __restrict next_x = scratch.next_x;
   float* __restrict next_y = scratch.next_y;
+  int32_t* __restrict next_cell = scratch.next_cell;
   for (int i = 0; i < n; ++i) {
     const float step = acceleration[i] * kTickSeconds;
     const float change_x = wish_x[i] - vx[i];
@@ -153,6 +204,7 @@ void Accelerate(Enemies& enemies, Scratch& scratch) {
     vy[i] += low_y < step ? low_y : step;
     next_x[i] = x[i] + (vx[i] + push_x[i]) * kTickSeconds;
     next_y[i] = y[i] + (vy[i] + push_y[i]) * kTickSeconds;
+    next_cell[i] = CellOf(next_x[i], next_y[i]);
   }
 }
 

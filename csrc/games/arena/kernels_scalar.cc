@@ -1,4 +1,6 @@
-// The hot loops of a tick for one instruction set; see kernels.inl.
+// The hot loops of a tick as plain scalar code, compiled without vectorisation: the yardstick that
+// the benchmark measures the others by; see kernels.inl.
+#define KERNELS_PLAIN
 #define KERNELS_NAMESPACE kernels_scalar
 #include "games/arena/kernels.inl"
 

@@ -10,16 +10,18 @@ namespace metabonk::arena {
 
 inline constexpr int kLanes = 16;  // every kernel works on whole groups of so many enemies
 inline constexpr float kStripMetres = 0.5f;
-inline constexpr int kStrips = 256;  // 128 m of playable square
+inline constexpr int kStrips = 256;         // 128 m of playable square
+inline constexpr float kPushRadius = 0.9f;  // nobody pushes farther than that
 
 // Enemies sorted by the strip of y they are in, so that all that is near something lies in one
 // contiguous range. Filled from the positions at the beginning of the tick.
 struct StripIndex {
   int32_t count;
-  int32_t start[kStrips + 1];  // first sorted place of each strip
+  int32_t start[kStrips + 1];  // first sorted place of each strip; the last is the count
   alignas(64) float x[kMaxEnemies + kLanes];
   alignas(64) float y[kMaxEnemies + kLanes];
   alignas(64) float radius[kMaxEnemies + kLanes];
+  alignas(64) float push[kMaxEnemies + kLanes];     // radius with which it pushes others
   alignas(64) int32_t enemy[kMaxEnemies + kLanes];  // index in World::enemies
 };
 
@@ -39,7 +41,8 @@ struct Scratch {
   alignas(64) float push_y[kMaxEnemies];
   alignas(64) float next_x[kMaxEnemies];
   alignas(64) float next_y[kMaxEnemies];
-  alignas(64) float ground[kMaxEnemies];
+  alignas(64) int32_t next_cell[kMaxEnemies];
+  alignas(64) int32_t strip[kMaxEnemies];
 };
 
 }  // namespace metabonk::arena
