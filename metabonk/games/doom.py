@@ -37,6 +37,7 @@ from metabonk.spaces import ActionLayout
 
 DEFAULT_PIXELS = (60, 80)
 DEFAULT_SKIP = 4
+TICS_PER_SECOND = 35.0
 RESTARTS = 3  # of one process in a row before it is an error
 _HEAD = struct.Struct("<8sIII")  # magic, environments, columns, frame skip
 _ENV = struct.Struct("<QQI??QdqI")  # seed, episode, episode seed, ended, lost, digest, sums, rows
@@ -69,18 +70,25 @@ def suggested_envs() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+def names() -> list[str]:
+    """The scenarios in ViZDoom's wheel. Raises MissingExtraError without it."""
+    return sorted(p.stem for p in _scenarios().glob("*.cfg") if p.with_suffix(".wad").is_file())
+
+
 def scenario_path(name: str) -> Path:
     """The scenario's .cfg in ViZDoom's wheel. Raises MissingExtraError or ConfigError."""
+    path = _scenarios() / f"{name}.cfg"
+    if not path.is_file():
+        raise ConfigError(f"game: no scenario {name!r} in ViZDoom; known are {', '.join(names())}")
+    return path
+
+
+def _scenarios() -> Path:
     try:
         import vizdoom
     except ImportError as error:
         raise MissingExtraError("vizdoom", "games", "Doom") from error
-    folder = Path(vizdoom.scenarios_path)
-    path = folder / f"{name}.cfg"
-    if not path.is_file():
-        known = sorted(p.stem for p in folder.glob("*.cfg") if p.with_suffix(".wad").is_file())
-        raise ConfigError(f"game: no scenario {name!r} in ViZDoom; known are {', '.join(known)}")
-    return path
+    return Path(vizdoom.scenarios_path)
 
 
 def action_space(controls: Sequence[Control]) -> gs.Dict:
@@ -112,6 +120,7 @@ class DoomGame:
         self.name = f"doom/{scenario}"
         self.num_envs = num_envs
         self.frame_skip = frame_skip
+        self.frame_rate = TICS_PER_SECOND / frame_skip
         self.action_layout = ActionLayout.of(action_space(controls))
         self.observation_space = gs.Dict(
             {
