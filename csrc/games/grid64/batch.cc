@@ -29,13 +29,19 @@ void WriteResult(const Buffers& out, size_t row, const StepResult& result) {
 
 }  // namespace
 
-Batch::Batch(int game, Split split, int num_envs, int threads)
+Batch::Batch(int game, Split split, int num_envs, int threads, bool autoreset)
     : game_(game),
       split_(split),
       threads_(std::max(1, threads)),
+      autoreset_(autoreset),
       episodes_(static_cast<size_t>(num_envs)),
       pool_(std::min(threads_, (num_envs + kBlock - 1) / kBlock)) {
   for (size_t i = 0; i < episodes_.size(); ++i) Start(episodes_[i], game, split, i);
+}
+
+StepResult Batch::Advance(Episode& episode, const float* action) const {
+  if (episode.over && !autoreset_) return {};
+  return Step(episode, ActionOf(action));
 }
 
 template <class Body>
@@ -73,7 +79,7 @@ void Batch::Reset(const uint64_t* seeds, const Buffers& out) {
 Status Batch::StepAll(const float* actions, const Buffers& out) {
   if (const Status status = Grounded(); !status.ok()) return status;
   ForEach([&](size_t env) {
-    const StepResult result = Step(episodes_[env], ActionOf(actions + env * kActionColumns));
+    const StepResult result = Advance(episodes_[env], actions + env * kActionColumns);
     WriteRow(out, env, episodes_[env], result);
   });
   return Status::Ok();
@@ -86,7 +92,7 @@ void Batch::ObserveAll(const Buffers& out) {
 void Batch::StepOne(int env, const float* action, int) {
   Episode& episode = episodes_[static_cast<size_t>(env)];
   Landing& landing = landings_[static_cast<size_t>(env)];
-  landing.result = Step(episode, ActionOf(action));
+  landing.result = Advance(episode, action);
   Observe(episode, {landing.cells, landing.action_mask, &landing.levels_completed});
 }
 

@@ -27,8 +27,9 @@ struct Buffers {
 
 class Batch final : public Stepper {
  public:
-  // 0 <= game < kGames, num_envs >= 1, threads >= 1. Environments are not started: Reset first.
-  Batch(int game, Split split, int num_envs, int threads);
+  // 0 <= game < kGames, num_envs >= 1, threads >= 1. Environment i starts with seed i. Without
+  // autoreset an ended episode stays as it is until Reset.
+  Batch(int game, Split split, int num_envs, int threads, bool autoreset = true);
 
   int game() const { return game_; }
   Split split() const { return split_; }
@@ -48,6 +49,8 @@ class Batch final : public Stepper {
   // Waits for `count` environments and writes theirs to rows 0..count-1; env_ids says whose.
   Status Recv(const Buffers& out, int32_t* env_ids, int count);
 
+  Status Grounded() const;  // Ok if nothing is in flight
+
   // Everything the future depends on, with a checksum. Fails while environments are in flight.
   Status Clone(std::vector<uint8_t>* out) const;
   Status CloneOne(int env, std::vector<uint8_t>* out) const;
@@ -66,17 +69,18 @@ class Batch final : public Stepper {
     uint8_t cells[kCells];
   };
 
+  StepResult Advance(Episode& episode, const float* action) const;
   template <class Body>
   void ForEach(Body body);
   void WriteRow(const Buffers& out, size_t row, const Episode& episode, const StepResult& result);
-  Status Grounded() const;  // Ok if nothing is in flight
-  void Land();              // waits for what is in flight and drops it
+  void Land();  // waits for what is in flight and drops it
   Status Pack(std::span<const Episode> episodes, std::vector<uint8_t>* out) const;
   Status Unpack(std::span<const uint8_t> bytes, std::span<Episode> episodes) const;
 
   const int game_;
   const Split split_;
   const int threads_;
+  const bool autoreset_;
   std::vector<Episode> episodes_;
   ThreadPool pool_;
   std::vector<Landing> landings_;     // by environment, once something has been sent

@@ -8,7 +8,7 @@
 
 namespace metabonk::grid64 {
 
-// The 16 colours by index, in ARC-AGI-3's order; metabonk/games/grid64.py has their RGB values.
+// The 16 colours by index; palette.h says how they look.
 enum Color : uint8_t {
   kWhite,
   kLightGrey,
