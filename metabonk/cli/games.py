@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
-from typing import Any
 
+import msgspec
 import typer
+from rich.columns import Columns
+from rich.padding import Padding
 
 from metabonk import machine
-from metabonk.cli.output import JsonFlag, console, print_json, table, verb
+from metabonk.cli.output import JsonFlag, console, print_json, verb
 from metabonk.errors import MetabonkError
 from metabonk.games import NAMES
 
@@ -24,50 +25,59 @@ Every name here works as [bold]--game[/] of train, play and eval.
 )
 
 
+ABOUT = {
+    "arena": "the built-in survivors-like, with its menus and offers",
+    "grid64": "built-in puzzles and mazes on 64x64 cells of 16 colours",
+    "doom": "the real Doom through ViZDoom, from pixels",
+    "gym": "any environment registered in Gymnasium",
+}
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """One kind of game. names: what `--game` takes; missing: what to do first, or empty."""
+
+    pattern: str
+    about: str
+    ready: bool
+    missing: str
+    names: list[str]
+
+
 @command
 def show(
     all_: bool = typer.Option(False, "--all", help="List every Gymnasium environment too."),
     json: bool = JsonFlag,
 ) -> None:
-    rows = [row for kind in NAMES for row in _rows(kind, all_)]
+    kinds = [_kind(kind, all_) for kind in NAMES]
     if json:
-        print_json(rows)
+        print_json(kinds)
         return
-    cells = (
-        (r["name"], r["about"], "[green]ready[/]" if r["ready"] else f"[yellow]{r['missing']}[/]")
-        for r in rows
-    )
-    console.print(table(["game", "what it is", "state"], cells))
+    for kind in kinds:
+        state = "[green]ready[/]" if kind.ready else f"[yellow]{kind.missing}[/]"
+        console.print(f"[bold]{kind.pattern}[/]  {kind.about}: {state}")
+        if kind.names != [kind.pattern]:
+            console.print(Padding(Columns(kind.names, padding=(0, 3)), (0, 0, 1, 4)))
 
 
-def _rows(kind: str, all_: bool) -> list[dict[str, Any]]:
+def _kind(kind: str, all_: bool) -> Kind:
     module, pattern = NAMES[kind]
-    about, names = {
-        "arena": ("the built-in survivors-like; its menus and offers included", lambda: ["arena"]),
-        "grid64": (
-            "built-in puzzles and mazes on 64x64 cells of 16 colours",
-            _listed(module, kind),
-        ),
-        "doom": ("the real Doom through ViZDoom, from pixels", _listed(module, kind)),
-        "gym": ("any environment registered in Gymnasium", _gym_names if all_ else None),
-    }.get(kind, ("", None))
     missing = _missing(kind, module)
-    found = names() if names is not None and not missing else []
-    return [
-        {"name": name, "about": about, "ready": not missing, "missing": missing}
-        for name in found or [pattern]
-    ]
-
-
-def _listed(module: str, kind: str) -> Callable[[], list[str]]:
-    return lambda: [f"{kind}/{name}" for name in sorted(importlib.import_module(module).names())]
+    found: list[str] = []
+    if not missing:
+        if kind == pattern:
+            found = [kind]
+        elif kind == "gym":
+            found = _gym_names() if all_ else []
+        else:
+            names = importlib.import_module(module).names()
+            found = [f"{kind}/{name}" for name in sorted(names)]
+    return Kind(pattern, ABOUT.get(kind, ""), not missing, missing, found)
 
 
 def _gym_names() -> list[str]:
     import gymnasium
 
-    ids = (i for i in gymnasium.registry if "/" not in i)
-    return [f"gym/{i}" for i in sorted(ids)]
+    return sorted(f"gym/{i}" for i in gymnasium.registry if "/" not in i)
 
 
 def _missing(kind: str, module: str) -> str:

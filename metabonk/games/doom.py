@@ -30,14 +30,13 @@ from gymnasium import spaces as gs
 
 from metabonk.errors import ConfigError, GameError, MissingExtraError
 from metabonk.games.doom_process import DoomProcess
-from metabonk.games.doom_worker import SCREEN, Control, Slots, controls_of
+from metabonk.games.doom_worker import SCREEN, TICS_PER_SECOND, Control, Slots, controls_of
 from metabonk.games.vector import EpisodeSums, episode_seed
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
 DEFAULT_PIXELS = (60, 80)
 DEFAULT_SKIP = 4
-TICS_PER_SECOND = 35.0
 RESTARTS = 3  # of one process in a row before it is an error
 _HEAD = struct.Struct("<8sIII")  # magic, environments, columns, frame skip
 _ENV = struct.Struct("<QQI??QdqI")  # seed, episode, episode seed, ended, lost, digest, sums, rows
