@@ -77,7 +77,7 @@ class ReturnScale:
         for t in range(len(reward)):
             running = running * np.float32(gamma) + reward[t]
             sums[t] = running
-            running[ended[t]] = 0.0
+            running[ended[t] | is_reset[t]] = 0.0
         self.running = running
         seen = sums[~is_reset].astype(np.float64)
         if seen.size:

@@ -118,6 +118,7 @@ class ActionHead(nn.Module):
         out: Tensor = self.linear(features)
         return out
 
+    @torch.no_grad()
     def sample(
         self,
         parameters: Tensor,

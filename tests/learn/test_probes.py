@@ -1,0 +1,117 @@
+"""Five one-step probe environments: a learner that fails one of them is broken in a known place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny_games as tiny
+import torch
+
+from metabonk.config import ModelConfig, PPOConfig
+from metabonk.learn import ppo as ppo_module
+from metabonk.learn.ppo import PPO
+from metabonk.learn.rollout import Collector
+from metabonk.models.policy import ActorCritic, build
+
+GAMMA = 0.8
+
+
+def learn(game: tiny.TinyGame, name: str = "mlp", updates: int = 60) -> ActorCritic:
+    config = PPOConfig(
+        learning_rate=5e-3,
+        gamma=GAMMA,
+        horizon=15,
+        epochs=4,
+        minibatches=2,
+        entropy_coef=0.0,
+        normalize_rewards=False,
+        anneal=False,
+    )
+    model = build(
+        game.observation_space,
+        game.action_layout,
+        ModelConfig(name=name, hidden=16, layers=1),
+        seed=0,
+    )
+    learner = PPO(model, config, num_envs=game.num_envs)
+    collector = Collector(game, model, horizon=config.horizon)
+    collector.start(range(game.num_envs))
+    for _ in range(updates):
+        learner.update(collector.collect(learner.version))
+    return model
+
+
+def judge(model: ActorCritic, *rows: float) -> tuple[list[float], list[float]]:
+    """Values of observations and the probability of choice 1 in each."""
+    seen = {"observation": torch.tensor(rows)[:, None]}
+    with torch.no_grad():
+        first = torch.ones(len(rows), dtype=torch.bool)
+        out = model.step(seen, model.initial_state(len(rows)), first)
+    return out.value.tolist(), out.parameters.softmax(-1)[:, 1].tolist()
+
+
+def constant(model: ActorCritic) -> bool:
+    (value,), _ = judge(model, 0.0)
+    return abs(value - 1.0) < 0.05
+
+
+def seen(model: ActorCritic) -> bool:
+    (low, high), _ = judge(model, -1.0, 1.0)
+    return abs(low + 1.0) < 0.1 and abs(high - 1.0) < 0.1
+
+
+def two_steps(model: ActorCritic) -> bool:
+    seen = torch.tensor([[[0.0]], [[1.0]]])  # one after the other: the pilot sees both
+    first = torch.tensor([[True], [False]])
+    with torch.no_grad():
+        out = model.sequence({"observation": seen}, model.initial_state(1), first)
+    early, late = out.value[:, 0].tolist()
+    return abs(early - GAMMA) < 0.1 and abs(late - 1.0) < 0.1
+
+
+def acted(model: ActorCritic) -> bool:
+    (value,), (right,) = judge(model, 0.0)
+    return right > 0.95 and value > 0.8
+
+
+def seen_and_acted(model: ActorCritic) -> bool:
+    _, (low, high) = judge(model, -1.0, 1.0)
+    return low < 0.05 and high > 0.95
+
+
+PROBES = [
+    (tiny.Constant, constant),
+    (tiny.Seen, seen),
+    (tiny.TwoSteps, two_steps),
+    (tiny.Acted, acted),
+    (tiny.SeenAndActed, seen_and_acted),
+]
+
+
+@pytest.mark.parametrize("network", ["mlp", "pilot"])
+@pytest.mark.parametrize(("game", "passed"), PROBES)
+def test_probe(game: type[tiny.TinyGame], passed, network: str) -> None:
+    assert passed(learn(game(32), network))
+
+
+@pytest.mark.parametrize(("game", "passed"), PROBES)
+def test_a_flipped_advantage_fails_every_probe(
+    game: type[tiny.TinyGame], passed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = ppo_module.advantages
+    monkeypatch.setattr(ppo_module, "advantages", lambda *a, **k: np.negative(right(*a, **k)))
+    assert not passed(learn(game(32)))
+
+
+def test_memory_needs_the_recurrent_state() -> None:
+    """What is seen once has to be carried: the pilot solves it, a network without state cannot."""
+
+    def success(name: str) -> float:
+        model = learn(tiny.Memory(64), name, updates=120)
+        game = tiny.Memory(64)
+        collector = Collector(game, model, horizon=60, seed=7)
+        collector.start(range(1000, 1064))
+        return float(np.mean(collector.collect().episodes["return"]))
+
+    assert success("pilot") > 0.9
+    assert abs(success("mlp")) < 0.3

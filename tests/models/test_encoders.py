@@ -1,0 +1,145 @@
+"""Encoders: every kind of observation, sets that ignore what is masked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces as gs
+
+from metabonk.config import ModelConfig
+from metabonk.errors import ConfigError
+from metabonk.models.encoders import ImageEncoder, ObservationEncoder, SetEncoder
+from metabonk.models.layers import SumLinear, fast_tanh
+from metabonk.models.policy import build
+from metabonk.spaces import ActionLayout
+
+SPACE = gs.Dict(
+    state=gs.Box(-1, 1, (5,), np.float32),
+    entities=gs.Box(-1, 1, (6, 3), np.float32),
+    entities_mask=gs.Box(0, 1, (6,), np.uint8),
+    pixels=gs.Box(0, 255, (36, 48, 3), np.uint8),
+    cells=gs.Box(0, 15, (64, 64), np.uint8),
+    action_mask=gs.Box(0, 1, (3,), np.uint8),
+    dt=gs.Box(0, 10, (1,), np.float32),
+)
+
+
+def observe(batch: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    SPACE.seed(seed)
+    drawn = [SPACE.sample() for _ in range(batch)]
+    return {key: torch.from_numpy(np.stack([d[key] for d in drawn])) for key in SPACE.spaces}
+
+
+@pytest.mark.parametrize("sets", ["flat", "pool"])
+def test_every_part_moves_the_features_and_masked_rows_do_not(sets: str) -> None:
+    torch.manual_seed(0)
+    encoder = ObservationEncoder(SPACE, 16, time=True, sets=sets)
+    seen = observe(4)
+    seen["entities_mask"][:] = torch.tensor([1, 1, 1, 0, 0, 0])
+    before = encoder(seen)
+    assert before.shape == (4, 16)
+    for key in ("state", "entities", "entities_mask", "pixels", "cells", "dt"):
+        other = dict(seen) | {key: observe(4, seed=1)[key]}
+        assert not torch.allclose(encoder(other), before, atol=1e-4), key
+    hidden = {**seen, "entities": seen["entities"].clone()}
+    hidden["entities"][:, 3:] = 1e6
+    torch.testing.assert_close(encoder(hidden), before)
+    torch.testing.assert_close(encoder({**seen, "action_mask": 1 - seen["action_mask"]}), before)
+
+
+def test_a_pooled_set_has_no_order_and_no_rows_are_zeros() -> None:
+    torch.manual_seed(0)
+    encoder = SetEncoder(3, 8)
+    rows, mask = torch.randn(2, 6, 3), torch.tensor([[1, 1, 1, 1, 0, 0], [0] * 6])
+    out = encoder(rows, mask.to(torch.uint8))
+    order = [2, 0, 3, 1, 4, 5]
+    torch.testing.assert_close(encoder(rows[:, order], mask[:, order].to(torch.uint8)), out)
+    assert (out[1] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(84, 84, 3), (64, 64), (36, 48, 1), (7, 7, 3), (10, 200, 4)])
+def test_frames_of_any_size(shape: tuple[int, ...]) -> None:
+    encoder = ImageEncoder(shape, 12)
+    frames = torch.randint(0, 16, (3, *shape), dtype=torch.uint8)
+    assert encoder(frames).shape == (3, 12)
+
+
+def test_a_sum_of_products_is_the_layer_over_the_concatenation() -> None:
+    layer = SumLinear([3, 4, 2], 7)
+    parts = [torch.randn(5, n) for n in (3, 4, 2)]
+    whole = torch.cat(list(layer.weights), 1)
+    expected = torch.cat(parts, 1) @ whole.T + layer.bias
+    torch.testing.assert_close(layer(parts), expected)
+    torch.testing.assert_close(whole @ whole.T, 2 * torch.eye(7), atol=1e-5, rtol=0)
+
+
+def test_fast_tanh_is_tanh_with_its_gradient() -> None:
+    x = torch.linspace(-30, 30, 4001, dtype=torch.float64).requires_grad_()
+    y = fast_tanh(x)
+    torch.testing.assert_close(y, x.tanh(), atol=1e-15, rtol=1e-13)
+    (ours,) = torch.autograd.grad(y.sum(), x)
+    (theirs,) = torch.autograd.grad(x.tanh().sum(), x)
+    torch.testing.assert_close(ours, theirs)
+    small = torch.linspace(-9, 9, 4001)
+    assert (fast_tanh(small) - small.tanh()).abs().max() < 3e-7
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    with pytest.raises(ConfigError, match="'word'"):
+        ObservationEncoder(gs.Dict(word=gs.Discrete(3)), 4, time=True)
+    with pytest.raises(ConfigError, match="nothing that a network can read"):
+        ObservationEncoder(gs.Dict(action_mask=gs.Box(0, 1, (3,), np.uint8)), 4, time=True)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "pilot"])
+def test_sequences_equal_steps_and_forget_where_told(name: str) -> None:
+    layout = ActionLayout.of(gs.Discrete(3), masked=("action",))
+    model = build(SPACE, layout, ModelConfig(name=name, hidden=16, layers=2), seed=1)
+    steps, batch = 5, 3
+    seen = {k: v.view(steps, batch, *v.shape[1:]) for k, v in observe(steps * batch).items()}
+    first = torch.zeros(steps, batch, dtype=torch.bool)
+    first[2, 1] = True
+    state = torch.randn(batch, model.state_size)
+    with torch.no_grad():
+        whole = model.sequence(seen, state, first)
+        carried = state
+        for t in range(steps):
+            out = model.step({k: v[t] for k, v in seen.items()}, carried, first[t])
+            carried = out.state
+            torch.testing.assert_close(out.parameters, whole.parameters[t], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(out.value, whole.value[t], atol=1e-5, rtol=1e-4)
+        other = model.sequence(seen, torch.randn(batch, model.state_size), first)
+    torch.testing.assert_close(other.value[2:, 1], whole.value[2:, 1])
+    if model.state_size:
+        assert not torch.allclose(other.value[:2, 1], whole.value[:2, 1])
+    torch.testing.assert_close(carried, whole.state, atol=1e-5, rtol=1e-4)
+
+
+def test_weights_follow_from_the_seed_alone() -> None:
+    layout = ActionLayout.of(gs.Discrete(3))
+
+    def weights(seed: int) -> torch.Tensor:
+        return torch.cat(
+            [p.flatten() for p in build(SPACE, layout, ModelConfig(), seed=seed).parameters()]
+        )
+
+    first = weights(4)
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    assert torch.equal(weights(4), first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(weights(5), first)
+
+
+def test_the_pilot_feels_the_time_step_and_the_towers_read_it() -> None:
+    layout = ActionLayout.of(gs.Discrete(3))
+    for name in ("pilot", "mlp"):
+        model = build(SPACE, layout, ModelConfig(name=name, hidden=16), seed=1)
+        seen = observe(2)
+        first = torch.zeros(2, dtype=torch.bool)
+        state = torch.ones(2, model.state_size)
+        slow = {**seen, "dt": seen["dt"] * 0 + 1.0}
+        fast = {**seen, "dt": seen["dt"] * 0 + 0.05}
+        a, b = model.step(slow, state, first), model.step(fast, state, first)
+        assert not torch.allclose(a.value, b.value, atol=1e-5)
