@@ -79,9 +79,11 @@ void DrawPicture(const Canvas& canvas, int sprite, int x, int y, int side, uint3
 }
 
 int TextWidth(const char* text, int size) {
-  const int letters = static_cast<int>(std::strlen(text));
-  if (letters == 0) return 0;
-  return size == 0 ? letters * (kSmallWide + 1) - 1 : (letters * (kLargeWide + 1) - 1) * size;
+  if (*text == '\0') return 0;
+  if (size == 0) return static_cast<int>(std::strlen(text)) * (kSmallWide + 1) - 1;
+  int dots = -1;
+  for (; *text != '\0'; ++text) dots += LargeSpan(*text).wide + 1;
+  return dots * size;
 }
 
 int TextHeight(int size) { return size == 0 ? kSmallTall : kLargeTall * size; }
@@ -89,18 +91,25 @@ int TextHeight(int size) { return size == 0 ? kSmallTall : kLargeTall * size; }
 int DrawText(const Canvas& canvas, int x, int y, const char* text, int size, uint32_t colour,
              int room) {
   const int dot = std::max(size, 1);
-  const int wide = size == 0 ? kSmallWide : kLargeWide;
   const int tall = size == 0 ? kSmallTall : kLargeTall;
+  const int face = size == 0 ? kSmallWide : kLargeWide;
   const int end = x + std::min(room, 1 << 20);
-  for (; *text != '\0' && x + wide * dot <= end; ++text, x += (wide + 1) * dot) {
+  for (; *text != '\0'; ++text) {
+    const LetterSpan span = size == 0 ? LetterSpan{0, kSmallWide} : LargeSpan(*text);
+    if (x + span.wide * dot > end) break;
     for (int row = 0; row < tall; ++row) {
       const uint32_t dots = size == 0 ? SmallRow(*text, row) : LargeRow(*text, row);
-      for (int i = 0; i < wide; ++i) {
-        if (!(dots >> (wide - 1 - i) & 1)) continue;
+      for (int i = 0; i < span.wide; ++i) {
+        if (!(dots >> (face - 1 - span.first - i) & 1)) continue;
         const int px = x + i * dot, py = y + row * dot;
-        Fill(canvas, {px, py, px + dot, py + dot}, colour);
+        if (dot > 1) {
+          Fill(canvas, {px, py, px + dot, py + dot}, colour);
+        } else if (px >= 0 && py >= 0 && px < canvas.width && py < canvas.height) {
+          canvas.pixels[py * canvas.stride + px] = colour;
+        }
       }
     }
+    x += (span.wide + 1) * dot;
   }
   return x;
 }

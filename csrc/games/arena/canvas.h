@@ -34,7 +34,7 @@ void Outline(const Canvas& canvas, const Box& box, uint32_t colour, int thick, i
 void DrawPicture(const Canvas& canvas, int sprite, int x, int y, int side, uint32_t tint = 0,
                  uint32_t tint_part = 0);
 
-// Text sizes: 0 is the small face of 3x5 dots, n >= 1 the large face of 5x7 dots, n pixels a dot.
+// Text sizes: 0 is the small face of 3x5 dots, n >= 1 the large face of 5x8 dots, n pixels a dot.
 int TextWidth(const char* text, int size);
 int TextHeight(int size);
 // Draws as many whole letters as fit in `room` pixels; returns the x after them.

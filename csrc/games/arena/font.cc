@@ -1,4 +1,4 @@
-// Each letter is its rows of dots, top first, as one number: 7 rows of 5 bits or 5 rows of 3.
+// Each letter is its rows of dots, top first, as one number: 8 rows of 5 bits or 5 rows of 3.
 #include "games/arena/font.h"
 
 namespace metabonk::arena {
@@ -10,22 +10,22 @@ constexpr int kLast = '~';
 
 // clang-format off
 constexpr uint64_t kLarge[] = {
-    0x000000000, 0x108421004, 0x294a00000, 0x295f57d4a, 0x11f4717c4, 0x672222273,  //   to %
-    0x32544564d, 0x108800000, 0x088842082, 0x208210888, 0x009575480, 0x0084f9080,  // & to +
-    0x000001888, 0x0000f8000, 0x00000018c, 0x042222210, 0x3a33ae62e, 0x11842108e,  // , to 1
-    0x3a213221f, 0x3a213062e, 0x08ca97c42, 0x7e1e0862e, 0x1910f462e, 0x7c2222108,  // 2 to 7
-    0x3a317462e, 0x3a317844c, 0x018c03180, 0x018c03088, 0x088882082, 0x001f07c00,  // 8 to =
-    0x208208888, 0x3a2131004, 0x3a37ade0e, 0x3a31fc631, 0x7a31f463e, 0x3a308422e,  // > to C
-    0x7a318c63e, 0x7e10f421f, 0x7e10f4210, 0x3a30bc62e, 0x4631fc631, 0x38842108e,  // D to I
-    0x1c4210a4c, 0x4654c5251, 0x42108421f, 0x4775ac631, 0x4739ace71, 0x3a318c62e,  // J to O
-    0x7a31f4210, 0x3a318d64d, 0x7a31f5251, 0x3e107043e, 0x7c8421084, 0x46318c62e,  // P to U
-    0x46318a944, 0x4631ad771, 0x462a22a31, 0x462a21084, 0x7c222221f, 0x39084210e,  // V to [
-    0x420820821, 0x38421084e, 0x115100000, 0x00000001f, 0x208000000, 0x000e0be2f,  // \ to a
-    0x421e8c63e, 0x000e8422e, 0x042f8c62f, 0x000e8fe0e, 0x191e42108, 0x000f8bc2e,  // b to g
-    0x421e8c631, 0x100c2108e, 0x080610a4c, 0x210953149, 0x30842108e, 0x001aad6b1,  // h to m
-    0x001e8c631, 0x000e8c62e, 0x001e8fa10, 0x000f8bc21, 0x0016cc210, 0x000f8383e,  // n to s
-    0x211e42126, 0x00118c62f, 0x00118c544, 0x00118d6aa, 0x001151151, 0x00118bc2e,  // t to y
-    0x001f1111f, 0x0c8441083, 0x108421084, 0x608411098, 0x000db0000,  // z to ~
+    0x0000000000, 0x2108420080, 0x5294000000, 0x52beafa940, 0x23e8e2f880, 0xce44444e60,  //   to %
+    0x64a88ac9a0, 0x2110000000, 0x1110841040, 0x4104211100, 0x012aea9000, 0x0109f21000,  // & to +
+    0x0000001888, 0x0001f00000, 0x0000003180, 0x0844444200, 0x74675cc5c0, 0x23084211c0,  // , to 1
+    0x74426443e0, 0x744260c5c0, 0x11952f8840, 0xfc3c10c5c0, 0x3221e8c5c0, 0xf844442100,  // 2 to 7
+    0x7462e8c5c0, 0x7462f08980, 0x0318063000, 0x0318063088, 0x1111041040, 0x003e0f8000,  // 8 to =
+    0x4104111100, 0x7442620080, 0x746f5bc1c0, 0x7463f8c620, 0xf463e8c7c0, 0x74610845c0,  // > to C
+    0xf46318c7c0, 0xfc21e843e0, 0xfc21e84200, 0x746178c5c0, 0x8c63f8c620, 0x71084211c0,  // D to I
+    0x3884214980, 0x8ca98a4a20, 0x84210843e0, 0x8eeb58c620, 0x8e7359ce20, 0x746318c5c0,  // J to O
+    0xf463e84200, 0x74631ac9a0, 0xf463ea4a20, 0x7c20e087c0, 0xf908421080, 0x8c6318c5c0,  // P to U
+    0x8c63152880, 0x8c635aee20, 0x8c54454620, 0x8c54421080, 0xf8444443e0, 0x72108421c0,  // V to [
+    0x8410410420, 0x70842109c0, 0x22a2000000, 0x00000003e0, 0x4100000000, 0x001c17c5e0,  // \ to a
+    0x843d18c7c0, 0x001d0845c0, 0x085f18c5e0, 0x001d1fc1c0, 0x323c842100, 0x001f18bc2e,  // b to g
+    0x843d18c620, 0x20184211c0, 0x100c210a4c, 0x4212a62920, 0x61084211c0, 0x00355ad620,  // h to m
+    0x003d18c620, 0x001d18c5c0, 0x003d18fa10, 0x001f18bc21, 0x002d884200, 0x001f0707c0,  // n to s
+    0x423c8424c0, 0x002318c5e0, 0x002318a880, 0x00231ad540, 0x0022a22a20, 0x002318bc2e,  // t to y
+    0x003e2223e0, 0x1908821060, 0x2108421080, 0xc108221300, 0x001b600000,  // z to ~
 };
 
 // Lower case letters are the upper case ones.
@@ -48,6 +48,28 @@ constexpr uint16_t kSmall[] = {
 static_assert(sizeof(kLarge) / sizeof(kLarge[0]) == kLast - kFirst + 1);
 static_assert(sizeof(kSmall) / sizeof(kSmall[0]) == kLast - kFirst + 1);
 
+constexpr LetterSpan SpanOf(int letter) {
+  if (letter == ' ') return {0, 3};
+  if (letter >= '0' && letter <= '9') return {0, kLargeWide};
+  uint32_t used = 0;
+  for (int row = 0; row < kLargeTall; ++row) used |= kLarge[letter - kFirst] >> (kLargeWide * row) & 0x1F;
+  int first = 0;
+  while (first < kLargeWide - 1 && !(used >> (kLargeWide - 1 - first) & 1)) ++first;
+  int last = kLargeWide - 1;
+  while (last > first && !(used >> (kLargeWide - 1 - last) & 1)) --last;
+  return {first, last - first + 1};
+}
+
+struct Spans {
+  LetterSpan of[kLast - kFirst + 1] = {};
+};
+
+constexpr Spans kSpans = [] {
+  Spans spans;
+  for (int letter = kFirst; letter <= kLast; ++letter) spans.of[letter - kFirst] = SpanOf(letter);
+  return spans;
+}();
+
 bool Printable(char letter) { return letter >= kFirst && letter <= kLast; }
 
 }  // namespace
@@ -61,6 +83,10 @@ uint32_t LargeRow(char letter, int row) {
 uint32_t SmallRow(char letter, int row) {
   if (!Printable(letter)) return 0x7;
   return static_cast<uint32_t>(kSmall[letter - kFirst] >> (kSmallWide * (kSmallTall - 1 - row))) & 0x7;
+}
+
+LetterSpan LargeSpan(char letter) {
+  return Printable(letter) ? kSpans.of[letter - kFirst] : LetterSpan{0, kLargeWide};
 }
 
 }  // namespace metabonk::arena

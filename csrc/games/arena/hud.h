@@ -7,10 +7,15 @@
 
 namespace metabonk::arena {
 
-// Bars, counters and widgets of whatever screen is open.
+// Bars, counters and the widgets of whatever screen is open.
 void DrawScreen(const World& world, const Level& level, const Canvas& canvas);
 
-// render_menus.cc: dims the world and draws the open menu and its widgets.
+// Pixels of a dot of text in a detailed frame.
+int DotSize(const Canvas& canvas);
+
+// menu_view.cc: the open menu and its widgets; while playing, the widgets alone.
 void DrawMenu(const World& world, const Level& level, const Canvas& canvas);
+// menu_cards.cc: one widget, drawn within its rectangle.
+void DrawWidget(const World& world, const Widget& widget, const Canvas& canvas);
 
 }  // namespace metabonk::arena

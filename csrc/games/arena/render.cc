@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "games/arena/canvas.h"
+#include "games/arena/content.h"
 #include "games/arena/hud.h"
 #include "games/arena/render_camera.h"
 #include "games/arena/render_ground.h"
@@ -26,9 +27,12 @@ int DetailedStride(int width) { return (PlainStride(width) / 16 | 1) * 16; }
 void DrawVignette(const World& world, const Canvas& canvas) {
   const Player& player = world.player;
   const float most = std::max(StatOf(player, Stat::kMaxHealth), 1.0f);
-  const bool low = player.health < 0.25f * most && player.health > 0.0f;
+  const bool low = world.menus.screen == Screen::kPlaying && player.health < 0.25f * most &&
+                   player.health > 0.0f;
   const int pulse = low ? static_cast<int>(world.total_ticks & 31) : 0;
-  uint32_t red = player.invulnerable > 0.0f ? 120u : 0u;
+  const bool playing = world.menus.screen == Screen::kPlaying;
+  const float fresh = std::clamp(player.invulnerable / kBody.invulnerable, 0.0f, 1.0f);
+  uint32_t red = playing ? static_cast<uint32_t>(90.0f * fresh) : 0;
   if (low)
     red =
         std::max<uint32_t>(red, static_cast<uint32_t>(48 + 2 * (pulse < 16 ? pulse : 32 - pulse)));

@@ -1,9 +1,9 @@
 #include "games/arena/render_camera.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "games/arena/view.h"
+#include "support/math.h"
 
 namespace metabonk::arena {
 
@@ -15,31 +15,6 @@ constexpr float kFocal = 0.85f;     // of the frame's height
 constexpr float kFeetAt = 0.73f;    // of the frame's height from the top
 constexpr float kPitchLift = 9.0f;  // metres that one radian of looking down lifts the eye
 constexpr float kClearance = 0.6f;  // metres between the line of sight and the ground
-
-// Sine and cosine by quadrants and Taylor polynomials, error below 1e-6: a picture needs no more,
-// and libm may differ between machines.
-void SinCos(float angle, float* sine, float* cosine) {
-  const float turns = std::floor(angle * 0.636619772f + 0.5f);
-  const float r = angle - turns * 1.57079633f;
-  const float r2 = r * r;
-  const float s = r * (1.0f + r2 * (-1.6666667e-1f + r2 * (8.3333333e-3f - r2 * 1.9841270e-4f)));
-  const float c =
-      1.0f + r2 * (-0.5f + r2 * (4.1666667e-2f + r2 * (-1.3888889e-3f + r2 * 2.4801587e-5f)));
-  switch (static_cast<int64_t>(turns) & 3) {
-    case 0:
-      *sine = s, *cosine = c;
-      break;
-    case 1:
-      *sine = c, *cosine = -s;
-      break;
-    case 2:
-      *sine = -s, *cosine = -c;
-      break;
-    default:
-      *sine = -c, *cosine = s;
-      break;
-  }
-}
 
 // How high the eye must be for the ground between it and the player not to hide the player.
 float ClearEye(const Terrain& terrain, const Camera& camera, const Player& player) {

@@ -33,8 +33,10 @@ float TurnOf(float x, float y) {
   return 256.0f * (quarter < 0.0f ? quarter + 4.0f : quarter);
 }
 
+// They stand on the row where the ground ends in fog, not on the horizon a little above it.
 void DrawRidges(const Camera& camera, const Scenery& scenery, int rows, int width, int stride,
                 uint32_t* pixels) {
+  const float foot = static_cast<float>(rows);
   for (int i = 0; i < width; ++i) {
     const float side = (static_cast<float>(i) + 0.5f - camera.center_x) / camera.focal;
     const float turn =
@@ -42,12 +44,12 @@ void DrawRidges(const Camera& camera, const Scenery& scenery, int rows, int widt
     const float far =
         0.6f * Ridge(turn, 32, 7) + 0.3f * Ridge(turn, 8, 11) + 0.1f * Ridge(turn, 2, 3);
     const float near = 0.7f * Ridge(turn, 64, 5) + 0.3f * Ridge(turn, 8, 13);
-    const int far_top = static_cast<int>(camera.horizon - camera.focal * (0.02f + 0.085f * far));
-    const int near_top = static_cast<int>(camera.horizon - camera.focal * (0.005f + 0.045f * near));
+    const int far_top = static_cast<int>(foot - camera.focal * (0.03f + 0.095f * far));
+    const int near_top = static_cast<int>(foot - camera.focal * (0.01f + 0.05f * near));
     for (int y = std::max(0, std::min(far_top, near_top)); y < rows; ++y) {
       const uint32_t ridge = y >= near_top ? scenery.ridge_near : scenery.ridge_far;
-      const float low = (static_cast<float>(y) - camera.horizon) / (0.1f * camera.focal) + 1.0f;
-      const uint32_t mist = static_cast<uint32_t>(std::clamp(low, 0.0f, 1.0f) * 150.0f);
+      const float low = (static_cast<float>(y) - foot) / (0.075f * camera.focal) + 1.0f;
+      const uint32_t mist = static_cast<uint32_t>(std::clamp(low, 0.0f, 1.0f) * 256.0f);
       pixels[y * stride + i] = MixColour(ridge, scenery.haze, mist);
     }
   }
@@ -59,7 +61,7 @@ void DrawSky(const Camera& camera, const Scenery& scenery, int rows, int width, 
              bool ridges, uint32_t* pixels) {
   const float reach = std::max(1.0f, 0.45f * camera.focal);
   for (int y = 0; y < rows; ++y) {
-    const float t = 1.0f - (camera.horizon - static_cast<float>(y)) / reach;
+    const float t = 1.0f - static_cast<float>(rows - y) / reach;
     const uint32_t part = static_cast<uint32_t>(std::clamp(t, 0.0f, 1.0f) * 256.0f);
     std::fill_n(pixels + y * stride, width, MixColour(scenery.zenith, scenery.haze, part));
   }

@@ -140,8 +140,11 @@ struct Field {
   int flow;    // texels that water has moved
 };
 
+bool Inside(const Field& field, float x, float y) {
+  return x >= 0.0f && y >= 0.0f && x < field.side && y < field.side;
+}
+
 float FieldHeight(const Field& field, float x, float y) {
-  if (!(x >= 0.0f && y >= 0.0f && x < field.side && y < field.side)) return kBeyondHeight;
   const int ix = static_cast<int>(x);
   const int iy = static_cast<int>(y);
   const float fx = x - static_cast<float>(ix);
@@ -152,16 +155,13 @@ float FieldHeight(const Field& field, float x, float y) {
   return low + (high - low) * fy;
 }
 
-uint32_t PixelColour(const Field& field, float x, float y, float z, const Step& step) {
-  uint32_t colour;
+// `edge`: the face of the map's border, seen from outside.
+uint32_t PixelColour(const Field& field, float x, float y, float z, const Step& step, bool edge) {
+  uint32_t colour = field.scenery.beyond;
   int shade = 128;
-  if (!(x >= 0.0f && y >= 0.0f && x < field.side && y < field.side)) {
-    colour = field.scenery.beyond;
-    const float depth_below = kBeyondHeight + 0.01f - z;
-    if (depth_below < 0.0f) colour = field.scenery.cliff;
-  } else {
-    colour = MapColour(field.map, x, y);
-    const uint32_t material = MaterialAt(field.map, x, y);
+  if (edge || Inside(field, x, y)) {
+    const uint32_t material = edge ? kCliffMaterial : MaterialAt(field.map, x, y);
+    colour = edge ? field.scenery.cliff : MapColour(field.map, x, y);
     int tx = static_cast<int>(x * 16.0f);
     int ty = static_cast<int>(y * 16.0f);
     if (material == static_cast<uint32_t>(Ground::kWater)) ty += field.flow;
@@ -191,20 +191,23 @@ void PaintColumn(const Field& field, int column, int height, int stride, uint32_
   float last_y = static_cast<float>(height);
   float last_depth = field.march.steps[0].depth;
   float last_z = 0.0f;
+  bool last_inside = false;
   for (int k = 0; k < field.march.count && top > 0; ++k) {
     const Step& step = field.march.steps[k];
     const float x = camera.eye_x + ray_x * step.depth;
     const float y = camera.eye_y + ray_y * step.depth;
-    const float z = FieldHeight(field, x, y);
+    const bool inside = Inside(field, x, y);
+    const float z = inside ? FieldHeight(field, x, y) : kBeyondHeight;
     const float row_y = camera.horizon + (camera.eye_z - z) * step.scale;
     if (row_y < static_cast<float>(top)) {
       const int from = std::max(0, static_cast<int>(std::ceil(row_y - 0.5f)));
       const float span = std::max(last_y - row_y, 1e-3f);
+      const bool edge = inside && !last_inside && k > 0;
       for (int row = top - 1; row >= from; --row) {
         const float t = std::clamp((static_cast<float>(row) + 0.5f - row_y) / span, 0.0f, 1.0f);
         const float back = t * (step.depth - last_depth);
-        pixels[row * stride + column] =
-            PixelColour(field, x - ray_x * back, y - ray_y * back, z + (last_z - z) * t, step);
+        pixels[row * stride + column] = PixelColour(field, x - ray_x * back, y - ray_y * back,
+                                                    z + (last_z - z) * t, step, edge);
         depth[row * stride + column] = step.code;
       }
       top = std::min(top, from);
@@ -212,6 +215,7 @@ void PaintColumn(const Field& field, int column, int height, int stride, uint32_
     last_y = row_y;
     last_depth = step.depth;
     last_z = z;
+    last_inside = inside;
   }
 }
 
@@ -221,7 +225,8 @@ void DrawHeightField(const Camera& camera, const Terrain& terrain, const Terrain
                      uint64_t tick, int height, int width, int stride, uint32_t* pixels,
                      uint16_t* depth) {
   const Scenery& scenery = SceneryOf(map.tier);
-  const int sky = std::clamp(static_cast<int>(camera.horizon + 0.12f * camera.focal), 0, height);
+  const float end = camera.horizon + camera.focal * (camera.eye_z - kBeyondHeight) / kFarDepth;
+  const int sky = std::clamp(static_cast<int>(end) + 1, 0, height);
   DrawSky(camera, scenery, sky, width, stride, true, pixels);
   for (int y = sky; y < height; ++y) std::fill_n(pixels + y * stride, width, scenery.haze);
   std::fill_n(depth, height * stride, static_cast<uint16_t>(0xFFFF));

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "games/arena/hud.h"
 #include "games/arena/render_ground.h"
 #include "games/arena/render_kernels.h"
+#include "games/arena/text_line.h"
 
 namespace metabonk::arena {
 
@@ -53,6 +55,14 @@ void DrawStreak(const Item& item, const Canvas& canvas) {
     Blend(canvas, {x - thick / 2, y - thick / 2, x - thick / 2 + thick, y - thick / 2 + thick},
           colour, alpha);
   }
+}
+
+void DrawPrice(const Item& item, const Canvas& canvas) {
+  TextLine line;
+  line.Add(item.extra);
+  const int size = canvas.depth ? DotSize(canvas) : 0;
+  DrawShadedText(canvas, item.x - TextWidth(line, size) / 2,
+                 item.y - item.side - TextHeight(size) - 1, line, size, Rgb(250, 208, 84));
 }
 
 void DrawBar(const Item& item, const Canvas& canvas) {
@@ -160,7 +170,19 @@ void DrawItems(const ItemList& list, const Box& player, const TerrainMap& map,
     } else if (!hides) {
       DrawPlain(item, canvas, kernels);
     }
-    if (item.extra) DrawBar(item, canvas);
+    if (item.extra && item.sprite == kSpriteChest) {
+      DrawPrice(item, canvas);
+    } else if (item.extra) {
+      DrawBar(item, canvas);
+    }
+  }
+  // Whoever is hidden behind a crowd still shows through it.
+  if (list.count > 0 && list.items[0].flags & kItemPlayer) {
+    if (canvas.depth) {
+      DrawDetailed(list.items[0], canvas, haze, 110);
+    } else {
+      DrawPlain(list.items[0], canvas, kernels);
+    }
   }
 }
 

@@ -21,6 +21,7 @@ enum ItemFlag : uint8_t {
   kItemAlarm = 16,  // about to do something
   kItemShadow = 32,
   kItemObstacle = 64,
+  kItemPlayer = 128,  // the first item, if it is in sight
 };
 
 struct Item {
@@ -43,15 +44,9 @@ struct ItemList {
 void DrawItems(const ItemList& list, const Box& player, const TerrainMap& map,
                const Canvas& canvas);
 
-// A ring on the ground, for auras, blasts and shrines.
-void DrawRing(const Camera& camera, const Terrain& terrain, const Canvas& canvas, float x, float y,
-              float radius, uint32_t colour, uint32_t alpha);
-
-// A slash in front of the player: a band of `half_angle` to both sides, at `progress` 0..1.
-void DrawArc(const Camera& camera, const Terrain& terrain, const Canvas& canvas,
-             const Player& player, float reach, float half_angle, uint32_t colour, float progress);
-// Lightning from the player over the enemies that were just hit, at most `jumps` of them.
-void DrawChain(const World& world, const Camera& camera, const Canvas& canvas, float reach,
-               int jumps, uint32_t colour);
+// Where weapons struck at once: slashes, lightning, novas and bursts (the marks among the shots),
+// and the reach of auras.
+void DrawStrikes(const World& world, const Terrain& terrain, const Camera& camera,
+                 const Canvas& canvas);
 
 }  // namespace metabonk::arena

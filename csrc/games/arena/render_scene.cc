@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "games/arena/arsenal.h"
 #include "games/arena/render_items.h"
+#include "games/arena/shots.h"
 #include "games/arena/steering.h"
 
 namespace metabonk::arena {
@@ -13,6 +13,7 @@ namespace {
 constexpr float kObstacleFar = 46.0f;  // metres
 constexpr float kPlainObstacleFar = 34.0f;
 constexpr float kTallestObstacle = 3.2f;
+constexpr float kLabelReach = 7.0f;  // from which a chest shows its price
 
 // Collects items of one frame.
 class Collector {
@@ -127,7 +128,7 @@ void AddEnemies(const World& world, const Camera& camera, Collector* out) {
     const int kind = std::min<int>(enemies.kind[i], kEnemyCount - 1);
     const EnemyDef& def = kEnemyDefs[kind];
     const int phase = enemies.phase[i];
-    const float body = 0.35f + 1.1f * std::max(def.height, 2.0f * def.radius);
+    const float body = 0.4f + 1.2f * std::max(def.height, 2.0f * def.radius);
     const float size = body * EnemyScale(def.behavior, phase, enemies.flags[i]);
     const float hop = out->plain() ? 0.0f : out->Bob(enemies.id[i] * 5, 0.07f * size);
     Item* item = out->Add(kSpriteEnemy + kind, enemies.x[i], enemies.y[i], enemies.z[i] + hop,
@@ -154,6 +155,7 @@ void AddShots(const World& world, Collector* out) {
   const Shots& shots = world.shots;
   const int least = out->plain() ? 2 : 4;
   for (int i = 0; i < shots.count; ++i) {
+    if (shots.state[i] == kShotMark) continue;
     const WeaponDef& def = kWeaponDefs[std::min<int>(shots.weapon[i], kWeaponCount - 1)];
     const float x = shots.x[i], y = shots.y[i], z = shots.z[i];
     const float lift = out->plain() ? 0.8f : 0.0f;
@@ -235,6 +237,9 @@ void AddStructures(const World& world, Collector* out) {
     Item* item = out->Add(sprite, all.x[i], all.y[i], all.z[i], 0.0f, side, least);
     if (!item) continue;
     item->flags = kItemShadow;
+    const float dx = all.x[i] - world.player.x, dy = all.y[i] - world.player.y;
+    const bool near = dx * dx + dy * dy < kLabelReach * kLabelReach;
+    if (chest && near) item->extra = static_cast<uint16_t>(std::min(all.price[i], 60000.0f));
     if (shrine && all.charge[i] > 0.0f) {
       item->extra = static_cast<uint16_t>(1.0f + 254.0f * std::clamp(all.charge[i], 0.0f, 1.0f));
     }
@@ -279,10 +284,10 @@ Box AddPlayer(const World& world, const Camera& camera, Collector* out) {
   const float speed2 = player.vx * player.vx + player.vy * player.vy;
   const float stride = speed2 > 1.0f && player.grounded ? out->Bob(0, 0.12f) : 0.0f;
   Item* item = out->Add(CharacterSprite(player.character), player.x, player.y, player.z + stride,
-                        lift, sliding ? 1.4f : 1.95f, out->plain() ? 6 : 8);
+                        lift, sliding ? 1.5f : 2.15f, out->plain() ? 6 : 8);
   if (!item) return {0, 0, 0, 0};
   const float across = player.vx * camera.right_x + player.vy * camera.right_y;
-  int flags = kItemShadow | (across < 0.0f ? kItemFlip : 0);
+  int flags = kItemPlayer | kItemShadow | (across < 0.0f ? kItemFlip : 0);
   if (player.invulnerable > 0.0f && (world.tick >> 2 & 1)) flags |= kItemFlash;
   if (player.ability_time > 0.0f) flags |= kItemElite;
   item->flags = static_cast<uint8_t>(flags);
@@ -290,44 +295,11 @@ Box AddPlayer(const World& world, const Camera& camera, Collector* out) {
   return {item->x - half, item->y - item->side, item->x + half, item->y};
 }
 
-// How long ago, in seconds, the weapon in this slot fired; large if it is not known to have.
-float SinceFired(const Player& player, int slot, const WeaponNumbers& numbers) {
-  const float cooldown = numbers.cooldown / std::max(StatOf(player, Stat::kAttackSpeed), 0.01f);
-  return std::max(0.0f, cooldown - player.weapon_cooldown[slot]);
-}
-
-// Weapons that strike at once leave no shot behind; their strike is shown for a moment.
-void DrawStrikes(const World& world, const Level& level, const Camera& camera,
-                 const Canvas& canvas) {
-  const Player& player = world.player;
-  const float area = StatOf(player, Stat::kArea);
-  for (int slot = 0; slot < kLoadoutSlots; ++slot) {
-    if (player.weapons[slot].kind == 0) continue;
-    const WeaponDef& def =
-        kWeaponDefs[std::min<int>(player.weapons[slot].kind - 1, kWeaponCount - 1)];
-    const WeaponNumbers numbers = NumbersOf(def, std::max<int>(player.weapons[slot].level, 1));
-    const uint32_t colour = Rgb(def.color[0], def.color[1], def.color[2]);
-    const float since = SinceFired(player, slot, numbers);
-    const float reach = numbers.reach * area;
-    const auto ring = [&](float radius, uint32_t alpha) {
-      DrawRing(camera, *level.terrain, canvas, player.x, player.y, radius, colour, alpha);
-    };
-    if (def.pattern == Pattern::kAura) ring(reach, since < 0.12f ? 200 : 110);
-    if (def.pattern == Pattern::kNova && since < 0.3f) ring(reach * since / 0.3f, 220);
-    if (def.pattern == Pattern::kArc && since < 0.16f) {
-      DrawArc(camera, *level.terrain, canvas, player, reach, def.spread, colour, since / 0.16f);
-    }
-    if (def.pattern == Pattern::kChain && since < 0.14f) {
-      DrawChain(world, camera, canvas, numbers.reach + numbers.blast, numbers.count, colour);
-    }
-  }
-}
-
 }  // namespace
 
 void DrawScene(const World& world, const Level& level, const Camera& camera, const TerrainMap& map,
                const Canvas& canvas) {
-  DrawStrikes(world, level, camera, canvas);
+  DrawStrikes(world, *level.terrain, camera, canvas);
   ItemList list;
   Collector collector(world, level, camera, canvas, &list);
   const Box player = AddPlayer(world, camera, &collector);

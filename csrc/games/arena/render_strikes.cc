@@ -1,8 +1,11 @@
 // Marks that lie on the ground or hang in the air for a moment: rings, slashes, lightning.
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
+#include "games/arena/arsenal.h"
 #include "games/arena/render_items.h"
+#include "games/arena/shots.h"
 #include "support/math.h"
 
 namespace metabonk::arena {
@@ -10,6 +13,7 @@ namespace metabonk::arena {
 namespace {
 
 constexpr float kTurn = 6.2831853f;
+constexpr float kMarkLife = 0.2f;  // seconds that marks last, at most
 
 // A dot of about `metres` on the ground at (x, y).
 void Dot(const Camera& camera, const Terrain& terrain, const Canvas& canvas, float x, float y,
@@ -44,8 +48,6 @@ void Zigzag(const Canvas& canvas, int x0, int y0, int x1, int y1, int thick, uin
   }
 }
 
-}  // namespace
-
 void DrawRing(const Camera& camera, const Terrain& terrain, const Canvas& canvas, float x, float y,
               float radius, uint32_t colour, uint32_t alpha) {
   const int dots = camera.plain ? 32 : 220;
@@ -60,44 +62,94 @@ void DrawRing(const Camera& camera, const Terrain& terrain, const Canvas& canvas
   }
 }
 
-void DrawArc(const Camera& camera, const Terrain& terrain, const Canvas& canvas,
-             const Player& player, float reach, float half_angle, uint32_t colour, float progress) {
-  const int dots = camera.plain ? 20 : 90;
-  const int bands = camera.plain ? 2 : 6;
+// A slash from the player towards (to_x, to_y), `half_angle` to both sides.
+void DrawSlash(const Camera& camera, const Terrain& terrain, const Canvas& canvas,
+               const Player& player, float to_x, float to_y, float reach, float half_angle,
+               uint32_t colour, float progress) {
+  const int dots = camera.plain ? 20 : 100;
+  const int bands = camera.plain ? 2 : 7;
+  const float dx = to_x - player.x, dy = to_y - player.y;
+  const float length = std::max(std::sqrt(dx * dx + dy * dy), 0.01f);
   const int shown = static_cast<int>(static_cast<float>(dots) * std::min(1.0f, 0.4f + progress));
   for (int i = 0; i < shown; ++i) {
     const float t = static_cast<float>(i) / static_cast<float>(dots - 1);
     float sine, cosine;
-    SinCos(player.yaw + half_angle * (2.0f * t - 1.0f), &sine, &cosine);
+    SinCos(half_angle * (2.0f * t - 1.0f), &sine, &cosine);
+    const float turned_x = (dx * cosine - dy * sine) / length;
+    const float turned_y = (dx * sine + dy * cosine) / length;
     for (int band = 0; band < bands; ++band) {
       const float r = reach * (1.0f - 0.05f * static_cast<float>(band));
       const uint32_t alpha =
-          static_cast<uint32_t>(static_cast<float>(200 - 28 * band) * (0.3f + 0.7f * t));
-      Dot(camera, terrain, canvas, player.x + cosine * r, player.y + sine * r, 0.16f, colour,
-          camera.plain ? 256 : alpha);
+          camera.plain
+              ? 256u
+              : static_cast<uint32_t>(static_cast<float>(210 - 26 * band) * (0.3f + 0.7f * t));
+      Dot(camera, terrain, canvas, player.x + turned_x * r, player.y + turned_y * r, 0.16f, colour,
+          alpha);
     }
   }
 }
 
-void DrawChain(const World& world, const Camera& camera, const Canvas& canvas, float reach,
-               int jumps, uint32_t colour) {
-  const Enemies& enemies = world.enemies;
-  float depth, sx, sy;
-  const float lift = 1.0f;
-  const float from_z = camera.plain ? lift : world.player.z + lift;
-  if (!ProjectPoint(camera, world.player.x, world.player.y, from_z, &depth, &sx, &sy)) return;
-  for (int i = 0; i < enemies.count && jumps > 0; ++i) {
-    const float dx = enemies.x[i] - world.player.x, dy = enemies.y[i] - world.player.y;
-    if (enemies.flash[i] == 0 || dx * dx + dy * dy > reach * reach) continue;
-    float to_x, to_y;
-    const float to_z = camera.plain ? 0.5f : enemies.z[i] + 0.5f;
-    if (!ProjectPoint(camera, enemies.x[i], enemies.y[i], to_z, &depth, &to_x, &to_y)) continue;
-    const int thick = canvas.depth ? 2 : 1;
-    Zigzag(canvas, static_cast<int>(sx), static_cast<int>(sy), static_cast<int>(to_x),
-           static_cast<int>(to_y), thick, colour);
-    sx = to_x;
-    sy = to_y;
-    --jumps;
+// Lightning from where the last one of the chain struck, or from the player.
+struct Chain {
+  bool begun = false;
+  float x = 0, y = 0;
+
+  void Continue(const Camera& camera, const Canvas& canvas, const Player& player, float to_x,
+                float to_y, float to_z, uint32_t colour) {
+    float depth, sx, sy;
+    if (!begun) {
+      const float z = camera.plain ? 0.9f : player.z + 0.9f;
+      if (!ProjectPoint(camera, player.x, player.y, z, &depth, &x, &y)) return;
+    }
+    if (!ProjectPoint(camera, to_x, to_y, camera.plain ? 0.5f : to_z, &depth, &sx, &sy)) return;
+    Zigzag(canvas, static_cast<int>(x), static_cast<int>(y), static_cast<int>(sx),
+           static_cast<int>(sy), canvas.depth ? 2 : 1, colour);
+    begun = true;
+    x = sx;
+    y = sy;
+  }
+};
+
+}  // namespace
+
+void DrawStrikes(const World& world, const Terrain& terrain, const Camera& camera,
+                 const Canvas& canvas) {
+  const Player& player = world.player;
+  const Shots& shots = world.shots;
+  const auto ring = [&](float x, float y, float radius, uint32_t colour, uint32_t alpha) {
+    DrawRing(camera, terrain, canvas, x, y, radius, colour, alpha);
+  };
+  Chain chain;
+  for (int i = 0; i < shots.count; ++i) {
+    if (shots.state[i] != kShotMark) continue;
+    const WeaponDef& def = kWeaponDefs[std::min<int>(shots.weapon[i], kWeaponCount - 1)];
+    const uint32_t colour = Rgb(def.color[0], def.color[1], def.color[2]);
+    const float x = shots.x[i], y = shots.y[i], radius = shots.radius[i];
+    const float progress = std::clamp(1.0f - shots.life[i] / kMarkLife, 0.0f, 1.0f);
+    switch (def.pattern) {
+      case Pattern::kArc:
+        DrawSlash(camera, terrain, canvas, player, x, y, radius / 0.6f, def.spread, colour,
+                  progress);
+        break;
+      case Pattern::kChain:
+        chain.Continue(camera, canvas, player, x, y, shots.z[i], colour);
+        break;
+      case Pattern::kAura:
+        ring(x, y, radius, colour, 220);
+        break;
+      default:  // novas and bursts grow
+        ring(x, y, radius * (0.35f + 0.65f * progress), colour, 230);
+        if (!camera.plain) ring(x, y, radius * (0.2f + 0.6f * progress), Rgb(255, 240, 200), 150);
+        break;
+    }
+  }
+  for (const Slot& slot : player.weapons) {
+    if (slot.kind == 0 || slot.kind > kWeaponCount) continue;
+    const WeaponDef& def = kWeaponDefs[slot.kind - 1];
+    if (def.pattern != Pattern::kAura) continue;
+    const float reach =
+        NumbersOf(def, std::max<int>(slot.level, 1)).reach * StatOf(player, Stat::kArea);
+    ring(player.x, player.y, reach, Rgb(def.color[0], def.color[1], def.color[2]), 90);
   }
 }
 

@@ -338,7 +338,45 @@ constexpr Shape kRobed[] = {
     Oval(kOwnDark, 32, 18, 21, 6),           Wedge(kOwn, 18, 17, 46, 17, 26, -6),
     Slab(kGoldTone, 20, 14, 44, 17, 1)};
 
+constexpr Shape kBerserker[] = {Limb(kWoodDark, 25, 52, 23, 60, 6, 5),
+                                Limb(kWoodDark, 39, 52, 41, 60, 6, 5),
+                                Limb(kWood, 56, 18, 50, 56, 2, 2),
+                                Wedge(kSteel, 54, 8, 64, 30, 50, 26),
+                                Wedge(kSteelDark, 56, 10, 44, 20, 54, 28),
+                                Limb(Rgb(226, 176, 140), 18, 34, 11, 46, 7, 6),
+                                Limb(Rgb(226, 176, 140), 46, 34, 52, 44, 7, 6),
+                                Limb(Rgb(226, 176, 140), 32, 34, 32, 48, 14, 12),
+                                Wedge(kOwn, 16, 26, 48, 26, 32, 46),
+                                Slab(kWoodDark, 19, 46, 45, 52, 2),
+                                Limb(kOwnDark, 20, 28, 42, 50, 2.5f, 2.5f),
+                                Oval(Rgb(168, 84, 44), 32, 22, 12, 12),
+                                Oval(kSteelDark, 32, 15, 13, 11),
+                                Wedge(kBone, 20, 14, 8, -2, 26, 8),
+                                Wedge(kBone, 44, 14, 56, -2, 38, 8),
+                                Slab(kGoldTone, 19, 18, 45, 21, 1)};
+
+constexpr Shape kRogue[] = {Limb(kInk, 26, 54, 24, 60, 4, 4),
+                            Limb(kInk, 38, 54, 40, 60, 4, 4),
+                            Wedge(kSteel, 4, 40, 12, 62, 15, 46),
+                            Wedge(kSteel, 60, 40, 52, 62, 49, 46),
+                            Limb(Rgb(60, 52, 74), 19, 36, 13, 46, 5, 4),
+                            Limb(Rgb(60, 52, 74), 45, 36, 51, 46, 5, 4),
+                            Limb(Rgb(60, 52, 74), 32, 34, 32, 50, 11, 11),
+                            Wedge(Rgb(48, 40, 60), 32, 20, 17, 56, 47, 56),
+                            Wedge(kOwn, 20, 26, 44, 26, 30, 34),
+                            Wedge(kOwn, 36, 28, 56, 42, 44, 28),
+                            Oval(Rgb(60, 52, 74), 32, 17, 13, 14),
+                            Slab(kOwn, 20, 14, 44, 19, 2)};
+
 // ---- things
+
+constexpr Shape kSkull[] = {Oval(kBone, 32, 26, 26, 24),
+                            Slab(kBone, 16, 40, 48, 60, 4),
+                            Oval(kInk, 21, 28, 7, 8, true),
+                            Oval(kInk, 43, 28, 7, 8, true),
+                            Wedge(kInk, 28, 44, 36, 44, 32, 36, true),
+                            Slab(kInk, 25, 50, 28, 60, 0, true),
+                            Slab(kInk, 36, 50, 39, 60, 0, true)};
 
 constexpr Shape kXpOrb[] = {Wedge(Rgb(36, 120, 220), 32, 6, 10, 36, 54, 36),
                             Wedge(Rgb(28, 92, 190), 32, 62, 10, 36, 54, 36),
@@ -516,11 +554,12 @@ constexpr Filed kFiled[] = {
     {"lich", kLich},
     {"monster", kMonster},
     {"hero", kHero},
-    {"knight", kKnight},
+    {"warden", kKnight},
     {"ranger", kHooded},
-    {"rogue", kHooded},
-    {"wizard", kRobed},
-    {"sorcerer", kRobed},
+    {"rogue", kRogue},
+    {"berserker", kBerserker},
+    {"skull", kSkull},
+    {"alchemist", kRobed},
     {"xp", kXpOrb},
     {"gold", kCoin},
     {"heal", kHeart},

@@ -106,7 +106,29 @@ void Over(uint32_t* pixel, uint32_t colour, uint32_t alpha) {  // alpha 0..255
   *pixel = mixed | std::max(below, alpha) << 24;
 }
 
-void PaintShape(const Shape& shape, uint32_t own, uint32_t* pixels) {
+// The art's grid moved inwards, so that outlines and tips of hats have room.
+Shape Inset(Shape s) {
+  constexpr float kScale = 57.0f / 64.0f, kLeft = 3.5f, kTop = 5.0f;
+  const auto point = [](float* x, float* y) {
+    *x = *x * kScale + kLeft;
+    *y = *y * kScale + kTop;
+  };
+  point(&s.a, &s.b);
+  if (s.kind == ShapeKind::kEllipse) {
+    s.c *= kScale, s.d *= kScale;
+    return s;
+  }
+  point(&s.c, &s.d);
+  if (s.kind == ShapeKind::kTriangle) {
+    point(&s.e, &s.f);
+  } else {
+    s.e *= kScale, s.f *= kScale;
+  }
+  return s;
+}
+
+void PaintShape(const Shape& art, uint32_t own, uint32_t* pixels) {
+  const Shape shape = Inset(art);
   const Extent extent = ExtentOf(shape);
   const float wide = std::max(extent.x1 - extent.x0, 1.0f),
               tall = std::max(extent.y1 - extent.y0, 1.0f);
@@ -219,6 +241,7 @@ Subject OfTable(const Def* defs, int count, int index, const char* fallback) {
 }
 
 Subject SubjectOf(int sprite) {
+  if (sprite == kSpriteSkull) return {"skull", "skull"};
   if (sprite >= kSpriteReward)
     return OfTable(kRewardDefs, kRewardCount, sprite - kSpriteReward, "reward");
   if (sprite >= kSpriteItem) return OfTable(kItemDefs, kItemCount, sprite - kSpriteItem, "item");

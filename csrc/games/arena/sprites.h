@@ -41,7 +41,8 @@ enum Sprite : uint8_t {
   kSpriteTome = kSpriteWeapon + kWeaponKindsMax,
   kSpriteItem = kSpriteTome + kTomeKindsMax,
   kSpriteReward = kSpriteItem + kMaxItemKinds,
-  kSpriteCount = kSpriteReward + 4,
+  kSpriteSkull = kSpriteReward + 4,
+  kSpriteCount,
 };
 
 struct Bitmap {
