@@ -8,6 +8,7 @@ namespace metabonk::bindings {
 void BindSupport(nanobind::module_& core);
 void BindRecords(nanobind::module_& core);
 void BindLevel(nanobind::module_& core);
+void BindReplay(nanobind::module_& core);
 void BindArena(nanobind::module_& core);
 void BindGrid64(nanobind::module_& core);
 

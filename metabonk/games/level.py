@@ -118,8 +118,8 @@ class Level(Struct, forbid_unknown_fields=True, frozen=True):
     allow_pause: bool = False
     terminate_on_victory: bool = True
     truncate_on_time: Annotated[
-        bool, Meta(description="the end of the duration truncates instead of being a victory")
-    ] = False
+        bool, Meta(description="whether the end of the duration truncates or terminates")
+    ] = True
     sustain: Annotated[
         bool, Meta(description="dead enemies are replaced at once and the player cannot die")
     ] = False

@@ -163,7 +163,8 @@ void Environment::Finish(const Totals& before, uint64_t ticks_before) {
   ++episode.length;
   episode.return_sum += static_cast<double>(episode.reward);
   const uint32_t limit = level_.spec.max_ticks;
-  episode.terminated = end == EpisodeEnd::kDied || end == EpisodeEnd::kWon;
+  episode.terminated = end == EpisodeEnd::kDied || end == EpisodeEnd::kWon ||
+                       (end == EpisodeEnd::kTimeUp && !level_.spec.truncate_on_time);
   episode.truncated = !episode.terminated &&
                       (end == EpisodeEnd::kTimeUp || (limit > 0 && world.total_ticks >= limit));
 }

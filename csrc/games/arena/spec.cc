@@ -158,6 +158,7 @@ LevelSpec DefaultSpec() {
   spec.start_screen = static_cast<uint8_t>(Screen::kPlaying);
   spec.terminate_on_victory = 1;
   spec.menus = 1;
+  spec.truncate_on_time = 1;
   spec.duration = 180.0f;
   spec.max_ticks = 16200;  // one and a half times the duration: menus cost ticks, not seconds
   spec.boss_at = 120.0f;

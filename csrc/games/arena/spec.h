@@ -46,9 +46,9 @@ struct LevelSpec {
   uint8_t allow_pause;       // the pause widget can be selected while playing
   uint8_t menus;             // 0: level-ups and chests pick their first offer by themselves
   uint8_t sustain;           // 1: enemies that die are replaced at once, the player cannot die
-  uint8_t truncate_on_time;  // the end of the duration: 1 truncates (kTimeUp), 0 is a victory
+  uint8_t truncate_on_time;  // the end of the duration: 1 truncates, 0 terminates
   // Time
-  float duration;      // seconds of game time until the run is won or lost
+  float duration;      // seconds of game time until time is up (kTimeUp)
   uint32_t max_ticks;  // ticks with menus until truncation, 0 for none
   float boss_at;       // seconds until the stage boss, negative for never
   // Enemies

@@ -6,6 +6,7 @@
 
 #include "arena_menus/run.h"
 #include "check.h"
+#include "games/arena/environment.h"
 
 namespace metabonk::arena {
 namespace {
@@ -118,6 +119,21 @@ TEST(arena_spec_refuses_fields_that_contradict_each_other) {
   spec = DefaultSpec();
   --spec.bytes;
   CheckRefused(spec, Code::kVersionMismatch, "bytes");
+}
+
+TEST(arena_spec_says_whether_the_end_of_time_truncates) {
+  for (const uint8_t truncates : {uint8_t{0}, uint8_t{1}}) {
+    LevelSpec spec = Quiet();
+    spec.duration = 1.0f;
+    spec.truncate_on_time = truncates;
+    const auto environment = std::make_unique<Environment>();
+    const auto scratch = std::make_unique<Scratch>();
+    environment->Configure(spec, true, 0, 0);
+    environment->Reset(3);
+    for (int i = 0; i < 15; ++i) environment->Step(Idle(), *scratch);
+    CHECK_EQ(environment->episode().terminated, !truncates);
+    CHECK_EQ(environment->episode().truncated, truncates);
+  }
 }
 
 }  // namespace
