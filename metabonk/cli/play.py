@@ -1,0 +1,124 @@
+"""`metabonk play`: play a game yourself, or watch a policy play it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from metabonk import config as settings_module
+from metabonk.cli.output import console, notice_line, require, stderr, verb
+from metabonk.config import Config
+from metabonk.errors import ConfigError, GameError
+from metabonk.games import accepts, from_config
+
+app, command = verb(
+    """Play a game yourself, or watch a policy play it.
+
+A policy is [bold]scripted[/], [bold]random[/], or the directory of a run. It is shown in a
+window, or filmed with [bold]--video[/]: .mp4, or .gif.
+
+  metabonk play --human                       you, with keyboard and mouse
+  metabonk play                               the scripted player in the arena
+  metabonk play --policy runs/long            what a run learned
+  metabonk play --game doom/basic --policy random
+  metabonk play --policy runs/long --video best.mp4 --seed 7"""
+)
+
+
+@command
+def play(
+    game: str = typer.Option(
+        None, help="What to play; `metabonk games` lists them.", metavar="NAME"
+    ),
+    human: bool = typer.Option(False, "--human", help="Play yourself (the arena)."),
+    policy: str = typer.Option(None, help="scripted, random, or the directory of a run."),
+    seed: int = typer.Option(0, help="Which episode.", min=0),
+    episodes: int = typer.Option(1, help="How many episodes, one after the other.", min=1),
+    video: Path = typer.Option(None, help="Film it instead of showing it.", metavar="FILE"),
+    greedy: bool = typer.Option(False, "--greedy", help="A run's policy acts without chance."),
+    level: Path = typer.Option(None, help="The arena's level (JSON).", metavar="FILE"),
+    set_: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. game.frame_skip=4; repeatable.", metavar="KEY=VALUE"
+    ),
+) -> None:
+    flags: dict[str, Any] = {
+        **settings_module.parse_assignments(set_),
+        "game.name": game,
+        "game.level": None if level is None else str(level),
+    }
+    run = Path(policy) if policy is not None and (Path(policy) / "config.toml").exists() else None
+    file = None if run is None else run / "config.toml"
+    config = settings_module.load(file, flags=flags, notice=notice_line)
+    if human:
+        _play_human(config, seed)
+        return
+    with contextlib.closing(_visible(config)) as made:
+        player = _player(policy or _default(config), run, made, config, seed, greedy)
+        _watch(made, player, seed, episodes, video)
+
+
+def _play_human(config: Config, seed: int) -> None:
+    if config.game.name != "arena":
+        raise ConfigError(f"--human: only the arena can be played by hand, not {config.game.name}")
+    require("pygame", "games", "playing by hand")
+    importlib.import_module("metabonk.play.human").play(config.game.level or None, seed=seed)
+
+
+def _visible(config: Config) -> Any:
+    settings = {"visible": True} if accepts(config.game.name, "visible") else {}
+    made = from_config(config.game, 1, **settings)
+    if not hasattr(made, "render"):
+        made.close()
+        raise GameError(f"{config.game.name} cannot be watched: it draws nothing")
+    return made
+
+
+def _default(config: Config) -> str:
+    return "scripted" if config.game.name.split("/")[0] in ("arena", "grid64") else "random"
+
+
+def _player(name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool) -> Any:
+    """The policy of that name, ready to act on one environment."""
+    require("torch", "train", f"the policy {name!r}")
+    from metabonk.learn.assess import baselines, load_model
+    from metabonk.models.actor import Actor
+
+    if run is not None:
+        model, _ = load_model(run, game, config)
+        return Actor(model, sampled=not greedy, seed=seed)
+    known = baselines(game, config, seed)
+    if name not in known:
+        raise ConfigError(
+            f"--policy {name}: not the directory of a run, and {config.game.name} has only "
+            f"{', '.join(known)}"
+        )
+    return known[name]
+
+
+def _watch(game: Any, player: Any, seed: int, episodes: int, video: Path | None) -> None:
+    from metabonk.learn.report_film import Showing
+
+    showings = [Showing(game, player, seed, 0, number) for number in range(episodes)]
+
+    def frames() -> Iterator[Any]:
+        for number, showing in enumerate(showings):
+            yield from showing.frames()
+            if not video:
+                console.print(f"episode {number + 1}: return {showing.reward:,.2f}")
+
+    if video is None:
+        from metabonk.play.window import show
+
+        show(frames(), game.frame_rate, game.name)
+        return
+    from metabonk.data.film import write_film
+
+    with stderr.status("playing"):
+        count = write_film(video, frames(), game.frame_rate)
+    total = sum(s.reward for s in showings) / episodes
+    console.print(f"{video}: {count} frames, mean return {total:,.2f}", soft_wrap=True)
