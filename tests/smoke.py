@@ -47,8 +47,7 @@ def modules_of(name: str) -> list[str]:
     module = importlib.import_module(name)
     found = [name]
     if hasattr(module, "__path__"):
-        for info in pkgutil.walk_packages(module.__path__, name + "."):
-            found.append(info.name)
+        found += [info.name for info in pkgutil.walk_packages(module.__path__, name + ".")]
     return found
 
 

@@ -1,0 +1,15 @@
+"""Processor tiers and threads."""
+
+
+
+def detected_tier() -> str:
+    """Name of the highest instruction-set tier this processor has."""
+
+def active_tier() -> str:
+    """Name of the tier in use: the lower of the detected one and the cap."""
+
+def cap_tier(tier: str) -> None:
+    """Caps the tier: baseline, avx2 or avx512. Raises ValueError."""
+
+def hardware_threads() -> int:
+    """How many threads the machine runs at once."""
