@@ -23,11 +23,11 @@ def show(frames: Iterable[Array], fps: float, title: str) -> bool:
     pygame = _pygame()
     try:
         pygame.display.init()
+        if pygame.display.get_driver() == "offscreen":  # what SDL takes where there is no screen
+            raise GameError("there is no screen to open a window on: make a film, --video FILE")
         screen = pygame.display.set_mode(DEFAULT_SIZE, pygame.RESIZABLE)
     except pygame.error as error:
-        raise GameError(
-            f"no window can be opened here ({error}): write a film, --video FILE"
-        ) from error
+        raise GameError(f"no window can be opened ({error}): make a film, --video FILE") from error
     pygame.display.set_caption(f"{title} - Esc closes, space halts")
     try:
         due = time.monotonic()
