@@ -1,0 +1,39 @@
+"""Where figures were taken: the machine and the versions of everybody who took part."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import sys
+from typing import Any
+
+import msgspec
+
+from metabonk import machine
+
+PACKAGES = (
+    "metabonk",
+    "numpy",
+    "torch",
+    "gymnasium",
+    "envpool",
+    "stable-baselines3",
+    "vizdoom",
+)
+
+
+@functools.cache
+def _constant() -> dict[str, Any]:
+    versions: dict[str, str] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "absent"
+    return {**msgspec.to_builtins(machine.describe()), "versions": versions}
+
+
+def description() -> dict[str, Any]:
+    """Processor, tier, threads and versions as plain data; stored with every result."""
+    torch = sys.modules.get("torch")
+    return {**_constant(), "torch_threads": torch.get_num_threads() if torch else 0}

@@ -1,0 +1,20 @@
+"""What we compare with: other systems behind our contenders, and loops written as people write them.
+
+Every module here imports its peer when a contender is opened; one that is not installed raises
+MissingExtraError.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from metabonk.errors import MissingExtraError
+
+
+def require(package: str, extra: str = "bench") -> ModuleType:
+    """The imported peer. Raises MissingExtraError, which a contest turns into a skipped row."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(package, extra, "this comparison") from error
