@@ -130,6 +130,7 @@ class Session:
             self.registry.add(TensorBoardSink(self.directory / "tensorboard"))
         if run.torch_threads:
             torch.set_num_threads(run.torch_threads)
+        torch.manual_seed(run.seed)  # for whatever a network may draw from torch itself
         self.game = from_config(self.config.game)
         self.trainer = Trainer(self.game, self.config, planned=self.steps)
         self.assessor = Assessor(self.directory, self.config)

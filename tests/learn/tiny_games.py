@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gs
 
-from metabonk.games.vector import EpisodeSums
+from metabonk.games.batch import EpisodeSums
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 

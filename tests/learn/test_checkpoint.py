@@ -1,0 +1,179 @@
+"""Checkpoints: exact, atomic, and refused when damaged."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_games import Memory, Walk
+
+from metabonk import artifact
+from metabonk.config import Config
+from metabonk.errors import CheckpointError
+from metabonk.learn import checkpoint
+from metabonk.learn.trainer import Trainer, parse_fixed
+
+
+def make(envs: int = 6, game: type[Walk] = Walk, **ppo) -> Trainer:
+    config = Config()
+    config.model.hidden = 8
+    config.ppo.horizon, config.ppo.burn_in, config.ppo.sequence = 8, 2, 4
+    for key, value in ppo.items():
+        setattr(config.ppo, key, value)
+    return Trainer(game(envs), config, planned=5_000)
+
+
+def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    trainer = make()
+    trainer.start()
+    for _ in range(3):
+        trainer.iterate()
+    saved = checkpoint.save(tmp_path, trainer.snapshot())
+    for _ in range(3):
+        expected = trainer.iterate()
+    other = make()
+    other.restore(checkpoint.read(artifact.load(saved.path)))
+    assert not other.restarted
+    for _ in range(3):
+        found = other.iterate()
+    a, b = trainer.snapshot(), other.snapshot()
+    assert a.details == b.details
+    for name in ("weights", "optimizer", "state"):
+        ours, theirs = getattr(a, name), getattr(b, name)
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
+    timed = ("seconds", "steps_per_second")
+    assert {k: v for k, v in found.items() if not k.startswith(timed)} == {
+        k: v for k, v in expected.items() if not k.startswith(timed)
+    }
+
+
+def test_hyperparameters_set_during_the_run_come_back(tmp_path: Path) -> None:
+    trainer = make()
+    trainer.start()
+    trainer.iterate()
+    trainer.ppo.set_hyperparameters(clip=0.07, horizon=12)
+    trainer.iterate()
+    saved = checkpoint.save(tmp_path, trainer.snapshot())
+    other = make()
+    other.restore(checkpoint.read(saved))
+    assert other.ppo.config.clip == 0.07
+    assert other.collector.rollout.horizon == 12
+    expected, found = trainer.iterate(), other.iterate()
+    assert expected["loss_policy"] == found["loss_policy"]
+
+
+def test_a_game_without_snapshots_begins_new_episodes_and_says_so(tmp_path: Path) -> None:
+    class Opaque(Walk):
+        snapshots = False
+
+    trainer = make(game=Opaque)
+    trainer.start()
+    trainer.iterate()
+    saved = checkpoint.save(tmp_path, trainer.snapshot())
+    seeds = trainer.game.state["seed"].copy()
+    other = make(game=Opaque)
+    other.restore(checkpoint.read(saved))
+    assert other.restarted
+    assert other.steps == trainer.steps
+    other.iterate()
+    assert other.collector.rollout.is_first[0].all()
+    assert not np.array_equal(other.game.state["seed"], seeds)
+
+
+def test_lineage_and_pruning(tmp_path: Path) -> None:
+    trainer = make()
+    trainer.start()
+    parents: tuple[str, ...] = ("ancestor",)
+    for _ in range(4):
+        trainer.iterate()
+        saved = checkpoint.save(tmp_path, trainer.snapshot(), parents=parents, keep=2)
+        assert saved.card.parents == parents
+        parents = (saved.hash,)
+    assert len(checkpoint.listed(tmp_path)) == 2
+    assert checkpoint.latest(tmp_path).path == saved.path
+    assert saved.path.name == f"{trainer.steps:012d}"
+
+
+def two_checkpoints(run: Path) -> list[Path]:
+    trainer = make()
+    trainer.start()
+    for _ in range(2):
+        trainer.iterate()
+        checkpoint.save(run, trainer.snapshot())
+    return checkpoint.listed(run)
+
+
+@pytest.mark.parametrize("name", ["weights", "optimizer", "state", "card"])
+def test_damage_is_refused_and_the_checkpoint_before_is_named(tmp_path: Path, name: str) -> None:
+    old, new = two_checkpoints(tmp_path)
+    file = new / (f"{name}.safetensors" if name != "card" else "card.json")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.latest(tmp_path)
+    assert str(old) in str(caught.value)
+    assert str(file) in str(caught.value)
+    (old / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no earlier checkpoint is usable"):
+        checkpoint.latest(tmp_path)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make()
+    trainer.start()
+    trainer.iterate()
+    first = checkpoint.save(tmp_path, trainer.snapshot())
+    trainer.iterate()
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name.startswith("state"):
+            raise OSError(errno.ENOSPC, "no space left on device", str(path))
+        path.write_bytes(data)
+        return real(path, data)
+
+    real = artifact._write_file
+    monkeypatch.setattr(artifact, "_write_file", full)
+    with pytest.raises(OSError, match="no space left"):
+        checkpoint.save(tmp_path, trainer.snapshot())
+    monkeypatch.undo()
+    assert checkpoint.latest(tmp_path).hash == first.hash
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [first.path.name]
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    trainer = make()
+    trainer.start()
+    trainer.iterate()
+    saved = checkpoint.read(checkpoint.save(tmp_path, trainer.snapshot()))
+    with pytest.raises(CheckpointError, match="6 x tiny-walk, not of 7 x tiny-walk"):
+        make(envs=7).restore(saved)
+
+    class Other(Memory):
+        name = "tiny-walk"
+
+    with pytest.raises(CheckpointError, match="observation 'observation'"):
+        make(game=Other).restore(saved)
+    bigger = make()
+    with pytest.raises(CheckpointError, match="another network"):
+        checkpoint.load_weights(bigger.model, {**saved.weights, "extra": np.zeros(3)})
+
+
+def test_no_file_of_a_checkpoint_is_a_pickle(tmp_path: Path) -> None:
+    _, new = two_checkpoints(tmp_path)
+    kinds = {"card.json", "weights.safetensors", "optimizer.safetensors", "state.safetensors"}
+    assert {p.name for p in new.iterdir()} == kinds
+
+
+def test_fixed_branches_are_read_from_text() -> None:
+    assert parse_fixed("click=-1, jump=0") == {"click": -1.0, "jump": 0.0}
+    assert parse_fixed("") == {}
+    for text in ("click", "click=high"):
+        with pytest.raises(ValueError, match="click"):
+            parse_fixed(text)

@@ -1,0 +1,154 @@
+"""Evaluation: the same episodes for everybody, honest intervals, exact counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_games import SeenAndActed, Walk
+
+from metabonk.config import ModelConfig
+from metabonk.errors import GameError
+from metabonk.learn.assess import side_by_side
+from metabonk.learn.evaluate import bootstrap_ci95, compare, evaluate, play
+from metabonk.models.actor import Actor, Uniform
+from metabonk.models.policy import build
+from metabonk.spaces import ActionLayout
+
+
+class Always:
+    """Takes choice 1 whatever it sees."""
+
+    def reset(self, num_envs: int) -> None:
+        return None
+
+    def act(self, observation, state, is_first):
+        return np.ones((len(is_first), 1), np.float32), None
+
+
+class Right:
+    """Matches what it sees."""
+
+    def reset(self, num_envs: int) -> int:
+        return 0
+
+    def act(self, observation, state, is_first):
+        return (observation["observation"] > 0).astype(np.float32), state + 1
+
+
+def test_everybody_plays_the_same_episodes() -> None:
+    game = SeenAndActed(10)
+    first = play(game, Always(), 30, seed=1)
+    again = play(game, Always(), 30, seed=1)
+    np.testing.assert_array_equal(first["return"], again["return"])
+    assert len(first["return"]) == 30
+    assert (first["length"] == 1).all()
+    assert not np.array_equal(play(game, Always(), 30, seed=2)["return"], first["return"])
+    assert (play(game, Right(), 30, seed=1)["return"] == 1).all()
+
+
+def test_each_environment_gives_the_same_number_of_episodes() -> None:
+    """Quick deaths must not count more often than long lives."""
+    game = Walk(8)
+    table = play(game, Uniform(game.action_layout), 24, seed=0)
+    assert len(table["return"]) == 24
+    long = play(game, Uniform(game.action_layout), 800, seed=0)
+    assert long["length"].mean() == pytest.approx(10.3, abs=0.5)
+
+
+def test_returns_are_sums_of_rewards() -> None:
+    game = Walk(5)
+    found = play(game, Always(), 5, seed=0)["return"]
+    game.reset_into({"observation": np.zeros((5, 3), "f4")}, [0] * 5)
+    for value, length in zip(found, play(game, Always(), 5, seed=0)["length"], strict=True):
+        start = 5 - int(length)
+        assert value == pytest.approx(sum(range(start + 1, 6)) * 0.1, rel=1e-5)
+
+
+def test_a_better_policy_is_told_from_an_equal_one() -> None:
+    game = SeenAndActed(32)
+    result = evaluate(
+        game,
+        Right(),
+        episodes=128,
+        seed=0,
+        baselines={"random": Uniform(game.action_layout), "scripted": Right()},
+    )
+    assert result.return_mean == 1.0
+    assert result.against["random"].better
+    assert result.against["scripted"].ci95 == (0.0, 0.0)
+    assert not result.against["scripted"].better
+    summary = result.summary()
+    assert summary["scripted_mean"] == 1.0
+    assert summary["difference_ci95"] == (0.0, 0.0)
+    assert summary["episodes"] == 128
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    hits = 0
+    for _ in range(300):
+        values = generator.normal(0.3, 1.0, 40)
+        low, high = bootstrap_ci95(values)
+        hits += low <= 0.3 <= high
+    assert 0.90 <= hits / 300 <= 0.98
+    assert bootstrap_ci95(values) == bootstrap_ci95(values)
+
+
+def test_pairing_removes_what_the_level_gives() -> None:
+    generator = np.random.default_rng(1)
+    level = generator.normal(0, 100, 64)
+    ours, theirs = level + 1 + generator.normal(0, 0.5, 64), level
+    assert compare(ours, theirs).better
+    assert not compare(ours, generator.permutation(theirs)).better
+
+
+def test_an_episode_without_end_is_an_error() -> None:
+    game = Walk(2)
+    game.length = 10**9
+
+    class Back:
+        def reset(self, num_envs):
+            return 0
+
+        def act(self, observation, state, is_first):
+            return np.full((2, 1), state % 2, np.float32), state + 1
+
+    with pytest.raises(GameError, match="50 steps"):
+        play(game, Back(), 2, seed=0, max_steps=50)
+
+
+@pytest.mark.parametrize("name", ["mlp", "pilot"])
+def test_actors_are_pure_functions_of_seed_and_state(name: str) -> None:
+    game = Walk(4)
+    model = build(
+        game.observation_space, game.action_layout, ModelConfig(name=name, hidden=8), seed=0
+    )
+
+    def actions(sampled: bool, seed: int) -> np.ndarray:
+        return play(game, Actor(model, sampled=sampled, seed=seed), 16, seed=0)["return"]
+
+    np.testing.assert_array_equal(actions(True, 1), actions(True, 1))
+    assert not np.array_equal(actions(True, 1), actions(True, 2))
+    np.testing.assert_array_equal(actions(False, 1), actions(False, 2))
+
+
+def test_uniform_obeys_masks_bounds_and_fixed_branches() -> None:
+    from gymnasium import spaces as gs
+
+    layout = ActionLayout.of(
+        gs.Dict([("gear", gs.Discrete(3)), ("aim", gs.Box(2, 4, (2,))), ("go", gs.Discrete(2))]),
+        masked=("gear",),
+    )
+    policy = Uniform(layout, fixed={"go": 1.0})
+    mask = np.tile(np.array([1, 0, 1], np.uint8), (4000, 1))
+    rows, _ = policy.act({"action_mask": mask}, 0, np.ones(4000, bool))
+    shares = np.bincount(rows[:, 0].astype(int), minlength=3) / 4000
+    np.testing.assert_allclose(shares, [0.5, 0, 0.5], atol=0.04)
+    assert rows[:, 1:3].min() >= 2
+    assert rows[:, 1:3].max() <= 4
+    assert rows[:, 1:3].mean() == pytest.approx(3, abs=0.05)
+    assert (rows[:, 3] == 1).all()
+
+
+def test_environments_divide_the_episodes_where_they_can() -> None:
+    assert [side_by_side(n) for n in (1, 64, 100, 256, 200)] == [1, 64, 100, 128, 100]
