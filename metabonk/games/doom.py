@@ -29,9 +29,9 @@ import numpy as np
 from gymnasium import spaces as gs
 
 from metabonk.errors import ConfigError, GameError, MissingExtraError
+from metabonk.games.batch import EpisodeSums, episode_seed
 from metabonk.games.doom_process import DoomProcess
 from metabonk.games.doom_worker import SCREEN, TICS_PER_SECOND, Control, Slots, controls_of
-from metabonk.games.vector import EpisodeSums, episode_seed
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 

@@ -19,7 +19,7 @@ from gymnasium import spaces as gs
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from metabonk.errors import ConfigError, GameError, MissingExtraError
-from metabonk.games.vector import EpisodeSums
+from metabonk.games.batch import EpisodeSums
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 

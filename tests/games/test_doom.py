@@ -18,7 +18,7 @@ from metabonk import games  # noqa: E402
 from metabonk.errors import ConfigError, GameError, MissingExtraError  # noqa: E402
 from metabonk.games import doom, doom_replay  # noqa: E402
 from metabonk.games.doom_worker import controls_of, press, shrink  # noqa: E402
-from metabonk.games.vector import allocate  # noqa: E402
+from metabonk.games.batch import allocate  # noqa: E402
 from metabonk.protocols import BatchGame  # noqa: E402
 
 
@@ -214,7 +214,7 @@ def test_workers_end_with_their_parent():
     code = (
         "import os, signal, numpy as np\n"
         "from metabonk import games\n"
-        "from metabonk.games.vector import allocate\n"
+        "from metabonk.games.batch import allocate\n"
         "game = games.make('doom/basic')\n"
         "game.reset_into(allocate(game.observation_space, 1), [0])\n"
         "print(game._processes[0].pid, game._processes[0]._folder, flush=True)\n"

@@ -10,7 +10,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from metabonk import games
 from metabonk.errors import ConfigError, GameError
-from metabonk.games.vector import allocate
+from metabonk.games.batch import allocate
 from metabonk.protocols import BatchGame
 
 
