@@ -202,7 +202,7 @@ def load(
         values[key] = _checked(known, key, text, name)
     for key, value in (flags or {}).items():
         if value is not None:
-            values[key] = _checked(known, key, value, "flag")
+            values[key] = _checked(known, key, value, "--set")
     config = Config()
     if presets is not None:
         game = values.get("game.name", config.game.name)

@@ -23,11 +23,11 @@ app, command = verb(
 Ours and the peer take turns in the same run; what counts is the ratio, with its
 95 % interval. A goal is met or not; peers that are not installed are skipped.
 
-  metabonk bench                       everything
-  metabonk bench games ppo             these suites
-  metabonk bench games --gate          exit status 1 if a goal is missed
-  metabonk bench --json rows.json      the rows as a file
-  metabonk bench --list                the suites"""
+$ metabonk bench                       everything
+$ metabonk bench games ppo             these suites
+$ metabonk bench games --gate          exit status 1 if a goal is missed
+$ metabonk bench --json rows.json      the rows as a file
+$ metabonk bench --list                the suites"""
 )
 
 

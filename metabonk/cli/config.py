@@ -10,34 +10,36 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
+from metabonk.learn.presets import preset
 
 app, command = verb(
     """Show every setting, where it can be set and what it means.
 
-Settings come from, each beating the one before: the defaults, a TOML file
-([bold]--config[/]), METABONK_* variables, flags ([bold]--set[/]).
+Settings come from, each beating the one before: the defaults, what is known to
+suit the game, a TOML file ([bold]--config[/]), METABONK_* variables, flags.
 
-  metabonk config                        the settings in force, as TOML
-  metabonk config > mine.toml            a file to edit, for --config
-  metabonk config --set ppo.clip=0.1     what a flag would change
-  metabonk config --env                  every METABONK_* variable"""
+$ metabonk config                        the settings in force, as TOML
+$ metabonk config > mine.toml            a file to edit, for --config
+$ metabonk config --set ppo.clip=0.1     what a flag would change
+$ metabonk config --env                  every METABONK_* variable"""
 )
 
 
 @command
 def show(
     env: bool = typer.Option(False, "--env", help="List all METABONK_* variables instead."),
-    config: Path | None = typer.Option(None, "--config", help="TOML file with settings."),
+    game: str = typer.Option(None, help="With this game's own settings.", metavar="NAME"),
+    config: Path = typer.Option(None, help="TOML file with settings.", metavar="FILE"),
     set_: list[str] = typer.Option(
-        [], "--set", help="A setting, as section.key=value; repeatable."
+        [], "--set", help="A setting, e.g. ppo.clip=0.1; repeatable.", metavar="KEY=VALUE"
     ),
     json: bool = JsonFlag,
 ) -> None:
     if env:
         _show_variables(json)
         return
-    flags = settings_module.parse_assignments(set_)
-    chosen = settings_module.load(config, flags=flags, notice=notice_line)
+    flags = {**settings_module.parse_assignments(set_), "game.name": game}
+    chosen = settings_module.load(config, presets=preset, flags=flags, notice=notice_line)
     if json:
         print_json(msgspec.to_builtins(chosen))
     else:

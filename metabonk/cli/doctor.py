@@ -19,8 +19,8 @@ from metabonk.cli.output import JsonFlag, console, print_json, table, verb
 app, command = verb(
     """Show what this machine offers and what to do about what is missing.
 
-  metabonk doctor
-  metabonk doctor --json"""
+$ metabonk doctor
+$ metabonk doctor --json"""
 )
 
 # Extra -> what it is for.

@@ -15,9 +15,9 @@ app, command = verb(
 The newest checkpoint and the baselines play the same episodes, so that the
 difference is the policy's and not the level's. DIR/evaluations keeps it.
 
-  metabonk eval runs/long
-  metabonk eval runs/long --episodes 256 --seed 1    other episodes, and more
-  metabonk eval runs/long --greedy                   the likeliest actions"""
+$ metabonk eval runs/long
+$ metabonk eval runs/long --episodes 256 --seed 1    other episodes, and more
+$ metabonk eval runs/long --greedy                   the likeliest actions"""
 )
 
 

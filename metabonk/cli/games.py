@@ -20,8 +20,8 @@ app, command = verb(
 
 Every name here works as [bold]--game[/] of train, play and eval.
 
-  metabonk games
-  metabonk games --all        with every Gymnasium environment that is installed"""
+$ metabonk games
+$ metabonk games --all        with every Gymnasium environment that is installed"""
 )
 
 

@@ -22,11 +22,11 @@ app, command = verb(
 A policy is [bold]scripted[/], [bold]random[/], or the directory of a run. It is shown in a
 window, or filmed with [bold]--video[/]: .mp4, or .gif.
 
-  metabonk play --human                       you, with keyboard and mouse
-  metabonk play                               the scripted player in the arena
-  metabonk play --policy runs/long            what a run learned
-  metabonk play --game doom/basic --policy random
-  metabonk play --policy runs/long --video best.mp4 --seed 7"""
+$ metabonk play --human                       you, with keyboard and mouse
+$ metabonk play                               the scripted player in the arena
+$ metabonk play --policy runs/long            what a run learned
+$ metabonk play --game doom/basic --policy random
+$ metabonk play --policy runs/long --video best.mp4 --seed 7"""
 )
 
 

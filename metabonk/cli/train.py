@@ -26,12 +26,12 @@ Without flags this learns the built-in arena for a few minutes. A run keeps
 its settings, metrics, checkpoints, a film and a report in its directory.
 Ctrl-C saves, and says how to go on.
 
-  metabonk train
-  metabonk train --game gym/CartPole-v1
-  metabonk train --game doom/health_gathering --minutes 10
-  metabonk train --minutes 15 --seed 1 --run runs/long
-  metabonk train --run runs/long --resume     go on where it stopped
-  metabonk train --set ppo.clip=0.1 --set game.envs=128"""
+$ metabonk train
+$ metabonk train --game gym/CartPole-v1
+$ metabonk train --game doom/health_gathering --minutes 10
+$ metabonk train --minutes 15 --seed 1 --run runs/long
+$ metabonk train --run runs/long --resume     go on where it stopped
+$ metabonk train --set ppo.clip=0.1 --set game.envs=128"""
 )
 
 ACTIVITIES = {

@@ -1,0 +1,80 @@
+"""cli/bench.py: rows as they were measured, and an exit status that follows from them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+Run = Callable[..., "tuple[int, str, str]"]
+bench = importlib.import_module("metabonk.cli.bench")
+
+
+class Row(msgspec.Struct):
+    """As metabonk.bench has it."""
+
+    suite: str
+    name: str
+    ours: float | None
+    peer: float | None
+    peer_name: str
+    unit: str
+    ratio: float | None
+    goal: float | None
+    met: bool | None
+    low: float | None = None
+    high: float | None = None
+    skipped: bool = False
+    note: str = ""
+
+
+ROWS = [
+    Row("games", "arena", 9e4, 3e4, "EnvPool", "steps/s", 3.0, 2.0, True, 2.9, 3.1),
+    Row("ppo", "CartPole", 5e3, 1e4, "loop", "steps/s", 0.5, 1.2, False, 0.4, 0.6),
+    Row("ppo", "CartPole", 5e3, None, "SB3", "steps/s", None, 5.0, None, skipped=True, note="no"),
+]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    calls: list[Sequence[str]] = []
+
+    def run(suites: Sequence[str], progress: Callable[[Any], None]) -> list[Row]:
+        calls.append(tuple(suites))
+        chosen = [r for r in ROWS if not suites or r.suite in suites]
+        progress(chosen)
+        return chosen
+
+    room = SimpleNamespace(run=run, SUITES={"games": "games", "ppo": "training"})
+    monkeypatch.setattr(bench, "_room", lambda: room)
+    return calls
+
+
+def test_rows(metabonk: Run, asked: list[Sequence[str]], tmp_path: Path) -> None:
+    code, out, err = metabonk("bench", "--json", tmp_path / "rows.json")
+    assert code == 0
+    assert asked == [()]
+    assert "90,000" in out
+    assert "3.00 (2.90 … 3.10)" in out
+    assert "note: CartPole, SB3: no" in err
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    keys = {"suite", "name", "ours", "peer", "peer_name", "unit", "ratio", "goal", "met"}
+    assert [set(r) >= keys for r in rows] == [True] * 3
+
+
+def test_gate(metabonk: Run, asked: list[Sequence[str]]) -> None:
+    assert metabonk("bench", "games", "--gate").code == 0
+    assert metabonk("bench", "ppo", "--gate").code == 1
+    assert metabonk("bench", "ppo").code == 0
+    assert asked == [("games",), ("ppo",), ("ppo",)]
+
+
+def test_list(metabonk: Run, asked: list[Sequence[str]]) -> None:
+    assert "training" in metabonk("bench", "--list").out
+    assert asked == []

@@ -1,0 +1,122 @@
+"""cli/doctor.py and machine.py: everything is answered, whatever is missing."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from metabonk import machine
+from metabonk.cli import doctor
+
+Run = Callable[..., "tuple[int, str, str]"]
+
+
+def put(pointer: Any, kind: Any, value: Any) -> int:
+    """What a C function does with a pointer it was given."""
+    ctypes.cast(pointer, ctypes.POINTER(kind))[0] = value
+    return 0
+
+
+class FakeCuda:
+    """libcuda with two devices."""
+
+    def __init__(self, init: int = 0, devices: int = 2) -> None:
+        self.init, self.devices = init, devices
+
+    def cuInit(self, flags: int) -> int:
+        return self.init
+
+    def cuDriverGetVersion(self, out: Any) -> int:
+        return put(out, ctypes.c_int, 13010)
+
+    def cuDeviceGetCount(self, out: Any) -> int:
+        return put(out, ctypes.c_int, self.devices)
+
+    def cuDeviceGet(self, out: Any, index: int) -> int:
+        return put(out, ctypes.c_int, index)
+
+    def cuDeviceGetName(self, text: Any, size: int, device: Any) -> int:
+        text.value = f"Fake {device.value}".encode()
+        return 0
+
+    def cuDeviceTotalMem_v2(self, out: Any, device: Any) -> int:
+        return put(out, ctypes.c_size_t, 80 << 30)
+
+    def cuDeviceGetAttribute(self, out: Any, which: int, device: Any) -> int:
+        return put(out, ctypes.c_int, {75: 9, 76: 0, 16: 132}[which])
+
+    def cuGetErrorName(self, code: int, out: Any) -> int:
+        return put(out, ctypes.c_char_p, b"CUDA_ERROR_NO_DEVICE")
+
+
+def nvenc(out: Any) -> int:
+    return put(out, ctypes.c_uint32, (13 << 4) | 1)
+
+
+def with_driver(monkeypatch: pytest.MonkeyPatch, **libraries: Any) -> None:
+    names = {"cuda": "libcuda.so.1", "nvenc": "libnvidia-encode.so.1"}
+    known = {names[k]: v for k, v in libraries.items()}
+    monkeypatch.setattr(machine, "_open", known.get)
+
+
+def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch)
+    found = machine.driver()
+    assert found.gpus == []
+    assert "libcuda.so.1 is not there" in found.problem
+
+
+def test_a_driver_with_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = SimpleNamespace(NvEncodeAPIGetMaxSupportedVersion=nvenc)
+    with_driver(monkeypatch, cuda=FakeCuda(), nvenc=encoder)
+    found = machine.driver()
+    assert (found.cuda, found.nvenc, found.problem) == ("13.1", "13.1", "")
+    assert [(g.name, g.compute, g.memory_gib) for g in found.gpus] == [
+        ("Fake 0", "9.0", 80.0),
+        ("Fake 1", "9.0", 80.0),
+    ]
+
+
+def test_a_driver_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, cuda=FakeCuda(init=100))
+    assert "does not start (CUDA_ERROR_NO_DEVICE)" in machine.driver().problem
+
+
+def test_report(metabonk: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, cuda=FakeCuda())
+    code, out, _ = metabonk("doctor", "--json")
+    assert code == 0
+    findings = {f["name"]: f for f in json.loads(out)}
+    assert "sm_90" in findings["gpu 1"]["value"]
+    assert findings["threads"]["value"][0].isdigit()
+    assert findings["processor"]["value"]
+    text = metabonk("doctor").out
+    assert "Fake 0" in text
+
+
+def test_each_extra_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    requirements = [
+        "numpy>=2.0",
+        "numpy>=2; extra == 'train'",
+        'no-such-package-at-all>=1; extra == "webrtc"',
+    ]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: requirements)
+    train, webrtc = doctor._extras()
+    assert train.state == "ok"
+    assert "numpy 2" in train.value
+    assert (webrtc.state, webrtc.remedy) == ("missing", "pip install 'metabonk[webrtc]'")
+    assert "no-such-package-at-all" in webrtc.value
+
+
+def test_a_missing_core_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "core_built", lambda: False)
+    (finding,) = doctor._native()
+    assert finding.state == "missing"
+    assert "./scripts/build" in finding.remedy
+    assert machine.describe().tier == ""

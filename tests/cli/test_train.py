@@ -1,0 +1,131 @@
+"""cli/train.py, eval.py, play.py on CartPole: what a newcomer does in the first minute."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metabonk import metrics
+from metabonk.cli.progress import ProgressSink, clock
+from metabonk.metrics import Record, read_records
+
+pytest.importorskip("torch")
+Run = Callable[..., "tuple[int, str, str]"]
+
+SMALL = (
+    *("--game", "gym/CartPole-v1", "--set", "game.envs=8", "--set", "run.eval_episodes=8"),
+    *("--set", "ppo.epochs=2", "--set", "ppo.horizon=32", "--set", "run.video=0"),
+)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    from metabonk.cli.main import run
+
+    made = tmp_path_factory.mktemp("runs") / "cartpole"
+    with pytest.raises(SystemExit):
+        run(["train", *SMALL, "--steps", "1024", "--run", str(made)])
+    return made
+
+
+def test_a_run_directory_holds_everything(directory: Path) -> None:
+    for name in ("config.toml", "metrics.jsonl", "curve.png", "report.html", "report.json"):
+        assert (directory / name).stat().st_size > 0, name
+    report = json.loads((directory / "report.json").read_text())
+    assert {"game", "seed", "steps", "seconds", "steps_per_second", "eval"} == set(report)
+    assert report["steps"] == 1024
+    names = {"return_mean", "random_mean", "scripted_mean", "difference_ci95", "episodes"}
+    assert names <= set(report["eval"])
+    assert len({r.step for r in read_records(directory / "metrics.jsonl")}) >= 4
+
+
+def test_train_prints_json(metabonk: Run, tmp_path: Path) -> None:
+    words = ("train", *SMALL, "--steps", 512, "--run", tmp_path / "run", "--json", "--record")
+    code, out, err = metabonk(*words)
+    assert code == 0, err
+    printed = json.loads(out)
+    assert printed["steps"] == 512
+    assert set(printed["profile"]) == {"env", "policy", "update", "other"}
+    from metabonk.data.episode import EpisodeStore
+
+    store = EpisodeStore(tmp_path / "run" / "episodes")
+    assert sum(len(e) for e in (store.read(*k) for k in store.entries(complete=False))) >= 480
+
+
+def test_result_and_profile(metabonk: Run, tmp_path: Path) -> None:
+    words = ("train", *SMALL, "--steps", 512, "--run", tmp_path / "run", "--profile")
+    code, out, _ = metabonk(*words)
+    assert code == 0
+    assert "random play" in out
+    assert "choosing actions" in out
+    assert f"metabonk train --resume --run {tmp_path / 'run'}" in out
+
+
+def test_an_existing_run_wants_resume(metabonk: Run, directory: Path) -> None:
+    code, _, err = metabonk("train", *SMALL, "--steps", 2048, "--run", directory)
+    assert code == 2
+    assert "--resume" in err
+    code, _, err = metabonk("train", "--resume")
+    assert code == 2
+    assert "--resume needs the run's directory" in err
+    code, _, err = metabonk("train", "--resume", "--run", directory / "none")
+    assert code == 2
+    assert "holds no run to go on with" in err
+
+
+def test_resume_goes_on_with_the_runs_own_settings(metabonk: Run, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert metabonk("train", *SMALL, "--steps", 512, "--run", run).code == 0
+    code, out, err = metabonk("train", "--resume", "--run", run, "--steps", 1024, "--json")
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 1024
+    steps = [r.step for r in read_records(run / "metrics.jsonl") if not r.event]
+    assert steps == sorted(steps)
+
+
+def test_eval(metabonk: Run, directory: Path) -> None:
+    code, out, _ = metabonk("eval", directory, "--episodes", 8, "--seed", 5, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert len(result["returns"]) == result["episodes"] == 8
+    assert "random" in result["against"]
+    code, _, err = metabonk("eval", directory / "none")
+    assert code == 2
+    assert "holds no run" in err
+
+
+def test_play_films_a_policy(metabonk: Run, directory: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pygame")
+    image = pytest.importorskip("PIL.Image")
+    words = ("play", "--policy", directory, "--video", tmp_path / "film.gif", "--episodes", 2)
+    code, out, err = metabonk(*words)
+    assert code == 0, err
+    assert "frames" in out
+    with image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames >= 5
+    code, _, err = metabonk("play", "--game", "gym/CartPole-v1", "--policy", "best")
+    assert code == 2
+    assert "has only random" in err
+    code, _, err = metabonk("play", "--game", "gym/CartPole-v1", "--human")
+    assert code == 2
+    assert "only the arena" in err
+
+
+def test_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("return_mean", "steps_per_second", "seconds_left", "minutes"):
+        assert name in metrics.declared(), "what the bar shows is what training measures"
+    with ProgressSink("learning") as sink:
+        values = {"return_mean": 12.5, "steps_per_second": 2e4, "seconds_left": 65.0}
+        sink.write(Record(1_200_000, 0.0, "", {**values, "minutes": 1.0}))
+        sink.write(Record(1_200_000, 0.0, "resumed", {}))
+    err = capsys.readouterr().err
+    assert "1.2M steps, 20,000 steps/s, return 12.50, 1:05 left" in err
+    assert "resumed at step 1.2M" in err
+
+
+def test_clock() -> None:
+    assert [clock(s) for s in (0, 65, 3605, -1)] == ["0:00", "1:05", "1:00:05", "0:00"]
