@@ -258,33 +258,55 @@ nb::object SolveOne(const PyBatch& batch, int index) {
   return RowsOf(plan);
 }
 
-nb::tuple Demonstrate(const std::string& game, uint64_t seed, const std::string& split) {
+// Everything an episode shows: the frames before, between and after its actions.
+struct Film {
+  explicit Film(const Episode& episode) { Add(episode); }
+
+  void Add(const Episode& episode) {
+    cells.resize(cells.size() + grid64::kCells);
+    masks.resize(masks.size() + grid64::kActionIds);
+    levels.push_back(0);
+    grid64::Observe(episode, {cells.data() + cells.size() - grid64::kCells,
+                              masks.data() + masks.size() - grid64::kActionIds, &levels.back()});
+  }
+
+  nb::tuple ToPython() const {
+    const size_t frames = levels.size();
+    uint8_t* to_cells;
+    uint8_t* to_masks;
+    int32_t* to_levels;
+    nb::object all_cells = NewArray<uint8_t>({frames, grid64::kSide, grid64::kSide}, &to_cells);
+    nb::object all_masks = NewArray<uint8_t>({frames, grid64::kActionIds}, &to_masks);
+    nb::object all_levels = NewArray<int32_t>({frames, 1}, &to_levels);
+    std::memcpy(to_cells, cells.data(), cells.size());
+    std::memcpy(to_masks, masks.data(), masks.size());
+    std::memcpy(to_levels, levels.data(), levels.size() * sizeof(int32_t));
+    return nb::make_tuple(RowsOf(actions), all_cells, all_masks, all_levels);
+  }
+
+  std::vector<Action> actions;
+  std::vector<uint8_t> cells;
+  std::vector<uint8_t> masks;
+  std::vector<int32_t> levels;
+};
+
+nb::tuple Demonstrate(const std::string& game, uint64_t seed, const std::string& split,
+                      bool solve) {
   Episode episode;
   grid64::Start(episode, GameOf(game), SplitOf(split), seed);
-  std::vector<Action> actions;
-  std::vector<uint8_t> frames(grid64::kCells);
-  std::vector<int32_t> levels{0};
-  grid64::Observe(episode, {frames.data()});
+  Film film(episode);
   std::vector<Action> plan;
-  while (!episode.over && grid64::Solve(episode, &plan)) {
-    for (const Action& action : plan) {
-      grid64::Step(episode, action);
-      frames.resize(frames.size() + grid64::kCells);
-      grid64::Observe(episode, {frames.data() + frames.size() - grid64::kCells});
-      levels.push_back(episode.levels_completed);
-      if (episode.over) break;
-    }
-    actions.insert(actions.end(), plan.begin(), plan.end());
+  while (!episode.over) {
     plan.clear();
+    if (!solve || !grid64::Solve(episode, &plan)) plan = {Action{}};
+    for (const Action& action : plan) {
+      if (episode.over) break;  // the step limit cuts a plan
+      grid64::Step(episode, action);
+      film.actions.push_back(action);
+      film.Add(episode);
+    }
   }
-  uint8_t* cells;
-  int32_t* completed;
-  nb::object all_cells = NewArray<uint8_t>({levels.size(), grid64::kSide, grid64::kSide}, &cells);
-  nb::object all_levels = NewArray<int32_t>({levels.size(), 1}, &completed);
-  std::memcpy(cells, frames.data(), frames.size());
-  std::memcpy(completed, levels.data(), levels.size() * sizeof(int32_t));
-  actions.resize(levels.size() - 1);  // a plan is cut where the step limit came first
-  return nb::make_tuple(RowsOf(actions), all_cells, all_levels);
+  return film.ToPython();
 }
 
 nb::bytes WriteReplay(const std::string& game, uint64_t seed, const std::string& split,
@@ -419,7 +441,9 @@ void BindGrid64(nb::module_& core) {
   module.def("layout", Layout, "Observation arrays of one environment: name -> (shape, dtype).");
   module.def("palette", Palette, "The 16 colours, uint8 [16, 3].");
   module.def("demonstrate", Demonstrate, nb::arg("game"), nb::arg("seed"), nb::arg("split"),
-             "A solved episode: actions float32 [T, 3], cells uint8 [T + 1, 64, 64], "
+             nb::arg("solve") = true,
+             "An episode as its solver plays it, or without `solve` one in which nothing is done: "
+             "actions float32 [T, 3], cells uint8 [T + 1, 64, 64], action_mask uint8 [T + 1, 7], "
              "levels_completed int32 [T + 1, 1].");
   module.def("write_replay", WriteReplay, nb::arg("game"), nb::arg("seed"), nb::arg("split"),
              nb::arg("actions").noconvert(),

@@ -8,5 +8,7 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindSupport(module);
   metabonk::bindings::BindRecords(module);
   metabonk::bindings::BindLevel(module);
+  metabonk::bindings::BindReplay(module);
   metabonk::bindings::BindArena(module);
+  metabonk::bindings::BindGrid64(module);
 }
