@@ -1,4 +1,4 @@
-"""A case: one thing that is compared, with all its contenders. Knows `versus`; no suite, no gate."""
+"""A case: one thing that is compared, with all its contenders. Knows `versus`; no suite or gate."""
 
 from __future__ import annotations
 

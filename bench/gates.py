@@ -71,9 +71,7 @@ def rows(info: Mapping[str, Any], gates: Gates | None = None) -> list[Row]:
     return [_row(info, peer, found, table.get(peer)) for peer, found in info["peers"].items()]
 
 
-def _row(
-    info: Mapping[str, Any], peer: str, found: Mapping[str, Any], gate: Gate | None
-) -> Row:
+def _row(info: Mapping[str, Any], peer: str, found: Mapping[str, Any], gate: Gate | None) -> Row:
     goal = gate.goal if gate else None
     ratio = found.get("ratio")
     met: bool | None = None

@@ -55,7 +55,7 @@ def cases() -> list[Case]:
 def _launch(command: Path) -> Reading:
     """Seconds of `COMMAND --help`, in a process of its own."""
     if not command.is_file():
-        raise AbsentError(f"{command} is not there: run it from a checkout after ./scripts/metabonk")
+        raise AbsentError(f"{command} is not there: only a checkout has it")
     if not (ROOT / ".venv/.metabonk-hash").is_file():
         raise AbsentError("there is no environment made by ./scripts/metabonk: run it once")
 

@@ -1,4 +1,4 @@
-"""What we compare with: other systems behind our contenders, and loops written as people write them.
+"""What we compare with: other systems as contenders, and loops written as people write them.
 
 Every module here imports its peer when a contender is opened; one that is not installed raises
 MissingExtraError.

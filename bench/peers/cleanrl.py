@@ -31,9 +31,7 @@ class CleanRL:
         self.actor = self._tower(width, choices, 0.01)
         self.critic = self._tower(width, 1, 1.0)
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=r.learning_rate, eps=r.adam_epsilon
-        )
+        self.optimizer = torch.optim.Adam(self.parameters, lr=r.learning_rate, eps=r.adam_epsilon)
         shape = (r.horizon, r.num_envs)
         self.obs = torch.zeros((*shape, width))
         self.actions, self.logprobs = torch.zeros(shape), torch.zeros(shape)
