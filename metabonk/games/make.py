@@ -6,9 +6,7 @@ what follows the slash of the name, and give it a row in `NAMES`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -87,10 +85,14 @@ def _factory(name: str) -> tuple[Callable[..., BatchGame], str]:
 
 
 def _settings_of(factory: Callable[..., BatchGame]) -> list[str]:
+    import inspect  # slow to import, and `import metabonk` comes through here
+
     parameters = list(inspect.signature(factory).parameters.values())[2:]
     return [p.name for p in parameters]
 
 
 def _nearest(word: str, known: Any) -> str:
+    import difflib
+
     match = difflib.get_close_matches(word, list(known), n=1)
     return f", did you mean {match[0]!r}" if match else ""
