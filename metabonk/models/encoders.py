@@ -1,4 +1,4 @@
-"""Encoders: an observation of any Dict space becomes one feature vector.
+"""Encoders: an observation of any Dict space becomes flat parts that a layer can read.
 
 Knows Gymnasium's Dict and Box spaces and, of observations, these conventions:
 
@@ -23,10 +23,11 @@ from gymnasium import spaces as gs
 from torch import Tensor, nn
 
 from metabonk.errors import ConfigError
-from metabonk.models.layers import SumLinear, fast_tanh, linear
+from metabonk.models.layers import linear
 
 CELL_COLOURS = 16
 CELL_EMBEDDING = 4
+SET_WIDTH = 32
 Tensors = Mapping[str, Tensor]
 
 
@@ -87,7 +88,7 @@ class SetEncoder(nn.Module):
     (Zaheer et al. 2017).
     """
 
-    def __init__(self, features: int, width: int = 32) -> None:
+    def __init__(self, features: int, width: int = SET_WIDTH) -> None:
         super().__init__()
         self.rows = linear(features, width)
         self.outputs = 2 * width
@@ -99,59 +100,50 @@ class SetEncoder(nn.Module):
         return torch.cat([x.amax(-2), x.sum(-2) / count], -1)
 
 
-class ObservationEncoder(nn.Module):
-    """A Dict observation [B, ...] -> features [B, outputs], through tanh.
+class ObservationReader(nn.Module):
+    """A Dict observation [B, ...] -> parts [B, width] for a Dense layer, which has `widths`.
 
-    time: whether `dt` is an ordinary input. sets: `pool` for SetEncoder, `flat` for rows in the
-    order given (nearest first), with absent rows zeroed.
+    time: whether `dt` is an ordinary input. frame: features of each image. Sets are flattened in
+    the order given (nearest first), absent rows zeroed; with `pool` they go through a SetEncoder.
     """
 
-    def __init__(
-        self, space: gs.Dict, outputs: int, *, time: bool, sets: str = "flat", frame: int = 128
-    ) -> None:
+    def __init__(self, space: gs.Dict, *, time: bool, pool: bool = False, frame: int = 128) -> None:
         super().__init__()
-        self.vectors: list[str] = []
-        self.masked: list[str] = []
+        self.keys: list[str] = []
+        self.widths: list[int] = []
         self.pools = nn.ModuleDict()
         self.images = nn.ModuleDict()
-        widths: list[int] = []
-        for key in sorted(space.spaces):
-            sub = space.spaces[key]
-            if key == "action_mask" or key.endswith("_mask") or (key == "dt" and not time):
+        self.sets: set[str] = set()
+        for key, sub in sorted(space.spaces.items()):
+            if key.endswith("_mask") or (key == "dt" and not time):
                 continue
-            shape = sub.shape
-            if not isinstance(sub, gs.Box) or shape is None:
+            if not isinstance(sub, gs.Box):
                 raise ConfigError(f"observation {key!r}: {sub} is no Box, convert it in the game")
+            width = int(np.prod(sub.shape))
             if f"{key}_mask" in space.spaces:
-                self.masked.append(key)
-                if sets == "pool":
-                    self.pools[key] = SetEncoder(shape[-1])
-                    widths.append(SetEncoder(shape[-1]).outputs)
-                else:
-                    widths.append(int(np.prod(shape)))
+                self.sets.add(key)
+                if pool:
+                    self.pools[key] = SetEncoder(sub.shape[-1])
+                    width = 2 * SET_WIDTH
             elif is_image(sub):
-                self.images[key] = ImageEncoder(shape, frame)
-                widths.append(frame)
-            else:
-                self.vectors.append(key)
-                widths.append(int(np.prod(shape)))
-        if not widths:
+                self.images[key] = ImageEncoder(sub.shape, frame)
+                width = frame
+            self.keys.append(key)
+            self.widths.append(width)
+        if not self.keys:
             raise ConfigError(f"observation space {space} has nothing that a network can read")
-        order = self.masked + list(self.images) + self.vectors
-        by_key = dict(zip([k for k in sorted(space.spaces) if k in order], widths, strict=True))
-        self.mix = SumLinear([by_key[k] for k in order], outputs)
 
-    def forward(self, observation: Tensors) -> Tensor:
-        parts: list[Tensor] = []
-        for key in self.masked:
-            rows, mask = observation[key], observation[f"{key}_mask"]
+    def forward(self, observation: Tensors) -> list[Tensor]:
+        return [self._part(key, observation) for key in self.keys]
+
+    def _part(self, key: str, observation: Tensors) -> Tensor:
+        x = observation[key]
+        if key in self.images:
+            return cast(Tensor, self.images[key](x))
+        if key in self.sets:
+            mask = observation[f"{key}_mask"].view(torch.bool)
             if key in self.pools:
-                parts.append(self.pools[key](rows, mask))
-            else:
-                there = mask.view(torch.bool)[..., None]
-                parts.append(torch.where(there, rows, 0.0).flatten(1))
-        parts += [encoder(observation[key]) for key, encoder in self.images.items()]
-        for key in self.vectors:
-            x = observation[key].flatten(1)
-            parts.append(x if x.dtype == torch.float32 else x.float())
-        return fast_tanh(self.mix(parts))
+                return cast(Tensor, self.pools[key](x, mask))
+            x = torch.where(mask[..., None], x, 0.0)
+        x = x.flatten(1)
+        return x if x.dtype == torch.float32 else x.float()

@@ -33,7 +33,13 @@ def fast_tanh_(x: Tensor, *, doubled: bool = False) -> Tensor:
     """Overwrites `x` with its tanh; with `doubled`, `x` already holds twice the argument."""
     if not doubled:
         x.mul_(2.0)
-    return x.sigmoid_().mul_(2.0).sub_(1.0)
+    x.sigmoid_()
+    return torch.add(_minus_one(x), x, alpha=2.0, out=x)
+
+
+def _minus_one(like: Tensor) -> Tensor:
+    """-1 without dimensions, of the dtype and on the device of `like`."""
+    return torch.full((), -1.0, dtype=like.dtype, device=like.device)
 
 
 def fast_tanh(x: Tensor) -> Tensor:
@@ -41,13 +47,6 @@ def fast_tanh(x: Tensor) -> Tensor:
     if torch.is_grad_enabled() and x.requires_grad:
         return cast(Tensor, _FastTanh.apply(x))  # type: ignore[no-untyped-call]
     return fast_tanh_(x * 2.0, doubled=True)
-
-
-class Tanh(nn.Module):
-    """`fast_tanh` as a module."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return fast_tanh(x)
 
 
 def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0)) -> nn.Linear:
@@ -59,32 +58,55 @@ def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0)) -> nn.Linear
 
 
 def mlp(inputs: int, hidden: int, layers: int) -> nn.Sequential:
-    """`layers` linear layers of `hidden` units, each followed by tanh; identity for 0 layers."""
-    parts: list[nn.Module] = []
-    for _ in range(layers):
-        parts += [linear(inputs, hidden), Tanh()]
-        inputs = hidden
-    return nn.Sequential(*parts)
+    """`layers` layers of `hidden` units, each through tanh; identity for 0 layers."""
+    return nn.Sequential(*(Dense([inputs if i == 0 else hidden], hidden) for i in range(layers)))
 
 
-class SumLinear(nn.Module):
-    """One linear layer over several inputs that are never concatenated.
+class Dense(nn.Module):
+    """tanh of one linear layer over one or several inputs that are never concatenated.
 
-    y = sum_k x_k W_k^T + b. Equal to a linear layer over the concatenation, without the copy.
-    Inputs [B, width_k] in the order given, output [B, outputs].
+    y = tanh(sum_k x_k W_k^T + b), inputs [B, width_k] in the order given, output [B, outputs].
     """
 
     def __init__(self, widths: Sequence[int], outputs: int, gain: float = math.sqrt(2.0)) -> None:
         super().__init__()
         whole = linear(sum(widths), outputs, gain)
-        self.weights = nn.ParameterList(
-            nn.Parameter(part.detach().clone())
-            for part in torch.split(whole.weight, list(widths), 1)
-        )
+        parts = torch.split(whole.weight.detach(), list(widths), 1)
+        self.weights = nn.ParameterList(nn.Parameter(part.clone()) for part in parts)
         self.bias = nn.Parameter(whole.bias.detach().clone())
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        y = torch.addmm(self.bias, inputs[0], self.weights[0].t())
-        for x, weight in zip(inputs[1:], list(self.weights)[1:], strict=True):
-            y = torch.addmm(y, x, weight.t())
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out = _Dense.apply(self.bias, *inputs, *self.weights)  # type: ignore[no-untyped-call]
+        return cast(Tensor, out)
+
+
+class _Dense(torch.autograd.Function):
+    """One node instead of a chain: nothing that the backward pass does not need is kept.
+
+    bias [out], then inputs [B, in_k], then weights [out, in_k].
+    """
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor, *others: Tensor) -> Tensor:
+        count = len(others) // 2
+        inputs, weights = others[:count], others[count:]
+        y = torch.addmm(bias, inputs[0], weights[0].t(), beta=2.0, alpha=2.0)
+        for x, weight in zip(inputs[1:], weights[1:], strict=True):
+            y.addmm_(x, weight.t(), alpha=2.0)
+        fast_tanh_(y, doubled=True)
+        ctx.save_for_backward(y, *others)
         return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        y, *others = ctx.saved_tensors
+        count = len(others) // 2
+        g = torch.ops.aten.tanh_backward(gradients[0], y)
+        d_inputs: list[Tensor | None] = []
+        d_weights: list[Tensor] = []
+        for i, (x, weight) in enumerate(zip(others[:count], others[count:], strict=True)):
+            d_inputs.append(g @ weight if ctx.needs_input_grad[1 + i] else None)
+            # A product with few rows is several times as slow as its transpose.
+            narrow = x.shape[1] < g.shape[1]
+            d_weights.append((x.t() @ g).t() if narrow else g.t() @ x)
+        return g.sum(0), *d_inputs, *d_weights

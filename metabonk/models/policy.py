@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from metabonk.config import ModelConfig
 from metabonk.models.cfc import CfCCell
-from metabonk.models.encoders import ObservationEncoder, Tensors, is_image
+from metabonk.models.encoders import ObservationReader, Tensors
 from metabonk.models.heads import ActionHead
-from metabonk.models.layers import linear, mlp
+from metabonk.models.layers import Dense, linear, mlp
 from metabonk.spaces import ActionLayout
 
 DEFAULT_DT = 1.0 / 15.0  # seconds; the unit in which the cell is told time, near 1 for usual steps
@@ -75,20 +75,18 @@ class Towers(ActorCritic):
         fixed: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.shared = any(is_image(s) for s in space.spaces.values())
-        width = config.hidden if self.shared else 2 * config.hidden
-        self.hidden = config.hidden
-        self.encoder = ObservationEncoder(space, width, time=True)
-        self.actor = mlp(config.hidden, config.hidden, config.layers - 1)
-        self.critic = mlp(config.hidden, config.hidden, config.layers - 1)
+        self.reader = ObservationReader(space, time=True)
+        widths, hidden = self.reader.widths, config.hidden
+        self.actor_input, self.critic_input = Dense(widths, hidden), Dense(widths, hidden)
+        self.actor = mlp(hidden, hidden, config.layers - 1)
+        self.critic = mlp(hidden, hidden, config.layers - 1)
         self.head = ActionHead(config.hidden, layout, fixed)
         self.value = linear(config.hidden, 1, 1.0)
 
     def step(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
-        features = self.encoder(observation)
-        first, second = (features, features) if self.shared else features.chunk(2, 1)
-        value = self.value(self.critic(second))[:, 0]
-        return Output(self.head(self.actor(first)), value, state)
+        parts = self.reader(observation)
+        value = self.value(self.critic(self.critic_input(*parts)))[:, 0]
+        return Output(self.head(self.actor(self.actor_input(*parts))), value, state)
 
     def sequence(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         steps, batch = is_first.shape
@@ -111,7 +109,8 @@ class Pilot(ActorCritic):
         super().__init__()
         self.state_size = config.hidden
         self.timed = "dt" in space.spaces
-        self.encoder = ObservationEncoder(space, config.hidden, time=False)
+        self.reader = ObservationReader(space, time=False)
+        self.input = Dense(self.reader.widths, config.hidden)
         self.layers = mlp(config.hidden, config.hidden, config.layers - 1)
         self.rnn_cell = CfCCell(config.hidden, config.hidden, config.hidden)
         self.head = ActionHead(2 * config.hidden, layout, fixed)
@@ -120,7 +119,7 @@ class Pilot(ActorCritic):
     def sequence(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         steps, batch = is_first.shape
         flat = {key: value.flatten(0, 1) for key, value in observation.items()}
-        features = self.layers(self.encoder(flat))
+        features = self.layers(self.input(*self.reader(flat)))
         keep = (~is_first).to(features.dtype)[..., None]
         dt = observation["dt"] / DEFAULT_DT if self.timed else torch.ones_like(keep)
         hidden = self.rnn_cell.sequence(features.view(steps, batch, -1), state, dt, keep)

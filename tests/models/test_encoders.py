@@ -9,8 +9,8 @@ from gymnasium import spaces as gs
 
 from metabonk.config import ModelConfig
 from metabonk.errors import ConfigError
-from metabonk.models.encoders import ImageEncoder, ObservationEncoder, SetEncoder
-from metabonk.models.layers import SumLinear, fast_tanh
+from metabonk.models.encoders import ImageEncoder, ObservationReader, SetEncoder
+from metabonk.models.layers import Dense, fast_tanh
 from metabonk.models.policy import build
 from metabonk.spaces import ActionLayout
 
@@ -31,10 +31,15 @@ def observe(batch: int, seed: int = 0) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(np.stack([d[key] for d in drawn])) for key in SPACE.spaces}
 
 
-@pytest.mark.parametrize("sets", ["flat", "pool"])
-def test_every_part_moves_the_features_and_masked_rows_do_not(sets: str) -> None:
+@pytest.mark.parametrize("pool", [False, True])
+def test_every_part_moves_the_features_and_masked_rows_do_not(pool: bool) -> None:
     torch.manual_seed(0)
-    encoder = ObservationEncoder(SPACE, 16, time=True, sets=sets)
+    reader = ObservationReader(SPACE, time=True, pool=pool)
+    dense = Dense(reader.widths, 16)
+
+    def encoder(observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        return dense(*reader(observation))
+
     seen = observe(4)
     seen["entities_mask"][:] = torch.tensor([1, 1, 1, 0, 0, 0])
     before = encoder(seen)
@@ -65,12 +70,23 @@ def test_frames_of_any_size(shape: tuple[int, ...]) -> None:
     assert encoder(frames).shape == (3, 12)
 
 
-def test_a_sum_of_products_is_the_layer_over_the_concatenation() -> None:
-    layer = SumLinear([3, 4, 2], 7)
-    parts = [torch.randn(5, n) for n in (3, 4, 2)]
+@pytest.mark.parametrize("outputs", [2, 9])
+def test_a_dense_layer_is_the_layer_over_the_concatenation(outputs: int) -> None:
+    layer = Dense([3, 4, 2], outputs).double()
+    parts = [torch.randn(5, n, dtype=torch.float64, requires_grad=True) for n in (3, 4, 2)]
+    direction = torch.randn(5, outputs, dtype=torch.float64)
     whole = torch.cat(list(layer.weights), 1)
-    expected = torch.cat(parts, 1) @ whole.T + layer.bias
-    torch.testing.assert_close(layer(parts), expected)
+    expected = torch.tanh(torch.cat(parts, 1) @ whole.T + layer.bias)
+    variables = [*parts, *layer.weights, layer.bias]
+    wanted = torch.autograd.grad((expected * direction).sum(), variables)
+    out = layer(*parts)
+    found = torch.autograd.grad((out * direction).sum(), variables)
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_weights_are_orthogonal() -> None:
+    whole = torch.cat(list(Dense([3, 4, 2], 7).weights), 1)
     torch.testing.assert_close(whole @ whole.T, 2 * torch.eye(7), atol=1e-5, rtol=0)
 
 
@@ -87,9 +103,9 @@ def test_fast_tanh_is_tanh_with_its_gradient() -> None:
 
 def test_what_cannot_be_read_is_named() -> None:
     with pytest.raises(ConfigError, match="'word'"):
-        ObservationEncoder(gs.Dict(word=gs.Discrete(3)), 4, time=True)
+        ObservationReader(gs.Dict(word=gs.Discrete(3)), time=True)
     with pytest.raises(ConfigError, match="nothing that a network can read"):
-        ObservationEncoder(gs.Dict(action_mask=gs.Box(0, 1, (3,), np.uint8)), 4, time=True)
+        ObservationReader(gs.Dict(action_mask=gs.Box(0, 1, (3,), np.uint8)), time=True)
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv", "pilot"])
