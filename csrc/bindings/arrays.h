@@ -36,10 +36,13 @@ T* CheckedArray(const std::string& name, nanobind::handle object, const std::vec
   const auto refuse = [&](const std::string& why) {
     throw nb::value_error((name + ": must " + why).c_str());
   };
-  Array array;
-  if (!nb::hasattr(object, "flags") || !nb::try_cast<Array>(object, array, false)) {
+  const auto not_numpy = [&] {
     throw nb::type_error((name + ": must be a numpy array in main memory").c_str());
-  }
+  };
+  if (!nb::hasattr(object, "flags") || !nb::hasattr(object, "__array_interface__")) not_numpy();
+  if (!nb::cast<bool>(object.attr("flags").attr("writeable"))) refuse("be writeable");
+  Array array;
+  if (!nb::try_cast<Array>(object, array, false)) not_numpy();
   if (array.dtype() != nb::dtype<T>()) {
     throw nb::type_error((name + ": must have dtype " + dtype).c_str());
   }
@@ -55,8 +58,14 @@ T* CheckedArray(const std::string& name, nanobind::handle object, const std::vec
   if (!contiguous) refuse("be C-contiguous, see numpy.ascontiguousarray");
   if (reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0)
     refuse("be aligned to its dtype");
-  if (!nb::cast<bool>(object.attr("flags").attr("writeable"))) refuse("be writeable");
   return static_cast<T*>(array.data());
+}
+
+// How many rows a caller's arrays have, told by `reward`: all environments, or those of a receive.
+inline size_t RowsOf(nanobind::handle reward, size_t num_envs, size_t batch_size) {
+  const Py_ssize_t length = PyObject_Size(reward.ptr());
+  if (length < 0) PyErr_Clear();  // no array at all, which its check will say
+  return length == static_cast<Py_ssize_t>(num_envs) ? num_envs : batch_size;
 }
 
 // A new numpy array of zeros that owns its memory; `data` points at it.
