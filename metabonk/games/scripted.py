@@ -38,6 +38,7 @@ _MOVE, _JUMP, _SLIDE, _INTERACT, _ABILITY, _CHOICE, _CLICK = 0, 4, 5, 6, 8, 9, 1
 _FIRST_CHOICE = 2 * len(BUTTONS)  # of the action mask
 _METRES = 16.0  # of one unit of a relative position
 _SPEED = 10.0  # metres per second of one unit of a velocity
+_WATCHED = 20  # nearest entities; those further off hardly matter
 _WALK = 6.0  # metres per second of the player
 
 # What one unit of a stat is worth: of a factor for stats that are factors, else of the unit below.
@@ -64,8 +65,8 @@ class Habits:
 
     danger: float = 6.0  # weight of enemies against everything else
     contact: float = 1.3  # distance at which an enemy is as bad as can be
-    caution: float = 1.6  # how fast danger falls off, e-fold
-    pull: float = 0.8  # weight of what lies around
+    caution: float = 0.7  # how fast danger falls off, e-fold
+    pull: float = 1.5  # weight of what lies around
     engage: float = 0.35  # weight of keeping the weapons' distance
     inertia: float = 0.08  # bonus of going on in the same direction
     wall: float = 5.0  # metres from the edge that are avoided
@@ -122,8 +123,8 @@ class ScriptedPolicy:
         habits = self.habits
         features = observation["state"]
         reach = self._directions[None, :, None, :] * _WALK  # [1, 17, 1, 2]
-        enemies = observation["entities"]
-        there = observation["entities_mask"].astype(np.float32)
+        enemies = observation["entities"][:, :_WATCHED]
+        there = observation["entities_mask"][:, :_WATCHED].astype(np.float32)
         at = enemies[..., :2] * _METRES  # [N, E, 2]
         velocity = enemies[..., 4:6] * _SPEED
         threat = there * self._threat_of(enemies)
