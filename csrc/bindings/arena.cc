@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/arrays.h"
 #include "bindings/rooms.h"
 #include "games/arena/batch.h"
 #include "games/arena/kernels.h"
@@ -124,7 +125,8 @@ void PointAt(const std::string& name, void* data, arena::OutputRow* row) {
 std::unique_ptr<Buffers> Bind(Batch& batch, const nb::dict& observation, nb::object reward,
                               nb::object terminated, nb::object truncated, nb::object is_reset) {
   auto buffers = std::make_unique<Buffers>();
-  const auto rows = static_cast<size_t>(batch.settings().batch_size);
+  const size_t rows = RowsOf(reward, static_cast<size_t>(batch.settings().num_envs),
+                             static_cast<size_t>(batch.settings().batch_size));
   const std::vector<Key> keys = Keys(batch.settings().pixel_height, batch.settings().pixel_width);
   for (auto [key_object, array] : observation) {
     const std::string name = nb::cast<std::string>(key_object);
@@ -159,23 +161,16 @@ std::unique_ptr<Buffers> Bind(Batch& batch, const nb::dict& observation, nb::obj
   return buffers;
 }
 
-// Buffers of another batch may be shorter than this one writes.
-void CheckBuffers(const Batch& batch, const Buffers& buffers) {
-  if (buffers.rows != static_cast<size_t>(batch.settings().batch_size) ||
-      buffers.pixel_bytes != batch.pixel_bytes()) {
-    throw nb::value_error("buffers: were bound by a batch of another shape, bind them by this one");
+// Buffers of another batch, or of the other kind, may be shorter than what is written.
+void CheckBuffers(const Batch& batch, const Buffers& buffers, int rows) {
+  if (buffers.rows != static_cast<size_t>(rows) || buffers.pixel_bytes != batch.pixel_bytes()) {
+    throw nb::value_error(
+        "buffers: must be bound by this batch, with num_envs rows, or batch_size for recv");
   }
 }
 
 void CheckIdle(const Batch& batch) {
   if (batch.busy()) throw nb::value_error("batch: environments are in flight, recv them first");
-}
-
-void CheckSynchronous(const Batch& batch) {
-  CheckIdle(batch);
-  if (batch.settings().batch_size != batch.settings().num_envs) {
-    throw nb::value_error("batch_size: is not num_envs, use send and recv");
-  }
 }
 
 void CheckIndex(const Batch& batch, int index) {
@@ -310,8 +305,8 @@ nb::object Walkability(const Batch& batch, int index) {
 }
 
 void Reset(Batch& batch, const Seeds& seeds, const Buffers& buffers) {
-  CheckSynchronous(batch);
-  CheckBuffers(batch, buffers);
+  CheckIdle(batch);
+  CheckBuffers(batch, buffers, batch.settings().num_envs);
   if (seeds.shape(0) != static_cast<size_t>(batch.settings().num_envs)) {
     throw nb::value_error("seeds: must have shape (num_envs,)");
   }
@@ -327,16 +322,16 @@ void CheckActions(const Actions& actions, size_t rows) {
 }
 
 void Step(Batch& batch, const Actions& actions, const Buffers& buffers) {
-  CheckSynchronous(batch);
-  CheckBuffers(batch, buffers);
+  CheckIdle(batch);
+  CheckBuffers(batch, buffers, batch.settings().num_envs);
   CheckActions(actions, static_cast<size_t>(batch.settings().num_envs));
   const nb::gil_scoped_release release;
   batch.Step(actions.data(), buffers.pointers);
 }
 
 void Write(Batch& batch, const Buffers& buffers) {
-  CheckSynchronous(batch);
-  CheckBuffers(batch, buffers);
+  CheckIdle(batch);
+  CheckBuffers(batch, buffers, batch.settings().num_envs);
   const nb::gil_scoped_release release;
   batch.Write(buffers.pointers);
 }
@@ -347,7 +342,7 @@ void Send(Batch& batch, const Actions& actions, const EnvIds& env_ids) {
 }
 
 nb::object Recv(Batch& batch, const Buffers& buffers) {
-  CheckBuffers(batch, buffers);
+  CheckBuffers(batch, buffers, batch.settings().batch_size);
   int32_t* ids;
   nb::object array = NewArray<int32_t>(&ids, batch.settings().batch_size);
   Status status;
@@ -394,9 +389,9 @@ void BindArena(nb::module_& core) {
       .def("bind", &Bind, nb::arg("observation"), nb::arg("reward").noconvert(),
            nb::arg("terminated").noconvert(), nb::arg("truncated").noconvert(),
            nb::arg("is_reset").noconvert(),
-           "Checks arrays [batch_size, ...] once and keeps them. observation: any subset of "
-           "layout(). reward float32; terminated, truncated, is_reset bool. Raises TypeError, "
-           "ValueError or KeyError, the array's name first.")
+           "Checks arrays once and keeps them: [num_envs, ...], or [batch_size, ...] for recv. "
+           "observation: any subset of layout(). reward float32; terminated, truncated, is_reset "
+           "bool. Raises TypeError, ValueError or KeyError, the array's name first.")
       .def("reset", &Reset, nb::arg("seeds").noconvert(), nb::arg("buffers"),
            "Starts every environment anew; seeds uint64 [num_envs].")
       .def("step", &Step, nb::arg("actions").noconvert(), nb::arg("buffers"),

@@ -77,8 +77,9 @@ std::unique_ptr<PyBuffers> Bind(const PyBatch& batch, const nb::dict& observatio
                                 const nb::object& truncated, const nb::object& is_reset) {
   auto buffers = std::make_unique<PyBuffers>();
   grid64::Buffers& to = buffers->pointers;
-  buffers->rows = batch.batch_size;
-  const auto rows = static_cast<size_t>(batch.batch_size);
+  const auto rows = RowsOf(reward, static_cast<size_t>(batch.batch.num_envs()),
+                           static_cast<size_t>(batch.batch_size));
+  buffers->rows = static_cast<int>(rows);
   for (auto [key, array] : observation) {
     const auto name = nb::cast<std::string>(key);
     if (name == "cells") {
@@ -102,16 +103,11 @@ std::unique_ptr<PyBuffers> Bind(const PyBatch& batch, const nb::dict& observatio
   return buffers;
 }
 
-// Buffers of another batch may be shorter than this one writes.
-void CheckRows(const PyBatch& batch, const PyBuffers& buffers) {
-  if (buffers.rows != batch.batch_size) {
-    throw nb::value_error("buffers: were bound by a batch of another size, bind them by this one");
-  }
-}
-
-void CheckSynchronous(const PyBatch& batch) {
-  if (batch.batch_size != batch.batch.num_envs()) {
-    throw nb::value_error("batch_size: is not num_envs, use send and recv");
+// Buffers of another batch, or of the other kind, may be shorter than what is written.
+void CheckRows(const PyBuffers& buffers, int rows) {
+  if (buffers.rows != rows) {
+    throw nb::value_error(
+        "buffers: must be bound by this batch, with num_envs rows, or batch_size for recv");
   }
 }
 
@@ -127,19 +123,16 @@ void CheckIndex(const PyBatch& batch, int index) {
 }
 
 void Reset(PyBatch& batch, const Seeds& seeds, const PyBuffers& buffers) {
-  const bool synchronous = batch.batch_size == batch.batch.num_envs();
-  CheckRows(batch, buffers);
+  CheckRows(buffers, batch.batch.num_envs());
   if (seeds.shape(0) != static_cast<size_t>(batch.batch.num_envs())) {
     throw nb::value_error("seeds: must have shape (num_envs,)");
   }
   const nb::gil_scoped_release release;
-  // With a smaller batch size there is no row for every first observation; recv brings them.
-  batch.batch.Reset(seeds.data(), synchronous ? buffers.pointers : grid64::Buffers{});
+  batch.batch.Reset(seeds.data(), buffers.pointers);
 }
 
 void Step(PyBatch& batch, const Actions& actions, const PyBuffers& buffers) {
-  CheckSynchronous(batch);
-  CheckRows(batch, buffers);
+  CheckRows(buffers, batch.batch.num_envs());
   CheckActions(actions, static_cast<size_t>(batch.batch.num_envs()));
   Status status;
   {
@@ -150,8 +143,7 @@ void Step(PyBatch& batch, const Actions& actions, const PyBuffers& buffers) {
 }
 
 void Write(PyBatch& batch, const PyBuffers& buffers) {
-  CheckSynchronous(batch);
-  CheckRows(batch, buffers);
+  CheckRows(buffers, batch.batch.num_envs());
   const nb::gil_scoped_release release;
   batch.batch.ObserveAll(buffers.pointers);
 }
@@ -163,7 +155,7 @@ void Send(PyBatch& batch, const Actions& actions, const EnvIds& env_ids) {
 }
 
 nb::object Recv(PyBatch& batch, const PyBuffers& buffers) {
-  CheckRows(batch, buffers);
+  CheckRows(buffers, batch.batch_size);
   int32_t* ids;
   nb::object array = NewArray<int32_t>({static_cast<size_t>(batch.batch_size)}, &ids);
   Status status;
@@ -388,12 +380,11 @@ void BindBatch(nb::module_& module) {
       .def("bind", &Bind, nb::arg("observation"), nb::arg("reward").noconvert(),
            nb::arg("terminated").noconvert(), nb::arg("truncated").noconvert(),
            nb::arg("is_reset").noconvert(),
-           "Checks arrays [batch_size, ...] once and keeps them. observation: any subset of "
-           "layout(). reward float32; terminated, truncated, is_reset bool. Raises TypeError, "
-           "ValueError or KeyError, the array's name first.")
+           "Checks arrays once and keeps them: [num_envs, ...], or [batch_size, ...] for recv. "
+           "observation: any subset of layout(). reward float32; terminated, truncated, is_reset "
+           "bool. Raises TypeError, ValueError or KeyError, the array's name first.")
       .def("reset", &Reset, nb::arg("seeds").noconvert(), nb::arg("buffers"),
-           "Starts every environment anew; seeds uint64 [num_envs]. Writes the first observations "
-           "if batch_size is num_envs.")
+           "Starts every environment anew; seeds uint64 [num_envs].")
       .def("step", &Step, nb::arg("actions").noconvert(), nb::arg("buffers"),
            "One step each; actions float32 [num_envs, 3]: action, x, y. After an episode ended the "
            "next step starts another, with reward 0 and is_reset set.")

@@ -82,6 +82,8 @@ def source_of(
     chosen = [level_of(one, frame_skip) for one in each]
     packed = [one.pack() for one in chosen]
     height, width = pixels
+    if min(pixels) < 0 or (height == 0) != (width == 0):
+        raise ConfigError(f"pixels: {height}x{width}, give height and width, or 0x0 for none")
     spaces = dict(OBSERVATION_SPACE.spaces)
     if height or width:
         spaces["pixels"] = gs.Box(0, 255, (height, width, 3), np.uint8)
@@ -89,8 +91,10 @@ def source_of(
     def make_batch(num_envs: int, threads: int, batch_size: int) -> NativeBatch:
         if len(packed) not in (1, num_envs):
             raise ConfigError(f"level: {len(packed)} given for {num_envs} environments")
-        spec = b"".join(packed)
-        return _core.arena.Batch(spec, num_envs, threads, height, width, batch_size)
+        try:
+            return _core.arena.Batch(b"".join(packed), num_envs, threads, *pixels, batch_size)
+        except ValueError as error:
+            raise ConfigError(f"arena: {error}") from error
 
     def one(index: int) -> NativeBatch:
         return _core.arena.Batch(packed[index if many else 0], 1, 1, height, width)

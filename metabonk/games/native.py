@@ -110,6 +110,24 @@ class NativeGame:
         """Writes the observations of the present moment, after restore_state."""
         self.batch.write(self._buffers(observation, *self._spare))
 
+    def send(self, actions: FloatArray, env_ids: npt.NDArray[np.int32]) -> None:
+        """Starts stepping environments `env_ids` [n] with rows float32 [n, columns]."""
+        self.batch.send(actions, env_ids)
+
+    def recv(
+        self,
+        observation: Observation,
+        reward: FloatArray,
+        terminated: BoolArray,
+        truncated: BoolArray,
+        is_reset: BoolArray,
+    ) -> npt.NDArray[np.int32]:
+        """Waits for the `batch_size` environments of those sent that are ready first, writes them
+        into arrays [batch_size, ...] and returns whose rows they are, [batch_size]."""
+        buffers = self._buffers(observation, reward, terminated, truncated, is_reset)
+        ids: npt.NDArray[np.int32] = self.batch.recv(buffers)
+        return ids
+
     def clone_state(self) -> bytes:
         return self.batch.clone_state()
 
