@@ -145,6 +145,8 @@ void PressOffers(World& world, const Level& level, int index) {
 void BeginChosen(World& world, const Level& level) {
   world.tier = world.menus.chosen_tier;
   StartLoadout(world, level, world.menus.chosen_character);
+  world.enemies.count = 0;  // those that stood there were of the level's tier
+  StartDirector(world, level);
   Resume(world);
 }
 

@@ -167,6 +167,28 @@ TEST(arena_menus_lead_from_the_main_menu_into_the_chosen_run) {
   CHECK(run.world.tick >= 5);
 }
 
+TEST(arena_menus_the_chosen_tier_is_what_is_met) {
+  LevelSpec spec = DefaultSpec();
+  spec.start_enemies = 12;
+  float total[3] = {};
+  for (int tier = 1; tier <= 3; ++tier) {
+    spec.start_screen = static_cast<uint8_t>(Screen::kMainMenu);
+    Run run(spec);
+    run.Wait(1);
+    PressText(run, "Play");
+    PressText(run, "Warden");
+    run.Step(Choose(tier));
+    CHECK_EQ(run.world.tier, tier);
+    CHECK(run.world.enemies.count >= 12);
+    for (int i = 0; i < run.world.enemies.count; ++i) {
+      const EnemyDef& def = kEnemyDefs[run.world.enemies.kind[i]];
+      total[tier - 1] += run.world.enemies.max_health[i] / def.health;
+    }
+    total[tier - 1] /= static_cast<float>(run.world.enemies.count);
+  }
+  CHECK(total[0] < total[1] && total[1] < total[2]);
+}
+
 TEST(arena_menus_quick_start_plays_the_levels_own) {
   LevelSpec spec = Quiet();
   spec.start_screen = static_cast<uint8_t>(Screen::kMainMenu);
