@@ -64,11 +64,6 @@ def make(
     return DoomGame(rest, num_envs, (height, width), frame_skip or DEFAULT_SKIP, record)
 
 
-def suggested_envs() -> int:
-    """Two engines per processor: one works while the other waits."""
-    return 2 * (os.cpu_count() or 1)
-
-
 def names() -> list[str]:
     """The scenarios in ViZDoom's wheel. Raises MissingExtraError without it."""
     return sorted(p.stem for p in _scenarios().glob("*.cfg") if p.with_suffix(".wad").is_file())
@@ -119,6 +114,7 @@ class DoomGame:
         self.name = f"doom/{scenario}"
         self.num_envs = num_envs
         self.frame_skip = frame_skip
+        self.frame_rate = TICS_PER_SECOND / frame_skip
         self.frame_rate = TICS_PER_SECOND / frame_skip
         self.action_layout = ActionLayout.of(action_space(controls))
         self.observation_space = gs.Dict(
@@ -247,11 +243,12 @@ class DoomGame:
         }
 
     def render(self, index: int) -> Array:
-        """The current frame as Doom drew it, uint8 [120, 160, 3]."""
+        """The present frame as Doom drew it, uint8 [120, 160, 3]; the last one seen of an engine
+        that died."""
         process = self._processes[index]
-        process.send(b"F")
-        if not process.done():
-            raise GameError(f"{self.name}: environment {index} died, step it to restart it")
+        if process.running:
+            process.send(b"F")
+            process.done()  # a death is told by the next step
         frame: Array = self._slots["screen"][index].copy()
         return frame
 

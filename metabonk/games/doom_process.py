@@ -70,8 +70,6 @@ class DoomProcess:
                 self._rearm()
         if self.running and self._receive() is not None:
             return True
-        self.running = False
-        self._complaint = Path(self._folder, "log").read_text(errors="replace")[-400:].strip()
         self.close()
         return False
 
@@ -86,6 +84,9 @@ class DoomProcess:
 
     def close(self) -> None:
         self.running = False
+        log = Path(self._folder, "log")
+        if log.is_file():
+            self._complaint = log.read_text(errors="replace")[-400:].strip()
         self._finalizer()
 
     def _receive(self) -> bytes | None:

@@ -17,9 +17,9 @@ vizdoom = pytest.importorskip("vizdoom")
 from metabonk import games  # noqa: E402
 from metabonk.errors import ConfigError, GameError, MissingExtraError  # noqa: E402
 from metabonk.games import doom, doom_replay  # noqa: E402
-from metabonk.games.doom_worker import controls_of, press, shrink  # noqa: E402
 from metabonk.games.batch import allocate  # noqa: E402
-from metabonk.protocols import BatchGame  # noqa: E402
+from metabonk.games.doom_worker import controls_of, press, shrink  # noqa: E402
+from metabonk.protocols import BatchGame, Visible  # noqa: E402
 
 
 class Player:
@@ -68,6 +68,8 @@ def assert_same(a, b):
 def test_equals_vizdoom_on_its_own(make, tmp_path):
     game = make("doom/defend_the_center", num_envs=2)
     assert isinstance(game, BatchGame)
+    assert isinstance(game, Visible)
+    assert game.frame_rate == 35 / 4
     player = Player(game, [3, 4])
     raw = vizdoom.DoomGame()
     raw.load_config(str(doom.scenario_path("defend_the_center")))
@@ -185,6 +187,7 @@ def test_a_crash_ends_the_episode_as_truncated(make, victim):
     target = process.pid if victim == "worker" else max(p for p in family if p != process.pid)
     os.kill(target, signal.SIGKILL)
     before = player.observation["pixels"][0].copy()
+    assert game.render(0).shape == (120, 160, 3)  # of the dead, too
     rows = random_rows(game, rng)
     player.step(rows)
     twin.step(rows)
