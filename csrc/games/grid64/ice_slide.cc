@@ -35,63 +35,73 @@ struct IceSlide {
                  : kind < 15 + 2 * difficulty                            ? kWater
                                                                          : kIce;
     }
-    do {
-      player = static_cast<uint8_t>(draws.Below(kTiles));
-    } while (tiles[player] != kIce && tiles[player] != kSnow);
-    // The goal goes where the player can stop, as many slides away as the difficulty asks for.
-    uint8_t distance[kTiles];
-    const int farthest = Distances(distance);
-    if (farthest < kShortest[difficulty]) return false;
-    int candidates[kTiles];
-    int count = 0;
-    for (int i = 0; i < kTiles; ++i) {
-      if (distance[i] == 0 || tiles[i] != kIce) continue;
-      if (distance[i] - 1 == kShortest[difficulty]) candidates[count++] = i;
+    for (int tries = 0; tries < 6; ++tries) {
+      do {
+        player = static_cast<uint8_t>(draws.Below(kTiles));
+      } while (tiles[player] != kIce && tiles[player] != kSnow);
+      if (PlaceGoal(draws, kShortest[difficulty])) return true;
     }
-    if (count == 0) return false;
-    const int goal = candidates[draws.Below(count)];
-    tiles[goal] = kGoal;
-    // A goal also stops whoever slides over it, which may make the way shorter.
-    Distances(distance);
-    return distance[goal] - 1 >= kShortest[difficulty] - 1 && NoDeadEnds(distance, goal);
+    return false;
   }
 
-  // From everywhere the player can stop (`distance` > 0) there is a way to the goal.
-  bool NoDeadEnds(const uint8_t* distance, int goal) const {
+  // Puts the goal where the player can stop after `slides` slides.
+  bool PlaceGoal(Draws& draws, int slides) {
+    Stops before;
+    Explore(&before);
+    if (before.distance[before.at[before.count - 1]] <= slides) return false;
+    const int first = draws.Below(before.count);
+    for (int i = 0; i < before.count; ++i) {
+      const int goal = before.at[(first + i) % before.count];
+      if (before.distance[goal] != slides + 1 || tiles[goal] != kIce) continue;
+      tiles[goal] = kGoal;
+      // A goal also stops whoever slides over it, which may make the way shorter.
+      Stops stops;
+      Explore(&stops);
+      if (stops.distance[goal] >= slides && AllLeadTo(goal, stops)) return true;
+      tiles[goal] = kIce;
+    }
+    return false;
+  }
+
+  // Where the player can stop, nearest first.
+  struct Stops {
+    int count;
+    uint8_t at[kTiles];
+    uint8_t next[kTiles][4];   // by place in `at`: where each slide ends
+    uint8_t distance[kTiles];  // by tile: 1 + slides from the player, 0 for never
+  };
+
+  void Explore(Stops* stops) const {
+    std::memset(stops->distance, 0, kTiles);
+    stops->at[0] = player;
+    stops->count = 1;
+    stops->distance[player] = 1;
+    for (int head = 0; head < stops->count; ++head) {
+      const int from = stops->at[head];
+      for (const uint8_t move : {kUp, kDown, kLeft, kRight}) {
+        const int next = Slide(from, move);
+        stops->next[head][move - kUp] = static_cast<uint8_t>(next);
+        if (stops->distance[next] || tiles[next] == kWater) continue;
+        stops->distance[next] = static_cast<uint8_t>(stops->distance[from] + 1);
+        stops->at[stops->count++] = static_cast<uint8_t>(next);
+      }
+    }
+  }
+
+  // From everywhere the player can stop there is a way to the goal: no dead ends.
+  static bool AllLeadTo(int goal, const Stops& stops) {
     uint8_t leads[kTiles] = {};
     leads[goal] = 1;
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (int at = 0; at < kTiles; ++at) {
-        if (!distance[at] || leads[at]) continue;
-        for (const uint8_t move : {kUp, kDown, kLeft, kRight}) leads[at] |= leads[Slide(at, move)];
-        changed = changed || leads[at];
+    int leading = 1;
+    for (int before = 0; leading != before;) {
+      before = leading;
+      for (int i = stops.count - 1; i >= 0; --i) {
+        if (leads[stops.at[i]]) continue;
+        for (const uint8_t next : stops.next[i]) leads[stops.at[i]] |= leads[next];
+        leading += leads[stops.at[i]];
       }
     }
-    for (int at = 0; at < kTiles; ++at) {
-      if (distance[at] && !leads[at]) return false;
-    }
-    return true;
-  }
-
-  // 1 + slides from the player to each tile, 0 where it cannot stop; returns the largest - 1.
-  int Distances(uint8_t* distance) const {
-    std::memset(distance, 0, kTiles);
-    uint8_t queue[kTiles];
-    int tail = 0;
-    queue[tail++] = player;
-    distance[player] = 1;
-    int last = player;
-    for (int head = 0; head < tail; ++head) {
-      last = queue[head];
-      for (const uint8_t move : {kUp, kDown, kLeft, kRight}) {
-        const int next = Slide(last, move);
-        if (distance[next] || tiles[next] == kWater) continue;
-        distance[next] = static_cast<uint8_t>(distance[last] + 1);
-        queue[tail++] = static_cast<uint8_t>(next);
-      }
-    }
-    return distance[last] - 1;
+    return leading == stops.count;
   }
 
   int Slide(int at, uint8_t move) const {

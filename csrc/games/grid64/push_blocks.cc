@@ -40,6 +40,7 @@ struct PushBlocks {
 
   bool Generate(Draws& draws, int difficulty) {
     constexpr int kCounts[] = {1, 2, 2, 3, 3};
+    constexpr int kDistances[] = {3, 5, 7, 8, 9};  // of all crates from the marks, at least
     count = static_cast<uint8_t>(kCounts[difficulty]);
     if (!BuildWalls(draws, 10 + 2 * difficulty)) return false;
     for (int i = 0; i < count; ++i) {
@@ -47,7 +48,7 @@ struct PushBlocks {
       tiles[crates[i]] = kMark;
     }
     player = static_cast<uint8_t>(RandomFloor(draws));
-    return PullAway(draws, 150 + 100 * difficulty, 3 + 2 * difficulty);
+    return PullAway(draws, 150 + 100 * difficulty, kDistances[difficulty]);
   }
 
   bool BuildWalls(Draws& draws, int percent) {

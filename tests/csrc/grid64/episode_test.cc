@@ -48,9 +48,9 @@ TEST(grid64_golden_hashes) {
       {"t_maze", 0x562CC3657E4102D6ull, 0x7FA6278631DC4979ull},
       {"noisy_tv", 0xD7BA679EB64DC5FDull, 0x0E78F2E4F75BCE53ull},
       {"stall_clock", 0xEFCCA10374CD1051ull, 0xD189CF9F4E1B7C3Cull},
-      {"push_blocks", 0x13E73B0985888D09ull, 0xF864546BD19BEB49ull},
+      {"push_blocks", 0x3C2F7471C57ED5B7ull, 0x74B604C8BD1BDE8Bull},
       {"click_switch", 0x357E7EB9C60F0496ull, 0x5C47C565347E4D10ull},
-      {"ice_slide", 0xB263C9E0E993BF61ull, 0x5073559D41574EFBull},
+      {"ice_slide", 0xA90E487C6D28FA6Full, 0xA3DCE175E2BB5DB0ull},
       {"memory_match", 0xFB790EE228486737ull, 0x5262F14C27FCFCF2ull},
       {"conveyor", 0x9448350BCCDF0DFBull, 0x418CB610E0911A8Bull},
   };
