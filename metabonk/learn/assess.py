@@ -16,14 +16,16 @@ from metabonk.errors import CorruptError
 from metabonk.games import from_config
 from metabonk.learn import checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
+from metabonk.learn.report_film import Remembering
 from metabonk.learn.trainer import parse_fixed
 from metabonk.models.actor import Actor, Uniform
 from metabonk.models.policy import ActorCritic, build
-from metabonk.protocols import BatchGame, Policy
+from metabonk.protocols import BatchGame, FloatArray, Policy
 
 FOLDER = "evaluations"
 KIND = "eval"
 RESULT = "evaluation.json"
+BEST = "best.safetensors"
 FEWEST_ENVS, MOST_ENVS = 16, 128
 
 
@@ -46,9 +48,10 @@ class Assessor:
     def assess(self, model: ActorCritic, saved: Artifact) -> Evaluation:
         """Measures `model`, whose checkpoint is `saved`, and writes `evaluations/<step>`."""
         run, game = self.config.run, self.game
+        policy = Remembering(Actor(model, sampled=run.eval_sampled, seed=self.seed))
         result = evaluate(
             game,
-            Actor(model, sampled=run.eval_sampled, seed=self.seed),
+            policy,
             episodes=run.eval_episodes,
             seed=self.seed,
             baselines=baselines(game, self.config, self.seed),
@@ -59,7 +62,11 @@ class Assessor:
             self.run / FOLDER / f"{saved.card.details['step']:012d}",
             kind=KIND,
             seed=self.seed,
-            files={RESULT: msgspec.json.encode(result)},
+            files={
+                RESULT: msgspec.json.encode(result),
+                # What was done up to the best episode and in it, so that it can be shown again.
+                BEST: {"action": policy.of(result.best * result.envs // result.episodes)},
+            },
             parents=(saved.hash,),
             metrics={"return_mean": Measured(value=result.return_mean, baselines=means)},
             details=result.summary(),
@@ -79,6 +86,12 @@ class Assessor:
         except msgspec.MsgspecError as error:
             raise CorruptError(f"{paths[-1] / RESULT}: {error}") from error
 
+    @staticmethod
+    def best_actions(run: Path) -> FloatArray:
+        """What the newest evaluation did in the environment of its best episode [T, columns]."""
+        paths = sorted(p for p in (run / FOLDER).glob("*") if p.name.isdigit())
+        return artifact.load(paths[-1], kind=KIND).tensors(BEST)["action"]
+
     def close(self) -> None:
         if self._game is not None:
             self._game.close()
@@ -94,9 +107,18 @@ def side_by_side(episodes: int) -> int:
 
 
 def baselines(game: BatchGame, config: Config, seed: int) -> dict[str, Policy]:
-    """`random`, always, and `scripted` where the game has one."""
+    """`random`, always, and `scripted` where the game has one.
+
+    Random play leaves alone the branches that the policy does not choose either.
+    """
     fixed = parse_fixed(config.model.fixed)
-    return {"random": Uniform(game.action_layout, seed=seed, fixed=fixed)}
+    found: dict[str, Policy] = {"random": Uniform(game.action_layout, seed=seed, fixed=fixed)}
+    if game.name == "arena":
+        from metabonk.games.arena import level_of
+        from metabonk.games.scripted import Habits, ScriptedPolicy
+
+        found["scripted"] = ScriptedPolicy(Habits(size=level_of(config.game.level).terrain.size))
+    return found
 
 
 def load_model(run: Path, game: BatchGame, config: Config) -> tuple[ActorCritic, Artifact]:

@@ -159,12 +159,12 @@ class PPO:
             near = piece.value + (value - piece.value).clamp(-config.value_clip, config.value_clip)
             error = torch.maximum(error, (near - piece.returns).square())
         objective = gain - 0.5 * config.value_coef * error + config.entropy_coef * entropy
-        loss = objective.mul(piece.weight).sum().mul(-share)
+        loss = torch.dot(objective, piece.weight).mul(-share)
         with torch.no_grad():
             moved = ((ratio - 1.0).abs() > config.clip).float()
             kl = ratio - 1.0 - log_ratio  # Schulman's estimator k3, never negative
-            rows = torch.stack([-gain, 0.5 * error, entropy, kl, moved])
-            return loss, (rows @ piece.weight).mul_(share)
+            sums = [torch.dot(x, piece.weight) for x in (-gain, 0.5 * error, entropy, kl, moved)]
+            return loss, torch.stack(sums).mul_(share)
 
     def _forward(self, piece: Piece) -> tuple[Tensor, Tensor]:
         """Parameters [B, outputs] and values [B] of the piece's samples."""
