@@ -67,11 +67,12 @@ void DrawPicture(const Canvas& canvas, int sprite, int x, int y, int side, uint3
   if (side <= 0) return;
   const uint32_t* source = SpriteBitmap(sprite).pixels;
   const Box clip = Clipped(canvas, {x, y, x + side, y + side});
+  const int step = (kSpriteSide << 16) / side;
   for (int py = clip.y0; py < clip.y1; ++py) {
-    const uint32_t* from = source + (py - y) * kSpriteSide / side * kSpriteSide;
+    const uint32_t* from = source + ((py - y) * step >> 16) * kSpriteSide;
     uint32_t* row = canvas.pixels + py * canvas.stride;
     for (int px = clip.x0; px < clip.x1; ++px) {
-      const uint32_t c = from[(px - x) * kSpriteSide / side];
+      const uint32_t c = from[(px - x) * step >> 16];
       const uint32_t alpha = c >> 24;
       row[px] = MixColour(row[px], MixColour(c, tint, tint_part), alpha + (alpha >> 7));
     }

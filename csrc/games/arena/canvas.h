@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "games/arena/render_kernels.h"
+#include "games/arena/colour.h"
 #include "games/arena/sprites.h"
 
 namespace metabonk::arena {

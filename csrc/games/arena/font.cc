@@ -52,7 +52,8 @@ constexpr LetterSpan SpanOf(int letter) {
   if (letter == ' ') return {0, 3};
   if (letter >= '0' && letter <= '9') return {0, kLargeWide};
   uint32_t used = 0;
-  for (int row = 0; row < kLargeTall; ++row) used |= kLarge[letter - kFirst] >> (kLargeWide * row) & 0x1F;
+  for (int row = 0; row < kLargeTall; ++row)
+    used |= static_cast<uint32_t>(kLarge[letter - kFirst] >> (kLargeWide * row)) & 0x1F;
   int first = 0;
   while (first < kLargeWide - 1 && !(used >> (kLargeWide - 1 - first) & 1)) ++first;
   int last = kLargeWide - 1;
@@ -82,7 +83,8 @@ uint32_t LargeRow(char letter, int row) {
 
 uint32_t SmallRow(char letter, int row) {
   if (!Printable(letter)) return 0x7;
-  return static_cast<uint32_t>(kSmall[letter - kFirst] >> (kSmallWide * (kSmallTall - 1 - row))) & 0x7;
+  return static_cast<uint32_t>(kSmall[letter - kFirst] >> (kSmallWide * (kSmallTall - 1 - row))) &
+         0x7;
 }
 
 LetterSpan LargeSpan(char letter) {

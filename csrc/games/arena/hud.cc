@@ -107,7 +107,8 @@ void DrawProgress(const World& world, const Canvas& canvas, int u) {
   Bar(canvas, bar, Part(player.xp, XpNeeded(player.level)), kXp, kXpDark, u);
   TextLine level;
   level.Add("LV ").Add(player.level);
-  DrawShadedText(canvas, 6 * u, 23 * u, level, u, kPale);
+  const int below = StatOf(player, Stat::kMaxShield) > 0.0f ? 27 : 23;  // the shield's bar
+  DrawShadedText(canvas, 6 * u, below * u, level, u, kPale);
   TextLine clock;
   const int size = 2 * u;
   clock.AddClock(GameTime(world));

@@ -118,8 +118,9 @@ void DrawOfferCard(const World& world, const Widget& widget, const Canvas& canva
     const TextLine line =
         ChangeText(offer.changes[i], offer.kind == static_cast<uint8_t>(OfferKind::kWeapon));
     const int y = in.y0 + (in.height() - shown * 9 * u) / 2 + i * 9 * u + u;
-    DrawShadedText(canvas, right + 3 * u, y, line, u, IsGain(offer.changes[i]) ? kGood : kBad,
-                   in.x1 - right - 3 * u);
+    const int room = in.x1 - right - 3 * u;
+    DrawShadedText(canvas, right + 3 * u, y, line, TextWidth(line, u) > room ? small : u,
+                   IsGain(offer.changes[i]) ? kGood : kBad, room);
   }
   if (offer.change_count == 0 && static_cast<OfferKind>(offer.kind) == OfferKind::kWeapon) {
     DrawShadedText(canvas, right + 3 * u, in.y0 + in.height() / 2 - 4 * u,

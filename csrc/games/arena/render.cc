@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "games/arena/canvas.h"
+#include "games/arena/colour.h"
 #include "games/arena/content.h"
 #include "games/arena/hud.h"
 #include "games/arena/render_camera.h"
@@ -15,10 +16,10 @@ namespace metabonk::arena {
 
 namespace {
 
-constexpr int kPlainMargin = 16;  // rows start at multiples of so many pixels
+constexpr int kRowStep = 16;  // rows start at multiples of so many pixels
 constexpr int kMaxPlainRows = kPlainFramePixels / kMinFrameSide;
 
-int PlainStride(int width) { return (width + kPlainMargin - 1) / kPlainMargin * kPlainMargin; }
+int PlainStride(int width) { return (width + kRowStep - 1) / kRowStep * kRowStep; }
 
 // An odd number of cache lines, so that the pixels of a column do not share few cache sets.
 int DetailedStride(int width) { return (PlainStride(width) / 16 | 1) * 16; }
@@ -64,7 +65,8 @@ void Pack(const Canvas& canvas, uint8_t* rgb) {
 void RenderPlain(const World& world, const Level& level, int height, int width, uint8_t* rgb,
                  const TerrainMap& map) {
   // On the stack, where the last frame left it in the cache.
-  alignas(64) uint32_t pixels[kPlainFramePixels + kPlainMargin * kMaxPlainRows];
+  alignas(64) uint32_t buffer[kPlainFramePixels + kRowStep * kMaxPlainRows + 2 * kFrameMargin];
+  uint32_t* const pixels = buffer + kFrameMargin;
   const Canvas canvas{pixels, nullptr, width, height, PlainStride(width)};
   const Camera camera = MakeCamera(world, level, height, width);
   DrawPlainGround(camera, map, height, width, canvas.stride, pixels);

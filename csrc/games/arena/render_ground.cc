@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "games/arena/colour.h"
 #include "games/arena/render_kernels.h"
 
 namespace metabonk::arena {
@@ -74,9 +75,7 @@ void DrawPlainGround(const Camera& camera, const TerrainMap& map, int height, in
   const float first = camera.horizon + camera.focal * camera.eye_z / kFarDepth;
   const int sky = std::clamp(static_cast<int>(std::ceil(first - 0.5f)), 0, height);
   DrawSky(camera, scenery, sky, width, stride, false, pixels);
-  const auto fixed = [](float metres) {
-    return static_cast<int32_t>(std::floor(metres * 65536.0f));
-  };
+  const auto fixed = [](float metres) { return static_cast<int32_t>(metres * 65536.0f); };
   const RenderKernels& kernels = ActiveRenderKernels();
   for (int y = sky; y < height; ++y) {
     const float depth =

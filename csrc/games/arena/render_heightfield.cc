@@ -5,8 +5,8 @@
 #include <array>
 #include <cmath>
 
+#include "games/arena/colour.h"
 #include "games/arena/render_ground.h"
-#include "games/arena/render_kernels.h"
 
 namespace metabonk::arena {
 

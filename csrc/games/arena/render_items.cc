@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "games/arena/colour.h"
 #include "games/arena/hud.h"
-#include "games/arena/render_ground.h"
 #include "games/arena/render_kernels.h"
 #include "games/arena/text_line.h"
 
@@ -13,48 +13,12 @@ namespace metabonk::arena {
 namespace {
 
 constexpr int kBuckets = static_cast<int>(kFarDepth) * kDepthUnits / 16 + 1;  // a quarter metre
-constexpr int kDepthSlack =
-    kDepthUnits * 7 / 10;  // that a sprite may be behind the ground it is on
 constexpr uint32_t kBarBack = Rgb(30, 20, 28);
 constexpr uint32_t kBarFill = Rgb(232, 64, 64);
 
 uint32_t Unpack565(uint16_t colour) {
   return Rgb((colour >> 11) * 255u / 31u, (colour >> 5 & 63) * 255u / 63u,
              (colour & 31) * 255u / 31u);
-}
-
-// Far to near; equal depths keep their order.
-void SortByDepth(const ItemList& list, uint16_t* order) {
-  uint16_t start[kBuckets + 1] = {};
-  const auto bucket = [](const Item& item) {
-    return kBuckets - 1 - std::min(item.depth >> 4, kBuckets - 1);
-  };
-  for (int i = 0; i < list.count; ++i) ++start[bucket(list.items[i]) + 1];
-  for (int b = 0; b < kBuckets; ++b) start[b + 1] = static_cast<uint16_t>(start[b + 1] + start[b]);
-  for (int i = 0; i < list.count; ++i)
-    order[start[bucket(list.items[i])]++] = static_cast<uint16_t>(i);
-}
-
-bool Hides(const Item& item, const Box& player) {
-  const int half = item.side / 2;
-  return item.x + half > player.x0 && item.x - half < player.x1 && item.y > player.y1 &&
-         item.y - item.side < player.y1;
-}
-
-void DrawStreak(const Item& item, const Canvas& canvas) {
-  const uint32_t colour = Unpack565(item.extra);
-  const int steps =
-      std::max({std::abs(static_cast<int>(item.dx)), std::abs(static_cast<int>(item.dy)), 1});
-  const int thick = item.side;
-  for (int i = 0; i <= steps; ++i) {
-    const int x = item.x + item.dx * i / steps, y = item.y + item.dy * i / steps;
-    if (x < 0 || y < 0 || x >= canvas.width || y >= canvas.height) continue;
-    if (canvas.depth && canvas.depth[y * canvas.stride + x] + kDepthSlack < item.depth) continue;
-    const uint32_t alpha =
-        canvas.depth ? 256u - static_cast<uint32_t>(200 * i / (steps + 1)) : 256u;
-    Blend(canvas, {x - thick / 2, y - thick / 2, x - thick / 2 + thick, y - thick / 2 + thick},
-          colour, alpha);
-  }
 }
 
 void DrawPrice(const Item& item, const Canvas& canvas) {
@@ -72,116 +36,96 @@ void DrawBar(const Item& item, const Canvas& canvas) {
   const int filled = std::max(1, wide * (item.extra - 1) / 254);
   const uint32_t colour = item.sprite == kSpriteShrine ? Rgb(170, 130, 255) : kBarFill;
   if (canvas.depth) Fill(canvas, Box{x, y, x + wide, y + tall}.Grown(1), kBarBack);
-  Fill(canvas, {x, y, x + wide, y + tall}, kBarBack);
   Fill(canvas, {x, y, x + filled, y + tall}, colour);
-}
-
-// ---- plain frames
-
-void DrawPlain(const Item& item, const Canvas& canvas, const RenderKernels& kernels) {
-  uint32_t keep = 0xFFFFFFFFu, add = 0;
-  if (item.flags & kItemFlash) add = Rgb(0xC0, 0xC0, 0xC0);
-  if (item.flags & kItemAlarm) keep = Rgb(0xFF, 0x3F, 0x3F), add = Rgb(0xC0, 0, 0);
-  if (item.flags & kItemElite) add |= Rgb(0x60, 0x40, 0);
-  if (item.flags & kItemGhost) keep = Rgb(0x7F, 0x7F, 0x7F);
-  const int side = item.side;
-  const int x = item.x - side / 2, y = item.y - side;
-  if (side <= kStampMax) {
-    kernels.stamp(canvas.pixels, canvas.stride, canvas.width, canvas.height,
-                  SpriteStamp(item.sprite, side), x, y, keep, add);
-    return;
-  }
-  DrawPicture(canvas, item.sprite, x, y, side, add, add ? 110 : 0);
-}
-
-// ---- detailed frames
-
-void DrawShadow(const Item& item, const Canvas& canvas) {
-  const int rx = item.side * 2 / 5, ry = std::max(1, item.side / 8);
-  for (int dy = -ry; dy <= ry; ++dy) {
-    const int y = item.y - 1 + dy;
-    if (y < 0 || y >= canvas.height) continue;
-    for (int dx = -rx; dx <= rx; ++dx) {
-      const int x = item.x + dx;
-      if (x < 0 || x >= canvas.width) continue;
-      if (dx * dx * ry * ry + dy * dy * rx * rx > rx * rx * ry * ry) continue;
-      const int at = y * canvas.stride + x;
-      if (canvas.depth[at] + 2 * kDepthSlack < item.depth) continue;
-      canvas.pixels[at] = DimColour(canvas.pixels[at], 166);
-    }
-  }
-}
-
-struct Tint {
-  uint32_t colour;
-  uint32_t part;  // of 256
-};
-
-Tint TintOf(const Item& item) {
-  if (item.flags & kItemFlash) return {Rgb(255, 255, 255), 190};
-  if (item.flags & kItemAlarm) return {Rgb(255, 60, 40), 120};
-  if (item.flags & kItemElite) return {Rgb(255, 200, 60), 70};
-  return {0, 0};
-}
-
-void DrawDetailed(const Item& item, const Canvas& canvas, uint32_t haze, uint32_t opacity) {
-  const int side = item.side;
-  const int left = item.x - side / 2, top = item.y - side;
-  const uint32_t* source = SpriteBitmap(item.sprite).pixels;
-  const Tint tint = TintOf(item);
-  const uint32_t fog = FogAt(static_cast<float>(item.depth) / kDepthUnits);
-  if (item.flags & kItemGhost) opacity = opacity * 90 / 256;
-  const int step = (kSpriteSide << 16) / side;
-  const bool flip = (item.flags & kItemFlip) != 0;
-  const int x0 = std::max(left, 0), x1 = std::min(left + side, canvas.width);
-  for (int y = std::max(top, 0); y < std::min(top + side, canvas.height); ++y) {
-    const uint32_t* from = source + ((y - top) * step >> 16) * kSpriteSide;
-    uint32_t* row = canvas.pixels + y * canvas.stride;
-    const uint16_t* depth = canvas.depth + y * canvas.stride;
-    for (int x = x0; x < x1; ++x) {
-      const int column = (x - left) * step >> 16;
-      const uint32_t c = from[flip ? kSpriteSide - 1 - column : column];
-      const uint32_t alpha = ((c >> 24) + (c >> 31)) * opacity >> 8;
-      if (alpha == 0 || depth[x] + kDepthSlack < item.depth) continue;
-      const uint32_t lit = MixColour(MixColour(c, tint.colour, tint.part), haze, fog);
-      row[x] = MixColour(row[x], lit, alpha);
-    }
-  }
+  Fill(canvas, {x + filled, y, x + wide, y + tall}, kBarBack);
 }
 
 }  // namespace
 
-void DrawItems(const ItemList& list, const Box& player, const TerrainMap& map,
-               const Canvas& canvas) {
-  uint16_t order[kMaxItems];
-  SortByDepth(list, order);
-  const RenderKernels& kernels = ActiveRenderKernels();
-  const uint32_t haze = SceneryOf(map.tier).haze;
+void SortByDepth(const ItemList& list, uint16_t* order) {
+  uint16_t start[kBuckets + 1] = {};
+  const auto bucket = [](const Item& item) {
+    return kBuckets - 1 - std::min(item.depth >> 4, kBuckets - 1);
+  };
+  for (int i = 0; i < list.count; ++i) ++start[bucket(list.items[i]) + 1];
+  for (int b = 0; b < kBuckets; ++b) start[b + 1] = static_cast<uint16_t>(start[b + 1] + start[b]);
   for (int i = 0; i < list.count; ++i) {
-    const Item& item = list.items[order[i]];
-    const bool hides = (item.flags & kItemObstacle) && Hides(item, player);
-    if (item.sprite == kStreakSprite) {
-      DrawStreak(item, canvas);
+    order[start[bucket(list.items[i])]++] = static_cast<uint16_t>(i);
+  }
+}
+
+bool HidesPlayer(const Item& item, const Box& player) {
+  const int half = item.side / 2;
+  return (item.flags & kItemObstacle) && item.x + half > player.x0 && item.x - half < player.x1 &&
+         item.y > player.y1 && item.y - item.side < player.y1;
+}
+
+void DrawStreak(const Item& item, const Canvas& canvas) {
+  const uint32_t colour = Unpack565(item.extra);
+  const int steps =
+      std::max({std::abs(static_cast<int>(item.dx)), std::abs(static_cast<int>(item.dy)), 1});
+  const int thick = item.side;
+  // The direction in 16.16, so that a step is an addition.
+  const int step_x = item.dx * 65536 / steps, step_y = item.dy * 65536 / steps;
+  int at_x = item.x << 16, at_y = item.y << 16;
+  for (int i = 0; i <= steps; ++i, at_x += step_x, at_y += step_y) {
+    const int x = at_x >> 16, y = at_y >> 16;
+    if (x < 0 || y < 0 || x >= canvas.width || y >= canvas.height) continue;
+    if (canvas.depth == nullptr) {
+      canvas.pixels[y * canvas.stride + x] = colour;
       continue;
     }
-    if (canvas.depth) {
-      if (item.flags & kItemShadow) DrawShadow(item, canvas);
-      DrawDetailed(item, canvas, haze, hides ? 96 : 256);
-    } else if (!hides) {
-      DrawPlain(item, canvas, kernels);
-    }
-    if (item.extra && item.sprite == kSpriteChest) {
-      DrawPrice(item, canvas);
-    } else if (item.extra) {
-      DrawBar(item, canvas);
-    }
+    if (canvas.depth[y * canvas.stride + x] + kDepthSlack < item.depth) continue;
+    const int from_x = x - thick / 2, from_y = y - thick / 2;
+    Blend(canvas, {from_x, from_y, from_x + thick, from_y + thick}, colour,
+          256u - static_cast<uint32_t>(200 * i / (steps + 1)));
   }
-  // Whoever is hidden behind a crowd still shows through it.
-  if (list.count > 0 && list.items[0].flags & kItemPlayer) {
-    if (canvas.depth) {
-      DrawDetailed(list.items[0], canvas, haze, 110);
+}
+
+void DrawLabel(const Item& item, const Canvas& canvas) {
+  if (item.sprite == kSpriteChest) {
+    DrawPrice(item, canvas);
+  } else {
+    DrawBar(item, canvas);
+  }
+}
+
+void DrawPlainItems(const ItemList& list, const Box& player, const Canvas& canvas) {
+  uint16_t order[kMaxItems];
+  SortByDepth(list, order);
+  StampDraw draws[kMaxItems + 1];
+  int count = 0;
+  const RenderKernels& kernels = ActiveRenderKernels();
+  const Stamp* const table = StampTable();
+  const PlainFrame frame{canvas.pixels, canvas.stride, canvas.width, canvas.height};
+  const auto add = [&](const Item& item) {
+    const int x = item.x - item.side / 2, y = item.y - item.side;
+    if (item.side > kStampMax) {  // what was collected so far is behind it
+      kernels.stamps(frame, table, draws, count);
+      count = 0;
+      DrawPicture(canvas, item.sprite, x, y, item.side, Rgb(255, 255, 255),
+                  item.flags & (kItemFlash | kItemAlarm) ? 110 : 0);
+      return;
+    }
+    draws[count++] = {static_cast<int16_t>(x), static_cast<int16_t>(y),
+                      StampIndex(item.sprite, item.side),
+                      static_cast<uint16_t>(item.flags & kItemStyles)};
+  };
+  int over[kMaxItems];  // streaks and labels lie over all: a few pixels must not be lost
+  int overs = 0;
+  for (int i = 0; i < list.count; ++i) {
+    const Item& item = list.items[order[i]];
+    if (item.extra) over[overs++] = order[i];
+    if (item.sprite != kStreakSprite && !HidesPlayer(item, player)) add(item);
+  }
+  if (list.count > 0 && (list.items[0].flags & kItemPlayer)) add(list.items[0]);
+  kernels.stamps(frame, table, draws, count);
+  for (int i = 0; i < overs; ++i) {
+    const Item& item = list.items[over[i]];
+    if (item.sprite == kStreakSprite) {
+      DrawStreak(item, canvas);
     } else {
-      DrawPlain(list.items[0], canvas, kernels);
+      DrawLabel(item, canvas);
     }
   }
 }

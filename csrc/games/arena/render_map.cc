@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "games/arena/colour.h"
 #include "games/arena/render_ground.h"
-#include "games/arena/render_kernels.h"
 #include "games/arena/sprites.h"
 #include "support/random.h"
 
@@ -165,28 +165,24 @@ void PaintRow(const Terrain& terrain, const Scenery& scenery, const Lights& ligh
 
 void CollectObstacles(const Terrain& terrain, int cells, int tier, uint32_t salt, TerrainMap* map) {
   map->obstacles.clear();
-  for (int tile = 0; tile < kObstacleTiles * kObstacleTiles; ++tile) {
-    map->tile_start[tile] = static_cast<uint32_t>(map->obstacles.size());
-    const int x0 = tile % kObstacleTiles * kObstacleTile;
-    const int y0 = tile / kObstacleTiles * kObstacleTile;
-    for (int y = y0; y < std::min(y0 + kObstacleTile, cells); ++y) {
-      for (int x = x0; x < std::min(x0 + kObstacleTile, cells); ++x) {
-        const int index = y * kGridCells + x;
-        if (terrain.obstacle[index] == 0) continue;
-        const uint32_t noise = Hash2(x, y, salt ^ 0x51u);
-        MapObstacle item;
-        item.x = static_cast<float>(x) + 0.5f;
-        item.y = static_cast<float>(y) + 0.5f;
-        item.z = Bilinear(terrain.height, x, y, 0.5f, 0.5f);
-        item.height = 0.25f * static_cast<float>(terrain.obstacle[index]);
-        item.sprite =
-            ObstacleSprite(static_cast<Ground>(terrain.ground[index]), item.height, tier, noise);
-        item.flip = static_cast<uint8_t>(noise >> 16 & 1);
-        map->obstacles.push_back(item);
-      }
+  map->obstacle_x.clear();
+  map->obstacle_y.clear();
+  for (int y = 0; y < cells; ++y) {
+    for (int x = 0; x < cells; ++x) {
+      const int index = y * kGridCells + x;
+      if (terrain.obstacle[index] == 0) continue;
+      const uint32_t noise = Hash2(x, y, salt ^ 0x51u);
+      MapObstacle thing;
+      thing.z = Bilinear(terrain.height, x, y, 0.5f, 0.5f);
+      thing.height = 0.25f * static_cast<float>(terrain.obstacle[index]);
+      thing.sprite =
+          ObstacleSprite(static_cast<Ground>(terrain.ground[index]), thing.height, tier, noise);
+      thing.flip = static_cast<uint8_t>(noise >> 16 & 1);
+      map->obstacles.push_back(thing);
+      map->obstacle_x.push_back(static_cast<float>(x) + 0.5f);
+      map->obstacle_y.push_back(static_cast<float>(y) + 0.5f);
     }
   }
-  map->tile_start[kObstacleTiles * kObstacleTiles] = static_cast<uint32_t>(map->obstacles.size());
 }
 
 }  // namespace

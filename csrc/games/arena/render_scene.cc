@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "games/arena/render_collector.h"
+#include "games/arena/render_ground.h"
 #include "games/arena/render_items.h"
 #include "games/arena/shots.h"
 #include "games/arena/steering.h"
@@ -15,87 +17,16 @@ constexpr float kPlainObstacleFar = 34.0f;
 constexpr float kTallestObstacle = 3.2f;
 constexpr float kLabelReach = 7.0f;  // from which a chest shows its price
 
-// Collects items of one frame.
-class Collector {
- public:
-  Collector(const World& world, const Level& level, const Camera& camera, const Canvas& canvas,
-            ItemList* list)
-      : world_(world), terrain_(*level.terrain), camera_(camera), canvas_(canvas), list_(list) {}
-
-  // A thing of `height` metres whose foot is at (x, y), `lift` metres above `z` when that is the
-  // ground. Returns null where it is out of sight.
-  Item* Add(int sprite, float x, float y, float z, float lift, float height, int least) {
-    float depth, sx, sy;
-    const float base = camera_.plain ? lift : z;
-    if (list_->count >= kMaxItems || !ProjectPoint(camera_, x, y, base, &depth, &sx, &sy) ||
-        depth >= kFarDepth) {
-      return nullptr;
-    }
-    const float scale = camera_.focal / depth;
-    const float side = std::max(height * scale, static_cast<float>(least));
-    const float half = 0.5f * side + 1.0f;
-    if (sx < -half || sx > static_cast<float>(canvas_.width) + half || sy < 0.0f ||
-        sy - side > static_cast<float>(canvas_.height)) {
-      return nullptr;
-    }
-    Item* item = &list_->items[list_->count++];
-    *item = {static_cast<int16_t>(sx),
-             static_cast<int16_t>(sy + 0.5f),
-             0,
-             0,
-             static_cast<uint16_t>(side + 0.5f),
-             static_cast<uint16_t>(depth * kDepthUnits),
-             static_cast<uint8_t>(sprite),
-             0,
-             0};
-    return item;
-  }
-
-  // A line behind something fast.
-  void AddStreak(float x, float y, float z, float vx, float vy, float vz, const uint8_t colour[3]) {
-    constexpr float kTrail = 0.07f;  // seconds
-    float depth, sx, sy, tail_depth, tail_x, tail_y;
-    if (list_->count >= kMaxItems) return;
-    if (!ProjectPoint(camera_, x, y, z, &depth, &sx, &sy) ||
-        !ProjectPoint(camera_, x - vx * kTrail, y - vy * kTrail, z - vz * kTrail, &tail_depth,
-                      &tail_x, &tail_y)) {
-      return;
-    }
-    const float w = static_cast<float>(canvas_.width), h = static_cast<float>(canvas_.height);
-    if (sx < -w || sx > 2 * w || sy < -h || sy > 2 * h || depth > kFarDepth) return;
-    const uint16_t packed =
-        static_cast<uint16_t>((colour[0] >> 3) << 11 | (colour[1] >> 2) << 5 | colour[2] >> 3);
-    list_->items[list_->count++] = {
-        static_cast<int16_t>(sx),
-        static_cast<int16_t>(sy),
-        static_cast<int16_t>(std::clamp(tail_x - sx, -w, w)),
-        static_cast<int16_t>(std::clamp(tail_y - sy, -h, h)),
-        static_cast<uint16_t>(std::max(1.0f, 0.16f * camera_.focal / depth + 0.5f)),
-        static_cast<uint16_t>(depth * kDepthUnits),
-        kStreakSprite,
-        0,
-        packed};
-  }
-
-  float Lift(float x, float y, float z) const { return z - GroundHeight(terrain_, x, y); }
-  // Up and down, `height` metres, each thing at its own time.
-  float Bob(uint32_t salt, float height) const {
-    const int phase = static_cast<int>((world_.tick + salt * 7) & 63);
-    return height * static_cast<float>(phase < 32 ? phase : 64 - phase) * (1.0f / 32.0f);
-  }
-  void DropLast() { --list_->count; }
-  bool plain() const { return camera_.plain; }
-
- private:
-  const World& world_;
-  const Terrain& terrain_;
-  const Camera& camera_;
-  const Canvas& canvas_;
-  ItemList* list_;
+// How a kind of enemy looks; phases are bits.
+struct Look {
+  float side;   // metres
+  float lift;   // above the ground
+  int alarm;    // phases in which it shows that it is about to strike
+  int pale;     // phases in which it cannot be hit
+  bool splits;  // small in its later phases
 };
 
-// Whether the enemy shows that it is about to strike.
-bool IsAlarm(Behavior behavior, int phase) {
+constexpr int AlarmPhases(Behavior behavior) {
   switch (behavior) {
     case Behavior::kPack:
     case Behavior::kArcher:
@@ -103,69 +34,86 @@ bool IsAlarm(Behavior behavior, int phase) {
     case Behavior::kBomber:
     case Behavior::kCharger:
     case Behavior::kShaman:
-      return phase == 1;
+      return 1 << 1;
     case Behavior::kGolem:
-      return phase == kSlam || phase == kWindup;
+      return 1 << kSlam | 1 << kWindup;
     case Behavior::kQueen:
+      return 1 << kRing | 1 << kSummon | 1 << kVolley;
     case Behavior::kLich:
-      return phase != kRoam && phase != kBlink;
+      return 1 << kRing | 1 << kSummon | 1 << kVolley;
     default:
-      return false;
+      return 0;
   }
 }
 
-float EnemyScale(Behavior behavior, int phase, int flags) {
-  float size = (flags & kEntityElite) ? kWave.elite_size : 1.0f;
-  if (behavior == Behavior::kSplitter && phase >= kSmall) size *= 0.65f;
-  return size;
+struct Looks {
+  Look of[kEnemyCount] = {};
+};
+
+constexpr Looks kLooks = [] {
+  Looks looks;
+  for (int kind = 0; kind < kEnemyCount; ++kind) {
+    const EnemyDef& def = kEnemyDefs[kind];
+    Look& look = looks.of[kind];
+    look.side = 0.4f + 1.2f * std::max(def.height, 2.0f * def.radius);
+    look.lift = def.hover;
+    look.alarm = AlarmPhases(def.behavior);
+    look.pale = def.behavior == Behavior::kBlinker ? 1 << kFade
+                : def.behavior == Behavior::kLich  ? 1 << kBlink
+                                                   : 0;
+    look.splits = def.behavior == Behavior::kSplitter;
+  }
+  return looks;
+}();
+
+// Parts of 255, one more so that an empty bar is still a bar.
+uint16_t BarOf(float value, float most) {
+  return static_cast<uint16_t>(1.0f + 254.0f * std::clamp(value / most, 0.0f, 1.0f));
 }
 
-void AddEnemies(const World& world, const Camera& camera, Collector* out) {
+void AddEnemies(const World& world, Collector* out) {
   const Enemies& enemies = world.enemies;
+  const Camera& camera = out->camera();
   const int least = out->plain() ? 3 : 4;
-  const bool blink = (world.tick >> 2 & 1) != 0;
-  for (int i = 0; i < enemies.count; ++i) {
+  const int blink = (world.tick >> 2 & 1) ? ~0 : 0;
+  out->Each(enemies.x, enemies.y, enemies.count, kFarDepth, [&](int i) {
     const int kind = std::min<int>(enemies.kind[i], kEnemyCount - 1);
-    const EnemyDef& def = kEnemyDefs[kind];
-    const int phase = enemies.phase[i];
-    const float body = 0.4f + 1.2f * std::max(def.height, 2.0f * def.radius);
-    const float size = body * EnemyScale(def.behavior, phase, enemies.flags[i]);
-    const float hop = out->plain() ? 0.0f : out->Bob(enemies.id[i] * 5, 0.07f * size);
-    Item* item = out->Add(kSpriteEnemy + kind, enemies.x[i], enemies.y[i], enemies.z[i] + hop,
-                          def.hover, size, least);
-    if (!item) continue;
+    const Look& look = kLooks.of[kind];
+    const int phase = 1 << (enemies.phase[i] & 31);
+    const bool elite = (enemies.flags[i] & kEntityElite) != 0;
+    float side = elite ? look.side * kWave.elite_size : look.side;
+    if (look.splits && enemies.phase[i] >= kSmall) side *= 0.65f;
+    const float hop = out->plain() ? 0.0f : out->Bob(enemies.id[i] * 5, 0.07f * side);
+    Item* item = out->Add(kSpriteEnemy + kind, enemies.z[i] + hop, look.lift, side, least);
+    if (!item) return;
     // Sprites look to their left; those that run to the right of the screen are mirrored.
     const float across = enemies.vx[i] * camera.right_x + enemies.vy[i] * camera.right_y;
-    int flags = kItemShadow | (across > 0.0f ? kItemFlip : 0);
-    if (enemies.flash[i] > 4) flags |= kItemFlash;
-    if (enemies.flags[i] & kEntityElite) flags |= kItemElite;
-    if (def.behavior == Behavior::kBlinker && phase == kFade) flags |= kItemGhost;
-    if (def.behavior == Behavior::kLich && phase == kBlink) flags |= kItemGhost;
-    if (blink && IsAlarm(def.behavior, phase)) flags |= kItemAlarm;
-    item->flags = static_cast<uint8_t>(flags);
+    item->flags = static_cast<uint8_t>(
+        kItemShadow | (across > 0.0f ? kItemFlip : 0) | (enemies.flash[i] > 4 ? kItemFlash : 0) |
+        (elite ? kItemElite : 0) | (look.pale & phase ? kItemGhost : 0) |
+        (look.alarm & phase & blink ? kItemAlarm : 0));
     const bool barred = (enemies.flags[i] & (kEntityElite | kEntityBoss)) != 0;
-    if (barred && enemies.health[i] < enemies.max_health[i] && enemies.max_health[i] > 0.0f) {
-      const float part = std::clamp(enemies.health[i] / enemies.max_health[i], 0.0f, 1.0f);
-      item->extra = static_cast<uint16_t>(1.0f + 254.0f * part);
+    if (barred && enemies.health[i] < enemies.max_health[i]) {
+      item->extra = BarOf(enemies.health[i], enemies.max_health[i]);
     }
-  }
+  });
 }
 
 void AddShots(const World& world, Collector* out) {
   const Shots& shots = world.shots;
-  const int least = out->plain() ? 2 : 4;
-  for (int i = 0; i < shots.count; ++i) {
-    if (shots.state[i] == kShotMark) continue;
+  const bool plain = out->plain();
+  const int flip = (world.tick >> 2 & 1) ? kItemFlip : 0;
+  out->Each(shots.x, shots.y, shots.count, kFarDepth, [&](int i) {
+    if (shots.state[i] == kShotMark) return;
     const WeaponDef& def = kWeaponDefs[std::min<int>(shots.weapon[i], kWeaponCount - 1)];
-    const float x = shots.x[i], y = shots.y[i], z = shots.z[i];
-    const float lift = out->plain() ? 0.8f : 0.0f;
+    const float z = shots.z[i];
     int sprite = kSpriteSpark;
     switch (def.pattern) {
       case Pattern::kArrow:
       case Pattern::kSpread:
-        out->AddStreak(x, y, out->plain() ? lift : z, shots.vx[i], shots.vy[i],
-                       out->plain() ? 0.0f : shots.vz[i], def.color);
-        continue;
+        out->AddStreak(shots.x[i], shots.y[i], plain ? kShotHeight : z, shots.vx[i], shots.vy[i],
+                       plain ? 0.0f : shots.vz[i], def.color);
+        return;
       case Pattern::kFireball:
         sprite = kSpriteFireball;
         break;
@@ -182,117 +130,109 @@ void AddShots(const World& world, Collector* out) {
         break;
     }
     const float side = std::max(0.7f, 2.4f * shots.radius[i]);
-    const bool grounded = def.pattern == Pattern::kMine;
+    const bool lies = def.pattern == Pattern::kMine;
     Item* item =
-        out->Add(sprite, x, y, grounded ? z : z - 0.5f * side, grounded ? 0.0f : 0.4f, side, least);
-    if (item) item->flags = (world.tick >> 2 & 1) ? kItemFlip : 0;
-  }
+        out->Add(sprite, lies ? z : z - 0.5f * side, lies ? 0.0f : 0.4f, side, plain ? 2 : 4);
+    if (item) item->flags = static_cast<uint8_t>(lies ? 0 : flip);
+  });
 }
 
 void AddBolts(const World& world, Collector* out) {
+  constexpr uint8_t kArrowColour[3] = {255, 236, 190};
   const Bolts& bolts = world.bolts;
-  const int least = out->plain() ? 3 : 5;
-  for (int i = 0; i < bolts.count; ++i) {
+  const bool plain = out->plain();
+  out->Each(bolts.x, bolts.y, bolts.count, kFarDepth, [&](int i) {
     const EnemyDef& def = kEnemyDefs[std::min<int>(bolts.kind[i], kEnemyCount - 1)];
-    const float x = bolts.x[i], y = bolts.y[i], z = bolts.z[i];
-    if (def.behavior == Behavior::kArcher) {
-      constexpr uint8_t kArrowColour[3] = {255, 236, 190};
-      out->AddStreak(x, y, out->plain() ? 0.8f : z, bolts.vx[i], bolts.vy[i],
-                     out->plain() ? 0.0f : bolts.vz[i], kArrowColour);
-    }
     const float side = std::max(0.6f, 2.6f * bolts.radius[i]);
-    const bool fire = def.behavior == Behavior::kGolem || def.behavior == Behavior::kBomber;
-    if (def.behavior != Behavior::kArcher || out->plain()) {
-      out->Add(fire ? kSpriteFireball : kSpriteOrb, x, y, z - 0.5f * side, 0.5f, side, least);
+    if (def.behavior == Behavior::kArcher) {
+      out->AddStreak(bolts.x[i], bolts.y[i], plain ? 0.8f : bolts.z[i], bolts.vx[i], bolts.vy[i],
+                     plain ? 0.0f : bolts.vz[i], kArrowColour);
+      if (!plain) return;  // plain frames need more pixels of it than a line has
     }
+    const bool fire = def.behavior == Behavior::kGolem || def.behavior == Behavior::kBomber;
+    out->Add(fire ? kSpriteFireball : kSpriteOrb, bolts.z[i] - 0.5f * side, 0.5f, side,
+             plain ? 3 : 5);
+  });
+}
+
+int PickupSprite(PickupKind kind) {
+  switch (kind) {
+    case PickupKind::kGold:
+      return kSpriteGold;
+    case PickupKind::kHeal:
+      return kSpriteHeal;
+    case PickupKind::kMagnet:
+      return kSpriteMagnet;
+    default:
+      return kSpriteXp;
   }
 }
 
 void AddPickups(const World& world, Collector* out) {
   const Pickups& pickups = world.pickups;
-  for (int i = 0; i < pickups.count; ++i) {
-    const PickupKind kind = static_cast<PickupKind>(pickups.kind[i]);
-    const int sprite = kind == PickupKind::kGold     ? kSpriteGold
-                       : kind == PickupKind::kHeal   ? kSpriteHeal
-                       : kind == PickupKind::kMagnet ? kSpriteMagnet
-                                                     : kSpriteXp;
+  out->Each(pickups.x, pickups.y, pickups.count, kFarDepth, [&](int i) {
+    const int sprite = PickupSprite(static_cast<PickupKind>(pickups.kind[i]));
     float side = sprite == kSpriteXp || sprite == kSpriteGold ? 0.5f : 0.85f;
-    if (kind == PickupKind::kXp) side += std::min(0.05f * pickups.value[i], 0.4f);
-    const float bob = out->Bob(pickups.id[i], 0.16f);
-    Item* item = out->Add(sprite, pickups.x[i], pickups.y[i], pickups.z[i] + bob, 0.1f, side, 2);
+    if (sprite == kSpriteXp) side += std::clamp(0.05f * pickups.value[i], 0.0f, 0.4f);
+    const float bob = out->plain() ? 0.0f : out->Bob(pickups.id[i], 0.16f);
+    Item* item = out->Add(sprite, pickups.z[i] + bob, 0.1f, side, 4);
     if (item) item->flags = kItemShadow;
-  }
+  });
 }
 
 void AddStructures(const World& world, Collector* out) {
   const Structures& all = world.structures;
-  const int least = out->plain() ? 4 : 6;
-  for (int i = 0; i < all.count; ++i) {
+  out->Each(all.x, all.y, all.count, kFarDepth, [&](int i) {
     const StructureKind kind = static_cast<StructureKind>(all.kind[i]);
-    if (kind == StructureKind::kNone) continue;
+    if (kind == StructureKind::kNone) return;
     const bool chest = kind == StructureKind::kChest;
     const bool shrine = kind == StructureKind::kShrine;
     const int sprite = chest ? kSpriteChest : shrine ? kSpriteShrine : kSpritePortal;
     const float side = chest ? 1.4f : shrine ? 2.4f : 3.4f;
-    Item* item = out->Add(sprite, all.x[i], all.y[i], all.z[i], 0.0f, side, least);
-    if (!item) continue;
+    Item* item = out->Add(sprite, all.z[i], 0.0f, side, out->plain() ? 4 : 6);
+    if (!item) return;
     item->flags = kItemShadow;
     const float dx = all.x[i] - world.player.x, dy = all.y[i] - world.player.y;
     const bool near = dx * dx + dy * dy < kLabelReach * kLabelReach;
-    if (chest && near) item->extra = static_cast<uint16_t>(std::min(all.price[i], 60000.0f));
-    if (shrine && all.charge[i] > 0.0f) {
-      item->extra = static_cast<uint16_t>(1.0f + 254.0f * std::clamp(all.charge[i], 0.0f, 1.0f));
-    }
-  }
+    if (chest && near) item->extra = static_cast<uint16_t>(std::clamp(all.price[i], 0.0f, 6e4f));
+    if (shrine && all.charge[i] > 0.0f) item->extra = BarOf(all.charge[i], 1.0f);
+  });
 }
 
-void AddObstacles(const Camera& camera, const TerrainMap& map, Collector* out) {
+void AddObstacles(const TerrainMap& map, Collector* out) {
   const float far = out->plain() ? kPlainObstacleFar : kObstacleFar;
-  const float slope = camera.center_x / camera.focal;  // half width of the view per metre of depth
-  for (int tile = 0; tile < kObstacleTiles * kObstacleTiles; ++tile) {
-    const uint32_t first = map.tile_start[tile], last = map.tile_start[tile + 1];
-    if (first == last) continue;
-    const float x = (static_cast<float>(tile % kObstacleTiles) + 0.5f) * kObstacleTile;
-    const float y = (static_cast<float>(tile / kObstacleTiles) + 0.5f) * kObstacleTile;
-    const float dx = x - camera.eye_x, dy = y - camera.eye_y;
-    const float depth = dx * camera.forward_x + dy * camera.forward_y;
-    const float across = dx * camera.right_x + dy * camera.right_y;
-    constexpr float kReach = 0.75f * kObstacleTile;  // more than half a diagonal
-    if (depth < -kReach || depth > far + kReach ||
-        (across < 0.0f ? -across : across) > (depth + kReach) * slope + kReach + 2.0f) {
-      continue;
-    }
-    for (uint32_t i = first; i < last; ++i) {
-      const MapObstacle& thing = map.obstacles[i];
-      const float side = std::min(thing.height, kTallestObstacle) + 0.2f;
-      Item* item = out->Add(thing.sprite, thing.x, thing.y, thing.z, 0.0f, side, 2);
-      if (!item) continue;
-      if (item->depth > far * kDepthUnits) {
-        out->DropLast();
-        continue;
-      }
-      item->flags =
-          static_cast<uint8_t>(kItemObstacle | kItemShadow | (thing.flip ? kItemFlip : 0));
-    }
-  }
+  const int count = static_cast<int>(map.obstacles.size());
+  out->Each(map.obstacle_x.data(), map.obstacle_y.data(), count, far, [&](int i) {
+    const MapObstacle& thing = map.obstacles[static_cast<size_t>(i)];
+    const float side = std::min(thing.height, kTallestObstacle) + 0.2f;
+    Item* item = out->Add(thing.sprite, thing.z, 0.0f, side, 2);
+    if (!item) return;
+    item->flags = static_cast<uint8_t>(kItemObstacle | kItemShadow | (thing.flip ? kItemFlip : 0));
+  });
 }
 
-Box AddPlayer(const World& world, const Camera& camera, Collector* out) {
+// Returns the box on the screen that the player fills.
+Box AddPlayer(const World& world, Collector* out) {
   const Player& player = world.player;
+  const Camera& camera = out->camera();
   const float lift = std::clamp(out->Lift(player.x, player.y, player.z), 0.0f, 6.0f);
-  const bool sliding = player.slide_time > 0.0f;
   const float speed2 = player.vx * player.vx + player.vy * player.vy;
   const float stride = speed2 > 1.0f && player.grounded ? out->Bob(0, 0.12f) : 0.0f;
-  Item* item = out->Add(CharacterSprite(player.character), player.x, player.y, player.z + stride,
-                        lift, sliding ? 1.5f : 2.15f, out->plain() ? 6 : 8);
-  if (!item) return {0, 0, 0, 0};
-  const float across = player.vx * camera.right_x + player.vy * camera.right_y;
-  int flags = kItemPlayer | kItemShadow | (across < 0.0f ? kItemFlip : 0);
-  if (player.invulnerable > 0.0f && (world.tick >> 2 & 1)) flags |= kItemFlash;
-  if (player.ability_time > 0.0f) flags |= kItemElite;
-  item->flags = static_cast<uint8_t>(flags);
-  const int half = item->side / 2;
-  return {item->x - half, item->y - item->side, item->x + half, item->y};
+  const float height = player.slide_time > 0.0f ? 1.5f : 2.15f;
+  Box box = {0, 0, 0, 0};
+  out->Each(&player.x, &player.y, 1, kFarDepth, [&](int) {
+    Item* item = out->Add(CharacterSprite(player.character), player.z + stride, lift, height,
+                          out->plain() ? 6 : 8);
+    if (!item) return;
+    const float across = player.vx * camera.right_x + player.vy * camera.right_y;
+    const bool hurt = player.invulnerable > 0.0f && (world.tick >> 2 & 1);
+    item->flags = static_cast<uint8_t>(kItemPlayer | kItemShadow | (across < 0.0f ? kItemFlip : 0) |
+                                       (hurt ? kItemFlash : 0) |
+                                       (player.ability_time > 0.0f ? kItemElite : 0));
+    const int half = item->side / 2;
+    box = {item->x - half, item->y - item->side, item->x + half, item->y};
+  });
+  return box;
 }
 
 }  // namespace
@@ -301,15 +241,19 @@ void DrawScene(const World& world, const Level& level, const Camera& camera, con
                const Canvas& canvas) {
   DrawStrikes(world, *level.terrain, camera, canvas);
   ItemList list;
-  Collector collector(world, level, camera, canvas, &list);
-  const Box player = AddPlayer(world, camera, &collector);
-  AddEnemies(world, camera, &collector);
+  Collector collector(world, *level.terrain, camera, canvas, &list);
+  const Box player = AddPlayer(world, &collector);  // first: the drawing knows it by its place
+  AddEnemies(world, &collector);
   AddStructures(world, &collector);
   AddShots(world, &collector);
   AddBolts(world, &collector);
   AddPickups(world, &collector);
-  AddObstacles(camera, map, &collector);
-  DrawItems(list, player, map, canvas);
+  AddObstacles(map, &collector);
+  if (camera.plain) {
+    DrawPlainItems(list, player, canvas);
+  } else {
+    DrawDetailedItems(list, player, SceneryOf(map.tier).haze, canvas);
+  }
 }
 
 }  // namespace metabonk::arena

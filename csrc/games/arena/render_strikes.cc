@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "games/arena/arsenal.h"
+#include "games/arena/colour.h"
 #include "games/arena/render_items.h"
 #include "games/arena/shots.h"
 #include "support/math.h"
@@ -23,6 +24,13 @@ void Dot(const Camera& camera, const Terrain& terrain, const Canvas& canvas, flo
   if (!ProjectPoint(camera, x, y, z, &depth, &sx, &sy) || depth > kFarDepth) return;
   if (sx < -8.0f || sy < -8.0f || sx > static_cast<float>(canvas.width) + 8.0f ||
       sy > static_cast<float>(canvas.height) + 8.0f) {
+    return;
+  }
+  if (camera.plain) {
+    const int at_x = static_cast<int>(sx), at_y = static_cast<int>(sy);
+    if (at_x < 0 || at_y < 0 || at_x >= canvas.width || at_y >= canvas.height) return;
+    uint32_t* pixel = canvas.pixels + at_y * canvas.stride + at_x;
+    *pixel = MixColour(*pixel, colour, alpha);
     return;
   }
   const float scale = camera.focal / depth;
@@ -50,7 +58,7 @@ void Zigzag(const Canvas& canvas, int x0, int y0, int x1, int y1, int thick, uin
 
 void DrawRing(const Camera& camera, const Terrain& terrain, const Canvas& canvas, float x, float y,
               float radius, uint32_t colour, uint32_t alpha) {
-  const int dots = camera.plain ? 32 : 220;
+  const int dots = camera.plain ? 40 : 220;
   float sine, cosine;
   SinCos(kTurn / static_cast<float>(dots), &sine, &cosine);
   float dx = radius, dy = 0.0f;

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "games/arena/render_kernels.h"
+#include "games/arena/colour.h"
 
 namespace metabonk::arena {
 

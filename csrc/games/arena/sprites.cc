@@ -187,10 +187,11 @@ struct StampSheet {
   static constexpr int kPixels = kNarrow * (16 * 17 / 2) + kStampMax * (32 * 33 / 2 - 16 * 17 / 2);
   alignas(64) uint32_t pixels[kPixels];
   uint32_t masks[32 * 33 / 2];
-  Stamp stamps[kStampMax + 1];
 };
 
 void FillStamp(const uint32_t* plain, int side, uint32_t* pixels, int stride, uint32_t* masks) {
+  // Of 255 that a pixel must be covered; less where a sprite is so small that all its pixels are edge.
+  const uint32_t least = side <= 4 ? 56 : 100;
   for (int y = 0; y < side; ++y) {
     masks[y] = 0;
     for (int x = 0; x < side; ++x) {
@@ -206,24 +207,32 @@ void FillStamp(const uint32_t* plain, int side, uint32_t* pixels, int stride, ui
         }
       }
       const uint32_t area = static_cast<uint32_t>((x1 - x0) * (y1 - y0));
-      if (sum[3] < 100 * area) continue;
+      if (sum[3] < least * area) continue;
       masks[y] |= 1u << x;
       pixels[y * stride + x] = Rgb(sum[0] / sum[3], sum[1] / sum[3], sum[2] / sum[3]);
     }
   }
 }
 
-void FillSheet(const uint32_t* plain, StampSheet* sheet) {
+void FillSheet(const uint32_t* plain, StampSheet* sheet, Stamp* stamps) {
   uint32_t* pixels = sheet->pixels;
   uint32_t* masks = sheet->masks;
   for (int side = 1; side <= kStampMax; ++side) {
     const int stride = side <= StampSheet::kNarrow ? StampSheet::kNarrow : kStampMax;
     FillStamp(plain, side, pixels, stride, masks);
-    sheet->stamps[side] = {pixels, masks, side, stride};
+    int first = 0, last = side;
+    while (first < side && masks[first] == 0) ++first;
+    while (last > first && masks[last - 1] == 0) --last;
+    stamps[side] = {pixels,
+                    masks,
+                    static_cast<int16_t>(side),
+                    static_cast<int16_t>(stride),
+                    static_cast<int16_t>(first),
+                    static_cast<int16_t>(last)};
     pixels += side * stride;
     masks += side;
   }
-  sheet->stamps[0] = sheet->stamps[1];
+  stamps[0] = stamps[1];
 }
 
 struct Subject {  // what a sprite index shows
@@ -273,20 +282,8 @@ void PaintPlain(int sprite, uint32_t* plain) {
 
 struct StampBook {
   StampSheet sheets[kWorldSprites];
+  Stamp stamps[kWorldSprites * (kStampMax + 1)];
 };
-
-const StampBook& Stamps() {
-  static const std::unique_ptr<const StampBook> book = [] {
-    auto made = std::make_unique<StampBook>();
-    uint32_t plain[kSide * kSide];
-    for (int sprite = 0; sprite < kWorldSprites; ++sprite) {
-      PaintPlain(sprite, plain);
-      FillSheet(plain, &made->sheets[sprite]);
-    }
-    return made;
-  }();
-  return *book;
-}
 
 struct Atlas {
   Bitmap bitmaps[kSpriteCount];
@@ -307,10 +304,17 @@ const Bitmap& SpriteBitmap(int sprite) {
   return atlas->bitmaps[std::clamp(sprite, 0, kSpriteCount - 1)];
 }
 
-const Stamp& SpriteStamp(int sprite, int side) {
-  return Stamps()
-      .sheets[std::clamp(sprite, 0, kWorldSprites - 1)]
-      .stamps[std::clamp(side, 1, kStampMax)];
+const Stamp* StampTable() {
+  static const std::unique_ptr<const StampBook> book = [] {
+    auto made = std::make_unique<StampBook>();
+    uint32_t plain[kSide * kSide];
+    for (int sprite = 0; sprite < kWorldSprites; ++sprite) {
+      PaintPlain(sprite, plain);
+      FillSheet(plain, &made->sheets[sprite], made->stamps + StampIndex(sprite, 0));
+    }
+    return made;
+  }();
+  return book->stamps;
 }
 
 uint32_t SpriteColour(int sprite) { return SubjectOf(sprite).own; }

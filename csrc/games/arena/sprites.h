@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "games/arena/colour.h"
 #include "games/arena/content.h"
 #include "games/arena/render_kernels.h"
 #include "games/arena/terrain.h"
@@ -50,8 +51,11 @@ struct Bitmap {
 };
 
 const Bitmap& SpriteBitmap(int sprite);
-// The sprite at `side` pixels, 2..kStampMax.
-const Stamp& SpriteStamp(int sprite, int side);
+// Stamps of the world's sprites: sprite s at `side` pixels is StampIndex(s, side) of the table.
+const Stamp* StampTable();
+constexpr uint16_t StampIndex(int sprite, int side) {
+  return static_cast<uint16_t>(sprite * (kStampMax + 1) + side);
+}
 // The colour by which a sprite is known.
 uint32_t SpriteColour(int sprite);
 

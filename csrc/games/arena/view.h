@@ -24,12 +24,10 @@ inline constexpr int kMaxFrameSide = 1920;
 inline constexpr int kPlainFramePixels = 128 * 128;
 inline constexpr int kMapTexelsPerMetre = 2;
 inline constexpr int kMapTexels = kGridCells * kMapTexelsPerMetre;
-inline constexpr int kObstacleTile = 8;  // metres
-inline constexpr int kObstacleTiles = kGridCells / kObstacleTile;
 
 // An obstacle as the view draws it.
 struct MapObstacle {
-  float x, y, z;  // the middle of its foot
+  float z;  // of its foot
   float height;
   uint8_t sprite;
   uint8_t flip;
@@ -41,10 +39,10 @@ struct TerrainMap {
   uint64_t seed = 0;
   float size = 0, relief = 0, obstacle_rate = 0, ledges = 0;
   int tier = 0;
-  std::vector<uint32_t>
-      colour;  // [kMapTexels, kMapTexels], row y: R | G << 8 | B << 16 | ground << 24
-  std::vector<MapObstacle> obstacles;  // by tile, row-major
-  uint32_t tile_start[kObstacleTiles * kObstacleTiles + 1] = {};
+  // [kMapTexels, kMapTexels], row y: R | G << 8 | B << 16 | material << 24
+  std::vector<uint32_t> colour;
+  std::vector<float> obstacle_x, obstacle_y;  // the middle of each obstacle
+  std::vector<MapObstacle> obstacles;
 };
 
 // What Render keeps between frames: the map of the terrain and the pixels of large frames. One per
