@@ -144,6 +144,7 @@ void Step(PyBatch& batch, const Actions& actions, const PyBuffers& buffers) {
 
 void Write(PyBatch& batch, const PyBuffers& buffers) {
   CheckRows(buffers, batch.batch.num_envs());
+  RaiseUnlessOk(batch.batch.Grounded());
   const nb::gil_scoped_release release;
   batch.batch.ObserveAll(buffers.pointers);
 }

@@ -179,6 +179,8 @@ def test_send_and_recv_hand_back_whoever_is_ready() -> None:
     batch.send(actions, np.arange(6, dtype=np.int32))
     with pytest.raises(ValueError, match="in flight"):
         batch.hashes()
+    with pytest.raises(ValueError, match="in flight"):
+        batch.write(everyone)
     rows.step(whole, actions)
     seen = set()
     for _ in range(3):
