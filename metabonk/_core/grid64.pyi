@@ -18,9 +18,9 @@ def layout() -> dict:
 def palette() -> object:
     """The 16 colours, uint8 [16, 3]."""
 
-def demonstrate(game: str, seed: int, split: str) -> tuple:
+def demonstrate(game: str, seed: int, split: str, solve: bool = True) -> tuple:
     """
-    A solved episode: actions float32 [T, 3], cells uint8 [T + 1, 64, 64], levels_completed int32 [T + 1, 1].
+    An episode as its solver plays it, or without `solve` one in which nothing is done: actions float32 [T, 3], cells uint8 [T + 1, 64, 64], action_mask uint8 [T + 1, 7], levels_completed int32 [T + 1, 1].
     """
 
 def write_replay(game: str, seed: int, split: str, actions: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> bytes:
@@ -48,13 +48,11 @@ class Batch:
 
     def bind(self, observation: dict, reward: object, terminated: object, truncated: object, is_reset: object) -> Buffers:
         """
-        Checks arrays [batch_size, ...] once and keeps them. observation: any subset of layout(). reward float32; terminated, truncated, is_reset bool. Raises TypeError, ValueError or KeyError, the array's name first.
+        Checks arrays once and keeps them: [num_envs, ...], or [batch_size, ...] for recv. observation: any subset of layout(). reward float32; terminated, truncated, is_reset bool. Raises TypeError, ValueError or KeyError, the array's name first.
         """
 
     def reset(self, seeds: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], buffers: Buffers) -> None:
-        """
-        Starts every environment anew; seeds uint64 [num_envs]. Writes the first observations if batch_size is num_envs.
-        """
+        """Starts every environment anew; seeds uint64 [num_envs]."""
 
     def step(self, actions: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], buffers: Buffers) -> None:
         """
