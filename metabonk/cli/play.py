@@ -101,9 +101,10 @@ def _player(name: str, run: Path | None, game: Any, config: Config, seed: int, g
 
 
 def _watch(game: Any, player: Any, seed: int, episodes: int, video: Path | None) -> None:
+    from metabonk.learn.evaluate import seeds
     from metabonk.learn.report_film import Showing
 
-    showings = [Showing(game, player, seed, 0, number) for number in range(episodes)]
+    showings = [Showing(game, player, seeds(seed, 1), 0, number) for number in range(episodes)]
 
     def frames() -> Iterator[Any]:
         for number, showing in enumerate(showings):

@@ -79,7 +79,7 @@ def _write_mp4(path: Path, frames: Iterator[Array], fps: float) -> int:
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "23", "preset": "veryfast", "threads": "1"}
+        stream.options = {"crf": "30", "preset": "veryfast", "threads": "1"}
         for frame in frames:
             if count == 0:
                 stream.height, stream.width = frame.shape[:2]

@@ -13,11 +13,12 @@ from metabonk.artifact import Artifact
 from metabonk.config import Config
 from metabonk.errors import MissingExtraError
 from metabonk.games import accepts, from_config
-from metabonk.learn.assess import load_model
+from metabonk.learn.assess import Assessor, load_model
 from metabonk.learn.evaluate import Evaluation
-from metabonk.learn.report_film import Film, film_episode
+from metabonk.learn.report_film import Film, Playback, film_episode
 from metabonk.metrics import read_records
 from metabonk.models.actor import Actor
+from metabonk.protocols import Policy
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,20 @@ def film(result: RunResult, config: Config) -> Film | None:
     evaluation = result.evaluation
     if evaluation is None:
         return None
-    visible = {"visible": True} if accepts(config.game.name, "visible") else {}
-    game = from_config(config.game, evaluation.envs, **visible)
+    settings = {"visible": True} if accepts(config.game.name, "visible") else {}
+    game = from_config(config.game, 1, **settings)
+    policy: Policy = Playback(Assessor.best_actions(result.directory))
     try:
-        model, _ = load_model(result.directory, game, config)
+        if not game.snapshots:  # its episodes do not follow from seed and actions alone
+            game.close()
+            game = from_config(config.game, evaluation.envs, **settings)
+            model, _ = load_model(result.directory, game, config)
+            policy = Actor(model, sampled=evaluation.sampled, seed=evaluation.seed)
         return film_episode(
             game,
-            Actor(model, sampled=evaluation.sampled, seed=evaluation.seed),
+            policy,
             seed=evaluation.seed,
+            envs=evaluation.envs,
             index=evaluation.best,
             episodes=evaluation.episodes,
             stem=result.directory / "best",
