@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -76,8 +76,22 @@ class Dense(nn.Module):
         self.bias = nn.Parameter(whole.bias.detach().clone())
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return _dense(self.bias, inputs, self.weights)
         out = _Dense.apply(self.bias, *inputs, *self.weights)  # type: ignore[no-untyped-call]
         return cast(Tensor, out)
+
+
+def _dense(bias: Tensor, inputs: Sequence[Tensor], weights: Iterable[Tensor]) -> Tensor:
+    y: Tensor | None = None
+    for x, weight in zip(inputs, weights, strict=True):
+        if y is None:
+            y = torch.addmm(bias, x, weight.t(), beta=2.0, alpha=2.0)
+        else:
+            y.addmm_(x, weight.t(), alpha=2.0)
+    if y is None:
+        raise ValueError("inputs: a dense layer needs at least one")
+    return fast_tanh_(y, doubled=True)
 
 
 class _Dense(torch.autograd.Function):
@@ -89,11 +103,7 @@ class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, bias: Tensor, *others: Tensor) -> Tensor:
         count = len(others) // 2
-        inputs, weights = others[:count], others[count:]
-        y = torch.addmm(bias, inputs[0], weights[0].t(), beta=2.0, alpha=2.0)
-        for x, weight in zip(inputs[1:], weights[1:], strict=True):
-            y.addmm_(x, weight.t(), alpha=2.0)
-        fast_tanh_(y, doubled=True)
+        y = _dense(bias, others[:count], others[count:])
         ctx.save_for_backward(y, *others)
         return y
 

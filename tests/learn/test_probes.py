@@ -103,15 +103,24 @@ def test_a_flipped_advantage_fails_every_probe(
     assert not passed(learn(game(32)))
 
 
+def success(game: tiny.TinyGame, model: ActorCritic) -> float:
+    """Mean return in fresh episodes."""
+    collector = Collector(game, model, horizon=60, seed=7)
+    collector.start(range(1000, 1000 + game.num_envs))
+    return float(np.mean(collector.collect().episodes["return"]))
+
+
+def test_the_true_time_step_is_what_the_pilot_needs() -> None:
+    """Told a constant step, the same network on the same game is no better than chance."""
+    informed = learn(tiny.Elapsed(64), "pilot", updates=150)
+    assert success(tiny.Elapsed(64), informed) > 0.8
+    assert success(tiny.Elapsed(64, told=0.1), informed) < 0.4
+    deceived = learn(tiny.Elapsed(64, told=0.1), "pilot", updates=150)
+    assert success(tiny.Elapsed(64, told=0.1), deceived) < 0.4
+
+
 def test_memory_needs_the_recurrent_state() -> None:
     """What is seen once has to be carried: the pilot solves it, a network without state cannot."""
-
-    def success(name: str) -> float:
-        model = learn(tiny.Memory(64), name, updates=120)
-        game = tiny.Memory(64)
-        collector = Collector(game, model, horizon=60, seed=7)
-        collector.start(range(1000, 1064))
-        return float(np.mean(collector.collect().episodes["return"]))
-
-    assert success("pilot") > 0.9
-    assert abs(success("mlp")) < 0.3
+    pilot, plain = (learn(tiny.Memory(64), name, updates=120) for name in ("pilot", "mlp"))
+    assert success(tiny.Memory(64), pilot) > 0.9
+    assert abs(success(tiny.Memory(64), plain)) < 0.3

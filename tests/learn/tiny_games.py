@@ -176,6 +176,53 @@ class Memory(TinyGame):
         return (last * (actions[:, 0] * 2 - 1) * self.state["cue"]).astype(np.float32)
 
 
+class Elapsed(TinyGame):
+    """Steps of random length; the last choice says whether more time than usual has passed.
+
+    `told`: what the observation `dt` says instead of the truth, or None for the truth.
+    """
+
+    length = 4
+    usual = 0.4  # seconds in three steps, on average
+
+    def __init__(self, num_envs: int, told: float | None = None) -> None:
+        super().__init__(num_envs)
+        self.told = told
+        self.observation_space["dt"] = gs.Box(0.0, 1.0, (1,), np.float32)
+        self.state["total"] = np.zeros(num_envs, np.float32)
+        self.state["dt"] = np.zeros(num_envs, np.float32)
+
+    def _begin(self, which: BoolArray) -> None:
+        super()._begin(which)
+        self.state["total"][which] = 0.0
+
+    def see(self) -> FloatArray:
+        return (self.state["time"] == self.length - 1)[:, None].astype(np.float32)
+
+    def earn(self, actions: FloatArray) -> FloatArray:
+        s = self.state
+        long = s["total"] > self.usual
+        last = s["time"] == self.length - 1
+        return (last * np.where((actions[:, 0] > 0.5) == long, 1.0, -1.0)).astype(np.float32)
+
+    def _pass_time(self, observation: Observation) -> None:
+        s = self.state
+        mixed = (
+            s["seed"] + s["episode"] * np.uint64(31) + s["time"].astype(np.uint64)
+        ) * np.uint64(0x9E3779B97F4A7C15)
+        s["dt"][:] = np.where((mixed >> np.uint64(33)) & np.uint64(1), 0.24, 0.02667)
+        s["total"] += np.where(s["time"] > 0, s["dt"], 0.0).astype(np.float32)
+        observation["dt"][:, 0] = s["dt"] if self.told is None else self.told
+
+    def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
+        super().reset_into(observation, seeds)
+        self._pass_time(observation)
+
+    def step_into(self, actions: FloatArray, observation: Observation, *flags: Any) -> None:
+        super().step_into(actions, observation, *flags)
+        self._pass_time(observation)
+
+
 class Walk(TinyGame):
     """A random walk by the policy's choices: terminates at 5, truncated after `length` steps."""
 
