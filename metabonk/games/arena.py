@@ -56,6 +56,16 @@ def make(
     return ArenaGame(source, batch, num_envs)
 
 
+def make_for_person(level: LevelLike, picture: tuple[int, int] = PICTURE) -> ArenaGame:
+    """One arena whose run, once over, goes on showing its menu instead of starting another.
+
+    picture: height and width of what `render` gives.
+    """
+    source = source_of(level, picture=picture)
+    batch = _core.arena.Batch(level_of(level).pack(), 1, autoreset=False)
+    return ArenaGame(source, batch, 1)
+
+
 def level_of(level: LevelLike, frame_skip: int = 0) -> Level:
     """The level that is meant. Raises SpecError at the path of a wrong field."""
     if isinstance(level, str | Path):

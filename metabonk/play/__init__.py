@@ -1,1 +1,1 @@
-"""Playing games as time passes: windows, people, control loops. Sees games and data, never learn."""
+"""Playing games as time passes: windows, people, control loops. Sees games, never learn."""

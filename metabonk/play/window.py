@@ -20,7 +20,7 @@ def show(frames: Iterable[Array], fps: float, title: str) -> bool:
     Escape or Q closes it, space halts and goes on. Returns whether all frames were shown. Raises
     MissingExtraError without pygame, GameError where no window can be opened.
     """
-    pygame = _pygame()
+    pygame = load_pygame()
     try:
         pygame.display.init()
         if pygame.display.get_driver() == "offscreen":  # what SDL takes where there is no screen
@@ -70,7 +70,8 @@ def _wait(pygame: Any, until: float) -> bool:
         time.sleep(min(0.01, max(left, 0.001)))
 
 
-def _pygame() -> Any:
+def load_pygame() -> Any:
+    """The module pygame. Raises MissingExtraError where it is not installed."""
     try:
         import pygame
     except ImportError as error:
