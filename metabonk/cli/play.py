@@ -40,6 +40,7 @@ def play(
     seed: int = typer.Option(0, help="Which episode.", min=0),
     episodes: int = typer.Option(1, help="How many episodes, one after the other.", min=1),
     video: Path = typer.Option(None, help="Film it instead of showing it.", metavar="FILE"),
+    save: Path = typer.Option(None, help="Keep the last episode as a replay.", metavar="FILE"),
     greedy: bool = typer.Option(False, "--greedy", help="A run's policy acts without chance."),
     level: Path = typer.Option(None, help="The arena's level (JSON).", metavar="FILE"),
     set_: list[str] = typer.Option(
@@ -59,7 +60,7 @@ def play(
         return
     with contextlib.closing(_visible(config)) as made:
         player = _player(policy or _default(config), run, made, config, seed, greedy)
-        _watch(made, player, seed, episodes, video)
+        _watch(made, player, config, seed, episodes, video, save)
 
 
 def _play_human(config: Config, seed: int) -> None:
@@ -100,10 +101,20 @@ def _player(name: str, run: Path | None, game: Any, config: Config, seed: int, g
     return known[name]
 
 
-def _watch(game: Any, player: Any, seed: int, episodes: int, video: Path | None) -> None:
+def _watch(
+    game: Any,
+    player: Any,
+    config: Config,
+    seed: int,
+    episodes: int,
+    video: Path | None,
+    save: Path | None,
+) -> None:
     from metabonk.learn.evaluate import seeds
     from metabonk.learn.report_film import Showing
 
+    if save is not None and game.name != "arena":
+        raise ConfigError(f"--save: only the arena has replays of play, not {game.name}")
     showings = [Showing(game, player, seeds(seed, 1), 0, number) for number in range(episodes)]
 
     def frames() -> Iterator[Any]:
@@ -111,6 +122,8 @@ def _watch(game: Any, player: Any, seed: int, episodes: int, video: Path | None)
             yield from showing.frames()
             if not video:
                 console.print(f"episode {number + 1}: return {showing.reward:,.2f}")
+        if save is not None:
+            _save(game, config, showings[-1].actions, save)
 
     if video is None:
         from metabonk.play.window import show
@@ -123,3 +136,16 @@ def _watch(game: Any, player: Any, seed: int, episodes: int, video: Path | None)
         count = write_film(video, frames(), game.frame_rate)
     total = sum(s.reward for s in showings) / episodes
     console.print(f"{video}: {count} frames, mean return {total:,.2f}", soft_wrap=True)
+
+
+def _save(game: Any, config: Config, actions: list[Any], path: Path) -> None:
+    """The arena's episode that just ended, as a replay."""
+    import numpy as np
+
+    from metabonk.games.arena import level_of
+    from metabonk.games.replay import Replay
+
+    level = level_of(config.game.level or None, config.game.frame_skip)
+    replay = Replay(level, game.game_state(0).run_seed, np.stack(actions), int(game.hashes()[0]))
+    size = replay.save(path)
+    console.print(f"{path}: {size:,} bytes, `metabonk replay` shows it again", soft_wrap=True)

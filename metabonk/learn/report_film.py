@@ -80,7 +80,7 @@ class Film:
 class Showing:
     """Plays `game` with `policy` and shows episode `number` of environment `env`.
 
-    seeds: of the game's environments. reward: sum over the frames that were shown so far.
+    seeds: of the game's environments. reward and actions: of what was shown so far.
     """
 
     game: BatchGame
@@ -89,6 +89,7 @@ class Showing:
     env: int
     number: int
     reward: float = field(default=0.0, init=False)
+    actions: list[FloatArray] = field(default_factory=list, init=False)
 
     def frames(self) -> Iterator[Array]:
         """What the environment shows, uint8 [H, W, 3], from first to last observation."""
@@ -105,7 +106,7 @@ class Showing:
         game.reset_into(observation, self.seeds)
         state = self.policy.reset(num)
         episode = shown = 0
-        self.reward = 0.0
+        self.reward, self.actions = 0.0, []
         while True:
             if episode == self.number:
                 yield game.render(self.env)
@@ -119,6 +120,7 @@ class Showing:
             episode += int(is_reset[self.env])
             if episode == self.number and not is_reset[self.env]:
                 self.reward += float(reward[self.env])
+                self.actions.append(rows[self.env].copy())
 
 
 def film_episode(

@@ -1,0 +1,179 @@
+"""`metabonk replay`: checks a recorded game and watches it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+
+from metabonk.cli.output import JsonFlag, console, print_json, stderr, verb
+from metabonk.errors import ConfigError
+
+app, command = verb(
+    """Check a recorded game and watch it again.
+
+A replay of the arena or of grid64 is played again natively and must end at the hash
+that it recorded. A directory of episodes is compared with its hashes. Doom's .lmp
+recordings are shown; they need the scenario that they were made with.
+
+$ metabonk replay best.replay
+$ metabonk replay best.replay --video best.mp4
+$ metabonk replay runs/long/episodes
+$ metabonk replay basic.lmp --scenario basic --video basic.mp4"""
+)
+
+
+GRID64_MAGIC = b"MBGRID64"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a recording is. verified: it was compared with the hashes that it holds."""
+
+    format: str
+    facts: dict[str, Any]
+    verified: bool
+
+
+@command
+def replay(
+    file: Path = typer.Argument(help="Recording, or a directory of episodes.", metavar="FILE"),
+    video: Path = typer.Option(None, help="Film it: .mp4 or .gif.", metavar="FILE"),
+    watch: bool = typer.Option(False, "--watch", help="Show it in a window."),
+    scenario: str = typer.Option("", help="Doom's scenario of a .lmp recording.", metavar="NAME"),
+    json: bool = JsonFlag,
+) -> None:
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: no such recording")
+    opened = _open(file, scenario)
+    found = opened.found
+    if json:
+        print_json({"file": str(file), **msgspec.to_builtins(found)})
+    else:
+        state = "[green]verified[/]" if found.verified else "[yellow]nothing to verify[/]"
+        console.print(f"[bold]{file}[/]: {found.format}, {state}", soft_wrap=True)
+        for name, value in found.facts.items():
+            console.print(f"  {name}: {value}", soft_wrap=True)
+    if video is not None or watch:
+        if opened.frames is None:
+            raise ConfigError(f"{file}: {found.format} cannot be shown again")
+        _show(opened.frames(), opened.fps, video, file)
+
+
+def _show(frames: Iterator[Any], fps: float, video: Path | None, file: Path) -> None:
+    if video is None:
+        from metabonk.play.window import show
+
+        show(frames, fps, file.name)
+        return
+    from metabonk.data.film import write_film
+
+    with stderr.status("playing it again"):
+        count = write_film(video, frames, fps)
+    stderr.print(f"{video}: {count} frames", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A recording that was read. frames: makes its pictures, None if it holds none."""
+
+    found: Found
+    frames: Callable[[], Iterator[Any]] | None = None
+    fps: float = 15.0
+
+
+def _open(file: Path, scenario: str) -> Opened:
+    """What the recording is, checked. Raises CorruptError if it is damaged."""
+    if file.is_dir():
+        return _episodes(file)
+    if file.suffix == ".lmp":
+        return _doom(file, scenario)
+    with file.open("rb") as opened:
+        head = opened.read(len(GRID64_MAGIC))
+    return _grid64(file) if head == GRID64_MAGIC else _arena(file)
+
+
+def _arena(file: Path) -> Opened:
+    from metabonk.games import replay as replays
+    from metabonk.games.arena import make
+
+    recorded = replays.load(file)
+    recorded.verify()
+    facts = {
+        "run seed": recorded.run_seed,
+        "decisions": len(recorded.actions),
+        "bytes": file.stat().st_size,
+        "hash": f"{recorded.final_hash:016x}",
+    }
+    game = make("", 1, level=recorded.level)
+
+    def frames() -> Iterator[Any]:
+        return _played(game, recorded.run_seed, recorded.actions)
+
+    return Opened(Found("a replay of the arena", facts, True), frames, game.frame_rate)
+
+
+def _grid64(file: Path) -> Opened:
+    from metabonk.games import grid64
+
+    recorded = grid64.read_replay(file.read_bytes())
+    facts = {key: recorded[key] for key in ("game", "split", "seed", "levels_completed")}
+    facts |= {"decisions": len(recorded["actions"]), "bytes": file.stat().st_size}
+    game = grid64.make(recorded["game"], 1, split=recorded["split"])
+
+    def frames() -> Iterator[Any]:
+        return _played(game, recorded["seed"], recorded["actions"])
+
+    return Opened(Found("a replay of grid64", facts, True), frames, game.frame_rate)
+
+
+def _doom(file: Path, scenario: str) -> Opened:
+    from metabonk.games import doom, doom_replay, doom_worker
+
+    if not scenario:
+        raise ConfigError(
+            f"{file}: a .lmp recording does not say its scenario, give --scenario "
+            f"({', '.join(doom.names())})"
+        )
+    tics = doom_replay.replay(file, scenario)
+    return Opened(
+        Found("a recording of Doom", {"scenario": scenario, "bytes": file.stat().st_size}, False),
+        lambda: (tic.frame for tic in tics),
+        float(doom_worker.TICS_PER_SECOND),
+    )
+
+
+def _episodes(directory: Path) -> Opened:
+    from metabonk.data.episode import EpisodeStore
+
+    store = EpisodeStore(directory)
+    store.verify()
+    header = store.header
+    facts = {
+        "source": header.source,
+        "seed": header.seed,
+        "made by": header.actor,
+        "build": header.build,
+        "episodes": len(store.entries()),
+        "rows": sum(chunk.steps for chunk in store.chunks) * header.num_envs,
+        "manifest": store.manifest(),
+    }
+    return Opened(Found("recorded episodes", facts, True))
+
+
+def _played(game: Any, seed: int, actions: Any) -> Iterator[Any]:
+    """The pictures of an episode from its seed and actions [T, columns]."""
+    import numpy as np
+
+    from metabonk.games.batch import allocate
+
+    observation = allocate(game.observation_space, 1)
+    outcome = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))
+    game.reset_into(observation, [seed])
+    yield game.render(0)
+    for row in actions:
+        game.step_into(row[None], observation, *outcome)
+        yield game.render(0)
