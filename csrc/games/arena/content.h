@@ -53,7 +53,7 @@ struct CharacterDef {
   const char* id;
   const char* name;
   const char* text;
-  uint8_t weapon;   // what it starts with
+  uint8_t weapon;  // what it starts with
   uint8_t ability;
   uint8_t change_count;
   StatChange changes[kMaxStatChanges * 2];  // on the stats' bases
@@ -243,10 +243,11 @@ struct BodyDef {
   float invulnerable;    // seconds after a hit
   float shield_delay;    // seconds without damage until the shield refills
   float shield_rate;     // fraction of it a second
-  uint8_t air_jumps;   // before it must land again
-  float air_jump;      // factor on the jump's speed in the air
-  float sand_speed;    // factor on speed
-  float snow_grip;     // factor on acceleration
+  uint8_t air_jumps;     // before it must land again
+  float air_jump;        // factor on the jump's speed in the air
+  float sand_speed;      // factor on speed
+  float snow_grip;       // factor on acceleration
+  float steep_grip;      // acceleration where it is too steep to stand
 };
 
 struct DropDef {

@@ -101,8 +101,8 @@ void Steer(const Enemies& enemies, float speed_scale, Scratch& scratch) {
   }
 }
 
-constexpr float kStiffness = 9.0f;  // metres a second per square metre of overlap
-constexpr float kPushLimit = 4.0f;  // metres a second
+constexpr float kStiffness = 24.0f;  // metres a second per square metre of overlap
+constexpr float kPushLimit = 5.0f;   // metres a second
 
 #ifdef KERNELS_PLAIN
 
@@ -194,6 +194,10 @@ void Accelerate(Enemies& enemies, Scratch& scratch) {
   float* __restrict next_x = scratch.next_x;
   float* __restrict next_y = scratch.next_y;
   int32_t* __restrict next_cell = scratch.next_cell;
+  const float* __restrict toward_x = scratch.toward_x;
+  const float* __restrict toward_y = scratch.toward_y;
+  const float* __restrict distance = scratch.distance;
+  const float* __restrict radius = scratch.radius;
   for (int i = 0; i < n; ++i) {
     const float step = acceleration[i] * kTickSeconds;
     const float change_x = wish_x[i] - vx[i];
@@ -202,8 +206,11 @@ void Accelerate(Enemies& enemies, Scratch& scratch) {
     const float low_y = change_y > -step ? change_y : -step;
     vx[i] += low_x < step ? low_x : step;
     vy[i] += low_y < step ? low_y : step;
-    next_x[i] = x[i] + (vx[i] + push_x[i]) * kTickSeconds;
-    next_y[i] = y[i] + (vy[i] + push_y[i]) * kTickSeconds;
+    // Bodies do not stand in the player's: near enough to touch, and no nearer.
+    const float inside = radius[i] * 0.8f + kBody.radius * 0.75f - distance[i];
+    const float back = inside > 0.0f ? inside * 0.3f : 0.0f;
+    next_x[i] = x[i] + (vx[i] + push_x[i]) * kTickSeconds - toward_x[i] * back;
+    next_y[i] = y[i] + (vy[i] + push_y[i]) * kTickSeconds - toward_y[i] * back;
     next_cell[i] = CellOf(next_x[i], next_y[i]);
   }
 }

@@ -89,6 +89,8 @@ void Accelerate(Player& player, const Terrain& terrain, const Wish& wish) {
   float acceleration = player.grounded ? kBody.acceleration : kBody.air_acceleration;
   if (player.grounded && ground == Ground::kSand) speed *= kBody.sand_speed;
   if (player.grounded && ground == Ground::kSnow) acceleration *= kBody.snow_grip;
+  // Nothing holds on a slope too steep to stand on.
+  if (player.grounded && Length(slope_x, slope_y) > kBody.steep) acceleration = kBody.steep_grip;
   if (player.grounded) {
     // Uphill costs speed, downhill gives some.
     const float climb = slope_x * wish.x + slope_y * wish.y;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr float kReturnPull = 30.0f;  // metres a second a second of a boomerang coming back
 constexpr float kCatch = 1.0f;        // metres at which it is caught
-constexpr uint32_t kRehitTicks = 12;  // between two hits of blades and boomerangs
+constexpr uint32_t kRehitTicks = 8;   // between two hits of blades and boomerangs
 
 void CopyShot(Shots& shots, int from, int to) {
   shots.x[to] = shots.x[from];

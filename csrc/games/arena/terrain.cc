@@ -97,7 +97,8 @@ Ground GroundKind(const LevelSpec& spec, float height, float rise, uint64_t bits
   return level > 0.26f ? Ground::kRock : Ground::kGrass;
 }
 
-void PlaceCells(const LevelSpec& spec, Terrain* out) {
+// `obstacles` is the fraction of cells that hold one.
+void PlaceCells(const LevelSpec& spec, float obstacles, Terrain* out) {
   const float center = spec.size * 0.5f;
   for (int y = 0; y < kGridCells; ++y) {
     for (int x = 0; x < kGridCells; ++x) {
@@ -112,7 +113,7 @@ void PlaceCells(const LevelSpec& spec, Terrain* out) {
       const bool clear =
           Length(middle_x - center, middle_y - center) < kClearing || ground == Ground::kWater;
       const bool stands =
-          !clear && UnitFloat(At(out->seed, kOctaves + 2, x, y)) < spec.obstacles * grove;
+          !clear && UnitFloat(At(out->seed, kOctaves + 2, x, y)) < obstacles * grove;
       out->obstacle[cell] = stands ? static_cast<uint8_t>(3 + (bits & 15)) : 0;
       const bool inside = middle_x > 1.0f && middle_y > 1.0f && middle_x < spec.size - 1.0f &&
                           middle_y < spec.size - 1.0f;
@@ -121,8 +122,8 @@ void PlaceCells(const LevelSpec& spec, Terrain* out) {
   }
 }
 
-// Flood fill from the centre over walkable cells whose rise a jump overcomes.
-void CloseUnreachable(const LevelSpec& spec, Terrain* out) {
+// Flood fill from the centre over walkable cells whose rise a jump overcomes; returns how many.
+int CloseUnreachable(const LevelSpec& spec, Terrain* out) {
   uint8_t reached[kGridCells * kGridCells] = {};
   uint16_t queue[kGridCells * kGridCells];
   const int center = static_cast<int>(spec.size * 0.5f);
@@ -147,6 +148,7 @@ void CloseUnreachable(const LevelSpec& spec, Terrain* out) {
     }
   }
   std::memcpy(out->walkable, reached, sizeof(reached));
+  return tail;
 }
 
 int CellOf(float x, float y) {
@@ -163,8 +165,13 @@ void GenerateTerrain(const LevelSpec& spec, uint64_t run_seed, Terrain* out) {
   std::memset(out->height, 0, sizeof(out->height));
   for (int octave = 0; octave < kOctaves; ++octave) AddOctave(out->seed, octave, out->height);
   ShapeHeights(spec, out->height);
-  PlaceCells(spec, out);
-  CloseUnreachable(spec, out);
+  // Groves may wall the centre in; then they are thinned out until most of the square is open.
+  constexpr float kOpen = 0.5f;
+  for (float obstacles = spec.obstacles;; obstacles *= 0.5f) {
+    PlaceCells(spec, obstacles, out);
+    const int open = CloseUnreachable(spec, out);
+    if (static_cast<float>(open) > kOpen * spec.size * spec.size || obstacles < 0.01f) return;
+  }
 }
 
 uint64_t TerrainSeed(const LevelSpec& spec, uint64_t run_seed) {

@@ -123,7 +123,7 @@ TEST(arena_menus_masks_are_what_the_rules_accept) {
         return run;
       };
       Run shown = make();
-      GameState state;
+      GameState state = {};
       FillGameState(shown.world, shown.level, &state);
       uint8_t mask[kActionMask];
       ObservationView view;
