@@ -13,8 +13,8 @@ namespace {
 
 constexpr char kMagic[4] = {'M', 'B', 'A', 'R'};
 constexpr float kStick = 127.0f;
-// What is rounded lies at most .0056 outside the unit disc; only what lies further out is pulled in,
-// so that a second pass changes nothing.
+// What is rounded lies at most .0056 outside the unit disc; only what lies further out is pulled
+// in, so that a second pass changes nothing.
 constexpr float kDisc = 1.0057f;
 constexpr float kScreen = 4095.0f;
 constexpr uint16_t kNoClick = 65535;
