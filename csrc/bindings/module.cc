@@ -11,4 +11,5 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindReplay(module);
   metabonk::bindings::BindArena(module);
   metabonk::bindings::BindGrid64(module);
+  metabonk::bindings::BindNn(module);
 }

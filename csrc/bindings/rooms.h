@@ -11,5 +11,6 @@ void BindLevel(nanobind::module_& core);
 void BindReplay(nanobind::module_& core);
 void BindArena(nanobind::module_& core);
 void BindGrid64(nanobind::module_& core);
+void BindNn(nanobind::module_& core);
 
 }  // namespace metabonk::bindings
