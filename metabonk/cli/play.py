@@ -15,6 +15,7 @@ from metabonk.cli.output import console, notice_line, require, stderr, verb
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
 from metabonk.games import accepts, from_config
+from metabonk.play import controls
 
 app, command = verb(
     """Play a game yourself, or watch a policy play it.
@@ -26,7 +27,12 @@ $ metabonk play --human                       you, with keyboard and mouse
 $ metabonk play                               the scripted player in the arena
 $ metabonk play --policy runs/long            what a run learned
 $ metabonk play --game doom/basic --policy random
-$ metabonk play --policy runs/long --video best.mp4 --seed 7"""
+$ metabonk play --policy runs/long --video best.mp4 --seed 7
+
+By hand:
+
+"""
+    + "\n".join(controls.lines())
 )
 
 

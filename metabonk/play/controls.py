@@ -41,8 +41,12 @@ CONTROLS = (
 NAME_OF_INPUT = {name: control.name for control in CONTROLS for name in control.inputs}
 
 
+def pairs() -> list[tuple[str, str]]:
+    """The table for people: what to press, what it does."""
+    return [("1 to 9" if c.name == "choose" else " or ".join(c.inputs), c.text) for c in CONTROLS]
+
+
 def lines() -> list[str]:
     """The table as text, one control a line."""
-    inputs = ["1 to 9" if c.name == "choose" else " or ".join(c.inputs) for c in CONTROLS]
-    width = max(len(text) for text in inputs)
-    return [f"{text:<{width}}  {c.text}" for text, c in zip(inputs, CONTROLS, strict=True)]
+    width = max(len(inputs) for inputs, _ in pairs())
+    return [f"{inputs:<{width}}  {text}" for inputs, text in pairs()]

@@ -18,7 +18,7 @@ from metabonk.errors import ConfigError, GameError
 from metabonk.games.arena import LevelLike, level_of, make_for_person
 from metabonk.games.level import Level
 from metabonk.games.source import Flags
-from metabonk.play.controls import lines
+from metabonk.play.controls import pairs
 from metabonk.play.hands import TICKS_PER_SECOND, Hands, Screen, control_of
 from metabonk.play.window import load_pygame
 from metabonk.records import GAME_STATE, Action, GameState, Point, Widget
@@ -27,6 +27,8 @@ FRAME = (640, 360)  # of a rendered frame, width and height
 WINDOW_SCALE = 2
 MOST_TICKS = 6  # caught up with after a slow frame; beyond that the game slows down
 HELP_SECONDS = 6.0  # that the overlay is shown at the start
+
+_TONES = ((250, 208, 84), (235, 230, 245))  # of inputs and texts
 
 
 @dataclass(frozen=True)
@@ -204,12 +206,16 @@ class Session:
     def _draw_help(self) -> None:
         pygame = self._pygame
         font = pygame.font.Font(None, 22)
-        rows = [font.render(line, True, (235, 230, 245)) for line in lines()]
-        width = max(row.get_width() for row in rows) + 24
-        panel = pygame.Surface((width, 20 * len(rows) + 20), pygame.SRCALPHA)
+        rows = [
+            [font.render(t, True, tone) for t, tone in zip(pair, _TONES, strict=True)]
+            for pair in pairs()
+        ]
+        first, second = (max(row[i].get_width() for row in rows) for i in (0, 1))
+        panel = pygame.Surface((first + second + 40, 20 * len(rows) + 20), pygame.SRCALPHA)
         panel.fill((16, 10, 28, 200))
-        for i, row in enumerate(rows):
-            panel.blit(row, (12, 10 + 20 * i))
+        for i, (inputs, text) in enumerate(rows):
+            panel.blit(inputs, (12, 10 + 20 * i))
+            panel.blit(text, (28 + first, 10 + 20 * i))
         room = self._screen.get_size()
         self._screen.blit(panel, (12, room[1] - panel.get_height() - 12))
 

@@ -168,8 +168,7 @@ void DrawHeroCard(int hero, const Widget& widget, const Canvas& canvas, const Bo
   DrawWrapped(canvas, {in.x0, y + 11 * u, in.x1, in.y1 - icon}, def.text, small, kQuiet);
   DrawPicture(canvas, kSpriteWeapon + def.weapon, in.x0, in.y1 - icon, icon);
   const char* ability = kAbilityDefs[def.ability].name;
-  const int face = TextWidth(ability, u) > in.width() - icon - 2 * u ? small : u;
-  DrawShadedText(canvas, in.x0 + icon + 2 * u, in.y1 - 5 * u - 4 * face, ability, face,
+  DrawShadedText(canvas, in.x0 + icon + 2 * u, in.y1 - icon / 2 - 4 * small, ability, small,
                  Rgb(250, 208, 84), in.width() - icon - 2 * u);
 }
 

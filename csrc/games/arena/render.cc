@@ -34,13 +34,11 @@ void DrawVignette(const World& world, const Canvas& canvas) {
   const bool playing = world.menus.screen == Screen::kPlaying;
   const float fresh = std::clamp(player.invulnerable / kBody.invulnerable, 0.0f, 1.0f);
   uint32_t red = playing ? static_cast<uint32_t>(90.0f * fresh) : 0;
-  if (low)
-    red =
-        std::max<uint32_t>(red, static_cast<uint32_t>(48 + 2 * (pulse < 16 ? pulse : 32 - pulse)));
+  if (low) red = std::max(red, static_cast<uint32_t>(48 + 2 * std::min(pulse, 32 - pulse)));
   const int cx = canvas.width / 2, cy = canvas.height / 2;
   const int reach2 = cx * cx + cy * cy;
   const uint32_t tone = red ? Rgb(150, 12, 24) : Rgb(10, 10, 30);
-  const uint32_t strength = red ? 90 + red : 96;
+  const int64_t strength = (red ? 90 + red : 96) * 65536ll / reach2;
   for (int y = 0; y < canvas.height; ++y) {
     uint32_t* row = canvas.pixels + y * canvas.stride;
     const int dy2 = (y - cy) * (y - cy);
@@ -48,7 +46,7 @@ void DrawVignette(const World& world, const Canvas& canvas) {
       const int r2 = (x - cx) * (x - cx) + dy2;
       const int over = 2 * r2 - reach2;  // starts at 0.7 of the way to the corner
       if (over <= 0) continue;
-      const uint32_t part = static_cast<uint32_t>(static_cast<int64_t>(over) * strength / reach2);
+      const uint32_t part = static_cast<uint32_t>(over * strength >> 16);
       row[x] = MixColour(row[x], tone, std::min(part, 220u));
     }
   }

@@ -20,6 +20,7 @@ struct Step {
   float depth;
   float scale;    // focal / depth
   uint32_t fog;   // 0..256
+  int texture;    // 0..32: fades with distance before it would shimmer
   uint16_t code;  // depth in 1/64 metre
 };
 
@@ -92,40 +93,56 @@ const DetailTable& Details() {
 }
 
 // Depths at which columns sample: about one per pixel of flat ground, closer than the grid's cells.
-void PlanMarch(const Camera& camera, int height, March* march) {
-  const float above = std::max(camera.eye_z - kBeyondHeight, 4.0f);
+void PlanMarch(const Camera& camera, float highest, int height, March* march) {
   const float bottom = std::max(static_cast<float>(height) - camera.horizon, 1.0f);
   const float rows = camera.focal * 9.0f;
-  float depth = std::max(kNearDepth, std::min(camera.focal * above / bottom, 9.0f) * 0.4f);
+  // No ground nearer than this can rise into the frame.
+  float depth = std::max(kNearDepth, camera.focal * (camera.eye_z - highest) / bottom);
   march->count = 0;
   while (depth < kFarDepth && march->count < kMaxSteps) {
     Step& step = march->steps[march->count++];
     step.depth = depth;
     step.scale = camera.focal / depth;
     step.fog = FogAt(depth);
+    step.texture = std::clamp(static_cast<int>(48.0f - depth), 0, 32);
     step.code = static_cast<uint16_t>(depth * 64.0f);
-    depth += std::clamp(depth * depth * 0.8f / rows, 0.09f, 0.5f);
+    depth += std::clamp(depth * depth / rows, 0.09f, 0.5f);
   }
 }
 
-uint32_t MapColour(const TerrainMap& map, float x, float y) {  // bilinear between texels
-  const float tx = x * kMapTexelsPerMetre - 0.5f;
-  const float ty = y * kMapTexelsPerMetre - 0.5f;
-  const int ix = std::clamp(static_cast<int>(tx), 0, kMapTexels - 2);
-  const int iy = std::clamp(static_cast<int>(ty), 0, kMapTexels - 2);
-  const float fx = std::clamp(tx - static_cast<float>(ix), 0.0f, 1.0f);
-  const float fy = std::clamp(ty - static_cast<float>(iy), 0.0f, 1.0f);
-  const uint32_t wx = static_cast<uint32_t>(fx * 256.0f);
-  const uint32_t wy = static_cast<uint32_t>(fy * 256.0f);
-  const uint32_t* row = map.colour.data() + iy * kMapTexels + ix;
-  return MixColour(MixColour(row[0], row[1], wx),
-                   MixColour(row[kMapTexels], row[kMapTexels + 1], wx), wy);
+// Three channels in sixteen bits each, so that one multiplication scales all of them.
+constexpr uint64_t kChannels = 0x00FF00FF00FFull;
+
+uint64_t Spread(uint32_t colour) {
+  return (colour & 0xFFu) | static_cast<uint64_t>(colour & 0xFF00u) << 8 |
+         static_cast<uint64_t>(colour & 0xFF0000u) << 16;
 }
 
-uint32_t MaterialAt(const TerrainMap& map, float x, float y) {
-  const int ix = std::clamp(static_cast<int>(x * kMapTexelsPerMetre), 0, kMapTexels - 1);
-  const int iy = std::clamp(static_cast<int>(y * kMapTexelsPerMetre), 0, kMapTexels - 1);
-  return map.colour[static_cast<size_t>(iy * kMapTexels + ix)] >> 24;
+uint32_t Gather(uint64_t spread) {
+  return static_cast<uint32_t>((spread & 0xFFu) | (spread >> 8 & 0xFF00u) |
+                               (spread >> 16 & 0xFF0000u));
+}
+
+struct Texel {
+  uint64_t colour;  // bilinear, spread
+  uint32_t material;
+};
+
+// (x, y) is on the map.
+Texel MapTexel(const TerrainMap& map, float x, float y) {
+  const float tx = x * kMapTexelsPerMetre - 0.5f;
+  const float ty = y * kMapTexelsPerMetre - 0.5f;
+  const int ix = std::min(static_cast<int>(tx), kMapTexels - 2);  // rounds -0.5..0 to 0
+  const int iy = std::min(static_cast<int>(ty), kMapTexels - 2);
+  const int fx = std::clamp(static_cast<int>((tx - static_cast<float>(ix)) * 256.0f), 0, 256);
+  const int fy = std::clamp(static_cast<int>((ty - static_cast<float>(iy)) * 256.0f), 0, 256);
+  const uint32_t* row = map.colour.data() + iy * kMapTexels + ix;
+  const uint64_t both = static_cast<uint64_t>(fx * fy >> 8);
+  const uint64_t right = static_cast<uint64_t>(fx) - both;
+  const uint64_t above = static_cast<uint64_t>(fy) - both;
+  const uint64_t sum = Spread(row[0]) * (256 - right - above - both) + Spread(row[1]) * right +
+                       Spread(row[kMapTexels]) * above + Spread(row[kMapTexels + 1]) * both;
+  return {sum >> 8 & kChannels, row[(fy >> 7 & 1) * kMapTexels + (fx >> 7 & 1)] >> 24};
 }
 
 // Everything a column needs that does not change along it.
@@ -133,11 +150,11 @@ struct Field {
   const Camera& camera;
   const Terrain& terrain;
   const TerrainMap& map;
-  const Scenery& scenery;
   const DetailTable& details;
   const March& march;
-  float side;  // of the playable square
-  int flow;    // texels that water has moved
+  float side;                    // of the playable square
+  uint64_t haze, beyond, cliff;  // colours of the scenery, spread
+  int flow;                      // texels that water has moved
 };
 
 bool Inside(const Field& field, float x, float y) {
@@ -157,28 +174,26 @@ float FieldHeight(const Field& field, float x, float y) {
 
 // `edge`: the face of the map's border, seen from outside.
 uint32_t PixelColour(const Field& field, float x, float y, float z, const Step& step, bool edge) {
-  uint32_t colour = field.scenery.beyond;
-  int shade = 128;
-  if (edge || Inside(field, x, y)) {
-    const uint32_t material = edge ? kCliffMaterial : MaterialAt(field.map, x, y);
-    colour = edge ? field.scenery.cliff : MapColour(field.map, x, y);
-    int tx = static_cast<int>(x * 16.0f);
-    int ty = static_cast<int>(y * 16.0f);
-    if (material == static_cast<uint32_t>(Ground::kWater)) ty += field.flow;
-    if (material == kCliffMaterial) {  // layers of rock follow the height
-      tx += ty;
-      ty = static_cast<int>((z + 64.0f) * 12.0f);
-    }
-    const size_t texel = static_cast<size_t>((ty & (kDetail - 1)) * kDetail + (tx & (kDetail - 1)));
-    const int detail = field.details[material][texel] - 128;
-    // Texture fades with distance before it would shimmer.
-    shade += detail * std::clamp(static_cast<int>(48.0f - step.depth), 0, 32) / 32;
+  Texel texel = {field.beyond, kBeyondMaterial};
+  if (edge) {
+    texel = {field.cliff, kCliffMaterial};
+  } else if (Inside(field, x, y)) {
+    texel = MapTexel(field.map, x, y);
   }
-  const auto lit = [&](int shift) {
-    const int value = static_cast<int>(colour >> shift & 255) * shade >> 7;
-    return static_cast<uint32_t>(std::min(value, 255)) << shift;
-  };
-  return MixColour(lit(0) | lit(8) | lit(16), field.scenery.haze, step.fog);
+  int tx = static_cast<int>(x * 16.0f);
+  int ty = static_cast<int>(y * 16.0f);
+  if (texel.material == static_cast<uint32_t>(Ground::kWater)) ty += field.flow;
+  if (texel.material == kCliffMaterial) {  // layers of rock follow the height
+    tx += ty;
+    ty = static_cast<int>((z + 64.0f) * 12.0f);
+  }
+  const size_t at = static_cast<size_t>((ty & (kDetail - 1)) * kDetail + (tx & (kDetail - 1)));
+  const int detail = field.details[texel.material][at] - 128;
+  const uint64_t shade = static_cast<uint64_t>(128 + detail * step.texture / 32);
+  uint64_t colour = texel.colour * shade >> 7 & 0x01FF01FF01FFull;
+  const uint64_t over = colour & 0x010001000100ull;  // a channel beyond 255 becomes 255
+  colour = (colour | (over - (over >> 8))) & kChannels;
+  return Gather((colour * (256 - step.fog) + field.haze * step.fog) >> 8 & kChannels);
 }
 
 void PaintColumn(const Field& field, int column, int height, int stride, uint32_t* pixels,
@@ -200,7 +215,7 @@ void PaintColumn(const Field& field, int column, int height, int stride, uint32_
     const float z = inside ? FieldHeight(field, x, y) : kBeyondHeight;
     const float row_y = camera.horizon + (camera.eye_z - z) * step.scale;
     if (row_y < static_cast<float>(top)) {
-      const int from = std::max(0, static_cast<int>(std::ceil(row_y - 0.5f)));
+      const int from = row_y > 0.0f ? static_cast<int>(row_y + 0.5f) : 0;
       const float span = std::max(last_y - row_y, 1e-3f);
       const bool edge = inside && !last_inside && k > 0;
       for (int row = top - 1; row >= from; --row) {
@@ -231,14 +246,17 @@ void DrawHeightField(const Camera& camera, const Terrain& terrain, const Terrain
   for (int y = sky; y < height; ++y) std::fill_n(pixels + y * stride, width, scenery.haze);
   std::fill_n(depth, height * stride, static_cast<uint16_t>(0xFFFF));
   March march;
-  PlanMarch(camera, height, &march);
+  PlanMarch(camera, std::max(map.highest, kBeyondHeight), height, &march);
+  const float side = std::min(terrain.size, static_cast<float>(kGridCells)) - 0.001f;
   const Field field{camera,
                     terrain,
                     map,
-                    scenery,
                     Details(),
                     march,
-                    std::min(terrain.size, static_cast<float>(kGridCells)) - 0.001f,
+                    side,
+                    Spread(scenery.haze),
+                    Spread(scenery.beyond),
+                    Spread(scenery.cliff),
                     static_cast<int>(tick / 6 & 1023)};
   for (int i = 0; i < width; ++i) PaintColumn(field, i, height, stride, pixels, depth);
 }

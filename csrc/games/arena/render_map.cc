@@ -210,6 +210,7 @@ void UpdateTerrainMap(const World& world, const Level& level, TerrainMap* map) {
   const int side = cells * kMapTexelsPerMetre;
   map->colour.assign(static_cast<size_t>(kMapTexels) * kMapTexels,
                      scenery.beyond | kBeyondMaterial << 24);
+  map->highest = *std::max_element(terrain.height, terrain.height + kGridVertices * kGridVertices);
   Lights lights;
   LightVertices(terrain, cells + 1, &lights);
   for (int y = 0; y < side; ++y) {

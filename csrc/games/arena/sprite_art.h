@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "games/arena/colour.h"
+
 namespace metabonk::arena {
 
 enum class ShapeKind : uint8_t { kEllipse, kCapsule, kTriangle, kBox };
@@ -43,7 +45,28 @@ constexpr Shape Slab(uint32_t colour, float x0, float y0, float x1, float y1, fl
 
 using Art = std::span<const Shape>;
 
-// The art that is filed under this id of the content file, or `fallback`.
+// The palette that the sprites share.
+inline constexpr uint32_t kInk = Rgb(30, 22, 34);
+inline constexpr uint32_t kBone = Rgb(238, 230, 208);
+inline constexpr uint32_t kWhite = Rgb(250, 250, 250);
+inline constexpr uint32_t kSteel = Rgb(196, 204, 218);
+inline constexpr uint32_t kSteelDark = Rgb(120, 130, 152);
+inline constexpr uint32_t kWood = Rgb(128, 84, 48);
+inline constexpr uint32_t kWoodDark = Rgb(88, 56, 36);
+inline constexpr uint32_t kGoldTone = Rgb(250, 204, 70);
+inline constexpr uint32_t kEmber = Rgb(255, 150, 48);
+inline constexpr uint32_t kBlood = Rgb(210, 44, 52);
+inline constexpr uint32_t kGlow = Rgb(150, 246, 255);
+inline constexpr uint32_t kLeaf = Rgb(62, 124, 58);
+
+struct FiledArt {  // by id in the content file
+  const char* id;
+  Art art;
+};
+std::span<const FiledArt> CreatureArt();  // sprite_creatures.cc: enemies and characters
+std::span<const FiledArt> ThingArt();     // sprite_things.cc: everything else
+
+// The art that is filed under this id, or else under `fallback`.
 Art ArtOf(const char* id, const char* fallback);
 
 }  // namespace metabonk::arena

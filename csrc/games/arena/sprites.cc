@@ -190,7 +190,8 @@ struct StampSheet {
 };
 
 void FillStamp(const uint32_t* plain, int side, uint32_t* pixels, int stride, uint32_t* masks) {
-  // Of 255 that a pixel must be covered; less where a sprite is so small that all its pixels are edge.
+  // Of 255 that a pixel must be covered; less where a sprite is so small that all its pixels are
+  // edge.
   const uint32_t least = side <= 4 ? 56 : 100;
   for (int y = 0; y < side; ++y) {
     masks[y] = 0;

@@ -39,6 +39,7 @@ struct TerrainMap {
   uint64_t seed = 0;
   float size = 0, relief = 0, obstacle_rate = 0, ledges = 0;
   int tier = 0;
+  float highest = 0;  // ground, metres
   // [kMapTexels, kMapTexels], row y: R | G << 8 | B << 16 | material << 24
   std::vector<uint32_t> colour;
   std::vector<float> obstacle_x, obstacle_y;  // the middle of each obstacle

@@ -33,8 +33,10 @@ struct Golden {
 
 // After a change of the look on purpose: take the hashes that the failing test prints.
 constexpr Golden kGolden[] = {
-    {84, 84, 1, 0},   {84, 84, 2, 0},   {64, 48, 3, 0},   {120, 133, 1, 0},
-    {160, 240, 1, 0}, {360, 640, 2, 0}, {131, 129, 3, 0}, {8, 8, 1, 0},
+    {84, 84, 1, 0x8036364106E8B78C},   {84, 84, 2, 0x560A28B1DFD76718},
+    {64, 48, 3, 0x7134F7A2CEDC8C79},   {120, 133, 1, 0x2BF4C4E231D9FA45},
+    {160, 240, 1, 0x4DF4966F77DC065B}, {360, 640, 2, 0x3427706345191527},
+    {131, 129, 3, 0x91EAA9E789B6435B}, {8, 8, 1, 0x4EC1824B0C609305},
 };
 
 TEST(ArenaViewGoldenFramesOnEveryTier) {

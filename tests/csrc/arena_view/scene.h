@@ -50,9 +50,10 @@ inline void FillPlayer(const Terrain& terrain, World* world) {
   player.yaw = 0.7f;
   player.grounded = 1;
   player.level = 7;
-  player.xp = 9.0f;
   player.gold = 123.0f;
-  for (int i = 0; i < kStats; ++i) player.base[i] = player.stat[i] = kStatDefs[i].base;
+  for (int i = 0; i < kStats; ++i) player.base[i] = player.stat[i] = 1.0f;  // not the content's
+  StatOf(player, Stat::kMaxHealth) = 100.0f;
+  StatOf(player, Stat::kMaxShield) = 0.0f;
   player.health = 70.0f;
   player.weapons[0] = {1, 3};
   player.weapons[1] = {2, 1};
