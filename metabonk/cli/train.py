@@ -34,13 +34,6 @@ $ metabonk train --run runs/long --resume     go on where it stopped
 $ metabonk train --set ppo.clip=0.1 --set game.envs=128"""
 )
 
-ACTIVITIES = {
-    "env": "playing the games",
-    "policy": "choosing actions",
-    "update": "learning from them",
-    "other": "everything else",
-}
-
 
 @command
 def train(
@@ -149,6 +142,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def print_profile(seconds: Mapping[str, float]) -> None:
     """Where the training time went."""
+    from metabonk.learn.report import ACTIVITIES
+
     total = sum(seconds.values()) or 1.0
     ordered = sorted(seconds.items(), key=lambda item: -item[1])
     rows = (

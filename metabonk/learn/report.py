@@ -45,6 +45,14 @@ PANELS = (
     ("episode_length", "episode length"),
 )
 
+# What the times of a run's profile were spent on, in words.
+ACTIVITIES = {
+    "env": "playing the games",
+    "policy": "choosing actions",
+    "update": "learning from them",
+    "other": "everything else",
+}
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """report.json. steps: of all environments; seconds: of training, over all sessions.
@@ -143,7 +151,7 @@ def _page(directory: Path, material: Material, history: Mapping[str, Series]) ->
         changed=_changed(material.config),
         settings=settings_module.to_toml(material.config),
         machine=_machine(),
-        commands=_commands(directory),
+        commands=_commands(directory, report.seconds),
         notes=material.notes,
     )
 
@@ -179,11 +187,12 @@ def _tiles(report: Report, evaluation: Evaluation) -> list[Tile]:
 
 
 def _curve(history: Mapping[str, Series], evaluation: Evaluation) -> Any:
-    training = history.get(RETURN)
-    if training is None or not np.isfinite(training.y).any():
+    nothing = Series(np.zeros(0), np.zeros(0))
+    training, evaluated = history.get(RETURN, nothing), history.get(EVALUATED, nothing)
+    if not (np.isfinite(training.y).any() or len(evaluated.y)):
         return None
     baselines = {name: against.mean for name, against in evaluation.against.items()}
-    return figures.curve(training, history.get(EVALUATED), baselines, "return")
+    return figures.curve(training, evaluated, baselines, "return")
 
 
 def _history(path: Path) -> dict[str, Series]:
@@ -204,7 +213,7 @@ def _shares(profile: Mapping[str, float]) -> list[Share]:
     if total <= 0:
         return []
     ordered = sorted(profile.items(), key=lambda item: -item[1])
-    return [Share(name, seconds, seconds / total) for name, seconds in ordered]
+    return [Share(ACTIVITIES.get(n, n), seconds, seconds / total) for n, seconds in ordered]
 
 
 def _changed(config: Config) -> list[tuple[str, str, str]]:
@@ -241,10 +250,11 @@ def _machine() -> list[tuple[str, str]]:
     ]
 
 
-def _commands(directory: Path) -> list[tuple[str, str]]:
+def _commands(directory: Path, seconds: float) -> list[tuple[str, str]]:
+    longer = max(1, round(seconds / 30))  # minutes: twice as long in all
     return [
         ("Watch it play", f"metabonk play --policy {directory}"),
-        ("Train it longer", f"metabonk train --run {directory} --resume --minutes 10"),
+        ("Train twice as long", f"metabonk train --run {directory} --resume --minutes {longer}"),
         ("Measure it again, on more episodes", f"metabonk eval {directory} --episodes 256"),
     ]
 

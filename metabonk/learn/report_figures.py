@@ -63,16 +63,17 @@ class Series:
         return Series(self.x, (total[last] - total[first]) / (last - first))
 
 
-def curve(
-    training: Series, evaluation: Series | None, baselines: Mapping[str, float], ylabel: str
-) -> Any:
-    """The learning curve: training returns, evaluations as points, baselines as lines."""
+def curve(training: Series, evaluation: Series, baselines: Mapping[str, float], ylabel: str) -> Any:
+    """The learning curve: training returns, evaluations as points, baselines as lines.
+
+    Either series may be empty.
+    """
     figure, axes = _figure(9.0, 3.6)
     thin = training.thinned()
     axes.plot(thin.x, thin.y, color=_c("policy"), alpha=0.25, linewidth=1.0)
     smooth = thin.smoothed()
     axes.plot(smooth.x, smooth.y, color=_c("policy"), linewidth=2.2, label="while learning")
-    if evaluation is not None and len(evaluation.x):
+    if len(evaluation.x):
         axes.plot(
             evaluation.x, evaluation.y, "o", color=_c("policy"), markersize=6, label="evaluated"
         )

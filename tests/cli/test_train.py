@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,7 @@ def test_play_films_a_policy(metabonk: Run, directory: Path, tmp_path: Path) -> 
 
 
 def test_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    importlib.import_module("metabonk.learn.run")  # declares them
     for name in ("return_mean", "steps_per_second", "seconds_left", "minutes"):
         assert name in metrics.declared(), "what the bar shows is what training measures"
     with ProgressSink("learning") as sink:

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces as gs
 
-from metabonk import metrics
 from metabonk.config import Config
 from metabonk.learn import report_figures as figures
 from metabonk.learn.evaluate import Evaluation, compare, evaluate
 from metabonk.learn.report import Material, Report, read, write
 from metabonk.learn.report_film import Film, Playback, Remembering, film_episode
-from metabonk.metrics import JsonLinesSink, Registry
+from metabonk.metrics import JsonLinesSink, Record
 from metabonk.protocols import Visible
 from metabonk.spaces import ActionLayout
 
@@ -141,12 +140,11 @@ def evaluation(policy: float, others: dict[str, float]) -> Evaluation:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run directory with metrics only."""
-    for name in ("return_mean", "loss_value"):
-        if name not in metrics.declared():
-            metrics.declare(name, "", "for the report's test")
-    with Registry([JsonLinesSink(tmp_path / "metrics.jsonl")]) as registry:
-        for step in range(0, 50_000, 500):
-            registry.log(step, return_mean=step / 1000, loss_value=1.0 / (1 + step))
+    sink = JsonLinesSink(tmp_path / "metrics.jsonl")
+    for step in range(0, 50_000, 500):
+        values = {"return_mean": step / 1000, "loss_value": 1.0 / (1 + step)}
+        sink.write(Record(step, 0.0, "", values))
+    sink.close()
     return tmp_path
 
 
@@ -236,6 +234,14 @@ def test_without_metrics_there_is_no_curve(tmp_path: Path) -> None:
     write(tmp_path, material(evaluation(20.0, {})))
     assert not (tmp_path / "curve.png").exists()
     assert "How it learned" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_run_without_ended_episodes_shows_its_evaluations(tmp_path: Path) -> None:
+    sink = JsonLinesSink(tmp_path / "metrics.jsonl")
+    sink.write(Record(500, 0.0, "", {"eval_return_mean": 3.0}))
+    sink.close()
+    write(tmp_path, material(evaluation(20.0, {"random": 5.0})))
+    assert (tmp_path / "curve.png").stat().st_size > 0
 
 
 def test_lines_are_thinned_and_smoothed() -> None:
