@@ -23,6 +23,7 @@ from metabonk.spaces import ActionLayout, Branch
 FORBIDDEN = -1e9  # finite, so that p log p of a forbidden choice is 0 and not NaN
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 INITIAL_LOG_STD = -0.5
+FEW_CHOICES = 16
 
 
 @dataclass(frozen=True)
@@ -199,9 +200,21 @@ class ActionHead(nn.Module):
             allowed = allowed[:, self._mask_index] | self._always
             logits = torch.where(allowed, logits, FORBIDDEN)
         return [
-            (g, logits[:, g.logits].reshape(-1, g.count, g.size).log_softmax(-1))
+            (g, _log_softmax(logits[:, g.logits].reshape(-1, g.count, g.size)))
             for g in self.groups
         ]
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """Over the last axis of [B, count, size].
+
+    torch goes along the last axis of memory row by row, which for a few choices takes five times as
+    long as going through all rows at once, choice by choice: so few choices are laid out that way,
+    and what is computed from the result keeps that layout.
+    """
+    if logits.shape[-1] > FEW_CHOICES:
+        return logits.log_softmax(-1)
+    return logits.permute(2, 0, 1).contiguous().log_softmax(0).permute(1, 2, 0)
 
 
 def _groups(branches: list[tuple[int, Branch]]) -> list[Group]:

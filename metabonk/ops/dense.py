@@ -11,6 +11,7 @@ rounding only.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from typing import Any, cast
@@ -87,6 +88,13 @@ def _suits_native(first: Tensor, *others: Tensor) -> bool:
 
 
 _engines: dict[tuple[int, int], Any] = {}
+
+
+@atexit.register
+def _stop() -> None:
+    """Ends the threads of this process; those of the one it was forked from are not there."""
+    for key in [key for key in _engines if key[0] == os.getpid()]:
+        del _engines[key]
 
 
 def _engine() -> Any:
