@@ -7,7 +7,7 @@
 #include "check.h"
 #include "support/cpu.h"
 
-namespace metabonk::arena {
+namespace metabonk::arena::view_test {
 namespace {
 
 uint64_t HashOf(const std::vector<uint8_t>& bytes) {
@@ -145,4 +145,4 @@ TEST(ArenaViewChecksSizes) {
 }
 
 }  // namespace
-}  // namespace metabonk::arena
+}  // namespace metabonk::arena::view_test

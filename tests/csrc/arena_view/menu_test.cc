@@ -8,7 +8,7 @@
 #include "games/arena/hud.h"
 #include "games/arena/render_camera.h"
 
-namespace metabonk::arena {
+namespace metabonk::arena::view_test {
 namespace {
 
 constexpr int kSizes[][2] = {{84, 84}, {180, 320}, {360, 640}, {720, 1280}};
@@ -174,4 +174,4 @@ TEST(ArenaViewLettersDiffer) {
 }
 
 }  // namespace
-}  // namespace metabonk::arena
+}  // namespace metabonk::arena::view_test

@@ -9,7 +9,7 @@
 #include "support/math.h"
 #include "support/random.h"
 
-namespace metabonk::arena {
+namespace metabonk::arena::view_test {
 
 struct Scene {
   World world = {};
@@ -133,4 +133,4 @@ inline std::vector<uint8_t> Draw(Scene& scene, int height, int width) {
   return rgb;
 }
 
-}  // namespace metabonk::arena
+}  // namespace metabonk::arena::view_test

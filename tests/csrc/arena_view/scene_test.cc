@@ -9,7 +9,7 @@
 #include "games/arena/shots.h"
 #include "games/arena/sprites.h"
 
-namespace metabonk::arena {
+namespace metabonk::arena::view_test {
 namespace {
 
 struct Change {
@@ -199,4 +199,4 @@ TEST(ArenaViewHasItsOwnArtForEverything) {
 }
 
 }  // namespace
-}  // namespace metabonk::arena
+}  // namespace metabonk::arena::view_test
