@@ -30,7 +30,6 @@ void SortIntoStrips(const Enemies& enemies, const Scratch& scratch, StripIndex* 
     strips->x[place] = enemies.x[i];
     strips->y[place] = enemies.y[i];
     strips->radius[place] = scratch.radius[i];
-    strips->push[place] = Min(scratch.radius[i], kPushRadius);
     strips->enemy[place] = i;
   }
   strips->count = count;
@@ -55,7 +54,8 @@ void Leash(World& world, const Level& level, int index) {
 void LeashFar(World& world, const Level& level) {
   const Enemies& enemies = world.enemies;
   constexpr float kFar = kWave.leash * kWave.leash;
-  for (int i = 0; i < enemies.count; ++i) {
+  constexpr int kTurns = 16;  // each is looked at every so many ticks
+  for (int i = static_cast<int>(world.tick % kTurns); i < enemies.count; i += kTurns) {
     const float dx = enemies.x[i] - world.player.x;
     const float dy = enemies.y[i] - world.player.y;
     if (dx * dx + dy * dy > kFar && !(enemies.flags[i] & kEntityBoss)) Leash(world, level, i);
@@ -195,6 +195,8 @@ void CopyEnemy(Enemies& enemies, int from, int to) {
   enemies.max_health[to] = enemies.max_health[from];
   enemies.timer[to] = enemies.timer[from];
   enemies.slow[to] = enemies.slow[from];
+  enemies.push_x[to] = enemies.push_x[from];
+  enemies.push_y[to] = enemies.push_y[from];
   enemies.id[to] = enemies.id[from];
   enemies.kind[to] = enemies.kind[from];
   enemies.phase[to] = enemies.phase[from];
@@ -213,7 +215,7 @@ void MoveEnemies(World& world, const Level& level, Scratch& scratch) {
   kernels.measure(enemies, world.player, scratch);
   kernels.steer(enemies, SpeedScale(world, level), scratch);
   SortIntoStrips(enemies, scratch, &scratch.strips);
-  kernels.separate(enemies, scratch);
+  kernels.separate(enemies, world.tick, scratch);
   kernels.accelerate(enemies, scratch);
   Advance(enemies, *level.terrain, scratch, enemies.count);
   kernels.settle(enemies, *level.terrain, scratch);
@@ -284,6 +286,7 @@ int SpawnEnemy(World& world, const Level& level, int kind, float x, float y) {
   enemies.timer[i] =
       def.behavior == Behavior::kChase ? kNever : def.period * DrawUnit(world.world_random);
   enemies.slow[i] = 0.0f;
+  enemies.push_x[i] = enemies.push_y[i] = 0.0f;
   enemies.id[i] = ++enemies.next_id;
   enemies.kind[i] = static_cast<uint8_t>(kind);
   enemies.phase[i] = kRoam;

@@ -19,8 +19,8 @@ struct Kernels {
   void (*measure)(const Enemies& enemies, const Player& player, Scratch& scratch);
   // What each enemy wants: velocity, acceleration, radius, hover height by kind and phase.
   void (*steer)(const Enemies& enemies, float speed_scale, Scratch& scratch);
-  // How hard each enemy is pushed by those it overlaps.
-  void (*separate)(const Enemies& enemies, Scratch& scratch);
+  // How hard each enemy is pushed by those it overlaps; half of them every tick.
+  void (*separate)(Enemies& enemies, uint64_t tick, const Scratch& scratch);
   // Velocities and the next places and their cells, before obstacles.
   void (*accelerate)(Enemies& enemies, Scratch& scratch);
   // Heights above the ground at the new places.

@@ -101,16 +101,29 @@ void Steer(const Enemies& enemies, float speed_scale, Scratch& scratch) {
   }
 }
 
-constexpr float kStiffness = 24.0f;  // metres a second per square metre of overlap
+constexpr float kStiffness = 14.0f;  // metres a second per square metre of overlap
 constexpr float kPushLimit = 5.0f;   // metres a second
+
+// Neighbours in the sorted order are pushed together, group by group, every other tick: a push
+// lasts until the next one.
+inline bool IsTurn(int group, uint64_t tick) {
+  return ((static_cast<uint64_t>(group) ^ tick) & 1) == 0;
+}
+
+inline float PushOf(float sum) {
+  const float push = sum * kStiffness;
+  const float low = push > -kPushLimit ? push : -kPushLimit;
+  return low < kPushLimit ? low : kPushLimit;
+}
 
 #ifdef KERNELS_PLAIN
 
 // One enemy after the other against those near it. The sums run over the others in sorted order, as
 // below, and whoever is too far adds an exact zero, so both give the same bits.
-void Separate(const Enemies& enemies, Scratch& scratch) {
+void Separate(Enemies& enemies, uint64_t tick, const Scratch& scratch) {
   const StripIndex& strips = scratch.strips;
   for (int i = 0; i < enemies.count; ++i) {
+    if (!IsTurn(i / kLanes, tick)) continue;
     const float reach = strips.radius[i] + kPushRadius;
     const int low = strips.start[StripBelow(strips.y[i] - reach)];
     const int high = strips.start[StripBelow(strips.y[i] + reach) + 1];
@@ -119,27 +132,28 @@ void Separate(const Enemies& enemies, Scratch& scratch) {
     for (int j = low; j < high; ++j) {
       const float dx = strips.x[i] - strips.x[j];
       const float dy = strips.y[i] - strips.y[j];
-      const float both = strips.radius[i] + strips.push[j];
+      const float both = strips.radius[i] + Min(strips.radius[j], kPushRadius);
       const float overlap = both * both - (dx * dx + dy * dy);
       if (overlap <= 0.0f) continue;
       sum_x += dx * overlap;
       sum_y += dy * overlap;
     }
-    scratch.push_x[strips.enemy[i]] = Clamp(sum_x * kStiffness, -kPushLimit, kPushLimit);
-    scratch.push_y[strips.enemy[i]] = Clamp(sum_y * kStiffness, -kPushLimit, kPushLimit);
+    enemies.push_x[strips.enemy[i]] = PushOf(sum_x);
+    enemies.push_y[strips.enemy[i]] = PushOf(sum_y);
   }
 }
 
 #else
 
-// Pairs: a whole group of neighbours in the sorted order against one other enemy at a time, so that
-// each sum runs over the others in sorted order on every instruction set.
-void Separate(const Enemies& enemies, Scratch& scratch) {
+// Pairs: a whole group against one other enemy at a time, so that each sum runs over the others in
+// sorted order on every instruction set.
+void Separate(Enemies& enemies, uint64_t tick, const Scratch& scratch) {
   const StripIndex& strips = scratch.strips;
   const int count = enemies.count;
   alignas(64) float sum_x[kLanes];
   alignas(64) float sum_y[kLanes];
   for (int first = 0; first < count; first += kLanes) {
+    if (!IsTurn(first / kLanes, tick)) continue;
     const int last = first + kLanes < count ? first + kLanes : count;
     float widest = 0.0f;
     float lowest = strips.y[first];
@@ -159,21 +173,24 @@ void Separate(const Enemies& enemies, Scratch& scratch) {
     for (int j = low; j < high; ++j) {
       const float other_x = strips.x[j];
       const float other_y = strips.y[j];
-      const float push = strips.push[j];
+      const float other_r = Min(strips.radius[j], kPushRadius);
       for (int i = 0; i < kLanes; ++i) {
         const float dx = x[i] - other_x;
         const float dy = y[i] - other_y;
-        const float both = r[i] + push;
+        const float both = r[i] + other_r;
         const float overlap = both * both - (dx * dx + dy * dy);
         const float weight = overlap > 0.0f ? overlap : 0.0f;
         sum_x[i] += dx * weight;
         sum_y[i] += dy * weight;
       }
     }
+    for (int i = 0; i < kLanes; ++i) {
+      sum_x[i] = PushOf(sum_x[i]);
+      sum_y[i] = PushOf(sum_y[i]);
+    }
     for (int i = first; i < last; ++i) {
-      const int enemy = strips.enemy[i];
-      scratch.push_x[enemy] = Clamp(sum_x[i - first] * kStiffness, -kPushLimit, kPushLimit);
-      scratch.push_y[enemy] = Clamp(sum_y[i - first] * kStiffness, -kPushLimit, kPushLimit);
+      enemies.push_x[strips.enemy[i]] = sum_x[i - first];
+      enemies.push_y[strips.enemy[i]] = sum_y[i - first];
     }
   }
 }
@@ -189,8 +206,8 @@ void Accelerate(Enemies& enemies, Scratch& scratch) {
   const float* __restrict wish_x = scratch.wish_x;
   const float* __restrict wish_y = scratch.wish_y;
   const float* __restrict acceleration = scratch.acceleration;
-  const float* __restrict push_x = scratch.push_x;
-  const float* __restrict push_y = scratch.push_y;
+  const float* __restrict push_x = enemies.push_x;
+  const float* __restrict push_y = enemies.push_y;
   float* __restrict next_x = scratch.next_x;
   float* __restrict next_y = scratch.next_y;
   int32_t* __restrict next_cell = scratch.next_cell;

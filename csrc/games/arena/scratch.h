@@ -21,7 +21,6 @@ struct StripIndex {
   alignas(64) float x[kMaxEnemies + kLanes];
   alignas(64) float y[kMaxEnemies + kLanes];
   alignas(64) float radius[kMaxEnemies + kLanes];
-  alignas(64) float push[kMaxEnemies + kLanes];     // radius with which it pushes others
   alignas(64) int32_t enemy[kMaxEnemies + kLanes];  // index in World::enemies
 };
 
@@ -37,8 +36,6 @@ struct Scratch {
   alignas(64) float wish_x[kMaxEnemies];  // metres a second
   alignas(64) float wish_y[kMaxEnemies];
   alignas(64) float acceleration[kMaxEnemies];
-  alignas(64) float push_x[kMaxEnemies];  // from its neighbours, metres a second
-  alignas(64) float push_y[kMaxEnemies];
   alignas(64) float next_x[kMaxEnemies];
   alignas(64) float next_y[kMaxEnemies];
   alignas(64) int32_t next_cell[kMaxEnemies];

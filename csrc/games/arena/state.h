@@ -40,28 +40,28 @@ enum class Screen : uint8_t {
 // The stats that characters have and that weapons, tomes and items change. Names, units and
 // defaults are in content.toml, in this order.
 enum class Stat : uint8_t {
-  kMaxHealth,     // points
-  kRegen,         // health a second
-  kArmor,         // fraction of damage taken off, 0..0.9
-  kEvasion,       // chance to take no damage, 0..0.8
-  kMaxShield,     // points, refills after five seconds without damage
-  kLifesteal,     // fraction of damage dealt that heals
-  kThorns,        // damage to whoever touches the player
-  kDamage,        // factor
-  kAttackSpeed,   // factor
-  kArea,          // factor on radius of weapons
-  kProjectiles,   // added count
+  kMaxHealth,        // points
+  kRegen,            // health a second
+  kArmor,            // fraction of damage taken off, 0..0.9
+  kEvasion,          // chance to take no damage, 0..0.8
+  kMaxShield,        // points, refills after five seconds without damage
+  kLifesteal,        // fraction of damage dealt that heals
+  kThorns,           // damage to whoever touches the player
+  kDamage,           // factor
+  kAttackSpeed,      // factor
+  kArea,             // factor on radius of weapons
+  kProjectiles,      // added count
   kProjectileSpeed,  // factor
-  kDuration,      // factor
-  kCritChance,    // 0..1
-  kCritDamage,    // factor
-  kKnockback,     // factor
-  kMoveSpeed,     // factor
-  kJumpHeight,    // factor
-  kPickupRange,   // metres
-  kLuck,          // shifts rarities
-  kXpGain,        // factor
-  kGoldGain,      // factor
+  kDuration,         // factor
+  kCritChance,       // 0..1
+  kCritDamage,       // factor
+  kKnockback,        // factor
+  kMoveSpeed,        // factor
+  kJumpHeight,       // factor
+  kPickupRange,      // metres
+  kLuck,             // shifts rarities
+  kXpGain,           // factor
+  kGoldGain,         // factor
   kCount,
 };
 inline constexpr int kStats = static_cast<int>(Stat::kCount);
@@ -80,12 +80,12 @@ struct Player {
   float pitch;  // radians, only for the view
   float health;
   float shield;
-  float shield_delay;   // seconds until the shield refills
-  float invulnerable;   // seconds
-  float slide_time;     // seconds left of the slide
+  float shield_delay;  // seconds until the shield refills
+  float invulnerable;  // seconds
+  float slide_time;    // seconds left of the slide
   float slide_cooldown;
   float ability_cooldown;
-  float ability_time;   // seconds left of the character's ability
+  float ability_time;  // seconds left of the character's ability
   float regen_carry;
   float xp;
   float gold;
@@ -96,14 +96,14 @@ struct Player {
   uint8_t pending_levels;  // level-up menus still to be shown
   uint8_t held_buttons;    // last tick's buttons, for edges
   uint8_t pad0;
-  float base[kStats];   // of the character
-  float stat[kStats];   // base with every tome and item applied
+  float base[kStats];  // of the character
+  float stat[kStats];  // base with every tome and item applied
   Slot weapons[kLoadoutSlots];
   float weapon_cooldown[kLoadoutSlots];  // seconds
   uint16_t weapon_phase[kLoadoutSlots];  // what a weapon needs to remember between shots
   Slot tomes[kLoadoutSlots];
-  float tome_bonus[kLoadoutSlots];       // sum over its levels; rarity scales each level's part
-  uint8_t items[kMaxItemKinds];          // how many of each
+  float tome_bonus[kLoadoutSlots];  // sum over its levels; rarity scales each level's part
+  uint8_t items[kMaxItemKinds];     // how many of each
 };
 
 struct Enemies {
@@ -119,6 +119,8 @@ struct Enemies {
   alignas(64) float max_health[kMaxEnemies];
   alignas(64) float timer[kMaxEnemies];   // seconds, meaning depends on kind and phase
   alignas(64) float slow[kMaxEnemies];    // seconds of being slowed
+  alignas(64) float push_x[kMaxEnemies];  // how hard others push it aside, metres a second
+  alignas(64) float push_y[kMaxEnemies];
   alignas(64) uint32_t id[kMaxEnemies];
   alignas(64) uint8_t kind[kMaxEnemies];
   alignas(64) uint8_t phase[kMaxEnemies];
@@ -138,9 +140,9 @@ struct Shots {  // the player's
   alignas(64) float life[kMaxShots];    // seconds left
   alignas(64) float radius[kMaxShots];  // metres
   alignas(64) float damage[kMaxShots];
-  alignas(64) uint8_t weapon[kMaxShots];  // kind of the weapon that made it
-  alignas(64) uint8_t pierce[kMaxShots];  // hits left
-  alignas(64) uint8_t state[kMaxShots];   // weapon's own
+  alignas(64) uint8_t weapon[kMaxShots];     // kind of the weapon that made it
+  alignas(64) uint8_t pierce[kMaxShots];     // hits left
+  alignas(64) uint8_t state[kMaxShots];      // weapon's own
   alignas(64) uint32_t last_hit[kMaxShots];  // id of the enemy hit last
 };
 
@@ -168,8 +170,8 @@ struct Pickups {  // orbs, coins, hearts, magnets
   alignas(64) float z[kMaxPickups];
   alignas(64) float value[kMaxPickups];
   alignas(64) uint32_t id[kMaxPickups];
-  alignas(64) uint8_t kind[kMaxPickups];     // PickupKind
-  alignas(64) uint8_t homing[kMaxPickups];   // 1 once it flies to the player
+  alignas(64) uint8_t kind[kMaxPickups];    // PickupKind
+  alignas(64) uint8_t homing[kMaxPickups];  // 1 once it flies to the player
 };
 
 struct Structures {  // chests, shrines, the portal; fixed in place
@@ -186,20 +188,20 @@ struct Structures {  // chests, shrines, the portal; fixed in place
 
 // What a selectable offer on the screen would do. Rolled when the menu opens.
 struct Roll {
-  uint8_t kind;    // OfferKind
+  uint8_t kind;  // OfferKind
   uint8_t rarity;
   uint8_t item;
   uint8_t level;
-  float scale;     // the rarity's factor on every amount
+  float scale;  // the rarity's factor on every amount
 };
 
 struct Menus {
   Screen screen;
-  Screen behind;          // what Pause returns to
+  Screen behind;  // what Pause returns to
   uint8_t roll_count;
-  uint8_t armed;          // 1 once choice and click have been released since the last press
+  uint8_t armed;  // 1 once choice and click have been released since the last press
   uint8_t refreshes, skips, banishes;  // left in this run
-  uint8_t banishing;      // 1 while the next choice banishes
+  uint8_t banishing;                   // 1 while the next choice banishes
   uint8_t banned_count;
   uint8_t chosen_character;
   uint8_t chosen_tier;
@@ -208,16 +210,16 @@ struct Menus {
   uint16_t banned[kMaxBanned];  // kind << 8 | index
 };
 
-struct Director {  // decides what spawns and when
-  float budget;       // spawn points saved up
-  float wave_time;    // seconds into this wave
+struct Director {   // decides what spawns and when
+  float budget;     // spawn points saved up
+  float wave_time;  // seconds into this wave
   int32_t wave;
-  float boss_timer;   // seconds until the stage boss
+  float boss_timer;  // seconds until the stage boss
   uint8_t boss_spawned;
   uint8_t boss_dead;
-  uint8_t planned;    // 1 + kind that is saved up for, 0 none
+  uint8_t planned;  // 1 + kind that is saved up for, 0 none
   uint8_t pad0;
-  float held;         // seconds that the boss portal was stood in
+  float held;  // seconds that the boss portal was stood in
 };
 
 struct Totals {  // sums over the run
@@ -238,13 +240,13 @@ struct Totals {  // sums over the run
 
 struct World {
   uint64_t run_seed;
-  uint64_t tick;        // simulated ticks, menus not counted
-  uint64_t total_ticks; // with menus
-  Random world_random;  // spawns, drops, offers: each stream of its own, so that one more draw
-  Random combat_random; // in one place does not change the others
+  uint64_t tick;         // simulated ticks, menus not counted
+  uint64_t total_ticks;  // with menus
+  Random world_random;   // spawns, drops, offers: each stream of its own, so that one more draw
+  Random combat_random;  // in one place does not change the others
   Random offer_random;
   Random step_random;  // ticks of a decision
-  uint8_t done;         // EpisodeEnd
+  uint8_t done;        // EpisodeEnd
   uint8_t tier;
   uint8_t pad0[2];
   Player player;
