@@ -31,7 +31,7 @@ class Ours:
         model = build(
             self.game.observation_space,
             self.game.action_layout,
-            ModelConfig(name="mlp", hidden=r.hidden, layers=2),
+            ModelConfig(name="mlp", hidden=r.hidden, layers=2, normalize=False),
             seed=r.seed,
         )
         config = PPOConfig(

@@ -59,6 +59,9 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = "pilot"
     hidden: Annotated[int, _help("Units per layer and of the recurrent state.", ge=1)] = 128
     layers: Annotated[int, _help("Hidden layers.", ge=1)] = 2
+    normalize: Annotated[
+        bool, _help("Scale every input by the mean and deviation that were seen so far.")
+    ] = True
     fixed: Annotated[
         str, _help("Action branches held at a value, not learned, as click=-1,jump=0.")
     ] = ""

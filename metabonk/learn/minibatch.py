@@ -103,6 +103,16 @@ def samples(
         yield Minibatch(len(chosen), (piece(part) for part in parts))
 
 
+def spread(rollout: Rollout, count: int) -> dict[str, Tensor]:
+    """About `count` observations [B, ...] of a rollout's own steps, evenly spread."""
+    start, total = rollout.burn_in, rollout.horizon * rollout.num_envs
+    index = torch.arange(0, total, max(1, total // count))
+    return {
+        key: torch.from_numpy(array[start:-1]).flatten(0, 1).index_select(0, index)
+        for key, array in rollout.observation.items()
+    }
+
+
 def sequences(
     rollout: Rollout,
     targets: Targets,

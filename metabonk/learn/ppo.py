@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metabonk.config import PPOConfig
 from metabonk.errors import ConfigError
-from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequences
+from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequences, spread
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.returns import ReturnScale, advantages, explained_variance
 from metabonk.learn.rollout import Rollout
@@ -24,6 +24,7 @@ from metabonk.models.policy import ActorCritic
 
 SHUFFLE_STREAM = 2
 STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction", "gradient_norm")
+SCALE_SAMPLES = 2048  # observations of each rollout that the input scales see
 KL = STATISTICS.index("kl")
 NO_STATE = torch.zeros(1, 0)
 
@@ -87,6 +88,7 @@ class PPO:
             ):
                 break
         self.version += 1
+        self.model.reader.learn(spread(rollout, SCALE_SAMPLES))
         means = torch.stack(totals).mean(0).tolist()
         return {
             **dict(zip(STATISTICS, means, strict=True)),

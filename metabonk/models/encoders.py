@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from metabonk.errors import ConfigError
 from metabonk.models.layers import linear
+from metabonk.models.scale import Scale
 
 CELL_COLOURS = 16
 CELL_EMBEDDING = 4
@@ -103,16 +104,26 @@ class SetEncoder(nn.Module):
 class ObservationReader(nn.Module):
     """A Dict observation [B, ...] -> parts [B, width] for a Dense layer, which has `widths`.
 
-    time: whether `dt` is an ordinary input. frame: features of each image. Sets are flattened in
-    the order given (nearest first), absent rows zeroed; with `pool` they go through a SetEncoder.
+    time: whether `dt` is an ordinary input. normalize: numbers go through a Scale. frame: features
+    of each image. Sets are flattened in the order given (nearest first), absent rows zeroed; with
+    `pool` they go through a SetEncoder.
     """
 
-    def __init__(self, space: gs.Dict, *, time: bool, pool: bool = False, frame: int = 128) -> None:
+    def __init__(
+        self,
+        space: gs.Dict,
+        *,
+        time: bool,
+        normalize: bool = False,
+        pool: bool = False,
+        frame: int = 128,
+    ) -> None:
         super().__init__()
         self.keys: list[str] = []
         self.widths: list[int] = []
         self.pools = nn.ModuleDict()
         self.images = nn.ModuleDict()
+        self.scales = nn.ModuleDict()
         self.sets: set[str] = set()
         for key, sub in sorted(space.spaces.items()):
             if key.endswith("_mask") or (key == "dt" and not time):
@@ -128,6 +139,8 @@ class ObservationReader(nn.Module):
             elif is_image(sub):
                 self.images[key] = ImageEncoder(sub.shape, frame)
                 width = frame
+            if normalize and key not in self.images:
+                self.scales[key] = Scale(sub.shape)
             self.keys.append(key)
             self.widths.append(width)
         if not self.keys:
@@ -140,6 +153,8 @@ class ObservationReader(nn.Module):
         x = observation[key]
         if key in self.images:
             return cast(Tensor, self.images[key](x))
+        if key in self.scales:
+            x = self.scales[key](x)
         if key in self.sets:
             mask = observation[f"{key}_mask"].view(torch.bool)
             if key in self.pools:
@@ -147,3 +162,11 @@ class ObservationReader(nn.Module):
             x = torch.where(mask[..., None], x, 0.0)
         x = x.flatten(1)
         return x if x.dtype == torch.float32 else x.float()
+
+    def learn(self, observation: Tensors) -> None:
+        """Shows observations [B, ...] to the scales; rows that are masked do not count."""
+        for key, scale in self.scales.items():
+            present = None
+            if key in self.sets:
+                present = observation[f"{key}_mask"].view(torch.bool)[..., None]
+            cast(Scale, scale).learn(observation[key], present)

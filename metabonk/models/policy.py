@@ -48,6 +48,7 @@ class ActorCritic(nn.Module):
 
     state_size: int = 0
     head: ActionHead
+    reader: ObservationReader
 
     def step(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         """observation [B, ...], state [B, state_size], is_first bool [B]."""
@@ -75,7 +76,7 @@ class Towers(ActorCritic):
         fixed: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.reader = ObservationReader(space, time=True)
+        self.reader = ObservationReader(space, time=True, normalize=config.normalize)
         widths, hidden = self.reader.widths, config.hidden
         self.actor_input, self.critic_input = Dense(widths, hidden), Dense(widths, hidden)
         self.actor = mlp(hidden, hidden, config.layers - 1)
@@ -109,7 +110,7 @@ class Pilot(ActorCritic):
         super().__init__()
         self.state_size = config.hidden
         self.timed = "dt" in space.spaces
-        self.reader = ObservationReader(space, time=False)
+        self.reader = ObservationReader(space, time=False, normalize=config.normalize)
         self.input = Dense(self.reader.widths, config.hidden)
         self.layers = mlp(config.hidden, config.hidden, config.layers - 1)
         self.rnn_cell = CfCCell(config.hidden, config.hidden, config.hidden)

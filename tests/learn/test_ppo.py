@@ -17,12 +17,11 @@ from metabonk.models.policy import build
 ENVS = 8
 
 
-def make(name: str = "pilot", **settings) -> tuple[PPO, Collector]:
+def make(name: str = "pilot", normalize: bool = True, **settings) -> tuple[PPO, Collector]:
     config = PPOConfig(**{"horizon": 16, "epochs": 2, "minibatches": 2, **settings})
     game = Walk(ENVS)
-    model = build(
-        game.observation_space, game.action_layout, ModelConfig(name=name, hidden=8), seed=0
-    )
+    shape = ModelConfig(name=name, hidden=8, normalize=normalize)
+    model = build(game.observation_space, game.action_layout, shape, seed=0)
     learner = PPO(model, config, num_envs=ENVS)
     collector = Collector(game, model, horizon=config.horizon, burn_in=config.burn_in)
     collector.start(range(ENVS))
@@ -61,6 +60,7 @@ def test_the_first_gradient_is_that_of_the_formula(name: str) -> None:
     """One minibatch with everything in it, against a loss written out with autograd."""
     learner, collector = make(
         name,
+        normalize=False,
         minibatches=1,
         epochs=1,
         max_grad_norm=1e9,
