@@ -287,11 +287,13 @@ class Action:
 
     @classmethod
     def from_row(cls, row: npt.NDArray[np.float32]) -> Action:
-        """Buttons are pressed at 0.5 and above; a negative click is none."""
+        """Buttons are pressed at 0.5 and above, choices rounded and kept within 0..32, a negative
+        click is none: as the arena reads a row."""
         v = [float(x) for x in row]
         pressed = {name: x >= 0.5 for name, x in zip(BUTTONS, v[4:9], strict=True)}
         click = (v[10], v[11]) if v[10] >= 0.0 and v[11] >= 0.0 else None
-        return cls((v[0], v[1]), (v[2], v[3]), **pressed, choice=int(v[9]), click=click)
+        choice = int(min(v[9], MAX_WIDGETS) + 0.5) if v[9] > 0.0 else 0  # 0 for NaN
+        return cls((v[0], v[1]), (v[2], v[3]), **pressed, choice=choice, click=click)
 
 
 # GameState's lists: field -> (its count, the class of its parts).

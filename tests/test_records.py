@@ -132,6 +132,10 @@ def test_action_rows():
     assert row.shape == (records.ACTION_COLUMNS,) == (12,)
     assert Action.from_row(row) == action
     assert Action.from_row(Action().row()) == Action()
+    for choice, read in ((2.5, 3), (0.4, 0), (-3.0, 0), (1e9, 32), (np.nan, 0)):  # as the arena
+        row[9] = choice
+        assert Action.from_row(row).choice == read
+    row = action.row()
     packed = row.view(records.ACTION)[0]
     assert packed["fire"] == 1.0
     assert packed["choice"] == 3.0

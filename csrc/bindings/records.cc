@@ -97,13 +97,15 @@ constexpr Part kParts[] = {
 };
 constexpr size_t kPartCount = std::size(kParts);
 
-// The memory of one part of a caller's observation, or null if the caller does not want it.
+// The memory of one part of a caller's observation, or null if the caller does not want it. `kept`
+// holds the array: others may change the dict while the GIL is released.
 template <typename T>
-T* MemoryOf(const nb::dict& observation, const Part& part, size_t num) {
+T* MemoryOf(const nb::dict& observation, const Part& part, size_t num, nb::object* kept) {
   if (!observation.contains(part.name)) return nullptr;
+  *kept = observation[part.name];
   Rows<T> rows;
   const std::string name = std::string("observation['") + part.name + "']";
-  if (!nb::try_cast<Rows<T>>(observation[part.name], rows, false)) {
+  if (!nb::try_cast<Rows<T>>(*kept, rows, false)) {
     throw nb::type_error((name + ": must be a writable C-contiguous " +
                           (part.real ? "float32" : "uint8") + " array on the CPU")
                              .c_str());
@@ -126,11 +128,12 @@ void ObserveInto(const States& states, const nb::dict& observation) {
   }
   float* real[kPartCount] = {};
   uint8_t* masks[kPartCount] = {};
+  nb::object kept[kPartCount];
   for (size_t p = 0; p < kPartCount; ++p) {
     if (kParts[p].real) {
-      real[p] = MemoryOf<float>(observation, kParts[p], num);
+      real[p] = MemoryOf<float>(observation, kParts[p], num, &kept[p]);
     } else {
-      masks[p] = MemoryOf<uint8_t>(observation, kParts[p], num);
+      masks[p] = MemoryOf<uint8_t>(observation, kParts[p], num, &kept[p]);
     }
   }
   const auto* packed = reinterpret_cast<const GameState*>(states.data());

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gs
 
-from metabonk.errors import ConfigError, GameError, MissingExtraError
+from metabonk.errors import ConfigError, CorruptError, GameError, MissingExtraError
 from metabonk.games.batch import EpisodeSums, episode_seed
 from metabonk.games.doom_process import DoomProcess
 from metabonk.games.doom_worker import SCREEN, TICS_PER_SECOND, Control, Slots, controls_of
@@ -115,7 +116,6 @@ class DoomGame:
         self.num_envs = num_envs
         self.frame_skip = frame_skip
         self.frame_rate = TICS_PER_SECOND / frame_skip
-        self.frame_rate = TICS_PER_SECOND / frame_skip
         self.action_layout = ActionLayout.of(action_space(controls))
         self.observation_space = gs.Dict(
             {
@@ -134,6 +134,7 @@ class DoomGame:
         self._sums = EpisodeSums(num_envs)
         slots = Slots(num_envs, len(controls), len(self.variables), pixels)
         self._memory = os.memfd_create("metabonk-doom")
+        self._release = weakref.finalize(self, os.close, self._memory)  # also if nobody closes
         os.truncate(self._memory, slots.size)
         self._slots = slots.map(self._memory)
         spec = {
@@ -149,7 +150,7 @@ class DoomGame:
             raise ConfigError(
                 f"seeds: {len(seeds)} given, {self.num_envs} environments need one each"
             )
-        self._seeds[:] = [int(s) for s in seeds]
+        self._seeds[:] = [int(s) % 2**64 for s in seeds]
         self._episodes[:] = 0
         self._start(range(self.num_envs))
         self._ended[:] = False
@@ -212,21 +213,18 @@ class DoomGame:
     def restore_state(self, state: bytes) -> None:
         """Plays the cloned episodes again, all at once, and compares their hashes.
 
-        Raises GameError if the state is of another game or a replay diverges.
+        Raises CorruptError, before anything changes, if the state is damaged; GameError if it is
+        of another game or a replay diverges.
         """
         head = (_MAGIC, self.num_envs, self.action_layout.columns, self.frame_skip)
         if len(state) < _HEAD.size or _HEAD.unpack_from(state) != head:
             raise GameError(f"state: not of {self.name} with {self.num_envs} environments")
-        at, width, digests = _HEAD.size, 4 * self.action_layout.columns, []
-        for i in range(self.num_envs):
-            values = _ENV.unpack_from(state, at)
+        width, digests = 4 * self.action_layout.columns, []
+        for i, (values, rows) in enumerate(self._parse(state)):
             self._seeds[i], self._episodes[i], seed, self._ended[i], self._lost[i] = values[:5]
-            self._sums.returns[i], self._sums.length[i], size = values[6:]
-            at += _ENV.size
-            rows = state[at : at + size]
-            at += size
-            self._rows[i] = [rows[k : k + width] for k in range(0, size, width)]
-            digests.append(values[5])
+            digest, self._sums.returns[i], self._sums.length[i], _ = values[5:]
+            self._rows[i] = [rows[k : k + width] for k in range(0, len(rows), width)]
+            digests.append(digest)
             self._alive(i).send(b"R" + seed.to_bytes(4, "little") + rows)
         for i, digest in enumerate(digests):
             if not self._processes[i].done():
@@ -255,9 +253,25 @@ class DoomGame:
     def close(self) -> None:
         for process in self._processes:
             process.close()
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
+        self._release()
+
+    def _parse(self, state: bytes) -> list[tuple[tuple[Any, ...], bytes]]:
+        """Each environment's values and action rows. Raises CorruptError."""
+        at, width = _HEAD.size, 4 * self.action_layout.columns
+        parts: list[tuple[tuple[Any, ...], bytes]] = []
+        for _ in range(self.num_envs):
+            if len(state) < at + _ENV.size:
+                raise CorruptError(f"state: ends too early for {self.name}, clone it again")
+            values = _ENV.unpack_from(state, at)
+            at += _ENV.size
+            rows = state[at : at + values[-1]]
+            at += values[-1]
+            if len(rows) != values[-1] or len(rows) % width:
+                raise CorruptError(f"state: damaged action rows of {self.name}, clone it again")
+            parts.append((values, rows))
+        if at != len(state):
+            raise CorruptError(f"state: {len(state) - at} bytes too many for {self.name}")
+        return parts
 
     def _episode_seed(self, index: int) -> int:
         return episode_seed(int(self._seeds[index]), int(self._episodes[index])) & 0xFFFFFFFF

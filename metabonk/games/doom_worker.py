@@ -216,13 +216,10 @@ def engine_instance() -> str:
 
 
 def serve(connection: Connection, doom: Doom) -> None:
-    """Obeys until the other end closes."""
+    """Obeys until the other end closes: EOFError, or ConnectionError if it was killed meanwhile."""
     columns = len(doom.controls)
     while True:
-        try:
-            message = connection.recv_bytes()
-        except EOFError:
-            return
+        message = connection.recv_bytes()
         command = message[:1]
         if command == b"S":
             doom.step(doom.slot["action"])
@@ -244,7 +241,8 @@ def main(socket: int, memory: int, text: str, folder: str) -> None:
     spec = json.loads(text)
     slots = Slots(spec["num"], spec["columns"], len(spec["variables"]), tuple(spec["pixels"]))
     doom = Doom(spec, slots.map(memory))
-    with Connection(socket) as connection:
+    gone = contextlib.suppress(EOFError, ConnectionError)  # the parent; the engine is still closed
+    with gone, Connection(socket) as connection:
         connection.send_bytes(engine_instance().encode())
         serve(connection, doom)
     doom.game.close()

@@ -26,6 +26,7 @@ from gymnasium import spaces as gs
 from metabonk import _core
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games.native import NativeGame
+from metabonk.games.source import threads_of
 from metabonk.protocols import Array, FloatArray
 from metabonk.spaces import ActionLayout
 
@@ -56,20 +57,25 @@ LAYOUT = ActionLayout.of(
 
 
 def make(
-    rest: str, num_envs: int, threads: int = 0, split: Split = "train", scale: int = 8
+    rest: str,
+    num_envs: int,
+    threads: int = 0,
+    split: Split = "train",
+    scale: int = 8,
+    batch_size: int = 0,
 ) -> NativeGame:
     """`num_envs` episodes of the game `rest`, a name of `names()`.
 
     threads: 0 for as many as the machine runs at once. split: which levels.
-    scale: pixels per cell of `render`, 1 to 64.
+    scale: pixels per cell of `render`, 1 to 64. batch_size: below `num_envs` for `send` and `recv`.
     """
     check(rest, split)
-    if threads < 0:
-        raise ConfigError(f"threads: {threads}, give 0 for one per processor or a number")
     if not 1 <= scale <= 64:
         raise ConfigError(f"scale: {scale} pixels per cell, give 1 to 64")
-    threads = min(threads or int(_core.support.hardware_threads()), num_envs)
-    batch = _core.grid64.Batch(rest, split, num_envs, threads)
+    if not 0 <= batch_size <= num_envs:
+        raise ConfigError(f"batch_size: {batch_size}, give 1 to {num_envs}, or 0 for all")
+    threads = threads_of(threads, num_envs)
+    batch = _core.grid64.Batch(rest, split, num_envs, threads, batch_size)
     picture = (SIDE * scale, SIDE * scale)
     return NativeGame(f"grid64/{rest}", batch, num_envs, SPACE, LAYOUT, picture, FRAME_RATE)
 
@@ -97,11 +103,6 @@ def limits(game: str) -> tuple[int, int]:
     check(game, "train")
     levels, steps = _core.grid64.limits(game)
     return levels, steps
-
-
-def suggested_envs() -> int:
-    """A step takes a microsecond or less: as many as make the cost of a call small."""
-    return 256
 
 
 def upscale(cells: npt.NDArray[np.uint8], scale: int = 8) -> npt.NDArray[np.uint8]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from gymnasium.vector import AutoresetMode
 
 from metabonk import _core
-from metabonk.errors import ConfigError
 from metabonk.games.env import NativeEnv
-from metabonk.games.grid64 import FRAME_RATE, LAYOUT, SIDE, SPACE, Split, names
+from metabonk.games.grid64 import FRAME_RATE, LAYOUT, SIDE, SPACE, Split, check
 from metabonk.games.native import NativeBatch
 from metabonk.games.source import Source
 from metabonk.games.vector import NativeVectorEnv
@@ -15,10 +14,7 @@ from metabonk.games.vector import NativeVectorEnv
 
 def source_of(game: str, split: Split = "train", scale: int = 8) -> Source:
     """One of `grid64.names()`; scale: pixels per cell of `render`."""
-    if game not in names():
-        raise ConfigError(f"game: no game {game!r}, known are {', '.join(names())}")
-    if split not in ("train", "test"):
-        raise ConfigError(f"split: {split!r} is neither 'train' nor 'test'")
+    check(game, split)
 
     def make_batch(num_envs: int, threads: int, batch_size: int) -> NativeBatch:
         return _core.grid64.Batch(game, split, num_envs, threads, batch_size)

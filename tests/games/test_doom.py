@@ -15,7 +15,7 @@ import pytest
 vizdoom = pytest.importorskip("vizdoom")
 
 from metabonk import games  # noqa: E402
-from metabonk.errors import ConfigError, GameError, MissingExtraError  # noqa: E402
+from metabonk.errors import ConfigError, CorruptError, GameError, MissingExtraError  # noqa: E402
 from metabonk.games import doom, doom_replay  # noqa: E402
 from metabonk.games.batch import allocate  # noqa: E402
 from metabonk.games.doom_worker import controls_of, press, shrink  # noqa: E402
@@ -152,6 +152,13 @@ def test_snapshots_continue_identically_in_new_processes(make):
             np.testing.assert_array_equal(value, info[key])
     with pytest.raises(GameError, match="not of doom/health_gathering"):
         other.restore_state(b"x" + state[1:])
+    for damaged, what in (
+        (state[: doom._HEAD.size + 9], "too early"),
+        (state[:-1], "damaged action rows"),
+        (state + b"x", "1 bytes too many"),
+    ):
+        with pytest.raises(CorruptError, match=what):
+            other.restore_state(damaged)
     tampered = bytearray(state)
     first_turn = doom._HEAD.size + doom._ENV.size
     tampered[first_turn : first_turn + 8] = np.float32([1, 1]).tobytes()  # was another decision
@@ -213,18 +220,21 @@ def test_a_crash_ends_the_episode_as_truncated(make, victim):
         assert_same(player.step(random_rows(game, np.random.default_rng(k))), after[k])
 
 
-def test_workers_end_with_their_parent():
+@pytest.mark.parametrize("last", ["", "game._processes[0].send(b'S')"])  # idle, or at work
+def test_workers_end_with_their_parent(last):
     code = (
         "import os, signal, numpy as np\n"
         "from metabonk import games\n"
         "from metabonk.games.batch import allocate\n"
         "game = games.make('doom/basic')\n"
         "game.reset_into(allocate(game.observation_space, 1), [0])\n"
-        "print(game._processes[0].pid, game._processes[0]._folder, flush=True)\n"
+        "worker = game._processes[0]\n"
+        "print(worker.pid, worker._folder, worker._instance, flush=True)\n"
+        f"{last}\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    pid, folder = done.stdout.split()
+    pid, folder, instance = done.stdout.split()
     pid = int(pid)
     for _ in range(100):
         if not leftovers(pid):
@@ -232,6 +242,7 @@ def test_workers_end_with_their_parent():
         time.sleep(0.1)
     assert not leftovers(pid)
     assert not Path(folder).exists()
+    assert not list(Path("/dev/shm").glob(f"ViZDoom*{instance}"))
 
 
 def test_recordings_replay_at_another_size(make, tmp_path):

@@ -265,6 +265,9 @@ def test_wrong_names_are_answered_with_the_right_ones() -> None:
         games.make("grid64/key_door", threads=-1)
     with pytest.raises(ConfigError, match="scale"):
         games.make("grid64/key_door", scale=0)
+    with pytest.raises(ConfigError, match="batch_size: 2, give 1 to 1"):
+        games.make("grid64/key_door", batch_size=2)
+    assert games.make("grid64/key_door", num_envs=3, batch_size=2).batch.batch_size == 2
     with pytest.raises(ValueError, match="split"):
         _core.grid64.Batch("key_door", "valid", 1)
     with pytest.raises(ValueError, match="num_envs"):
