@@ -14,14 +14,16 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
 from metabonk import _core
+from metabonk.errors import BackendError
 from metabonk.ops.tanh import fast_tanh_
 
+Backend = Literal["auto", "native", "torch"]
 LEAST_ROWS = 32  # below, the call costs more than the arithmetic
 
 
@@ -35,31 +37,36 @@ def backends() -> tuple[str, ...]:
     return ("native", "torch") if _core.nn.dense_kernels() else ("torch",)
 
 
-def dense(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+def dense(
+    bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor], backend: Backend = "auto"
+) -> Tensor:
     """See the module. One node of the graph: nothing is kept that the backward pass can do without.
 
-    Gradients for `bias`, every weight, and the inputs that want one.
+    Gradients for `bias`, every weight, and the inputs that want one. Raises BackendError if
+    `native` is asked for and cannot take these tensors, ValueError for shapes that do not fit.
     """
     if not inputs:
         raise ValueError("inputs: a dense layer needs at least one")
+    native = backend != "torch" and _suits_native(bias, *inputs, *weights)
+    if backend == "native" and not native:
+        raise BackendError(
+            f"dense: native takes contiguous float32 in main memory, {LEAST_ROWS} rows or more, on "
+            f"AVX2; for anything else there is torch. Here are: {', '.join(backends())}"
+        )
     if not torch.is_grad_enabled():
-        return _forward(bias, inputs, weights)
-    out = _Dense.apply(bias, *inputs, *weights)  # type: ignore[no-untyped-call]
+        return (_native_forward if native else _torch_forward)(bias, inputs, weights)
+    out = _Dense.apply(native, bias, *inputs, *weights)  # type: ignore[no-untyped-call]
     return cast(Tensor, out)
 
 
-def _forward(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    run = _native_forward if _suits_native(bias, *inputs, *weights) else _torch_forward
-    return run(bias, inputs, weights)
-
-
 class _Dense(torch.autograd.Function):
-    """bias, then inputs, then weights."""
+    """native: which backend; then bias, inputs and weights."""
 
     @staticmethod
-    def forward(ctx: Any, bias: Tensor, *others: Tensor) -> Tensor:
+    def forward(ctx: Any, native: bool, bias: Tensor, *others: Tensor) -> Tensor:
         inputs, weights = _halves(others)
-        y = _forward(bias, inputs, weights)
+        y = (_native_forward if native else _torch_forward)(bias, inputs, weights)
+        ctx.native = native
         ctx.save_for_backward(y, *others)
         return y
 
@@ -67,10 +74,9 @@ class _Dense(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         y, *others = ctx.saved_tensors
         inputs, weights = _halves(others)
-        wanted = ctx.needs_input_grad[1 : 1 + len(inputs)]
-        (dy,) = gradients
-        run = _native_backward if _suits_native(y, *others) else _torch_backward
-        return run(y, dy, inputs, weights, wanted)
+        wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
+        run = _native_backward if ctx.native else _torch_backward
+        return None, *run(y, gradients[0], inputs, weights, wanted)
 
 
 def _halves(others: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 
 import pytest
 import torch
 from torch import Tensor
 
 from metabonk import _core
+from metabonk.errors import BackendError
 from metabonk.ops import dense as op
 
 
 @pytest.fixture(params=["native", "torch"])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Runs a test once with each backend, and makes sure that it was that one."""
-    name = request.param
-    if name not in op.backends():
-        pytest.skip(f"{name} needs AVX2")
-    if name == "torch":
-        monkeypatch.setattr(op, "_suits_native", lambda *tensors: False)
-    used: list[str] = []
-    for each in ("native", "torch"):
-        run = getattr(op, f"_{each}_forward")
-        monkeypatch.setattr(
-            op, f"_{each}_forward", lambda *a, _run=run, _each=each: used.append(_each) or _run(*a)
-        )
-    yield name
-    assert set(used) == {name}
+def backend(request: pytest.FixtureRequest) -> str:
+    """Runs a test once with each backend."""
+    if request.param not in op.backends():
+        pytest.skip(f"{request.param} needs AVX2")
+    return str(request.param)
 
 
 def layer(rows: int, widths: list[int], outputs: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -60,7 +51,7 @@ def test_output_and_every_gradient_follow_the_formula(
     dy = torch.randn(rows, outputs, generator=torch.Generator().manual_seed(1))
     exact = [t.double() for t in (bias, *inputs, *weights)]
     count = len(inputs)
-    y, found = gradients(op.dense, bias, inputs, weights, dy)
+    y, found = gradients(functools.partial(op.dense, backend=backend), bias, inputs, weights, dy)
     want_y, want = gradients(
         op.reference, exact[0], exact[1 : 1 + count], exact[1 + count :], dy.double()
     )
@@ -72,8 +63,8 @@ def test_output_and_every_gradient_follow_the_formula(
 def test_without_a_graph_the_output_is_the_same(backend: str) -> None:
     bias, inputs, weights = layer(100, [4, 9], 33)
     with torch.inference_mode():
-        plain = op.dense(bias, inputs, weights)
-    recorded = op.dense(bias, inputs, [w.requires_grad_() for w in weights])
+        plain = op.dense(bias, inputs, weights, backend)
+    recorded = op.dense(bias, inputs, [w.requires_grad_() for w in weights], backend)
     assert torch.equal(plain, recorded.detach())
     assert not plain.requires_grad
 
@@ -83,7 +74,7 @@ def test_an_input_that_wants_no_gradient_gets_none(backend: str) -> None:
     inputs[1].requires_grad_()
     for weight in weights:
         weight.requires_grad_()
-    op.dense(bias, inputs, weights).sum().backward()
+    op.dense(bias, inputs, weights, backend).sum().backward()
     assert inputs[0].grad is None
     assert inputs[1].grad is not None
     assert weights[0].grad is not None
@@ -116,9 +107,21 @@ def test_what_the_core_cannot_take_goes_to_torch(what: str) -> None:
         bias, inputs, weights = bias.double(), [inputs[0].double()], [weights[0].double()]
     if what == "strided":
         inputs = [torch.randn(64, 12)[:, ::2]]
-    assert not op._suits_native(bias, *inputs, *weights)
+    with pytest.raises(BackendError, match="contiguous float32"):
+        op.dense(bias, inputs, weights, "native")
     out = op.dense(bias, inputs, weights)
     torch.testing.assert_close(out, op.reference(bias, inputs, weights))
+
+
+def test_auto_is_the_first_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+    for name in ("native", "torch"):
+        run = getattr(op, f"_{name}_forward")
+        monkeypatch.setattr(
+            op, f"_{name}_forward", lambda *a, _run=run, _name=name: used.append(_name) or _run(*a)
+        )
+    op.dense(*layer(64, [6], 10))
+    assert used == [op.backends()[0]]
 
 
 def test_below_avx2_torch_is_the_only_backend() -> None:

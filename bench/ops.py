@@ -1,0 +1,55 @@
+"""Suite `ops`: operations of `metabonk.ops` against what torch offers, forward and backward."""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+from .case import Case
+from .meter import Timed
+from .peers import require
+from .versus import AbsentError, Contender
+
+# rows, inputs, outputs: of PPO on CartPole's hidden and input layers, and of the arena's encoder.
+DENSE = ((4096, 64, 64), (4096, 4, 64), (4096, 600, 128))
+
+
+Way = Literal["native", "torch", "reference"]
+
+
+def cases() -> list[Case]:
+    return [_dense(*shape) for shape in DENSE]
+
+
+def _dense(rows: int, inputs: int, outputs: int) -> Case:
+    return Case(
+        "ops",
+        f"dense {rows}x{inputs}x{outputs}",
+        "rows/s",
+        Contender("metabonk", lambda: dense(rows, inputs, outputs, "native")),
+        (
+            Contender("torch", lambda: dense(rows, inputs, outputs, "reference")),
+            Contender("torch, one node, fast tanh", lambda: dense(rows, inputs, outputs, "torch")),
+        ),
+    )
+
+
+def dense(rows: int, inputs: int, outputs: int, backend: Way) -> Timed:
+    """Rows per second, forwards and backwards to every weight and the input."""
+    torch = require("torch", "train")
+    from metabonk.ops import dense as op
+
+    if backend == "native" and backend not in op.backends():
+        raise AbsentError("the native backend needs AVX2")
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, inputs, generator=generator) for n in (rows, outputs))
+    bias, dy = torch.randn(outputs, generator=generator), torch.ones(rows, outputs)
+    leaves = [t.requires_grad_(inputs >= outputs or t is not x) for t in (bias, x, weight)]
+    run = op.reference if backend == "reference" else functools.partial(op.dense, backend=backend)
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        torch.autograd.backward(run(bias, [x], [weight]), dy)
+
+    return Timed(step, rows)
