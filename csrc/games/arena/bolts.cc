@@ -22,6 +22,7 @@ void CopyBolt(Bolts& bolts, int from, int to) {
   bolts.life[to] = bolts.life[from];
   bolts.radius[to] = bolts.radius[from];
   bolts.damage[to] = bolts.damage[from];
+  bolts.id[to] = bolts.id[from];
   bolts.kind[to] = bolts.kind[from];
   bolts.homing[to] = bolts.homing[from];
 }
@@ -64,6 +65,7 @@ void AddBolt(World& world, const Level& level, int enemy, const BoltLaunch& laun
   // A golem's bolt radius is that of its slam; its rocks are as large as other bolts.
   bolts.radius[i] = Min(def.bolt_radius, 0.5f);
   bolts.damage[i] = DamageOf(world, level, enemy, def.power);
+  bolts.id[i] = ++world.enemies.next_id;
   bolts.kind[i] = static_cast<uint8_t>(kind);
   bolts.homing[i] = launch.homing;
 }

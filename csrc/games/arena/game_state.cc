@@ -43,32 +43,59 @@ void FillPlayer(const World& world, GameState* out) {
   std::copy_n(player.tomes, kLoadoutSlots, out->tomes);
 }
 
+// The square of the distance within which there is room for `most` enemies.
+float Within(const World& world, int most) {
+  const Enemies& enemies = world.enemies;
+  float squares[kMaxEnemies];
+  for (int i = 0; i < enemies.count; ++i) {
+    const float dx = enemies.x[i] - world.player.x;
+    const float dy = enemies.y[i] - world.player.y;
+    squares[i] = dx * dx + dy * dy;
+  }
+  std::nth_element(squares, squares + most, squares + enemies.count);
+  return squares[most];
+}
+
+Entity EnemyAsEntity(const Enemies& enemies, int i) {
+  return {enemies.id[i],
+          enemies.kind[i],
+          enemies.flags[i],
+          0,
+          {enemies.x[i], enemies.y[i], enemies.z[i]},
+          {enemies.vx[i], enemies.vy[i], enemies.vz[i]},
+          enemies.health[i],
+          enemies.max_health[i]};
+}
+
+// Bolts first: no crowd may hide them. Where both do not fit, the farthest enemies are left out.
 void FillEntities(const World& world, GameState* out) {
   const Enemies& enemies = world.enemies;
-  const int bolts = std::min(world.bolts.count, kMaxEntities - enemies.count);
-  SetCount(out->entities, &out->entity_count, enemies.count + bolts);
+  const Bolts& bolts = world.bolts;
+  const int room = kMaxEntities - bolts.count;
+  const int shown = std::min(enemies.count, room);
+  SetCount(out->entities, &out->entity_count, bolts.count + shown);
+  Entity* entity = out->entities;
+  for (int i = 0; i < bolts.count; ++i) {
+    *entity++ = {bolts.id[i],
+                 bolts.kind[i],
+                 kEntityProjectile,
+                 0,
+                 {bolts.x[i], bolts.y[i], bolts.z[i]},
+                 {bolts.vx[i], bolts.vy[i], bolts.vz[i]},
+                 1.0f,
+                 1.0f};
+  }
+  if (shown == enemies.count) {
+    for (int i = 0; i < shown; ++i) *entity++ = EnemyAsEntity(enemies, i);
+    return;
+  }
+  const float within = Within(world, room);
   for (int i = 0; i < enemies.count; ++i) {
-    out->entities[i] = {enemies.id[i],
-                        enemies.kind[i],
-                        enemies.flags[i],
-                        0,
-                        {enemies.x[i], enemies.y[i], enemies.z[i]},
-                        {enemies.vx[i], enemies.vy[i], enemies.vz[i]},
-                        enemies.health[i],
-                        enemies.max_health[i]};
+    const float dx = enemies.x[i] - world.player.x;
+    const float dy = enemies.y[i] - world.player.y;
+    if (dx * dx + dy * dy < within) *entity++ = EnemyAsEntity(enemies, i);
   }
-  // Bolts have no identity of their own: their ids are the top of the range, by place.
-  for (int i = 0; i < bolts; ++i) {
-    const Bolts& b = world.bolts;
-    out->entities[enemies.count + i] = {0xFFFFFF00u + static_cast<uint32_t>(i),
-                                        b.kind[i],
-                                        kEntityProjectile,
-                                        0,
-                                        {b.x[i], b.y[i], b.z[i]},
-                                        {b.vx[i], b.vy[i], b.vz[i]},
-                                        1.0f,
-                                        1.0f};
-  }
+  SetCount(out->entities, &out->entity_count, static_cast<int>(entity - out->entities));
 }
 
 Pickup StructureAsPickup(const Structures& structures, int i) {

@@ -158,6 +158,7 @@ struct Bolts {  // the enemies'
   alignas(64) float life[kMaxBolts];
   alignas(64) float radius[kMaxBolts];
   alignas(64) float damage[kMaxBolts];
+  alignas(64) uint32_t id[kMaxBolts];     // from the same count as those of enemies
   alignas(64) uint8_t kind[kMaxBolts];    // kind of the enemy that made it
   alignas(64) uint8_t homing[kMaxBolts];  // 1: turns towards the player
 };
