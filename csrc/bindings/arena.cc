@@ -24,78 +24,37 @@ using arena::Batch;
 using Seeds = nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Actions = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using EnvIds = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using AnyArray = nb::ndarray<nb::device::cpu>;
 
-void Raise(const Status& status) {
-  if (status.ok()) return;
-  throw nb::value_error((std::string(status.where) + ": " + status.what).c_str());
-}
-
-// One array that a batch can write: its name, the shape of a row, its type.
+// One array that a batch can write: its name, the shape of a row, its dtype.
 struct Key {
   const char* name;
   std::vector<size_t> shape;
-  const char* dtype;
-  nb::dlpack::dtype type;
+  bool real;  // float32, else uint8
+  const char* dtype() const { return real ? "float32" : "uint8"; }
 };
 
 std::vector<Key> Keys(int height, int width) {
-  const auto f32 = nb::dtype<float>();
-  const auto u8 = nb::dtype<uint8_t>();
   std::vector<Key> keys = {
-      {"state", {kStateFeatures}, "float32", f32},
-      {"entities", {kNearestEntities, kEntityFeatures}, "float32", f32},
-      {"entities_mask", {kNearestEntities}, "uint8", u8},
-      {"pickups", {kNearestPickups, kPickupFeatures}, "float32", f32},
-      {"pickups_mask", {kNearestPickups}, "uint8", u8},
-      {"offers", {kOfferRows, kOfferFeatures}, "float32", f32},
-      {"offers_mask", {kOfferRows}, "uint8", u8},
-      {"action_mask", {kActionMask}, "uint8", u8},
-      {"dt", {1}, "float32", f32},
+      {"state", {kStateFeatures}, true},
+      {"entities", {kNearestEntities, kEntityFeatures}, true},
+      {"entities_mask", {kNearestEntities}, false},
+      {"pickups", {kNearestPickups, kPickupFeatures}, true},
+      {"pickups_mask", {kNearestPickups}, false},
+      {"offers", {kOfferRows, kOfferFeatures}, true},
+      {"offers_mask", {kOfferRows}, false},
+      {"action_mask", {kActionMask}, false},
+      {"dt", {1}, true},
   };
-  keys.push_back(
-      {"pixels", {static_cast<size_t>(height), static_cast<size_t>(width), 3}, "uint8", u8});
+  keys.push_back({"pixels", {static_cast<size_t>(height), static_cast<size_t>(width), 3}, false});
   return keys;
 }
 
-std::string ShapeText(size_t rows, const std::vector<size_t>& shape) {
-  std::string text = "(" + std::to_string(rows);
-  for (const size_t side : shape) text += ", " + std::to_string(side);
-  return text + (shape.empty() ? ",)" : ")");
-}
-
-// Checks once what every later call relies on; errors name the array.
-void* CheckArray(const std::string& name, nb::handle object, size_t rows,
-                 const std::vector<size_t>& shape, const char* dtype, nb::dlpack::dtype type) {
-  AnyArray array;
-  if (!nb::try_cast<AnyArray>(object, array)) {
-    throw nb::type_error((name + ": must be a numpy array in main memory").c_str());
-  }
-  const bool same =
-      array.dtype() == type || (type == nb::dtype<uint8_t>() && array.dtype() == nb::dtype<bool>());
-  if (!same) throw nb::type_error((name + ": must have dtype " + dtype).c_str());
-  bool fits = array.ndim() == shape.size() + 1 && array.shape(0) == rows;
-  int64_t stride = 1;
-  bool contiguous = true;
-  for (size_t i = array.ndim(); fits && i-- > 0;) {
-    if (i > 0) fits = array.shape(i) == shape[i - 1];
-    if (array.shape(i) > 1 && array.stride(i) != stride) contiguous = false;
-    stride *= static_cast<int64_t>(array.shape(i));
-  }
-  if (!fits) {
-    throw nb::value_error((name + ": must have shape " + ShapeText(rows, shape)).c_str());
-  }
-  if (!contiguous) {
-    throw nb::value_error((name + ": must be C-contiguous, see numpy.ascontiguousarray").c_str());
-  }
-  if (reinterpret_cast<uintptr_t>(array.data()) % (type.bits / 8) != 0) {
-    throw nb::value_error((name + ": must be aligned to its dtype").c_str());
-  }
-  nb::object flags = object.attr("flags");
-  if (!nb::cast<bool>(flags.attr("writeable"))) {
-    throw nb::value_error((name + ": must be writeable").c_str());
-  }
-  return array.data();
+// An array [rows, shape...] of a caller.
+template <typename T>
+T* CheckedRows(const char* name, nb::handle array, size_t rows, std::vector<size_t> shape,
+               const char* dtype) {
+  shape.insert(shape.begin(), rows);
+  return CheckedArray<T>(name, array, shape, dtype);
 }
 
 // Arrays that were checked, and references that keep them alive.
@@ -140,18 +99,22 @@ std::unique_ptr<Buffers> Bind(Batch& batch, const nb::dict& observation, nb::obj
     if (name == "pixels" && batch.pixel_bytes() == 0) {
       throw nb::value_error("pixels: construct the batch with pixel_height and pixel_width");
     }
-    PointAt(name, CheckArray(name, array, rows, found->shape, found->dtype, found->type),
-            &buffers->pointers.first);
+    void* data = nullptr;
+    if (found->real) {
+      data = CheckedRows<float>(found->name, array, rows, found->shape, found->dtype());
+    } else {
+      data = CheckedRows<uint8_t>(found->name, array, rows, found->shape, found->dtype());
+    }
+    PointAt(name, data, &buffers->pointers.first);
     buffers->kept.push_back(nb::borrow(array));
   }
   arena::OutputRow& first = buffers->pointers.first;
   const auto outcome = [&](const char* name, nb::object array) {
-    void* data = CheckArray(name, array, rows, {}, "bool", nb::dtype<uint8_t>());
+    bool* data = CheckedRows<bool>(name, array, rows, {}, "bool");
     buffers->kept.push_back(std::move(array));
-    return static_cast<uint8_t*>(data);
+    return reinterpret_cast<uint8_t*>(data);  // the core's flags are bytes, 0 or 1
   };
-  first.reward =
-      static_cast<float*>(CheckArray("reward", reward, rows, {}, "float32", nb::dtype<float>()));
+  first.reward = CheckedRows<float>("reward", reward, rows, {}, "float32");
   buffers->kept.push_back(std::move(reward));
   first.terminated = outcome("terminated", std::move(terminated));
   first.truncated = outcome("truncated", std::move(truncated));
@@ -187,7 +150,8 @@ std::unique_ptr<Batch> MakeBatch(const nb::bytes& spec, int num_envs, int thread
   if (batch_size < 0 || batch_size > num_envs) {
     throw nb::value_error("batch_size: must be from 1 to num_envs, or 0 for num_envs");
   }
-  if (pixel_height != 0 || pixel_width != 0) Raise(arena::CheckFrame(pixel_height, pixel_width));
+  if (pixel_height != 0 || pixel_width != 0)
+    RaiseUnlessOk(arena::CheckFrame(pixel_height, pixel_width));
   const size_t count = spec.size() / sizeof(arena::LevelSpec);
   if (spec.size() % sizeof(arena::LevelSpec) != 0 ||
       (count != 1 && count != static_cast<size_t>(num_envs))) {
@@ -195,28 +159,17 @@ std::unique_ptr<Batch> MakeBatch(const nb::bytes& spec, int num_envs, int thread
   }
   std::vector<arena::LevelSpec> specs(count);
   std::memcpy(specs.data(), spec.data(), spec.size());
-  for (const arena::LevelSpec& one : specs) Raise(arena::Validate(one));
+  for (const arena::LevelSpec& one : specs) RaiseUnlessOk(arena::Validate(one));
   const arena::BatchSettings settings = {num_envs,  threads,      batch_size,
                                          autoreset, pixel_height, pixel_width};
   const nb::gil_scoped_release release;
   return std::make_unique<Batch>(specs, settings);
 }
 
-// A new array that owns its memory.
-template <typename T, typename... Sides>
-nb::object NewArray(T** data, Sides... sides) {
-  const std::vector<size_t> shape = {static_cast<size_t>(sides)...};
-  size_t size = 1;
-  for (const size_t side : shape) size *= side;
-  *data = new T[size]();
-  nb::capsule owner(*data, [](void* memory) noexcept { delete[] static_cast<T*>(memory); });
-  return nb::cast(nb::ndarray<nb::numpy, T>(*data, shape.size(), shape.data(), owner));
-}
-
 template <typename T, typename Get>
 nb::object Column(const Batch& batch, Get get) {
   T* data;
-  nb::object array = NewArray<T>(&data, batch.settings().num_envs);
+  nb::object array = NewArray<T>({static_cast<size_t>(batch.settings().num_envs)}, &data);
   for (int i = 0; i < batch.settings().num_envs; ++i) data[i] = get(batch.environment(i));
   return array;
 }
@@ -252,7 +205,7 @@ nb::bytes CloneState(const Batch& batch) {
 
 void RestoreState(Batch& batch, const nb::bytes& state) {
   CheckIdle(batch);
-  Raise(batch.Load({static_cast<const uint8_t*>(state.data()), state.size()}));
+  RaiseUnlessOk(batch.Load({static_cast<const uint8_t*>(state.data()), state.size()}));
 }
 
 nb::bytes CloneOne(const Batch& batch, int index) {
@@ -268,7 +221,7 @@ void RestoreOne(Batch& batch, int index, const nb::bytes& state) {
     throw nb::value_error("state: must be what clone_one gave");
   }
   const auto* bytes = static_cast<const uint8_t*>(state.data());
-  Raise(arena::Environment::Check(bytes));
+  RaiseUnlessOk(arena::Environment::Check(bytes));
   batch.environment(index).Load(bytes);
 }
 
@@ -287,9 +240,10 @@ nb::bytes GameStateBytes(const Batch& batch, int index) {
 
 nb::object Picture(Batch& batch, int index, int height, int width) {
   CheckIndex(batch, index);
-  Raise(arena::CheckFrame(height, width));
+  RaiseUnlessOk(arena::CheckFrame(height, width));
   uint8_t* pixels;
-  nb::object array = NewArray<uint8_t>(&pixels, height, width, 3);
+  nb::object array =
+      NewArray<uint8_t>({static_cast<size_t>(height), static_cast<size_t>(width), 3}, &pixels);
   const nb::gil_scoped_release release;
   batch.environment(index).Picture(height, width, pixels);
   return array;
@@ -298,7 +252,7 @@ nb::object Picture(Batch& batch, int index, int height, int width) {
 nb::object Walkability(const Batch& batch, int index) {
   CheckIndex(batch, index);
   uint8_t* cells;
-  nb::object array = NewArray<uint8_t>(&cells, arena::kGridCells, arena::kGridCells);
+  nb::object array = NewArray<uint8_t>({arena::kGridCells, arena::kGridCells}, &cells);
   const arena::Terrain& terrain = *batch.environment(index).level().terrain;
   std::memcpy(cells, terrain.walkable, sizeof(terrain.walkable));
   return array;
@@ -317,7 +271,7 @@ void Reset(Batch& batch, const Seeds& seeds, const Buffers& buffers) {
 void CheckActions(const Actions& actions, size_t rows) {
   if (actions.shape(0) != rows || actions.shape(1) != kActionColumns) {
     throw nb::value_error(
-        ("actions: must have shape " + ShapeText(rows, {kActionColumns})).c_str());
+        ("actions: must have shape " + ShapeText({rows, kActionColumns})).c_str());
   }
 }
 
@@ -338,19 +292,19 @@ void Write(Batch& batch, const Buffers& buffers) {
 
 void Send(Batch& batch, const Actions& actions, const EnvIds& env_ids) {
   CheckActions(actions, env_ids.shape(0));
-  Raise(batch.Send(actions.data(), env_ids.data(), static_cast<int>(env_ids.shape(0))));
+  RaiseUnlessOk(batch.Send(actions.data(), env_ids.data(), static_cast<int>(env_ids.shape(0))));
 }
 
 nb::object Recv(Batch& batch, const Buffers& buffers) {
   CheckBuffers(batch, buffers, batch.settings().batch_size);
   int32_t* ids;
-  nb::object array = NewArray<int32_t>(&ids, batch.settings().batch_size);
+  nb::object array = NewArray<int32_t>({static_cast<size_t>(batch.settings().batch_size)}, &ids);
   Status status;
   {
     const nb::gil_scoped_release release;
     status = batch.Recv(ids, buffers.pointers);
   }
-  Raise(status);
+  RaiseUnlessOk(status);
   return array;
 }
 
@@ -359,7 +313,7 @@ nb::dict Layout(int pixel_height, int pixel_width) {
   for (const Key& key : Keys(pixel_height, pixel_width)) {
     nb::list shape;
     for (const size_t side : key.shape) shape.append(side);
-    layout[key.name] = nb::make_tuple(nb::tuple(shape), key.dtype);
+    layout[key.name] = nb::make_tuple(nb::tuple(shape), key.dtype());
   }
   return layout;
 }

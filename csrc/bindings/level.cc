@@ -2,8 +2,8 @@
 #include <nanobind/nanobind.h>
 
 #include <cstring>
-#include <string>
 
+#include "bindings/arrays.h"
 #include "bindings/rooms.h"
 #include "games/arena/content.h"
 #include "games/arena/spec.h"
@@ -33,10 +33,7 @@ void CheckSpec(const nb::bytes& bytes) {
   }
   arena::LevelSpec spec;
   std::memcpy(&spec, bytes.data(), sizeof spec);
-  const Status status = arena::Validate(spec);
-  if (!status.ok()) {
-    throw nb::value_error((std::string(status.where) + ": " + status.what).c_str());
-  }
+  RaiseUnlessOk(arena::Validate(spec));
 }
 
 }  // namespace
