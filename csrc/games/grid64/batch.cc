@@ -190,9 +190,16 @@ Status Batch::Unpack(std::span<const uint8_t> bytes, std::span<Episode> episodes
       HashBytes(0, body.data(), body.size()) != header.checksum) {
     return {Code::kCorrupt, "state", "damaged: its checksum does not match"};
   }
-  std::memcpy(episodes.data(), body.data(), body.size());
-  // The index of a game is of this build, its name is what counts.
-  for (Episode& episode : episodes) episode.game = static_cast<uint32_t>(game_);
+  std::vector<Episode> loaded(episodes.size());
+  std::memcpy(loaded.data(), body.data(), body.size());
+  for (Episode& episode : loaded) {  // whoever writes a state can write its checksum
+    if (!Sound(episode, game_, split_)) {
+      return {Code::kCorrupt, "state", "holds no level of this game: clone again"};
+    }
+    // The index of a game is of this build, its name is what counts.
+    episode.game = static_cast<uint32_t>(game_);
+  }
+  std::copy(loaded.begin(), loaded.end(), episodes.begin());
   return Status::Ok();
 }
 

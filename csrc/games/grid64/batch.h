@@ -54,8 +54,8 @@ class Batch final : public Stepper {
   // Everything the future depends on, with a checksum. Fails while environments are in flight.
   Status Clone(std::vector<uint8_t>* out) const;
   Status CloneOne(int env, std::vector<uint8_t>* out) const;
-  // Inverse of Clone; refuses anything but an undamaged clone of as many environments of this game
-  // and split, and then changes nothing.
+  // Inverse of Clone; refuses what is damaged or of another game, split or number of environments
+  // and what would lead out of a level, and then changes nothing.
   Status Restore(std::span<const uint8_t> bytes);
   Status RestoreOne(int env, std::span<const uint8_t> bytes);
 

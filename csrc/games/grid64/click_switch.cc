@@ -73,6 +73,13 @@ struct ClickSwitch {
 
   uint64_t Layout() const { return HashBytes(side, signs, kMaxLamps); }
 
+  bool Sound() const {
+    for (const uint8_t sign : signs) {
+      if (sign >= kSigns) return false;
+    }
+    return side >= 3 && side <= kMaxSide && !(lit & ~All());
+  }
+
   ActionSet Available(uint32_t) const { return Allow(kClick); }
 
   int Pitch() const { return side == 3 ? 18 : side == 4 ? 14 : 11; }  // cells from lamp to lamp

@@ -124,6 +124,11 @@ struct Conveyor {
     return Solid(tiles[carried]) ? at : carried;
   }
 
+  bool Sound() const {
+    return Enclosed<kWidth, kHeight>(tiles, kKinds, [](uint8_t tile) { return tile == kWall; }) &&
+           player < kTiles && tiles[player] != kWall;
+  }
+
   uint64_t Layout() const {  // belts without their direction, which clicks change
     uint8_t fixed[kTiles];
     for (int i = 0; i < kTiles; ++i) {

@@ -122,6 +122,15 @@ void Observe(const Episode& episode, const ObservationView& out) {
 
 uint64_t Hash(const Episode& episode) { return HashBytes(0, &episode, sizeof(episode)); }
 
+bool Sound(const Episode& episode, int game, Split split) {
+  const Game& table = GameAt(game);
+  if (episode.split != split || episode.over > 1 || episode.status > GameStatus::kGameOver ||
+      episode.levels_completed > table.levels - !episode.over) {
+    return false;
+  }
+  return table.sound(episode.level) && table.sound(episode.start);
+}
+
 bool Solve(const Episode& episode, std::vector<Action>* plan) {
   if (episode.over) return false;
   const Game& game = GameOf(episode);

@@ -62,6 +62,8 @@ StepResult Step(Episode& episode, Action action);
 ActionSet Available(const Episode& episode);
 void Observe(const Episode& episode, const ObservationView& out);
 uint64_t Hash(const Episode& episode);
+// Whether bytes from outside can be an episode of `game` and `split` that may be stepped and shown.
+bool Sound(const Episode& episode, int game, Split split);
 
 // A plan that finishes the level in play, with a RESET first where it has become unsolvable.
 bool Solve(const Episode& episode, std::vector<Action>* plan);

@@ -54,9 +54,12 @@ struct Game {
   // Appends actions that finish the level from here, using no more than frames have shown by the
   // time of each action. False: the level cannot be finished from here. Allocates.
   bool (*solve)(const void* level, uint32_t tick, std::vector<Action>* plan);
+  // Whether bytes from outside can be a level: nothing in them leads out of an array or on forever.
+  bool (*sound)(const void* level);
 };
 
-// The table for a level type with members Generate, Layout, Step, Available, Render and Solve.
+// The table for a level type with members Generate, Layout, Step, Available, Render, Solve and
+// Sound.
 template <class Level>
 constexpr Game Define(const char* name, const char* summary, uint8_t levels, uint16_t step_limit) {
   static_assert(std::is_trivially_copyable_v<Level> && sizeof(Level) <= kLevelBytes);
@@ -84,6 +87,7 @@ constexpr Game Define(const char* name, const char* summary, uint8_t levels, uin
       [](const void* level, uint32_t tick, std::vector<Action>* plan) {
         return static_cast<const Level*>(level)->Solve(tick, plan);
       },
+      [](const void* level) { return static_cast<const Level*>(level)->Sound(); },
   };
 }
 

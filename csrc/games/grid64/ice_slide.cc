@@ -113,6 +113,11 @@ struct IceSlide {
     return at;
   }
 
+  bool Sound() const {
+    return Enclosed<kWidth, kHeight>(tiles, kKinds, [](uint8_t tile) { return tile == kRock; }) &&
+           player < kTiles && tiles[player] != kRock;
+  }
+
   uint64_t Layout() const { return HashBytes(0, tiles, kTiles); }
 
   ActionSet Available(uint32_t) const { return kMoves; }

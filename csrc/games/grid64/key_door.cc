@@ -156,6 +156,11 @@ struct KeyDoor {
 
   uint64_t Layout() const { return HashWalls(tiles, kTiles, kWall); }
 
+  bool Sound() const {
+    return Enclosed<kWidth, kHeight>(tiles, kKinds, [](uint8_t tile) { return tile == kWall; }) &&
+           player < kTiles && tiles[player] != kWall && carried < 1 << kMaxDoors;
+  }
+
   bool OnKey() const { return tiles[player] >= kKey && tiles[player] < kDoor; }
 
   ActionSet Available(uint32_t) const { return OnKey() ? kMoves | Allow(kInteract) : kMoves; }

@@ -51,6 +51,13 @@ struct MemoryMatch {
     return Mix64(taken + 0x9E3779B97F4A7C15ull);
   }
 
+  bool Sound() const {
+    for (const uint8_t face : faces) {
+      if (face > kMaxPairs) return false;
+    }
+    return (up[0] < kSlots || up[0] == kNone) && (up[1] < kSlots || up[1] == kNone);
+  }
+
   ActionSet Available(uint32_t) const { return Allow(kClick); }
 
   Outcome Step(const Action& action, uint32_t) {

@@ -99,6 +99,15 @@ struct NoisyTv {
     return HashBytes(HashBytes(lamps, toggles, sizeof(toggles)), fixed, kTiles);
   }
 
+  bool Sound() const {
+    if (lamps < 1 || lamps > kMaxLamps || lit >> lamps || mirrored > 1) return false;
+    for (int i = 0; i < kMaxLamps; ++i) {
+      if (toggles[i] >> lamps || lamp_at[i] >= kTiles) return false;
+    }
+    return Enclosed<kWidth, kHeight>(tiles, kKinds, [](uint8_t tile) { return tile == kWall; }) &&
+           player < kTiles && tiles[player] != kWall;
+  }
+
   bool OnPlate() const { return tiles[player] >= kPlate; }
 
   bool Open() const { return lit == (1u << lamps) - 1; }

@@ -133,6 +133,13 @@ struct PushBlocks {
 
   uint64_t Layout() const { return HashBytes(0, tiles, kTiles); }
 
+  bool Sound() const {
+    const auto stands = [this](int at) { return at < kTiles && tiles[at] != kWall; };
+    return Enclosed<kWidth, kHeight>(tiles, kKinds, [](uint8_t tile) { return tile == kWall; }) &&
+           stands(player) && count >= 1 && count <= kMaxCrates &&
+           std::all_of(crates, crates + count, stands);
+  }
+
   ActionSet Available(uint32_t) const { return touched ? kMoves | Allow(kReset) : kMoves; }
 
   Outcome Step(const Action& action, uint32_t) {

@@ -76,6 +76,18 @@ int Flood(int start, uint8_t* reached, Open open) {
   return tail;
 }
 
+// Whether all tiles are below `kinds` and the outermost ones block.
+template <int kWidth, int kHeight, class Blocks>
+bool Enclosed(const uint8_t* tiles, int kinds, Blocks blocks) {
+  for (int i = 0; i < kWidth * kHeight; ++i) {
+    const int x = i % kWidth;
+    const int y = i / kWidth;
+    const bool border = x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1;
+    if (tiles[i] >= kinds || (border && !blocks(tiles[i]))) return false;
+  }
+  return true;
+}
+
 // Puts up to `count` single blocks of `wall` where all eight neighbours are `floor`: obstacles that
 // cannot cut anything off.
 template <int kWidth, int kHeight>

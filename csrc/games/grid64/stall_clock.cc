@@ -77,6 +77,13 @@ struct StallClock {
 
   uint64_t Layout() const { return HashWalls(tiles, kTiles, kWall); }
 
+  bool Sound() const {
+    if (gems < 1 || gems > kMaxGems || collected >> gems || stall >= period) return false;
+    return Enclosed<kWidth, kHeight>(tiles, kGem + gems,
+                                     [](uint8_t tile) { return tile == kWall; }) &&
+           player < kTiles && tiles[player] != kWall;
+  }
+
   bool Stalled(uint32_t tick) const { return (tick + phase) % period < stall; }
 
   bool Done() const { return collected == (1u << gems) - 1; }

@@ -107,6 +107,12 @@ struct TMaze {
     return HashBytes(0, tiles, kTiles);
   }
 
+  bool Sound() const {
+    const auto blocks = [](uint8_t tile) { return tile <= kWall; };
+    return Enclosed<kWidth, kHeight>(tiles, kLit, blocks) && player < kTiles && pad < kTiles &&
+           !blocks(tiles[player]) && !blocks(tiles[pad]) && good < kColors;
+  }
+
   ActionSet Available(uint32_t) const { return kMoves; }
 
   Outcome Step(const Action& action, uint32_t) {

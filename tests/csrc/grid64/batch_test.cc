@@ -207,6 +207,48 @@ TEST(grid64_batch_refuses_states_that_are_not_its_own) {
   CHECK_EQ(Hash(batch.episode(2)), before);
 }
 
+// The checksum keeps no forger out: what is restored may be anything, but never leads astray. The
+// sanitizers watch.
+TEST(grid64_batch_forged_states_never_lead_astray) {
+  constexpr size_t kHead = 48;
+  for (int game = 0; game < kGames; ++game) {
+    Batch batch(game, Split::kTrain, 1, 1);
+    Rows rows(1);
+    Draws draws{static_cast<uint64_t>(game)};
+    for (int i = 0; i < 20; ++i) batch.StepAll(RandomRows(1, draws).data(), rows.view);
+    std::vector<uint8_t> good;
+    CHECK(batch.Clone(&good).ok());
+    CHECK_EQ(good.size(), kHead + sizeof(Episode));
+    int accepted = 0;
+    constexpr int kTrials = 400;
+    for (int trial = 0; trial < kTrials; ++trial) {
+      std::vector<uint8_t> bytes = good;
+      const int level = static_cast<int>(kHead + offsetof(Episode, level));
+      const int size = static_cast<int>(GameAt(game).level_bytes);
+      for (int i = draws.Below(4); i >= 0; --i) {
+        int at = draws.Between(level - 12, level + size - 1);  // the counters before it, too
+        if (draws.Chance(20)) at = level + size - 1 - draws.Below(8);
+        if (draws.Chance(20)) at += static_cast<int>(kLevelBytes);
+        bytes[static_cast<size_t>(at)] = static_cast<uint8_t>(
+            draws.Chance(50) ? draws.Below(256) : bytes[static_cast<size_t>(at)] ^ 1);
+      }
+      const uint64_t checksum = HashBytes(0, bytes.data() + kHead, bytes.size() - kHead);
+      std::memcpy(bytes.data() + kHead - sizeof(checksum), &checksum, sizeof(checksum));
+      const uint64_t before = Hash(batch.episode(0));
+      if (!batch.Restore(bytes).ok()) {
+        CHECK_EQ(Hash(batch.episode(0)), before);
+        continue;
+      }
+      ++accepted;
+      std::vector<Action> plan;
+      if (trial % 16 == 0) Solve(batch.episode(0), &plan);
+      for (int i = 0; i < 12; ++i) batch.StepAll(RandomRows(1, draws).data(), rows.view);
+      for (const uint8_t cell : rows.cells) CHECK(cell < 16);
+    }
+    CHECK(accepted > 0 && accepted < kTrials);
+  }
+}
+
 TEST(grid64_batch_ten_thousand_steps_allocate_nothing) {
   constexpr int kEnvs = 32;
   Batch batch(FindGame("push_blocks"), Split::kTrain, kEnvs, 2);
