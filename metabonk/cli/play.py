@@ -16,6 +16,7 @@ from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
 from metabonk.games import accepts, from_config
 from metabonk.play import controls
+from metabonk.play.window import require_screen
 
 app, command = verb(
     """Play a game yourself, or watch a policy play it.
@@ -72,7 +73,7 @@ def play(
 def _play_human(config: Config, seed: int) -> None:
     if config.game.name != "arena":
         raise ConfigError(f"--human: only the arena can be played by hand, not {config.game.name}")
-    require("pygame", "games", "playing by hand")
+    require_screen()
     importlib.import_module("metabonk.play.human").play(config.game.level or None, seed=seed)
 
 

@@ -20,11 +20,8 @@ def show(frames: Iterable[Array], fps: float, title: str) -> bool:
     Escape or Q closes it, space halts and goes on. Returns whether all frames were shown. Raises
     MissingExtraError without pygame, GameError where no window can be opened.
     """
-    pygame = load_pygame()
+    pygame = require_screen()
     try:
-        pygame.display.init()
-        if pygame.display.get_driver() == "offscreen":  # what SDL takes where there is no screen
-            raise GameError("there is no screen to open a window on: make a film, --video FILE")
         screen = pygame.display.set_mode(DEFAULT_SIZE, pygame.RESIZABLE)
     except pygame.error as error:
         raise GameError(f"no window can be opened ({error}): make a film, --video FILE") from error
@@ -38,6 +35,21 @@ def show(frames: Iterable[Array], fps: float, title: str) -> bool:
         return True
     finally:
         pygame.display.quit()
+
+
+def require_screen() -> Any:
+    """pygame with its display, once it is sure that a person can see it.
+
+    Raises MissingExtraError without pygame, GameError without a screen.
+    """
+    pygame = load_pygame()
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise GameError(f"there is no screen ({error}): make a film, --video FILE") from error
+    if pygame.display.get_driver() == "offscreen":  # what SDL takes where there is no screen
+        raise GameError("there is no screen to open a window on: make a film, --video FILE")
+    return pygame
 
 
 def _draw(pygame: Any, screen: Any, frame: Array) -> None:
