@@ -45,7 +45,7 @@ def test_frames_take_their_time_and_fill_the_window(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("_dummy_screen")
 def test_escape_leaves() -> None:
     def leaving() -> object:
-        for index, frame in enumerate(frames(100)):
+        for index, frame in enumerate(frames(50)):
             if index == 3:
                 pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE))
             yield frame
