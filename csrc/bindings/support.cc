@@ -24,14 +24,18 @@ CpuTier ParseTier(const std::string& name) {
 
 void BindSupport(nb::module_& core) {
   nb::module_ module = core.def_submodule("support", "Processor tiers and threads.");
-  module.def("detected_tier", [] { return std::string(TierName(DetectedTier())); },
-             "Name of the highest instruction-set tier this processor has.");
-  module.def("active_tier", [] { return std::string(TierName(ActiveTier())); },
-             "Name of the tier in use: the lower of the detected one and the cap.");
-  module.def("cap_tier", [](const std::string& name) { CapTier(ParseTier(name)); },
-             nb::arg("tier"), "Caps the tier: baseline, avx2 or avx512. Raises ValueError.");
-  module.def("hardware_threads", [] { return std::thread::hardware_concurrency(); },
-             "How many threads the machine runs at once.");
+  module.def(
+      "detected_tier", [] { return std::string(TierName(DetectedTier())); },
+      "Name of the highest instruction-set tier this processor has.");
+  module.def(
+      "active_tier", [] { return std::string(TierName(ActiveTier())); },
+      "Name of the tier in use: the lower of the detected one and the cap.");
+  module.def(
+      "cap_tier", [](const std::string& name) { CapTier(ParseTier(name)); }, nb::arg("tier"),
+      "Caps the tier: baseline, avx2 or avx512. Raises ValueError.");
+  module.def(
+      "hardware_threads", [] { return std::thread::hardware_concurrency(); },
+      "How many threads the machine runs at once.");
 }
 
 }  // namespace metabonk::bindings

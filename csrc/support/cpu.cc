@@ -35,9 +35,12 @@ void CapTier(CpuTier tier) { cap.store(static_cast<int>(tier), std::memory_order
 
 const char* TierName(CpuTier tier) {
   switch (tier) {
-    case CpuTier::kAvx512: return "avx512";
-    case CpuTier::kAvx2: return "avx2";
-    default: return "baseline";
+    case CpuTier::kAvx512:
+      return "avx512";
+    case CpuTier::kAvx2:
+      return "avx2";
+    default:
+      return "baseline";
   }
 }
 

@@ -61,7 +61,7 @@ class Batch:
 
     def bind(self, observation: dict, reward: object, terminated: object, truncated: object, is_reset: object) -> Buffers:
         """
-        Checks arrays [batch_size, ...] once and keeps them. observation: any subset of layout(). reward float32; terminated, truncated, is_reset bool. Raises TypeError, ValueError or KeyError, the array's name first.
+        Checks arrays once and keeps them: [num_envs, ...], or [batch_size, ...] for recv. observation: any subset of layout(). reward float32; terminated, truncated, is_reset bool. Raises TypeError, ValueError or KeyError, the array's name first.
         """
 
     def reset(self, seeds: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], buffers: Buffers) -> None:

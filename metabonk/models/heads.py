@@ -200,8 +200,7 @@ class ActionHead(nn.Module):
             allowed = allowed[:, self._mask_index] | self._always
             logits = torch.where(allowed, logits, FORBIDDEN)
         return [
-            (g, _log_softmax(logits[:, g.logits].reshape(-1, g.count, g.size)))
-            for g in self.groups
+            (g, _log_softmax(logits[:, g.logits].reshape(-1, g.count, g.size))) for g in self.groups
         ]
 
 

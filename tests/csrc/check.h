@@ -43,28 +43,28 @@ std::string Show(const T& value) {
 
 }  // namespace check
 
-#define TEST(name)                                           \
-  static void Test_##name();                                 \
+#define TEST(name)                                                  \
+  static void Test_##name();                                        \
   static const check::Register register_##name(#name, Test_##name); \
   static void Test_##name()
 
 #define CHECK(condition) \
   ((condition) ? (void)0 : check::Fail(__FILE__, __LINE__, "CHECK failed: " #condition))
 
-#define CHECK_EQ(a, b)                                                                    \
-  do {                                                                                    \
-    const auto check_a = (a);                                                             \
-    const auto check_b = (b);                                                             \
-    if (!(check_a == check_b))                                                            \
-      check::Fail(__FILE__, __LINE__,                                                     \
+#define CHECK_EQ(a, b)                                                                       \
+  do {                                                                                       \
+    const auto check_a = (a);                                                                \
+    const auto check_b = (b);                                                                \
+    if (!(check_a == check_b))                                                               \
+      check::Fail(__FILE__, __LINE__,                                                        \
                   #a " == " #b ": " + check::Show(check_a) + " != " + check::Show(check_b)); \
   } while (0)
 
-#define CHECK_NEAR(a, b, tolerance)                                                         \
-  do {                                                                                      \
-    const double check_a = static_cast<double>(a);                                          \
-    const double check_b = static_cast<double>(b);                                          \
-    if (!(std::fabs(check_a - check_b) <= static_cast<double>(tolerance)))                  \
-      check::Fail(__FILE__, __LINE__,                                                       \
+#define CHECK_NEAR(a, b, tolerance)                                                              \
+  do {                                                                                           \
+    const double check_a = static_cast<double>(a);                                               \
+    const double check_b = static_cast<double>(b);                                               \
+    if (!(std::fabs(check_a - check_b) <= static_cast<double>(tolerance)))                       \
+      check::Fail(__FILE__, __LINE__,                                                            \
                   #a " ~ " #b ": " + check::Show(check_a) + " against " + check::Show(check_b)); \
   } while (0)

@@ -1,10 +1,10 @@
 // Runs the registered tests; the last line is `N passed, M failed`.
-#include "check.h"
-
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include "check.h"
 
 static std::atomic<std::size_t> allocations{0};
 

@@ -39,8 +39,8 @@ void Mutate(std::vector<uint8_t>* bytes) {
         if (size) bytes->resize(Next() % size);
         break;
       case 3:
-        bytes->insert(bytes->begin() + static_cast<long>(size ? Next() % size : 0),
-                      1 + Next() % 16, static_cast<uint8_t>(Next()));
+        bytes->insert(bytes->begin() + static_cast<long>(size ? Next() % size : 0), 1 + Next() % 16,
+                      static_cast<uint8_t>(Next()));
         break;
       case 4:  // four bytes at an aligned place: lengths, counts, floats
         if (size >= 4) {

@@ -44,7 +44,8 @@ void HurtEnemy(World& world, const Level& level, int index, float damage, float 
                float knock_y);
 void RemoveDead(World& world, const Level& level);  // drops, score, compaction
 
-// weapons.cc, shots.cc, bolts.cc; a weapon's numbers at a level are in arsenal.h, which the offers describe too
+// weapons.cc, shots.cc, bolts.cc; a weapon's numbers at a level are in arsenal.h, which the offers
+// describe too
 void FireWeapons(World& world, const Level& level, const Action& action, Scratch& scratch);
 void MoveShots(World& world, const Level& level, Scratch& scratch);
 void MoveBolts(World& world, const Level& level);

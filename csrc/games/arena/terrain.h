@@ -7,14 +7,14 @@ namespace metabonk::arena {
 
 struct LevelSpec;
 
-inline constexpr int kGridCells = 128;               // cells of one metre a side
+inline constexpr int kGridCells = 128;  // cells of one metre a side
 inline constexpr int kGridVertices = kGridCells + 1;
 
 enum class Ground : uint8_t { kGrass, kSand, kRock, kSnow, kWater, kCount };
 
 struct Terrain {
   uint64_t seed;
-  float size;  // the playable square is [0, size) on both axes
+  float size;                                   // the playable square is [0, size) on both axes
   float height[kGridVertices * kGridVertices];  // metres, row y, column x
   uint8_t walkable[kGridCells * kGridCells];    // 1: can be stood on
   uint8_t ground[kGridCells * kGridCells];      // Ground

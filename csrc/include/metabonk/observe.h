@@ -19,15 +19,15 @@ inline constexpr int kActionMask = 2 * kButtons + kChoices;  // (off, on) per bu
 
 // Where one environment's observation is written. A null pointer skips that part.
 struct ObservationView {
-  float* state = nullptr;           // [kStateFeatures]
-  float* entities = nullptr;        // [kNearestEntities, kEntityFeatures], nearest first
-  uint8_t* entities_mask = nullptr; // [kNearestEntities]
-  float* pickups = nullptr;         // [kNearestPickups, kPickupFeatures], nearest first
-  uint8_t* pickups_mask = nullptr;  // [kNearestPickups]
-  float* offers = nullptr;          // [kOfferRows, kOfferFeatures]
-  uint8_t* offers_mask = nullptr;   // [kOfferRows]
-  uint8_t* action_mask = nullptr;   // [kActionMask], 1 where the action is allowed
-  float* dt = nullptr;              // [1], seconds
+  float* state = nullptr;            // [kStateFeatures]
+  float* entities = nullptr;         // [kNearestEntities, kEntityFeatures], nearest first
+  uint8_t* entities_mask = nullptr;  // [kNearestEntities]
+  float* pickups = nullptr;          // [kNearestPickups, kPickupFeatures], nearest first
+  uint8_t* pickups_mask = nullptr;   // [kNearestPickups]
+  float* offers = nullptr;           // [kOfferRows, kOfferFeatures]
+  uint8_t* offers_mask = nullptr;    // [kOfferRows]
+  uint8_t* action_mask = nullptr;    // [kActionMask], 1 where the action is allowed
+  float* dt = nullptr;               // [1], seconds
 };
 
 void Observe(const GameState& state, const ObservationView& out);

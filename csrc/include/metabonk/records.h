@@ -22,17 +22,17 @@ inline constexpr int kTextBytes = 48;  // UTF-8, zero-padded, always zero-termin
 
 // Which groups of fields a transport carried; what it could not carry is zero and masked.
 enum FieldGroup : uint32_t {
-  kHasPlayer = 1u << 0,    // position, velocity, health, max_health, time, playing, paused
-  kHasYaw = 1u << 1,       // yaw, grounded
-  kHasProgress = 1u << 2,  // shield, xp, xp_next, level, gold, kills, score
-  kHasEntities = 1u << 3,  // id, position, health
+  kHasPlayer = 1u << 0,        // position, velocity, health, max_health, time, playing, paused
+  kHasYaw = 1u << 1,           // yaw, grounded
+  kHasProgress = 1u << 2,      // shield, xp, xp_next, level, gold, kills, score
+  kHasEntities = 1u << 3,      // id, position, health
   kHasEntityDetail = 1u << 4,  // kind, flags, velocity, max_health
   kHasPickups = 1u << 5,
-  kHasMenu = 1u << 6,     // the menu's name
-  kHasWidgets = 1u << 7,  // widgets with rectangles
-  kHasOffers = 1u << 8,   // offer texts
+  kHasMenu = 1u << 6,         // the menu's name
+  kHasWidgets = 1u << 7,      // widgets with rectangles
+  kHasOffers = 1u << 8,       // offer texts
   kHasOfferDetail = 1u << 9,  // kind, rarity, item, level, stat changes
-  kHasRun = 1u << 10,     // run_seed, tier, character
+  kHasRun = 1u << 10,         // run_seed, tier, character
   kHasLoadout = 1u << 11,
   kHasEverything = (1u << 12) - 1,
 };
@@ -95,7 +95,7 @@ struct Offer {
 static_assert(sizeof(Offer) == 88);
 
 struct Slot {
-  uint8_t kind;   // 1 + index within its kind, 0 for an empty slot
+  uint8_t kind;  // 1 + index within its kind, 0 for an empty slot
   uint8_t level;
 };
 
