@@ -117,7 +117,9 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = True
     record: Annotated[bool, _help("Keep every step as episodes under <run>/episodes.")] = False
     video: Annotated[bool, _help("Film the best evaluation episode.")] = True
-    torch_threads: Annotated[int, _help("Threads of the network; 0: Torch decides.", ge=0)] = 0
+    torch_threads: Annotated[
+        int, _help("Threads of the network; 0: what is quickest here.", ge=0)
+    ] = 0
 
 
 class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

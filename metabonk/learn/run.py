@@ -19,7 +19,7 @@ from metabonk.artifact import Artifact, sweep
 from metabonk.config import Config, to_toml
 from metabonk.errors import MetabonkError, MissingExtraError
 from metabonk.games import from_config
-from metabonk.learn import checkpoint, presets
+from metabonk.learn import checkpoint, presets, threads
 from metabonk.learn.assess import Assessor
 from metabonk.learn.evaluate import Evaluation
 from metabonk.learn.publish import RunResult, publish
@@ -128,23 +128,32 @@ class Session:
         self.registry = Registry([JsonLinesSink(self.directory / METRICS), *sinks])
         with contextlib.suppress(MissingExtraError):  # an optional view of the same numbers
             self.registry.add(TensorBoardSink(self.directory / "tensorboard"))
-        if run.torch_threads:
-            torch.set_num_threads(run.torch_threads)
         torch.manual_seed(run.seed)  # for whatever a network may draw from torch itself
         self.game = from_config(self.config.game)
         self.trainer = Trainer(self.game, self.config, planned=self.steps)
+        resuming = context.resumed and bool(checkpoint.listed(self.directory))
+        if run.torch_threads:
+            torch.set_num_threads(run.torch_threads)
+        elif not resuming:  # else the checkpoint says how many
+            threads.choose(self.trainer)
         self.assessor = Assessor(self.directory, self.config)
         self.recording = Recording(self.directory, self.trainer) if run.record else None
         self.profile = dict.fromkeys(("env", "policy", "update", "other"), 0.0)
         self.seconds = 0.0  # of training, earlier processes included
         self.parents = tuple(i.hash for i in context.inputs)
         self.stopped = False
-        if context.resumed and checkpoint.listed(self.directory):
+        if resuming:
             self._resume()
         else:
             self.registry.cut_back(-1)
             self.trainer.start()
-            self.registry.event("started", step=0, game=self.game.name, seed=run.seed)
+            self.registry.event(
+                "started",
+                step=0,
+                game=self.game.name,
+                seed=run.seed,
+                torch_threads=torch.get_num_threads(),
+            )
 
     def _resume(self) -> None:
         sweep(self.directory / checkpoint.FOLDER)

@@ -27,6 +27,7 @@ def configure(directory: str, steps: int) -> Config:
     config.ppo.horizon, config.ppo.epochs = 8, 1
     config.run.directory, config.run.steps = directory, steps
     config.run.checkpoint_every, config.run.eval_episodes = 1e-6, 12
+    config.run.torch_threads = 1
     config.run.record, config.run.video = True, False
     return config
 
