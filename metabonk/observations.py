@@ -7,7 +7,7 @@ input. Does not know where states come from.
 Units: relative positions are in the camera's frame (right, forward, up), 16 m right and forward
 and 8 m up count as 1, cut at 4. Velocities: 8 m/s count as 1. A quantity without a bound is
 x / (|x| + scale): half at `scale`, never beyond 1. Fractions are 0..1. What the transport did not
-carry is zero, and `carries_*` says so.
+carry is zero, and `carries_*` says so. Who needs metres again takes `METRES` to `VALUE_SCALE`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ from metabonk.records import (
 )
 
 Array = npt.NDArray[Any]
+
+# What a feature of 1 stands for, as in csrc/games/observe.cc.
+METRES = 16.0  # right and forward, relative
+SPEED = 8.0  # metres per second
+MAP_METRES = 64.0  # absolute
+# The scale of x / (|x| + scale).
+GOLD_SCALE = 100.0
+VALUE_SCALE = 10.0  # of a pick-up
 
 _CHARACTERS = 6
 _WEAPON_KINDS = 16

@@ -19,11 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk.games import content
+from metabonk.games.level import Level
 from metabonk.observations import (
     ENTITY_FEATURES,
+    GOLD_SCALE,
+    MAP_METRES,
+    METRES,
     OFFER_FEATURES,
     PICKUP_FEATURES,
+    SPEED,
     STATE_FEATURES,
+    VALUE_SCALE,
 )
 from metabonk.protocols import BoolArray, FloatArray, Observation
 from metabonk.records import ACTION_LAYOUT, BUTTONS
@@ -36,8 +42,6 @@ _PICKUP = {name: i for i, name in enumerate(PICKUP_FEATURES)}
 _OFFER = {name: i for i, name in enumerate(OFFER_FEATURES)}
 _MOVE, _JUMP, _SLIDE, _INTERACT, _ABILITY, _CHOICE, _CLICK = 0, 4, 5, 6, 8, 9, 10
 _FIRST_CHOICE = 2 * len(BUTTONS)  # of the action mask
-_METRES = 16.0  # of one unit of a relative position
-_SPEED = 10.0  # metres per second of one unit of a velocity
 _WATCHED = 20  # nearest entities; those further off hardly matter
 _WALK = 6.0  # metres per second of the player
 
@@ -70,7 +74,7 @@ class Habits:
     engage: float = 0.35  # weight of keeping the weapons' distance
     inertia: float = 0.08  # bonus of going on in the same direction
     wall: float = 5.0  # metres from the edge that are avoided
-    size: float = 96.0  # side of the arena
+    size: float = Level().terrain.size  # side of the arena, which no observation carries
 
 
 class ScriptedPolicy:
@@ -106,7 +110,7 @@ class ScriptedPolicy:
         speed = np.hypot(
             features[:, _STATE["velocity_right"]], features[:, _STATE["velocity_forward"]]
         )
-        blocked = (speed * _SPEED < 0.3 * _WALK) & (best < 16) & (best == memory[:, 0])
+        blocked = (speed * SPEED < 0.3 * _WALK) & (best < 16) & (best == memory[:, 0])
         stuck = np.where(blocked, memory[:, 1] + 1, 0)
         pressing = memory[:, 2] == 0
         rows[:, _JUMP] = (stuck >= 1) & pressing
@@ -125,8 +129,8 @@ class ScriptedPolicy:
         reach = self._directions[None, :, None, :] * _WALK  # [1, 17, 1, 2]
         enemies = observation["entities"][:, :_WATCHED]
         there = observation["entities_mask"][:, :_WATCHED].astype(np.float32)
-        at = enemies[..., :2] * _METRES  # [N, E, 2]
-        velocity = enemies[..., 4:6] * _SPEED
+        at = enemies[..., :2] * METRES  # [N, E, 2]
+        velocity = enemies[..., 4:6] * SPEED
         threat = there * self._threat_of(enemies)
         harm = np.zeros((len(features), len(self._directions)), np.float32)
         for seconds in (0.15, 0.35, 0.7):
@@ -155,12 +159,12 @@ class ScriptedPolicy:
     def _attraction(self, observation: Observation, features: Array) -> Array:
         """How much nearer each direction brings what is worth having, [N, 17]."""
         pickups = observation["pickups"]
-        at = pickups[..., :2] * _METRES
+        at = pickups[..., :2] * METRES
         distance = np.sqrt((at**2).sum(-1)) + 1e-3
         value = np.clip(pickups[..., _PICKUP["value"]], 0.0, 0.99)
-        amount = 10.0 * value / (1.0 - value)
+        amount = VALUE_SCALE * value / (1.0 - value)
         gold = np.clip(features[:, _STATE["gold"]], 0.0, 0.99)
-        purse = 100.0 * gold / (1.0 - gold)
+        purse = GOLD_SCALE * gold / (1.0 - gold)
         hurt = 1.0 - features[:, _STATE["health_fraction"]]
 
         def kind(name: str) -> Array:
@@ -214,7 +218,7 @@ class ScriptedPolicy:
         dy = sine[:, None] * forward - cosine[:, None] * right
         cost = np.zeros_like(dx)
         for axis, step in (("x", dx), ("y", dy)):
-            here = features[:, _STATE[axis], None] * 64.0
+            here = features[:, _STATE[axis], None] * MAP_METRES
             there = here + step * _WALK * 0.7
             margin = np.minimum(there, self.habits.size - there)
             cost += np.clip((self.habits.wall - margin) / self.habits.wall, 0.0, 2.0)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metabonk import observations
 from metabonk.games import content, make, scripted
-from metabonk.observations import OFFER_FEATURES, observe
+from metabonk.games.level import Level
+from metabonk.observations import OFFER_FEATURES, PICKUP_FEATURES, observe
 from metabonk.protocols import Policy
 from metabonk.records import (
     ACTION_LAYOUT,
@@ -149,6 +151,38 @@ def test_it_goes_to_chests_that_it_can_pay() -> None:
 def test_it_turns_at_the_edge() -> None:
     row = act(state_with(position=(94.0, 48.0, 0.0), entities=[enemy(90.0, 48.0)]))[0]
     assert row[1] <= 0.3
+
+
+def test_features_are_read_in_the_units_they_are_written_in() -> None:
+    orb = Pickup(id=1, kind=PickupKind.XP, position=(52.0, 48.0, 0.0), value=3.0)
+    seen = observe(state_with(velocity=(0.0, 5.0, 0.0), yaw=np.pi / 2, gold=50.0, pickups=[orb]))
+    state = dict(zip(observations.STATE_FEATURES, seen["state"].tolist(), strict=True))
+    pickup = seen["pickups"][0].tolist()
+    assert state["velocity_forward"] * observations.SPEED == pytest.approx(5.0)
+    assert state["x"] * observations.MAP_METRES == pytest.approx(48.0)
+    gold = state["gold"]
+    assert observations.GOLD_SCALE * gold / (1.0 - gold) == pytest.approx(50.0, rel=1e-5)
+    assert pickup[0] * observations.METRES == pytest.approx(4.0, rel=1e-5)
+    value = pickup[PICKUP_FEATURES.index("value")]
+    assert observations.VALUE_SCALE * value / (1.0 - value) == pytest.approx(3.0, rel=1e-5)
+
+
+@pytest.mark.parametrize(("speed", "jumps"), [(1.7, True), (1.9, False)])
+def test_it_jumps_where_it_is_slower_than_three_tenths_of_its_walk(
+    speed: float, jumps: bool
+) -> None:
+    goal = [Pickup(id=1, kind=PickupKind.XP, position=(48.0, 60.0, 0.0), value=2.0)]
+    seen = observe(state_with(pickups=goal, yaw=np.pi / 2, velocity=(0.0, speed, 0.0)))
+    batch = {key: array[None] for key, array in seen.items()}
+    policy = scripted.ScriptedPolicy()
+    _, memory = policy.act(batch, policy.reset(1), np.ones(1, np.bool_))
+    memory[:, 2] = 0  # buttons released
+    rows, _ = policy.act(batch, memory, np.zeros(1, np.bool_))
+    assert bool(rows[0, 4]) is jumps
+
+
+def test_the_arena_it_expects_is_the_default_level() -> None:
+    assert scripted.Habits().size == Level().terrain.size
 
 
 def menu(offers: list[Offer]) -> GameState:
