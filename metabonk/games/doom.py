@@ -17,6 +17,7 @@ loaded, a replay does not, and restore_state proves it by a running hash over ga
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
@@ -55,7 +56,8 @@ def make(
 
     pixels: height and width of frames, 10x10 to 120x160; (60, 80) halves Doom's own exactly.
     frame_skip: tics (1/35 s) per decision, 0 for 4.
-    record: folder for the `.lmp` recording of every episode, empty for none.
+    record: folder for the `.lmp` recording of every episode, empty for none; files are named
+    <environment>-<seed>-<episode>.lmp, with a number behind where that one is played again.
     """
     height, width = pixels if pixels != (0, 0) else DEFAULT_PIXELS
     if not (10 <= height <= SCREEN[0] and 10 <= width <= SCREEN[1]):
@@ -126,20 +128,21 @@ class DoomGame:
         )
         self.crashes = np.zeros(num_envs, np.int64)
         self._record = Path(record).resolve() if record else None
+        self._recordings: set[Path] = set()
         self._seeds = np.zeros(num_envs, np.uint64)
         self._episodes = np.zeros(num_envs, np.uint64)
         self._ended: BoolArray = np.zeros(num_envs, np.bool_)
         self._lost: BoolArray = np.zeros(num_envs, np.bool_)  # the engine died in this episode
         self._rows: list[list[bytes]] = [[] for _ in range(num_envs)]  # this episode's actions
         self._sums = EpisodeSums(num_envs)
-        slots = Slots(num_envs, len(controls), len(self.variables), pixels)
+        slots = Slots(num_envs, len(self.variables), pixels)
         self._memory = os.memfd_create("metabonk-doom")
         self._release = weakref.finalize(self, os.close, self._memory)  # also if nobody closes
         os.truncate(self._memory, slots.size)
         self._slots = slots.map(self._memory)
         spec = {
-            "scenario": str(path), "num": num_envs, "columns": len(controls), "pixels": pixels,
-            "variables": [v.upper() for v in self.variables], "frame_skip": frame_skip,
+            "scenario": str(path), "num": num_envs, "pixels": pixels, "frame_skip": frame_skip,
+            "variables": [v.upper() for v in self.variables],
         }  # fmt: skip
         self._processes = [
             DoomProcess(self._memory, json.dumps({**spec, "index": i})) for i in range(num_envs)
@@ -166,12 +169,12 @@ class DoomGame:
         truncated: BoolArray,
         is_reset: BoolArray,
     ) -> None:
-        self._slots["action"][:] = actions
+        rows = np.ascontiguousarray(actions, np.float32)
         is_reset[:] = self._ended
         playing = np.flatnonzero(~self._ended).tolist()
         for i in playing:
-            self._rows[i].append(self._slots["action"][i].tobytes())
-            self._processes[i].send(b"S")
+            self._rows[i].append(rows[i].tobytes())
+            self._processes[i].send(b"S" + self._rows[i][-1])
         starting = np.flatnonzero(self._ended).tolist()
         self._episodes[starting] += 1
         self._start(starting)
@@ -309,4 +312,12 @@ class DoomGame:
         if self._record is None:
             return ""
         self._record.mkdir(parents=True, exist_ok=True)
-        return str(self._record / f"{index:03d}-{int(self._episodes[index]):06d}.lmp")
+        episode = f"{index:03d}-{int(self._seeds[index])}-{int(self._episodes[index]):06d}"
+        for take in itertools.count():
+            path = self._record / (f"{episode}-{take}.lmp" if take else f"{episode}.lmp")
+            # An engine writes the file when the episode is over: what was named before may not be
+            # there yet.
+            if path not in self._recordings and not path.exists():
+                break
+        self._recordings.add(path)
+        return str(path)

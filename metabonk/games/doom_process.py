@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class DoomProcess:
         self._connection = Connection(ours.detach())
         self._instance: str | None = None
         self._complaint = ""
+        self._sent = 0  # number of the newest command
         self.running = True
         self._finalizer = weakref.finalize(
             self, _clean, self._process, self._connection, self._folder, ""
@@ -56,20 +58,25 @@ class DoomProcess:
 
     def send(self, message: bytes) -> None:
         """Sends a command; a dead worker is noticed by `done`."""
-        try:
-            self._connection.send_bytes(message)
-        except OSError:
-            self.running = False
+        self._sent = (self._sent + 1) % 2**32
+        with self._whole():
+            self._connection.send_bytes(self._sent.to_bytes(4, "little") + message)
 
     def done(self) -> bool:
-        """Waits for the answer; False if the worker died or hung, and then it is cleaned up."""
+        """Waits for the answer to the newest command; False if the worker died or hung, and then
+        it is cleaned up.
+
+        Answers that nobody waited for, after an interrupt or an error, are passed over.
+        """
         if self.running and self._instance is None:
             hello = self._receive()
             if hello is not None:
                 self._instance = hello.decode()
                 self._rearm()
-        if self.running and self._receive() is not None:
-            return True
+        newest = self._sent.to_bytes(4, "little")
+        while self.running:
+            if self._receive() == newest:
+                return True
         self.close()
         return False
 
@@ -90,11 +97,25 @@ class DoomProcess:
         self._finalizer()
 
     def _receive(self) -> bytes | None:
-        with contextlib.suppress(EOFError, OSError):
-            if self._connection.poll(HANG_SECONDS):
+        ready = False
+        with contextlib.suppress(OSError):
+            ready = self._connection.poll(HANG_SECONDS)
+        if ready:
+            with self._whole():
                 return self._connection.recv_bytes()
         self.running = False
         return None
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A worker that died, or a message that an interrupt may have torn, ends the worker."""
+        try:
+            yield
+        except (EOFError, OSError):
+            self.running = False
+        except BaseException:
+            self.running = False
+            raise
 
     def _rearm(self) -> None:
         """The finalizer must know the engine's id to remove its shared memory."""

@@ -3,9 +3,9 @@
 Run as a script by games/doom.py, and imported there for the slots and the meaning of buttons.
 Knows ViZDoom and numpy only: as a script it must start in a tenth of a second.
 
-Commands, each one message: `N` + seed (u32) + path: a new episode, recorded there if the path is
-not empty; `S`: one decision with the action in the slot; `R` + seed (u32) + rows: a new episode and
-all its decisions again; `F`: the whole frame into its slot. Answers: one byte `.` when done.
+Commands, each one message: a number (u32), which the answer repeats once it is done, and `N` +
+seed (u32) + path: a new episode, recorded there if the path is not empty; `S` + row: one decision;
+`R` + seed (u32) + rows: a new episode and all its decisions; `F`: the whole frame into its slot.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ def press(controls: Sequence[Control], count: int, row: Array) -> list[float]:
 class Slots:
     """Arrays of all environments over one block of shared memory (an open file descriptor)."""
 
-    def __init__(self, num: int, columns: int, variables: int, pixels: tuple[int, int]) -> None:
+    def __init__(self, num: int, variables: int, pixels: tuple[int, int]) -> None:
         self.layout: dict[str, tuple[tuple[int, ...], Any]] = {
-            "action": ((num, columns), np.float32),
             "pixels": ((num, *pixels, 3), np.uint8),
             "variables": ((num, variables), np.float32),
             "dt": ((num, 1), np.float32),
@@ -220,26 +219,26 @@ def serve(connection: Connection, doom: Doom) -> None:
     columns = len(doom.controls)
     while True:
         message = connection.recv_bytes()
-        command = message[:1]
+        number, command, message = message[:4], message[4:5], message[5:]
         if command == b"S":
-            doom.step(doom.slot["action"])
+            doom.step(np.frombuffer(message, np.float32))
         elif command == b"N":
-            doom.start(int.from_bytes(message[1:5], "little"), message[5:].decode())
+            doom.start(int.from_bytes(message[:4], "little"), message[4:].decode())
         elif command == b"R":
-            rows = np.frombuffer(message, np.float32, offset=5).reshape(-1, columns)
-            doom.replay(int.from_bytes(message[1:5], "little"), rows)
+            rows = np.frombuffer(message, np.float32, offset=4).reshape(-1, columns)
+            doom.replay(int.from_bytes(message[:4], "little"), rows)
         elif command == b"F":
             doom.slot["screen"][:] = doom.screen
         else:
             raise ValueError(f"unknown command {command!r}")
-        connection.send_bytes(b".")
+        connection.send_bytes(number)
 
 
 def main(socket: int, memory: int, text: str, folder: str) -> None:
     for descriptor in (socket, memory):  # an engine that outlives this process must not hold them
         os.set_inheritable(descriptor, False)
     spec = json.loads(text)
-    slots = Slots(spec["num"], spec["columns"], len(spec["variables"]), tuple(spec["pixels"]))
+    slots = Slots(spec["num"], len(spec["variables"]), tuple(spec["pixels"]))
     doom = Doom(spec, slots.map(memory))
     gone = contextlib.suppress(EOFError, ConnectionError)  # the parent; the engine is still closed
     with gone, Connection(socket) as connection:

@@ -220,7 +220,9 @@ def test_a_crash_ends_the_episode_as_truncated(make, victim):
         assert_same(player.step(random_rows(game, np.random.default_rng(k))), after[k])
 
 
-@pytest.mark.parametrize("last", ["", "game._processes[0].send(b'S')"])  # idle, or at work
+@pytest.mark.parametrize(
+    "last", ["", "game._processes[0].send(b'S' + bytes(8))"]
+)  # idle, or at work
 def test_workers_end_with_their_parent(last):
     code = (
         "import os, signal, numpy as np\n"
@@ -261,7 +263,7 @@ def test_recordings_replay_at_another_size(make, tmp_path):
             seen.append(player.observation["variables"][0].copy())
     game.close()
     (path,) = (tmp_path / "demos").glob("*.lmp")
-    assert path.name == "000-000000.lmp"
+    assert path.name == "000-8-000000.lmp"
     assert path.stat().st_size < 10_000
     tics = list(doom_replay.replay(path, "defend_the_center"))
     assert tics[0].frame.shape == (240, 320, 3)
@@ -271,6 +273,64 @@ def test_recordings_replay_at_another_size(make, tmp_path):
     assert sum(t.reward for t in tics) == pytest.approx(total)
     for tic, (turn, attack) in zip(tics[::4], pressed, strict=False):
         assert tic.buttons == (turn == 1, turn == 2, attack == 1)
+
+
+def test_a_reset_keeps_the_recordings_before_it(make, tmp_path):
+    game = make("doom/basic", num_envs=1, record=str(tmp_path))
+    kept = {}
+    for seed, steps in ((8, 6), (9, 4), (8, 2)):
+        player = Player(game, [seed])
+        for path, data in kept.items():
+            assert path.read_bytes() == data
+        for _ in range(steps):
+            player.step(np.zeros((1, 2), np.float32))
+        game.reset_into(player.observation, [100 + steps])  # the engine writes what ended
+        kept = {path: path.read_bytes() for path in tmp_path.glob("*.lmp")}
+    assert {p.name for p in kept} >= {
+        "000-8-000000.lmp", "000-9-000000.lmp", "000-8-000000-1.lmp"
+    }  # fmt: skip
+    sizes = [len(kept[tmp_path / f"000-{n}.lmp"]) for n in ("8-000000", "9-000000", "8-000000-1")]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("interrupted", [0, 1])
+def test_answers_that_an_interrupt_left_are_not_read_as_later_ones(make, monkeypatch, interrupted):
+    games_ = [make("doom/health_gathering", num_envs=2) for _ in range(2)]
+    player, twin = (Player(game, [5, 6]) for game in games_)
+    rows = [random_rows(games_[0], np.random.default_rng(k)) for k in range(12)]
+    for row in rows[:4]:
+        player.step(row)
+        twin.step(row)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(games_[0]._processes[interrupted], "done", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            player.step(rows[4])
+    twin.step(rows[4])
+    for row in rows[5:]:
+        assert_same(player.step(row), twin.step(row))
+
+
+def test_a_replay_that_failed_leaves_no_answers_behind(make):
+    game, other = (make("doom/health_gathering", num_envs=2) for _ in range(2))
+    player, twin = Player(game, [5, 6]), Player(other, [5, 6])
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        player.step(random_rows(game, rng))
+    tampered = bytearray(game.clone_state())
+    first = doom._HEAD.size + doom._ENV.size
+    tampered[first : first + 8] = (
+        1.0 - np.frombuffer(tampered[first : first + 8], "<f4")
+    ).tobytes()
+    with pytest.raises(GameError, match="diverged"):
+        game.restore_state(bytes(tampered))
+    game.reset_into(player.observation, [5, 6])
+    for k in range(5):
+        rows = random_rows(game, np.random.default_rng(k))
+        assert_same(player.step(rows), twin.step(rows))
 
 
 def test_buttons_share_columns_with_their_opposites():
