@@ -330,8 +330,14 @@ def _check_core(packed: bytes) -> None:
         _core.arena.check_spec(packed)
     except ValueError as error:
         field, _, remedy = str(error).partition(": ")
-        path = PATHS.get(field) or MIXES.get(field, (field, ""))[0]
-        raise SpecError(f"$.{path}: {remedy}") from error
+        # A remedy may name another field; words of English have no underscore.
+        told = re.sub(r"\b[a-z]+_[a-z_]+\b", lambda name: _path_of(name[0]), remedy)
+        raise SpecError(f"$.{_path_of(field)}: {told}") from error
+
+
+def _path_of(field: str) -> str:
+    """Where a field of LevelSpec is in the JSON; the field itself if it has no other name."""
+    return PATHS.get(field) or MIXES.get(field, (field, ""))[0]
 
 
 def _with_path(message: str, data: Any) -> str:

@@ -111,8 +111,15 @@ def test_the_benchmark_level_is_what_it_says() -> None:
         ({"character": "ward"}, r"^\$\.character: no character 'ward', did you mean 'warden'"),
         ({"start_weapons": ["sword", "sowrd"]}, r"^\$\.start_weapons\[1\]: no weapon.*'sword'"),
         ({"start_weapons": ["bow", "bow"]}, r"^\$\.start_weapons: must not name a weapon twice"),
-        ({"time": {"skip_min": 5}}, r"^\$\.time\.skip_min: must not exceed skip_max"),
-        ({"enemies": {"most": 3, "at_start": 4}}, r"^\$\.enemies\.at_start: must not exceed"),
+        ({"time": {"skip_min": 5}}, r"^\$\.time\.skip_min: must not exceed time\.skip_max"),
+        (
+            {"enemies": {"most": 3, "at_start": 4}},
+            r"^\$\.enemies\.at_start: .*enemies\.most$",
+        ),
+        (
+            {"start_weapons": ["bow", "sword"], "offers": {"weapon_slots": 1}},
+            r"^\$\.start_weapons: must not be more than offers\.weapon_slots$",
+        ),
         ({"start_weapon_level": 99}, r"^\$\.start_weapon_level: must not exceed"),
         ({"version": 2}, r"^\$\.version: "),
         ([], r"^\$: expected `object`, got `array`"),
