@@ -1,77 +1,104 @@
 # Sourced by the other scripts: one environment in .venv, made once, brought up to date when what it
 # is built from has changed. The current directory is the repository's root.
 
-environment_python() {  # the newest interpreter that will do
+# Steps end in `|| return`: callers may run these functions where `set -e` has no effect, and what
+# failed must never be noted as current.
+
+environment_python() {  # the newest interpreter that will do: with venv and with headers
   local name
   for name in ${PYTHON:-} python3.14 python3.13 python3.12 python3.11 python3 python; do
-    if command -v "$name" >/dev/null 2>&1 &&
-      "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if command -v "$name" >/dev/null 2>&1 && "$name" -c '
+import ensurepip, os, sys, sysconfig, venv
+headers = os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
+sys.exit(sys.version_info < (3, 11) or not headers)' 2>/dev/null; then
       command -v "$name"
       return
     fi
   done
-  echo "MetaBonk needs Python 3.11 or newer with venv: apt-get install python3 python3-venv python3-dev" >&2
+  echo "MetaBonk needs Python 3.11 or newer with venv and headers: apt-get install python3 python3-venv python3-dev" >&2
   return 1
 }
 
 environment_hash() {  # of all that the installed core and the set of packages follow from
-  { find csrc kernels CMakeLists.txt pyproject.toml constraints.txt -type f \
-      ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; echo "$1"; } | sha256sum | cut -c1-64
+  local name parts=()
+  for name in csrc kernels CMakeLists.txt pyproject.toml constraints.txt; do
+    [ ! -e "$name" ] || parts+=("$name")
+  done
+  { find "${parts[@]}" -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    echo "$1"; } | sha256sum | cut -c1-64
 }
 
 environment_packages_hash() { { cat pyproject.toml constraints.txt; echo "$1"; } | sha256sum | cut -c1-64; }
 
 # environment_ensure EXTRAS: makes .venv hold the package with these extras, current with the tree.
 environment_ensure() {
-  local extras=$1 have="" want
-  # An environment that holds more than is asked for stays as it is.
-  if [ -f .venv/.metabonk-extras ]; then
-    have=$(cat .venv/.metabonk-extras)
-    case ",$have," in *",test,"*) extras=$have ;; esac
-  fi
+  local extras want
+  extras=$(environment_extras "$1")
   want=$(environment_hash "$extras")
-  [ "$(cat .venv/.metabonk-hash 2>/dev/null)" = "$want" ] && return 0
-  mkdir -p build
+  environment_current "$want" && return 0
+  mkdir -p build || return
   exec 9>build/.environment.lock
-  flock 9
-  [ "$(cat .venv/.metabonk-hash 2>/dev/null)" = "$want" ] && return 0
-  if [ "$(cat .venv/.metabonk-packages 2>/dev/null)" != "$(environment_packages_hash "$extras")" ]; then
-    environment_install "$extras"
-  else
+  flock 9 || return
+  extras=$(environment_extras "$1")  # again: another start may have just installed more
+  want=$(environment_hash "$extras")  # before the build: an edit meanwhile makes it stale again
+  if environment_current "$want"; then
+    :  # another start has just done it
+  elif environment_runs &&
+    [ "$(cat .venv/.metabonk-packages 2>/dev/null)" = "$(environment_packages_hash "$extras")" ]; then
     echo "metabonk: the native core is stale, building it" >&2
-    environment_build_locked >&2
+    environment_build_locked >&2 || return
+    echo "$want" >.venv/.metabonk-hash
+  else
+    environment_install "$extras" || return
+    echo "$want" >.venv/.metabonk-hash
   fi
-  environment_hash "$extras" >.venv/.metabonk-hash
   exec 9>&-
+}
+
+environment_extras() {  # an environment that holds more than is asked for stays as it is
+  case ",$(cat .venv/.metabonk-extras 2>/dev/null)," in
+    *",test,"*) cat .venv/.metabonk-extras ;;
+    *) echo "$1" ;;
+  esac
+}
+
+environment_runs() {  # an interpreter that was removed or replaced leaves dangling links
+  [ -x .venv/bin/python ] && [ -x .venv/bin/metabonk ]
+}
+
+environment_current() {  # whether .venv was made of what has this hash
+  environment_runs && [ "$(cat .venv/.metabonk-hash 2>/dev/null)" = "$1" ]
 }
 
 environment_install() {
   local extras=$1 python
-  if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
-    python=$(environment_python)
-    echo "metabonk: making .venv with $("$python" --version)" >&2
-    "$python" -m venv .venv
-  fi
   command -v "${CXX:-c++}" >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || {
     echo "MetaBonk needs a C++20 compiler: apt-get install g++" >&2
     return 1
   }
+  if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+    python=$(environment_python) || return
+    echo "metabonk: making .venv with $("$python" --version)" >&2
+    "$python" -m venv .venv || return
+  fi
   echo "metabonk: installing packages [$extras] (the first time takes minutes)" >&2
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-    scikit-build-core nanobind cmake ninja >&2
+    scikit-build-core nanobind cmake ninja >&2 || return
   PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    -c constraints.txt --no-build-isolation --editable ".[${extras/test/train,games,dev}]" >&2
+    -c constraints.txt --no-build-isolation --editable ".[${extras/test/train,games,dev}]" >&2 || return
   echo "$extras" >.venv/.metabonk-extras
   environment_packages_hash "$extras" >.venv/.metabonk-packages
 }
 
 environment_build() {  # for the edit loop: build and install, then note that it is current
+  local want
   [ -x .venv/bin/cmake ] || { echo "no environment yet: run ./scripts/metabonk doctor first" >&2; return 1; }
-  mkdir -p build
+  mkdir -p build || return
   exec 9>build/.environment.lock
-  flock 9
-  environment_build_locked
-  environment_hash "$(cat .venv/.metabonk-extras)" >.venv/.metabonk-hash
+  flock 9 || return
+  want=$(environment_hash "$(cat .venv/.metabonk-extras)")
+  environment_build_locked || return
+  echo "$want" >.venv/.metabonk-hash
   exec 9>&-
 }
 
@@ -83,8 +110,8 @@ environment_build_locked() {
     environment_install "$(cat .venv/.metabonk-extras)"
     return
   fi
-  site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
-  PATH="$PWD/.venv/bin:$PATH" .venv/bin/cmake --build "$tree"
+  site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))') || return
+  PATH="$PWD/.venv/bin:$PATH" .venv/bin/cmake --build "$tree" || return
   .venv/bin/cmake --install "$tree" --prefix "$site" >/dev/null
 }
 
