@@ -210,19 +210,14 @@ void RestoreState(Batch& batch, const nb::bytes& state) {
 
 nb::bytes CloneOne(const Batch& batch, int index) {
   CheckIndex(batch, index);
-  std::vector<uint8_t> bytes(arena::Environment::SnapshotBytes());
-  batch.environment(index).Save(bytes.data());
+  std::vector<uint8_t> bytes(Batch::SnapshotBytesOfOne());
+  batch.SaveOne(index, bytes.data());
   return nb::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
 void RestoreOne(Batch& batch, int index, const nb::bytes& state) {
   CheckIndex(batch, index);
-  if (state.size() != arena::Environment::SnapshotBytes()) {
-    throw nb::value_error("state: must be what clone_one gave");
-  }
-  const auto* bytes = static_cast<const uint8_t*>(state.data());
-  RaiseUnlessOk(arena::Environment::Check(bytes));
-  batch.environment(index).Load(bytes);
+  RaiseUnlessOk(batch.LoadOne(index, {static_cast<const uint8_t*>(state.data()), state.size()}));
 }
 
 nb::object Hashes(const Batch& batch) {

@@ -2,27 +2,22 @@
 
 #include <cstring>
 
-#include "games/arena/rules.h"
-#include "support/random.h"
+#include "games/arena/snapshot.h"
 
 namespace metabonk::arena {
 
 namespace {
 
-constexpr char kMagic[4] = {'M', 'B', 'A', 'S'};
-constexpr uint32_t kSnapshotVersion = 1;
-
-struct SnapshotHeader {
-  char magic[4];
-  uint32_t version;
-  uint32_t num_envs;
-  uint32_t bytes_each;
-};
-
 Action ActionOf(const float* row) {
   Action action;
   std::memcpy(&action, row, sizeof(action));
   return action;
+}
+
+uint64_t HashLevels(std::span<const std::unique_ptr<Environment>> environments) {
+  uint64_t hash = 0;
+  for (const auto& environment : environments) hash = HashLevel(environment->level().spec, hash);
+  return hash;
 }
 
 template <typename T>
@@ -152,42 +147,45 @@ Status Batch::Recv(int32_t* env_ids, const BatchBuffers& buffers) {
 }
 
 size_t Batch::SnapshotBytes() const {
-  return sizeof(SnapshotHeader) + environments_.size() * environments_[0]->SnapshotBytes();
+  return kSnapshotHeader + environments_.size() * Environment::SnapshotBytes();
 }
 
-void Batch::Save(uint8_t* out) const {
-  const size_t each = environments_[0]->SnapshotBytes();
-  SnapshotHeader header = {
-      {}, kSnapshotVersion, static_cast<uint32_t>(settings_.num_envs), static_cast<uint32_t>(each)};
-  std::memcpy(header.magic, kMagic, sizeof(kMagic));
-  std::memcpy(out, &header, sizeof(header));
-  out += sizeof(header);
-  for (const auto& environment : environments_) {
+size_t Batch::SnapshotBytesOfOne() { return kSnapshotHeader + Environment::SnapshotBytes(); }
+
+void Batch::Save(uint8_t* out) const { Pack(environments_, out); }
+
+Status Batch::Load(std::span<const uint8_t> bytes) { return Unpack(bytes, environments_); }
+
+void Batch::SaveOne(int env, uint8_t* out) const {
+  Pack({&environments_[static_cast<size_t>(env)], 1}, out);
+}
+
+Status Batch::LoadOne(int env, std::span<const uint8_t> bytes) {
+  return Unpack(bytes, {&environments_[static_cast<size_t>(env)], 1});
+}
+
+void Batch::Pack(Environments environments, uint8_t* out) {
+  WriteSnapshotHeader(static_cast<uint32_t>(environments.size()), HashLevels(environments), out);
+  out += kSnapshotHeader;
+  for (const auto& environment : environments) {
     environment->Save(out);
-    out += each;
+    out += Environment::SnapshotBytes();
   }
 }
 
-Status Batch::Load(std::span<const uint8_t> bytes) {
-  SnapshotHeader header;
-  if (bytes.size() != SnapshotBytes()) {
-    return {Code::kCorrupt, "state", "must be what clone_state of an equal batch gave"};
+Status Batch::Unpack(std::span<const uint8_t> bytes, Environments environments) {
+  const auto count = static_cast<uint32_t>(environments.size());
+  if (const Status status = CheckSnapshotHeader(bytes, count, HashLevels(environments));
+      !status.ok()) {
+    return status;
   }
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0 ||
-      header.version != kSnapshotVersion ||
-      header.num_envs != static_cast<uint32_t>(settings_.num_envs) ||
-      header.bytes_each != environments_[0]->SnapshotBytes()) {
-    return {Code::kVersionMismatch, "state", "must be what clone_state of an equal batch gave"};
+  const auto at = [&](size_t i) {
+    return bytes.data() + kSnapshotHeader + i * Environment::SnapshotBytes();
+  };
+  for (size_t i = 0; i < environments.size(); ++i) {  // all or nothing
+    if (const Status status = Environment::Check(at(i)); !status.ok()) return status;
   }
-  const uint8_t* first = bytes.data() + sizeof(header);
-  for (size_t i = 0; i < environments_.size(); ++i) {  // all or nothing
-    const Status status = Environment::Check(first + i * header.bytes_each);
-    if (!status.ok()) return status;
-  }
-  for (size_t i = 0; i < environments_.size(); ++i) {
-    environments_[i]->Load(first + i * header.bytes_each);
-  }
+  for (size_t i = 0; i < environments.size(); ++i) environments[i]->Load(at(i));
   return Status::Ok();
 }
 

@@ -46,9 +46,14 @@ class Batch final : public Stepper {
   // env_ids: [batch_size], whose observation is in which row.
   Status Recv(int32_t* env_ids, const BatchBuffers& buffers);
 
+  // Snapshots of all environments, and of one; a batch of one gives the same bytes either way.
+  // Refused, changing nothing, is what is damaged or of another level, content or number.
   size_t SnapshotBytes() const;
   void Save(uint8_t* out) const;
   Status Load(std::span<const uint8_t> bytes);
+  static size_t SnapshotBytesOfOne();
+  void SaveOne(int env, uint8_t* out) const;
+  Status LoadOne(int env, std::span<const uint8_t> bytes);
   // Whether something is in flight, so that only Recv may be called.
   bool busy() const { return queue_ != nullptr && queue_->in_flight() > 0; }
 
@@ -60,6 +65,10 @@ class Batch final : public Stepper {
   void StepOne(int env, const float* action, int thread) override;
 
  private:
+  using Environments = std::span<const std::unique_ptr<Environment>>;
+  static void Pack(Environments environments, uint8_t* out);
+  static Status Unpack(std::span<const uint8_t> bytes, Environments environments);
+
   BatchSettings settings_;
   std::vector<std::unique_ptr<Environment>> environments_;
   std::vector<std::unique_ptr<Scratch>> scratches_;  // one per thread

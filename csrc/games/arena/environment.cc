@@ -3,10 +3,9 @@
 #include <cstring>
 #include <memory>
 
-#include "games/arena/content.h"
 #include "games/arena/numbers.h"
 #include "games/arena/reward.h"
-#include "games/arena/steering.h"
+#include "games/arena/snapshot.h"
 #include "support/random.h"
 
 namespace metabonk::arena {
@@ -14,77 +13,6 @@ namespace metabonk::arena {
 namespace {
 
 constexpr uint64_t kDropStream = 5;
-
-bool Below(int32_t count, int limit) { return count >= 0 && count <= limit; }
-
-template <typename T>
-bool AllBelow(const T* values, int count, int limit) {
-  for (int i = 0; i < count; ++i) {
-    if (static_cast<int>(values[i]) >= limit) return false;
-  }
-  return true;
-}
-
-// A float can be anything, the rules clamp where they index; but every count, kind and phase that
-// is used as an index must be one.
-bool IndicesHold(const World& world) {
-  const Enemies& enemies = world.enemies;
-  const Player& player = world.player;
-  if (!Below(enemies.count, kMaxEnemies) || !Below(world.shots.count, kMaxShots) ||
-      !Below(world.bolts.count, kMaxBolts) || !Below(world.pickups.count, kMaxPickups) ||
-      !Below(world.structures.count, kMaxStructures)) {
-    return false;
-  }
-  if (!AllBelow(enemies.kind, kMaxEnemies, kEnemyCount) ||
-      !AllBelow(enemies.phase, kMaxEnemies, kPhases) ||
-      !AllBelow(world.shots.weapon, world.shots.count, kWeaponCount) ||
-      !AllBelow(world.bolts.kind, world.bolts.count, kEnemyCount) ||
-      !AllBelow(world.pickups.kind, world.pickups.count, static_cast<int>(PickupKind::kCount))) {
-    return false;
-  }
-  for (int i = 0; i < kLoadoutSlots; ++i) {
-    const Slot& weapon = player.weapons[i];
-    const Slot& tome = player.tomes[i];
-    if (weapon.kind > kWeaponCount || tome.kind > kTomeCount) return false;
-    if (weapon.kind > 0 &&
-        (weapon.level < 1 || weapon.level > kWeaponDefs[weapon.kind - 1].max_level)) {
-      return false;
-    }
-  }
-  const Menus& menus = world.menus;
-  return world.tier >= 1 && world.tier <= kTierCount && player.character < kCharacterCount &&
-         menus.screen < Screen::kCount && menus.behind < Screen::kCount &&
-         menus.chosen_character < kCharacterCount && menus.chosen_tier <= kTierCount &&
-         menus.roll_count <= kMaxRolls && menus.banned_count <= kMaxBanned &&
-         world.director.wave >= 0 && world.director.planned <= kEnemyCount &&
-         world.done <= static_cast<uint8_t>(EpisodeEnd::kTimeUp);
-}
-
-bool RollsHold(const Menus& menus) {
-  for (int i = 0; i < menus.roll_count; ++i) {
-    const Roll& roll = menus.rolls[i];
-    if (roll.rarity >= kRarityCount) return false;
-    int limit = 0;
-    switch (static_cast<OfferKind>(roll.kind)) {
-      case OfferKind::kWeapon:
-        limit = kWeaponCount;
-        break;
-      case OfferKind::kTome:
-        limit = kTomeCount;
-        break;
-      case OfferKind::kItem:
-        limit = kItemCount;
-        break;
-      case OfferKind::kReward:
-        limit = kRewardCount;
-        break;
-      default:
-        return false;
-    }
-    if (roll.item >= limit) return false;
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -189,10 +117,7 @@ void Environment::Save(uint8_t* out) const { std::memcpy(out, &episode_, sizeof(
 Status Environment::Check(const uint8_t* bytes) {
   const auto loaded = std::make_unique<Episode>();
   std::memcpy(static_cast<void*>(loaded.get()), bytes, sizeof(Episode));
-  const bool holds = IndicesHold(loaded->world) && RollsHold(loaded->world.menus);
-  const bool shown =
-      !loaded->stale || (IndicesHold(loaded->shown) && RollsHold(loaded->shown.menus));
-  if (holds && shown) return Status::Ok();
+  if (Sound(*loaded)) return Status::Ok();
   return {Code::kCorrupt, "state", "is not what clone_state gave: clone again"};
 }
 

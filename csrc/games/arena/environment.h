@@ -55,7 +55,7 @@ class Environment {
 
   static constexpr size_t SnapshotBytes() { return sizeof(Episode); }
   void Save(uint8_t* out) const;
-  // Whether SnapshotBytes() bytes can have come from Save: nothing in them leads out of an array.
+  // Whether SnapshotBytes() bytes can have come from Save, see Sound().
   static Status Check(const uint8_t* bytes);
   void Load(const uint8_t* bytes);  // bytes that Check accepted
 

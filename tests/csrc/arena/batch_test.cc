@@ -198,54 +198,6 @@ TEST(arena_batch_clones_go_on_bit_for_bit) {
   CHECK_EQ(batch.environment(0).episode().return_sum, other.environment(0).episode().return_sum);
 }
 
-TEST(arena_batch_damaged_clones_are_refused_and_change_nothing) {
-  const LevelSpec spec = Lively();
-  Batch batch(std::span(&spec, 1), Of(2, 1));
-  std::vector<uint8_t> snapshot(batch.SnapshotBytes());
-  batch.Save(snapshot.data());
-  const auto before = HashesOf(batch);
-  CHECK(!batch.Load(std::span(snapshot).first(snapshot.size() - 1)).ok());
-  for (size_t at = 0; at < 16; ++at) {
-    std::vector<uint8_t> damaged = snapshot;
-    damaged[at] ^= 0x40;
-    CHECK(!batch.Load(damaged).ok());
-  }
-  // Wild counts and kinds, in the second environment: the first must stay as it was, too.
-  const size_t world = snapshot.size() - sizeof(Episode) + offsetof(Episode, world);
-  for (const size_t field :
-       {offsetof(World, enemies), offsetof(World, shots), offsetof(World, bolts),
-        offsetof(World, pickups), offsetof(World, structures), offsetof(World, tier)}) {
-    std::vector<uint8_t> damaged = snapshot;
-    std::memset(damaged.data() + world + field, 0xEE, field == offsetof(World, tier) ? 1 : 4);
-    CHECK(batch.Load(damaged).code == Code::kCorrupt);
-  }
-  CHECK(HashesOf(batch) == before);
-}
-
-TEST(arena_batch_random_bytes_never_lead_astray) {
-  const LevelSpec spec = Lively();
-  Environment environment;
-  environment.Configure(spec, true, 0, 0);
-  environment.Reset(1);
-  const auto scratch = std::make_unique<Scratch>();
-  std::vector<uint8_t> good(Environment::SnapshotBytes());
-  environment.Save(good.data());
-  int accepted = 0;
-  for (uint64_t trial = 0; trial < 400; ++trial) {
-    std::vector<uint8_t> bytes = good;
-    for (uint64_t k = 0; k < 6; ++k) {
-      const uint64_t bits = HashDraw(trial, k);
-      bytes[bits % sizeof(Episode)] = static_cast<uint8_t>(bits >> 56);
-    }
-    if (!Environment::Check(bytes.data()).ok()) continue;
-    ++accepted;
-    environment.Load(bytes.data());
-    for (int t = 0; t < 20; ++t) environment.Step(Script(trial, t), *scratch);
-    environment.Write({});
-  }
-  CHECK(accepted > 100);
-}
-
 TEST(arena_batch_episodes_follow_each_other) {
   LevelSpec spec = Flat();
   spec.duration = 1.0f;
