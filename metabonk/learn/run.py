@@ -124,13 +124,16 @@ class Session:
         self.directory, self.config = context.directory, context.config
         run = self.config.run
         self.steps, self.minutes = presets.budget(self.config.game.name, run.steps, run.minutes)
-        (self.directory / CONFIG).write_text(to_toml(self.config), encoding="utf-8")
+        partial = self.directory / f".{CONFIG}.partial"
+        partial.write_text(to_toml(self.config), encoding="utf-8")
+        partial.replace(self.directory / CONFIG)
         self.registry = Registry([JsonLinesSink(self.directory / METRICS), *sinks])
         with contextlib.suppress(MissingExtraError):  # an optional view of the same numbers
             self.registry.add(TensorBoardSink(self.directory / "tensorboard"))
         torch.manual_seed(run.seed)  # for whatever a network may draw from torch itself
         self.game = from_config(self.config.game)
         self.trainer = Trainer(self.game, self.config, planned=self.steps)
+        sweep(self.directory / checkpoint.FOLDER)
         resuming = context.resumed and bool(checkpoint.listed(self.directory))
         if run.torch_threads:
             torch.set_num_threads(run.torch_threads)
@@ -146,6 +149,8 @@ class Session:
             self._resume()
         else:
             self.registry.cut_back(-1)
+            if self.recording is not None:  # of an attempt that was killed before it saved
+                self.recording.cut(0)
             self.trainer.start()
             self.registry.event(
                 "started",
@@ -156,16 +161,20 @@ class Session:
             )
 
     def _resume(self) -> None:
-        sweep(self.directory / checkpoint.FOLDER)
         found = checkpoint.latest(self.directory)
         saved = checkpoint.read(found)
         self.trainer.restore(saved)
+        if self.config.run.torch_threads:
+            torch.set_num_threads(self.config.run.torch_threads)
         if self.steps:
             self.trainer.planned = self.steps
         self.seconds = float(saved.details["seconds"])
         self.profile = dict(saved.details["profile"])
         self.parents = (found.hash,)
         self.registry.cut_back(saved.step)
+        if not self.steps and self.minutes != saved.details.get("minutes", self.minutes):
+            self.trainer.planned = 0  # schedules were made for a run of another length
+            self._plan()
         if self.recording is not None:
             self.recording.cut(int(saved.details["recorded"]), restarted=self.trainer.restarted)
         self.registry.event(
@@ -242,6 +251,7 @@ class Session:
         """Writes a checkpoint whose parent is the one before."""
         snapshot = self.trainer.snapshot()
         snapshot.details |= {"seconds": self.seconds, "profile": self.profile}
+        snapshot.details["minutes"] = self.minutes
         snapshot.details["recorded"] = self.recording.flush() if self.recording else 0
         saved = checkpoint.save(
             self.directory, snapshot, parents=self.parents, keep=self.config.run.keep_checkpoints

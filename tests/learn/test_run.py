@@ -182,3 +182,25 @@ def test_a_finished_run_is_not_done_twice_and_other_settings_are_refused(whole: 
     config.ppo.gamma = 0.5
     with pytest.raises(ResumeError, match=r"ppo\.gamma was 0\.99, now 0\.5"):
         run.train(config, resume=True)
+
+
+def test_more_minutes_are_learned_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schedules follow the new length: the rate that had fallen to nothing is a rate again."""
+    monkeypatch.syspath_prepend(str(HERE))
+    from run_tiny import configure, make_game
+
+    from metabonk.learn import assess, run
+
+    for module in (run, assess):
+        monkeypatch.setattr(module, "from_config", make_game)
+    config = configure(str(tmp_path), 0)
+    config.run.checkpoint_every, config.run.minutes = 60.0, 0.01
+    run.train(config)
+    (first,) = events(tmp_path, "planned")
+    config.run.minutes = 0.04
+    run.train(config, resume=True)
+    ends = [r.step for r in events(tmp_path, "checkpoint")]
+    after = [v for step, v in numbers(tmp_path) if step > ends[0]]
+    rates = [v["learning_rate"] for v in after if "learning_rate" in v]
+    assert max(rates) > 0.3 * config.ppo.learning_rate
+    assert events(tmp_path, "planned")[-1].values["steps"] > first.values["steps"]
