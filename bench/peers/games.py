@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,8 @@ def vizdoom() -> Timed:
     doom = require("vizdoom", "games")
     game = doom.DoomGame()
     game.load_config(f"{doom.scenarios_path}/health_gathering.cfg")
+    settings = tempfile.TemporaryDirectory()  # the engine writes its settings file somewhere
+    game.set_doom_config_path(f"{settings.name}/doom.ini")
     game.set_window_visible(False)
     game.set_screen_resolution(doom.ScreenResolution.RES_160X120)
     game.set_screen_format(doom.ScreenFormat.RGB24)
@@ -86,7 +89,11 @@ def vizdoom() -> Timed:
         state = game.get_state()
         return None if state is None else state.screen_buffer
 
-    return Timed(_turns(step, actions), 1, close=game.close)
+    def close() -> None:
+        game.close()
+        settings.cleanup()
+
+    return Timed(_turns(step, actions), 1, close=close)
 
 
 def _turns(step: Callable[[Any], Any], actions: list[Any]) -> Callable[[], None]:
