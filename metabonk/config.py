@@ -127,7 +127,7 @@ class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     cpu: Annotated[
         Literal["auto", "baseline", "avx2", "avx512"],
-        _help("Highest instruction set it may use; results are the same on all."),
+        _help("Highest instruction set it may use; games are the same on all."),
     ] = "auto"
 
 
@@ -217,6 +217,12 @@ def load(
         setattr(getattr(config, section), name, value)
     _check_together(config)
     return config
+
+
+def by_key(config: Config) -> dict[str, Any]:
+    """Every value by its dotted key."""
+    split = ((key, *key.split(".")) for key in settings())
+    return {key: getattr(getattr(config, section), name) for key, section, name in split}
 
 
 def parse_assignments(pairs: list[str]) -> dict[str, str]:

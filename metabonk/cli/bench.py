@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
+from metabonk import config as settings_module
+from metabonk import machine
 from metabonk.cli.output import console, notice_line, stderr, table, verb
 from metabonk.errors import MissingExtraError
 
@@ -42,6 +44,8 @@ def bench(
     if list_:
         console.print(table(["suite", "what is compared"], room.SUITES.items()))
         return
+    if machine.core_built():
+        settings_module.cap_cpu()
     with stderr.status("measuring; a quiet machine gives narrow intervals") as status:
 
         def progress(rows: Sequence[Row]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import typer
 
+from metabonk import config as settings_module
+from metabonk import machine
 from metabonk.cli.output import JsonFlag, console, print_json, require, stderr, verb
 
 app, command = verb(
@@ -32,6 +34,8 @@ def evaluate(
     require("torch", "train", "evaluation")
     if not (directory / "config.toml").exists():
         raise FileNotFoundError(f"{directory} holds no run: it has no config.toml")
+    if machine.core_built():
+        settings_module.cap_cpu()
     from metabonk.cli.train import print_evaluation
     from metabonk.learn.assess import assess_run
 

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from metabonk import config as settings_module
+from metabonk import machine
 from metabonk.cli.output import console, notice_line, require, stderr, verb
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
@@ -62,6 +63,8 @@ def play(
     run = Path(policy) if policy is not None and (Path(policy) / "config.toml").exists() else None
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)
+    if machine.core_built():
+        settings_module.cap_cpu(config)
     if human:
         _play_human(config, seed)
         return
@@ -87,7 +90,7 @@ def _visible(config: Config) -> Any:
 
 
 def _default(config: Config) -> str:
-    return "scripted" if config.game.name.split("/")[0] in ("arena", "grid64") else "random"
+    return "scripted" if config.game.name == "arena" else "random"
 
 
 def _player(name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool) -> Any:

@@ -80,15 +80,20 @@ def train(
         chosen.run.directory = str(default_directory(chosen.game.name))
     progress = ProgressSink(f"learning {chosen.game.name}")
     with progress if not json else contextlib.nullcontext():
-        result = learn(chosen, resume=resume, sinks=[] if json else [progress])
+        try:
+            result = learn(chosen, resume=resume, sinks=[] if json else [progress])
+        except KeyboardInterrupt:  # while it evaluated, or pressed twice: nothing was saved now
+            directory = chosen.run.directory
+            notice_line(f"stopped; go on with: metabonk train --resume --run {directory}")
+            raise
     if result.interrupted:
         notice_line(f"stopped and saved; go on with: {result.resume_command}")
         raise typer.Exit(130)
-    _show(result, profile, json)
+    _show(result, profile, json, "--steps" if chosen.run.steps else "--minutes")
 
 
 def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) -> Any:
-    """Settings in force: a resumed run's own, else the game's presets, below file and flags."""
+    """Settings in force: below file and flags a resumed run's own, else the game's presets."""
     from metabonk.learn.presets import preset
 
     if resumed is None:
@@ -96,7 +101,10 @@ def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) 
     own = resumed / "config.toml"
     if not own.exists():
         raise ResumeError(f"{resumed} holds no run to go on with: leave --resume out to start one")
-    return settings_module.load(config or own, flags=flags, notice=notice_line)
+    if config is None:
+        return settings_module.load(own, flags=flags, notice=notice_line)
+    kept = settings_module.by_key(settings_module.load(own, environ={}))
+    return settings_module.load(config, presets=lambda _: kept, flags=flags, notice=notice_line)
 
 
 def _newest_run() -> str:
@@ -104,7 +112,8 @@ def _newest_run() -> str:
     return f", for example --run {runs[-1].parent}" if runs else ""
 
 
-def _show(result: RunResult, profile: bool, json: bool) -> None:
+def _show(result: RunResult, profile: bool, json: bool, more: str) -> None:
+    """more: the flag of the bound that a longer run has to raise."""
     page = result.directory / "report.html"
     seconds: dict[str, float] = result.checkpoint.card.details["profile"]
     if json:
@@ -121,7 +130,7 @@ def _show(result: RunResult, profile: bool, json: bool) -> None:
         print_profile(seconds)
     console.print(f"\n  report    {page}", soft_wrap=True)
     console.print(f"  watch     metabonk play --policy {result.directory}", soft_wrap=True)
-    console.print(f"  go on     {result.resume_command} --minutes …", soft_wrap=True)
+    console.print(f"  go on     {result.resume_command} {more} …", soft_wrap=True)
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -151,7 +151,7 @@ def _page(directory: Path, material: Material, history: Mapping[str, Series]) ->
         changed=_changed(material.config),
         settings=settings_module.to_toml(material.config),
         machine=_machine(),
-        commands=_commands(directory, report.seconds),
+        commands=_commands(directory, material.config, report.seconds),
         notes=material.notes,
     )
 
@@ -250,11 +250,13 @@ def _machine() -> list[tuple[str, str]]:
     ]
 
 
-def _commands(directory: Path, seconds: float) -> list[tuple[str, str]]:
-    longer = max(1, round(seconds / 30))  # minutes: twice as long in all
+def _commands(directory: Path, config: Config, seconds: float) -> list[tuple[str, str]]:
+    longer = f"--minutes {max(1, round(seconds / 30))}"  # twice as long in all
+    if config.run.steps:  # the bound that has to be raised
+        longer = f"--steps {2 * config.run.steps}"
     return [
         ("Watch it play", f"metabonk play --policy {directory}"),
-        ("Train twice as long", f"metabonk train --run {directory} --resume --minutes {longer}"),
+        ("Train twice as long", f"metabonk train --run {directory} --resume {longer}"),
         ("Measure it again, on more episodes", f"metabonk eval {directory} --episodes 256"),
     ]
 

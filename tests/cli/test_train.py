@@ -131,3 +131,28 @@ def test_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_clock() -> None:
     assert [clock(s) for s in (0, 65, 3605, -1)] == ["0:00", "1:05", "1:00:05", "0:00"]
+
+
+def test_resume_takes_what_a_file_leaves_out_from_the_run(metabonk: Run, tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "more.toml"
+    assert metabonk("train", *SMALL, "--steps", 512, "--run", run).code == 0
+    file.write_text("[run]\nsteps = 1024\n")
+    code, out, err = metabonk("train", "--resume", "--run", run, "--config", file, "--json")
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 1024
+
+
+def test_a_page_says_how_to_raise_the_bound_that_ended_the_run(directory: Path) -> None:
+    assert f"--run {directory} --resume --steps 2048" in (directory / "report.html").read_text()
+
+
+def test_an_interrupt_outside_the_loop_says_how_to_go_on(
+    metabonk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("metabonk.learn.run"), "train", stopped)
+    code, _, err = metabonk("train", *SMALL, "--run", tmp_path / "run")
+    assert code == 130
+    assert f"go on with: metabonk train --resume --run {tmp_path / 'run'}" in err
