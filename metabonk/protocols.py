@@ -38,7 +38,11 @@ class BatchGame(Protocol):
     snapshots: bool  # True if clone_state and restore_state round-trip bit for bit
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
-        """Starts every environment anew with its seed and writes the first observations."""
+        """Starts every environment anew with its seed and writes the first observations.
+
+        They count as those of a step with `is_reset`, and a game that also has flags to write sets
+        it. What is in flight of an asynchronous game is waited for and dropped.
+        """
 
     def step_into(
         self,

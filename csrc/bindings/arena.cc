@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/hold.h"
 #include "bindings/rooms.h"
 #include "games/arena/batch.h"
 #include "games/arena/kernels.h"
@@ -133,7 +134,7 @@ void CheckBuffers(const Batch& batch, const Buffers& buffers, int rows) {
 }
 
 void CheckIdle(const Batch& batch) {
-  if (batch.busy()) throw nb::value_error("batch: environments are in flight, recv them first");
+  if (batch.busy()) throw nb::value_error("batch: environments are in flight: recv them first");
 }
 
 void CheckIndex(const Batch& batch, int index) {
@@ -175,6 +176,7 @@ nb::object Column(const Batch& batch, Get get) {
 }
 
 nb::dict EpisodeInfo(const Batch& batch) {
+  const Hold hold(batch.gate());
   CheckIdle(batch);
   using arena::Environment;
   nb::dict info;
@@ -197,6 +199,7 @@ nb::dict EpisodeInfo(const Batch& batch) {
 }
 
 nb::bytes CloneState(const Batch& batch) {
+  const Hold hold(batch.gate());
   CheckIdle(batch);
   std::vector<uint8_t> bytes(batch.SnapshotBytes());
   batch.Save(bytes.data());
@@ -204,11 +207,13 @@ nb::bytes CloneState(const Batch& batch) {
 }
 
 void RestoreState(Batch& batch, const nb::bytes& state) {
+  const Hold hold(batch.gate());
   CheckIdle(batch);
   RaiseUnlessOk(batch.Load({static_cast<const uint8_t*>(state.data()), state.size()}));
 }
 
 nb::bytes CloneOne(const Batch& batch, int index) {
+  const Hold hold(batch.gate());
   CheckIndex(batch, index);
   std::vector<uint8_t> bytes(Batch::SnapshotBytesOfOne());
   batch.SaveOne(index, bytes.data());
@@ -216,17 +221,20 @@ nb::bytes CloneOne(const Batch& batch, int index) {
 }
 
 void RestoreOne(Batch& batch, int index, const nb::bytes& state) {
+  const Hold hold(batch.gate());
   CheckIndex(batch, index);
   RaiseUnlessOk(batch.LoadOne(index, {static_cast<const uint8_t*>(state.data()), state.size()}));
 }
 
 nb::object Hashes(const Batch& batch) {
+  const Hold hold(batch.gate());
   CheckIdle(batch);
   return Column<uint64_t>(
       batch, [](const arena::Environment& e) { return arena::HashWorld(e.episode().world); });
 }
 
 nb::bytes GameStateBytes(const Batch& batch, int index) {
+  const Hold hold(batch.gate());
   CheckIndex(batch, index);
   const auto state = std::make_unique<GameState>();
   batch.environment(index).GameStateNow(state.get());
@@ -234,6 +242,7 @@ nb::bytes GameStateBytes(const Batch& batch, int index) {
 }
 
 nb::object Picture(Batch& batch, int index, int height, int width) {
+  const Hold hold(batch.gate());
   CheckIndex(batch, index);
   RaiseUnlessOk(arena::CheckFrame(height, width));
   uint8_t* pixels;
@@ -245,6 +254,7 @@ nb::object Picture(Batch& batch, int index, int height, int width) {
 }
 
 nb::object Walkability(const Batch& batch, int index) {
+  const Hold hold(batch.gate());
   CheckIndex(batch, index);
   uint8_t* cells;
   nb::object array = NewArray<uint8_t>({arena::kGridCells, arena::kGridCells}, &cells);
@@ -254,7 +264,7 @@ nb::object Walkability(const Batch& batch, int index) {
 }
 
 void Reset(Batch& batch, const Seeds& seeds, const Buffers& buffers) {
-  CheckIdle(batch);
+  const Hold hold(batch.gate());
   CheckBuffers(batch, buffers, batch.settings().num_envs);
   if (seeds.shape(0) != static_cast<size_t>(batch.settings().num_envs)) {
     throw nb::value_error("seeds: must have shape (num_envs,)");
@@ -271,6 +281,7 @@ void CheckActions(const Actions& actions, size_t rows) {
 }
 
 void Step(Batch& batch, const Actions& actions, const Buffers& buffers) {
+  const Hold hold(batch.gate());
   CheckIdle(batch);
   CheckBuffers(batch, buffers, batch.settings().num_envs);
   CheckActions(actions, static_cast<size_t>(batch.settings().num_envs));
@@ -279,6 +290,7 @@ void Step(Batch& batch, const Actions& actions, const Buffers& buffers) {
 }
 
 void Write(Batch& batch, const Buffers& buffers) {
+  const Hold hold(batch.gate());
   CheckIdle(batch);
   CheckBuffers(batch, buffers, batch.settings().num_envs);
   const nb::gil_scoped_release release;
@@ -286,11 +298,13 @@ void Write(Batch& batch, const Buffers& buffers) {
 }
 
 void Send(Batch& batch, const Actions& actions, const EnvIds& env_ids) {
+  const Hold hold(batch.gate());
   CheckActions(actions, env_ids.shape(0));
   RaiseUnlessOk(batch.Send(actions.data(), env_ids.data(), static_cast<int>(env_ids.shape(0))));
 }
 
 nb::object Recv(Batch& batch, const Buffers& buffers) {
+  const Hold hold(batch.gate());
   CheckBuffers(batch, buffers, batch.settings().batch_size);
   int32_t* ids;
   nb::object array = NewArray<int32_t>({static_cast<size_t>(batch.settings().batch_size)}, &ids);
@@ -334,7 +348,8 @@ void BindArena(nb::module_& core) {
            nb::arg("autoreset") = true,
            "spec: one packed level for all environments, or num_envs of them. batch_size: rows of "
            "a recv, 0 for num_envs. Without autoreset an ended run goes on showing its menu. "
-           "Raises ValueError, the argument or field first.")
+           "Raises ValueError, the argument or field first. A batch takes one call at a time: "
+           "RuntimeError in a second thread.")
       .def("bind", &Bind, nb::arg("observation"), nb::arg("reward").noconvert(),
            nb::arg("terminated").noconvert(), nb::arg("truncated").noconvert(),
            nb::arg("is_reset").noconvert(),
@@ -342,12 +357,14 @@ void BindArena(nb::module_& core) {
            "observation: any subset of layout(). reward float32; terminated, truncated, is_reset "
            "bool. Raises TypeError, ValueError or KeyError, the array's name first.")
       .def("reset", &Reset, nb::arg("seeds").noconvert(), nb::arg("buffers"),
-           "Starts every environment anew; seeds uint64 [num_envs].")
+           "Starts every environment anew and sets is_reset; seeds uint64 [num_envs]. What is in "
+           "flight is waited for and dropped.")
       .def("step", &Step, nb::arg("actions").noconvert(), nb::arg("buffers"),
            "One decision each; actions float32 [num_envs, 12]. After an episode ended the next "
            "step starts another, with reward 0 and is_reset set.")
       .def("write", &Write, nb::arg("buffers"),
-           "Writes the present observations again, after restore_state.")
+           "Writes the present observations again, after restore_state; reward and flags stay as "
+           "they are.")
       .def("send", &Send, nb::arg("actions").noconvert(), nb::arg("env_ids").noconvert(),
            "Starts stepping these environments; actions float32 [n, 12], env_ids int32 [n].")
       .def(

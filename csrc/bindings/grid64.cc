@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/hold.h"
 #include "bindings/rooms.h"
 #include "games/grid64/batch.h"
 #include "games/grid64/palette.h"
@@ -123,6 +124,7 @@ void CheckIndex(const PyBatch& batch, int index) {
 }
 
 void Reset(PyBatch& batch, const Seeds& seeds, const PyBuffers& buffers) {
+  const Hold hold(batch.batch.gate());
   CheckRows(buffers, batch.batch.num_envs());
   if (seeds.shape(0) != static_cast<size_t>(batch.batch.num_envs())) {
     throw nb::value_error("seeds: must have shape (num_envs,)");
@@ -132,6 +134,7 @@ void Reset(PyBatch& batch, const Seeds& seeds, const PyBuffers& buffers) {
 }
 
 void Step(PyBatch& batch, const Actions& actions, const PyBuffers& buffers) {
+  const Hold hold(batch.batch.gate());
   CheckRows(buffers, batch.batch.num_envs());
   CheckActions(actions, static_cast<size_t>(batch.batch.num_envs()));
   Status status;
@@ -143,6 +146,7 @@ void Step(PyBatch& batch, const Actions& actions, const PyBuffers& buffers) {
 }
 
 void Write(PyBatch& batch, const PyBuffers& buffers) {
+  const Hold hold(batch.batch.gate());
   CheckRows(buffers, batch.batch.num_envs());
   RaiseUnlessOk(batch.batch.Grounded());
   const nb::gil_scoped_release release;
@@ -150,12 +154,14 @@ void Write(PyBatch& batch, const PyBuffers& buffers) {
 }
 
 void Send(PyBatch& batch, const Actions& actions, const EnvIds& env_ids) {
+  const Hold hold(batch.batch.gate());
   CheckActions(actions, env_ids.shape(0));
   RaiseUnlessOk(
       batch.batch.Send(actions.data(), env_ids.data(), static_cast<int>(env_ids.shape(0))));
 }
 
 nb::object Recv(PyBatch& batch, const PyBuffers& buffers) {
+  const Hold hold(batch.batch.gate());
   CheckRows(buffers, batch.batch_size);
   int32_t* ids;
   nb::object array = NewArray<int32_t>({static_cast<size_t>(batch.batch_size)}, &ids);
@@ -177,12 +183,14 @@ std::span<const uint8_t> ToSpan(const nb::bytes& bytes) {
 }
 
 nb::bytes CloneState(const PyBatch& batch) {
+  const Hold hold(batch.batch.gate());
   std::vector<uint8_t> bytes;
   RaiseUnlessOk(batch.batch.Clone(&bytes));
   return ToBytes(bytes);
 }
 
 nb::bytes CloneOne(const PyBatch& batch, int index) {
+  const Hold hold(batch.batch.gate());
   CheckIndex(batch, index);
   std::vector<uint8_t> bytes;
   RaiseUnlessOk(batch.batch.CloneOne(index, &bytes));
@@ -198,6 +206,7 @@ nb::object Column(const PyBatch& batch, Get get) {
 }
 
 nb::dict EpisodeInfo(const PyBatch& batch) {
+  const Hold hold(batch.batch.gate());
   RaiseUnlessOk(batch.batch.Grounded());
   nb::dict info;
   info["return"] =
@@ -213,11 +222,13 @@ nb::dict EpisodeInfo(const PyBatch& batch) {
 }
 
 nb::object Hashes(const PyBatch& batch) {
+  const Hold hold(batch.batch.gate());
   RaiseUnlessOk(batch.batch.Grounded());
   return Column<uint64_t>(batch, [](const Episode& e) { return grid64::Hash(e); });
 }
 
 nb::object Picture(const PyBatch& batch, int index, int height, int width) {
+  const Hold hold(batch.batch.gate());
   CheckIndex(batch, index);
   RaiseUnlessOk(batch.batch.Grounded());
   if (height < 1 || width < 1 || height > 4096 || width > 4096) {
@@ -244,6 +255,7 @@ nb::object RowsOf(const std::vector<Action>& actions) {
 }
 
 nb::object SolveOne(const PyBatch& batch, int index) {
+  const Hold hold(batch.batch.gate());
   CheckIndex(batch, index);
   RaiseUnlessOk(batch.batch.Grounded());
   std::vector<Action> plan;
@@ -377,7 +389,7 @@ void BindBatch(nb::module_& module) {
            nb::arg("threads") = 1, nb::arg("batch_size") = 0, nb::arg("autoreset") = true,
            "game: a key of games(). split: 'train' or 'test'. batch_size: rows of a recv, 0 for "
            "num_envs. Without autoreset an ended episode stays as it is. Raises ValueError, the "
-           "argument first.")
+           "argument first. A batch takes one call at a time: RuntimeError in a second thread.")
       .def("bind", &Bind, nb::arg("observation"), nb::arg("reward").noconvert(),
            nb::arg("terminated").noconvert(), nb::arg("truncated").noconvert(),
            nb::arg("is_reset").noconvert(),
@@ -385,12 +397,14 @@ void BindBatch(nb::module_& module) {
            "observation: any subset of layout(). reward float32; terminated, truncated, is_reset "
            "bool. Raises TypeError, ValueError or KeyError, the array's name first.")
       .def("reset", &Reset, nb::arg("seeds").noconvert(), nb::arg("buffers"),
-           "Starts every environment anew; seeds uint64 [num_envs].")
+           "Starts every environment anew and sets is_reset; seeds uint64 [num_envs]. What is in "
+           "flight is waited for and dropped.")
       .def("step", &Step, nb::arg("actions").noconvert(), nb::arg("buffers"),
            "One step each; actions float32 [num_envs, 3]: action, x, y. After an episode ended the "
            "next step starts another, with reward 0 and is_reset set.")
       .def("write", &Write, nb::arg("buffers"),
-           "Writes the present observations again, after restore_state.")
+           "Writes the present observations again, after restore_state; reward and flags stay as "
+           "they are.")
       .def("send", &Send, nb::arg("actions").noconvert(), nb::arg("env_ids").noconvert(),
            "Starts stepping these environments; actions float32 [n, 3], env_ids int32 [n].")
       .def("recv", &Recv, nb::arg("buffers"),
@@ -400,6 +414,7 @@ void BindBatch(nb::module_& module) {
       .def(
           "restore_state",
           [](PyBatch& batch, const nb::bytes& state) {
+            const Hold hold(batch.batch.gate());
             RaiseUnlessOk(batch.batch.Restore(ToSpan(state)));
           },
           nb::arg("state"), "Inverse of clone_state.")
@@ -407,6 +422,7 @@ void BindBatch(nb::module_& module) {
       .def(
           "restore_one",
           [](PyBatch& batch, int index, const nb::bytes& state) {
+            const Hold hold(batch.batch.gate());
             CheckIndex(batch, index);
             RaiseUnlessOk(batch.batch.RestoreOne(index, ToSpan(state)));
           },

@@ -75,6 +75,13 @@ Status StepQueue::Recv(int32_t* env_ids, int count) {
   return Status::Ok();
 }
 
+void StepQueue::Drain() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  stepped_.wait(lock, [&] { return ready_.size >= static_cast<size_t>(in_flight_); });
+  while (ready_.size > 0) flying_[static_cast<size_t>(ready_.Pop())] = 0;
+  in_flight_ = 0;
+}
+
 int StepQueue::in_flight() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return in_flight_;

@@ -3,6 +3,7 @@
 // and indices of environments; knows no game, no observation and no buffer.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -12,6 +13,33 @@
 #include "metabonk/status.h"
 
 namespace metabonk {
+
+// Lets one caller at a time into a batch: a second one is refused, neither let in nor kept waiting.
+class Gate {
+ public:
+  // Held for the length of a call. Check status() first: who was refused must not go on.
+  class Turn {
+   public:
+    explicit Turn(Gate& gate) : gate_(gate), mine_(!gate.taken_.exchange(true)) {}
+    ~Turn() {
+      if (mine_) gate_.taken_.store(false);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    Status status() const {
+      if (mine_) return Status::Ok();
+      return {Code::kUnavailable, "batch",
+              "is in another thread's call: call it from one at a time"};
+    }
+
+   private:
+    Gate& gate_;
+    const bool mine_;
+  };
+
+ private:
+  std::atomic<bool> taken_{false};
+};
 
 // N environments, each of which can be stepped by any thread, one thread at a time.
 class Stepper {
@@ -35,6 +63,7 @@ class StepQueue {
   Status Send(const float* actions, const int32_t* env_ids, int count);
   // Waits until `count` environments are ready. Fails if fewer are in flight.
   Status Recv(int32_t* env_ids, int count);
+  void Drain();           // waits for all that are in flight and drops them
   int in_flight() const;  // sent and not received
 
  private:

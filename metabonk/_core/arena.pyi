@@ -56,7 +56,7 @@ class Batch:
 
     def __init__(self, spec: bytes, num_envs: int, threads: int = 1, pixel_height: int = 0, pixel_width: int = 0, batch_size: int = 0, autoreset: bool = True) -> None:
         """
-        spec: one packed level for all environments, or num_envs of them. batch_size: rows of a recv, 0 for num_envs. Without autoreset an ended run goes on showing its menu. Raises ValueError, the argument or field first.
+        spec: one packed level for all environments, or num_envs of them. batch_size: rows of a recv, 0 for num_envs. Without autoreset an ended run goes on showing its menu. Raises ValueError, the argument or field first. A batch takes one call at a time: RuntimeError in a second thread.
         """
 
     def bind(self, observation: dict, reward: object, terminated: object, truncated: object, is_reset: object) -> Buffers:
@@ -65,7 +65,9 @@ class Batch:
         """
 
     def reset(self, seeds: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], buffers: Buffers) -> None:
-        """Starts every environment anew; seeds uint64 [num_envs]."""
+        """
+        Starts every environment anew and sets is_reset; seeds uint64 [num_envs]. What is in flight is waited for and dropped.
+        """
 
     def step(self, actions: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], buffers: Buffers) -> None:
         """
@@ -73,7 +75,9 @@ class Batch:
         """
 
     def write(self, buffers: Buffers) -> None:
-        """Writes the present observations again, after restore_state."""
+        """
+        Writes the present observations again, after restore_state; reward and flags stay as they are.
+        """
 
     def send(self, actions: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], env_ids: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """

@@ -59,6 +59,8 @@ class NativeBatch(Protocol):
 class NativeGame:
     """N environments of the core. Sets of arrays are checked when first seen and then remembered.
 
+    Takes one call at a time: RuntimeError in a thread that calls while another one's call runs.
+
     picture: height and width of what `render` gives. frame_rate: decisions per second of game time.
     """
 
@@ -107,7 +109,7 @@ class NativeGame:
         self.batch.step(actions, buffers)
 
     def observe_into(self, observation: Observation) -> None:
-        """Writes the observations of the present moment, after restore_state."""
+        """Writes the observations of the present moment, after restore_state; no reward or flag."""
         self.batch.write(self._buffers(observation, *self._spare))
 
     def send(self, actions: FloatArray, env_ids: npt.NDArray[np.int32]) -> None:

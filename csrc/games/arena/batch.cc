@@ -71,6 +71,7 @@ void Batch::StepOne(int env, const float* action, int thread) {
 }
 
 void Batch::Reset(const uint64_t* seeds, const BatchBuffers& buffers) {
+  if (queue_ != nullptr) queue_->Drain();
   struct Job {
     Batch* batch;
     const uint64_t* seeds;
@@ -103,10 +104,13 @@ void Batch::Step(const float* actions, const BatchBuffers& buffers) {
 }
 
 void Batch::Write(const BatchBuffers& buffers) {
+  BatchBuffers observations;
+  observations.first.observation = buffers.first.observation;
+  observations.first.pixels = buffers.first.pixels;
   struct Job {
     Batch* batch;
     const BatchBuffers* buffers;
-  } job{this, &buffers};
+  } job{this, &observations};
   pool_.Run(
       settings_.num_envs,
       [](void* context, int i, int) {

@@ -36,10 +36,12 @@ class Batch final : public Stepper {
   // One valid level for all, or one for each.
   Batch(std::span<const LevelSpec> specs, const BatchSettings& settings);
 
+  // Starts every environment with its seed and writes the first observations, with is_reset set;
+  // forgets what was in flight once it has stepped.
   void Reset(const uint64_t* seeds, const BatchBuffers& buffers);
   // actions: [num_envs, kActionColumns].
   void Step(const float* actions, const BatchBuffers& buffers);
-  // Writes the observations and outcomes of the present moment, after Load.
+  // Writes the observations of the present moment, after Load; reward and flags stay as they are.
   void Write(const BatchBuffers& buffers);
 
   Status Send(const float* actions, const int32_t* env_ids, int count);
@@ -54,9 +56,10 @@ class Batch final : public Stepper {
   static size_t SnapshotBytesOfOne();
   void SaveOne(int env, uint8_t* out) const;
   Status LoadOne(int env, std::span<const uint8_t> bytes);
-  // Whether something is in flight, so that only Recv may be called.
+  // Whether something is in flight, so that only Recv and Reset may be called.
   bool busy() const { return queue_ != nullptr && queue_->in_flight() > 0; }
 
+  Gate& gate() const { return gate_; }  // callers take turns
   const BatchSettings& settings() const { return settings_; }
   size_t pixel_bytes() const;
   Environment& environment(int i) { return *environments_[static_cast<size_t>(i)]; }
@@ -69,6 +72,7 @@ class Batch final : public Stepper {
   static void Pack(Environments environments, uint8_t* out);
   static Status Unpack(std::span<const uint8_t> bytes, Environments environments);
 
+  mutable Gate gate_;
   BatchSettings settings_;
   std::vector<std::unique_ptr<Environment>> environments_;
   std::vector<std::unique_ptr<Scratch>> scratches_;  // one per thread

@@ -60,19 +60,25 @@ void Batch::ForEach(Body body) {
             &job);
 }
 
-void Batch::WriteRow(const Buffers& out, size_t row, const Episode& episode,
-                     const StepResult& result) {
+void Batch::WriteObservation(const Buffers& out, size_t row, const Episode& episode) const {
   Observe(episode, {out.cells ? out.cells + row * kCells : nullptr,
                     out.action_mask ? out.action_mask + row * kActionIds : nullptr,
                     out.levels_completed ? out.levels_completed + row : nullptr});
+}
+
+void Batch::WriteRow(const Buffers& out, size_t row, const Episode& episode,
+                     const StepResult& result) const {
+  WriteObservation(out, row, episode);
   WriteResult(out, row, result);
 }
 
 void Batch::Reset(const uint64_t* seeds, const Buffers& out) {
-  Land();
+  if (queue_) queue_->Drain();
   ForEach([&](size_t env) {
     Start(episodes_[env], game_, split_, seeds[env]);
-    WriteRow(out, env, episodes_[env], {});
+    StepResult first;
+    first.is_reset = true;
+    WriteRow(out, env, episodes_[env], first);
   });
 }
 
@@ -86,7 +92,7 @@ Status Batch::StepAll(const float* actions, const Buffers& out) {
 }
 
 void Batch::ObserveAll(const Buffers& out) {
-  ForEach([&](size_t env) { WriteRow(out, env, episodes_[env], {}); });
+  ForEach([&](size_t env) { WriteObservation(out, env, episodes_[env]); });
 }
 
 void Batch::StepOne(int env, const float* action, int) {
@@ -124,12 +130,6 @@ Status Batch::Recv(const Buffers& out, int32_t* env_ids, int count) {
 Status Batch::Grounded() const {
   if (!queue_ || queue_->in_flight() == 0) return Status::Ok();
   return {Code::kUnavailable, "batch", "environments are in flight: recv them first"};
-}
-
-void Batch::Land() {
-  if (!queue_) return;
-  std::vector<int32_t> ids(static_cast<size_t>(queue_->in_flight()));
-  if (!ids.empty()) queue_->Recv(ids.data(), static_cast<int>(ids.size()));
 }
 
 Status Batch::Clone(std::vector<uint8_t>* out) const {

@@ -31,17 +31,18 @@ class Batch final : public Stepper {
   // autoreset an ended episode stays as it is until Reset.
   Batch(int game, Split split, int num_envs, int threads, bool autoreset = true);
 
+  Gate& gate() const { return gate_; }  // callers take turns
   int game() const { return game_; }
   Split split() const { return split_; }
   int num_envs() const { return static_cast<int>(episodes_.size()); }
   const Episode& episode(int env) const { return episodes_[static_cast<size_t>(env)]; }
 
-  // Starts every environment with its seed and writes the first observations; forgets what was in
-  // flight once it has stepped.
+  // Starts every environment with its seed and writes the first observations, with is_reset set;
+  // forgets what was in flight once it has stepped.
   void Reset(const uint64_t* seeds, const Buffers& out);
   // actions: [num_envs, kActionColumns]. Fails while environments are in flight.
   Status StepAll(const float* actions, const Buffers& out);
-  // Writes observations as they are now, with reward 0 and all flags false.
+  // Writes the observations of the present moment; reward and flags stay as they are.
   void ObserveAll(const Buffers& out);
 
   // actions: [count, kActionColumns] for the environments in env_ids.
@@ -72,11 +73,13 @@ class Batch final : public Stepper {
   StepResult Advance(Episode& episode, const float* action) const;
   template <class Body>
   void ForEach(Body body);
-  void WriteRow(const Buffers& out, size_t row, const Episode& episode, const StepResult& result);
-  void Land();  // waits for what is in flight and drops it
+  void WriteObservation(const Buffers& out, size_t row, const Episode& episode) const;
+  void WriteRow(const Buffers& out, size_t row, const Episode& episode,
+                const StepResult& result) const;
   Status Pack(std::span<const Episode> episodes, std::vector<uint8_t>* out) const;
   Status Unpack(std::span<const uint8_t> bytes, std::span<Episode> episodes) const;
 
+  mutable Gate gate_;
   const int game_;
   const Split split_;
   const int threads_;

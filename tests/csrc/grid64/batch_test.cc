@@ -66,7 +66,7 @@ TEST(grid64_batch_equals_single_episodes_step_by_step) {
       Observe(episodes[i], {alone.view.cells + i * kCells, alone.view.action_mask + i * kActionIds,
                             alone.view.levels_completed + i});
       alone.reward[i] = 0;
-      for (int flag = 0; flag < 3; ++flag) alone.flags[flag * kEnvs + i] = 0;
+      for (int flag = 0; flag < 3; ++flag) alone.flags[flag * kEnvs + i] = flag == 2;  // is_reset
     }
     CHECK_EQ(together.Hash(), alone.Hash());
     Draws draws{static_cast<uint64_t>(game)};
