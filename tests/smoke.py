@@ -14,9 +14,13 @@ from pathlib import Path
 # Playing needs no Torch: every module of these imports without it.
 TORCH_FREE = [
     "metabonk.errors",
+    "metabonk.environment",
     "metabonk.config",
-    "metabonk.records",
+    "metabonk.machine",
     "metabonk.spaces",
+    "metabonk.records",
+    "metabonk.observations",
+    "metabonk.transports",
     "metabonk.protocols",
     "metabonk.metrics",
     "metabonk.artifact",
@@ -86,7 +90,7 @@ def main() -> None:
 
     here = Path(metabonk.__file__).resolve()
     checkout = Path(__file__).resolve().parent.parent
-    assert checkout not in here.parents or ".venv" in here.parts or "venv" in str(here), here
+    assert checkout not in here.parents or ".venv" in here.parts, f"{here} is the checkout's own"
     count = import_without_torch()
     play_arena()
     started = time.perf_counter()

@@ -1,5 +1,5 @@
 // A small test harness: TEST(name) { CHECK(x); CHECK_EQ(a, b); CHECK_NEAR(a, b, tolerance); }
-// Tests register themselves; check_main.cc runs those whose name contains the first argument.
+// Tests register themselves; check_main.cc runs those whose names contain an argument.
 #pragma once
 
 #include <cmath>
