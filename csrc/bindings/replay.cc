@@ -33,7 +33,7 @@ nb::bytes PackReplay(const nb::bytes& spec_bytes, uint64_t run_seed, uint64_t fi
   std::memcpy(&spec, spec_bytes.data(), sizeof spec);
   if (const Status status = arena::Validate(spec); !status.ok()) Throw(status);
   if (actions.shape(0) > arena::kMaxReplayDecisions) {
-    Throw({Code::kOutOfRange, "actions", "must be at most 4194304 decisions"});
+    Throw({Code::kOutOfRange, "actions", "must be at most 1048576 decisions"});
   }
   arena::ReplayWriter writer;
   for (size_t i = 0; i < actions.shape(0); ++i) {
@@ -60,13 +60,20 @@ nb::tuple ReadReplay(const nb::bytes& bytes) {
                         ActionsOut(rows, {header.decisions, size_t{kActionColumns}}, owner));
 }
 
+// Whether a signal handler of Python has raised, so that what runs in the core must end.
+bool Interrupted() {
+  const nb::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
 uint64_t VerifyReplay(const nb::bytes& bytes) {
   uint64_t hash = 0;
   Status status;
   {
     nb::gil_scoped_release release;
-    status = arena::VerifyReplay(Span(bytes), &hash);
+    status = arena::VerifyReplay(Span(bytes), &hash, Interrupted);
   }
+  if (PyErr_Occurred()) throw nb::python_error();
   if (!status.ok()) Throw(status);
   return hash;
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import signal
+import time
 from typing import Any
 
 import numpy as np
@@ -138,6 +140,38 @@ def test_an_empty_episode_is_the_first_world() -> None:
     episode = recorder.cut(0)
     assert episode.actions.shape == (0, 12)
     episode.verify()
+
+
+def test_a_long_rest_takes_bytes_in_proportion() -> None:
+    """A file cannot claim more decisions than its bytes say."""
+    rest = Replay(SHORT, 9, np.zeros((100_000, 12), np.float32), 0)
+    data = rest.to_bytes()
+    assert len(data) >= 100_000 // 4096 * 2
+    assert len(Replay.from_bytes(data).actions) == 100_000
+    with pytest.raises(ValueError, match="must be at most 1048576 decisions"):
+        Replay(SHORT, 9, np.zeros((2**20 + 1, 12), np.float32), 0).to_bytes()
+
+
+def test_verifying_can_be_interrupted() -> None:
+    busy = levels.load("arena_200")
+    long = Replay(busy, 9, np.zeros((200_000, 12), np.float32), 0)  # takes seconds
+
+    class Enough(Exception):
+        pass
+
+    def enough(*_: Any) -> None:
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, enough)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    start = time.monotonic()
+    try:
+        with pytest.raises(Enough):
+            long.verify()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - start < 2.0
 
 
 def test_dropped_frames_do_not_matter_to_a_replay() -> None:

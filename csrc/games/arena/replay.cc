@@ -230,7 +230,7 @@ void ReplayWriter::CloseRun() {
 void ReplayWriter::Add(const Action& action) {
   const Action now = Canonical(action);
   const uint8_t changed = Difference(now, last_);
-  if (changed == 0 && decisions_ > 0) {
+  if (changed == 0 && decisions_ > 0 && repeats_ < kMaxReplayRepeats) {
     ++repeats_;
   } else {
     CloseRun();
@@ -341,7 +341,7 @@ bool ReplayReader::ReadRecord() {
   repeats_ = 1;
   if (changed & kRun) {
     uint32_t more;
-    if (!from.TakeVarint(&more) || more >= kMaxReplayDecisions) return false;
+    if (!from.TakeVarint(&more) || more > kMaxReplayRepeats) return false;
     repeats_ += more;
   }
   at_ = from.at;
@@ -350,7 +350,7 @@ bool ReplayReader::ReadRecord() {
 
 Status ReplayReader::CheckActions() {
   if (header_.decisions > kMaxReplayDecisions) {
-    return {Code::kOutOfRange, "decisions", "must be at most 4194304"};
+    return {Code::kOutOfRange, "decisions", "must be at most 1048576"};
   }
   at_ = 0;
   current_ = kIdle;

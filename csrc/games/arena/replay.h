@@ -17,9 +17,10 @@
 // bytes, those bytes) until the struct is covered.
 // Actions: records of a byte that says which fields differ from the decision before (1 move, 2
 // look, 4 buttons, 8 choice, 16 click; before the first: nothing pressed), the fields in that
-// order, and with 32 a varint of how many further decisions repeat this one. Fields: move and look
-// i8 x, y in 1/127; buttons u8, bit 0 jump, slide, interact, fire, ability; choice u8; click u16 x,
-// y in 1/4095 of the screen, or u16 65535 alone for none. Varints are LEB128, at most five bytes.
+// order, and with 32 a varint of how many further decisions repeat this one, at most 4095: what a
+// file claims stays in proportion to its bytes. Fields: move and look i8 x, y in 1/127; buttons u8,
+// bit 0 jump, slide, interact, fire, ability; choice u8; click u16 x, y in 1/4095 of the screen, or
+// u16 65535 alone for none. Varints are LEB128, at most five bytes.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +36,8 @@ namespace metabonk::arena {
 
 inline constexpr uint16_t kReplayFormat = 1;
 inline constexpr size_t kReplayHeader = 56;
-inline constexpr uint32_t kMaxReplayDecisions = 1u << 22;
+inline constexpr uint32_t kMaxReplayRepeats = 4095;  // of one record: minutes of doing the same
+inline constexpr uint32_t kMaxReplayDecisions = 1u << 20;  // 19 hours at 15 decisions a second
 
 struct ReplayHeader {
   LevelSpec spec;
@@ -84,8 +86,9 @@ class ReplayReader {
 };
 
 // Runs the episode and compares the hash; `hash` receives what was found. kCorrupt where it
-// differs.
-Status VerifyReplay(std::span<const uint8_t> bytes, uint64_t* hash);
+// differs. Now and then asks `interrupted`, if given, and ends with kUnavailable once it is true.
+Status VerifyReplay(std::span<const uint8_t> bytes, uint64_t* hash,
+                    bool (*interrupted)() = nullptr);
 
 uint64_t ContentHash();                                         // of the text of content.toml
 uint64_t HashBody(std::span<const uint8_t> level_and_actions);  // the header's hash at byte 48

@@ -8,7 +8,8 @@
 
 namespace metabonk::arena {
 
-Status VerifyReplay(std::span<const uint8_t> bytes, uint64_t* hash) {
+Status VerifyReplay(std::span<const uint8_t> bytes, uint64_t* hash, bool (*interrupted)()) {
+  constexpr int kTicksBetween = 4096;  // some tens of milliseconds
   ReplayReader reader;
   if (const Status status = reader.Open(bytes); !status.ok()) return status;
   const ReplayHeader& header = reader.header();
@@ -20,7 +21,15 @@ Status VerifyReplay(std::span<const uint8_t> bytes, uint64_t* hash) {
   const Level level = {header.spec, terrain.get()};
   StartRun(*world, level, header.run_seed);
   Action action;
-  while (reader.Next(&action)) RunDecision(*world, level, action, *scratch);
+  int ticks = 0;
+  while (reader.Next(&action)) {
+    ticks += RunDecision(*world, level, action, *scratch);
+    if (ticks < kTicksBetween) continue;
+    ticks = 0;
+    if (interrupted != nullptr && interrupted()) {
+      return {Code::kUnavailable, "verify", "was interrupted"};
+    }
+  }
   *hash = HashWorld(*world);
   if (*hash != header.final_hash) {
     return {Code::kCorrupt, "final_hash", "is not that of the world after the last decision"};

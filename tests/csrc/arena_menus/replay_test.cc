@@ -181,6 +181,41 @@ TEST(arena_replay_refuses_every_shorter_file_and_every_changed_byte) {
   }
 }
 
+TEST(arena_replay_refuses_more_decisions_than_its_bytes_can_hold) {
+  ReplayWriter writer;
+  for (int i = 0; i < 4096; ++i) writer.Add(Idle());  // one record: a decision and 4095 repeats
+  std::vector<uint8_t> bytes = writer.Finish(Quiet(), 1, 2);
+  ReplayReader reader;
+  CHECK(reader.Open(bytes).ok());
+  CHECK_EQ(reader.header().decisions, 4096u);
+  const size_t end = bytes.size();
+  CHECK_EQ(bytes[end - 2], 0xFF);
+  CHECK_EQ(bytes[end - 1], 0x1F);
+  bytes[end - 2] = 0x80;  // the varint 4096: one more
+  bytes[end - 1] = 0x20;
+  const uint32_t decisions = 4097;
+  std::memcpy(bytes.data() + 32, &decisions, sizeof decisions);
+  const uint64_t hash = HashBody(std::span(bytes).subspan(kReplayHeader));
+  std::memcpy(bytes.data() + 48, &hash, sizeof hash);
+  CHECK(reader.Open(bytes).code == Code::kCorrupt);
+
+  ReplayWriter longer;  // puts it into a record of its own
+  for (int i = 0; i < 4097; ++i) longer.Add(Idle());
+  const std::vector<uint8_t> more = longer.Finish(Quiet(), 1, 2);
+  CHECK(reader.Open(more).ok());
+  CHECK_EQ(reader.header().decisions, 4097u);
+}
+
+TEST(arena_replay_can_be_interrupted) {
+  LevelSpec spec = DefaultSpec();
+  spec.skip_min = spec.skip_max = 60;
+  spec.sustain = 1;
+  const Recorded recorded = Record(spec, 11, 100);
+  uint64_t hash = 0;
+  CHECK(VerifyReplay(recorded.bytes, &hash, [] { return false; }).ok());
+  CHECK(VerifyReplay(recorded.bytes, &hash, [] { return true; }).code == Code::kUnavailable);
+}
+
 TEST(arena_replay_names_other_versions) {
   std::vector<uint8_t> bytes = Record(Quiet(), 16, 10).bytes;
   ReplayReader reader;
