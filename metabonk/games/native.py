@@ -16,7 +16,7 @@ from metabonk.errors import ConfigError, CorruptError
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
-_BOUND = 1024  # sets of arrays that stay bound; a rollout has one per step
+_BOUND = 8  # sets of arrays that stay bound, and alive: those of a loop or two, not of a rollout
 
 
 class NativeBatch(Protocol):
@@ -57,7 +57,8 @@ class NativeBatch(Protocol):
 
 
 class NativeGame:
-    """N environments of the core. Sets of arrays are checked when first seen and then remembered.
+    """N environments of the core. Sets of arrays are checked when first seen; the last eight are
+    remembered, which keeps them in memory until others take their place or `close`.
 
     Takes one call at a time: RuntimeError in a thread that calls while another one's call runs.
 
@@ -157,11 +158,12 @@ class NativeGame:
 
     def _buffers(self, observation: Observation, *flags: Array) -> Any:
         key = (*observation, *map(id, observation.values()), *map(id, flags))
-        buffers = self._bound.get(key)
+        buffers = self._bound.pop(key, None)
         if buffers is None:
+            buffers = self.batch.bind(dict(observation), *flags)
             if len(self._bound) >= _BOUND:
-                self._bound.clear()
-            buffers = self._bound[key] = self.batch.bind(dict(observation), *flags)
+                del self._bound[next(iter(self._bound))]  # the one used longest ago
+        self._bound[key] = buffers
         return buffers
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +68,36 @@ def test_a_state_of_another_level_is_refused() -> None:
     with pytest.raises(ValueError, match="another number of environments"):
         hard.batch.restore_one(0, before)
     arena(tier=2).restore_state(before)
+
+
+def test_few_sets_of_arrays_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    game = arena()
+    actions = np.zeros((2, 12), np.float32)
+    lasting = allocate(game.observation_space, 2), Flags(2)
+    seen: list[weakref.ref[Any]] = []
+    game.reset_into(lasting[0], [1, 2])
+    for _ in range(60):
+        observation, flags = allocate(game.observation_space, 2), Flags(2)
+        game.step_into(actions, observation, *flags.arrays())
+        game.step_into(actions, lasting[0], *lasting[1].arrays())
+        seen += map(weakref.ref, (*observation.values(), *flags.arrays()))
+    del observation, flags
+    gc.collect()
+    each = len(lasting[0]) + 4
+    assert sum(array() is not None for array in seen) <= 8 * each
+    with monkeypatch.context() as patch:  # what is used all the time is not checked again
+        patch.setattr(game, "batch", Unbindable(game.batch))
+        game.step_into(actions, lasting[0], *lasting[1].arrays())
+    game.close()
+    gc.collect()
+    assert not any(array() is not None for array in seen)
+
+
+class Unbindable:
+    """A batch that cannot bind anything new."""
+
+    def __init__(self, batch: Any) -> None:
+        self.step = batch.step
 
 
 @either
