@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from metabonk.errors import ConfigError
 from metabonk.models.layers import linear
+from metabonk.models.radar import Radar
 from metabonk.models.scale import Scale
 
 CELL_COLOURS = 16
 CELL_EMBEDDING = 4
-SET_WIDTH = 32
+PLACED = frozenset({"entities", "pickups"})
 Tensors = Mapping[str, Tensor]
 
 
@@ -82,31 +83,11 @@ def _strides(size: int) -> list[tuple[int, int]]:
     return steps
 
 
-class SetEncoder(nn.Module):
-    """Masked rows [B, K, F] -> [B, 2 * width]: one layer per row, then maximum and mean.
-
-    The order of rows does not matter and neither does what masked rows hold; no rows give zeros
-    (Zaheer et al. 2017).
-    """
-
-    def __init__(self, features: int, width: int = SET_WIDTH) -> None:
-        super().__init__()
-        self.rows = linear(features, width)
-        self.outputs = 2 * width
-
-    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
-        present = mask.to(rows.dtype)[..., None]
-        x = torch.relu(self.rows(rows)) * present
-        count = present.sum(-2).clamp_(min=1.0)
-        return torch.cat([x.amax(-2), x.sum(-2) / count], -1)
-
-
 class ObservationReader(nn.Module):
     """A Dict observation [B, ...] -> parts [B, width] for a Dense layer, which has `widths`.
 
     time: whether `dt` is an ordinary input. normalize: numbers go through a Scale. frame: features
-    of each image. Sets are flattened in the order given (nearest first), absent rows zeroed; with
-    `pool` they go through a SetEncoder.
+    of each image. Sets without places are flattened in the order given, absent rows zeroed.
     """
 
     def __init__(
@@ -115,13 +96,12 @@ class ObservationReader(nn.Module):
         *,
         time: bool,
         normalize: bool = False,
-        pool: bool = False,
         frame: int = 128,
     ) -> None:
         super().__init__()
         self.keys: list[str] = []
         self.widths: list[int] = []
-        self.pools = nn.ModuleDict()
+        self.radars = nn.ModuleDict()
         self.images = nn.ModuleDict()
         self.scales = nn.ModuleDict()
         self.sets: set[str] = set()
@@ -133,13 +113,13 @@ class ObservationReader(nn.Module):
             width = int(np.prod(sub.shape))
             if f"{key}_mask" in space.spaces:
                 self.sets.add(key)
-                if pool:
-                    self.pools[key] = SetEncoder(sub.shape[-1])
-                    width = 2 * SET_WIDTH
+                if key in PLACED:
+                    self.radars[key] = Radar(sub.shape[-1])
+                    width = Radar.outputs
             elif is_image(sub):
                 self.images[key] = ImageEncoder(sub.shape, frame)
                 width = frame
-            if normalize and key not in self.images:
+            if normalize and key not in self.images and key not in self.radars:
                 self.scales[key] = Scale(sub.shape)
             self.keys.append(key)
             self.widths.append(width)
@@ -157,8 +137,8 @@ class ObservationReader(nn.Module):
             x = self.scales[key](x)
         if key in self.sets:
             mask = observation[f"{key}_mask"].view(torch.bool)
-            if key in self.pools:
-                return cast(Tensor, self.pools[key](x, mask))
+            if key in self.radars:
+                return cast(Tensor, self.radars[key](x, mask))
             x = torch.where(mask[..., None], x, 0.0)
         x = x.flatten(1)
         return x if x.dtype == torch.float32 else x.float()

@@ -9,7 +9,7 @@ from gymnasium import spaces as gs
 
 from metabonk.config import ModelConfig
 from metabonk.errors import ConfigError
-from metabonk.models.encoders import ImageEncoder, ObservationReader, SetEncoder
+from metabonk.models.encoders import ImageEncoder, ObservationReader
 from metabonk.models.layers import Dense, fast_tanh
 from metabonk.models.policy import build
 from metabonk.spaces import ActionLayout
@@ -18,6 +18,8 @@ SPACE = gs.Dict(
     state=gs.Box(-1, 1, (5,), np.float32),
     entities=gs.Box(-1, 1, (6, 3), np.float32),
     entities_mask=gs.Box(0, 1, (6,), np.uint8),
+    offers=gs.Box(-1, 1, (4, 2), np.float32),
+    offers_mask=gs.Box(0, 1, (4,), np.uint8),
     pixels=gs.Box(0, 255, (36, 48, 3), np.uint8),
     cells=gs.Box(0, 15, (64, 64), np.uint8),
     action_mask=gs.Box(0, 1, (3,), np.uint8),
@@ -31,10 +33,9 @@ def observe(batch: int, seed: int = 0) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(np.stack([d[key] for d in drawn])) for key in SPACE.spaces}
 
 
-@pytest.mark.parametrize("pool", [False, True])
-def test_every_part_moves_the_features_and_masked_rows_do_not(pool: bool) -> None:
+def test_every_part_moves_the_features_and_masked_rows_do_not() -> None:
     torch.manual_seed(0)
-    reader = ObservationReader(SPACE, time=True, pool=pool)
+    reader = ObservationReader(SPACE, time=True)
     dense = Dense(reader.widths, 16)
 
     def encoder(observation: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -44,23 +45,25 @@ def test_every_part_moves_the_features_and_masked_rows_do_not(pool: bool) -> Non
     seen["entities_mask"][:] = torch.tensor([1, 1, 1, 0, 0, 0])
     before = encoder(seen)
     assert before.shape == (4, 16)
-    for key in ("state", "entities", "entities_mask", "pixels", "cells", "dt"):
+    seen["offers_mask"][:] = torch.tensor([1, 1, 0, 0])
+    before = encoder(seen)
+    for key in (
+        "state",
+        "entities",
+        "entities_mask",
+        "offers",
+        "offers_mask",
+        "pixels",
+        "cells",
+        "dt",
+    ):
         other = dict(seen) | {key: observe(4, seed=1)[key]}
         assert not torch.allclose(encoder(other), before, atol=1e-4), key
-    hidden = {**seen, "entities": seen["entities"].clone()}
+    hidden = {**seen, "entities": seen["entities"].clone(), "offers": seen["offers"].clone()}
     hidden["entities"][:, 3:] = 1e6
+    hidden["offers"][:, 2:] = 1e6
     torch.testing.assert_close(encoder(hidden), before)
     torch.testing.assert_close(encoder({**seen, "action_mask": 1 - seen["action_mask"]}), before)
-
-
-def test_a_pooled_set_has_no_order_and_no_rows_are_zeros() -> None:
-    torch.manual_seed(0)
-    encoder = SetEncoder(3, 8)
-    rows, mask = torch.randn(2, 6, 3), torch.tensor([[1, 1, 1, 1, 0, 0], [0] * 6])
-    out = encoder(rows, mask.to(torch.uint8))
-    order = [2, 0, 3, 1, 4, 5]
-    torch.testing.assert_close(encoder(rows[:, order], mask[:, order].to(torch.uint8)), out)
-    assert (out[1] == 0).all()
 
 
 @pytest.mark.parametrize("shape", [(84, 84, 3), (64, 64), (36, 48, 1), (7, 7, 3), (10, 200, 4)])
