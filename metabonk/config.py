@@ -62,6 +62,10 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     normalize: Annotated[
         bool, _help("Scale every input by the mean and deviation that were seen so far.")
     ] = True
+    decisive: Annotated[
+        str,
+        _help("Choices, as choice,gear, that are not passed over (0) while others are allowed."),
+    ] = ""
     fixed: Annotated[
         str, _help("Action branches held at a value, not learned, as click=-1,jump=0.")
     ] = ""
@@ -250,17 +254,24 @@ def to_toml(config: Config, *, comments: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
+_CONFIGURED: list[str] = []  # what configurations have asked of cap_cpu in this process
+
+
 def cap_cpu(config: Config | None = None) -> str:
     """Caps the native core's instruction set as METABONK_CPU or `native.cpu` says.
 
     Returns the name of the tier in use. Called before native code picks its kernels; without a
-    configuration it looks at the environment only. Raises ConfigError for an unknown tier,
-    BackendError if the core is not built.
+    configuration it looks at the environment only, and leaves alone what a configuration has set
+    in this process. Raises ConfigError for an unknown tier, BackendError if the core is not built.
     """
     support = getattr(importlib.import_module("metabonk._core"), "support", None)
     if support is None:  # only the stubs' folder is there
         raise BackendError("the native core is not built: in a checkout run ./scripts/build")
+    if config is None and _CONFIGURED:
+        return str(support.active_tier())
     cpu = (config or load(environ=_only(os.environ, "METABONK_CPU"))).native.cpu
+    if config is not None:
+        _CONFIGURED.append(cpu)
     if cpu != "auto":
         support.cap_tier(cpu)
     return str(support.active_tier())

@@ -10,7 +10,7 @@ categorical branches choose among what their mask allows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,13 +30,14 @@ FEW_CHOICES = 16
 class Group:
     """Categorical branches of one size, computed together.
 
-    logits: their slice of the head's categorical outputs, [count * size]. branches: their places
-    in the layout. columns: where their choices stand in an action row.
+    logits: their slice of the head's categorical outputs, [count * size]. members: their places in
+    the layout; branches: the same as an index. columns: where their choices stand in an action row.
     """
 
     size: int
     count: int
     logits: slice
+    members: tuple[int, ...]
     branches: slice | list[int]
     columns: slice | list[int]
 
@@ -44,8 +45,10 @@ class Group:
 class ActionHead(nn.Module):
     """Distributions over action rows.
 
-    features: width of the input. fixed: value of each branch, by name, that is not the policy's to
-    choose; such a branch has log-probability and entropy 0.
+    features: width of the input. decisive: masked branches whose choice 0, which passes, is taken
+    only where nothing else is allowed: who may wait in a menu for ever never meets what comes
+    after. fixed: value of each branch, by name, that is not the policy's to choose; such a branch
+    has log-probability and entropy 0.
 
     Parameters of the distributions come as one tensor [B, outputs]: the means of all continuous
     columns, then the logits group by group. `mask` is the observation's `action_mask`
@@ -62,7 +65,11 @@ class ActionHead(nn.Module):
     _owner: Tensor
 
     def __init__(
-        self, features: int, layout: ActionLayout, fixed: Mapping[str, float] | None = None
+        self,
+        features: int,
+        layout: ActionLayout,
+        fixed: Mapping[str, float] | None = None,
+        decisive: Sequence[str] = (),
     ) -> None:
         super().__init__()
         fixed = dict(fixed or {})
@@ -92,7 +99,18 @@ class ActionHead(nn.Module):
         self.masked = not bool(always.all())
         self._constant("_mask_index", index)
         self._constant("_always", always)
+        self._decisive = [self._pass_of(name) for name in decisive]
         self._bounds()
+
+    def _pass_of(self, name: str) -> tuple[int, slice]:
+        """Among all logits, choice 0 of a branch and its other choices."""
+        branches = self.layout.branches
+        for group in self.groups:
+            for i, member in enumerate(group.members):
+                if branches[member].name == name and branches[member].mask:
+                    start = group.logits.start + i * group.size
+                    return start, slice(start + 1, start + group.size)
+        raise ConfigError(f"decisive: there is no masked choice {name!r} that is free")
 
     def _constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -198,6 +216,8 @@ class ActionHead(nn.Module):
         if mask is not None and self.masked:
             allowed = mask.view(torch.bool) if mask.dtype == torch.uint8 else mask
             allowed = allowed[:, self._mask_index] | self._always
+            for passing, others in self._decisive:
+                allowed[:, passing] &= ~allowed[:, others].any(1)
             logits = torch.where(allowed, logits, FORBIDDEN)
         return [
             (g, _log_softmax(logits[:, g.logits].reshape(-1, g.count, g.size))) for g in self.groups
@@ -227,6 +247,7 @@ def _groups(branches: list[tuple[int, Branch]]) -> list[Group]:
                 size,
                 len(members),
                 slice(start, stop),
+                tuple(i for i, _ in members),
                 _span([i for i, _ in members]),
                 _span([b.column for _, b in members]),
             )
@@ -247,10 +268,8 @@ def _mask_index(layout: ActionLayout, groups: list[Group]) -> tuple[Tensor, Tens
     """Which entry of the action mask allows each logit; logits of unmasked branches always."""
     index: list[int] = []
     always: list[bool] = []
-    order = list(range(len(layout.branches)))
     for group in groups:
-        members = group.branches
-        for i in order[members] if isinstance(members, slice) else members:
+        for i in group.members:
             span = layout.branches[i].mask
             index += range(*span) if span else [0] * group.size
             always += [span is None] * group.size

@@ -81,7 +81,7 @@ class Towers(ActorCritic):
         self.actor_input, self.critic_input = Dense(widths, hidden), Dense(widths, hidden)
         self.actor = mlp(hidden, hidden, config.layers - 1)
         self.critic = mlp(hidden, hidden, config.layers - 1)
-        self.head = ActionHead(config.hidden, layout, fixed)
+        self.head = ActionHead(config.hidden, layout, fixed, listed(config.decisive))
         self.value = linear(config.hidden, 1, 1.0)
 
     def step(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
@@ -114,7 +114,7 @@ class Pilot(ActorCritic):
         self.input = Dense(self.reader.widths, config.hidden)
         self.layers = mlp(config.hidden, config.hidden, config.layers - 1)
         self.rnn_cell = CfCCell(config.hidden, config.hidden, config.hidden)
-        self.head = ActionHead(2 * config.hidden, layout, fixed)
+        self.head = ActionHead(2 * config.hidden, layout, fixed, listed(config.decisive))
         self.value = linear(2 * config.hidden, 1, 1.0)
 
     def sequence(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
@@ -127,6 +127,11 @@ class Pilot(ActorCritic):
         joined = torch.cat([features, hidden.flatten(0, 1)], 1)
         parameters = self.head(joined).view(steps, batch, -1)
         return Output(parameters, self.value(joined).view(steps, batch), hidden[-1])
+
+
+def listed(text: str) -> list[str]:
+    """The names in `a, b`."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def build(

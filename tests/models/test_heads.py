@@ -153,6 +153,25 @@ def test_a_fixed_branch_keeps_its_value_and_has_no_probability() -> None:
         make_head({"aimm": 0.0})
 
 
+def test_a_decisive_branch_passes_only_where_nothing_else_is_allowed() -> None:
+    torch.manual_seed(0)
+    head = ActionHead(8, LAYOUT, decisive=["gear"])
+    _, mask, _, _ = make_inputs(head)
+    parameters = torch.zeros(BATCH, head.outputs)
+    parameters[:, 8] = 50.0  # would always pass
+    mask[:, 2:] = torch.tensor([1, 0, 1, 0])
+    mask[::2, 2:] = torch.tensor([1, 0, 0, 0])
+    u, n = torch.rand(BATCH, head.categorical), torch.zeros(BATCH, head.continuous)
+    before = mask.clone()
+    rows, log_prob = draw(head, parameters, mask, u, n)
+    assert (rows[::2, 3] == 0).all()
+    assert (rows[1::2, 3] == 2).all()
+    assert (log_prob[:, 2].abs() < 1e-6).all()
+    assert torch.equal(mask, before)
+    with pytest.raises(ConfigError, match="'fire'"):
+        ActionHead(8, LAYOUT, decisive=["fire"])
+
+
 def test_without_a_mask_everything_is_allowed() -> None:
     head = make_head()
     parameters, mask, u, n = make_inputs(head)
