@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from metabonk.cli.output import stderr
+from metabonk.cli.output import notice_line, stderr
 from metabonk.metrics import Record
 
 QUIET_SECONDS = 15.0  # between lines where the output is not a terminal
@@ -97,6 +97,8 @@ class ProgressSink:
             return
         fields = {**record.values, "step": _count(record.step)}
         stderr.print(f"[dim]{pattern.format(**fields)}[/]", soft_wrap=True)
+        for difference in record.values.get("differs", ()):  # of a resumed run
+            notice_line(f"sums round otherwise than before: {difference}")
 
     def __enter__(self) -> ProgressSink:
         if stderr.is_terminal:

@@ -114,6 +114,8 @@ def _newest_run() -> str:
 
 def _show(result: RunResult, profile: bool, json: bool, more: str) -> None:
     """more: the flag of the bound that a longer run has to raise."""
+    for note in result.notes:
+        notice_line(note)
     page = result.directory / "report.html"
     seconds: dict[str, float] = result.checkpoint.card.details["profile"]
     if json:

@@ -19,10 +19,10 @@ from metabonk.artifact import Artifact, sweep
 from metabonk.config import Config, to_toml
 from metabonk.errors import MetabonkError, MissingExtraError
 from metabonk.games import from_config
-from metabonk.learn import checkpoint, presets, threads
+from metabonk.learn import backends, checkpoint, presets, threads
 from metabonk.learn.assess import Assessor
 from metabonk.learn.evaluate import Evaluation
-from metabonk.learn.publish import RunResult, publish
+from metabonk.learn.publish import RunResult, notes, publish
 from metabonk.learn.record import Recording
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import JsonLinesSink, Registry, Sink, TensorBoardSink, declare, declared
@@ -109,7 +109,9 @@ def finished(directory: Path, done: Artifact) -> RunResult:
     """The result of a run that is complete on disk."""
     details = done.card.details
     evaluation = Assessor.latest(directory)
-    return RunResult(directory, done, details["step"], details["seconds"], evaluation)
+    steps = int(details["step"])
+    said = notes(directory, steps)
+    return RunResult(directory, done, steps, details["seconds"], evaluation, notes=said)
 
 
 def default_directory(game: str) -> Path:
@@ -157,15 +159,13 @@ class Session:
                 step=0,
                 game=self.game.name,
                 seed=run.seed,
-                torch_threads=torch.get_num_threads(),
+                backends=backends.here(),
             )
 
     def _resume(self) -> None:
         found = checkpoint.latest(self.directory)
         saved = checkpoint.read(found)
         self.trainer.restore(saved)
-        if self.config.run.torch_threads:
-            torch.set_num_threads(self.config.run.torch_threads)
         if self.steps:
             self.trainer.planned = self.steps
         self.seconds = float(saved.details["seconds"])
@@ -178,7 +178,11 @@ class Session:
         if self.recording is not None:
             self.recording.cut(int(saved.details["recorded"]), restarted=self.trainer.restarted)
         self.registry.event(
-            "resumed", step=saved.step, checkpoint=found.hash, restarted=self.trainer.restarted
+            "resumed",
+            step=saved.step,
+            checkpoint=found.hash,
+            restarted=self.trainer.restarted,
+            differs=self.trainer.differs,
         )
 
     def run(self) -> RunResult:
@@ -191,8 +195,7 @@ class Session:
             raise Interrupted(self._result(saved, None))
         evaluation = self.evaluate(saved)
         result = self._result(saved, evaluation)
-        publish(result, self.config, self.profile)
-        return result
+        return publish(result, self.config, self.profile, self.registry)
 
     def _result(self, saved: Artifact, evaluation: Evaluation | None) -> RunResult:
         return RunResult(

@@ -16,6 +16,7 @@ import torch
 
 from metabonk.config import Config
 from metabonk.errors import CheckpointError, ConfigError
+from metabonk.learn import backends
 from metabonk.learn.checkpoint import (
     Snapshot,
     check_description,
@@ -36,7 +37,8 @@ class Trainer:
     """Alternates `Collector.collect` and `PPO.update`.
 
     planned: environment steps of the whole run, which schedules count against; 0 while unknown.
-    restarted: whether the last `restore` had to begin new episodes.
+    restarted: whether the last `restore` had to begin new episodes. differs: what rounds otherwise
+    than before it, in words.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Trainer:
         self.seed = config.run.seed
         self.planned = planned
         self.restarted = False
+        self.differs: list[str] = []
         self.restarts = 0
         self.fixed = parse_fixed(config.model.fixed)
         self.model = build(
@@ -149,7 +152,7 @@ class Trainer:
                     "restarts": self.restarts,
                 },
                 "random": {"generator": "philox", "key": self.seed},
-                "backends": {"torch_threads": torch.get_num_threads()},
+                "backends": backends.here(),
             },
         )
 
@@ -161,7 +164,11 @@ class Trainer:
         """
         details = saved.details
         self._check(details)
-        torch.set_num_threads(int(details["backends"]["torch_threads"]))
+        self.differs = backends.adopt(
+            details["backends"],
+            threads=self.config.run.torch_threads,
+            cpu=self.config.native.cpu,
+        )
         load_weights(self.model, saved.weights)
         self.ppo.optimizer.load(saved.optimizer)
         self.ppo.set_hyperparameters(**details["hyperparameters"])

@@ -57,6 +57,31 @@ def test_train_prints_json(metabonk: Run, tmp_path: Path) -> None:
     assert sum(len(e) for e in (store.read(*k) for k in store.entries(complete=False))) >= 480
 
 
+def test_what_a_reader_should_know_is_printed(
+    metabonk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film that fails, and other threads than before, on standard error, with --json too."""
+    from metabonk.learn import publish
+
+    def broken(*_: object) -> None:
+        raise OSError("no room for a film")
+
+    monkeypatch.setattr(publish, "film", broken)
+    words = ("train", *SMALL, "--set", "run.video=1", "--run", tmp_path / "run")
+    code, _, err = metabonk(*words, "--steps", 512, "--set", "run.torch_threads=1")
+    assert code == 0
+    assert "note: There is no film, because filming failed: OSError: no room for a film" in err
+    more = ("train", "--run", tmp_path / "run", "--resume", "--steps", 1024)
+    threads = ("--set", "run.torch_threads=2")
+    code, out, err = metabonk(*more, *threads)
+    assert code == 0
+    assert "note: sums round otherwise than before: threads of the network: was 1, now 2" in err
+    code, out, err = metabonk(*more, *threads, "--json")
+    assert json.loads(out)["steps"] == 1024
+    assert "no room for a film" in err
+    assert "threads of the network: was 1, now 2" in err
+
+
 def test_result_and_profile(metabonk: Run, tmp_path: Path) -> None:
     words = ("train", *SMALL, "--steps", 512, "--run", tmp_path / "run", "--profile")
     code, out, _ = metabonk(*words)

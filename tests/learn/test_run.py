@@ -11,10 +11,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
+from metabonk.config import Config
 from metabonk.data.episode import EpisodeStore
-from metabonk.errors import ResumeError
-from metabonk.learn import checkpoint
+from metabonk.errors import GameError, ResumeError
+from metabonk.learn import assess, checkpoint, publish, run
 from metabonk.learn.assess import Assessor
 from metabonk.metrics import Record, read_records
 
@@ -174,8 +176,6 @@ def test_a_finished_run_is_not_done_twice_and_other_settings_are_refused(whole: 
     sys.path.insert(0, str(HERE))
     from run_tiny import configure
 
-    from metabonk.learn import run
-
     config = configure(str(whole), STEPS * 2)
     with pytest.raises(ResumeError, match="--resume"):
         run.train(config)
@@ -184,16 +184,52 @@ def test_a_finished_run_is_not_done_twice_and_other_settings_are_refused(whole: 
         run.train(config, resume=True)
 
 
-def test_more_minutes_are_learned_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Schedules follow the new length: the rate that had fallen to nothing is a rate again."""
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Settings of a run of this process in `tmp_path`, 48 steps per rollout."""
     monkeypatch.syspath_prepend(str(HERE))
     from run_tiny import configure, make_game
 
-    from metabonk.learn import assess, run
-
     for module in (run, assess):
         monkeypatch.setattr(module, "from_config", make_game)
-    config = configure(str(tmp_path), 0)
+    return configure(str(tmp_path), 48)
+
+
+def test_a_film_that_fails_leaves_the_report_and_says_why(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise GameError("the picture is torn")
+
+    monkeypatch.setattr(publish, "film", broken)
+    tiny.run.video = True
+    result = run.train(tiny)
+    (note,) = result.notes
+    assert "filming failed: GameError: the picture is torn" in note
+    assert "the picture is torn" in (tmp_path / "report.html").read_text()
+    assert run.train(tiny, resume=True).notes == result.notes  # nothing to do: said again
+    monkeypatch.setattr(publish, "film", lambda *_: None)
+    tiny.run.steps *= 2
+    assert run.train(tiny, resume=True).notes == ()
+    assert "the picture is torn" not in (tmp_path / "report.html").read_text()
+
+
+def test_rounding_that_differs_is_told(tiny: Config, tmp_path: Path) -> None:
+    run.train(tiny)
+    tiny.run.steps, tiny.run.torch_threads = 96, 2
+    result = run.train(tiny, resume=True)
+    torch.set_num_threads(1)
+    (event,) = events(tmp_path, "resumed")
+    (difference,) = event.values["differs"]
+    assert difference.startswith("threads of the network: was 1, now 2")
+    assert [difference in note for note in result.notes] == [True]
+    assert difference in (tmp_path / "report.html").read_text()
+
+
+def test_more_minutes_are_learned_in(tiny: Config, tmp_path: Path) -> None:
+    """Schedules follow the new length: the rate that had fallen to nothing is a rate again."""
+    config = tiny
+    config.run.steps = 0
     config.run.checkpoint_every, config.run.minutes = 60.0, 0.01
     run.train(config)
     (first,) = events(tmp_path, "planned")
