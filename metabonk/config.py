@@ -267,7 +267,7 @@ def cap_cpu(config: Config | None = None) -> str:
     support = getattr(importlib.import_module("metabonk._core"), "support", None)
     if support is None:  # only the stubs' folder is there
         raise BackendError("the native core is not built: in a checkout run ./scripts/build")
-    if config is None and _CONFIGURED:
+    if config is None and (_CONFIGURED or "METABONK_CPU" not in os.environ):
         return str(support.active_tier())
     cpu = (config or load(environ=_only(os.environ, "METABONK_CPU"))).native.cpu
     if config is not None:

@@ -188,3 +188,19 @@ def test_only_this_file_reads_the_environment() -> None:
     reads = re.compile(r"os\.environ|os\.getenv|\bgetenv\(")
     readers = {str(p.relative_to(root)) for p in root.rglob("*.py") if reads.search(p.read_text())}
     assert readers <= {"config.py"}
+
+
+def test_a_configuration_outweighs_the_variable_later() -> None:
+    if not machine.core_built():
+        pytest.skip("the native core is not built")
+    code = (
+        "from metabonk import config, games\n"
+        "print(config.cap_cpu(config.load(flags={'native.cpu': 'baseline'})))\n"
+        "games.make('arena')\n"
+        "print(config.cap_cpu())"
+    )
+    environ = {**os.environ, "METABONK_CPU": "avx2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["baseline", "baseline"]

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from gymnasium import spaces as gs
 
 from metabonk import _core
+from metabonk.config import cap_cpu
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games.native import NativeGame
 from metabonk.games.source import threads_of
@@ -74,6 +75,7 @@ def make(
         raise ConfigError(f"scale: {scale} pixels per cell, give 1 to 64")
     if not 0 <= batch_size <= num_envs:
         raise ConfigError(f"batch_size: {batch_size}, give 1 to {num_envs}, or 0 for all")
+    cap_cpu()
     threads = threads_of(threads, num_envs)
     batch = _core.grid64.Batch(rest, split, num_envs, threads, batch_size)
     picture = (SIDE * scale, SIDE * scale)

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces as gs
 
 from metabonk import _core
+from metabonk.config import cap_cpu
 from metabonk.errors import ConfigError
 from metabonk.games.native import NativeBatch
 from metabonk.protocols import Array, BoolArray, FloatArray
@@ -35,6 +36,9 @@ class Source:
     frame_rate: float
     picture: tuple[int, int]
     distinct: bool = False
+
+    def __post_init__(self) -> None:
+        cap_cpu()  # before anything of the core runs, METABONK_CPU counts in libraries too
 
 
 def threads_of(asked: int, num_envs: int) -> int:
