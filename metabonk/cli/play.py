@@ -94,21 +94,27 @@ def _default(config: Config) -> str:
 
 
 def _player(name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool) -> Any:
-    """The policy of that name, ready to act on one environment."""
-    require("torch", "train", f"the policy {name!r}")
-    from metabonk.learn.assess import baselines, load_model
-    from metabonk.models.actor import Actor
-
+    """The policy of that name, ready to act on one environment. Only a run's needs Torch."""
     if run is not None:
+        require("torch", "train", f"the policy {name!r}")
+        from metabonk.learn.assess import load_model
+        from metabonk.models.actor import Actor
+
         model, _ = load_model(run, game, config)
         return Actor(model, sampled=not greedy, seed=seed)
-    known = baselines(game, config, seed)
-    if name not in known:
-        raise ConfigError(
-            f"--policy {name}: not the directory of a run, and {config.game.name} has only "
-            f"{', '.join(known)}"
-        )
-    return known[name]
+    from metabonk.games import scripted
+
+    if name == "random":
+        return scripted.RandomPolicy(seed, game.action_layout)
+    if name == "scripted" and game.name == "arena":
+        from metabonk.games.arena import level_of
+
+        size = level_of(config.game.level or None).terrain.size
+        return scripted.ScriptedPolicy(scripted.Habits(size=size))
+    known = "random, scripted" if game.name == "arena" else "random"
+    raise ConfigError(
+        f"--policy {name}: not the directory of a run, and {config.game.name} has only {known}"
+    )
 
 
 def _watch(

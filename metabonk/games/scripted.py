@@ -1,7 +1,8 @@
 """Policies without learning for the arena: one that plays sensibly, one that plays at random.
 
 Knows the meaning of the arena's observation features (metabonk/observations.py) and the effects in
-the content; sees nothing else. Both implement `protocols.Policy` in vectorised numpy.
+the content; sees nothing else. Both implement `protocols.Policy` in vectorised numpy; the random
+one plays any game.
 
 `ScriptedPolicy` weighs sixteen directions and standing still by where each leads within a third of
 a second and two thirds: away from enemies and projectiles by their threat, around the nearest enemy
@@ -33,6 +34,7 @@ from metabonk.observations import (
 )
 from metabonk.protocols import BoolArray, FloatArray, Observation
 from metabonk.records import ACTION_LAYOUT, BUTTONS
+from metabonk.spaces import ActionLayout
 
 Array = npt.NDArray[Any]
 
@@ -246,12 +248,14 @@ class ScriptedPolicy:
 
 
 class RandomPolicy:
-    """Uniform over what the action mask allows: sticks in their box, buttons, choices; no clicks.
+    """Uniform over what the action mask allows, in any game: bounded columns in their box,
+    unbounded ones standard normal, choices alike; no clicks on the arena's menus.
 
-    The baseline of every measurement. Its state is its generator, so that episodes repeat."""
+    Its state is its generator, so that episodes repeat."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, layout: ActionLayout = ACTION_LAYOUT) -> None:
         self.seed = seed
+        self.layout = layout
 
     def reset(self, num_envs: int) -> np.random.Generator:
         """A fresh generator; `num_envs` only sizes the rows that `act` draws."""
@@ -260,15 +264,25 @@ class RandomPolicy:
     def act(
         self, observation: Observation, state: np.random.Generator, is_first: BoolArray
     ) -> tuple[FloatArray, np.random.Generator]:
-        """Action rows [N, 12]; `is_first` does not matter to it."""
-        mask = observation["action_mask"]
-        rows = np.empty((len(mask), ACTION_LAYOUT.columns), np.float32)
-        rows[:, :4] = state.uniform(-1.0, 1.0, (len(mask), 4))
-        pressed = state.random((len(mask), len(BUTTONS))) < 0.5
-        rows[:, _JUMP:_CHOICE] = pressed & (mask[:, 1:_FIRST_CHOICE:2] > 0)
-        keys = state.random((len(mask), mask.shape[1] - _FIRST_CHOICE))
-        rows[:, _CHOICE] = np.where(mask[:, _FIRST_CHOICE:] > 0, keys, -1.0).argmax(-1)
-        rows[:, _CLICK:] = -1.0
+        """Action rows [N, columns]; of `is_first` only the length matters."""
+        num, mask = len(is_first), observation.get("action_mask")
+        rows = np.empty((num, self.layout.columns), np.float32)
+        for branch in self.layout.branches:
+            columns = rows[:, branch.column : branch.column + branch.width]
+            if branch.name == "click":
+                columns[:] = -1.0
+            elif branch.kind == "continuous":
+                low, high = np.array(branch.low), np.array(branch.high)
+                free = ~(np.isfinite(low) & np.isfinite(high))
+                drawn = state.uniform(
+                    np.where(free, 0, low), np.where(free, 0, high), columns.shape
+                )
+                columns[:] = np.where(free, state.standard_normal(columns.shape), drawn)
+            else:
+                keys = state.random((num, branch.size))
+                if mask is not None and branch.mask is not None:
+                    keys[mask[:, slice(*branch.mask)] == 0] = -1.0
+                columns[:, 0] = keys.argmax(-1)
         return rows, state
 
 

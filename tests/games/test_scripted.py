@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces as gs
 
 from metabonk import observations
 from metabonk.games import content, make, scripted
@@ -24,6 +25,7 @@ from metabonk.records import (
     StatChange,
     Widget,
 )
+from metabonk.spaces import ActionLayout
 
 MOVE, SLIDE, INTERACT, ABILITY, CHOICE = slice(0, 2), 5, 6, 8, 9
 
@@ -249,6 +251,30 @@ def test_random_actions_are_allowed_and_repeat() -> None:
     assert not rows[1::2, CHOICE].any()
     assert np.abs(rows[:, :4]).max() <= 1.0
     assert rows[:, 10:].max() < 0.0
+
+
+def test_random_play_fits_any_layout() -> None:
+    space = gs.Dict(
+        {
+            "turn": gs.Box(np.array([-2.0, 0.0], np.float32), np.array([-1.0, 0.5], np.float32)),
+            "push": gs.Box(-np.inf, np.inf, (1,), np.float32),
+            "key": gs.Discrete(4, start=3),
+        }
+    )
+    layout = ActionLayout.of(space, masked=("key",))
+    policy = scripted.RandomPolicy(3, layout)
+    mask = np.tile(np.array([1, 0, 1, 1], np.uint8), (2000, 1))
+    first = np.zeros(2000, np.bool_)
+    rows, _ = policy.act({"action_mask": mask}, policy.reset(2000), first)
+    column = {b.name: rows[:, b.column : b.column + b.width] for b in layout.branches}
+    assert (column["turn"] >= (-2.0, 0.0)).all()
+    assert (column["turn"] <= (-1.0, 0.5)).all()
+    assert column["push"].std() == pytest.approx(1.0, rel=0.1)
+    values, counts = np.unique(column["key"], return_counts=True)
+    assert values.tolist() == [0.0, 2.0, 3.0]
+    assert (np.abs(counts / 2000 - 1 / 3) < 0.05).all()
+    free, _ = policy.act({}, policy.reset(2000), first)
+    assert set(free[:, -1]) | set(free[:, 0]) >= {0.0, 1.0, 2.0, 3.0}
 
 
 def test_both_are_policies() -> None:

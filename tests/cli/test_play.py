@@ -1,0 +1,54 @@
+"""cli/play.py: the policies that need no network play without Torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def play_without_torch(*words: object) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from metabonk.cli.main import run\n"
+        f"run({['play', *map(str, words)]!r})\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("policy", ["random", "scripted"])
+def test_the_arena_is_filmed_without_torch(tmp_path: Path, policy: str) -> None:
+    level = tmp_path / "short.json"
+    level.write_text(json.dumps({"time": {"duration": 1.0}}))
+    film, replay = tmp_path / "a.gif", tmp_path / "a.replay"
+    done = play_without_torch(
+        *("--policy", policy, "--level", level, "--video", film, "--save", replay)
+    )
+    assert done.returncode == 0, done.stderr
+    assert film.stat().st_size > 1000
+    assert replay.stat().st_size > 50
+
+
+def test_other_games_are_filmed_without_torch(tmp_path: Path) -> None:
+    film = tmp_path / "g.gif"
+    done = play_without_torch("--game", "grid64/t_maze", "--policy", "random", "--video", film)
+    assert done.returncode == 0, done.stderr
+    assert film.stat().st_size > 1000
+
+
+def test_a_policy_that_is_none_is_answered_with_those_that_are() -> None:
+    done = play_without_torch("--game", "grid64/t_maze", "--policy", "scripted")
+    assert done.returncode != 0
+    assert "grid64/t_maze has only random" in done.stderr
+
+
+def test_a_run_says_that_it_needs_torch(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    done = play_without_torch("--policy", tmp_path)
+    assert done.returncode != 0
+    assert "metabonk[train]" in done.stderr
