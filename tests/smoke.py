@@ -93,7 +93,7 @@ def main() -> None:
     count = import_without_torch()
     play_arena()
     started = time.perf_counter()
-    command = [sys.executable, "-m", "metabonk.cli.main", "--help"]
+    command = [str(Path(sys.executable).parent / "metabonk"), "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "train" in shown
     print(f"{count} modules without torch, the arena plays, help in "
