@@ -1,6 +1,8 @@
 // What the arena says about itself in the shared records.
+#include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "arena/scene.h"
 #include "check.h"
@@ -56,6 +58,40 @@ TEST(arena_game_state_ids_are_never_reused) {
     before = now;
   }
   CHECK(gone.size() > 50);
+}
+
+TEST(arena_game_state_a_projectile_keeps_its_id_while_it_flies) {
+  Run run(Flat(), 4);
+  Disarm(run);
+  for (int i = 0; i < 12; ++i) Put(run, kEnemyArcher, 9.0f, 1.5f * static_cast<float>(i) - 9.0f);
+  struct Seen {
+    int place;
+    float x, y;
+  };
+  std::map<uint32_t, Seen> before;
+  int followed = 0;
+  int moved_up = 0;  // into the place of one that is gone
+  for (int t = 0; t < 20 * kTickHz; ++t) {
+    run.world.player.health = 100.0f;
+    run.Step(Script(4, t));
+    const auto state = StateOf(run);
+    std::map<uint32_t, Seen> now;
+    for (int i = 0; i < state->entity_count; ++i) {
+      const Entity& bolt = state->entities[i];
+      if (!(bolt.flags & kEntityProjectile)) continue;
+      CHECK(now.emplace(bolt.id, Seen{i, bolt.position[0], bolt.position[1]}).second);
+      const auto found = before.find(bolt.id);
+      if (found == before.end()) continue;
+      ++followed;
+      moved_up += found->second.place != i;
+      // The same thing, one tick further on its way.
+      CHECK_NEAR(bolt.position[0], found->second.x + bolt.velocity[0] * kTickSeconds, 1e-3);
+      CHECK_NEAR(bolt.position[1], found->second.y + bolt.velocity[1] * kTickSeconds, 1e-3);
+    }
+    before = std::move(now);
+  }
+  CHECK(followed > 500);
+  CHECK(moved_up > 4);
 }
 
 TEST(arena_game_state_a_full_arena_hides_the_farthest_only) {
