@@ -23,6 +23,7 @@ void Environment::Configure(const LevelSpec& spec, bool autoreset, int pixel_hei
   autoreset_ = autoreset;
   pixel_height_ = pixel_height;
   pixel_width_ = pixel_width;
+  if (pixel_height > 0) view_.Reserve(spec.size);
 }
 
 void Environment::PrepareTerrain(uint64_t run_seed) {

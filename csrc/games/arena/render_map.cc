@@ -163,6 +163,8 @@ void PaintRow(const Terrain& terrain, const Scenery& scenery, const Lights& ligh
   }
 }
 
+int CellsOf(float size) { return std::clamp(static_cast<int>(size), 1, kGridCells); }
+
 void CollectObstacles(const Terrain& terrain, int cells, int tier, uint32_t salt, TerrainMap* map) {
   map->obstacles.clear();
   map->obstacle_x.clear();
@@ -187,6 +189,14 @@ void CollectObstacles(const Terrain& terrain, int cells, int tier, uint32_t salt
 
 }  // namespace
 
+void RenderScratch::Reserve(float size) {
+  const auto cells = static_cast<size_t>(CellsOf(size));
+  map.colour.reserve(static_cast<size_t>(kMapTexels) * kMapTexels);
+  map.obstacles.reserve(cells * cells);
+  map.obstacle_x.reserve(cells * cells);
+  map.obstacle_y.reserve(cells * cells);
+}
+
 const Scenery& SceneryOf(int tier) { return kSceneries[std::clamp(tier, 1, 3) - 1]; }
 
 void UpdateTerrainMap(const World& world, const Level& level, TerrainMap* map) {
@@ -206,7 +216,7 @@ void UpdateTerrainMap(const World& world, const Level& level, TerrainMap* map) {
   map->tier = world.tier;
   const Scenery& scenery = SceneryOf(world.tier);
   const uint32_t salt = static_cast<uint32_t>(Mix64(terrain.seed));
-  const int cells = std::clamp(static_cast<int>(terrain.size), 1, kGridCells);
+  const int cells = CellsOf(terrain.size);
   const int side = cells * kMapTexelsPerMetre;
   map->colour.assign(static_cast<size_t>(kMapTexels) * kMapTexels,
                      scenery.beyond | kBeyondMaterial << 24);

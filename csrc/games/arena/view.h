@@ -47,12 +47,13 @@ struct TerrainMap {
 };
 
 // What Render keeps between frames: the map of the terrain and the pixels of large frames. One per
-// environment; allocates on the first frame, on a larger frame and on a new terrain, never
-// otherwise.
+// environment; allocates on the first frame and on a larger one, and on a new terrain only where
+// Reserve was not called for its size.
 struct RenderScratch {
   TerrainMap map;
   std::vector<uint32_t> pixels;
   std::vector<uint16_t> depth;
+  void Reserve(float size);                    // room for any terrain of that side, in metres
   void ForgetTerrain() { map.ready = false; }  // after changing a Terrain in place
 };
 
