@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
 
 import msgspec
 import typer
@@ -11,17 +12,23 @@ from rich.columns import Columns
 from rich.padding import Padding
 
 from metabonk import machine
-from metabonk.cli.output import JsonFlag, console, print_json, verb
-from metabonk.errors import MetabonkError
+from metabonk.cli.output import JsonFlag, console, print_json
+from metabonk.errors import ConfigError, MetabonkError
 from metabonk.games import NAMES
 
-app, command = verb(
-    """List the games and what is missing to play them.
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    help="""List the games and what is missing to play them.
 
 Every name here works as [bold]--game[/] of train, play and eval.
 
 $ metabonk games
-$ metabonk games --all        with every Gymnasium environment that is installed"""
+$ metabonk games --all        with every Gymnasium environment that is installed
+$ metabonk games demo grid64/key_door --episodes 100 --out demos""",
 )
 
 
@@ -43,11 +50,14 @@ class Kind(msgspec.Struct, frozen=True):
     names: list[str]
 
 
-@command
+@app.callback()
 def show(
+    context: typer.Context,
     all_: bool = typer.Option(False, "--all", help="List every Gymnasium environment too."),
     json: bool = JsonFlag,
 ) -> None:
+    if context.invoked_subcommand:
+        return
     kinds = [_kind(kind, all_) for kind in NAMES]
     if json:
         print_json(kinds)
@@ -57,6 +67,33 @@ def show(
         console.print(f"[bold]{kind.pattern}[/]  {kind.about}: {state}")
         if kind.names != [kind.pattern]:
             console.print(Padding(Columns(kind.names, padding=(0, 3)), (0, 0, 1, 4)))
+
+
+@app.command()
+def demo(
+    game: str = typer.Argument(help="A game with a solver: grid64/<name>.", metavar="GAME"),
+    out: Path = typer.Option(..., help="Folder of episodes to append to.", metavar="DIR"),
+    episodes: int = typer.Option(10, help="How many, one per seed.", min=1),
+    seed: int = typer.Option(0, help="Seed of the first.", min=0),
+    test: bool = typer.Option(False, "--test", help="Levels of the test split, not of training."),
+    json: bool = JsonFlag,
+) -> None:
+    """Record how a game's solver plays it, as episodes on disk."""
+    kind, _, name = game.partition("/")
+    if kind != "grid64":
+        raise ConfigError(f"{game}: only grid64/<name> has solvers that demonstrate it")
+    from metabonk.data.demonstrations import write_demonstrations
+
+    written = write_demonstrations(
+        out, name, episodes, seed=seed, split="test" if test else "train"
+    )
+    if json:
+        print_json(written._asdict())
+        return
+    console.print(
+        f"{out}: {written.episodes} episodes, {written.steps:,} steps, {written.won} won",
+        soft_wrap=True,
+    )
 
 
 def _kind(kind: str, all_: bool) -> Kind:
