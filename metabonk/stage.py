@@ -66,12 +66,15 @@ class Stage(Generic[C]):
 
     body: writes one artifact inside `context.directory` and returns it; called again after a kill
     with `resumed` set. flexible: dotted configuration keys (or whole sections) that may change when
-    an attempt is continued, such as how long it lasts.
+    an attempt is continued, such as how long it lasts. atomic: the body leaves nothing until it is
+    done, so that a directory holds any number of its results; an attempt that was cut short is
+    begun anew, and whoever is at work in the directory is waited for.
     """
 
     name: str
     body: Callable[[Context[C]], Artifact]
     flexible: frozenset[str] = frozenset()
+    atomic: bool = False
 
     def run(
         self,
@@ -81,21 +84,25 @@ class Stage(Generic[C]):
         seed: int,
         inputs: Sequence[Artifact] = (),
         resume: bool = False,
+        again: bool = False,
     ) -> Artifact:
         """The stage's artifact: the one from before if the same work is done, else made now.
 
-        Raises ResumeError if `directory` is in use, if it holds unfinished work of this stage and
-        `resume` is False, or if that work was begun with other settings.
+        again: make it now in any case. Unless the stage is atomic, raises ResumeError if
+        `directory` is in use, if it holds unfinished work of this stage and `resume` is False, or
+        if that work was begun with other settings.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        with locked(directory):
+        with locked(directory, wait=self.atomic):
             entry = self._entry(config, seed, inputs)
             past = [e for e in read_journal(directory) if e.stage == self.name]
             done = _finished(directory, past, entry.key)
-            if done is not None:
+            if done is not None and not again:
                 return done
-            resumed = bool(past) and self._may_continue(directory, past[-1], entry, resume)
+            resumed = bool(past) and not self.atomic
+            if resumed:
+                self._check_continues(directory, past[-1], entry, resume)
             _append(directory, entry, "continued" if resumed else "started")
             result = self.body(Context(directory, config, tuple(inputs), seed, resumed))
             where = os.path.relpath(result.path, directory)
@@ -121,7 +128,7 @@ class Stage(Generic[C]):
             time=time.time(),
         )
 
-    def _may_continue(self, directory: Path, past: Entry, now: Entry, resume: bool) -> bool:
+    def _check_continues(self, directory: Path, past: Entry, now: Entry, resume: bool) -> None:
         if not resume:
             raise ResumeError(
                 f"{directory} already holds a run of {self.name!r}: continue it with --resume, "
@@ -143,7 +150,6 @@ class Stage(Generic[C]):
                 f"{directory} cannot be continued with other settings ({'; '.join(changed)}): "
                 "leave them as they were, or choose another --run"
             )
-        return True
 
 
 def read_journal(directory: Path | str) -> list[Entry]:
@@ -165,11 +171,14 @@ def read_journal(directory: Path | str) -> list[Entry]:
 
 
 @contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Holds a run directory for this process. Raises ResumeError while another one has it."""
+def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds a run directory for this process.
+
+    While another one has it, waits if told so, else raises ResumeError.
+    """
     with (directory / ".lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             file.seek(0)
             raise ResumeError(

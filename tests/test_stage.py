@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -113,6 +114,35 @@ def test_inputs_count_by_hash(tmp_path: Path, stage: Stage[Settings], body: Coun
     assert stage.run(tmp_path / "run", Settings(), seed=1, inputs=[same]).hash == first.hash
     assert len(body.calls) == 1
     assert first.card.parents == (a.hash,)
+
+
+def test_an_atomic_stage_keeps_many_results_in_one_directory(
+    tmp_path: Path, body: Counting
+) -> None:
+    stage = Stage("double", body, atomic=True)
+    first = stage.run(tmp_path, Settings(), seed=1)
+    other = stage.run(tmp_path, Settings(scale=2.0), seed=1)
+    body.fail = True
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(tmp_path, Settings(), seed=2)
+    body.fail = False
+    third = stage.run(tmp_path, Settings(), seed=2)  # begun anew without a word
+    assert body.calls == [False] * 4
+    assert len({first.hash, other.hash, third.hash}) == 3
+    assert stage.run(tmp_path, Settings(), seed=1).path == first.path
+    assert stage.run(tmp_path, Settings(), seed=1, again=True).path != first.path
+    assert len(body.calls) == 5
+
+
+def test_an_atomic_stage_waits_for_its_turn(tmp_path: Path, body: Counting) -> None:
+    stage = Stage("double", body, atomic=True)
+    with ThreadPoolExecutor(1) as other:
+        with locked(tmp_path):
+            made = other.submit(stage.run, tmp_path, Settings(), seed=1)
+            with pytest.raises(TimeoutError):
+                made.result(timeout=0.2)
+            assert body.calls == []
+        assert made.result(timeout=30).card.kind == "double"
 
 
 def test_one_process_at_a_time(tmp_path: Path, stage: Stage[Settings]) -> None:

@@ -15,7 +15,8 @@ app, command = verb(
     """Measure what a run learned against random and scripted play.
 
 The newest checkpoint and the baselines play the same episodes, so that the
-difference is the policy's and not the level's. DIR/evaluations keeps it.
+difference is the policy's and not the level's. DIR/evaluations keeps it; the
+run's report goes on showing the run's own evaluation.
 
 $ metabonk eval runs/long
 $ metabonk eval runs/long --episodes 256 --seed 1    other episodes, and more
@@ -29,6 +30,7 @@ def evaluate(
     episodes: int = typer.Option(0, help="How many; default: as the run was configured.", min=0),
     seed: int = typer.Option(0, help="Which episodes; 0: those that training reports on.", min=0),
     greedy: bool = typer.Option(None, "--greedy/--sampled", help="Act without chance, or with it."),
+    again: bool = typer.Option(False, "--again", help="Also if it was measured before."),
     json: bool = JsonFlag,
 ) -> None:
     require("torch", "train", "evaluation")
@@ -37,13 +39,15 @@ def evaluate(
     if machine.core_built():
         settings_module.cap_cpu()
     from metabonk.cli.train import print_evaluation
-    from metabonk.learn.assess import assess_run
+    from metabonk.learn.assess import assess_run, read
 
     with stderr.status("playing the evaluation episodes"):
         sampled = None if greedy is None else not greedy
-        result = assess_run(directory, episodes=episodes, sampled=sampled, seed=seed)
+        found = assess_run(directory, episodes=episodes, sampled=sampled, seed=seed, again=again)
+    result = read(found)
     if json:
         print_json(msgspec.to_builtins(result))
         return
     console.print(f"[bold]{directory}[/]", soft_wrap=True)
     print_evaluation(result)
+    console.print(f"[dim]{found.path}, measured {found.card.created}[/]", soft_wrap=True)

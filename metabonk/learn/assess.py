@@ -1,11 +1,15 @@
 """The eval stage: a run's policy measured beside its baselines, kept as an artifact.
 
-Knows run directories, games and evaluate.py; does not know how the policy was trained.
+Knows run directories, games and evaluate.py; does not know how the policy was trained. The run's
+own evaluations are `evaluations/<step>`, and reports show the newest of them; measurements that
+someone asked for later carry their seed, episodes and way of acting in their name.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,6 +25,7 @@ from metabonk.learn.trainer import parse_fixed
 from metabonk.models.actor import Actor, Uniform
 from metabonk.models.policy import ActorCritic, build
 from metabonk.protocols import BatchGame, FloatArray, Policy
+from metabonk.stage import Context, Stage
 
 FOLDER = "evaluations"
 KIND = "eval"
@@ -30,12 +35,16 @@ FEWEST_ENVS, MOST_ENVS = 16, 128
 
 
 class Assessor:
-    """Evaluates networks of one run; the game is made when first needed and kept."""
+    """Evaluates networks of one run; the game is made when first needed and kept.
 
-    def __init__(self, run: Path, config: Config, *, seed: int = 0) -> None:
+    own: whether these are the evaluations that the run itself reports.
+    """
+
+    def __init__(self, run: Path, config: Config, *, seed: int = 0, own: bool = True) -> None:
         self.run = run
         self.config = config
         self.seed = seed
+        self.own = own
         self._game: BatchGame | None = None
 
     @property
@@ -45,8 +54,34 @@ class Assessor:
             self._game = from_config(self.config.game, count)
         return self._game
 
-    def assess(self, model: ActorCritic, saved: Artifact) -> Evaluation:
-        """Measures `model`, whose checkpoint is `saved`, and writes `evaluations/<step>`."""
+    def assess(self, model: ActorCritic, saved: Artifact, *, again: bool = False) -> Artifact:
+        """Measures `model`, whose checkpoint is `saved`, and writes the evaluation.
+
+        What was measured before is returned as it is, unless asked for `again`.
+        """
+        run = self.config.run
+
+        def body(context: Context[dict[str, Any]]) -> Artifact:
+            artifact.sweep(context.directory)  # a stage has its directory for itself
+            return self._measure(context.directory / self._name(saved), model, saved)
+
+        stage = Stage("eval", body, atomic=True)
+        question = {
+            "name": self._name(saved),
+            "game": msgspec.to_builtins(self.config.game),
+            "episodes": run.eval_episodes,
+            "sampled": run.eval_sampled,
+        }
+        where = self.run / FOLDER
+        return stage.run(where, question, seed=self.seed, inputs=(saved,), again=again)
+
+    def _name(self, saved: Artifact) -> str:
+        step, run = f"{saved.card.details['step']:012d}", self.config.run
+        if self.own:
+            return step
+        return f"{step}-seed{self.seed}-{run.eval_episodes}-{acting(run.eval_sampled)}"
+
+    def _measure(self, path: Path, model: ActorCritic, saved: Artifact) -> Artifact:
         run, game = self.config.run, self.game
         policy = Remembering(Actor(model, sampled=run.eval_sampled, seed=self.seed))
         result = evaluate(
@@ -58,8 +93,8 @@ class Assessor:
             sampled=run.eval_sampled,
         )
         means = {name: other.mean for name, other in result.against.items()}
-        artifact.write(
-            self.run / FOLDER / f"{saved.card.details['step']:012d}",
+        return artifact.write(
+            path,
             kind=KIND,
             seed=self.seed,
             files={
@@ -72,30 +107,53 @@ class Assessor:
             details=result.summary(),
             replace=True,
         )
-        return result
 
     @staticmethod
     def latest(run: Path) -> Evaluation | None:
-        """The newest evaluation of a run, or None. Raises CorruptError if it is damaged."""
-        paths = sorted(p for p in (run / FOLDER).glob("*") if p.name.isdigit())
-        if not paths:
-            return None
-        data = artifact.load(paths[-1], kind=KIND).read(RESULT)
-        try:
-            return msgspec.json.decode(data, type=Evaluation)
-        except msgspec.MsgspecError as error:
-            raise CorruptError(f"{paths[-1] / RESULT}: {error}") from error
+        """The run's own newest evaluation, or None. Raises CorruptError if it is damaged."""
+        paths = own_evaluations(run)
+        return read(artifact.load(paths[-1], kind=KIND)) if paths else None
 
     @staticmethod
     def best_actions(run: Path) -> FloatArray:
         """What the newest evaluation did in the environment of its best episode [T, columns]."""
-        paths = sorted(p for p in (run / FOLDER).glob("*") if p.name.isdigit())
-        return artifact.load(paths[-1], kind=KIND).tensors(BEST)["action"]
+        return artifact.load(own_evaluations(run)[-1], kind=KIND).tensors(BEST)["action"]
 
     def close(self) -> None:
         if self._game is not None:
             self._game.close()
             self._game = None
+
+
+def read(found: Artifact) -> Evaluation:
+    """What an evaluation found. Raises CorruptError if the file is damaged."""
+    try:
+        return msgspec.json.decode(found.read(RESULT), type=Evaluation)
+    except msgspec.MsgspecError as error:
+        raise CorruptError(f"{found.path / RESULT}: {error}; evaluate the run again") from error
+
+
+def own_evaluations(run: Path) -> list[Path]:
+    """The directories of the run's own evaluations, oldest first."""
+    return sorted(p for p in (run / FOLDER).glob("*") if p.name.isdigit())
+
+
+def prune(run: Path) -> None:
+    """Clears away the evaluations of checkpoints that are gone.
+
+    The run's own newest stays: what it reports must not vanish before there is a newer one.
+    """
+    kept = {path.name for path in checkpoint.listed(run)}
+    newest = max(kept, default="")
+    own = [path.name for path in own_evaluations(run) if path.name <= newest][-1:]
+    for path in (run / FOLDER).glob("[0-9]*"):
+        if path.name not in own and path.name.partition("-")[0] not in kept:
+            shutil.rmtree(path)
+
+
+def acting(sampled: bool) -> str:
+    """How actions were chosen, in a word."""
+    return "sampled" if sampled else "greedy"
 
 
 def side_by_side(episodes: int) -> int:
@@ -137,21 +195,26 @@ def load_model(run: Path, game: BatchGame, config: Config) -> tuple[ActorCritic,
 
 
 def assess_run(
-    run: Path, *, episodes: int = 0, sampled: bool | None = None, seed: int = 0
-) -> Evaluation:
-    """Evaluates the newest checkpoint of a run directory.
+    run: Path,
+    *,
+    episodes: int = 0,
+    sampled: bool | None = None,
+    seed: int = 0,
+    again: bool = False,
+) -> Artifact:
+    """Evaluates the newest checkpoint of a run directory, beside what the run itself reports.
 
     episodes and sampled: as the run was configured unless given. seed: 0 are the episodes that
-    training reports on, any other gives fresh ones.
+    training reports on, any other gives fresh ones. again: also what was measured before.
     """
     config = load(run / "config.toml", environ={})
     if episodes:
         config.run.eval_episodes = episodes
     if sampled is not None:
         config.run.eval_sampled = sampled
-    assessor = Assessor(run, config, seed=seed)
+    assessor = Assessor(run, config, seed=seed, own=False)
     try:
         model, found = load_model(run, assessor.game, config)
-        return assessor.assess(model, found)
+        return assessor.assess(model, found, again=again)
     finally:
         assessor.close()

@@ -19,7 +19,7 @@ from metabonk.artifact import Artifact, sweep
 from metabonk.config import Config, to_toml
 from metabonk.errors import MetabonkError, MissingExtraError
 from metabonk.games import from_config
-from metabonk.learn import backends, checkpoint, presets, threads
+from metabonk.learn import assess, backends, checkpoint, presets, threads
 from metabonk.learn.assess import Assessor
 from metabonk.learn.evaluate import Evaluation
 from metabonk.learn.publish import RunResult, notes, publish
@@ -261,12 +261,14 @@ class Session:
         )
         if saved.hash not in self.parents:
             self.parents = (saved.hash,)
+        assess.prune(self.directory)
         self.registry.event("checkpoint", step=snapshot.step, hash=saved.hash)
         return saved
 
     def evaluate(self, saved: Artifact) -> Evaluation:
         """Measures the network as it is, beside its baselines, and keeps the result."""
-        evaluation = self.assessor.assess(self.trainer.model, saved)
+        evaluation = assess.read(self.assessor.assess(self.trainer.model, saved))
+        assess.prune(self.directory)
         summary = evaluation.summary()
         self.registry.event("evaluation", step=self.trainer.steps, **summary)
         means = {

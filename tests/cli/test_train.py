@@ -119,6 +119,9 @@ def test_eval(metabonk: Run, directory: Path) -> None:
     result = json.loads(out)
     assert len(result["returns"]) == result["episodes"] == 8
     assert "random" in result["against"]
+    code, out, _ = metabonk("eval", directory, "--episodes", 8, "--seed", 5)
+    assert code == 0
+    assert f"{1024:012d}-seed5-8-sampled, measured 20" in out
     code, _, err = metabonk("eval", directory / "none")
     assert code == 2
     assert "holds no run" in err

@@ -214,6 +214,54 @@ def test_a_film_that_fails_leaves_the_report_and_says_why(
     assert "the picture is torn" not in (tmp_path / "report.html").read_text()
 
 
+def test_measuring_again_leaves_what_the_run_reports(tiny: Config, tmp_path: Path) -> None:
+    tiny.run.eval_every, tiny.run.steps = 1e-6, 48 * 6
+    result = run.train(tiny)
+    assert result.evaluation is not None
+    kept = [path.name for path in checkpoint.listed(tmp_path)]
+    own = [path.name for path in assess.own_evaluations(tmp_path)]
+    assert own == kept  # the evaluations of checkpoints that were pruned are gone
+    asked = assess.assess_run(tmp_path, episodes=6, seed=7, sampled=False)
+    assert asked.path.name == f"{kept[-1]}-seed7-6-greedy"
+    assert assess.read(asked).episodes == 6
+    same = assess.assess_run(tmp_path)
+    assert same.path.name == f"{kept[-1]}-seed0-12-sampled"
+    assert assess.read(same).returns == result.evaluation.returns
+    found = Assessor.latest(tmp_path)
+    assert found is not None
+    assert found.returns == result.evaluation.returns
+    assert run.train(tiny, resume=True).evaluation == found
+    # Measured before; and again only when asked to.
+    written = (asked.path / "card.json").stat().st_mtime_ns
+    for again, rewritten in ((False, False), (True, True)):
+        other = assess.assess_run(tmp_path, episodes=6, seed=7, sampled=False, again=again)
+        assert other.path == asked.path
+        assert ((other.path / "card.json").stat().st_mtime_ns != written) is rewritten
+
+
+def test_evaluations_go_with_their_checkpoints(tiny: Config, tmp_path: Path) -> None:
+    run.train(tiny)
+    assess.assess_run(tmp_path, episodes=6, seed=7)
+    assert len(list((tmp_path / "evaluations").glob("[0-9]*"))) == 2
+    tiny.run.steps, tiny.run.keep_checkpoints = 96, 1
+    run.train(tiny, resume=True)
+    (left,) = (tmp_path / "evaluations").glob("[0-9]*")
+    assert left.name == checkpoint.listed(tmp_path)[-1].name == f"{96:012d}"
+
+
+def test_the_newest_own_evaluation_outlives_its_checkpoint(tmp_path: Path) -> None:
+    for path in (
+        *("checkpoints/000000000002", "checkpoints/000000000003"),
+        *("evaluations/000000000000", "evaluations/000000000001", "evaluations/000000000004"),
+        "evaluations/000000000001-seed1-8-greedy",
+        "evaluations/000000000003-seed1-8-greedy",
+    ):
+        (tmp_path / path).mkdir(parents=True)
+    assess.prune(tmp_path)
+    left = sorted(path.name for path in (tmp_path / "evaluations").iterdir())
+    assert left == ["000000000001", "000000000003-seed1-8-greedy"]
+
+
 def test_rounding_that_differs_is_told(tiny: Config, tmp_path: Path) -> None:
     run.train(tiny)
     tiny.run.steps, tiny.run.torch_threads = 96, 2
