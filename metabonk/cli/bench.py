@@ -13,7 +13,7 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.output import console, notice_line, stderr, table, verb
+from metabonk.cli.output import console, error_line, notice_line, stderr, table, verb
 from metabonk.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ app, command = verb(
     """Measure speed against other systems.
 
 Ours and the peer take turns in the same run; what counts is the ratio, with its
-95 % interval. A goal is met or not; peers that are not installed are skipped.
+95 % interval. A goal is met or not; peers that are not installed are skipped,
+and a gate that could judge nothing fails.
 
 $ metabonk bench                       everything
 $ metabonk bench games ppo             these suites
@@ -36,7 +37,9 @@ $ metabonk bench --list                the suites"""
 @command
 def bench(
     suites: list[str] = typer.Argument(None, help="Suites; default: all.", metavar="[SUITE]..."),
-    gate: bool = typer.Option(False, "--gate", help="Exit with 1 if a goal is not met."),
+    gate: bool = typer.Option(
+        False, "--gate", help="Exit with 1 if a goal is missed or none judged."
+    ),
     json: Path = typer.Option(None, "--json", help="Write the rows to this file.", metavar="FILE"),
     list_: bool = typer.Option(False, "--list", help="List the suites."),
 ) -> None:
@@ -56,9 +59,21 @@ def bench(
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
     print_rows(rows)
-    missed = [row for row in rows if row.met is False]
-    if gate and missed:
+    if gate and not passes(rows):
         raise typer.Exit(1)
+
+
+def passes(rows: Sequence[Row]) -> bool:
+    """Whether goals were met and any was measured; lists the goals that were not judged."""
+    gated = [row for row in rows if row.goal is not None]
+    judged = [row for row in gated if row.met is not None]
+    for row in gated:
+        if row.met is None:
+            notice_line(f"goal not judged: {row.suite}: {row.name}, {row.peer_name}")
+    if not judged:
+        why = "all of their peers were skipped, see above" if gated else "none is set here"
+        error_line(f"--gate: no goal was judged: {why}")
+    return bool(judged) and all(row.met for row in judged)
 
 
 def print_rows(rows: Sequence[Row]) -> None:

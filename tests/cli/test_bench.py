@@ -38,6 +38,12 @@ ROWS = [
     Row("games", "arena", 9e4, 3e4, "EnvPool", "steps/s", 3.0, 2.0, True, 2.9, 3.1),
     Row("ppo", "CartPole", 5e3, 1e4, "loop", "steps/s", 0.5, 1.2, False, 0.4, 0.6),
     Row("ppo", "CartPole", 5e3, None, "SB3", "steps/s", None, 5.0, None, skipped=True, note="no"),
+    Row("ops", "dense", 1.0, 1.0, "torch", "s", 1.0, None, None),
+    Row(
+        *("start", "import", None, None, "150 ms", "s", None, 1.0, None),
+        skipped=True,
+        note="skipped: this needs the package 'envpool': pip install 'metabonk[bench]'",
+    ),
 ]
 
 
@@ -65,7 +71,7 @@ def test_rows(metabonk: Run, asked: list[Sequence[str]], tmp_path: Path) -> None
     assert "note: CartPole, SB3: no" in err
     rows = json.loads((tmp_path / "rows.json").read_text())
     keys = {"suite", "name", "ours", "peer", "peer_name", "unit", "ratio", "goal", "met"}
-    assert [set(r) >= keys for r in rows] == [True] * 3
+    assert [set(r) >= keys for r in rows] == [True] * len(ROWS)
 
 
 def test_gate(metabonk: Run, asked: list[Sequence[str]]) -> None:
@@ -73,6 +79,26 @@ def test_gate(metabonk: Run, asked: list[Sequence[str]]) -> None:
     assert metabonk("bench", "ppo", "--gate").code == 1
     assert metabonk("bench", "ppo").code == 0
     assert asked == [("games",), ("ppo",), ("ppo",)]
+
+
+def test_a_gate_that_judged_nothing_fails(metabonk: Run, asked: list[Sequence[str]]) -> None:
+    code, _, err = metabonk("bench", "start", "--gate")
+    assert code == 1
+    assert "goal not judged: start: import, 150 ms" in err
+    assert "pip install 'metabonk[bench]'" in err
+    assert "no goal was judged: all of their peers were skipped" in err
+    code, _, err = metabonk("bench", "ops", "--gate")
+    assert code == 1
+    assert "no goal was judged: none is set here" in err
+    assert metabonk("bench", "start").code == 0
+    assert asked == [("start",), ("ops",), ("start",)]
+
+
+def test_goals_that_were_skipped_are_listed(metabonk: Run, asked: list[Sequence[str]]) -> None:
+    code, _, err = metabonk("bench", "games", "start", "--gate")
+    assert code == 0
+    assert "goal not judged: start: import, 150 ms" in err
+    assert asked == [("games", "start")]
 
 
 def test_list(metabonk: Run, asked: list[Sequence[str]]) -> None:

@@ -121,7 +121,7 @@ def test_eval(metabonk: Run, directory: Path) -> None:
     assert "random" in result["against"]
     code, out, _ = metabonk("eval", directory, "--episodes", 8, "--seed", 5)
     assert code == 0
-    assert f"{1024:012d}-seed5-8-sampled, measured 20" in out
+    assert f"{1024:012d}-seed5-8-greedy, measured 20" in out
     code, _, err = metabonk("eval", directory / "none")
     assert code == 2
     assert "holds no run" in err
