@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 import metabonk
+from metabonk import files as disk
 from metabonk.errors import CorruptError
 
 CARD = "card.json"
@@ -163,7 +164,6 @@ def write(
         card = msgspec.structs.replace(card, files=entries)
         card = msgspec.structs.replace(card, hash=card.digest())
         _write_card(sibling, card)
-        _sync(sibling)
         _take_place(sibling, path)
     return Artifact(path, card)
 
@@ -203,7 +203,6 @@ def certify(artifact: Artifact, certificate: Mapping[str, Any]) -> Artifact:
     certificates = [*artifact.card.certificates, dict(certificate)]
     card = msgspec.structs.replace(artifact.card, certificates=certificates)
     _write_card(artifact.path, card)
-    _sync(artifact.path)
     return Artifact(artifact.path, card)
 
 
@@ -239,17 +238,13 @@ def _encoded(name: str, content: Mapping[str, Array] | bytes) -> bytes:
 
 
 def _write_file(path: Path, data: bytes) -> FileEntry:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    disk.write(path, data)
     return FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 
 
 def _write_card(directory: Path, card: Card) -> None:
-    partial = directory / f"{CARD}.partial"
-    _write_file(partial, msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
-    os.replace(partial, directory / CARD)
+    text = msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
+    disk.replace(directory / CARD, text)
 
 
 @contextlib.contextmanager
@@ -270,14 +265,6 @@ def _take_place(sibling: Path, path: Path) -> None:
     if path.exists():
         os.rename(path, aside)
     os.rename(sibling, path)
-    _sync(path.parent)
+    disk.sync(path.parent)
     if aside.exists():
         shutil.rmtree(aside)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

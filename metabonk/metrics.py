@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol, SupportsFloat, runtime_checkable
 
 import msgspec
 
+from metabonk import files
 from metabonk.errors import CorruptError, MissingExtraError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")  # also a valid Prometheus name
@@ -191,8 +192,8 @@ class JsonLinesSink:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._size = len(_whole_lines(self.path.read_bytes()))
-        os.ftruncate(self._fd, self._size)
+        files.drop_torn_line(self.path)
+        self._size = self.path.stat().st_size
 
     def write(self, record: Record) -> None:
         """Raises OSError when the disk is full; the file then ends where it did before."""
@@ -206,9 +207,7 @@ class JsonLinesSink:
     def cut(self, step: int) -> None:
         """Keeps the records up to `step`; the old file stays until the new one is whole."""
         kept = b"".join(r.to_json() + b"\n" for r in read_records(self.path) if r.step <= step)
-        sibling = self.path.with_name(self.path.name + ".cut")
-        sibling.write_bytes(kept)
-        os.replace(sibling, self.path)
+        files.replace(self.path, kept)
         os.close(self._fd)
         self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         self._size = len(kept)
@@ -262,14 +261,10 @@ def read_records(path: Path | str) -> Iterator[Record]:
 
     A torn last line is ignored. Raises CorruptError with file and line for damage elsewhere.
     """
-    for number, line in enumerate(_whole_lines(Path(path).read_bytes()).splitlines(), 1):
+    for number, line in enumerate(files.whole_lines(Path(path).read_bytes()).splitlines(), 1):
         try:
             yield Record.from_json(line)
         except CorruptError as error:
             raise CorruptError(
                 f"{path}, line {number}: {error}; delete that line to read the rest"
             ) from error
-
-
-def _whole_lines(data: bytes) -> bytes:
-    return data[: data.rfind(b"\n") + 1]

@@ -20,7 +20,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 import metabonk
-from metabonk import artifact
+from metabonk import artifact, files
 from metabonk.artifact import Artifact
 from metabonk.errors import CorruptError, ResumeError
 
@@ -162,7 +162,7 @@ def read_journal(directory: Path | str) -> list[Entry]:
         return []
     data = path.read_bytes()
     entries: list[Entry] = []
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
+    for number, line in enumerate(files.whole_lines(data).splitlines(), 1):
         try:
             entries.append(msgspec.json.decode(line, type=Entry))
         except msgspec.MsgspecError as error:
@@ -205,14 +205,7 @@ def _finished(directory: Path, past: Sequence[Entry], key: str) -> Artifact | No
 
 def _append(directory: Path, entry: Entry, event: str, **changes: Any) -> None:
     entry = msgspec.structs.replace(entry, event=event, time=time.time(), **changes)
-    path = directory / JOURNAL
-    if path.exists() and not path.read_bytes().endswith(b"\n"):
-        whole = path.read_bytes()
-        os.truncate(path, whole.rfind(b"\n") + 1)
-    with path.open("ab") as file:
-        file.write(msgspec.json.encode(entry) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    files.append(directory / JOURNAL, msgspec.json.encode(entry))
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

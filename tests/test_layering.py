@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Open to every room: one module each at the top of the package.
 BOTTOM = {
     "errors",
+    "files",
     "environment",
     "config",
     "machine",
@@ -50,8 +51,8 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "errors", "environment", "config", "machine", "spaces", "records", "observations", "transports",
-    "protocols", "metrics", "artifact", "stage",
+    "errors", "files", "environment", "config", "machine", "spaces", "records", "observations",
+    "transports", "protocols", "metrics", "artifact", "stage",
 ]  # fmt: skip
 
 # `play` sees of `cognition` only these.

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +25,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from metabonk import files
 from metabonk.data.index import (
+    INDEX,
     Chunk,
     Header,
     Segment,
     append_chunk,
-    drop_torn_tail,
     read_header,
     read_index,
     replace_index,
@@ -89,7 +89,7 @@ class EpisodeWriter:
         self._next_first: BoolArray = np.ones(header.num_envs, np.bool_)
         self._filled = 0
         write_header(self.directory, header)
-        drop_torn_tail(self.directory)
+        files.drop_torn_line(self.directory / INDEX)
         self._continue_from(read_index(self.directory))
 
     @property
@@ -286,12 +286,7 @@ def _write_chunk(path: Path, arrays: dict[str, Array], header: Header) -> str:
     from safetensors.numpy import save
 
     data = bytes(save(arrays, metadata={"header": msgspec.json.encode(header).decode()}))
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    files.replace(path, data)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -5,9 +5,7 @@ Knows encoders' packages; does not know where frames come from.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from metabonk.errors import MissingExtraError
+from metabonk.files import replacing
 from metabonk.protocols import Array
 
 GIF_FPS = 20.0  # more makes GIFs large and many viewers slow them down
@@ -46,14 +45,8 @@ def write_film(path: Path | str, frames: Iterable[Array], fps: float) -> int:
     if first is None:
         raise ValueError(f"{path}: no frames")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        count = writers[path.suffix](partial, _enlarged(chain([first], frames)), fps)
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
-    return count
+    with replacing(path) as partial:
+        return writers[path.suffix](partial, _enlarged(chain([first], frames)), fps)
 
 
 def _enlarged(frames: Iterable[Array]) -> Iterator[Array]:

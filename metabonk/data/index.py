@@ -5,7 +5,6 @@ Knows two small files, `header.json` and `index.jsonl`; does not read or write t
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 import metabonk
+from metabonk import files
 from metabonk.errors import CorruptError
 from metabonk.spaces import ActionLayout
 
@@ -103,7 +103,7 @@ def read_index(directory: Path) -> list[Chunk]:
         return []
     data = path.read_bytes()
     chunks: list[Chunk] = []
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
+    for number, line in enumerate(files.whole_lines(data).splitlines(), 1):
         try:
             chunks.append(msgspec.json.decode(line, type=Chunk))
         except msgspec.MsgspecError as error:
@@ -112,40 +112,26 @@ def read_index(directory: Path) -> list[Chunk]:
 
 
 def write_header(directory: Path, header: Header) -> None:
-    """Writes the header once. Raises ValueError if the directory records something else."""
+    """Writes the header once. Raises CorruptError if the directory records something else."""
     path = directory / HEADER
     if path.exists():
         old = read_header(directory)
         for field in ("source", "num_envs", "columns", "format"):
             if getattr(old, field) != getattr(header, field):
-                raise ValueError(
+                raise CorruptError(
                     f"{directory} records {field} {getattr(old, field)!r}, not "
-                    f"{getattr(header, field)!r}: choose another directory"
+                    f"{getattr(header, field)!r}: record into another directory"
                 )
         return
-    sibling = directory / f"{HEADER}.partial"
-    sibling.write_bytes(msgspec.json.format(msgspec.json.encode(header), indent=2))
-    os.replace(sibling, path)
+    files.replace(path, msgspec.json.format(msgspec.json.encode(header), indent=2))
 
 
 def append_chunk(directory: Path, chunk: Chunk) -> None:
     """Adds one line, on the disk when this returns."""
-    with (directory / INDEX).open("ab") as index:
-        index.write(msgspec.json.encode(chunk) + b"\n")
-        index.flush()
-        os.fsync(index.fileno())
+    files.append(directory / INDEX, msgspec.json.encode(chunk))
 
 
 def replace_index(directory: Path, chunks: list[Chunk]) -> None:
     """Makes these chunks the whole index; the old one stays until the new one is whole."""
-    sibling = directory / f"{INDEX}.partial"
-    sibling.write_bytes(b"".join(msgspec.json.encode(c) + b"\n" for c in chunks))
-    os.replace(sibling, directory / INDEX)
-
-
-def drop_torn_tail(directory: Path) -> None:
-    """Clears the half line that a kill left, before another is appended."""
-    path = directory / INDEX
-    if path.exists():
-        data = path.read_bytes()
-        os.truncate(path, data.rfind(b"\n") + 1)
+    lines = b"".join(msgspec.json.encode(c) + b"\n" for c in chunks)
+    files.replace(directory / INDEX, lines)

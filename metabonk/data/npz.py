@@ -13,7 +13,6 @@ Our files keep `dones` true to the game and have `is_first` and `truncated` besi
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +25,7 @@ import numpy as np
 from metabonk.data.episode import Episode, EpisodeWriter
 from metabonk.data.index import Header
 from metabonk.errors import CorruptError
+from metabonk.files import replacing
 from metabonk.protocols import Array, FloatArray
 from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT
 from metabonk.transports import ACTION_FIELDS
@@ -98,13 +98,8 @@ def write_npz(
         "video_source": np.array(episode.header.source),
         "meta": np.array(msgspec.json.encode(described).decode()),
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def read_npz(path: Path | str) -> list[Episode]:

@@ -6,8 +6,6 @@ Running one again is the core's; nothing in a file is code.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from metabonk import _core
+from metabonk import _core, files
 from metabonk.errors import CorruptError
 from metabonk.games import level as levels
 from metabonk.games.level import Level
@@ -57,15 +55,8 @@ class Replay:
 
     def save(self, path: Path | str) -> int:
         """Writes the file whole or not at all; returns its bytes."""
-        path = Path(path)
         data = self.to_bytes()
-        sibling = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            sibling.write_bytes(data)
-            os.replace(sibling, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                sibling.unlink()
+        files.replace(path, data)
         return len(data)
 
     def verify(self) -> None:

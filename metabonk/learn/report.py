@@ -6,7 +6,6 @@ play or film. `write` may be called again at any time: it replaces what it wrote
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 import metabonk
 from metabonk import config as settings_module
-from metabonk import machine
+from metabonk import files, machine
 from metabonk.config import Config
 from metabonk.learn import report_figures as figures
 from metabonk.learn.evaluate import Evaluation
@@ -104,12 +103,12 @@ def write(directory: Path | str, material: Material) -> Report:
     directory = Path(directory)
     report = material.report()
     text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-    _replace(directory / "report.json", text)
+    files.replace(directory / "report.json", text)
     history = _history(directory / "metrics.jsonl")
     curve = _curve(history, material.evaluation)
     if curve is not None:
-        _replace(directory / "curve.png", figures.png(curve))
-    _replace(directory / "report.html", render(_page(directory, material, history)).encode())
+        files.replace(directory / "curve.png", figures.png(curve))
+    files.replace(directory / "report.html", render(_page(directory, material, history)).encode())
     return report
 
 
@@ -286,9 +285,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} seconds"
     minutes = seconds / 60
     return f"{minutes:.0f} minutes" if minutes >= 10 else f"{minutes:.1f} minutes"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)

@@ -15,6 +15,7 @@ from types import FrameType
 
 import torch
 
+from metabonk import files
 from metabonk.artifact import Artifact, sweep
 from metabonk.config import Config, to_toml
 from metabonk.errors import MetabonkError, MissingExtraError
@@ -126,9 +127,7 @@ class Session:
         self.directory, self.config = context.directory, context.config
         run = self.config.run
         self.steps, self.minutes = presets.budget(self.config.game.name, run.steps, run.minutes)
-        partial = self.directory / f".{CONFIG}.partial"
-        partial.write_text(to_toml(self.config), encoding="utf-8")
-        partial.replace(self.directory / CONFIG)
+        files.replace(self.directory / CONFIG, to_toml(self.config).encode())
         self.registry = Registry([JsonLinesSink(self.directory / METRICS), *sinks])
         with contextlib.suppress(MissingExtraError):  # an optional view of the same numbers
             self.registry.add(TensorBoardSink(self.directory / "tensorboard"))

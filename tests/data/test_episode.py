@@ -180,7 +180,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
 def test_another_game_is_refused(tmp_path: Path) -> None:
     EpisodeWriter(tmp_path, HEADER).close()
     other = Header.of(LAYOUT, source="other", seed=5, actor="random", num_envs=2)
-    with pytest.raises(ValueError, match="records source 'test', not 'other'"):
+    with pytest.raises(CorruptError, match="records source 'test', not 'other'"):
         EpisodeWriter(tmp_path, other)
     with pytest.raises(ValueError, match=r"reward: shape \(3,\), expected \[2"):
         EpisodeWriter(tmp_path, HEADER).append_step(

@@ -1,0 +1,86 @@
+"""Files that are whole or not there, whatever is killed or full meanwhile.
+
+Knows the operating system's renames and flushes; does not know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A sibling of `path`, of the same suffix, to be written; takes its place at the end.
+
+    What was at `path` stays until then, and for good if the block raises; the sibling is gone
+    either way. On the disk when this returns.
+    """
+    path = Path(path)
+    sibling = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield sibling
+        _flush(sibling, os.O_RDONLY)
+        os.replace(sibling, path)
+        sync(path.parent)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            sibling.unlink()
+
+
+def replace(path: Path | str, data: bytes) -> None:
+    """Makes `data` the content of `path`, or leaves what was there. Raises OSError."""
+    with replacing(path) as sibling:
+        sibling.write_bytes(data)
+
+
+def write(path: Path | str, data: bytes) -> None:
+    """Writes a file whose directory is not in its place yet; on the disk when this returns."""
+    with Path(path).open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def append(path: Path | str, line: bytes) -> None:
+    """Adds one line without its break, on the disk when this returns.
+
+    Half a line that a kill or a full disk left at the end is dropped before.
+    """
+    path = Path(path)
+    drop_torn_line(path)
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def drop_torn_line(path: Path | str) -> None:
+    """Clears what stands behind the last line break; nothing where there is no file."""
+    path = Path(path)
+    if path.exists():
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 1))
+            if file.read() in (b"", b"\n"):
+                return
+        os.truncate(path, len(whole_lines(path.read_bytes())))
+
+
+def whole_lines(data: bytes) -> bytes:
+    """`data` up to its last line break."""
+    return data[: data.rfind(b"\n") + 1]
+
+
+def sync(directory: Path | str) -> None:
+    """Puts names of a directory on the disk: what was created in it or renamed."""
+    _flush(Path(directory), os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _flush(path: Path, how: int) -> None:
+    fd = os.open(path, how)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
