@@ -7,6 +7,7 @@ from pathlib import Path
 from metabonk.data.episode import EpisodeWriter, Header
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.trainer import Trainer
+from metabonk.protocols import Visible
 
 FOLDER = "episodes"
 
@@ -22,6 +23,7 @@ class Recording:
             seed=trainer.seed,
             actor="policy:training",
             num_envs=game.num_envs,
+            rate=game.frame_rate if isinstance(game, Visible) else 0.0,
             details={"observation": sorted(game.observation_space.spaces)},
         )
         self._writer = EpisodeWriter(run / FOLDER, header)

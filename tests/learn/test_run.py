@@ -10,15 +10,21 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
+from tiny_games import Walk
 
 from metabonk.config import Config
 from metabonk.data.episode import EpisodeStore
+from metabonk.data.index import read_header
 from metabonk.errors import GameError, ResumeError
 from metabonk.learn import assess, checkpoint, publish, run
 from metabonk.learn.assess import Assessor
+from metabonk.learn.record import Recording
+from metabonk.learn.trainer import Trainer
 from metabonk.metrics import Record, read_records
+from metabonk.protocols import Array
 
 HERE = Path(__file__).parent
 STEPS = 48 * 12
@@ -288,3 +294,20 @@ def test_more_minutes_are_learned_in(tiny: Config, tmp_path: Path) -> None:
     rates = [v["learning_rate"] for v in after if "learning_rate" in v]
     assert max(rates) > 0.3 * config.ppo.learning_rate
     assert events(tmp_path, "planned")[-1].values["steps"] > first.values["steps"]
+
+
+class Timed(Walk):
+    """A game that has a speed and can be seen."""
+
+    frame_rate = 12.5
+
+    def render(self, index: int) -> Array:
+        return np.zeros((4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("game", "rate"), [(Timed, 12.5), (Walk, 0.0)])
+def test_a_recording_has_the_rate_of_its_game(
+    game: type[Walk], rate: float, tmp_path: Path
+) -> None:
+    Recording(tmp_path, Trainer(game(2), Config()))
+    assert read_header(tmp_path / "episodes").rate == rate
