@@ -85,7 +85,7 @@ environment_install() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
     scikit-build-core nanobind cmake ninja >&2 || return
   PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    -c constraints.txt --no-build-isolation --editable ".[${extras/test/train,games,dev}]" >&2 || return
+    -c constraints.txt --no-build-isolation --editable ".[${extras/test/train,games,video,dev}]" >&2 || return
   echo "$extras" >.venv/.metabonk-extras
   environment_packages_hash "$extras" >.venv/.metabonk-packages
 }
