@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,10 @@ from metabonk.errors import MissingExtraError
 from metabonk.files import replacing
 from metabonk.protocols import Array
 
-GIF_FPS = 20.0  # more makes GIFs large and many viewers slow them down
+# GIFs hold every frame whole and poorly compressed, and their writer needs all of them in memory.
+GIF_FPS = 10.0
+GIF_SIDE = 400  # larger frames are thinned out by a whole number
+GIF_FRAMES = 600  # a minute; of a longer film the end is left out
 MIN_SIDE = 320  # smaller frames are enlarged by a whole number, so that a person can see them
 
 
@@ -89,7 +92,10 @@ def _write_gif(path: Path, frames: Iterator[Array], fps: float) -> int:
     from PIL import Image
 
     every = max(1, round(fps / GIF_FPS))
-    chosen = [Image.fromarray(f) for i, f in enumerate(frames) if i % every == 0]
+    chosen: list[Image.Image] = []
+    for frame in islice(frames, 0, GIF_FRAMES * every, every):
+        thin = slice(None, None, -(-max(frame.shape[:2]) // GIF_SIDE))
+        chosen.append(Image.fromarray(np.ascontiguousarray(frame[thin, thin])))
     chosen[0].save(
         path,
         save_all=True,

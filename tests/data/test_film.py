@@ -43,14 +43,23 @@ def test_mp4(tmp_path: Path) -> None:
 
 def test_gif_skips_frames_and_keeps_time(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
-    assert film.write_film(tmp_path / "f.gif", moving(24), 60.0) == 8
+    assert film.write_film(tmp_path / "f.gif", moving(24), 60.0) == 4
     with image.open(tmp_path / "f.gif") as opened:
-        assert opened.n_frames == 8
-        assert opened.info["duration"] == 50
-        opened.seek(7)
+        assert opened.n_frames == 4
+        assert opened.info["duration"] == 100
+        opened.seek(3)
         assert bar(np.asarray(opened.convert("RGB"))) == pytest.approx(
-            (4 * 21 + 3.5) / 120, abs=0.02
+            (4 * 18 + 3.5) / 120, abs=0.02
         )
+
+
+def test_gif_of_a_long_film_stays_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(film, "GIF_FRAMES", 5)
+    large = (np.full((360, 640, 3), 8 * i, np.uint8) for i in range(30))
+    assert film.write_film(tmp_path / "f.gif", large, 20.0) == 5
+    with image.open(tmp_path / "f.gif") as opened:
+        assert opened.size == (320, 180)
 
 
 def test_nothing_is_left_of_a_film_that_failed(tmp_path: Path) -> None:
