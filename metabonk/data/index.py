@@ -26,8 +26,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     source: the game's name. actor: who made the actions (`policy:<hash>`, `human`, `scripted`,
     `random`). build: version of the package, and of the game where that differs. rate: decisions
-    per second of game time, the usual number where it varies (the observation `dt` then tells each),
-    0 in games that have no time. branches: the action's layout.
+    per second of game time, the usual number where it varies (the observation `dt` then tells), 0
+    in games that have no time. branches: the action's layout.
     """
 
     source: str

@@ -66,7 +66,7 @@ class Piece:
 
 @dataclass
 class Minibatch:
-    """count: how many samples it learns from, over all pieces."""
+    """count: how many samples it learns from, over all pieces; 0 where all steps only reset."""
 
     count: int
     pieces: Iterator[Piece]
@@ -75,7 +75,7 @@ class Minibatch:
 def samples(
     rollout: Rollout, targets: Targets, minibatches: int, shuffle: np.random.Generator
 ) -> Iterator[Minibatch]:
-    """One pass over all steps in random order."""
+    """One pass over all steps in random order; a minibatch without steps has no pieces."""
     start, stop = rollout.burn_in, rollout.burn_in + rollout.horizon
     tensors = rollout.tensors()
     seen = {key: tensors[f"observation.{key}"][start:stop] for key in rollout.observation}
@@ -98,8 +98,8 @@ def samples(
 
     order = np.flatnonzero(targets.valid)
     shuffle.shuffle(order)
-    for chosen in np.array_split(order, max(1, min(minibatches, len(order)))):
-        parts = np.array_split(chosen, -(-len(chosen) // PIECE))
+    for chosen in np.array_split(order, minibatches):
+        parts = np.array_split(chosen, -(-len(chosen) // PIECE)) if len(chosen) else []
         yield Minibatch(len(chosen), (piece(part) for part in parts))
 
 
@@ -164,11 +164,11 @@ def sequences(
     order = (per_env + np.arange(envs)).reshape(-1)
     shuffle.shuffle(order)
     valid = targets.valid.reshape(-1)
-    for chosen in np.array_split(order, max(1, min(minibatches, len(order)))):
+    for chosen in np.array_split(order, minibatches):
         count = int(valid[ahead + chosen].sum())
-        if count:
-            parts = np.array_split(chosen, -(-len(chosen) * (length + burn_in) // PIECE))
-            yield Minibatch(count, (piece(part) for part in parts))
+        pieces = -(-len(chosen) * (length + burn_in) // PIECE)
+        parts = np.array_split(chosen, pieces) if count else []
+        yield Minibatch(count, (piece(part) for part in parts))
 
 
 def _picked(rows: dict[str, Tensor], index: Tensor) -> dict[str, Any]:

@@ -6,6 +6,7 @@ hyper-parameter can be read and set between updates and takes effect in the next
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,9 +19,10 @@ from metabonk.config import PPOConfig
 from metabonk.errors import ConfigError
 from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequences, spread
 from metabonk.learn.optimizer import FlatAdam
-from metabonk.learn.returns import ReturnScale, advantages, explained_variance
+from metabonk.learn.returns import ReturnScale, advantages, explained_variance, spread_about
 from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import ActorCritic
+from metabonk.protocols import Array
 
 SHUFFLE_STREAM = 2
 STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction", "gradient_norm")
@@ -32,8 +34,11 @@ NO_STATE = torch.zeros(1, 0)
 class PPO:
     """Updates `model` from rollouts.
 
-    reduce_gradients: called with the flat gradient before it is clipped, the one place where
-    several learners become one (average it in place). version: number of updates done.
+    average: what makes several learners one; called with one flat tensor at a time, to average in
+    place over all of them: the gradient before it is clipped, and the sums behind everything that
+    is normalised or decided by statistics (inputs, rewards, advantages, the early stop). Learners
+    of equal settings call it equally often and stay equal; with one minibatch they equal a single
+    learner that has all of their rollouts. version: number of updates done.
     """
 
     def __init__(
@@ -43,12 +48,12 @@ class PPO:
         *,
         num_envs: int,
         seed: int = 0,
-        reduce_gradients: Callable[[Tensor], None] | None = None,
+        average: Callable[[Tensor], None] | None = None,
     ) -> None:
         self.model = model
         self.config = msgspec.structs.replace(config)
         self.optimizer = FlatAdam(model)
-        self.reduce_gradients = reduce_gradients
+        self.average = average
         self.seed = seed
         self.version = 0
         self.return_scale = ReturnScale(num_envs)
@@ -79,23 +84,33 @@ class PPO:
         totals: list[Tensor] = []
         for epochs in range(1, config.epochs + 1):  # noqa: B007
             mark = len(totals)
-            totals += [
-                self._descend(minibatch, rate) for minibatch in self._cut(rollout, targets, shuffle)
-            ]
-            if (
-                config.target_kl
-                and float(torch.stack(totals[mark:])[:, KL].mean()) > config.target_kl
-            ):
+            for minibatch in self._cut(rollout, targets, shuffle):
+                statistics = self._descend(minibatch, rate)
+                if statistics is not None:
+                    totals.append(statistics)
+            if config.target_kl and self._kl(totals[mark:]) > config.target_kl:
                 break
         self.version += 1
-        self.model.reader.learn(spread(rollout, SCALE_SAMPLES))
-        means = torch.stack(totals).mean(0).tolist()
+        self.model.reader.learn(spread(rollout, SCALE_SAMPLES), self.average)
+        # Nothing is known of an update without a step to learn from.
+        means = torch.stack(totals).mean(0).tolist() if totals else [math.nan] * len(STATISTICS)
         return {
             **dict(zip(STATISTICS, means, strict=True)),
             "learning_rate": rate,
             "epochs": epochs,
             "explained_variance": variance,
         }
+
+    def _kl(self, totals: list[Tensor]) -> float:
+        """How far the policy moved in one epoch, over all learners."""
+        mean = torch.stack(totals)[:, KL].mean() if totals else torch.zeros(())
+        if self.average is not None:
+            self.average(mean)
+        return float(mean)
+
+    def _average_array(self, sums: Array) -> None:
+        if self.average is not None:
+            self.average(torch.from_numpy(sums))
 
     def _cut(
         self, rollout: Rollout, targets: Targets, shuffle: np.random.Generator
@@ -112,7 +127,9 @@ class PPO:
         terminated, truncated = rollout.terminated[start:], rollout.truncated[start:]
         is_reset = rollout.is_first[start + 1 :]
         if config.normalize_rewards:
-            scale = self.return_scale.update(reward, terminated | truncated, is_reset, config.gamma)
+            scale = self.return_scale.update(
+                reward, terminated | truncated, is_reset, config.gamma, self._average_array
+            )
             reward = reward * np.float32(scale)
         advantage = advantages(
             reward,
@@ -126,23 +143,27 @@ class PPO:
         returns = advantage + value[:-1]
         valid = ~is_reset
         variance = explained_variance(value[:-1][valid], returns[valid])
-        if config.normalize_advantages and valid.any():
-            seen = advantage[valid]
-            advantage -= seen.mean()
-            advantage /= seen.std() + np.float32(1e-8)
+        if config.normalize_advantages:
+            size, mean, squares = spread_about(0.0, advantage[valid], self._average_array)
+            advantage -= np.float32(mean)
+            advantage /= np.float32(math.sqrt(squares / max(size, 1e-9)) + 1e-8)
         log_prob = rollout.log_prob[start:].sum(-1)
         return Targets(advantage, returns, log_prob, value[:-1], valid), variance
 
-    def _descend(self, minibatch: Minibatch, rate: float) -> Tensor:
-        """One gradient step; returns STATISTICS as a tensor."""
+    def _descend(self, minibatch: Minibatch, rate: float) -> Tensor | None:
+        """One gradient step; returns STATISTICS as a tensor, or None if there are no samples."""
         self.optimizer.zero()
+        count = np.array([float(minibatch.count)])
+        self._average_array(count)
+        if not count[0]:
+            return None
         total = torch.zeros(len(STATISTICS) - 1)
         for piece in minibatch.pieces:
-            loss, statistics = self._loss(piece, 1.0 / minibatch.count)
+            loss, statistics = self._loss(piece, 1.0 / float(count[0]))
             loss.backward()  # type: ignore[no-untyped-call]
             total += statistics
-        if self.reduce_gradients is not None:
-            self.reduce_gradients(self.optimizer.gradient)
+        if self.average is not None:
+            self.average(self.optimizer.gradient)
         norm = self.optimizer.clip(self.config.max_grad_norm)
         self.optimizer.step(rate)
         return torch.cat([total, norm[None]])

@@ -9,9 +9,13 @@ no reward and must not be learned from).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from metabonk.protocols import Array, BoolArray, FloatArray
+
+Average = Callable[[Array], None]  # of several learners, in place
 
 
 def advantages(
@@ -69,9 +73,17 @@ class ReturnScale:
         return float(np.sqrt(self.moments[1] / self.moments[2]))
 
     def update(
-        self, reward: FloatArray, ended: BoolArray, is_reset: BoolArray, gamma: float
+        self,
+        reward: FloatArray,
+        ended: BoolArray,
+        is_reset: BoolArray,
+        gamma: float,
+        average: Average | None = None,
     ) -> float:
-        """Sees one rollout (all [T, N]) and returns the factor to multiply its rewards with."""
+        """Sees one rollout (all [T, N]) and returns the factor to multiply its rewards with.
+
+        average: of several learners, called once with what is added, to average in place.
+        """
         sums = np.empty_like(reward)
         running = self.running
         for t in range(len(reward)):
@@ -79,12 +91,11 @@ class ReturnScale:
             sums[t] = running
             running[ended[t] | is_reset[t]] = 0.0
         self.running = running
-        seen = sums[~is_reset].astype(np.float64)
-        if seen.size:
-            mean, total, count = self.moments
-            shift, grown = seen.mean() - mean, count + seen.size
-            total += seen.var() * seen.size + shift * shift * count * seen.size / grown
-            self.moments[:] = mean + shift * seen.size / grown, total, grown
+        mean, total, count = self.moments
+        size, shift, squares = spread_about(mean, sums[~is_reset], average)
+        grown = count + size
+        total += squares + shift * shift * count * size / grown
+        self.moments[:] = mean + shift * size / grown, total, grown
         deviation = self.deviation
         return 1.0 / deviation if deviation > 1e-6 else 1.0
 
@@ -96,12 +107,28 @@ class ReturnScale:
         self.moments[:] = state["moments"]
 
 
+def spread_about(
+    middle: float, values: FloatArray, average: Average | None = None
+) -> tuple[float, float, float]:
+    """How many values there are, their mean less `middle`, and their squares about that mean.
+
+    Sums in float64. average: of several learners, called with the sums, to average in place; the
+    values are then those of all, and their number a learner's part of it.
+    """
+    away = values.astype(np.float64) - middle
+    sums = np.array([away.size, away.sum(), np.square(away).sum()])
+    if average is not None:
+        average(sums)
+    size, shift = float(sums[0]), float(sums[1] / max(sums[0], 1e-9))
+    return size, shift, max(0.0, float(sums[2]) - size * shift * shift)
+
+
 def explained_variance(value: FloatArray, target: FloatArray) -> float:
     """1 - Var[target - value] / Var[target]: 1 is perfect, 0 no better than a constant.
 
-    0 where the target does not vary.
+    0 where the target does not vary, or nothing is there.
     """
-    variance = float(np.var(target, dtype=np.float64))
+    variance = float(np.var(target, dtype=np.float64)) if target.size else 0.0
     if variance < 1e-12:
         return 0.0
     return 1.0 - float(np.var(target - value, dtype=np.float64)) / variance

@@ -47,7 +47,7 @@ class Trainer:
         config: Config,
         *,
         planned: int = 0,
-        reduce_gradients: Callable[[torch.Tensor], None] | None = None,
+        average: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
         self.game = game
         self.config = config
@@ -69,7 +69,7 @@ class Trainer:
             config.ppo,
             num_envs=game.num_envs,
             seed=self.seed,
-            reduce_gradients=reduce_gradients,
+            average=average,
         )
         self.collector = Collector(
             game,

@@ -14,7 +14,7 @@ Does not know games, actions or recurrence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import numpy as np
@@ -143,10 +143,27 @@ class ObservationReader(nn.Module):
         x = x.flatten(1)
         return x if x.dtype == torch.float32 else x.float()
 
-    def learn(self, observation: Tensors) -> None:
-        """Shows observations [B, ...] to the scales; rows that are masked do not count."""
-        for key, scale in self.scales.items():
-            present = None
-            if key in self.sets:
-                present = observation[f"{key}_mask"].view(torch.bool)[..., None]
-            cast(Scale, scale).learn(observation[key], present)
+    def learn(self, observation: Tensors, average: Callable[[Tensor], None] | None = None) -> None:
+        """Shows observations [B, ...] to the scales; rows that are masked do not count.
+
+        average: of several learners, called once with what the scales add, to average in place.
+        """
+        if not self.scales:
+            return
+        scales = [cast(Scale, scale) for scale in self.scales.values()]
+        parts = [
+            scale.moments(observation[key], self._present(key, observation))
+            for key, scale in zip(self.scales, scales, strict=True)
+        ]
+        flat = torch.cat([part.flatten() for part in parts])
+        if average is not None:
+            average(flat)
+        start = 0
+        for scale, part in zip(scales, parts, strict=True):
+            scale.add(flat[start : start + part.numel()].view_as(part))
+            start += part.numel()
+
+    def _present(self, key: str, observation: Tensors) -> Tensor | None:
+        if key not in self.sets:
+            return None
+        return observation[f"{key}_mask"].view(torch.bool)[..., None]

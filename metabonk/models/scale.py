@@ -35,19 +35,29 @@ class Scale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean).mul_(self.inverse).clamp_(-LIMIT, LIMIT)
 
-    @torch.no_grad()
     def learn(self, x: Tensor, present: Tensor | None = None) -> None:
-        """Adds samples [B, *shape] to the statistics (Chan et al. 1983).
+        """Adds samples [B, *shape] to the statistics; present: see `moments`."""
+        self.add(self.moments(x, present))
 
-        present: bool, broadcastable to `x`: elements that are there; others do not count.
+    @torch.no_grad()
+    def moments(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        """Number, sum and sum of squares of samples [B, *shape], about the mean so far.
+
+        present: bool, broadcastable to `x`: elements that are there; others do not count. float64
+        [3, *shape]. Several learners that share their statistics average these before `add`.
         """
-        x = x.double()
+        x = x.double() - self.mean
         there = torch.ones_like(x) if present is None else present.expand_as(x).double()
-        seen = there.sum(0)
-        mean = (x * there).sum(0) / seen.clamp(min=1.0)
-        squares = ((x - mean).square() * there).sum(0)
-        total = (self.count + seen).clamp(min=1.0)
-        shift = mean - self.mean
+        x *= there
+        return torch.stack([there.sum(0), x.sum(0), x.square().sum(0)])
+
+    @torch.no_grad()
+    def add(self, moments: Tensor) -> None:
+        """Adds what `moments` gave since the last `add` (Chan et al. 1983)."""
+        seen, sums, squares = moments
+        shift = sums / seen.clamp(min=1e-9)  # of the samples' mean from the mean so far
+        squares = (squares - shift.square() * seen).clamp(min=0.0)
+        total = (self.count + seen).clamp(min=1e-9)
         self.squares += squares + shift.square() * self.count * seen / total
         self.mean.copy_(self.mean + shift * seen / total)
         self.count += seen
