@@ -14,6 +14,7 @@ import torch
 
 import metabonk
 from metabonk import _core
+from metabonk.config import cap_cpu, load
 from metabonk.ops import dense
 
 TIERS = ("baseline", "avx2", "avx512")
@@ -58,7 +59,8 @@ def adopt(saved: Mapping[str, Any], *, threads: int = 0, cpu: str = "auto") -> l
     tier = saved.get("tier")
     if tier not in TIERS:
         tier = highest
-    _core.support.cap_tier(min(tier, highest, key=TIERS.index))
+    # As a setting of this process, so that games made later keep to it too.
+    cap_cpu(load(environ={}, flags={"native.cpu": min(tier, highest, key=TIERS.index)}))
     now = here()
     # Checkpoints that were written before a name was kept say nothing about it.
     differs = [name for name in NAMES if name in saved and saved[name] != now[name]]

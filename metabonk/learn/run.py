@@ -127,39 +127,52 @@ class Session:
         self.directory, self.config = context.directory, context.config
         run = self.config.run
         self.steps, self.minutes = presets.budget(self.config.game.name, run.steps, run.minutes)
-        files.replace(self.directory / CONFIG, to_toml(self.config).encode())
-        self.registry = Registry([JsonLinesSink(self.directory / METRICS), *sinks])
-        with contextlib.suppress(MissingExtraError):  # an optional view of the same numbers
-            self.registry.add(TensorBoardSink(self.directory / "tensorboard"))
-        torch.manual_seed(run.seed)  # for whatever a network may draw from torch itself
-        self.game = from_config(self.config.game)
-        self.trainer = Trainer(self.game, self.config, planned=self.steps)
-        sweep(self.directory / checkpoint.FOLDER)
-        resuming = context.resumed and bool(checkpoint.listed(self.directory))
-        if run.torch_threads:
-            torch.set_num_threads(run.torch_threads)
-        elif not resuming:  # else the checkpoint says how many
-            threads.choose(self.trainer)
-        self.assessor = Assessor(self.directory, self.config)
-        self.recording = Recording(self.directory, self.trainer) if run.record else None
         self.profile = dict.fromkeys(("env", "policy", "update", "other"), 0.0)
         self.seconds = 0.0  # of training, earlier processes included
         self.parents = tuple(i.hash for i in context.inputs)
         self.stopped = False
-        if resuming:
-            self._resume()
-        else:
-            self.registry.cut_back(-1)
-            if self.recording is not None:  # of an attempt that was killed before it saved
-                self.recording.cut(0)
-            self.trainer.start()
-            self.registry.event(
-                "started",
-                step=0,
-                game=self.game.name,
-                seed=run.seed,
-                backends=backends.here(),
-            )
+        files.replace(self.directory / CONFIG, to_toml(self.config).encode())
+        sweep(self.directory / checkpoint.FOLDER)
+        resuming = context.resumed and bool(checkpoint.listed(self.directory))
+        with contextlib.ExitStack() as opened:  # closed again if the run cannot go on
+            self._open(sinks, opened)
+            if run.torch_threads:
+                torch.set_num_threads(run.torch_threads)
+            elif not resuming:  # else the checkpoint says how many
+                threads.choose(self.trainer)
+            if resuming:
+                self._resume()
+            else:
+                self._begin()
+            self._opened = opened.pop_all()
+
+    def _open(self, sinks: Sequence[Sink], opened: contextlib.ExitStack) -> None:
+        """Everything that has to be closed, and what needs it."""
+        self.registry = Registry([JsonLinesSink(self.directory / METRICS), *sinks])
+        opened.callback(self.registry.close)
+        with contextlib.suppress(MissingExtraError):  # an optional view of the same numbers
+            self.registry.add(TensorBoardSink(self.directory / "tensorboard"))
+        torch.manual_seed(self.config.run.seed)  # for whatever a network may draw from torch itself
+        self.game = from_config(self.config.game)
+        opened.callback(self.game.close)
+        self.trainer = Trainer(self.game, self.config, planned=self.steps)
+        self.assessor = Assessor(self.directory, self.config)
+        opened.callback(self.assessor.close)
+        record = self.config.run.record
+        self.recording = Recording(self.directory, self.trainer) if record else None
+
+    def _begin(self) -> None:
+        self.registry.cut_back(-1)
+        if self.recording is not None:  # of an attempt that was killed before it saved
+            self.recording.cut(0)
+        self.trainer.start()
+        self.registry.event(
+            "started",
+            step=0,
+            game=self.game.name,
+            seed=self.config.run.seed,
+            backends=backends.here(),
+        )
 
     def _resume(self) -> None:
         found = checkpoint.latest(self.directory)
@@ -297,6 +310,4 @@ class Session:
 
     def close(self) -> None:
         """Releases the games and closes the sinks."""
-        self.game.close()
-        self.assessor.close()
-        self.registry.close()
+        self._opened.close()

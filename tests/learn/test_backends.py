@@ -10,6 +10,7 @@ import torch
 from tiny_games import Walk
 
 from metabonk import _core, artifact
+from metabonk import config as config_module
 from metabonk.config import Config
 from metabonk.learn import backends, checkpoint
 from metabonk.learn.trainer import Trainer
@@ -20,7 +21,8 @@ vector = pytest.mark.skipif(DETECTED == "baseline", reason="this processor has o
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
+def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(config_module, "_CONFIGURED", [])
     yield
     torch.set_num_threads(1)
     _core.support.cap_tier(DETECTED)
@@ -51,7 +53,9 @@ def test_a_checkpoint_names_everything_that_rounds(tmp_path: Path) -> None:
 
 
 @vector
-def test_the_tier_and_the_threads_of_the_checkpoint_are_used_again(tmp_path: Path) -> None:
+def test_the_tier_and_the_threads_of_the_checkpoint_are_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _core.support.cap_tier("baseline")
     torch.set_num_threads(2)
     snapshot = saved(tmp_path)
@@ -60,6 +64,8 @@ def test_the_tier_and_the_threads_of_the_checkpoint_are_used_again(tmp_path: Pat
     assert restored(snapshot).differs == []
     assert torch.get_num_threads() == 2
     assert _core.support.active_tier() == "baseline"
+    monkeypatch.setenv("METABONK_CPU", DETECTED)
+    assert config_module.cap_cpu() == "baseline"  # whoever makes a game later asks this
     assert dense.backends()[0] == "torch"
     assert snapshot.details["backends"]["dense"] == "torch"
 

@@ -18,7 +18,7 @@ from tiny_games import Walk
 from metabonk.config import Config
 from metabonk.data.episode import EpisodeStore
 from metabonk.data.index import read_header
-from metabonk.errors import GameError, ResumeError
+from metabonk.errors import CheckpointError, GameError, ResumeError
 from metabonk.learn import assess, checkpoint, publish, run
 from metabonk.learn.assess import Assessor
 from metabonk.learn.record import Recording
@@ -278,6 +278,30 @@ def test_rounding_that_differs_is_told(tiny: Config, tmp_path: Path) -> None:
     assert difference.startswith("threads of the network: was 1, now 2")
     assert [difference in note for note in result.notes] == [True]
     assert difference in (tmp_path / "report.html").read_text()
+
+
+def test_a_resume_that_fails_closes_what_it_opened(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[object] = []
+
+    class Sink:
+        def write(self, record: Record) -> None: ...
+
+        def close(self) -> None:
+            closed.append(self)
+
+    monkeypatch.setattr(Walk, "close", lambda game: closed.append(game))
+    run.train(tiny)
+    closed.clear()
+    with (checkpoint.listed(tmp_path)[-1] / "state.safetensors").open("r+b") as file:
+        file.write(b"damage")
+    tiny.run.steps, sink = 96, Sink()
+    handles = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(CheckpointError, match="damaged"):
+        run.train(tiny, resume=True, sinks=[sink])
+    assert [type(each) for each in closed] == [Walk, Sink]
+    assert len(os.listdir("/proc/self/fd")) == handles
 
 
 def test_more_minutes_are_learned_in(tiny: Config, tmp_path: Path) -> None:
