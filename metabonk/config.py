@@ -207,8 +207,16 @@ def load(
     if file is not None:
         for key, value in _from_file(Path(file)):
             values[key] = _checked(known, key, value, str(file))
-    for key, text, name in _from_environment(os.environ if environ is None else environ, notice):
-        values[key] = _checked(known, key, text, name)
+    environ = os.environ if environ is None else environ
+    names: dict[str, str] = {}
+    for key, text, name in _from_environment(environ, notice):
+        value = _checked(known, key, text, name)
+        if key in names and value != values[key]:
+            raise ConfigError(
+                f"{names[key]} and {name} both set {key}, to different values "
+                f"({as_text(values[key])} and {as_text(value)}): unset one of them"
+            )
+        names[key], values[key] = name, value
     for key, value in (flags or {}).items():
         if value is not None:
             values[key] = _checked(known, key, value, "--set")
@@ -267,9 +275,10 @@ def cap_cpu(config: Config | None = None) -> str:
     support = getattr(importlib.import_module("metabonk._core"), "support", None)
     if support is None:  # only the stubs' folder is there
         raise BackendError("the native core is not built: in a checkout run ./scripts/build")
-    if config is None and (_CONFIGURED or "METABONK_CPU" not in os.environ):
+    environ = _only(os.environ, "native.cpu")
+    if config is None and (_CONFIGURED or not environ):
         return str(support.active_tier())
-    cpu = (config or load(environ=_only(os.environ, "METABONK_CPU"))).native.cpu
+    cpu = (config or load(environ=environ)).native.cpu
     if config is not None:
         _CONFIGURED.append(cpu)
     if cpu != "auto":
@@ -381,8 +390,10 @@ def _check_together(config: Config) -> None:
         )
 
 
-def _only(environ: Mapping[str, str], name: str) -> dict[str, str]:
-    return {name: environ[name]} if name in environ else {}
+def _only(environ: Mapping[str, str], key: str) -> dict[str, str]:
+    """The variables that set `key`, under either of its names."""
+    names = {variable.name for variable, sets in variables() if sets == key}
+    return {name: environ[name] for name in names & environ.keys()}
 
 
 def _toml_value(value: Any) -> str:

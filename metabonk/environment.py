@@ -2,7 +2,9 @@
 
 A table and nothing else: `config.py` reads the environment by it. A name without a key belongs to a
 part that is not built yet: setting it is a warning, so that old scripts keep running and nobody
-believes that it had an effect. Whoever builds the part gives the name its key here.
+believes that it had an effect. Whoever builds the part gives the name its key here. Neither such a
+name nor the key's own METABONK_SECTION_KEY goes before the other: both may be set to one value, and
+different ones are an error.
 """
 
 from __future__ import annotations

@@ -204,3 +204,33 @@ def test_a_configuration_outweighs_the_variable_later() -> None:
         [sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == ["baseline", "baseline"]
+
+
+def test_an_alias_and_the_own_name_must_agree() -> None:
+    """For every alias: neither wins silently over the other, in whatever order they stand."""
+    aliases = [v for v in KNOWN if v.key]
+    assert aliases
+    for alias in aliases:
+        setting = config.settings()[alias.key]
+        texts = {"native.cpu": ("baseline", "avx2")}[alias.key]
+        for first, second in ((alias.name, setting.variable), (setting.variable, alias.name)):
+            both = {first: texts[0], second: texts[1]}
+            with pytest.raises(ConfigError, match=f"{first} and {second} both set {alias.key}"):
+                load(environ=both)
+            agreed = load(environ={first: texts[0], second: texts[0]})
+            assert agreed == load(environ={setting.variable: texts[0]})
+            assert agreed == load(environ={alias.name: texts[0]})
+
+
+@pytest.mark.parametrize("name", ["METABONK_CPU", "METABONK_NATIVE_CPU"])
+def test_either_name_caps_the_core(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    support = pytest.importorskip("metabonk._core").support
+    before = support.active_tier()
+    monkeypatch.setattr(config, "_CONFIGURED", [])
+    for other in ("METABONK_CPU", "METABONK_NATIVE_CPU"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "baseline")
+    try:
+        assert config.cap_cpu() == "baseline"
+    finally:
+        support.cap_tier(before)
