@@ -18,6 +18,7 @@ from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config, load
 from metabonk.errors import CorruptError
 from metabonk.games import from_config
+from metabonk.games.native import NativeGame
 from metabonk.learn import checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
 from metabonk.learn.report_film import Remembering
@@ -165,7 +166,7 @@ def side_by_side(episodes: int) -> int:
 
 
 def baselines(game: BatchGame, config: Config, seed: int) -> dict[str, Policy]:
-    """`random`, always, and `scripted` where the game has one.
+    """`random`, always, and `scripted` where the game has one: arena's player, grid64's solvers.
 
     Random play leaves alone the branches that the policy does not choose either.
     """
@@ -176,6 +177,10 @@ def baselines(game: BatchGame, config: Config, seed: int) -> dict[str, Policy]:
         from metabonk.games.scripted import Habits, ScriptedPolicy
 
         found["scripted"] = ScriptedPolicy(Habits(size=level_of(config.game.level).terrain.size))
+    elif game.name.startswith("grid64/") and isinstance(game, NativeGame):
+        from metabonk.games.grid64_solver import SolverPolicy
+
+        found["scripted"] = SolverPolicy(game)
     return found
 
 
