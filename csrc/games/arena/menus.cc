@@ -137,6 +137,9 @@ void PressOffers(World& world, const Level& level, int index) {
     GainGold(world, kOffers.skip_gold);
     CloseOffers(world);
   } else {
+    // Taking it back spends it too: no menu can be played round and round for ever, which is where
+    // an agent would hide that expects worse of the world.
+    if (menus.banishing) --menus.banishes;
     menus.banishing = !menus.banishing;
   }
 }

@@ -329,13 +329,13 @@ TEST(arena_menus_banish_bans_one_and_runs_out) {
   }
 }
 
-TEST(arena_menus_keep_leaves_banishing) {
+TEST(arena_menus_keep_leaves_banishing_and_spends_it) {
   Run run = On(Screen::kLevelUp);
   const int banishes = run.world.menus.banishes;
   PressText(run, "Banish");
   PressText(run, "Keep");
   CHECK_EQ(run.world.menus.banishing, 0);
-  CHECK_EQ(run.world.menus.banishes, banishes);
+  CHECK_EQ(run.world.menus.banishes, banishes - 1);
   CHECK(run.world.menus.screen == Screen::kLevelUp);
 }
 
