@@ -77,6 +77,13 @@ class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     learning_rate: Annotated[float, _help("Adam's step size.", gt=0.0)] = 1e-3
     anneal: Annotated[bool, _help("Let the learning rate fall to zero over the run.")] = True
     gamma: Annotated[float, _help("Discount per step.", ge=0.0, le=1.0)] = 0.99
+    discount_time: Annotated[
+        bool,
+        _help("Discount by game time, 1/15 s counting as one step, where the game tells it."),
+    ] = True
+    idle_cost: Annotated[
+        float, _help("Reward taken off a decision in which no game time passes.", ge=0.0)
+    ] = 0.0
     gae_lambda: Annotated[
         float, _help("Advantage estimation: 0 trusts the critic, 1 the returns.", ge=0.0, le=1.0)
     ] = 0.95

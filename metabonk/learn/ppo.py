@@ -21,8 +21,8 @@ from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequenc
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.returns import ReturnScale, advantages, explained_variance, spread_about
 from metabonk.learn.rollout import Rollout
-from metabonk.models.policy import ActorCritic
-from metabonk.protocols import Array
+from metabonk.models.policy import DEFAULT_DT, ActorCritic
+from metabonk.protocols import Array, FloatArray
 
 SHUFFLE_STREAM = 2
 STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction", "gradient_norm")
@@ -126,9 +126,16 @@ class PPO:
         value, reward = rollout.value[start:], rollout.reward[start:]
         terminated, truncated = rollout.terminated[start:], rollout.truncated[start:]
         is_reset = rollout.is_first[start + 1 :]
+        gamma: float | FloatArray = config.gamma
+        if "dt" in rollout.observation:
+            passed = rollout.observation["dt"][start + 1 :, :, 0]
+            if config.discount_time:
+                # Time that does not pass does not discount: hiding in a menu puts nothing off.
+                gamma = np.power(config.gamma, passed / DEFAULT_DT, dtype=np.float32)
+            reward = reward - np.float32(config.idle_cost) * ((passed == 0.0) & ~is_reset)
         if config.normalize_rewards:
             scale = self.return_scale.update(
-                reward, terminated | truncated, is_reset, config.gamma, self._average_array
+                reward, terminated | truncated, is_reset, gamma, self._average_array
             )
             reward = reward * np.float32(scale)
         advantage = advantages(
@@ -137,7 +144,7 @@ class PPO:
             terminated,
             truncated,
             is_reset,
-            gamma=config.gamma,
+            gamma=gamma,
             gae_lambda=config.gae_lambda,
         )
         returns = advantage + value[:-1]

@@ -25,24 +25,25 @@ def advantages(
     truncated: BoolArray,
     is_reset: BoolArray,
     *,
-    gamma: float,
+    gamma: float | FloatArray,
     gae_lambda: float,
 ) -> FloatArray:
     """Generalised advantage estimates [T, N] (Schulman et al. 2016).
 
-        delta_t = r_t + gamma * V(o_{t+1}) * (1 - terminated_t) - V(o_t)
-        A_t     = delta_t + gamma * lambda * (1 - ended_t) * A_{t+1}
+        delta_t = r_t + gamma_t * V(o_{t+1}) * (1 - terminated_t) - V(o_t)
+        A_t     = delta_t + gamma_t * lambda * (1 - ended_t) * A_{t+1}
 
-    reward and the flags are [T, N], value is [T + 1, N]. Advantages of reset steps are 0. The
-    returns that a critic learns are advantage + value[:-1].
+    reward and the flags are [T, N], value is [T + 1, N], gamma is one number or [T, N].
+    Advantages of reset steps are 0. The returns that a critic learns are advantage + value[:-1].
     """
     steps = len(reward)
-    delta = value[1:] * np.float32(gamma)
+    gamma = np.asarray(gamma, np.float32)
+    delta = value[1:] * gamma
     delta[terminated] = 0.0
     delta += reward
     delta -= value[:steps]
     delta[is_reset] = 0.0
-    fade = np.full(reward.shape, np.float32(gamma * gae_lambda))
+    fade = np.broadcast_to(gamma * np.float32(gae_lambda), reward.shape).copy()
     fade[terminated | truncated | is_reset] = 0.0
     return discount(delta, fade, out=delta)
 
@@ -77,7 +78,7 @@ class ReturnScale:
         reward: FloatArray,
         ended: BoolArray,
         is_reset: BoolArray,
-        gamma: float,
+        gamma: float | FloatArray,
         average: Average | None = None,
     ) -> float:
         """Sees one rollout (all [T, N]) and returns the factor to multiply its rewards with.
@@ -86,8 +87,9 @@ class ReturnScale:
         """
         sums = np.empty_like(reward)
         running = self.running
+        fade = np.broadcast_to(np.asarray(gamma, np.float32), reward.shape)
         for t in range(len(reward)):
-            running = running * np.float32(gamma) + reward[t]
+            running = running * fade[t] + reward[t]
             sums[t] = running
             running[ended[t] | is_reset[t]] = 0.0
         self.running = running

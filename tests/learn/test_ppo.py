@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from tiny_games import Walk
+from tiny_games import Elapsed, Walk
 
 from metabonk.config import ModelConfig, PPOConfig
 from metabonk.errors import ConfigError
@@ -163,6 +163,43 @@ def test_a_hyperparameter_set_between_updates_takes_effect(
 
     assert torch.equal(third(), third())
     assert not torch.equal(third(**{name: value}), third()), name
+
+
+def timed(**settings) -> tuple[PPO, Rollout]:
+    """A rollout of a game that tells the time, some steps of which take none."""
+    game = Elapsed(ENVS)
+    shape = ModelConfig(name="pilot", hidden=8)
+    model = build(game.observation_space, game.action_layout, shape, seed=0)
+    config = PPOConfig(horizon=16, normalize_advantages=False, normalize_rewards=False, **settings)
+    collector = Collector(game, model, horizon=16)
+    collector.start(range(ENVS))
+    rollout = collector.collect()
+    rollout.observation["dt"][::3] = 0.0
+    return PPO(model, config, num_envs=ENVS), rollout
+
+
+def test_discounting_follows_the_time_that_passed() -> None:
+    learner, rollout = timed(gamma=0.9, gae_lambda=0.0)
+    reset, over = rollout.is_first[1:], rollout.terminated
+    gamma = 0.9 ** (rollout.observation["dt"][1:, :, 0] * 15.0)
+    expected = rollout.reward + gamma * rollout.value[1:] * ~over - rollout.value[:-1]
+    found = learner._targets(rollout)[0].advantage
+    np.testing.assert_allclose(found[~reset], expected[~reset], atol=1e-5)
+    learner.set_hyperparameters(discount_time=False)
+    expected = rollout.reward + 0.9 * rollout.value[1:] * ~over - rollout.value[:-1]
+    found = learner._targets(rollout)[0].advantage
+    np.testing.assert_allclose(found[~reset], expected[~reset], atol=1e-5)
+
+
+def test_decisions_in_which_no_time_passes_cost_what_is_set() -> None:
+    learner, rollout = timed(gae_lambda=0.0)
+    before = learner._targets(rollout)[0].advantage
+    learner.set_hyperparameters(idle_cost=0.5)
+    change = learner._targets(rollout)[0].advantage - before
+    idle = (rollout.observation["dt"][1:, :, 0] == 0) & ~rollout.is_first[1:]
+    assert idle.any()
+    assert not idle.all()
+    np.testing.assert_allclose(change, np.where(idle, -0.5, 0.0), atol=1e-6)
 
 
 def test_anneal_multiplies_the_learning_rate(rollout: bytes) -> None:

@@ -54,6 +54,22 @@ def test_equals_the_naive_sum(seed: int, steps: int, envs: int) -> None:
     np.testing.assert_allclose(found, naive(*batch, GAMMA, LAMBDA), atol=1e-5)
 
 
+def test_a_discount_for_every_step() -> None:
+    """Given as an array it is that step's own; equal entries are the one number."""
+    batch = make(5, 9, 3)
+    even = np.full(batch[0].shape, np.float32(GAMMA))
+    np.testing.assert_array_equal(
+        advantages(*batch, gamma=even, gae_lambda=LAMBDA),
+        advantages(*batch, gamma=GAMMA, gae_lambda=LAMBDA),
+    )
+    reward, value = np.zeros((3, 1), np.float32), np.zeros((4, 1), np.float32)
+    reward[2] = 1.0
+    never = np.zeros((3, 1), bool)
+    gamma = np.array([[0.5], [1.0], [0.25]], np.float32)
+    found = advantages(reward, value, never, never, never, gamma=gamma, gae_lambda=1.0)
+    np.testing.assert_allclose(found[:, 0], [0.5, 1.0, 1.0])
+
+
 def test_truncation_adds_the_value_of_the_final_observation_and_termination_does_not() -> None:
     reward = np.array([[1.0], [0.0], [0.0]], np.float32)
     value = np.array([[0.5], [10.0], [7.0], [0.0]], np.float32)
