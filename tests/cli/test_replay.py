@@ -50,7 +50,7 @@ def test_arena(metabonk: Run, arena: Path, tmp_path: Path) -> None:
     assert found["facts"]["decisions"] == 20
     assert found["facts"]["run seed"] == 77
     with image.open(tmp_path / "a.gif") as film:
-        assert film.n_frames >= 20
+        assert film.n_frames >= 10  # 20 decisions at 15 a second, every second one
 
 
 def test_a_changed_replay_is_refused(metabonk: Run, arena: Path) -> None:
