@@ -11,6 +11,20 @@ from typing import Any
 
 # The first pattern that fits a game's name. Figures beside an entry are what it was seen to reach.
 PRESETS: dict[str, dict[str, Any]] = {
+    # Beats random play by +6.7 (95 %: +5.4 to +8.0) after two minutes, one seed; scripted play, at
+    # 26, is still far ahead. Menus wait for ever, so passing there is not the policy's to choose,
+    # and a click does nothing that a choice does not.
+    "arena": {
+        "game.envs": 64,
+        "model.fixed": "click=-1",
+        "model.decisive": "choice",
+        "ppo.sequence": 16,
+        "ppo.epochs": 2,
+        "ppo.gae_lambda": 0.9,
+        "ppo.entropy_coef": 0.001,
+    },
+    # Every environment is an engine in a process of its own.
+    "doom/*": {"game.envs": 4, "ppo.horizon": 128},
     # Mean 500 of 500 over 100 episodes within 59,392 steps, 5 of 5 seeds.
     "gym/CartPole-v1": {
         "game.envs": 16,
