@@ -14,6 +14,7 @@ is none.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Output(NamedTuple):
     state: Tensor
 
 
-class ActorCritic(nn.Module):
+class ActorCritic(nn.Module, ABC):
     """What every network here does.
 
     `step` takes one observation per environment, `sequence` T of them; both forget the past of
@@ -56,9 +57,9 @@ class ActorCritic(nn.Module):
         out = self.sequence(whole, state, is_first[None])
         return Output(out.parameters[0], out.value[0], out.state)
 
+    @abstractmethod
     def sequence(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         """observation [T, B, ...], state [B, state_size], is_first bool [T, B]."""
-        raise NotImplementedError
 
     def initial_state(self, batch: int) -> Tensor:
         """The state before the first observation, [batch, state_size]."""
