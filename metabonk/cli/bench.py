@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,13 @@ def passes(rows: Sequence[Row]) -> bool:
 def print_rows(rows: Sequence[Row]) -> None:
     """Name, ours, peer, ratio, goal, met; then what was skipped."""
     measured = [row for row in rows if not row.skipped]
-    columns = ["name", ">ours", ">peer", "", "unit", ">ratio", ">goal", "met"]
-    console.print(table(columns, (_cells(row) for row in measured)))
+    # One short table per case: eighty columns hold no row with the case's and the peer's names.
+    for (suite, name), group in groupby(measured, lambda row: (row.suite, row.name)):
+        found = list(group)
+        console.print(f"[bold]{suite}: {name}[/], {found[0].unit}")
+        columns = ["  peer", ">ours", ">peer", ">ratio", "95 %", ">goal", "met"]
+        console.print(table(columns, (_cells(row) for row in found)))
+        console.print()
     for row in measured:
         if row.note:
             console.print(f"[dim]{row.name}, {row.peer_name}: {row.note}[/]", soft_wrap=True)
@@ -91,17 +97,14 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 def _cells(row: Row) -> tuple[str, ...]:
     met = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}[row.met]
-    interval = "" if row.low is None or row.high is None else f" ({row.low:.2f} … {row.high:.2f})"
-    ratio = "" if row.ratio is None else f"[bold]{row.ratio:.2f}[/]{interval}"
-    goal = "" if row.goal is None else f"{row.goal:g}"
+    interval = "" if row.low is None or row.high is None else f"{row.low:.3g} … {row.high:.3g}"
     return (
-        f"{row.suite}: {row.name}",
+        f"  {row.peer_name}",
         _figure(row.ours),
         _figure(row.peer),
-        row.peer_name,
-        row.unit,
-        ratio,
-        goal,
+        "" if row.ratio is None else f"[bold]{row.ratio:.2f}[/]",
+        interval,
+        "" if row.goal is None else f"{row.goal:g}",
         met,
     )
 
