@@ -103,6 +103,12 @@ class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         bool, _help("Divide rewards by the running deviation of the return.")
     ] = True
     normalize_advantages: Annotated[bool, _help("Scale advantages to unit deviation.")] = True
+    noise_memory: Annotated[
+        float,
+        _help(
+            "Correlation of continuous exploration from one decision to the next.", ge=0.0, lt=1.0
+        ),
+    ] = 0.0
     target_kl: Annotated[
         float, _help("Stop an update's passes past this KL divergence; 0: never.", ge=0.0)
     ] = 0.0

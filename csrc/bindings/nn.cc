@@ -1,4 +1,4 @@
-// metabonk._core.nn: dense layers. Pointers and sizes come from metabonk/ops/dense.py, which has
+// metabonk._core.nn: dense layers and radars. Pointers and sizes come from metabonk/ops, which has
 // checked them; nothing here knows tensors.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
@@ -12,6 +12,7 @@
 
 #include "bindings/rooms.h"
 #include "nn/dense.h"
+#include "nn/radar.h"
 
 namespace nb = nanobind;
 
@@ -60,6 +61,16 @@ void Backward(nn::DenseEngine& engine, int rows, int outputs, Address y, Address
   engine.Backward(rows, outputs, At(y), At(dy), inputs, At(d_bias), gradients);
 }
 
+void Spread(int64_t batch, int things, int features, Address rows, Address mask,
+            const std::vector<float>& rings, float reach, Address out) {
+  if (rings.empty() || rings.size() > nn::kRadarRingsMax || features < 3 || !(reach > 0.0f)) {
+    throw nb::value_error("rings: 1 to 16; features: 3 or more; reach: above 0");
+  }
+  nb::gil_scoped_release release;
+  nn::SpreadRadar({batch, things, features}, At(rows), reinterpret_cast<const uint8_t*>(mask),
+                  rings, reach, At(out));
+}
+
 }  // namespace
 
 void BindNn(nb::module_& core) {
@@ -81,6 +92,10 @@ void BindNn(nb::module_& core) {
       .def("backward", &Backward, nb::arg("rows"), nb::arg("outputs"), nb::arg("y"), nb::arg("dy"),
            nb::arg("inputs"), nb::arg("d_bias"), nb::arg("gradients"),
            "gradients: (d_x or 0, d_weight) each.");
+  module.def(
+      "spread_radar", &Spread, nb::arg("batch"), nb::arg("things"), nb::arg("features"),
+      nb::arg("rows"), nb::arg("mask"), nb::arg("rings"), nb::arg("reach"), nb::arg("out"),
+      "Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.");
 }
 
 }  // namespace metabonk::bindings

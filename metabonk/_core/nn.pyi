@@ -18,3 +18,8 @@ class DenseEngine:
 
     def backward(self, rows: int, outputs: int, y: int, dy: int, inputs: Sequence[tuple[int, int, int]], d_bias: int, gradients: Sequence[tuple[int, int]]) -> None:
         """gradients: (d_x or 0, d_weight) each."""
+
+def spread_radar(batch: int, things: int, features: int, rows: int, mask: int, rings: Sequence[float], reach: float, out: int) -> None:
+    """
+    Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.
+    """

@@ -103,6 +103,7 @@ class Trainer:
         shape = (self.collector.rollout.horizon, self.collector.rollout.burn_in)
         if shape != (config.horizon, config.burn_in):
             self.collector.resize(config.horizon, config.burn_in)
+        self.collector.noise.memory = config.noise_memory
         remaining = self.remaining
         before = self.steps
         rollout = self.collector.collect(self.ppo.version)

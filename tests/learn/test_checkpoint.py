@@ -55,13 +55,14 @@ def test_hyperparameters_set_during_the_run_come_back(tmp_path: Path) -> None:
     trainer = make()
     trainer.start()
     trainer.iterate()
-    trainer.ppo.set_hyperparameters(clip=0.07, horizon=12)
+    trainer.ppo.set_hyperparameters(clip=0.07, horizon=12, noise_memory=0.5)
     trainer.iterate()
     saved = checkpoint.save(tmp_path, trainer.snapshot())
     other = make()
     other.restore(checkpoint.read(saved))
     assert other.ppo.config.clip == 0.07
     assert other.collector.rollout.horizon == 12
+    assert other.ppo.config.noise_memory == 0.5
     expected, found = trainer.iterate(), other.iterate()
     assert expected["loss_policy"] == found["loss_policy"]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces as gs
 from tiny_games import Memory, Walk
 
 from metabonk.config import ModelConfig
 from metabonk.errors import CorruptError
-from metabonk.learn.rollout import Collector, Rollout
+from metabonk.learn.rollout import Collector, Noise, Rollout
 from metabonk.models.policy import build
 from metabonk.protocols import BatchGame, Observation
+from metabonk.spaces import ActionLayout
 
 ENVS, HORIZON = 6, 16
 
@@ -138,6 +140,25 @@ def test_the_recurrent_state_is_carried_across_rollouts_and_reset_by_is_first() 
         noise = torch.randn(ENVS, collector.model.state_size)
         out = collector.model.step(seen, noise, torch.from_numpy(fresh[t]))
     np.testing.assert_allclose(out.state[env], second.state[t + 1, env], atol=1e-6)
+
+
+def test_noise_with_memory_is_as_normal_and_remembers() -> None:
+    model = build(
+        gs.Dict(observation=gs.Box(-1, 1, (2,))),
+        ActionLayout.of(gs.Box(-1, 1, (3,))),
+        ModelConfig(hidden=8),
+        seed=0,
+    )
+    uniform, plain = Noise(3).draw(5, (100, 2000), model)
+    same, noise = Noise(3, memory=0.9).draw(5, (100, 2000), model)
+    assert torch.equal(uniform, same)
+    for part in (plain, noise, noise[:1], noise[-1:]):
+        assert abs(float(part.mean())) < 0.1
+        assert abs(float(part.std()) - 1.0) < 0.07
+    for lag in (1, 5):
+        expected = 0.9**lag
+        assert abs(float((noise[lag:] * noise[:-lag]).mean()) - expected) < 0.05
+        assert abs(float((plain[lag:] * plain[:-lag]).mean())) < 0.03
 
 
 def test_the_seed_decides_what_is_drawn_and_nothing_else_does() -> None:
