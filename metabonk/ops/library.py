@@ -1,0 +1,127 @@
+"""How an op enters torch, and what all ops check alike.
+
+Knows `torch.library`, tensors and the error types; knows no op, no formula and no native kernel.
+
+An op is defined once per process under `torch.ops.metabonk`:
+
+    OP = define("twice(Tensor x, str backend) -> Tensor", _kernel, _fake)
+    differentiate("twice", _setup, _backward)
+
+The kernel runs on real tensors of any device and chooses its backend there (`choose`), so that a
+compiled graph holds one node whatever the tensors turn out to be; the fake one says shapes. The
+gradient of an op is best an op of its own: then it, too, is one node of a compiled graph.
+Doors check shapes with `expect`, which can be traced; kernels ask `refusal` why native code cannot
+take a tensor as it lies. Nothing here ever copies a tensor.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from metabonk.errors import BackendError
+
+T = TypeVar("T")
+_LIBRARY = torch.library.Library("metabonk", "FRAGMENT")  # type: ignore[no-untyped-call]
+
+
+def define(schema: str, kernel: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Defines `torch.ops.metabonk.<name>` and returns it; `schema` as torch.library writes it.
+
+    kernel: the op on real tensors; must not return one of its arguments. fake: empty tensors of
+    the shapes, dtypes and strides that the kernel would return.
+    """
+    name = schema.split("(", 1)[0]
+    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides))  # type: ignore[no-untyped-call]
+    _LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    torch.library.register_fake(f"metabonk::{name}", fake, lib=_LIBRARY)
+    return getattr(torch.ops.metabonk, name).default
+
+
+def differentiate(name: str, setup: Callable[..., None], backward: Callable[..., Any]) -> None:
+    """Gives a defined op its gradient: `setup(ctx, inputs, output)` saves what
+    `backward(ctx, *gradients)` needs, which returns one gradient or None per argument."""
+    torch.library.register_autograd(
+        f"metabonk::{name}", backward, setup_context=setup, lib=_LIBRARY
+    )
+
+
+def choose(op: str, asked: str, available: Sequence[str], why_not_native: str = "") -> str:
+    """The backend that runs: the one asked for, or with "auto" the first that takes the tensors.
+
+    why_not_native: what `refusal` said. Raises BackendError that names those that are there.
+    """
+    here = f"here are: {', '.join(available)}"
+    if asked == "auto":
+        return next(name for name in available if name != "native" or not why_not_native)
+    if asked not in available:
+        raise BackendError(f"{op}: no backend {asked!r}; {here}")
+    if asked == "native" and why_not_native:
+        raise BackendError(f"{op}: native cannot take {why_not_native}; {here}")
+    return asked
+
+
+def expect(op: str, name: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
+    """Raises ValueError unless the argument `name` has this shape and dtype; -1 is any length."""
+    fits = tensor.dim() == len(shape) and all(
+        want in (-1, got) for got, want in zip(tensor.shape, shape, strict=True)
+    )
+    if not fits or tensor.dtype != dtype:
+        wanted = ["any" if n == -1 else str(n) for n in shape]
+        raise ValueError(
+            f"{op}: {name} is {tensor.dtype} {list(tensor.shape)}; "
+            f"wanted {dtype} [{', '.join(wanted)}]"
+        )
+
+
+def refusal(tensors: Mapping[str, Tensor | None], dtype: torch.dtype = torch.float32) -> str:
+    """Why native code cannot take these as they lie, or "": they must be contiguous, in main
+    memory, aligned and of `dtype`. Names the argument, what it is and what is wanted."""
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        if not tensor.is_cpu:
+            return f"{name} on {tensor.device}, wanted main memory"
+        if tensor.dtype != dtype:
+            return f"{name} of {tensor.dtype}, wanted {dtype}"
+        if not tensor.is_contiguous():
+            return f"{name} with strides {tensor.stride()}, wanted a contiguous one"
+        if tensor.data_ptr() % tensor.element_size():
+            return f"{name} at an address that is not a multiple of {tensor.element_size()} bytes"
+    return ""
+
+
+def bind(op: str, tensors: Mapping[str, Tensor | None], dtype: torch.dtype = torch.float32) -> None:
+    """For plans: raises ValueError where `refusal` has a reason, and for a tensor in a graph."""
+    if reason := refusal(tensors, dtype):
+        raise ValueError(f"{op}: cannot bind {reason}")
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.requires_grad:
+            raise ValueError(f"{op}: {name} requires a gradient, a plan has none; detach it")
+
+
+class PerProcess(dict[tuple[int, int], T]):
+    """One native object per process and number of torch's threads: threads do not survive a fork.
+
+    What belongs to the process it was forked from is left alone. `close` ends one's own; register
+    it with atexit where the object holds threads.
+    """
+
+    def __init__(self, make: Callable[[int], T]) -> None:
+        super().__init__()
+        self._make = make
+
+    def get_here(self) -> T:
+        """That of this process, made with torch's number of threads on first use."""
+        key = os.getpid(), torch.get_num_threads()
+        if key not in self:
+            self[key] = self._make(key[1])
+        return self[key]
+
+    def close(self) -> None:
+        for key in [key for key in self if key[0] == os.getpid()]:
+            del self[key]
