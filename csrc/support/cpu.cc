@@ -7,7 +7,8 @@ namespace metabonk {
 
 namespace {
 std::atomic<int> cap{static_cast<int>(CpuTier::kCount) - 1};
-}
+std::atomic<int> extension_cap{static_cast<int>(CpuExtension::kCount) - 1};
+}  // namespace
 
 CpuTier DetectedTier() {
 #if defined(__x86_64__)
@@ -41,6 +42,42 @@ const char* TierName(CpuTier tier) {
       return "avx2";
     default:
       return "baseline";
+  }
+}
+
+CpuExtension DetectedExtension() {
+#if defined(__x86_64__)
+  static const CpuExtension extension = [] {
+    if (DetectedTier() < CpuTier::kAvx512 || !__builtin_cpu_supports("avx512vnni")) {
+      return CpuExtension::kNone;
+    }
+    const bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
+    return bf16 ? CpuExtension::kBf16 : CpuExtension::kVnni;
+  }();
+  return extension;
+#else
+  return CpuExtension::kNone;
+#endif
+}
+
+CpuExtension ActiveExtension() {
+  if (ActiveTier() < CpuTier::kAvx512) return CpuExtension::kNone;
+  return static_cast<CpuExtension>(std::min(static_cast<int>(DetectedExtension()),
+                                            extension_cap.load(std::memory_order_relaxed)));
+}
+
+void CapExtension(CpuExtension extension) {
+  extension_cap.store(static_cast<int>(extension), std::memory_order_relaxed);
+}
+
+const char* ExtensionName(CpuExtension extension) {
+  switch (extension) {
+    case CpuExtension::kBf16:
+      return "bf16";
+    case CpuExtension::kVnni:
+      return "vnni";
+    default:
+      return "none";
   }
 }
 

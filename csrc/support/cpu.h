@@ -13,4 +13,15 @@ CpuTier ActiveTier();
 void CapTier(CpuTier tier);
 const char* TierName(CpuTier tier);
 
+// What some processors of the AVX-512 tier have beyond it; each level includes those before it.
+// kVnni: AVX512_VNNI. kBf16: AVX512_BF16 and AVX512_VBMI.
+enum class CpuExtension : int { kNone, kVnni, kBf16, kCount };
+
+CpuExtension DetectedExtension();
+// The lower of DetectedExtension() and the cap; kNone while a lower tier than AVX-512 is active.
+CpuExtension ActiveExtension();
+// Caps the level from now on (tests).
+void CapExtension(CpuExtension extension);
+const char* ExtensionName(CpuExtension extension);
+
 }  // namespace metabonk
