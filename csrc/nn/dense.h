@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "nn/product.h"
 #include "support/thread_pool.h"
 
 namespace metabonk::nn {
@@ -26,17 +27,6 @@ struct DenseInput {
 struct DenseGradient {
   float* d_x;       // [rows, inputs], or null where nobody asks
   float* d_weight;  // [outputs, inputs]
-};
-
-// C[m, n] += sum_p A[m * row + p * step] * B[p * ldb + n], rows of C ldc apart.
-struct Product {
-  int rows, columns, depth;
-  const float* a;
-  int64_t row, step;
-  const float* b;
-  int64_t ldb;
-  float* c;
-  int64_t ldc;
 };
 
 struct DenseKernels {

@@ -1,0 +1,19 @@
+// Product: one product of matrices of float32 that is added to a third. Knows strides only.
+#pragma once
+
+#include <cstdint>
+
+namespace metabonk::nn {
+
+// C[m, n] += sum_p A[m * row + p * step] * B[p * ldb + n], rows of C ldc apart.
+struct Product {
+  int rows, columns, depth;
+  const float* a;
+  int64_t row, step;
+  const float* b;
+  int64_t ldb;
+  float* c;
+  int64_t ldc;
+};
+
+}  // namespace metabonk::nn
