@@ -96,6 +96,8 @@ void BindNn(nb::module_& core) {
       "spread_radar", &Spread, nb::arg("batch"), nb::arg("things"), nb::arg("features"),
       nb::arg("rows"), nb::arg("mask"), nb::arg("rings"), nb::arg("reach"), nb::arg("out"),
       "Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.");
+  BindCfc(module);
+  BindVq(module);
 }
 
 }  // namespace metabonk::bindings

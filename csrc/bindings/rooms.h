@@ -12,5 +12,8 @@ void BindReplay(nanobind::module_& core);
 void BindArena(nanobind::module_& core);
 void BindGrid64(nanobind::module_& core);
 void BindNn(nanobind::module_& core);
+// Parts of nn, added by BindNn.
+void BindCfc(nanobind::module_& nn);
+void BindVq(nanobind::module_& nn);
 
 }  // namespace metabonk::bindings

@@ -23,3 +23,34 @@ def spread_radar(batch: int, things: int, features: int, rows: int, mask: int, r
     """
     Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.
     """
+
+def vq_kernels() -> str:
+    """Name of the loops in use: portable, avx2 or avx512."""
+
+class VqEngine:
+    """
+    Nearest codes on threads of its own. Arguments are addresses of contiguous float32 and int64 that the caller has checked.
+    """
+
+    def __init__(self, threads: int) -> None: ...
+
+    def lookup(self, x: int, rows: int, codes: int, count: int, width: int, dot: bool, index: int, quantized: int) -> None:
+        """
+        quantized: 0 where nobody asks. Raises ValueError for numbers that are not finite; nothing is written then.
+        """
+
+    def accumulate(self, x: int, index: int, rows: int, count: int, width: int, counts: int, sums: int) -> None:
+        """
+        Raises ValueError for an index that is no code's; nothing is written then.
+        """
+
+class VqPlan:
+    """A lookup bound to its memory."""
+
+    def __init__(self, engine: VqEngine, x: int, rows: int, codes: int, count: int, width: int, dot: bool, index: int, quantized: int) -> None: ...
+
+    def repack(self) -> None:
+        """Reads the codes again."""
+
+    def step(self) -> None:
+        """Looks all rows up."""
