@@ -74,13 +74,20 @@ class Visible(Protocol):
     """A BatchGame that people can watch, whatever it shows to policies.
 
     A game that has to be told so beforehand takes the setting `visible` when it is made.
-    frame_rate: decisions per second of game time, at which a film of `render` looks right.
+    frame_rate: decisions per second of game time. picture_rate: of the pictures of a film, which
+    may be more.
     """
 
     frame_rate: float
+    picture_rate: float
 
     def render(self, index: int) -> Array:
         """What environment `index` shows now, uint8 [H, W, 3]."""
+
+    def pictures(self, index: int, row: FloatArray) -> Sequence[Array]:
+        """What environment `index` shows from now until its next decision, if it now does `row`
+        [columns]: `picture_rate / frame_rate` pictures, fewer where the episode ends. Nothing moves
+        on."""
 
 
 @runtime_checkable

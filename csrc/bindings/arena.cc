@@ -253,6 +253,28 @@ nb::object Picture(Batch& batch, int index, int height, int width) {
   return array;
 }
 
+void CheckActions(const Actions& actions, size_t rows) {
+  if (actions.shape(0) != rows || actions.shape(1) != kActionColumns) {
+    throw nb::value_error(
+        ("actions: must have shape " + ShapeText({rows, kActionColumns})).c_str());
+  }
+}
+nb::object PictureAhead(Batch& batch, int index, const Actions& action, uint32_t ticks, int height,
+                        int width) {
+  const Hold hold(batch.gate());
+  CheckIndex(batch, index);
+  CheckActions(action, 1);
+  RaiseUnlessOk(arena::CheckFrame(height, width));
+  uint8_t* pixels;
+  nb::object array =
+      NewArray<uint8_t>({static_cast<size_t>(height), static_cast<size_t>(width), 3}, &pixels);
+  Action row;
+  std::memcpy(&row, action.data(), sizeof(Action));
+  const nb::gil_scoped_release release;
+  batch.environment(index).PictureAhead(row, ticks, height, width, pixels);
+  return array;
+}
+
 nb::object Walkability(const Batch& batch, int index) {
   const Hold hold(batch.gate());
   CheckIndex(batch, index);
@@ -271,13 +293,6 @@ void Reset(Batch& batch, const Seeds& seeds, const Buffers& buffers) {
   }
   const nb::gil_scoped_release release;
   batch.Reset(seeds.data(), buffers.pointers);
-}
-
-void CheckActions(const Actions& actions, size_t rows) {
-  if (actions.shape(0) != rows || actions.shape(1) != kActionColumns) {
-    throw nb::value_error(
-        ("actions: must have shape " + ShapeText({rows, kActionColumns})).c_str());
-  }
 }
 
 void Step(Batch& batch, const Actions& actions, const Buffers& buffers) {
@@ -382,6 +397,10 @@ void BindArena(nb::module_& core) {
       .def("game_state", &GameStateBytes, nb::arg("index"), "The packed GameState of one.")
       .def("render", &Picture, nb::arg("index"), nb::arg("height"), nb::arg("width"),
            "A picture of one, uint8 [height, width, 3].")
+      .def("render_ahead", &PictureAhead, nb::arg("index"), nb::arg("action").noconvert(),
+           nb::arg("ticks"), nb::arg("height"), nb::arg("width"),
+           "A picture of one, so many ticks after now within the decision that an action [1, 12] "
+           "makes; nothing moves on.")
       .def("walkability", &Walkability, nb::arg("index"),
            "uint8 [128, 128], row y, column x, cells of one metre: 1 where one can stand.")
       .def_prop_ro("num_envs", [](const Batch& batch) { return batch.settings().num_envs; })

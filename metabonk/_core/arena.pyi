@@ -115,6 +115,11 @@ class Batch:
     def render(self, index: int, height: int, width: int) -> object:
         """A picture of one, uint8 [height, width, 3]."""
 
+    def render_ahead(self, index: int, action: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], ticks: int, height: int, width: int) -> object:
+        """
+        A picture of one, so many ticks after now within the decision that an action [1, 12] makes; nothing moves on.
+        """
+
     def walkability(self, index: int) -> object:
         """
         uint8 [128, 128], row y, column x, cells of one metre: 1 where one can stand.

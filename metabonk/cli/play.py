@@ -144,12 +144,12 @@ def _watch(
     if video is None:
         from metabonk.play.window import show
 
-        show(frames(), game.frame_rate, game.name)
+        show(frames(), game.picture_rate, game.name)
         return
     from metabonk.data.film import write_film
 
     with stderr.status("playing"):
-        count = write_film(video, frames(), game.frame_rate)
+        count = write_film(video, frames(), game.picture_rate)
     total = sum(s.reward for s in showings) / episodes
     console.print(f"{video}: {count} frames, mean return {total:,.2f}", soft_wrap=True)
 

@@ -113,7 +113,7 @@ def _arena(file: Path) -> Opened:
     def frames() -> Iterator[Any]:
         return _played(game, recorded.run_seed, recorded.actions)
 
-    return Opened(Found("a replay of the arena", facts, True), frames, game.frame_rate)
+    return Opened(Found("a replay of the arena", facts, True), frames, game.picture_rate)
 
 
 def _grid64(file: Path) -> Opened:
@@ -127,7 +127,7 @@ def _grid64(file: Path) -> Opened:
     def frames() -> Iterator[Any]:
         return _played(game, recorded["seed"], recorded["actions"])
 
-    return Opened(Found("a replay of grid64", facts, True), frames, game.frame_rate)
+    return Opened(Found("a replay of grid64", facts, True), frames, game.picture_rate)
 
 
 def _doom(file: Path, scenario: str) -> Opened:
@@ -173,7 +173,7 @@ def _played(game: Any, seed: int, actions: Any) -> Iterator[Any]:
     observation = allocate(game.observation_space, 1)
     outcome = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))
     game.reset_into(observation, [seed])
-    yield game.render(0)
     for row in actions:
+        yield from game.pictures(0, row)
         game.step_into(row[None], observation, *outcome)
-        yield game.render(0)
+    yield game.render(0)

@@ -5,7 +5,7 @@ Knows levels, observations and the native batch; the rules are in csrc/games/are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from metabonk.games.native import NativeBatch, NativeGame
 from metabonk.games.source import Source, threads_of
 from metabonk.games.vector import NativeVectorEnv
 from metabonk.observations import OBSERVATION_SPACE
-from metabonk.protocols import Array
+from metabonk.protocols import Array, FloatArray
 from metabonk.records import ACTION_LAYOUT, GameState
 
 TICKS_PER_SECOND = 60
+PICTURE_TICKS = 4  # between two pictures of a film, at most
 PICTURE = (360, 640)
 
 # What names a level: nothing (the default), a name or path, plain data, or a Level.
@@ -116,7 +117,10 @@ def source_of(
 
 
 class ArenaGame(NativeGame):
-    """N arenas as a BatchGame; also gives the records that observations are made of."""
+    """N arenas as a BatchGame; also gives the records that observations are made of.
+
+    Decisions of more than four ticks are shown in several pictures, unless their length varies.
+    """
 
     def __init__(self, source: Source, batch: NativeBatch, num_envs: int) -> None:
         super().__init__(
@@ -128,6 +132,21 @@ class ArenaGame(NativeGame):
             source.picture,
             source.frame_rate,
         )
+        ticks = TICKS_PER_SECOND / source.frame_rate
+        parts = -(-ticks // PICTURE_TICKS)
+        self._between = int(ticks / parts) if ticks % parts == 0 else 0  # ticks; 0: one picture
+        if self._between:
+            self.picture_rate = TICKS_PER_SECOND / self._between
+
+    def pictures(self, index: int, row: FloatArray) -> Sequence[Array]:
+        first = self.render(index)
+        count = round(self.picture_rate / self.frame_rate)
+        action = np.ascontiguousarray(row, np.float32)[None]
+        later: list[Array] = [
+            self.batch.render_ahead(index, action, part * self._between, *self.picture)  # type: ignore[attr-defined]
+            for part in range(1, count)
+        ]
+        return [first, *later]
 
     def game_state(self, index: int) -> GameState:
         """Everything that environment `index` would tell an agent."""

@@ -117,7 +117,7 @@ class DoomGame:
         self.name = f"doom/{scenario}"
         self.num_envs = num_envs
         self.frame_skip = frame_skip
-        self.frame_rate = TICS_PER_SECOND / frame_skip
+        self.frame_rate = self.picture_rate = TICS_PER_SECOND / frame_skip
         self.action_layout = ActionLayout.of(action_space(controls))
         self.observation_space = gs.Dict(
             {
@@ -252,6 +252,9 @@ class DoomGame:
             process.done()  # a death is told by the next step
         frame: Array = self._slots["screen"][index].copy()
         return frame
+
+    def pictures(self, index: int, row: FloatArray) -> Sequence[Array]:
+        return [self.render(index)]
 
     def close(self) -> None:
         for process in self._processes:

@@ -51,7 +51,7 @@ class GymGame:
         if visible:
             kwargs = {"render_mode": "rgb_array", **kwargs}
         self._envs, self._seed_each = _make_vector(env_id, num_envs, kwargs, each=visible)
-        self.frame_rate = float(self._envs.metadata.get("render_fps", 30))
+        self.frame_rate = self.picture_rate = float(self._envs.metadata.get("render_fps", 30))
         leaves: dict[str, gs.Space[Any]] = {}
         _leaves(self._envs.single_observation_space, "", leaves)
         self._leaves = leaves
@@ -116,6 +116,9 @@ class GymGame:
         if not isinstance(frame, np.ndarray):
             raise GameError(f"{self.name}: cannot show itself; make it with visible=True")
         return frame
+
+    def pictures(self, index: int, row: FloatArray) -> Sequence[Array]:
+        return [self.render(index)]
 
     def close(self) -> None:
         self._envs.close()

@@ -83,7 +83,7 @@ class NativeGame:
         self.observation_space = observation_space
         self.action_layout = action_layout
         self.picture = picture
-        self.frame_rate = frame_rate
+        self.frame_rate = self.picture_rate = frame_rate
         # What is bound keeps its arrays alive, so that no other array can have one of their ids.
         self._bound: dict[tuple[object, ...], Any] = {}
         self._spare = _outcome(num_envs)
@@ -152,6 +152,9 @@ class NativeGame:
     def render(self, index: int) -> Array:
         frame: Array = self.batch.render(index, *self.picture)
         return frame
+
+    def pictures(self, index: int, row: FloatArray) -> Sequence[Array]:
+        return [self.render(index)]
 
     def close(self) -> None:
         self._bound.clear()

@@ -108,13 +108,17 @@ class Showing:
         episode = shown = 0
         self.reward, self.actions = 0.0, []
         while True:
-            if episode == self.number:
+            ended = terminated[self.env] or truncated[self.env]
+            if episode == self.number and ended and shown:
                 yield game.render(self.env)
-                shown += 1
-                ended = terminated[self.env] or truncated[self.env]
-                if shown > LONGEST * game.frame_rate or (ended and shown > 1):
-                    return
+                return
             rows, state = self.policy.act(observation, state, is_first)
+            if episode == self.number and not ended:
+                for picture in game.pictures(self.env, rows[self.env]):
+                    yield picture
+                    shown += 1
+                if shown > LONGEST * game.picture_rate:
+                    return
             game.step_into(rows, observation, reward, terminated, truncated, is_reset)
             is_first[:] = is_reset
             episode += int(is_reset[self.env])
@@ -149,5 +153,5 @@ def film_episode(
         played, env = played[env : env + 1], 0
     showing = Showing(game, policy, played, env, number)
     path = stem.with_suffix(best_suffix())
-    write_film(path, showing.frames(), game.frame_rate)
+    write_film(path, showing.frames(), game.picture_rate)
     return Film(path, showing.reward)

@@ -9,7 +9,7 @@ import pytest
 
 from metabonk import _core, games, observations
 from metabonk.errors import ConfigError, CorruptError, SpecError
-from metabonk.games.arena import ArenaEnv, source_of
+from metabonk.games.arena import ArenaEnv, make, source_of
 from metabonk.games.batch import allocate
 from metabonk.games.level import Enemies, Level, Time
 from metabonk.protocols import BatchGame, Visible
@@ -211,3 +211,28 @@ def test_errors_name_the_remedy():
         with pytest.raises(ConfigError, match="pixels"):
             games.make("arena", pixels=size)
     assert source_of().distinct is False
+
+
+def test_pictures_between_decisions_are_what_finer_decisions_show() -> None:
+    coarse = make("", 1, frame_skip=16)
+    fine = make("", 1, frame_skip=4)
+    assert coarse.picture_rate == fine.picture_rate == fine.frame_rate == 15.0
+    assert coarse.frame_rate == 3.75
+    row = np.zeros(12, np.float32)
+    row[:2] = 0.6, -0.8
+    row[10:] = -1.0
+    for game in (coarse, fine):
+        game.reset_into(allocate(game.observation_space, 1), [7])
+    before = coarse.hashes()
+    shown = coarse.pictures(0, row)
+    assert len(shown) == 4
+    assert (coarse.hashes() == before).all()
+    outcome = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))
+    for picture in shown:
+        (expected,) = fine.pictures(0, row)
+        assert np.array_equal(picture, expected)
+        fine.step_into(row[None], allocate(fine.observation_space, 1), *outcome)
+    assert not np.array_equal(shown[0], shown[-1])
+    varied = make("", 1, level={"time": {"skip_min": 3, "skip_max": 6}})
+    assert varied.picture_rate == varied.frame_rate
+    assert len(varied.pictures(0, row)) == 1

@@ -78,13 +78,16 @@ class Dark:
 class Lights(Dark):
     """The same, and it can be seen."""
 
-    frame_rate = 15.0
+    frame_rate = picture_rate = 15.0
 
     def render(self, index: int) -> Any:
         frame = np.zeros((32, 32, 3), np.uint8)
         frame[..., 0] = 20 * self.clock[index]
         frame[..., 1] = 20 * self.episode[index]
         return frame
+
+    def pictures(self, index: int, row: Any) -> list[Any]:
+        return [self.render(index)]
 
 
 class Drawn:

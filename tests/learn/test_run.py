@@ -323,10 +323,13 @@ def test_more_minutes_are_learned_in(tiny: Config, tmp_path: Path) -> None:
 class Timed(Walk):
     """A game that has a speed and can be seen."""
 
-    frame_rate = 12.5
+    frame_rate = picture_rate = 12.5
 
     def render(self, index: int) -> Array:
         return np.zeros((4, 4, 3), np.uint8)
+
+    def pictures(self, index: int, row: Array) -> list[Array]:
+        return [self.render(index)]
 
 
 @pytest.mark.parametrize(("game", "rate"), [(Timed, 12.5), (Walk, 0.0)])

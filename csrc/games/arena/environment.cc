@@ -137,4 +137,13 @@ void Environment::Picture(int height, int width, uint8_t* rgb) {
   Render(episode_.world, level_, height, width, rgb, view_);
 }
 
+void Environment::PictureAhead(const Action& action, uint32_t ticks, int height, int width,
+                               uint8_t* rgb) {
+  const auto world = std::make_unique<World>();
+  const auto scratch = std::make_unique<Scratch>();
+  std::memcpy(static_cast<void*>(world.get()), &episode_.world, sizeof(World));
+  RunDecision(*world, level_, action, *scratch, ticks);
+  Render(*world, level_, height, width, rgb, view_);
+}
+
 }  // namespace metabonk::arena

@@ -63,6 +63,9 @@ class Environment {
   const Level& level() const { return level_; }
   void GameStateNow(GameState* out) const;
   void Picture(int height, int width, uint8_t* rgb);
+  // The picture `ticks` after now within a decision for `action`, or of its end if that comes
+  // before; nothing of the episode moves on.
+  void PictureAhead(const Action& action, uint32_t ticks, int height, int width, uint8_t* rgb);
 
  private:
   void StartEpisode();

@@ -27,7 +27,9 @@ uint64_t HashWorld(const World& world);
 // decision.cc: one decision of an agent: the action made canonical, held for a number of ticks that
 // world.step_random draws from the level's range, choice and click in the first of them only; ends
 // early when the episode does. Returns the ticks run. Batches, replays and windows all step by it.
-int RunDecision(World& world, const Level& level, const Action& action, Scratch& scratch);
+// most: ticks after which it stops short, for pictures of what lies between two decisions.
+int RunDecision(World& world, const Level& level, const Action& action, Scratch& scratch,
+                uint32_t most = UINT32_MAX);
 
 // player.cc
 void MovePlayer(World& world, const Level& level, const Action& action);
