@@ -69,6 +69,16 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     fixed: Annotated[
         str, _help("Action branches held at a value, not learned, as click=-1,jump=0.")
     ] = ""
+    steer: Annotated[
+        str,
+        _help(
+            "Action of two columns, as move, that is one of 16 directions or none; else a vector."
+        ),
+    ] = ""
+    press: Annotated[
+        float,
+        _help("Probability of pressing each button before anything is learned.", gt=0.0, lt=1.0),
+    ] = 0.5
 
 
 class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

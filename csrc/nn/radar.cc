@@ -8,9 +8,18 @@ namespace metabonk::nn {
 namespace {
 
 constexpr float kTiny = 1e-3f;  // added to distances, so that a thing underfoot has no direction
-constexpr float kHalf = 0.70710678f;
-constexpr float kRight[kRadarSectors] = {1.0f, kHalf, 0.0f, -kHalf, -1.0f, -kHalf, 0.0f, kHalf};
-constexpr float kForward[kRadarSectors] = {0.0f, kHalf, 1.0f, kHalf, 0.0f, -kHalf, -1.0f, -kHalf};
+// cos and sin of 0, 22.5, 45, ... degrees.
+constexpr float kNarrow = 0.5f;  // below it a sector's weight is under 2e-5
+constexpr float kA = 0.92387953f, kB = 0.70710678f, kC = 0.38268343f;
+constexpr float kRight[kRadarSectors] = {1.0f,  kA,  kB,  kC,  0.0f, -kC, -kB, -kA,
+                                         -1.0f, -kA, -kB, -kC, 0.0f, kC,  kB,  kA};
+constexpr float kForward[kRadarSectors] = {0.0f, kC,  kB,  kA,  1.0f,  kA,  kB,  kC,
+                                           0.0f, -kC, -kB, -kA, -1.0f, -kA, -kB, -kC};
+
+float Fourth(float x) {
+  x *= x;
+  return x * x;
+}
 
 // How much each ring has of a distance: linear from one to the next, all of it inside the first,
 // fading out beyond the last. At most two are not zero.
@@ -43,8 +52,8 @@ void SpreadRadar(const RadarShape& shape, const float* rows, const uint8_t* mask
       const float scale = 1.0f / (distance + kTiny);
       for (int s = 0; s < kRadarSectors; ++s) {
         const float cosine = (rows[0] * kRight[s] + rows[1] * kForward[s]) * scale;
-        if (cosine <= 0.0f) continue;
-        const float sector = cosine * cosine * cosine * cosine;
+        if (cosine <= kNarrow) continue;
+        const float sector = Fourth(Fourth(cosine));
         for (int r = 0; r < ring_count; ++r) {
           if (ring[r] == 0.0f) continue;
           const float weight = sector * ring[r];

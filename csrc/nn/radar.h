@@ -7,7 +7,7 @@
 
 namespace metabonk::nn {
 
-inline constexpr int kRadarSectors = 8;
+inline constexpr int kRadarSectors = 16;
 inline constexpr int kRadarRingsMax = 16;
 
 struct RadarShape {

@@ -15,7 +15,7 @@ Does not know games, actions or recurrence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,14 +23,20 @@ from gymnasium import spaces as gs
 from torch import Tensor, nn
 
 from metabonk.errors import ConfigError
+from metabonk.models.compass import PLACED, Compass, fits
 from metabonk.models.layers import linear
-from metabonk.models.radar import Radar
 from metabonk.models.scale import Scale
 
 CELL_COLOURS = 16
 CELL_EMBEDDING = 4
-PLACED = frozenset({"entities", "pickups"})
 Tensors = Mapping[str, Tensor]
+
+
+class Reading(NamedTuple):
+    """parts: [B, width] each. directions: of a compass [B, SECTORS, width], or None."""
+
+    parts: list[Tensor]
+    directions: Tensor | None
 
 
 def is_image(space: gs.Space[object]) -> bool:
@@ -87,7 +93,8 @@ class ObservationReader(nn.Module):
     """A Dict observation [B, ...] -> parts [B, width] for a Dense layer, which has `widths`.
 
     time: whether `dt` is an ordinary input. normalize: numbers go through a Scale. frame: features
-    of each image. Sets without places are flattened in the order given, absent rows zeroed.
+    of each image. What lies around is read by a compass where the observation suits one; other sets
+    are flattened in the order given, absent rows zeroed.
     """
 
     def __init__(
@@ -101,33 +108,38 @@ class ObservationReader(nn.Module):
         super().__init__()
         self.keys: list[str] = []
         self.widths: list[int] = []
-        self.radars = nn.ModuleDict()
+        self.compass = Compass() if fits(space) else None
         self.images = nn.ModuleDict()
         self.scales = nn.ModuleDict()
         self.sets: set[str] = set()
         for key, sub in sorted(space.spaces.items()):
             if key.endswith("_mask") or (key == "dt" and not time):
                 continue
+            if self.compass is not None and key in PLACED:
+                continue
             if not isinstance(sub, gs.Box):
                 raise ConfigError(f"observation {key!r}: {sub} is no Box, convert it in the game")
             width = int(np.prod(sub.shape))
             if f"{key}_mask" in space.spaces:
                 self.sets.add(key)
-                if key in PLACED:
-                    self.radars[key] = Radar(sub.shape[-1])
-                    width = Radar.outputs
             elif is_image(sub):
                 self.images[key] = ImageEncoder(sub.shape, frame)
                 width = frame
-            if normalize and key not in self.images and key not in self.radars:
+            if normalize and key not in self.images:
                 self.scales[key] = Scale(sub.shape)
             self.keys.append(key)
             self.widths.append(width)
         if not self.keys:
             raise ConfigError(f"observation space {space} has nothing that a network can read")
+        if self.compass is not None:
+            self.widths.append(self.compass.outputs)
 
-    def forward(self, observation: Tensors) -> list[Tensor]:
-        return [self._part(key, observation) for key in self.keys]
+    def forward(self, observation: Tensors) -> Reading:
+        parts = [self._part(key, observation) for key in self.keys]
+        if self.compass is None:
+            return Reading(parts, None)
+        directions, summary = self.compass(observation, parts[self.keys.index("state")])
+        return Reading([*parts, summary], directions)
 
     def _part(self, key: str, observation: Tensors) -> Tensor:
         x = observation[key]
@@ -137,8 +149,6 @@ class ObservationReader(nn.Module):
             x = self.scales[key](x)
         if key in self.sets:
             mask = observation[f"{key}_mask"].view(torch.bool)
-            if key in self.radars:
-                return cast(Tensor, self.radars[key](x, mask))
             x = torch.where(mask[..., None], x, 0.0)
         x = x.flatten(1)
         return x if x.dtype == torch.float32 else x.float()

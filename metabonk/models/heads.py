@@ -11,35 +11,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from metabonk.errors import ConfigError
+from metabonk.models.choices import Group, group, mask_index, span
 from metabonk.models.layers import fast_tanh, linear
-from metabonk.spaces import ActionLayout, Branch
+from metabonk.spaces import ActionLayout
 
 FORBIDDEN = -1e9  # finite, so that p log p of a forbidden choice is 0 and not NaN
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 INITIAL_LOG_STD = -0.5
 FEW_CHOICES = 16
-
-
-@dataclass(frozen=True)
-class Group:
-    """Categorical branches of one size, computed together.
-
-    logits: their slice of the head's categorical outputs, [count * size]. members: their places in
-    the layout; branches: the same as an index. columns: where their choices stand in an action row.
-    """
-
-    size: int
-    count: int
-    logits: slice
-    members: tuple[int, ...]
-    branches: slice | list[int]
-    columns: slice | list[int]
 
 
 class ActionHead(nn.Module):
@@ -48,7 +32,9 @@ class ActionHead(nn.Module):
     features: width of the input. decisive: masked branches whose choice 0, which passes, is taken
     only where nothing else is allowed: who may wait in a menu for ever never meets what comes
     after. fixed: value of each branch, by name, that is not the policy's to choose; such a branch
-    has log-probability and entropy 0.
+    has log-probability and entropy 0. steer: a branch of two columns that is one of sixteen
+    directions or none instead of a Gaussian. press: probability of choice 1 in every choice of two,
+    before anything is learned.
 
     Parameters of the distributions come as one tensor [B, outputs]: the means of all continuous
     columns, then the logits group by group. `mask` is the observation's `action_mask`
@@ -70,6 +56,8 @@ class ActionHead(nn.Module):
         layout: ActionLayout,
         fixed: Mapping[str, float] | None = None,
         decisive: Sequence[str] = (),
+        steer: str = "",
+        press: float = 0.5,
     ) -> None:
         super().__init__()
         fixed = dict(fixed or {})
@@ -78,39 +66,56 @@ class ActionHead(nn.Module):
         if unknown := sorted(set(fixed) - set(names)):
             raise ConfigError(f"fixed: no action branch {unknown[0]!r}, it has {', '.join(names)}")
         self.layout = layout
-        free = [(i, b) for i, b in enumerate(layout.branches) if b.name not in fixed]
-        self._gaussian = [(i, b) for i, b in free if b.kind == "continuous"]
+        free = [i for i, b in enumerate(layout.branches) if b.name not in fixed]
+        self.groups = group(layout, free, steer)
+        chosen = {i for one in self.groups for i in one.members}
+        self._gaussian = [(i, layout.branches[i]) for i in free if i not in chosen]
         self.continuous = sum(b.width for _, b in self._gaussian)
-        categorical = [(i, b) for i, b in free if b.kind == "categorical"]
-        self.groups = _groups(categorical)
-        self.choices = sum(b.size for _, b in categorical)
-        self.categorical = len(categorical)
+        self.choices = sum(one.size * one.count for one in self.groups)
+        self.categorical = sum(one.count for one in self.groups)
         self.outputs = self.continuous + self.choices
         if not self.outputs:
             raise ConfigError("fixed: every action branch is fixed, nothing is left to learn")
         self.linear = linear(features, self.outputs, 0.01)
+        self._lean(press)
         self.log_std = nn.Parameter(torch.full((self.continuous,), INITIAL_LOG_STD))
         rest = torch.zeros(layout.columns)
         for branch in layout.branches:
             if branch.name in fixed:
                 rest[branch.column : branch.column + branch.width] = float(fixed[branch.name])
         self._constant("_rest", rest)
-        index, always = _mask_index(layout, self.groups)
+        index, always = mask_index(layout, self.groups)
         self.masked = not bool(always.all())
         self._constant("_mask_index", index)
         self._constant("_always", always)
         self._decisive = [self._pass_of(name) for name in decisive]
         self._bounds()
 
+    def _lean(self, press: float) -> None:
+        for one in self.groups:
+            if one.size == 2:
+                first = self.continuous + one.logits.start
+                with torch.no_grad():
+                    odds = math.log(press / (1.0 - press))
+                    self.linear.bias[first + 1 : first + 2 * one.count : 2] = odds
+
+    def logits_of(self, name: str) -> slice | None:
+        """Where the logits of a choice stand among the outputs; None if there is no such choice."""
+        for one in self.groups:
+            for i, member in enumerate(one.members):
+                if self.layout.branches[member].name == name:
+                    start = self.continuous + one.logits.start + i * one.size
+                    return slice(start, start + one.size)
+        return None
+
     def _pass_of(self, name: str) -> tuple[int, slice]:
-        """Among all logits, choice 0 of a branch and its other choices."""
-        branches = self.layout.branches
-        for group in self.groups:
-            for i, member in enumerate(group.members):
-                if branches[member].name == name and branches[member].mask:
-                    start = group.logits.start + i * group.size
-                    return start, slice(start + 1, start + group.size)
-        raise ConfigError(f"decisive: there is no masked choice {name!r} that is free")
+        """Among all choices' logits, choice 0 of a branch and its other choices."""
+        found = self.logits_of(name)
+        branch = next((b for b in self.layout.branches if b.name == name), None)
+        if found is None or branch is None or not branch.mask:
+            raise ConfigError(f"decisive: there is no masked choice {name!r} that is free")
+        start = found.start - self.continuous
+        return start, slice(start + 1, found.stop - self.continuous)
 
     def _constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -123,8 +128,8 @@ class ActionHead(nn.Module):
         self._constant("_bounded", bounded)
         self._constant("_half", half)
         self._constant("_middle", torch.where(bounded, low + half, torch.zeros_like(low)))
-        self._columns = _span([b.column + j for _, b in self._gaussian for j in range(b.width)])
-        self._gaussian_branches = _span([i for i, _ in self._gaussian])
+        self._columns = span([b.column + j for _, b in self._gaussian for j in range(b.width)])
+        self._gaussian_branches = span([i for i, _ in self._gaussian])
         owner = torch.zeros(self.continuous, len(self._gaussian))
         position = 0
         for i, (_, branch) in enumerate(self._gaussian):
@@ -162,23 +167,23 @@ class ActionHead(nn.Module):
             each = self._gaussian_log_prob(normal) @ self._owner
             log_prob[:, self._gaussian_branches] = each
         position = 0
-        for group, log_p in self._log_probs(parameters, mask):
+        for one, log_p in self._log_probs(parameters, mask):
             cumulative = log_p.exp().cumsum(-1)
             # A little below the total, so that rounding cannot reach a forbidden last choice.
-            point = uniform[:, position : position + group.count] * (1.0 - 2.0**-20)
+            point = uniform[:, position : position + one.count] * (1.0 - 2.0**-20)
             point = (point * cumulative[..., -1])[..., None]
             choice = (cumulative <= point).sum(-1)
-            position += group.count
-            rows[:, group.columns] = choice.to(rows.dtype)
-            log_prob[:, group.branches] = log_p.gather(-1, choice[..., None])[..., 0]
+            position += one.count
+            one.write(rows, choice)
+            log_prob[:, one.branches] = log_p.gather(-1, choice[..., None])[..., 0]
 
     def mode(self, parameters: Tensor, mask: Tensor | None) -> Tensor:
         """The most probable row, float32 [B, columns]."""
         rows = self._rest.repeat(len(parameters), 1)
         if self.continuous:
             rows[:, self._columns] = self._mean(parameters)
-        for group, log_p in self._log_probs(parameters, mask):
-            rows[:, group.columns] = log_p.argmax(-1).float()
+        for one, log_p in self._log_probs(parameters, mask):
+            one.write(rows, log_p.argmax(-1))
         return rows
 
     def log_prob(
@@ -192,8 +197,8 @@ class ActionHead(nn.Module):
             total = total + self._gaussian_log_prob(normal).sum(-1)
             each = 0.5 + HALF_LOG_TAU + self.log_std + self._half.log()
             entropy = entropy + each.sum()
-        for group, log_p in self._log_probs(parameters, mask):
-            choice = rows[:, group.columns].long()[..., None]
+        for one, log_p in self._log_probs(parameters, mask):
+            choice = one.read(rows)[..., None]
             total = total + log_p.gather(-1, choice).sum((-1, -2))
             entropy = entropy - (log_p.exp() * log_p).sum((-1, -2))
         return total, entropy.expand(len(rows))
@@ -234,43 +239,3 @@ def _log_softmax(logits: Tensor) -> Tensor:
     if logits.shape[-1] > FEW_CHOICES:
         return logits.log_softmax(-1)
     return logits.permute(2, 0, 1).contiguous().log_softmax(0).permute(1, 2, 0)
-
-
-def _groups(branches: list[tuple[int, Branch]]) -> list[Group]:
-    groups: list[Group] = []
-    start = 0
-    for size in sorted({b.size for _, b in branches}):
-        members = [(i, b) for i, b in branches if b.size == size]
-        stop = start + size * len(members)
-        groups.append(
-            Group(
-                size,
-                len(members),
-                slice(start, stop),
-                tuple(i for i, _ in members),
-                _span([i for i, _ in members]),
-                _span([b.column for _, b in members]),
-            )
-        )
-        start = stop
-    return groups
-
-
-def _span(indices: list[int]) -> slice | list[int]:
-    """Consecutive indices as a slice, which reads and writes without a copy."""
-    if not indices:
-        return slice(0, 0)
-    first, last = indices[0], indices[-1]
-    return slice(first, last + 1) if indices == list(range(first, last + 1)) else indices
-
-
-def _mask_index(layout: ActionLayout, groups: list[Group]) -> tuple[Tensor, Tensor]:
-    """Which entry of the action mask allows each logit; logits of unmasked branches always."""
-    index: list[int] = []
-    always: list[bool] = []
-    for group in groups:
-        for i in group.members:
-            span = layout.branches[i].mask
-            index += range(*span) if span else [0] * group.size
-            always += [span is None] * group.size
-    return torch.tensor(index, dtype=torch.long), torch.tensor(always)

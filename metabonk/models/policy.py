@@ -8,6 +8,9 @@ networks behind one interface, chosen by name:
 - `pilot`: an encoder, then a CfC cell that is told the true time step; both heads see the
   encoder's features and the cell's state.
 
+Where the game shows what lies around, directions are scored one by one; where it shows offers,
+these are: both by the same weights for all of them, added to what the head says.
+
 Recurrent state is one tensor [B, state_size], explicit, carried by the caller; width 0 where there
 is none.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from gymnasium import spaces as gs
@@ -24,9 +27,12 @@ from torch import Tensor, nn
 
 from metabonk.config import ModelConfig
 from metabonk.models.cfc import CfCCell
-from metabonk.models.encoders import ObservationReader, Tensors
+from metabonk.models.compass import Steering
+from metabonk.models.encoders import ObservationReader, Reading, Tensors
 from metabonk.models.heads import ActionHead
 from metabonk.models.layers import Dense, linear, mlp
+from metabonk.models.offers import OfferScores
+from metabonk.ops.radar import SECTORS
 from metabonk.spaces import ActionLayout
 
 DEFAULT_DT = 1.0 / 15.0  # seconds; the unit in which the cell is told time, near 1 for usual steps
@@ -50,6 +56,44 @@ class ActorCritic(nn.Module, ABC):
     state_size: int = 0
     head: ActionHead
     reader: ObservationReader
+
+    def __init__(self, space: gs.Dict, config: ModelConfig, *, time: bool) -> None:
+        super().__init__()
+        self.reader = ObservationReader(space, time=time, normalize=config.normalize)
+        self.steering: Steering | None = None
+        self.offers: OfferScores | None = None
+
+    def _decide_by(
+        self,
+        features: int,
+        space: gs.Dict,
+        layout: ActionLayout,
+        config: ModelConfig,
+        fixed: Mapping[str, float] | None,
+    ) -> None:
+        """Makes what turns `features` and the reading into parameters."""
+        decisive = listed(config.decisive)
+        self.head = ActionHead(features, layout, fixed, decisive, config.steer, config.press)
+        steered, chosen = self.head.logits_of(config.steer), self.head.logits_of("choice")
+        if steered is not None and self.reader.compass is not None:
+            self.steering = Steering(self.reader.compass.width, features)
+            self._steered = steered.start
+        if chosen is not None and OfferScores.fits(space):
+            self.offers = OfferScores(features)
+            self._chosen = chosen.start
+
+    def _decide(self, features: Tensor, reading: Reading, observation: Tensors) -> Tensor:
+        """Parameters [B, outputs] for features [B, C]."""
+        parameters = self.head(features)
+        if self.steering is not None and reading.directions is not None:
+            scores = self.steering(reading.directions, features)
+            after = self.head.outputs - self._steered - SECTORS
+            parameters = parameters + nn.functional.pad(scores, (self._steered, after))
+        if self.offers is not None:
+            rows, there = observation["offers"], observation["offers_mask"]
+            choices, scores = self.offers(rows, there, features)
+            parameters = parameters.scatter_add(1, choices + self._chosen, scores)
+        return cast(Tensor, parameters)
 
     def step(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         """observation [B, ...], state [B, state_size], is_first bool [B]."""
@@ -76,19 +120,19 @@ class Towers(ActorCritic):
         config: ModelConfig,
         fixed: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__()
-        self.reader = ObservationReader(space, time=True, normalize=config.normalize)
+        super().__init__(space, config, time=True)
         widths, hidden = self.reader.widths, config.hidden
         self.actor_input, self.critic_input = Dense(widths, hidden), Dense(widths, hidden)
         self.actor = mlp(hidden, hidden, config.layers - 1)
         self.critic = mlp(hidden, hidden, config.layers - 1)
-        self.head = ActionHead(config.hidden, layout, fixed, listed(config.decisive))
+        self._decide_by(hidden, space, layout, config, fixed)
         self.value = linear(config.hidden, 1, 1.0)
 
     def step(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
-        parts = self.reader(observation)
-        value = self.value(self.critic(self.critic_input(*parts)))[:, 0]
-        return Output(self.head(self.actor(self.actor_input(*parts))), value, state)
+        reading = self.reader(observation)
+        value = self.value(self.critic(self.critic_input(*reading.parts)))[:, 0]
+        features = self.actor(self.actor_input(*reading.parts))
+        return Output(self._decide(features, reading, observation), value, state)
 
     def sequence(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         steps, batch = is_first.shape
@@ -108,25 +152,25 @@ class Pilot(ActorCritic):
         config: ModelConfig,
         fixed: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(space, config, time=False)
         self.state_size = config.hidden
         self.timed = "dt" in space.spaces
-        self.reader = ObservationReader(space, time=False, normalize=config.normalize)
         self.input = Dense(self.reader.widths, config.hidden)
         self.layers = mlp(config.hidden, config.hidden, config.layers - 1)
         self.rnn_cell = CfCCell(config.hidden, config.hidden, config.hidden)
-        self.head = ActionHead(2 * config.hidden, layout, fixed, listed(config.decisive))
+        self._decide_by(2 * config.hidden, space, layout, config, fixed)
         self.value = linear(2 * config.hidden, 1, 1.0)
 
     def sequence(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         steps, batch = is_first.shape
         flat = {key: value.flatten(0, 1) for key, value in observation.items()}
-        features = self.layers(self.input(*self.reader(flat)))
+        reading = self.reader(flat)
+        features = self.layers(self.input(*reading.parts))
         keep = (~is_first).to(features.dtype)[..., None]
         dt = observation["dt"] / DEFAULT_DT if self.timed else torch.ones_like(keep)
         hidden = self.rnn_cell.sequence(features.view(steps, batch, -1), state, dt, keep)
         joined = torch.cat([features, hidden.flatten(0, 1)], 1)
-        parameters = self.head(joined).view(steps, batch, -1)
+        parameters = self._decide(joined, reading, flat).view(steps, batch, -1)
         return Output(parameters, self.value(joined).view(steps, batch), hidden[-1])
 
 

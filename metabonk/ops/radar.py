@@ -1,12 +1,12 @@
 """Things around the player as sums over sectors and rings.
 
-    sector_s = max(0, cos(angle - 2 pi s / 8))^4         of the eight directions
+    sector_s = cos(angle - 2 pi s / 16)^16 of sixteen directions, 0 beyond 60 degrees
     ring_r   = a tent over the distance, one between two rings, inside the first all of it
     out[s, r] = sum over things of sector_s * ring_r * (1, the features after the place)
 
 rows [B, K, F] float32 of which the first two features are the place, right and forward; mask
 [B, K], 0 where there is no thing; rings ascending distances; reach: how far beyond the last ring a
-thing still counts. Result [B, 8 * rings, F - 1]. Not differentiable: it is a way of seeing.
+thing still counts. Result [B, 16 * rings, F - 1]. Not differentiable: it is a way of seeing.
 Backends: `native` (csrc/nn/radar.cc) and `torch`, which is the definition. They differ by rounding
 only.
 """
@@ -23,7 +23,9 @@ from metabonk import _core
 from metabonk.errors import BackendError
 
 Backend = Literal["auto", "native", "torch"]
-SECTORS = 8
+SECTORS = 16
+SHARPNESS = 16
+NARROW = 0.5  # cosine beyond which a sector sees nothing
 TINY = 1e-3
 
 
@@ -72,7 +74,8 @@ def _torch(rows: Tensor, mask: Tensor, rings: tuple[float, ...], reach: float) -
     rows = torch.where(mask.bool()[..., None], rows, 0.0)
     place = rows[..., :2]
     distance = place.norm(dim=-1, keepdim=True)
-    sector = (place @ directions).div_(distance + TINY).clamp_(min=0.0).pow_(4)
+    sector = (place @ directions).div_(distance + TINY)
+    sector = torch.where(sector > NARROW, sector, 0.0).pow_(SHARPNESS)
     beyond = distance - at
     ring = torch.minimum(1.0 + beyond / before, 1.0 - beyond / after).clamp_(min=0.0)
     ring.mul_(mask[..., None])

@@ -39,7 +39,7 @@ def test_every_part_moves_the_features_and_masked_rows_do_not() -> None:
     dense = Dense(reader.widths, 16)
 
     def encoder(observation: dict[str, torch.Tensor]) -> torch.Tensor:
-        return dense(*reader(observation))
+        return dense(*reader(observation).parts)
 
     seen = observe(4)
     seen["entities_mask"][:] = torch.tensor([1, 1, 1, 0, 0, 0])

@@ -179,3 +179,51 @@ def test_without_a_mask_everything_is_allowed() -> None:
     also, same = draw(head, parameters, torch.ones_like(mask), u, n)
     torch.testing.assert_close(rows, also)
     torch.testing.assert_close(free, same)
+
+
+def steered(**settings: object) -> ActionHead:
+    torch.manual_seed(0)
+    head = ActionHead(8, LAYOUT, steer="move", **settings)  # type: ignore[arg-type]
+    torch.nn.init.normal_(head.linear.weight)
+    return head
+
+
+def test_steered_directions_are_what_was_drawn() -> None:
+    head = steered()
+    parameters, mask, uniform, normal = make_inputs(head)
+    rows, log_prob = draw(head, parameters, mask, uniform, normal)
+    length = rows[:, :2].norm(dim=1)
+    standing = length == 0
+    assert 0 < standing.sum() < BATCH
+    torch.testing.assert_close(length[~standing], torch.ones_like(length[~standing]))
+    where = head.logits_of("move")
+    assert where is not None
+    turns = torch.atan2(rows[:, 1], rows[:, 0]) * 8 / np.pi
+    choice = torch.where(standing, 16, turns.round().long() % 16)
+    expected = parameters[:, where].log_softmax(-1).gather(1, choice[:, None])[:, 0]
+    torch.testing.assert_close(log_prob[:, 0], expected)
+    total, _ = head.log_prob(parameters, mask, rows)
+    torch.testing.assert_close(total, log_prob.sum(1), atol=1e-4, rtol=1e-5)
+    best = head.mode(parameters, mask)
+    assert head.log_prob(parameters, mask, best)[0].sum() > total.sum()
+
+
+def test_only_a_disc_can_be_steered() -> None:
+    for name in ("aim", "gear", "fly"):
+        with pytest.raises(ConfigError, match=rf"steer: '{name}' is not"):
+            ActionHead(8, LAYOUT, steer=name)
+    with pytest.raises(ConfigError, match="steer"):
+        ActionHead(8, LAYOUT, {"move": 0.0}, steer="move")
+
+
+def test_press_is_how_it_begins() -> None:
+    head = ActionHead(8, LAYOUT, press=0.1)
+    parameters = head(torch.zeros(1, 8))
+    for button in ("jump", "fire"):
+        where = head.logits_of(button)
+        assert where is not None
+        torch.testing.assert_close(parameters[0, where].softmax(-1)[1], torch.tensor(0.1))
+    gear = head.logits_of("gear")
+    assert gear is not None
+    assert (parameters[0, gear] == 0).all()
+    assert head.logits_of("aim") is None

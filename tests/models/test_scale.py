@@ -60,7 +60,7 @@ def test_a_reader_scales_numbers_and_ignores_absent_rows() -> None:
         "state": torch.randn(64, 3) * 20,
     }
     reader.learn(seen)
-    parts = dict(zip(reader.keys, reader(seen), strict=True))
+    parts = dict(zip(reader.keys, reader(seen).parts, strict=True))
     assert abs(float(parts["state"].std()) - 1.0) < 0.1
     rows = parts["rows"].view(64, 4, 2)
     assert abs(float(rows[:, :2].std()) - 1.0) < 0.15

@@ -28,7 +28,8 @@ def slow(rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
                 part = (
                     (distance - low) / (ring - low) if inside else (high - distance) / (high - ring)
                 )
-                weight = max(0.0, cosine) ** 4 * max(0.0, part)
+                sector = cosine**op.SHARPNESS if cosine > op.NARROW else 0.0
+                weight = sector * max(0.0, part)
                 out[b, s, r] += weight * torch.tensor([1.0, *rest], dtype=torch.float64)
     return out.flatten(1, 2)
 
