@@ -35,10 +35,10 @@ atexit.register(_engines.close)
 
 
 class Lookup(NamedTuple):
-    """quantized: the codes [..., D], differentiable; index: their numbers [...] int64."""
+    """quantized: the codes [..., D], differentiable; indices: their numbers [...] int64."""
 
     quantized: Tensor
-    index: Tensor
+    indices: Tensor
 
 
 class Statistics(NamedTuple):

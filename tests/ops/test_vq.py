@@ -80,8 +80,8 @@ def test_takes_the_nearest_code(
     for seed in range(3):
         x, codebook = numbers(rows, codes, width, seed)
         found = op.vq_lookup(x, codebook, metric=metric, backend=way[0])  # type: ignore[arg-type]
-        assert farther(x, codebook, found.index, metric) <= TOLERANCE[way]
-        assert torch.equal(found.quantized, codebook[found.index])
+        assert farther(x, codebook, found.indices, metric) <= TOLERANCE[way]
+        assert torch.equal(found.quantized, codebook[found.indices])
         if way[0] == "native" and metric == "euclidean":
             assert _core.nn.vq_kernels() == way[1].replace("baseline", "portable")
 
@@ -100,7 +100,7 @@ def test_where_numbers_are_whole_the_answer_is_the_references(way: tuple[str, st
     codebook = torch.randint(-2, 3, (150, 4), generator=generator).float()
     for metric in ("euclidean", "dot"):
         found = op.vq_lookup(x, codebook, metric=metric, backend=way[0])  # type: ignore[arg-type]
-        assert torch.equal(found.index, op.reference(x, codebook, metric).index)
+        assert torch.equal(found.indices, op.reference(x, codebook, metric).indices)
 
 
 def test_of_equal_codes_the_lowest_is_taken(way: tuple[str, str]) -> None:
@@ -109,17 +109,17 @@ def test_of_equal_codes_the_lowest_is_taken(way: tuple[str, str]) -> None:
     x, codebook = numbers(97, 40, 37)
     for copies in (2, 5, 30):
         repeated = codebook.repeat(copies, 1)
-        found = op.vq_lookup(x, repeated, backend="native").index
+        found = op.vq_lookup(x, repeated, backend="native").indices
         assert int(found.max()) < 40
-        assert torch.equal(found, op.vq_lookup(x, codebook, backend="native").index)
+        assert torch.equal(found, op.vq_lookup(x, codebook, backend="native").indices)
 
 
 def test_a_row_does_not_depend_on_the_others(way: tuple[str, str]) -> None:
     if way[0] != "native":
         pytest.skip("a BLAS may round otherwise for another number of rows")
     x, codebook = numbers(61, 90, 20)
-    many = op.vq_lookup(x, codebook, backend="native").index
-    one = [op.vq_lookup(row[None], codebook, backend="native").index for row in x]
+    many = op.vq_lookup(x, codebook, backend="native").indices
+    one = [op.vq_lookup(row[None], codebook, backend="native").indices for row in x]
     assert torch.equal(many, torch.cat(one))
 
 
@@ -131,7 +131,7 @@ def test_threads_change_nothing() -> None:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             found = op.vq_lookup(x, codebook, backend="native")
-            sums = op.vq_statistics(x, found.index, 700, backend="native")
+            sums = op.vq_statistics(x, found.indices, 700, backend="native")
             results.append((*found, *sums))
     finally:
         torch.set_num_threads(before)
@@ -144,7 +144,7 @@ def test_any_number_of_leading_dimensions_and_none(way: tuple[str, str]) -> None
     for shape in ((5,), (3, 5), (2, 0, 5), (2, 3, 4, 5), (0, 5)):
         found = op.vq_lookup(torch.randn(shape), codebook, backend=way[0])  # type: ignore[arg-type]
         assert found.quantized.shape == shape
-        assert found.index.shape == shape[:-1]
+        assert found.indices.shape == shape[:-1]
 
 
 def test_the_gradient_goes_straight_through(way: tuple[str, str]) -> None:
@@ -153,7 +153,7 @@ def test_the_gradient_goes_straight_through(way: tuple[str, str]) -> None:
     codebook.requires_grad_()
     weight = torch.randn(20, 6)
     found = op.vq_lookup(x, codebook, backend=way[0])  # type: ignore[arg-type]
-    assert not found.index.requires_grad
+    assert not found.indices.requires_grad
     (found.quantized * weight).sum().backward()
     exact = x.detach().double().requires_grad_()
     want = op.reference(exact, codebook.double()).quantized
@@ -185,7 +185,7 @@ def test_statistics_are_sums_over_one_hot_rows(backend: op.Backend) -> None:
 
 def test_ema_is_the_formula() -> None:
     x, codebook = numbers(40, 7, 3)
-    index = op.vq_lookup(x, codebook).index
+    index = op.vq_lookup(x, codebook).indices
     new = op.vq_statistics(x, index, 7)
     size, total = torch.ones(7), codebook.clone()
     op.ema_update_(codebook, size, total, new, decay=0.9, eps=1e-3)
@@ -213,7 +213,7 @@ def test_compiles_whole() -> None:
 
     def step(x: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
         found = op.vq_lookup(x * 2.0, codebook)
-        new = op.vq_statistics(x, found.index, 10)
+        new = op.vq_statistics(x, found.indices, 10)
         return found.quantized.square().sum(), new.sums
 
     def run(function: object) -> tuple[Tensor, ...]:
@@ -237,12 +237,12 @@ def test_a_plan_is_the_op_and_makes_no_objects(way: tuple[str, str]) -> None:
         x.normal_()
         plan.step()
         want = op.vq_lookup(x, codebook, backend="native")
-        assert torch.equal(index, want.index)
+        assert torch.equal(index, want.indices)
         assert torch.equal(quantized, want.quantized)
     codebook.normal_()
     plan.repack()
     plan.step()
-    assert torch.equal(index, op.vq_lookup(x, codebook, backend="native").index)
+    assert torch.equal(index, op.vq_lookup(x, codebook, backend="native").indices)
     step = plan.step
     gc.collect()
     gc.disable()
@@ -329,7 +329,7 @@ def test_native_copies_nothing_silently(what: str) -> None:
     if what != "elsewhere":
         with pytest.raises(BackendError, match="native cannot take x"):
             op.vq_lookup(bad, codebook, backend="native")
-        assert torch.equal(op.vq_lookup(bad, codebook).index, op.reference(bad, codebook).index)
+        assert torch.equal(op.vq_lookup(bad, codebook).indices, op.reference(bad, codebook).indices)
 
 
 def test_a_plan_refuses_outputs_of_another_kind() -> None:
