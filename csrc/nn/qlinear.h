@@ -1,0 +1,91 @@
+// Linear layers over quantised weights: y = round(x) W^T + b, rows of float32 in and out. Knows
+// panels (panels.h), pointers and threads; no networks, no autograd, no Torch.
+//
+// round(x): for int8 weights each row of x becomes codes -127..127 and a scale of its own, largest
+// |x| / 127 (dynamic quantisation); the product is one of integers, so that every instruction set
+// gives the same bits. A row whose largest is below 2^-100 counts as zero; one that holds NaN or
+// infinity gives a row of NaN. For all other formats x is rounded to bf16, products are summed in
+// float32, and instruction sets differ by rounding only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "nn/panels.h"
+#include "support/thread_pool.h"
+
+namespace metabonk::nn {
+
+// A tile of weights and the rows that meet it. What is optional may be null.
+struct QTile {
+  const PanelLayout* layout;
+  int panels;            // 4 or 1
+  const uint8_t* tile;   // its header and what follows, see panels.h
+  const uint8_t* x;      // rows as the kernels' take_row made them
+  int64_t x_stride;      // bytes
+  const float* x_scale;  // [rows], int8 only
+  int rows;
+  const float* bias;  // [outputs] or null
+  float* y;           // [rows, outputs], rows y_stride floats apart
+  int64_t y_stride;
+  int outputs;       // that are there, 1 to 16 panels
+  uint8_t* scratch;  // scratch_bytes()
+};
+
+// One set for int8 and one for all other formats, per instruction set.
+struct QLinearKernels {
+  const char* name;
+  int x_bytes;  // per input of a row made ready
+  // x [inputs] -> row [padded], scale (int8).
+  void (*take_row)(const float* x, int inputs, int padded, uint8_t* row, float* scale);
+  void (*multiply)(const QTile& tile);
+  // Per tile that is being multiplied.
+  int64_t (*scratch_bytes)(const PanelLayout& layout);
+};
+
+extern const QLinearKernels kQInt8Portable, kQFloatPortable;
+extern const QLinearKernels kQInt8Avx2, kQFloatAvx2;
+extern const QLinearKernels kQInt8Avx512, kQFloatAvx512;
+extern const QLinearKernels kQInt8Vnni, kQFloatBf16;
+
+// The best that ActiveTier() and ActiveExtension() allow.
+const QLinearKernels& ActiveQLinearKernels(WeightFormat format);
+
+// What one layer multiplies by. bias may be null.
+struct QWeights {
+  WeightShape shape;
+  const uint8_t* panels;
+  const float* bias;
+};
+
+// Multiplies on its own threads; keeps scratch memory, which grows to the largest product seen and
+// is then reused. Calls from several threads wait for each other.
+class QLinearEngine {
+ public:
+  explicit QLinearEngine(int threads)
+      : pool_(threads), parts_(static_cast<size_t>(pool_.threads())) {}
+
+  // x [rows, inputs] -> y [rows, outputs], both contiguous.
+  void Forward(const QWeights& weights, int64_t rows, const float* x, float* y);
+  // Grows the scratch memory to what Forward will need.
+  void Prepare(const QWeights& weights, int64_t rows);
+
+ private:
+  struct Job;
+  struct Buffer {  // on a cache line's begin
+    uint8_t* Grow(int64_t bytes);
+    std::unique_ptr<uint8_t[]> memory;
+    int64_t size = 0;
+  };
+  struct Part {  // of one thread
+    Buffer rows, scales, scratch;
+  };
+
+  std::mutex one_caller_;
+  ThreadPool pool_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace metabonk::nn
