@@ -18,6 +18,11 @@ constexpr float kLecunScale = 1.7159f;
 constexpr float kLecunSlope = 0.666f;
 constexpr float kLog2E = 1.442695040888963f;
 
+// The sums of a few rows and one or two panels.
+struct SumTile {
+  alignas(64) float row[kStepRows][2 * kPanelColumns];
+};
+
 // kRows rows times kPanels neighbouring panels. A single row takes two panels at a time, so that
 // enough sums are under way to hide what one takes.
 template <int kRows, int kPanels>
@@ -38,18 +43,26 @@ struct Sums {
   // apart.
   void Add(const float* a, int64_t lda, const float* b, int64_t panel, int depth) {
     for (int k = 0; k < depth; ++k) {
-      V right[kVectors];
+      V left[kRows];
+#pragma GCC unroll 6
+      for (int i = 0; i < kRows; ++i) left[i] = V::Broadcast(a[i * lda + k]);
 #pragma GCC unroll 8
       for (int j = 0; j < kVectors; ++j) {
         const int vector = k * kPanelVectors + j % kPanelVectors;
-        right[j] = V::Load(b + j / kPanelVectors * panel + vector * V::kLanes);
-      }
+        const V right = V::Load(b + j / kPanelVectors * panel + vector * V::kLanes);
 #pragma GCC unroll 6
-      for (int i = 0; i < kRows; ++i) {
-        const V left = V::Broadcast(a[i * lda + k]);
-#pragma GCC unroll 8
-        for (int j = 0; j < kVectors; ++j) v[i][j] = V::Fma(left, right[j], v[i][j]);
+        for (int i = 0; i < kRows; ++i) v[i][j] = V::Fma(left[i], right, v[i][j]);
       }
+    }
+  }
+
+  // What follows works on memory: a loop over `v` that is not unrolled would keep the sums there
+  // from the first term on.
+  void Store(SumTile* tile) const {
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < kVectors; ++j) v[i][j].Store(tile->row[i] + j * V::kLanes);
     }
   }
 };
@@ -143,14 +156,14 @@ void Backbone(const CfcForwardWeights& weights, const CfcRows& r) {
     sums.Add(r.x + int64_t{row} * inputs, inputs, b, size, inputs);
     sums.Add(r.before + int64_t{row} * hidden, hidden, b + int64_t{inputs} * kPanelColumns, size,
              hidden);
+    SumTile tile;
+    sums.Store(&tile);
     const int first = panel * kPanelColumns;
-#pragma GCC unroll 6
+    const int columns = std::min(kPanels * kPanelColumns, r.shape.backbone - first);
     for (int i = 0; i < kRows; ++i) {
       float* z = r.z + (row + i) * r.z_stride + first;
-#pragma GCC unroll 8
-      for (int j = 0; j < kPanels * kPanelVectors; ++j) {
-        const int at = j * V::kLanes;
-        StoreSome(LecunTanh(sums.v[i][j]), z + at, r.shape.backbone - first - at);
+      for (int j = 0; j < columns; j += V::kLanes) {
+        StoreSome(LecunTanh(V::Load(tile.row[i] + j)), z + j, columns - j);
       }
     }
   });
@@ -158,10 +171,12 @@ void Backbone(const CfcForwardWeights& weights, const CfcRows& r) {
 
 // h' of one vector of units from their four sums, with one division for all three functions:
 // tanh f = e / (e + 2), t = 1 / (1 + q), q = exp(-(a dt + s)). The products stay below 2^96.
-inline void Mix(const V* sums, V dt, float* out, float* heads, int hidden, int count) {
+inline void Mix(const float* sums, V dt, float* out, float* heads, int hidden, int count) {
   const V one = V::Broadcast(1.0f), two = V::Broadcast(2.0f);
-  const V e1 = TanhPart(sums[0], 1.0f), e2 = TanhPart(sums[1], 1.0f);
-  const V gate = V::Fma(sums[2], dt, sums[3]);
+  const V e1 = TanhPart(V::Load(sums), 1.0f);
+  const V e2 = TanhPart(V::Load(sums + V::kLanes), 1.0f);
+  const V rate = V::Load(sums + 2 * V::kLanes);
+  const V gate = V::Fma(rate, dt, V::Load(sums + 3 * V::kLanes));
   const V q = Power(Clamp(gate * V::Broadcast(-kLog2E), 43.0f)).Value();
   const V d1 = e1 + two, d2 = e2 + two, d3 = one + q;
   const V d12 = d1 * d2;
@@ -170,7 +185,7 @@ inline void Mix(const V* sums, V dt, float* out, float* heads, int hidden, int c
   if (heads == nullptr) return;
   StoreSome(e1 * (d2 * d3 * over), heads, count);
   StoreSome(e2 * (d1 * d3 * over), heads + hidden, count);
-  StoreSome(sums[2], heads + 2 * hidden, count);
+  StoreSome(rate, heads + 2 * hidden, count);
   StoreSome(d12 * over, heads + 3 * hidden, count);
 }
 
@@ -182,15 +197,15 @@ void Heads(const CfcForwardWeights& weights, const CfcRows& r) {
     Sums<kRows, kPanels> sums;
     sums.Start(weights.heads_bias.data() + panel * kPanelColumns);
     sums.Add(r.z + row * r.z_stride, r.z_stride, w.panel(panel), size, w.depth);
-#pragma GCC unroll 6
+    SumTile tile;
+    sums.Store(&tile);
     for (int i = 0; i < kRows; ++i) {
       const int64_t at = row + i;
       const V dt = V::Broadcast(r.dt == nullptr ? 1.0f : r.dt[at]);
-#pragma GCC unroll 2
       for (int p = 0; p < kPanels; ++p) {
         const int unit = (panel + p) * V::kLanes;
         float* heads = r.heads == nullptr ? nullptr : r.heads + at * kCfcHeads * hidden + unit;
-        Mix(sums.v[i] + p * kPanelVectors, dt, r.out + at * hidden + unit, heads, hidden,
+        Mix(tile.row[i] + p * kPanelColumns, dt, r.out + at * hidden + unit, heads, hidden,
             hidden - unit);
       }
     }
@@ -249,14 +264,15 @@ void Through(const CfcPanels& b, int rows, const float* a, int64_t lda, float* c
     Sums<kRows, kPanels> sums;
     sums.Start(nullptr);
     sums.Add(a + row * lda, lda, b.panel(panel), size, b.depth);
-#pragma GCC unroll 6
+    SumTile tile;
+    sums.Store(&tile);
+    const int first = panel * kPanelColumns;
+    const int columns = std::min(kPanels * kPanelColumns, b.columns - first);
     for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 8
-      for (int j = 0; j < kPanels * kPanelVectors; ++j) {
-        const int column = panel * kPanelColumns + j * V::kLanes;
-        const int count = b.columns - column;
-        if (count <= 0) break;
-        StoreSome(last(sums.v[i][j], row + i, column, count), c + (row + i) * ldc + column, count);
+      float* to = c + (row + i) * ldc + first;
+      for (int j = 0; j < columns; j += V::kLanes) {
+        const V sum = last(V::Load(tile.row[i] + j), row + i, first + j, columns - j);
+        StoreSome(sum, to + j, columns - j);
       }
     }
   });

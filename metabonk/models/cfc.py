@@ -1,144 +1,203 @@
-"""The closed-form continuous-time cell with the true time step (Hasani et al. 2022).
+"""CfC: a recurrent network of closed-form continuous-time cells (Hasani et al. 2022), in place of
+`ncps.torch.CfC`: the same constructor, the same names in the state_dict, the same results.
 
-Knows torch and layers. Does not know observations, actions or where the time step comes from.
+Knows torch and the cells (cfc_cell.py, cfc_general.py); does not know observations or actions. The
+default form, one backbone layer with LeCun's tanh, runs through the operation `cfc_scan`; the
+others run in plain torch.
 
-    z  = 1.7159 tanh(0.666 (W [x, h] + b))                 the backbone, LeCun's tanh
-    f1 = tanh(W1 z + b1),  f2 = tanh(W2 z + b2)            where h is and where it tends to
-    t  = sigmoid((Wa z + ba) dt + (Wb z + bb))             how much of the way, after dt
-    h' = (1 - t) f1 + t f2
-
-Parameter names and shapes are those of the `ncps` package's `CfCCell` in its default mode with one
-backbone layer, so that weights can be exchanged and parity can be tested; in memory the four heads
-are one layer.
+One thing is as ncps says and not as it does: `timespans` holds one number per row and step.
+Version 1.0.1 multiplies a row's number along the units instead, which fails unless the batch is 1
+or happens to equal the number of units.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from metabonk.models.layers import fast_tanh_
+from metabonk.models.cfc_cell import HEADS, CfCCell
+from metabonk.models.cfc_general import GeneralCfCCell, Mode, WiredCfCCell, Wiring, activation
+from metabonk.ops import cfc_scan
 
-LECUN_SCALE = 1.7159
-LECUN_SLOPE = 0.666
-HEADS = ("ff1", "ff2", "time_a", "time_b")  # in the order of the fused layer's rows
+__all__ = ["HEADS", "CfC", "CfCCell", "GeneralCfCCell", "WiredCfCCell"]
+
+State = Tensor | tuple[Tensor, Tensor]
 
 
-class CfCCell(nn.Module):
-    """One CfC layer: `inputs`, `hidden` and `backbone` are widths.
+class LSTMCell(nn.Module):
+    """The memory beside the state of `mixed_memory` (Lechner & Hasani 2020): an LSTM whose forget
+    gate starts open."""
 
-    `forward` is one step, `sequence` unrolls T of them; both reset where told and take the time
-    step of every element in units in which typical steps are about 1.
-    """
-
-    def __init__(self, inputs: int, hidden: int, backbone: int = 128) -> None:
+    def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.input_size = inputs
-        self.hidden_size = hidden
-        self.backbone = nn.Sequential(nn.Linear(inputs + hidden, backbone))
-        self.heads = nn.Linear(backbone, len(HEADS) * hidden)
-        nn.init.xavier_uniform_(self.backbone[0].weight)  # type: ignore[arg-type]
-        for weight in self.heads.weight.detach().chunk(len(HEADS)):
-            nn.init.xavier_uniform_(weight)
-        self.register_state_dict_post_hook(_split_heads)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_join_heads)  # type: ignore[no-untyped-call]
+        self.input_map = nn.Linear(input_size, 4 * hidden_size)
+        self.recurrent_map = nn.Linear(hidden_size, 4 * hidden_size, bias=False)
+        nn.init.xavier_uniform_(self.input_map.weight)
+        nn.init.uniform_(self.input_map.bias, -0.1, 0.1)
+        nn.init.orthogonal_(self.recurrent_map.weight)
 
-    def forward(self, x: Tensor, h: Tensor, dt: Tensor, keep: Tensor) -> Tensor:
-        """One step: x [B, inputs], h [B, hidden], dt [B, 1], keep [B, 1] (0 forgets) -> h'."""
-        return self.sequence(x[None], h, dt[None], keep[None])[0]
-
-    def sequence(self, x: Tensor, h: Tensor, dt: Tensor, keep: Tensor) -> Tensor:
-        """Unrolls: x [T, B, inputs], h [B, hidden], dt and keep [T, B, 1] -> [T, B, hidden]."""
-        first = cast(nn.Linear, self.backbone[0])
-        wx, wh = first.weight.tensor_split([self.input_size], 1)
-        steps, batch = x.shape[:2]
-        driven = torch.addmm(first.bias, x.reshape(steps * batch, -1), wx.t()).view(
-            steps, batch, -1
-        )
-        out = _Unroll.apply(  # type: ignore[no-untyped-call]
-            driven, h, dt, keep, wh, self.heads.weight, self.heads.bias
-        )
-        return cast(Tensor, out)
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, inputs], h and c [B, hidden] -> the next h and c."""
+        new, write, keep, show = (self.input_map(x) + self.recurrent_map(h)).chunk(4, 1)
+        c = c * torch.sigmoid(keep + 1.0) + torch.tanh(new) * torch.sigmoid(write)
+        return torch.tanh(c) * torch.sigmoid(show), c
 
 
-def _split_heads(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
-    for kind in ("weight", "bias"):
-        parts = state.pop(f"{prefix}heads.{kind}").chunk(len(HEADS))
-        state.update({f"{prefix}{name}.{kind}": p for name, p in zip(HEADS, parts, strict=True)})
+class CfC(nn.Module):
+    """Arguments as `ncps.torch.CfC` has them.
 
-
-def _join_heads(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    for kind in ("weight", "bias"):
-        names = [f"{prefix}{name}.{kind}" for name in HEADS]
-        if all(name in state for name in names):
-            state[f"{prefix}heads.{kind}"] = torch.cat([state.pop(name) for name in names])
-
-
-class _Unroll(torch.autograd.Function):
-    """T CfC steps with a hand-written backward pass.
-
-    Autograd over the same steps makes about forty nodes a step; here every step is a dozen calls
-    that write into preallocated memory, and all weight gradients are one product over T * B rows.
+    input_size: features of the input; None with a wiring that is built. units: of the state, or a
+    wiring of ncps. proj_size: outputs of a linear layer behind it, None for none.
+    return_sequences: all steps' outputs or the last one's. batch_first: [B, L, C] or [L, B, C].
+    mixed_memory: an LSTM's memory beside the state. mode: default, pure or no_gate. activation, and
+    backbone_units (128), backbone_layers (1), backbone_dropout (0): of the backbone; not with a
+    wiring. Raises ValueError that names the argument.
     """
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        driven: Tensor,
-        h: Tensor,
-        dt: Tensor,
-        keep: Tensor,
-        wh: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-    ) -> Tensor:
-        steps, batch, _ = driven.shape
-        hidden = wh.shape[1]
-        before = driven.new_empty(steps, batch, hidden)  # h after forgetting
-        z = torch.empty_like(driven)
-        heads = driven.new_empty(steps, batch, 4 * hidden)  # f1, f2, a, b; b becomes the gate t
-        out = driven.new_empty(steps, batch, hidden)
-        wh_t, weight_t = wh.t(), weight.t()
-        for i in range(steps):
-            torch.mul(h, keep[i], out=before[i])
-            torch.addmm(driven[i], before[i], wh_t, out=z[i])
-            fast_tanh_(z[i].mul_(LECUN_SLOPE)).mul_(LECUN_SCALE)
-            torch.addmm(bias, z[i], weight_t, out=heads[i])
-            f1, f2, rate, gate = heads[i].chunk(4, 1)
-            fast_tanh_(heads[i, :, : 2 * hidden])
-            gate.addcmul_(rate, dt[i]).sigmoid_()
-            h = torch.lerp(f1, f2, gate, out=out[i])
-        ctx.save_for_backward(before, z, heads, dt, keep, wh, weight)
-        return out
+    def __init__(
+        self,
+        input_size: int | None,
+        units: int | Wiring,
+        proj_size: int | None = None,
+        return_sequences: bool = True,
+        batch_first: bool = True,
+        mixed_memory: bool = False,
+        mode: Mode = "default",
+        activation: str = "lecun_tanh",
+        backbone_units: int | None = None,
+        backbone_layers: int | None = None,
+        backbone_dropout: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.proj_size = proj_size
+        self.return_sequences = return_sequences
+        self.batch_first = batch_first
+        self.use_mixed = mixed_memory
+        backbone = {
+            "backbone_units": backbone_units,
+            "backbone_layers": backbone_layers,
+            "backbone_dropout": backbone_dropout,
+        }
+        self.rnn_cell: CfCCell | GeneralCfCCell | WiredCfCCell
+        if isinstance(units, int):
+            self.state_size = self.output_size = units
+            self.rnn_cell = _cell(
+                _given("input_size", input_size),
+                units,
+                mode,
+                activation,
+                128 if backbone_units is None else backbone_units,
+                1 if backbone_layers is None else backbone_layers,
+                backbone_dropout or 0.0,
+            )
+        else:
+            for name, value in backbone.items():
+                if value is not None:
+                    raise ValueError(f"{name}: {value}; a wired cell has no backbone")
+            self.rnn_cell = WiredCfCCell(input_size, units, mode)
+            self.state_size = units.units
+            self.output_size = _given("the wiring's output_dim", units.output_dim)
+        if mixed_memory:
+            self.lstm = LSTMCell(_given("input_size", input_size), self.state_size)
+        self.fc = nn.Identity() if proj_size is None else nn.Linear(self.output_size, proj_size)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        before, z, heads, dt, keep, wh, weight = ctx.saved_tensors
-        (d_out,) = gradients
-        steps, batch, hidden = before.shape
-        d_driven = torch.empty_like(z)
-        d_heads = z.new_empty(steps, batch, 4 * hidden)
-        # What does not depend on the recurrence: how each head moves h'.
-        f1, f2, _, gates = heads.chunk(4, -1)
-        slopes = z.new_empty(steps, batch, 4 * hidden)
-        torch.mul(1.0 - gates, 1.0 - f1 * f1, out=slopes[..., :hidden])
-        torch.mul(gates, 1.0 - f2 * f2, out=slopes[..., hidden : 2 * hidden])
-        torch.mul(f2 - f1, gates * (1.0 - gates), out=slopes[..., 3 * hidden :])
-        torch.mul(slopes[..., 3 * hidden :], dt, out=slopes[..., 2 * hidden : 3 * hidden])
-        bend = (LECUN_SLOPE / LECUN_SCALE) * (LECUN_SCALE * LECUN_SCALE - z * z)
-        carry = torch.zeros_like(before[0])
-        for i in range(steps - 1, -1, -1):
-            carry.add_(d_out[i])
-            four = d_heads[i].view(batch, 4, hidden)
-            torch.mul(slopes[i].view(batch, 4, hidden), carry[:, None], out=four)
-            torch.mm(d_heads[i], weight, out=d_driven[i])
-            d_driven[i].mul_(bend[i])
-            torch.mm(d_driven[i], wh, out=carry)
-            carry.mul_(keep[i])
-        rows = steps * batch
-        d_heads_rows, d_rows = d_heads.view(rows, -1), d_driven.view(rows, -1)
-        d_wh = d_rows.t() @ before.view(rows, -1)
-        d_weight = d_heads_rows.t() @ z.view(rows, -1)
-        return d_driven, carry, None, None, d_wh, d_weight, d_heads_rows.sum(0)
+    def forward(
+        self, input: Tensor, hx: State | None = None, timespans: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """The outputs and the state after the last step.
+
+        input: [B, L, C], or [L, B, C] unless batch_first, or [L, C] without a batch. hx: [B, units]
+        or without a batch [units]; zeros if None; two of them with mixed_memory. timespans: one
+        per row and step, [B, L] or [B, L, 1] in the order of the input; 1 if None. Raises
+        ValueError.
+        """
+        alone = input.dim() == 2
+        if alone:
+            input = input[None] if self.batch_first else input[:, None]
+        if input.dim() != 3 or 0 in input.shape:
+            raise ValueError(f"input: {list(input.shape)}; wanted three lengths of 1 or more")
+        x = input.transpose(0, 1).contiguous() if self.batch_first else input.contiguous()
+        h, c = self._start(hx, x, alone)
+        dt = self._spans(timespans, x, alone)
+        if self.use_mixed:
+            out, h, c = self._mixed(x, h, cast(Tensor, c), dt)
+        else:
+            out, h = self._run(x, h, dt)
+        out = self.fc(out if self.return_sequences else out[-1])
+        if self.return_sequences and self.batch_first:
+            out = out.transpose(0, 1)
+        if alone:
+            out = out.squeeze(0 if self.batch_first or not self.return_sequences else 1)
+            h, c = h[0], None if c is None else c[0]
+        return out, h if c is None else (h, c)
+
+    def _run(self, x: Tensor, h: Tensor, dt: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Steps in a row: x [T, B, inputs], h [B, units], dt [T, B, 1] -> outputs and state."""
+        cell = self.rnn_cell
+        if isinstance(cell, WiredCfCCell):
+            return cell.sequence(x, h, dt)
+        if isinstance(cell, GeneralCfCCell):
+            out = cell.sequence(x, h, dt)
+        elif dt is not None and dt.shape[2] != 1:  # per unit, as ncps can be made to take it
+            out = cfc_scan.reference(x, h, dt, None, *cell.weights())
+        else:
+            out = cell.sequence(x, h, dt)
+        return out, out[-1]
+
+    def _mixed(
+        self, x: Tensor, h: Tensor, c: Tensor, dt: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        out = []
+        for i in range(len(x)):
+            h, c = self.lstm(x[i], h, c)
+            step, h = self._run(x[i : i + 1], h, None if dt is None else dt[i : i + 1])
+            out.append(step[0])
+        return torch.stack(out), h, c
+
+    def _start(self, hx: State | None, x: Tensor, alone: bool) -> tuple[Tensor, Tensor | None]:
+        """h, and c with mixed memory, [B, units] each."""
+        shape = (x.shape[1], self.state_size)
+        if hx is None:
+            zeros = x.new_zeros(shape)
+            return zeros, zeros if self.use_mixed else None
+        if isinstance(hx, Tensor) == self.use_mixed:
+            raise ValueError("hx: a tensor, or with mixed_memory a pair of them")
+        states = [hx] if isinstance(hx, Tensor) else list(hx)
+        for state in states:
+            if tuple(state.shape) != (shape[1:] if alone else shape):
+                wanted = list(shape[1:] if alone else shape)
+                raise ValueError(f"hx: {list(state.shape)}; wanted {wanted}")
+        states = [state.reshape(shape) for state in states]
+        return states[0], states[1] if self.use_mixed else None
+
+    def _spans(self, timespans: Tensor | None, x: Tensor, alone: bool) -> Tensor | None:
+        """As [T, B, 1], or [T, B, units] for one per unit."""
+        if timespans is None:
+            return None
+        dt = timespans
+        if alone:
+            dt = dt[None] if self.batch_first else dt[:, None]
+        dt = dt[..., None] if dt.dim() == 2 else dt
+        dt = dt.transpose(0, 1) if self.batch_first and dt.dim() == 3 else dt
+        if dt.shape[:-1] != x.shape[:2] or dt.shape[-1] not in (1, self.state_size):
+            raise ValueError(f"timespans: {list(timespans.shape)}; wanted one per row and step")
+        return dt.to(x.dtype).contiguous()
+
+
+def _given(name: str, value: int | None) -> int:
+    if value is None:
+        raise ValueError(f"{name}: None; wanted a number")
+    return value
+
+
+def _cell(
+    inputs: int, units: int, mode: Mode, bend: str, width: int, layers: int, dropout: float
+) -> CfCCell | GeneralCfCCell:
+    """The form with an operation of its own where it is asked for."""
+    activation(bend)
+    if mode == "default" and bend == "lecun_tanh" and layers == 1:
+        return CfCCell(inputs, units, width)
+    return GeneralCfCCell(inputs, units, mode, bend, width, layers, dropout)

@@ -1,0 +1,147 @@
+"""One step of the closed-form continuous-time cell: `cfc_scan` with T = 1, whose module has the
+formula, the shapes without T, the backends and the gradient.
+
+    h' = cfc_cell(x, h, dt, keep, w_in, b_in, w_heads, b_heads)
+
+x [B, inputs], h [B, hidden], dt [B, 1] or None for 1, keep [B, 1] or None where nothing is
+forgotten; h' [B, hidden]. `plan` is the door for loops: memory and instruction set bound once, a
+step is one native call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from metabonk import _core
+from metabonk.errors import BackendError
+from metabonk.ops import cfc_scan as scan
+from metabonk.ops.library import bind, define, differentiate, expect
+
+backends = scan.backends
+reference = scan.step
+
+
+def cfc_cell(
+    x: Tensor,
+    h: Tensor,
+    dt: Tensor | None,
+    keep: Tensor | None,
+    w_in: Tensor,
+    b_in: Tensor,
+    w_heads: Tensor,
+    b_heads: Tensor,
+    backend: str = "auto",
+) -> Tensor:
+    """See the module. [B, hidden]; one node of the graph. Raises as `cfc_scan` does."""
+    tensors = (x, h, dt, keep, w_in, b_in, w_heads, b_heads)
+    scan.check("cfc_cell", x.shape[:-1], *tensors)
+    out, _, _ = _OP(*tensors, scan.recorded(*tensors), backend)
+    return out  # type: ignore[no-any-return]
+
+
+class Plan:
+    """A step bound to memory; holds the tensors that it reads and writes.
+
+    step(): out = the next state of what x, h, dt and keep hold now. One native call on one thread,
+    which allocates nothing. tier: name of the loops, chosen when the plan was made.
+    """
+
+    def __init__(
+        self, native: Any, tensors: Mapping[str, Tensor | None], weights: Mapping[str, Tensor]
+    ) -> None:
+        self._native = native
+        self._tensors = tensors
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        self.tier: str = native.tier
+        self.step: Callable[[], None] = native.step  # the core's own: no Python frame around it
+
+    @property
+    def out(self) -> Tensor:
+        """Where the next state goes, [B, hidden]."""
+        return cast(Tensor, self._tensors["out"])
+
+    def load(self, w_in: Tensor, b_in: Tensor, w_heads: Tensor, b_heads: Tensor) -> None:
+        """Takes other weights, or the same ones after they changed: a plan keeps its own copy in
+        the order in which the loops read it. Not while another thread is in `step`."""
+        weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
+        for name, weight in weights.items():
+            expect("cfc_cell", name, weight, self._shapes[name], torch.float32)
+        bind("cfc_cell", weights)
+        self._native.load(scan.pointers(*weights.values()))
+
+
+def plan(
+    x: Tensor,
+    h: Tensor,
+    dt: Tensor | None,
+    keep: Tensor | None,
+    w_in: Tensor,
+    b_in: Tensor,
+    w_heads: Tensor,
+    b_heads: Tensor,
+    out: Tensor | None = None,
+    backend: str = "native",
+) -> Plan:
+    """Binds one step to contiguous float32 in main memory, none of which may want a gradient.
+
+    out [B, hidden]: a new tensor if None; may be `h` itself, then the state is carried in place.
+    Raises ValueError that names the argument that cannot be bound, BackendError for a backend
+    without plans; `out` is not touched before the first step.
+    """
+    if backend != "native":
+        raise BackendError(f"cfc_cell: no plan of backend {backend!r}; here are: native")
+    tensors = {"x": x, "h": h, "dt": dt, "keep": keep}
+    weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
+    scan.check("cfc_cell", x.shape[:-1], x, h, dt, keep, w_in, b_in, w_heads, b_heads)
+    if out is None:
+        out = torch.empty_like(h)
+    elif out.shape != h.shape:
+        raise ValueError(f"cfc_cell: out is {list(out.shape)}; wanted {list(h.shape)}")
+    bind("cfc_cell", {**tensors, **weights, "out": out})
+    for name, tensor in tensors.items():
+        if tensor is None or (name == "h" and tensor.data_ptr() == out.data_ptr()):
+            continue
+        if _overlap(tensor, out):
+            raise ValueError(f"cfc_cell: out shares memory with {name}; only h may be out itself")
+    native = _core.nn.CfcPlan(
+        (x.shape[1], h.shape[1], len(b_in)),
+        len(x),
+        scan.pointers(*weights.values()),
+        scan.pointers(*tensors.values()),
+        out.data_ptr(),
+    )
+    return Plan(native, {**tensors, "out": out}, weights)
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    """Whether two contiguous tensors share memory."""
+    return a.data_ptr() < b.data_ptr() + b.nbytes and b.data_ptr() < a.data_ptr() + a.nbytes
+
+
+def _as_scan(tensors: tuple[Any, ...]) -> tuple[Any, ...]:
+    """x, dt and keep as sequences of one step; anything else as it is."""
+    x, h, dt, keep, *rest = tensors
+    dt, keep = (None if t is None else t[None] for t in (dt, keep))
+    return x[None], h, dt, keep, *rest
+
+
+def _forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    out, z, heads = scan.forward(*_as_scan(arguments))
+    return out[0], z, heads
+
+
+def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    out, z, heads = scan.fake(*_as_scan(arguments))
+    return out[0], z, heads
+
+
+def _gradients(ctx: Any, d_out: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    return scan.gradients(ctx, d_out, one_step=True)
+
+
+_OP = define(f"cfc_cell({scan.ARGUMENTS}) -> (Tensor, Tensor, Tensor)", _forward, _fake)
+differentiate("cfc_cell", scan.save, _gradients)
