@@ -184,9 +184,9 @@ class WiredCfCCell(nn.Module):
             below, inputs = neurons, len(neurons)
 
     def sequence(self, x: Tensor, h: Tensor, dt: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x [T, B, inputs], h [B, units] -> the last layer's states [T, B, outputs], and those of all
-        layers after the last step [B, units]. A layer runs through all steps before the next one
-        starts: nothing goes down again within a step."""
+        """x [T, B, inputs], h [B, units] -> the last layer's states [T, B, outputs], and those of
+        all layers after the last step [B, units]. A layer runs through all steps before the next
+        one starts: nothing goes down again within a step."""
         states = []
         for cell, state in zip(self.children(), h.split(self.layer_sizes, 1), strict=True):
             per_unit = dt is not None and dt.shape[2] > 1

@@ -26,7 +26,15 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.ops import cfc_torch
-from metabonk.ops.library import PerProcess, choose, define, differentiate, expect, refusal
+from metabonk.ops.library import (
+    PerProcess,
+    choose,
+    define,
+    differentiate,
+    differentiate_never,
+    expect,
+    refusal,
+)
 
 _engines: PerProcess[Any] = PerProcess(lambda threads: _core.nn.CfcEngine(threads))
 atexit.register(_engines.close)
@@ -288,3 +296,4 @@ _OP_BACKWARD = define(
     _fake_backward,
 )
 differentiate("cfc_scan", save, _gradients)
+differentiate_never("cfc_scan_backward")

@@ -50,6 +50,15 @@ def differentiate(name: str, setup: Callable[..., None], backward: Callable[...,
     )
 
 
+def differentiate_never(name: str) -> None:
+    """Makes backpropagating through a defined op an error: for the ops that are gradients."""
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError(f"{name} has no gradient of its own; differentiate the op's reference")
+
+    differentiate(name, lambda ctx, inputs, output: None, refuse)
+
+
 def choose(op: str, asked: str, available: Sequence[str], why_not_native: str = "") -> str:
     """The backend that runs: the one asked for, or with "auto" the first that takes the tensors.
 
