@@ -98,6 +98,8 @@ void BindNn(nb::module_& core) {
       "Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.");
   BindCfc(module);
   BindVq(module);
+  BindReturns(module);
+  BindQLinear(module);
 }
 
 }  // namespace metabonk::bindings

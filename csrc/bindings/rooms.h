@@ -15,5 +15,8 @@ void BindNn(nanobind::module_& core);
 // Parts of nn, added by BindNn.
 void BindCfc(nanobind::module_& nn);
 void BindVq(nanobind::module_& nn);
+void BindReturns(nanobind::module_& nn);
+void BindMerge(nanobind::module_& nn);
+void BindQLinear(nanobind::module_& nn);
 
 }  // namespace metabonk::bindings

@@ -11,8 +11,8 @@ namespace {
 constexpr int kBlockRows = 64;                  // rows that stay in the cache while weights pass
 constexpr int64_t kThreadedProducts = 1 << 22;  // below, waking a thread costs more than it does
 
-bool Threaded(const QWeights& weights, int64_t rows) {
-  const int64_t products = int64_t{weights.shape.inputs} * weights.shape.outputs;
+bool Threaded(const PanelLayout& layout, int64_t rows) {
+  const int64_t products = int64_t{layout.inputs} * layout.outputs;
   return rows > 1 && rows * products >= kThreadedProducts;
 }
 
@@ -49,48 +49,45 @@ uint8_t* QLinearEngine::Buffer::Grow(int64_t bytes) {
 struct QLinearEngine::Job {
   QLinearEngine* engine;
   const QLinearKernels* kernels;
-  PanelLayout layout;
+  const PanelLayout* layout;
   QWeights weights;
   int64_t rows;
   const float* x;
   float* y;
-  const uint8_t* ready = nullptr;  // rows that all threads share
-  const float* ready_scales = nullptr;
+  // The block of rows that was made ready last.
+  int64_t first = 0;
+  const uint8_t* ready = nullptr;
+  const float* scales = nullptr;
 
-  int64_t stride() const { return int64_t{layout.padded_inputs} * kernels->x_bytes; }
-  int block(int64_t first) const {
-    return static_cast<int>(std::min<int64_t>(kBlockRows, rows - first));
-  }
+  int64_t stride() const { return int64_t{layout->padded_inputs} * kernels->x_bytes; }
+  int count() const { return static_cast<int>(std::min<int64_t>(kBlockRows, rows - first)); }
 
-  // Rows first.. of one block, made ready in the memory of `part`.
-  void Take(Part& part, int64_t first) {
+  // Makes the rows from `begin` on ready, in the memory of `part`.
+  void Take(Part& part, int64_t begin) {
+    first = begin;
     uint8_t* to = part.rows.Grow(kBlockRows * stride());
-    float* scales = reinterpret_cast<float*>(part.scales.Grow(kBlockRows * 4));
-    for (int i = 0; i < block(first); ++i) {
-      kernels->take_row(x + (first + i) * layout.inputs, layout.inputs, layout.padded_inputs,
-                        to + i * stride(), scales + i);
+    float* to_scales = reinterpret_cast<float*>(part.scales.Grow(kBlockRows * 4));
+    for (int i = 0; i < count(); ++i) {
+      kernels->take_row(x + (first + i) * layout->inputs, layout->inputs, layout->padded_inputs,
+                        to + i * stride(), to_scales + i);
     }
     ready = to;
-    ready_scales = scales;
+    scales = to_scales;
   }
 
-  void Multiply(Part& part, int tile, int64_t first) const {
-    const int output = layout.first_output(tile);
-    const int panels = layout.panels(tile);
-    kernels->multiply({&layout, panels, weights.panels + layout.offset(tile), ready, stride(),
-                       ready_scales, block(first),
-                       weights.bias == nullptr ? nullptr : weights.bias + output,
-                       y + first * layout.outputs + output, layout.outputs,
-                       std::min(layout.outputs - output, panels * kPanelOutputs),
-                       part.scratch.Grow(kernels->scratch_bytes(layout))});
+  void Multiply(Part& part, int tile) const {
+    const int output = layout->first_output(tile);
+    const int panels = layout->panels(tile);
+    kernels->multiply({layout, panels, weights.panels + layout->offset(tile), ready, stride(),
+                       scales, count(), weights.bias == nullptr ? nullptr : weights.bias + output,
+                       y + first * layout->outputs + output, layout->outputs,
+                       std::min(layout->outputs - output, panels * kPanelOutputs),
+                       part.scratch.Grow(kernels->scratch_bytes(*layout))});
   }
 };
 
-void QLinearEngine::Prepare(const QWeights& weights, int64_t rows) {
-  const std::lock_guard<std::mutex> lock(one_caller_);
-  const QLinearKernels& kernels = ActiveQLinearKernels(weights.shape.format);
-  const PanelLayout layout(weights.shape);
-  const size_t parts = Threaded(weights, rows) ? parts_.size() : 1;
+void QLinearEngine::Grow(const QLinearKernels& kernels, const PanelLayout& layout, int64_t rows) {
+  const size_t parts = Threaded(layout, rows) ? parts_.size() : 1;
   for (size_t i = 0; i < parts; ++i) {
     parts_[i].rows.Grow(int64_t{kBlockRows} * layout.padded_inputs * kernels.x_bytes);
     parts_[i].scales.Grow(kBlockRows * 4);
@@ -98,48 +95,68 @@ void QLinearEngine::Prepare(const QWeights& weights, int64_t rows) {
   }
 }
 
+void QLinearEngine::Prepare(const QWeights& weights, int64_t rows) {
+  const std::lock_guard<std::mutex> lock(one_caller_);
+  Grow(ActiveQLinearKernels(weights.shape.format), PanelLayout(weights.shape), rows);
+}
+
 void QLinearEngine::Forward(const QWeights& weights, int64_t rows, const float* x, float* y) {
   const std::lock_guard<std::mutex> lock(one_caller_);
-  Job job{this,
-          &ActiveQLinearKernels(weights.shape.format),
-          PanelLayout(weights.shape),
-          weights,
-          rows,
-          x,
-          y};
-  const bool threaded = Threaded(weights, rows) && pool_.threads() > 1;
-  if (threaded && rows >= int64_t{kBlockRows} * pool_.threads()) {
-    const auto blocks = static_cast<int>((rows + kBlockRows - 1) / kBlockRows);
+  const PanelLayout layout(weights.shape);
+  Job job{this, &ActiveQLinearKernels(weights.shape.format), &layout, weights, rows, x, y};
+  Run(&job);
+}
+
+// Many rows are dealt out to the threads, of few each thread takes some of the outputs.
+void QLinearEngine::Run(Job* job) {
+  const bool threaded = Threaded(*job->layout, job->rows) && pool_.threads() > 1;
+  if (threaded && job->rows >= int64_t{kBlockRows} * pool_.threads()) {
+    const auto blocks = static_cast<int>((job->rows + kBlockRows - 1) / kBlockRows);
     pool_.Run(
         blocks,
         [](void* context, int item, int thread) {
           Job mine = *static_cast<Job*>(context);
           Part& part = mine.engine->parts_[static_cast<size_t>(thread)];
-          const int64_t first = int64_t{item} * kBlockRows;
-          mine.Take(part, first);
-          for (int tile = 0; tile < mine.layout.tiles(); ++tile) mine.Multiply(part, tile, first);
+          mine.Take(part, int64_t{item} * kBlockRows);
+          for (int tile = 0; tile < mine.layout->tiles(); ++tile) mine.Multiply(part, tile);
         },
-        &job);
+        job);
     return;
   }
-  for (int64_t first = 0; first < rows; first += kBlockRows) {
-    job.Take(parts_[0], first);
+  for (int64_t first = 0; first < job->rows; first += kBlockRows) {
+    job->Take(parts_[0], first);
     if (!threaded) {
-      for (int tile = 0; tile < job.layout.tiles(); ++tile) job.Multiply(parts_[0], tile, first);
+      for (int tile = 0; tile < job->layout->tiles(); ++tile) job->Multiply(parts_[0], tile);
       continue;
     }
-    struct Tiles {
-      const Job* job;
-      int64_t first;
-    } tiles{&job, first};
     pool_.Run(
-        job.layout.tiles(),
+        job->layout->tiles(),
         [](void* context, int item, int thread) {
-          const Tiles& all = *static_cast<Tiles*>(context);
-          all.job->Multiply(all.job->engine->parts_[static_cast<size_t>(thread)], item, all.first);
+          const Job& mine = *static_cast<Job*>(context);
+          mine.Multiply(mine.engine->parts_[static_cast<size_t>(thread)], item);
         },
-        &tiles);
+        job);
   }
+}
+
+QLinearPlan::QLinearPlan(const QWeights& weights, int64_t rows, const float* x, float* y)
+    : kernels_(&ActiveQLinearKernels(weights.shape.format)),
+      layout_(weights.shape),
+      weights_(weights),
+      rows_(rows),
+      x_(x),
+      y_(y) {
+  engine_.Grow(*kernels_, layout_, rows);
+}
+
+void QLinearPlan::Step() {
+  QLinearEngine::Job job{&engine_, kernels_, &layout_, weights_, rows_, x_, y_};
+  engine_.Run(&job);
+}
+
+void QLinearPlan::Load(const uint8_t* panels, const float* bias) {
+  weights_.panels = panels;
+  weights_.bias = bias;
 }
 
 }  // namespace metabonk::nn

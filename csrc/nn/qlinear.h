@@ -73,6 +73,7 @@ class QLinearEngine {
   void Prepare(const QWeights& weights, int64_t rows);
 
  private:
+  friend class QLinearPlan;
   struct Job;
   struct Buffer {  // on a cache line's begin
     uint8_t* Grow(int64_t bytes);
@@ -83,9 +84,34 @@ class QLinearEngine {
     Buffer rows, scales, scratch;
   };
 
+  void Grow(const QLinearKernels& kernels, const PanelLayout& layout, int64_t rows);
+  void Run(Job* job);
+
   std::mutex one_caller_;
   ThreadPool pool_;
   std::vector<Part> parts_;
+};
+
+// A product bound to its memory and kernels, on one thread of its own: Step() reads x as it is
+// then, writes y and allocates nothing.
+class QLinearPlan {
+ public:
+  QLinearPlan(const QWeights& weights, int64_t rows, const float* x, float* y);
+
+  void Step();
+  // Other weights of the same shape.
+  void Load(const uint8_t* panels, const float* bias);
+  const char* tier() const { return kernels_->name; }
+  int64_t products() const { return rows_ * layout_.inputs * layout_.outputs; }
+
+ private:
+  QLinearEngine engine_{1};
+  const QLinearKernels* kernels_;
+  PanelLayout layout_;
+  QWeights weights_;
+  int64_t rows_;
+  const float* x_;
+  float* y_;
 };
 
 }  // namespace metabonk::nn
