@@ -97,6 +97,7 @@ void BindNn(nb::module_& core) {
       nb::arg("rows"), nb::arg("mask"), nb::arg("rings"), nb::arg("reach"), nb::arg("out"),
       "Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.");
   BindCfc(module);
+  BindPeaks(module);
   BindVq(module);
   BindReturns(module);
   BindQLinear(module);

@@ -14,6 +14,7 @@ void BindGrid64(nanobind::module_& core);
 void BindNn(nanobind::module_& core);
 // Parts of nn, added by BindNn.
 void BindCfc(nanobind::module_& nn);
+void BindPeaks(nanobind::module_& nn);
 void BindVq(nanobind::module_& nn);
 void BindReturns(nanobind::module_& nn);
 void BindMerge(nanobind::module_& nn);

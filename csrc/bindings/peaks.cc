@@ -1,0 +1,27 @@
+// metabonk._core.nn: what one core can do at most, for benchmarks.
+#include "nn/peaks.h"
+
+#include <nanobind/nanobind.h>
+
+#include <cstdint>
+
+#include "bindings/rooms.h"
+
+namespace nb = nanobind;
+
+namespace metabonk::bindings {
+
+void BindPeaks(nb::module_& module) {
+  module.def(
+      "peak_multiply_add", [](int64_t macs) { return nn::ActivePeakLoops().multiply_add(macs); },
+      nb::arg("macs"),
+      "Does at least so many multiply-adds of float32 in registers on one core; how many.");
+  module.def(
+      "peak_read",
+      [](uintptr_t address, int64_t count) {
+        return nn::ActivePeakLoops().read(reinterpret_cast<const float*>(address), count);
+      },
+      nb::arg("address"), nb::arg("count"), "Reads so many float32 once; their sum.");
+}
+
+}  // namespace metabonk::bindings
