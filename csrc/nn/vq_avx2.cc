@@ -1,20 +1,11 @@
 // Nearest codes on 8 lanes; see vq.inl.
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include "nn/lanes_avx2.h"
 
 namespace metabonk::nn {
 namespace {
-
-struct V {
-  static constexpr int kLanes = 8;
-  __m256 v;
-
-  static V Load(const float* p) { return {_mm256_loadu_ps(p)}; }
-  static V Broadcast(float x) { return {_mm256_set1_ps(x)}; }
-  static V Fma(V a, V b, V c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-};
 
 struct I {
   __m256i v;

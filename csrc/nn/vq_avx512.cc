@@ -1,23 +1,11 @@
 // Nearest codes on 16 lanes; see vq.inl.
 #if defined(__x86_64__)
-// g++ 12 takes the undefined lanes that its own intrinsics start from for a mistake of ours.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include "nn/lanes_avx512.h"
 
 namespace metabonk::nn {
 namespace {
-
-struct V {
-  static constexpr int kLanes = 16;
-  __m512 v;
-
-  static V Load(const float* p) { return {_mm512_loadu_ps(p)}; }
-  static V Broadcast(float x) { return {_mm512_set1_ps(x)}; }
-  static V Fma(V a, V b, V c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-};
 
 struct I {
   __m512i v;

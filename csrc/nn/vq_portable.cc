@@ -1,37 +1,22 @@
 // Nearest codes on the compiler's own vectors of 4 lanes, which every processor has something for;
 // see vq.inl.
 #include <cstdint>
-#include <cstring>
+
+#include "nn/lanes_portable.h"
 
 namespace metabonk::nn {
 namespace {
 
-using Floats = float __attribute__((vector_size(16)));
-using Ints = int32_t __attribute__((vector_size(16)));
-
-struct V {
-  static constexpr int kLanes = 4;
-  Floats v;
-
-  static V Load(const float* p) {
-    V out;
-    std::memcpy(&out.v, p, sizeof(out.v));
-    return out;
-  }
-  static V Broadcast(float x) { return {Floats{x, x, x, x}}; }
-  static V Fma(V a, V b, V c) { return {a.v * b.v + c.v}; }
-};
-
 struct I {
-  Ints v;
+  V::Integers v;
 
   // first, first + 1, ...
-  static I From(int32_t first) { return {Ints{first, first + 1, first + 2, first + 3}}; }
+  static I From(int32_t first) { return {V::Integers{first, first + 1, first + 2, first + 3}}; }
 };
 
 // Takes a score that is higher, and with it the code; NaN never is.
 inline void Keep(V score, I code, V* best, I* at) {
-  const Ints higher = score.v > best->v;
+  const V::Integers higher = score.v > best->v;
   best->v = higher ? score.v : best->v;
   at->v = higher ? code.v : at->v;
 }

@@ -24,6 +24,49 @@ def spread_radar(batch: int, things: int, features: int, rows: int, mask: int, r
     Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.
     """
 
+def cfc_kernels() -> str:
+    """Name of the loops in use: portable, avx2 or avx512."""
+
+class CfcEngine:
+    """
+    CfC over sequences on threads of its own. Arguments are addresses of contiguous float32 that the caller has checked. shape: inputs, hidden, backbone. weights: in, in_bias, heads, heads_bias. sequence: x, h, dt or 0, keep or 0.
+    """
+
+    def __init__(self, threads: int) -> None: ...
+
+    def forward(self, shape: Sequence[int], steps: int, batch: int, weights: Sequence[int], sequence: Sequence[int], outputs: Sequence[int]) -> None:
+        """outputs: out, then z and heads for the gradient or 0 and 0."""
+
+    def backward(self, shape: Sequence[int], steps: int, batch: int, weights: Sequence[int], sequence: Sequence[int], saved: Sequence[int], d_out: int, d_sequence: Sequence[int], d_weights: Sequence[int]) -> None:
+        """
+        saved: what forward wrote. d_sequence: of x or 0, h, dt or 0, keep or 0.
+        """
+
+class CfcPlan:
+    """
+    One CfC step bound to memory that must outlive it. Addresses as for CfcEngine.
+    """
+
+    def __init__(self, shape: Sequence[int], batch: int, weights: Sequence[int], sequence: Sequence[int], out: int) -> None: ...
+
+    def step(self) -> None:
+        """out = the next state; allocates nothing."""
+
+    def load(self, weights: Sequence[int]) -> None:
+        """Packs weights of the same shape."""
+
+    @property
+    def tier(self) -> str:
+        """Name of the loops it runs."""
+
+def peak_multiply_add(macs: int) -> int:
+    """
+    Does at least so many multiply-adds of float32 in registers on one core; how many.
+    """
+
+def peak_read(address: int, count: int) -> float:
+    """Reads so many float32 once; their sum."""
+
 def vq_kernels() -> str:
     """Name of the loops in use: portable, avx2 or avx512."""
 
@@ -54,3 +97,85 @@ class VqPlan:
 
     def step(self) -> None:
         """Looks all rows up."""
+
+def returns_kernels() -> str:
+    """Name of the loops in use: portable, avx2 or avx512."""
+
+class Gae:
+    """Generalised advantages of one batch, by address; 0 for none."""
+
+    def __init__(self, steps: int, columns: int, reward: int, value: int, terminated: int, truncated: int, is_reset: int, discount: int, gamma: float, gae_lambda: float) -> None: ...
+
+    def run(self, out: int) -> None: ...
+
+    def gradient(self, d_out: int, d_reward: int, d_value: int) -> None: ...
+
+class LambdaReturns:
+    """Lambda-returns of one batch, by address."""
+
+    def __init__(self, steps: int, columns: int, reward: int, value: int, discount: int, lambda_: float) -> None: ...
+
+    def run(self, out: int) -> None: ...
+
+    def gradient(self, out: int, d_out: int, d_reward: int, d_value: int, d_discount: int) -> None: ...
+
+class GaePlan:
+    """Advantages bound to where they go."""
+
+    def __init__(self, gae: Gae, out: int) -> None: ...
+
+    def step(self) -> None: ...
+
+class LambdaReturnsPlan:
+    """Returns bound to where they go."""
+
+    def __init__(self, returns: LambdaReturns, out: int) -> None: ...
+
+    def step(self) -> None: ...
+
+def encode_numbers(format: int, numbers: int, count: int, codes: int) -> None:
+    """format: 0 bf16, 1 e4m3, 2 e2m1, 3 e8m0 rounded down, 4 rounded up."""
+
+def decode_numbers(format: int, codes: int, count: int, numbers: int) -> None: ...
+
+def weight_bytes(format: int, outputs: int, inputs: int) -> tuple[int, int, int]:
+    """
+    (codes of one output, scales of one output, panels of all). format: 0 int8, 1 int4, 2 bf16, 3 fp8, 4 nvfp4, 5 mxfp8.
+    """
+
+def quantize_weights(format: int, outputs: int, inputs: int, weight: int, codes: int, scales: int, tensor_scale: int) -> None: ...
+
+def dequantize_weights(format: int, outputs: int, inputs: int, codes: int, scales: int, tensor_scale: int, weight: int) -> None: ...
+
+def pack_panels(format: int, outputs: int, inputs: int, codes: int, scales: int, tensor_scale: int, panels: int) -> None: ...
+
+def unpack_panels(format: int, outputs: int, inputs: int, panels: int, codes: int, scales: int, tensor_scale: int) -> None: ...
+
+def qlinear_kernels(format: int) -> str:
+    """Name of the loops in use: portable, avx2, avx512, vnni or bf16."""
+
+class QLinearEngine:
+    """
+    Linear layers over packed weights on threads of its own. Arguments are addresses that the caller has checked: panels as pack_panels writes them, bias float32 or 0.
+    """
+
+    def __init__(self, threads: int) -> None: ...
+
+    def forward(self, format: int, outputs: int, inputs: int, panels: int, bias: int, rows: int, x: int, y: int) -> None: ...
+
+class QLinearPlan:
+    """
+    One product bound to memory that must outlive it. Addresses as for QLinearEngine.
+    """
+
+    def __init__(self, format: int, outputs: int, inputs: int, panels: int, bias: int, rows: int, x: int, y: int) -> None: ...
+
+    def step(self) -> None:
+        """y = what x holds now times the weights; allocates nothing."""
+
+    def load(self, panels: int, bias: int) -> None:
+        """Other weights of the same shape."""
+
+    @property
+    def tier(self) -> str:
+        """Name of the loops it runs."""

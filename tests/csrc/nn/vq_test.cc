@@ -22,6 +22,7 @@ std::vector<float> Numbers(size_t count, uint32_t seed) {
 
 std::vector<CpuTier> Tiers() {
   std::vector<CpuTier> tiers;
+  tiers.reserve(static_cast<size_t>(CpuTier::kCount));
   for (int i = 0; i <= static_cast<int>(DetectedTier()); ++i) {
     tiers.push_back(static_cast<CpuTier>(i));
   }
