@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
+from . import ops_cfc
 from .case import Case
 from .meter import Timed
 from .peers import require
@@ -18,7 +19,7 @@ Way = Literal["native", "torch", "reference"]
 
 
 def cases() -> list[Case]:
-    return [_dense(*shape) for shape in DENSE]
+    return [*(_dense(*shape) for shape in DENSE), *ops_cfc.cases()]
 
 
 def _dense(rows: int, inputs: int, outputs: int) -> Case:

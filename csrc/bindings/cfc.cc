@@ -66,7 +66,7 @@ void Backward(nn::CfcEngine& engine, const Shape& shape, int steps, int batch,
 }
 
 void Plan(nn::CfcPlan* plan, const Shape& shape, int batch, const Weights& weights,
-          const Sequence& sequence, Address out) {
+          const Sequence& sequence, Address out, nb::handle) {
   new (plan)
       nn::CfcPlan(ShapeOf(shape), WeightsOf(weights), SequenceOf(1, batch, sequence), At(out));
 }
@@ -99,11 +99,11 @@ void BindCfc(nb::module_& module) {
            nb::arg("weights"), nb::arg("sequence"), nb::arg("saved"), nb::arg("d_out"),
            nb::arg("d_sequence"), nb::arg("d_weights"),
            "saved: what forward wrote. d_sequence: of x or 0, h, dt or 0, keep or 0.");
-  nb::class_<nn::CfcPlan>(
-      module, "CfcPlan",
-      "One CfC step bound to memory that must outlive it. Addresses as for CfcEngine.")
+  nb::class_<nn::CfcPlan>(module, "CfcPlan",
+                          "One CfC step bound to memory. Addresses as for CfcEngine.")
       .def("__init__", &Plan, nb::arg("shape"), nb::arg("batch"), nb::arg("weights"),
-           nb::arg("sequence"), nb::arg("out"))
+           nb::arg("sequence"), nb::arg("out"), nb::arg("held"), nb::keep_alive<1, 7>(),
+           "held: what owns the memory of sequence and out; lives as long as this.")
       .def("step", &Step, "out = the next state; allocates nothing.")
       .def(
           "load", [](nn::CfcPlan& plan, const Weights& weights) { plan.Load(WeightsOf(weights)); },

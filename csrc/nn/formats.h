@@ -7,8 +7,8 @@
 //   microscaling formats 1.0) e8m0   eeeeeeee             2^(code - 127), NaN is 0xFF (same)
 //
 // Rounding is to nearest, ties to even, but for e8m0, which rounds down or up. What is too large,
-// infinity included, becomes the largest number; bf16 has an infinity and rounds to it. NaN stays
-// NaN where there is one; e2m1 has none and takes +6.
+// infinity included, becomes the largest number; bf16 has an infinity and rounds to it. NaN becomes
+// the one positive NaN there is; bf16 has many and keeps the sign, e2m1 has none and takes +6.
 #pragma once
 
 #include <bit>
@@ -58,7 +58,7 @@ constexpr uint8_t E4m3FromFloat(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t magnitude = bits & detail::kMagnitude;
   const uint32_t sign = (bits >> 24) & 0x80u;
-  if (magnitude > detail::kInfinity) return static_cast<uint8_t>(sign | 0x7Fu);
+  if (magnitude > detail::kInfinity) return 0x7Fu;
   if (magnitude >= std::bit_cast<uint32_t>(kE4m3Max)) return static_cast<uint8_t>(sign | 0x7Eu);
   return static_cast<uint8_t>(sign | detail::RoundSmall<3, 7>(magnitude));
 }

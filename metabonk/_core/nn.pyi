@@ -43,11 +43,10 @@ class CfcEngine:
         """
 
 class CfcPlan:
-    """
-    One CfC step bound to memory that must outlive it. Addresses as for CfcEngine.
-    """
+    """One CfC step bound to memory. Addresses as for CfcEngine."""
 
-    def __init__(self, shape: Sequence[int], batch: int, weights: Sequence[int], sequence: Sequence[int], out: int) -> None: ...
+    def __init__(self, shape: Sequence[int], batch: int, weights: Sequence[int], sequence: Sequence[int], out: int, held: object) -> None:
+        """held: what owns the memory of sequence and out; lives as long as this."""
 
     def step(self) -> None:
         """out = the next state; allocates nothing."""

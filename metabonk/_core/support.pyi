@@ -11,5 +11,18 @@ def active_tier() -> str:
 def cap_tier(tier: str) -> None:
     """Caps the tier: baseline, avx2 or avx512. Raises ValueError."""
 
+def detected_extension() -> str:
+    """
+    What this processor has beyond AVX-512: none, vnni, or bf16 (which includes vnni).
+    """
+
+def active_extension() -> str:
+    """
+    The extension in use: the lower of the detected one and the cap, none below AVX-512.
+    """
+
+def cap_extension(extension: str) -> None:
+    """Caps the extension: none, vnni or bf16. Raises ValueError."""
+
 def hardware_threads() -> int:
     """How many threads the machine runs at once."""

@@ -6,6 +6,6 @@ environments under the ids of `registration.py`.
 
 from __future__ import annotations
 
-from metabonk.games.make import NAMES, accepts, from_config, make
+from metabonk.games.make import NAMES, accepts, from_config, in_processes, make
 
-__all__ = ["NAMES", "accepts", "from_config", "make"]
+__all__ = ["NAMES", "accepts", "from_config", "in_processes", "make"]

@@ -65,6 +65,12 @@ def from_config(config: GameConfig, num_envs: int | None = None, **settings: Any
     return make(config.name, num_envs or config.envs, **{**chosen, **settings})
 
 
+def in_processes(name: str) -> bool:
+    """Whether every environment of a game is a process of its own: many cost memory, and few are as
+    quick."""
+    return name.startswith("doom/")
+
+
 def accepts(name: str, setting: str) -> bool:
     """Whether a game has a setting, such as `visible`."""
     return setting in _settings_of(_factory(name)[0])

@@ -17,7 +17,7 @@ from metabonk import artifact
 from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config, load
 from metabonk.errors import CorruptError
-from metabonk.games import from_config
+from metabonk.games import from_config, in_processes
 from metabonk.games.native import NativeGame
 from metabonk.learn import checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
@@ -32,7 +32,7 @@ FOLDER = "evaluations"
 KIND = "eval"
 RESULT = "evaluation.json"
 BEST = "best.safetensors"
-FEWEST_ENVS, MOST_ENVS = 16, 128
+MOST_ENVS = 128
 
 
 class Assessor:
@@ -51,7 +51,9 @@ class Assessor:
     @property
     def game(self) -> BatchGame:
         if self._game is None:
-            count = side_by_side(self.config.run.eval_episodes)
+            game = self.config.game
+            most = min(game.envs, MOST_ENVS) if in_processes(game.name) else MOST_ENVS
+            count = side_by_side(self.config.run.eval_episodes, most)
             self._game = from_config(self.config.game, count)
         return self._game
 
@@ -157,12 +159,13 @@ def acting(sampled: bool) -> str:
     return "sampled" if sampled else "greedy"
 
 
-def side_by_side(episodes: int) -> int:
-    """How many environments play `episodes` episodes, the same number each if that is possible."""
-    if episodes <= MOST_ENVS:
+def side_by_side(episodes: int, most: int) -> int:
+    """How many of `most` environments play `episodes` episodes, the same number each if at least a
+    quarter of them can."""
+    if episodes <= most:
         return episodes
-    fitting = [n for n in range(FEWEST_ENVS, MOST_ENVS + 1) if episodes % n == 0]
-    return fitting[-1] if fitting else MOST_ENVS // 2
+    fitting = [n for n in range(-(-most // 4), most + 1) if episodes % n == 0]
+    return fitting[-1] if fitting else -(-most // 2)
 
 
 def baselines(game: BatchGame, config: Config, seed: int) -> dict[str, Policy]:

@@ -8,7 +8,7 @@ left holds for those in front. So each direction is described in its own frame: 
 around, velocities along and across it, where in the world it leads.
 
     p_d = tanh(W x_d + b)                                              `Compass`, x_d as said
-    q_d = tanh(sum_k V_k p_{d + k} + U features + c),  k = -2 .. 2      `Steering`, round the circle
+    q_d = tanh(sum_k V_k p_{d + k} + U features + c),  k = -1, 0, 1     `Steering`, round the circle
     logit_d = w . q_d
 
 In the arena, after a million decisions at 3.75 a second, a policy that scores directions so had
@@ -31,7 +31,7 @@ PLACED = ("entities", "pickups")  # sets whose rows begin with a place
 RINGS = (0.05, 0.15, 0.35, 0.8)  # distances in units of a relative position
 REACH = 0.8  # beyond the last ring, where a thing has faded out
 OWN = 4  # features of a direction that are not from radars
-NEIGHBOURS = (-2, -1, 0, 1, 2)
+NEIGHBOURS = (-1, 0, 1)
 
 _STATE = {name: i for i, name in enumerate(STATE_FEATURES)}
 _VELOCITY = ENTITY_FEATURES.index("velocity_right") - 1  # among a radar's sums
@@ -50,7 +50,7 @@ def _angles() -> Tensor:
 
 
 class Compass(nn.Module):
-    """Observations [B, ...] -> directions [B, SECTORS, width] and their summary [B, outputs]."""
+    """Observations [B, ...] -> directions [SECTORS, B, width] and their summary [B, outputs]."""
 
     cosine: Tensor
     sine: Tensor
@@ -85,7 +85,7 @@ class Compass(nn.Module):
         x = torch.cat(parts, 2)
         seen = self.point(x.flatten(0, 1))
         summary = self.summary(seen).view(len(x), -1)
-        return seen.view(len(x), SECTORS, -1), summary
+        return seen.view(len(x), SECTORS, -1).transpose(0, 1).contiguous(), summary
 
     def _own(self, raw: Tensor, scaled: Tensor) -> Tensor:
         """The player's velocity and place, along and across each direction, [B, SECTORS, OWN]."""
@@ -112,9 +112,7 @@ class Compass(nn.Module):
 
 
 class Steering(nn.Module):
-    """Directions [B, SECTORS, width] in the light of features [B, F] -> logits [B, SECTORS]."""
-
-    around: Tensor
+    """Directions [SECTORS, B, width] in the light of features [B, F] -> logits [B, SECTORS]."""
 
     def __init__(self, width: int, features: int) -> None:
         super().__init__()
@@ -122,12 +120,16 @@ class Steering(nn.Module):
         self.context = nn.Linear(features, width, bias=False)
         self.score = nn.Linear(width, 1, bias=False)
         nn.init.orthogonal_(self.score.weight, 0.01)
-        around = (torch.arange(SECTORS)[:, None] + torch.tensor(NEIGHBOURS)) % SECTORS
-        self.register_buffer("around", around.flatten(), persistent=False)
 
     def forward(self, directions: Tensor, features: Tensor) -> Tensor:
-        batch, sectors, width = directions.shape
-        near = directions[:, self.around].view(batch * sectors, len(NEIGHBOURS) * width)
-        heard = self.circle(near).view(batch, sectors, -1) + self.context(features)[:, None]
+        sectors, batch, width = directions.shape
+        heard = self.context(features) + self.circle.bias
+        heard = heard.expand(sectors, -1, -1).reshape(-1, width)
+        # Sectors come first in memory, so that each neighbour of all of them is one matrix.
+        edge = NEIGHBOURS[-1]
+        round_ = torch.cat([directions[-edge:], directions, directions[:edge]]).flatten(0, 1)
+        for k, weight in enumerate(self.circle.weight.chunk(len(NEIGHBOURS), 1)):
+            near = round_[k * batch : (k + sectors) * batch]
+            heard = torch.addmm(heard, near, weight.t())
         logits: Tensor = self.score(fast_tanh(heard))
-        return logits[..., 0]
+        return logits.view(sectors, batch).t()

@@ -33,7 +33,7 @@ Tensors = Mapping[str, Tensor]
 
 
 class Reading(NamedTuple):
-    """parts: [B, width] each. directions: of a compass [B, SECTORS, width], or None."""
+    """parts: [B, width] each. directions: of a compass [SECTORS, B, width], or None."""
 
     parts: list[Tensor]
     directions: Tensor | None

@@ -44,10 +44,10 @@ def cfc_cell(
 
 
 class Plan:
-    """A step bound to memory; holds the tensors that it reads and writes.
+    """A step bound to memory.
 
     step(): out = the next state of what x, h, dt and keep hold now. One native call on one thread,
-    which allocates nothing. tier: name of the loops, chosen when the plan was made.
+    which allocates nothing; taken from the plan, it still holds the tensors. tier: name of the loops, chosen when the plan was made.
     """
 
     def __init__(
@@ -107,14 +107,16 @@ def plan(
             continue
         if _overlap(tensor, out):
             raise ValueError(f"cfc_cell: out shares memory with {name}; only h may be out itself")
+    bound = {**tensors, "out": out}
     native = _core.nn.CfcPlan(
         (x.shape[1], h.shape[1], len(b_in)),
         len(x),
         scan.pointers(*weights.values()),
         scan.pointers(*tensors.values()),
         out.data_ptr(),
+        tuple(bound.values()),
     )
-    return Plan(native, {**tensors, "out": out}, weights)
+    return Plan(native, bound, weights)
 
 
 def _overlap(a: Tensor, b: Tensor) -> bool:

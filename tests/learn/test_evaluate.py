@@ -151,4 +151,5 @@ def test_uniform_obeys_masks_bounds_and_fixed_branches() -> None:
 
 
 def test_environments_divide_the_episodes_where_they_can() -> None:
-    assert [side_by_side(n) for n in (1, 64, 100, 256, 200)] == [1, 64, 100, 128, 100]
+    assert [side_by_side(n, 128) for n in (1, 64, 100, 256, 200)] == [1, 64, 100, 128, 100]
+    assert [side_by_side(n, 4) for n in (3, 64, 62, 7)] == [3, 4, 2, 1]

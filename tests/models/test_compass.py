@@ -65,7 +65,7 @@ def test_turns_with_the_world(steps: int) -> None:
     after = turned(seen, steps * TURN)
     before_turn, _ = compass(seen, seen["state"])
     after_turn, _ = compass(after, after["state"])
-    torch.testing.assert_close(after_turn, before_turn.roll(steps, 1), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(after_turn, before_turn.roll(steps, 0), atol=2e-5, rtol=1e-4)
     logits = steering(before_turn, features)
     torch.testing.assert_close(
         steering(after_turn, features), logits.roll(steps, 1), atol=2e-5, rtol=1e-4

@@ -3,7 +3,9 @@ what cannot be bound."""
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -133,6 +135,21 @@ def test_a_plan_stays_on_its_tier_and_takes_new_weights() -> None:
         plan.load(given[4].t().contiguous().t(), *given[5:])
 
 
+def test_a_step_alone_holds_the_memory_it_was_bound_to() -> None:
+    given = tensors(64, 16, 24, 24)
+    want = op.cfc_cell(*given, backend="native")
+    held = [weakref.ref(t) for t in given[:4]]
+    plan = op.plan(*given)
+    step, out = plan.step, plan.out
+    del plan, given
+    gc.collect()
+    assert all(ref() is not None for ref in held)
+    step()
+    assert torch.equal(out, want)
+    del step
+    assert all(ref() is None for ref in held)
+
+
 def test_a_step_allocates_nothing() -> None:
     plan = op.plan(*tensors(64, 128, 128, 128))
     plan.step()
@@ -207,4 +224,4 @@ def test_numpy_arrays_reach_the_core_only_as_addresses() -> None:
     with pytest.raises(TypeError):
         plan((3, 5, 6), 4, (torch.zeros(3).numpy(),) * 4, (0, 0, 0, 0), 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 or more"):
-        plan((0, 5, 6), 4, (0, 0, 0, 0), (0, 0, 0, 0), 0)
+        plan((0, 5, 6), 4, (0, 0, 0, 0), (0, 0, 0, 0), 0, None)
