@@ -7,8 +7,8 @@
 
 (OCP 8-bit floating point 1.0 and microscaling formats 1.0.) Rounding is to nearest, ties to even;
 e8m0 rounds down or up. What is too large, infinity included, becomes the largest number; bf16 has
-an infinity and rounds to it. NaN becomes the one positive NaN; bf16 has many
-and keeps the sign, e2m1 has none and takes +6.
+an infinity and rounds to it. NaN becomes the one positive NaN; bf16 has many and keeps the sign,
+e2m1 has none and takes +6.
 
 Two doors, numpy arrays and torch tensors, over the same native code (csrc/nn/formats.h); what goes
 in decides what comes out. Knows single numbers; not the scales that go with them (qweight.py).
