@@ -39,6 +39,7 @@ VALUE_SCALE = 10.0  # of a pick-up
 
 _CHARACTERS = 6
 _WEAPON_KINDS = 16
+_TOME_KINDS = 32
 _STATS = 28
 
 STATE_FEATURES = (
@@ -75,6 +76,7 @@ STATE_FEATURES = (
     "tome_levels",  # sum, scale 8
     *(f"weapon_{i}" for i in range(_WEAPON_KINDS)),  # level of weapon kind i, scale 4
     *(f"carries_{name.lower()}" for name in FieldGroup.__members__ if name != "EVERYTHING"),
+    *(f"tome_{i}" for i in range(_TOME_KINDS)),  # level of tome kind i, scale 4
 )
 ENTITY_FEATURES = (
     "right",

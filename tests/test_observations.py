@@ -227,6 +227,9 @@ class Reference:
             for slot in r["weapons"]:
                 if 1 <= slot["kind"] <= 16:
                     row[f"weapon_{slot['kind'] - 1}"] = squash(slot["level"], 4)
+            for slot in r["tomes"]:
+                if 1 <= slot["kind"] <= 32:
+                    row[f"tome_{slot['kind'] - 1}"] = squash(slot["level"], 4)
         return row
 
     def observe(self):
@@ -414,14 +417,17 @@ def test_into_arrays_of_the_caller():
             np.testing.assert_array_equal(array[i], single[key])
 
 
+WIDE = len(ob.STATE_FEATURES)
+
+
 def test_wrong_arrays_are_named():
     states = np.zeros(2, GAME_STATE)
     with pytest.raises(TypeError, match=r"observation\['state'\].*float32"):
-        ob.observe_into(states, {"state": np.zeros((2, 64))})
+        ob.observe_into(states, {"state": np.zeros((2, WIDE))})
     with pytest.raises(TypeError, match=r"observation\['state'\].*C-contiguous"):
-        ob.observe_into(states, {"state": np.zeros((2, 128), F)[:, ::2]})
-    with pytest.raises(ValueError, match="64 values for each of 2"):
-        ob.observe_into(states, {"state": np.zeros((3, 64), F)})
+        ob.observe_into(states, {"state": np.zeros((2, 2 * WIDE), F)[:, ::2]})
+    with pytest.raises(ValueError, match=f"{WIDE} values for each of 2"):
+        ob.observe_into(states, {"state": np.zeros((3, WIDE), F)})
     frozen = np.zeros((2, 64), F)
     frozen.flags.writeable = False
     with pytest.raises(TypeError, match="writable"):

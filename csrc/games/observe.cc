@@ -30,6 +30,7 @@ constexpr float kNowhere = 4e18f;  // stands for its squared distance
 constexpr float kMaxDt = 10.0f;    // seconds
 constexpr int kCharacters = 6;
 constexpr int kWeaponKinds = 16;
+constexpr int kTomeKinds = 32;
 constexpr int kStatFeatures = 28;
 constexpr int kCarriedBits = 12;
 
@@ -303,7 +304,11 @@ void WriteProgress(const GameState& state, float* row) {
 void WriteLoadout(const GameState& state, float* row) {
   int tome_levels = 0;
   for (int i = 0; i < kLoadoutSlots; ++i) {
-    if (state.tomes[i].kind) tome_levels += state.tomes[i].level;
+    const Slot& tome = state.tomes[i];
+    if (tome.kind) tome_levels += tome.level;
+    if (tome.kind >= 1 && tome.kind <= kTomeKinds) {
+      row[64 + tome.kind - 1] = Squash(tome.level, 4.0f);
+    }
     const Slot& weapon = state.weapons[i];
     if (weapon.kind >= 1 && weapon.kind <= kWeaponKinds) {
       row[36 + weapon.kind - 1] = Squash(weapon.level, 4.0f);

@@ -99,7 +99,7 @@ def test_the_core_writes_into_the_rows_it_is_given():
         assert rollout["pixels"][t].std() > 5
         assert rollout["state"][t].any()
         bound = slots[t]["state"].__array_interface__["data"][0]
-        assert bound == rollout["state"].__array_interface__["data"][0] + t * 3 * 64 * 4
+        assert bound == rollout["state"].__array_interface__["data"][0] + t * rollout["state"][0].nbytes
     assert (rollout["state"][1] != rollout["state"][4]).any()
 
 

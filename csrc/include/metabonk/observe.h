@@ -8,7 +8,7 @@
 
 namespace metabonk {
 
-inline constexpr int kStateFeatures = 64;
+inline constexpr int kStateFeatures = 96;
 inline constexpr int kNearestEntities = 32;
 inline constexpr int kEntityFeatures = 12;
 inline constexpr int kNearestPickups = 16;
