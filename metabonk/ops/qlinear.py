@@ -179,9 +179,9 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
 
 
 def _bind_weight(weight: Packed, bias: Tensor | None) -> None:
-    bind("qlinear", {"bias": bias})
-    bind("qlinear", {"weight.panels": weight.panels}, torch.uint8)
     _check_panels(weight.panels, weight.format, weight.outputs, weight.inputs)
+    bind("qlinear", {"weight.panels": weight.panels}, torch.uint8)
+    bind("qlinear", {"bias": bias})
 
 
 def _check(x: Tensor, weight: Packed, bias: Tensor | None) -> None:
