@@ -224,4 +224,4 @@ def test_numpy_arrays_reach_the_core_only_as_addresses() -> None:
     with pytest.raises(TypeError):
         plan((3, 5, 6), 4, (torch.zeros(3).numpy(),) * 4, (0, 0, 0, 0), 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 or more"):
-        plan((0, 5, 6), 4, (0, 0, 0, 0), (0, 0, 0, 0), 0, None)
+        plan((0, 5, 6), 4, (0, 0, 0, 0), (0, 0, 0, 0), 0, ())
