@@ -14,6 +14,29 @@ constexpr int kBlockRows = 96;  // rows that take a step together: what they nee
 constexpr int64_t kShareMacs = int64_t{4} << 20;  // less is not worth waking a thread for
 constexpr int kDepthRows = 128;                   // of a weight's gradient between two looks at it
 
+constexpr int kQuad = 4;
+
+// to[j * width + i] = from[i * column + j] for a square of four, in vectors that every processor
+// has.
+void TransposeQuad(const float* from, int64_t column, float* to, int64_t width) {
+  using Four = float __attribute__((vector_size(16)));
+  const auto load = [&](int i) {
+    Four four;
+    std::memcpy(&four, from + i * column, sizeof(four));
+    return four;
+  };
+  const Four a = load(0), b = load(1), c = load(2), d = load(3);
+  const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const Four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Four ab_rest = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four cd_rest = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Four turned[] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5),
+                         __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                         __builtin_shufflevector(ab_rest, cd_rest, 0, 1, 4, 5),
+                         __builtin_shufflevector(ab_rest, cd_rest, 2, 3, 6, 7)};
+  for (int j = 0; j < kQuad; ++j) std::memcpy(to + j * width, &turned[j], sizeof(Four));
+}
+
 // Writes `count` columns of panel rows: to[k * width + n] = from[k * row + n * column].
 void PackColumns(const float* from, int64_t row, int64_t column, int depth, int count, int width,
                  float* to) {
@@ -24,12 +47,18 @@ void PackColumns(const float* from, int64_t row, int64_t column, int depth, int 
     }
     return;
   }
-  constexpr int kRun = 16;  // as many elements of a column as are in a cache line
-  for (int first = 0; first < depth; first += kRun) {
-    const int end = std::min(depth, first + kRun);
-    for (int n = 0; n < count; ++n) {
-      for (int k = first; k < end; ++k) to[int64_t{k} * width + n] = from[k * row + n * column];
+  int n = 0;
+  for (; row == 1 && n + kQuad <= count; n += kQuad) {
+    int k = 0;
+    for (; k + kQuad <= depth; k += kQuad) {
+      TransposeQuad(from + k + n * column, column, to + int64_t{k} * width + n, width);
     }
+    for (; k < depth; ++k) {
+      for (int i = n; i < n + kQuad; ++i) to[int64_t{k} * width + i] = from[k + i * column];
+    }
+  }
+  for (; n < count; ++n) {
+    for (int k = 0; k < depth; ++k) to[int64_t{k} * width + n] = from[k * row + n * column];
   }
 }
 

@@ -188,7 +188,7 @@ class WiredCfCCell(nn.Module):
         all layers after the last step [B, units]. A layer runs through all steps before the next
         one starts: nothing goes down again within a step."""
         states = []
-        for cell, state in zip(self.children(), h.split(self.layer_sizes, 1), strict=True):
+        for cell, state in zip(self.children(), torch.split(h, self.layer_sizes, 1), strict=True):
             per_unit = dt is not None and dt.shape[2] > 1
             if per_unit:
                 raise ValueError("timespans: a wired cell takes one per row and step")

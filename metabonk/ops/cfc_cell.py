@@ -47,7 +47,8 @@ class Plan:
     """A step bound to memory.
 
     step(): out = the next state of what x, h, dt and keep hold now. One native call on one thread,
-    which allocates nothing; taken from the plan, it still holds the tensors. tier: name of the loops, chosen when the plan was made.
+    which allocates nothing; taken from the plan, it still holds the tensors. tier: name of the
+    loops, chosen when the plan was made.
     """
 
     def __init__(
