@@ -12,4 +12,5 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindArena(module);
   metabonk::bindings::BindGrid64(module);
   metabonk::bindings::BindNn(module);
+  metabonk::bindings::BindVideo(module);
 }

@@ -12,6 +12,7 @@ void BindReplay(nanobind::module_& core);
 void BindArena(nanobind::module_& core);
 void BindGrid64(nanobind::module_& core);
 void BindNn(nanobind::module_& core);
+void BindVideo(nanobind::module_& core);
 // Parts of nn, added by BindNn.
 void BindCfc(nanobind::module_& nn);
 void BindPeaks(nanobind::module_& nn);
