@@ -33,9 +33,11 @@ Tensors = Mapping[str, Tensor]
 
 
 class Reading(NamedTuple):
-    """parts: [B, width] each. directions: of a compass [SECTORS, B, width], or None."""
+    """parts: [B, width] each. sets: rows [B, K, F] by key, scaled, zero where there is none.
+    directions: of a compass [SECTORS, B, width], or None."""
 
     parts: list[Tensor]
+    sets: dict[str, Tensor]
     directions: Tensor | None
 
 
@@ -120,13 +122,15 @@ class ObservationReader(nn.Module):
             if not isinstance(sub, gs.Box):
                 raise ConfigError(f"observation {key!r}: {sub} is no Box, convert it in the game")
             width = int(np.prod(sub.shape))
+            scaled = sub.shape
             if f"{key}_mask" in space.spaces:
                 self.sets.add(key)
+                scaled = sub.shape[1:]  # rows are alike, wherever they stand
             elif is_image(sub):
                 self.images[key] = ImageEncoder(sub.shape, frame)
                 width = frame
             if normalize and key not in self.images:
-                self.scales[key] = Scale(sub.shape)
+                self.scales[key] = Scale(scaled)
             self.keys.append(key)
             self.widths.append(width)
         if not self.keys:
@@ -135,23 +139,26 @@ class ObservationReader(nn.Module):
             self.widths.append(self.compass.outputs)
 
     def forward(self, observation: Tensors) -> Reading:
-        parts = [self._part(key, observation) for key in self.keys]
+        read = {key: self._read(key, observation) for key in self.keys}
+        parts = [x.flatten(1) for x in read.values()]
+        sets = {key: read[key] for key in self.sets}
         if self.compass is None:
-            return Reading(parts, None)
-        directions, summary = self.compass(observation, parts[self.keys.index("state")])
-        return Reading([*parts, summary], directions)
+            return Reading(parts, sets, None)
+        directions, summary = self.compass(observation, read["state"])
+        return Reading([*parts, summary], sets, directions)
 
-    def _part(self, key: str, observation: Tensors) -> Tensor:
+    def _read(self, key: str, observation: Tensors) -> Tensor:
         x = observation[key]
         if key in self.images:
             return cast(Tensor, self.images[key](x))
         if key in self.scales:
             x = self.scales[key](x)
         if key in self.sets:
-            mask = observation[f"{key}_mask"].view(torch.bool)
-            x = torch.where(mask[..., None], x, 0.0)
-        x = x.flatten(1)
+            x = torch.where(self._there(key, observation), x, 0.0)
         return x if x.dtype == torch.float32 else x.float()
+
+    def _there(self, key: str, observation: Tensors) -> Tensor:
+        return observation[f"{key}_mask"].view(torch.bool)[..., None]
 
     def learn(self, observation: Tensors, average: Callable[[Tensor], None] | None = None) -> None:
         """Shows observations [B, ...] to the scales; rows that are masked do not count.
@@ -162,7 +169,7 @@ class ObservationReader(nn.Module):
             return
         scales = [cast(Scale, scale) for scale in self.scales.values()]
         parts = [
-            scale.moments(observation[key], self._present(key, observation))
+            self._moments(key, scale, observation)
             for key, scale in zip(self.scales, scales, strict=True)
         ]
         flat = torch.cat([part.flatten() for part in parts])
@@ -173,7 +180,8 @@ class ObservationReader(nn.Module):
             scale.add(flat[start : start + part.numel()].view_as(part))
             start += part.numel()
 
-    def _present(self, key: str, observation: Tensors) -> Tensor | None:
+    def _moments(self, key: str, scale: Scale, observation: Tensors) -> Tensor:
+        x = observation[key]
         if key not in self.sets:
-            return None
-        return observation[f"{key}_mask"].view(torch.bool)[..., None]
+            return scale.moments(x)
+        return scale.moments(x.flatten(0, 1), self._there(key, observation).flatten(0, 1))

@@ -24,7 +24,10 @@ _SELECTABLE = OFFER_FEATURES.index("selectable")
 
 
 class OfferScores(nn.Module):
-    """Offers [B, R, F] with a mask [B, R], in the light of features [B, C]."""
+    """Offers [B, R, F] with a mask [B, R], in the light of features [B, C].
+
+    Which choice takes an offer is read from its row as it is, its worth from the row `scaled`.
+    """
 
     def __init__(self, features: int, hidden: int = 32) -> None:
         super().__init__()
@@ -40,11 +43,14 @@ class OfferScores(nn.Module):
             "offers" in space.spaces and space["offers"].shape == OBSERVATION_SPACE["offers"].shape
         )
 
-    def forward(self, offers: Tensor, mask: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, offers: Tensor, mask: Tensor, scaled: Tensor, features: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Choices int64 [B, R], 0 where there is none, and their scores [B, R], 0 there."""
         there = mask.view(torch.bool) & (offers[..., _SELECTABLE] > 0.5)
-        rows = torch.where(there[..., None], offers, 0.0)
-        seen = self.offer(rows) + self.context(features)[:, None]
+        seen = (
+            self.offer(torch.where(there[..., None], scaled, 0.0)) + self.context(features)[:, None]
+        )
         scores = self.score(fast_tanh(seen))[..., 0]
-        choices = (rows[..., _CHOICE] * MAX_WIDGETS).round().long()
+        choices = torch.where(there, offers[..., _CHOICE] * MAX_WIDGETS, 0.0).round().long()
         return choices, torch.where(there, scores, 0.0)

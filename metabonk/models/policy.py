@@ -90,8 +90,9 @@ class ActorCritic(nn.Module, ABC):
             after = self.head.outputs - self._steered - SECTORS
             parameters = parameters + nn.functional.pad(scores, (self._steered, after))
         if self.offers is not None:
-            rows, there = observation["offers"], observation["offers_mask"]
-            choices, scores = self.offers(rows, there, features)
+            choices, scores = self.offers(
+                observation["offers"], observation["offers_mask"], reading.sets["offers"], features
+            )
             parameters = parameters.scatter_add(1, choices + self._chosen, scores)
         return cast(Tensor, parameters)
 

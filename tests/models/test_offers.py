@@ -26,10 +26,10 @@ def test_places_are_alike() -> None:
     torch.manual_seed(0)
     scores = OfferScores(9)
     offers, mask, features = menu()
-    choices, worth = scores(offers, mask, features)
+    choices, worth = scores(offers, mask, offers, features)
     assert choices.tolist() == [[3, 4, 5, 6]] * 3
     order = [2, 0, 3, 1]
-    moved, same = scores(offers[:, order], mask, features)
+    moved, same = scores(offers[:, order], mask, offers[:, order], features)
     torch.testing.assert_close(same, worth[:, order])
     assert moved.tolist() == [[5, 3, 6, 4]] * 3
     assert worth.std() > 0
@@ -38,7 +38,9 @@ def test_places_are_alike() -> None:
 def test_context_changes_the_worth() -> None:
     scores = OfferScores(9)
     offers, mask, features = menu()
-    assert not torch.allclose(scores(offers, mask, features)[1], scores(offers, mask, -features)[1])
+    assert not torch.allclose(
+        scores(offers, mask, offers, features)[1], scores(offers, mask, offers, -features)[1]
+    )
 
 
 def test_nothing_where_nothing_can_be_taken() -> None:
@@ -47,7 +49,7 @@ def test_nothing_where_nothing_can_be_taken() -> None:
     mask[:, 1] = 0
     offers[:, 1] = torch.nan  # whatever it holds
     offers[:, 2, SELECTABLE] = 0.0
-    choices, worth = scores(offers, mask, features)
+    choices, worth = scores(offers, mask, offers, features)
     assert choices[:, 1:3].eq(0).all()
     assert worth[:, 1:3].eq(0).all()
     worth.square().sum().backward()
