@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
-from . import ops_cfc
+from . import ops_cfc, ops_frames, ops_returns, ops_vq
 from .case import Case
 from .meter import Timed
 from .peers import require
@@ -19,7 +19,13 @@ Way = Literal["native", "torch", "reference"]
 
 
 def cases() -> list[Case]:
-    return [*(_dense(*shape) for shape in DENSE), *ops_cfc.cases()]
+    return [
+        *(_dense(*shape) for shape in DENSE),
+        *ops_cfc.cases(),
+        *ops_vq.cases(),
+        *ops_returns.cases(),
+        *ops_frames.cases(),
+    ]
 
 
 def _dense(rows: int, inputs: int, outputs: int) -> Case:

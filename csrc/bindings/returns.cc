@@ -68,7 +68,7 @@ class LambdaReturns {
 template <typename Returns>
 class Plan {
  public:
-  Plan(const Returns& returns, Address out) : returns_(returns), out_(out) {}
+  Plan(const Returns& returns, Address out, nb::handle /* held */) : returns_(returns), out_(out) {}
   void Step() const { returns_.Run(out_); }
 
  private:
@@ -98,10 +98,13 @@ void BindReturns(nb::module_& nn) {
       .def("gradient", &LambdaReturns::Gradient, nb::arg("out"), nb::arg("d_out"),
            nb::arg("d_reward"), nb::arg("d_value"), nb::arg("d_discount"));
   nb::class_<Plan<Gae>>(nn, "GaePlan", "Advantages bound to where they go.")
-      .def(nb::init<const Gae&, Address>(), nb::arg("gae"), nb::arg("out"))
+      .def(nb::init<const Gae&, Address, nb::handle>(), nb::keep_alive<1, 4>(), nb::arg("gae"),
+           nb::arg("out"), nb::arg("held"), "held: whose memory it is, kept as long as the plan.")
       .def("step", &Plan<Gae>::Step);
   nb::class_<Plan<LambdaReturns>>(nn, "LambdaReturnsPlan", "Returns bound to where they go.")
-      .def(nb::init<const LambdaReturns&, Address>(), nb::arg("returns"), nb::arg("out"))
+      .def(nb::init<const LambdaReturns&, Address, nb::handle>(), nb::keep_alive<1, 4>(),
+           nb::arg("returns"), nb::arg("out"), nb::arg("held"),
+           "held: whose memory it is, kept as long as the plan.")
       .def("step", &Plan<LambdaReturns>::Step);
 }
 

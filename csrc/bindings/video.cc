@@ -52,27 +52,27 @@ video::ColourMatrix MatrixOf(bool bt709) {
   return bt709 ? video::ColourMatrix::kBt709 : video::ColourMatrix::kBt601;
 }
 
-FramePlan Resize(std::shared_ptr<SharedResizer> shared, Address frames, int64_t count,
-                 Address out) {
+FramePlan Resize(std::shared_ptr<SharedResizer> shared, Address frames, int64_t count, Address out,
+                 nb::handle /* held */) {
   return FramePlan([=] {
     const std::lock_guard<std::mutex> lock(shared->one_caller);
     shared->resizer.Run(Bytes(frames), count, Bytes(out));
   });
 }
 
-FramePlan Grey(Address frames, int64_t pixels, Address out) {
+FramePlan Grey(Address frames, int64_t pixels, Address out, nb::handle /* held */) {
   return FramePlan([=] { video::ActiveFrameKernels().grey(Bytes(frames), pixels, Bytes(out)); });
 }
 
 FramePlan Flip(Address frames, int64_t count, int height, int width, int channels, bool horizontal,
-               bool vertical, Address out) {
+               bool vertical, Address out, nb::handle /* held */) {
   return FramePlan([=] {
     video::Flip(Bytes(frames), count, height, width, channels, horizontal, vertical, Bytes(out));
   });
 }
 
 FramePlan Normalise(Address frames, int64_t count, int64_t pixels, std::vector<float> scale,
-                    std::vector<float> shift, bool planar, Address out) {
+                    std::vector<float> shift, bool planar, Address out, nb::handle /* held */) {
   if (scale.empty() || scale.size() != shift.size()) {
     throw nb::value_error("scale, shift: one number per channel each");
   }
@@ -87,12 +87,14 @@ FramePlan Normalise(Address frames, int64_t count, int64_t pixels, std::vector<f
   });
 }
 
-FramePlan RgbToNv12(Address rgb, int64_t count, int height, int width, bool bt709, Address nv12) {
+FramePlan RgbToNv12(Address rgb, int64_t count, int height, int width, bool bt709, Address nv12,
+                    nb::handle /* held */) {
   return FramePlan(
       [=] { video::RgbToNv12(Bytes(rgb), count, height, width, MatrixOf(bt709), Bytes(nv12)); });
 }
 
-FramePlan Nv12ToRgb(Address nv12, int64_t count, int height, int width, bool bt709, Address rgb) {
+FramePlan Nv12ToRgb(Address nv12, int64_t count, int height, int width, bool bt709, Address rgb,
+                    nb::handle /* held */) {
   return FramePlan(
       [=] { video::Nv12ToRgb(Bytes(nv12), count, height, width, MatrixOf(bt709), Bytes(rgb)); });
 }
@@ -104,7 +106,8 @@ void BindVideo(nb::module_& core) {
   module.def(
       "frame_kernels", [] { return std::string(video::ActiveFrameKernels().name); },
       "Name of the loops in use: portable or avx2.");
-  nb::class_<FramePlan>(module, "FramePlan", "A conversion bound to its memory.")
+  nb::class_<FramePlan>(module, "FramePlan",
+                        "A conversion bound to its memory, which `held` keeps as long as the plan.")
       .def("step", &FramePlan::Step);
   nb::class_<SharedResizer>(module, "Resizer", "Taps of one pair of shapes.")
       .def(
@@ -115,17 +118,21 @@ void BindVideo(nb::module_& core) {
           nb::arg("height"), nb::arg("width"), nb::arg("channels"), nb::arg("to_height"),
           nb::arg("to_width"), nb::arg("area"));
   module.def("resize", &Resize, nb::arg("resizer"), nb::arg("frames"), nb::arg("count"),
-             nb::arg("out"));
-  module.def("grey", &Grey, nb::arg("frames"), nb::arg("pixels"), nb::arg("out"));
+             nb::arg("out"), nb::arg("held"), nb::keep_alive<0, 5>());
+  module.def("grey", &Grey, nb::arg("frames"), nb::arg("pixels"), nb::arg("out"), nb::arg("held"),
+             nb::keep_alive<0, 4>());
   module.def("flip", &Flip, nb::arg("frames"), nb::arg("count"), nb::arg("height"),
              nb::arg("width"), nb::arg("channels"), nb::arg("horizontal"), nb::arg("vertical"),
-             nb::arg("out"));
+             nb::arg("out"), nb::arg("held"), nb::keep_alive<0, 9>());
   module.def("normalise", &Normalise, nb::arg("frames"), nb::arg("count"), nb::arg("pixels"),
-             nb::arg("scale"), nb::arg("shift"), nb::arg("planar"), nb::arg("out"));
+             nb::arg("scale"), nb::arg("shift"), nb::arg("planar"), nb::arg("out"), nb::arg("held"),
+             nb::keep_alive<0, 8>());
   module.def("rgb_to_nv12", &RgbToNv12, nb::arg("rgb"), nb::arg("count"), nb::arg("height"),
-             nb::arg("width"), nb::arg("bt709"), nb::arg("nv12"));
+             nb::arg("width"), nb::arg("bt709"), nb::arg("nv12"), nb::arg("held"),
+             nb::keep_alive<0, 7>());
   module.def("nv12_to_rgb", &Nv12ToRgb, nb::arg("nv12"), nb::arg("count"), nb::arg("height"),
-             nb::arg("width"), nb::arg("bt709"), nb::arg("rgb"));
+             nb::arg("width"), nb::arg("bt709"), nb::arg("rgb"), nb::arg("held"),
+             nb::keep_alive<0, 7>());
 }
 
 }  // namespace metabonk::bindings

@@ -83,7 +83,7 @@ class Engine {
 class Plan {
  public:
   Plan(Engine& engine, Address x, int64_t rows, Address codes, int64_t count, int width, bool dot,
-       Address index, Address quantized)
+       Address index, Address quantized, nb::handle /* held */)
       : engine_(engine.native()),
         metric_(dot ? nn::VqMetric::kDot : nn::VqMetric::kEuclidean),
         x_(Floats(x)),
@@ -139,10 +139,12 @@ void BindVq(nb::module_& nn) {
            nb::arg("count"), nb::arg("width"), nb::arg("counts"), nb::arg("sums"),
            "Raises ValueError for an index that is no code's; nothing is written then.");
   nb::class_<Plan>(nn, "VqPlan", "A lookup bound to its memory.")
-      .def(nb::init<Engine&, Address, int64_t, Address, int64_t, int, bool, Address, Address>(),
-           nb::keep_alive<1, 2>(), nb::arg("engine"), nb::arg("x"), nb::arg("rows"),
-           nb::arg("codes"), nb::arg("count"), nb::arg("width"), nb::arg("dot"), nb::arg("index"),
-           nb::arg("quantized"))
+      .def(nb::init<Engine&, Address, int64_t, Address, int64_t, int, bool, Address, Address,
+                    nb::handle>(),
+           nb::keep_alive<1, 2>(), nb::keep_alive<1, 11>(), nb::arg("engine"), nb::arg("x"),
+           nb::arg("rows"), nb::arg("codes"), nb::arg("count"), nb::arg("width"), nb::arg("dot"),
+           nb::arg("index"), nb::arg("quantized"), nb::arg("held"),
+           "held: whose memory it is, kept as long as the plan.")
       .def("repack", &Plan::Repack, "Reads the codes again.")
       .def("step", &Plan::Step, "Looks all rows up.");
 }

@@ -66,6 +66,14 @@ def peak_multiply_add(macs: int) -> int:
 def peak_read(address: int, count: int) -> float:
     """Reads so many float32 once; their sum."""
 
+def peak_byte_products(products: int) -> int:
+    """
+    Adds up at least so many products of bytes (VNNI) on one core; how many, 0 without VNNI.
+    """
+
+def peak_bf16_products(products: int) -> int:
+    """The same of bf16; 0 without AVX512_BF16."""
+
 def vq_kernels() -> str:
     """Name of the loops in use: portable, avx2 or avx512."""
 
@@ -89,7 +97,8 @@ class VqEngine:
 class VqPlan:
     """A lookup bound to its memory."""
 
-    def __init__(self, engine: VqEngine, x: int, rows: int, codes: int, count: int, width: int, dot: bool, index: int, quantized: int) -> None: ...
+    def __init__(self, engine: VqEngine, x: int, rows: int, codes: int, count: int, width: int, dot: bool, index: int, quantized: int, held: object) -> None:
+        """held: whose memory it is, kept as long as the plan."""
 
     def repack(self) -> None:
         """Reads the codes again."""
@@ -121,14 +130,16 @@ class LambdaReturns:
 class GaePlan:
     """Advantages bound to where they go."""
 
-    def __init__(self, gae: Gae, out: int) -> None: ...
+    def __init__(self, gae: Gae, out: int, held: object) -> None:
+        """held: whose memory it is, kept as long as the plan."""
 
     def step(self) -> None: ...
 
 class LambdaReturnsPlan:
     """Returns bound to where they go."""
 
-    def __init__(self, returns: LambdaReturns, out: int) -> None: ...
+    def __init__(self, returns: LambdaReturns, out: int, held: object) -> None:
+        """held: whose memory it is, kept as long as the plan."""
 
     def step(self) -> None: ...
 
@@ -164,15 +175,15 @@ class QLinearEngine:
 
 class QLinearPlan:
     """
-    One product bound to memory that must outlive it. Addresses as for QLinearEngine.
+    One product bound to memory. Addresses as for QLinearEngine; held: what owns the memory, lives as long as this.
     """
 
-    def __init__(self, format: int, outputs: int, inputs: int, panels: int, bias: int, rows: int, x: int, y: int) -> None: ...
+    def __init__(self, format: int, outputs: int, inputs: int, panels: int, bias: int, rows: int, x: int, y: int, held: object) -> None: ...
 
     def step(self) -> None:
         """y = what x holds now times the weights; allocates nothing."""
 
-    def load(self, panels: int, bias: int) -> None:
+    def load(self, panels: int, bias: int, held: object) -> None:
         """Other weights of the same shape."""
 
     @property

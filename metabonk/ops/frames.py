@@ -46,11 +46,10 @@ def backends() -> tuple[str, ...]:
 
 
 class Plan:
-    """An operation bound to its memory: `step()` is one native call that allocates nothing. Keeps
-    what it binds alive; `out` is where the result goes."""
+    """An operation bound to its memory: `step()` is one native call that allocates nothing. What
+    is bound stays alive, also where only `step` was taken. out: where the result goes."""
 
-    def __init__(self, native: Any, frames: Bytes, out: npt.NDArray[Any]) -> None:
-        self.frames = frames
+    def __init__(self, native: Any, out: npt.NDArray[Any]) -> None:
         self.out = out
         self.step: Callable[[], None] = native.step
 
@@ -89,7 +88,8 @@ def plan_resize(
     out = _output("resize", out, (*leading, height, width, channels), np.uint8, frames)
     resizer = _resizer(rows, columns, channels, height, width, method == "area")
     count = math.prod(leading)
-    return Plan(_core.video.resize(resizer, _at(frames), count, _at(out)), frames, out)
+    native = _core.video.resize(resizer, _at(frames), count, _at(out), (frames, out))
+    return Plan(native, out)
 
 
 def grey(frames: Bytes, *, out: Bytes | None = None, backend: Backend = "auto") -> Bytes:
@@ -106,7 +106,8 @@ def plan_grey(frames: Bytes, *, out: Bytes | None = None) -> Plan:
     """`grey` bound to `frames` and to `out`, which is made where it is not given."""
     *shape, _ = _check_frames("grey", frames, 3)
     out = _output("grey", out, shape, np.uint8, frames)
-    return Plan(_core.video.grey(_at(frames), math.prod(shape), _at(out)), frames, out)
+    native = _core.video.grey(_at(frames), math.prod(shape), _at(out), (frames, out))
+    return Plan(native, out)
 
 
 def flip(
@@ -136,9 +137,9 @@ def plan_flip(
     out = _output("flip", out, frames.shape, np.uint8, frames)
     count = math.prod(leading)
     native = _core.video.flip(
-        _at(frames), count, rows, columns, channels, horizontal, vertical, _at(out)
+        _at(frames), count, rows, columns, channels, horizontal, vertical, _at(out), (frames, out)
     )
-    return Plan(native, frames, out)
+    return Plan(native, out)
 
 
 def normalise(
@@ -187,8 +188,9 @@ def plan_normalise(
         shift.tolist(),
         planar,
         _at(out),
+        (frames, out),
     )
-    return Plan(native, frames, out)
+    return Plan(native, out)
 
 
 def rgb_to_nv12(
@@ -210,8 +212,10 @@ def plan_rgb_to_nv12(frames: Bytes, *, matrix: Matrix = "bt709", out: Bytes | No
     _one_of("rgb_to_nv12", "matrix", matrix, ("bt601", "bt709"))
     out = _output("rgb_to_nv12", out, _nv12_of(shape), np.uint8, frames)
     count = math.prod(leading)
-    native = _core.video.rgb_to_nv12(_at(frames), count, rows, columns, matrix == "bt709", _at(out))
-    return Plan(native, frames, out)
+    native = _core.video.rgb_to_nv12(
+        _at(frames), count, rows, columns, matrix == "bt709", _at(out), (frames, out)
+    )
+    return Plan(native, out)
 
 
 def nv12_to_rgb(
@@ -233,8 +237,10 @@ def plan_nv12_to_rgb(frames: Bytes, *, matrix: Matrix = "bt709", out: Bytes | No
     _one_of("nv12_to_rgb", "matrix", matrix, ("bt601", "bt709"))
     out = _output("nv12_to_rgb", out, shape, np.uint8, frames)
     count = math.prod(leading)
-    native = _core.video.nv12_to_rgb(_at(frames), count, rows, columns, matrix == "bt709", _at(out))
-    return Plan(native, frames, out)
+    native = _core.video.nv12_to_rgb(
+        _at(frames), count, rows, columns, matrix == "bt709", _at(out), (frames, out)
+    )
+    return Plan(native, out)
 
 
 @functools.lru_cache(maxsize=64)

@@ -105,12 +105,10 @@ def lambda_returns(
 
 
 class Plan:
-    """Returns whose memory is bound: `step()` is one native call that allocates nothing. Keeps what
-    it binds alive."""
+    """Returns whose memory is bound: `step()` is one native call that allocates nothing. What is
+    bound stays alive, also where only `step` was taken from the plan."""
 
-    def __init__(self, native: Any, *bound: Tensor | None) -> None:
-        self.bound = bound
-        self._native = native
+    def __init__(self, native: Any) -> None:
         self.step: Callable[[], None] = native.step
 
 
@@ -135,8 +133,8 @@ def plan_gae(
         raise ValueError(f"gae: cannot bind {reason}")
     even = 1.0 if isinstance(gamma, Tensor) else float(gamma)
     tensors = (reward, value, terminated, truncated, is_reset, each)
-    native = _core.nn.GaePlan(_native_gae(*tensors, even, gae_lambda), out.data_ptr())
-    return Plan(native, *tensors, out)
+    batch = _native_gae(*tensors, even, gae_lambda)
+    return Plan(_core.nn.GaePlan(batch, out.data_ptr(), (*tensors, out)))
 
 
 def plan_lambda_returns(
@@ -146,10 +144,8 @@ def plan_lambda_returns(
     tensors = {"reward": reward, "value": value, "discount": discount, "out": out}
     _check("lambda_returns", reward, {k: t for k, t in tensors.items() if k != "reward"}, {})
     bind("lambda_returns", tensors)
-    native = _core.nn.LambdaReturnsPlan(
-        _native_lambda(reward, value, discount, lambda_), out.data_ptr()
-    )
-    return Plan(native, *tensors.values())
+    batch = _native_lambda(reward, value, discount, lambda_)
+    return Plan(_core.nn.LambdaReturnsPlan(batch, out.data_ptr(), tuple(tensors.values())))
 
 
 def _check(

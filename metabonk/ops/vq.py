@@ -116,8 +116,8 @@ def smoothed(size: Tensor, eps: float) -> Tensor:
 class Plan:
     """A lookup whose memory is bound: `step()` is one native call that allocates nothing.
 
-    The codebook is packed once; after changing it in place call `repack()`. Keeps what it binds
-    alive.
+    The codebook is packed once; after changing it in place call `repack()`. What is bound stays
+    alive, also where only `step` was taken from the plan.
     """
 
     def __init__(
@@ -145,6 +145,7 @@ class Plan:
             metric == "dot",
             index.data_ptr(),
             0 if quantized is None else quantized.data_ptr(),
+            self.bound,
         )
         self.step = self._native.step
         self.repack = self._native.repack

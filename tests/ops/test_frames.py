@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -200,6 +201,25 @@ def test_backends_plans_and_out_agree(tier: str, name: str) -> None:
     np.testing.assert_array_equal(single, run(given)[0])
     none = run(given[:0])
     assert none.shape == (0, *single.shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_taken_from_its_plan_holds_the_memory(name: str) -> None:
+    given, run, plan = operations(picture(24, 40, 3))[name]
+    want = run(given)
+    out = np.zeros_like(want)
+
+    def taken() -> Callable[[], None]:
+        copy = given.copy()
+        step: Callable[[], None] = plan(copy, out=out).step
+        return step
+
+    step = taken()
+    gc.collect()
+    others = [np.full_like(given, 7) for _ in range(50)]
+    step()
+    np.testing.assert_array_equal(out, want)
+    assert len(others) == 50
 
 
 @pytest.mark.parametrize("name", NAMES)

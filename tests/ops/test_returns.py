@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -231,6 +232,27 @@ def test_plans_are_the_ops(way: tuple[str, str]) -> None:
     value.normal_()
     plan.step()
     assert torch.equal(out, op.lambda_returns(reward, value, gamma, 0.9))
+
+
+def test_a_step_taken_from_its_plan_holds_the_memory() -> None:
+    out, returns = torch.empty(9, 300), torch.empty(9, 300)
+
+    def taken() -> list[Callable[[], None]]:
+        reward, value, *flags, gamma = batch(9, 300)
+        return [
+            op.plan_gae(reward, value, *flags, gamma=gamma, gae_lambda=0.9, out=out).step,
+            op.plan_lambda_returns(reward, value, gamma, 0.9, out=returns).step,
+        ]
+
+    steps = taken()
+    gc.collect()
+    others = [torch.full((9 + i % 2, 300), torch.nan) for i in range(60)]
+    for step in steps:
+        step()
+    reward, value, *flags, gamma = batch(9, 300)
+    assert torch.equal(out, op.gae(reward, value, *flags, gamma=gamma, gae_lambda=0.9))
+    assert torch.equal(returns, op.lambda_returns(reward, value, gamma, 0.9))
+    assert len(others) == 60
 
 
 def test_bad_input_is_named() -> None:

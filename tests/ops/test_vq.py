@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -255,6 +255,22 @@ def test_a_plan_is_the_op_and_makes_no_objects(way: tuple[str, str]) -> None:
     finally:
         tracemalloc.stop()
         gc.enable()
+
+
+def test_a_step_taken_from_its_plan_holds_the_memory() -> None:
+    index = torch.empty(300, dtype=torch.int64)
+
+    def taken() -> Callable[[], None]:
+        x, codebook = numbers(300, 50, 64)
+        return op.plan(x, codebook, index, torch.empty(300, 64)).step
+
+    step = taken()
+    gc.collect()
+    others = [torch.full((300, 64), torch.nan) for _ in range(50)]
+    step()
+    x, codebook = numbers(300, 50, 64)
+    assert torch.equal(index, op.vq_lookup(x, codebook).indices)
+    assert len(others) == 50
 
 
 def test_what_is_not_finite_is_refused_and_named(way: tuple[str, str]) -> None:
