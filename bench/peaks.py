@@ -8,6 +8,7 @@ from metabonk import _core
 
 from .meter import Timed
 from .peers import require
+from .versus import AbsentError
 
 
 def multiply_adds(macs: int) -> Timed:
@@ -21,3 +22,17 @@ def reads(floats: int) -> Timed:
     memory = torch.zeros(floats + 16)
     start = memory.data_ptr() + -memory.data_ptr() % 64  # as kernels keep their weights
     return Timed(lambda: _core.nn.peak_read(start, floats), 1.0, close=memory.numel)
+
+
+def byte_products(products: int) -> Timed:
+    """How often a second so many products of bytes can be added up in registers."""
+    if not _core.nn.peak_byte_products(1):
+        raise AbsentError("products of bytes need AVX512_VNNI")
+    return Timed(lambda: _core.nn.peak_byte_products(products), 1.0)
+
+
+def bf16_products(products: int) -> Timed:
+    """How often a second so many products of bf16 can be added up in registers."""
+    if not _core.nn.peak_bf16_products(1):
+        raise AbsentError("products of bf16 need AVX512_BF16")
+    return Timed(lambda: _core.nn.peak_bf16_products(products), 1.0)

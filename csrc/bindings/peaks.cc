@@ -22,6 +22,21 @@ void BindPeaks(nb::module_& module) {
         return nn::ActivePeakLoops().read(reinterpret_cast<const float*>(address), count);
       },
       nb::arg("address"), nb::arg("count"), "Reads so many float32 once; their sum.");
+  module.def(
+      "peak_byte_products",
+      [](int64_t products) {
+        const nn::ProductLoop loop = nn::ActiveBytePeak();
+        return loop == nullptr ? 0 : loop(products);
+      },
+      nb::arg("products"),
+      "Adds up at least so many products of bytes (VNNI) on one core; how many, 0 without VNNI.");
+  module.def(
+      "peak_bf16_products",
+      [](int64_t products) {
+        const nn::ProductLoop loop = nn::ActiveBf16Peak();
+        return loop == nullptr ? 0 : loop(products);
+      },
+      nb::arg("products"), "The same of bf16; 0 without AVX512_BF16.");
 }
 
 }  // namespace metabonk::bindings

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "bindings/arrays.h"
 #include "bindings/rooms.h"
@@ -52,19 +53,30 @@ void Forward(nn::QLinearEngine& engine, int format, int outputs, int inputs, Add
   engine.Forward(weights, rows, Floats(x), Floats(y));
 }
 
-void Plan(nn::QLinearPlan* plan, int format, int outputs, int inputs, Address panels, Address bias,
-          int64_t rows, Address x, Address y) {
+// A plan and what owns the memory that it was given.
+struct HeldPlan {
+  nn::QLinearPlan plan;
+  nb::object held;
+};
+
+void Plan(HeldPlan* plan, int format, int outputs, int inputs, Address panels, Address bias,
+          int64_t rows, Address x, Address y, nb::object held) {
   const nn::QWeights weights{ShapeOf(format, outputs, inputs), Bytes(panels), Floats(bias)};
-  new (plan) nn::QLinearPlan(weights, rows, Floats(x), Floats(y));
+  new (plan) HeldPlan{nn::QLinearPlan(weights, rows, Floats(x), Floats(y)), std::move(held)};
 }
 
-void Step(nn::QLinearPlan& plan) {
-  if (plan.products() < kReleaseProducts) {
-    plan.Step();
+void Step(HeldPlan& held) {
+  if (held.plan.products() < kReleaseProducts) {
+    held.plan.Step();
   } else {
     nb::gil_scoped_release release;
-    plan.Step();
+    held.plan.Step();
   }
+}
+
+void Load(HeldPlan& held, Address panels, Address bias, nb::object owner) {
+  held.plan.Load(Bytes(panels), Floats(bias));
+  held.held = std::move(owner);
 }
 
 void BindWeights(nb::module_& module) {
@@ -149,20 +161,18 @@ void BindQLinear(nb::module_& module) {
       .def(nb::init<int>(), nb::arg("threads"))
       .def("forward", &Forward, nb::arg("format"), nb::arg("outputs"), nb::arg("inputs"),
            nb::arg("panels"), nb::arg("bias"), nb::arg("rows"), nb::arg("x"), nb::arg("y"));
-  nb::class_<nn::QLinearPlan>(
+  nb::class_<HeldPlan>(
       module, "QLinearPlan",
-      "One product bound to memory that must outlive it. Addresses as for QLinearEngine.")
+      "One product bound to memory. Addresses as for QLinearEngine; held: what owns "
+      "the memory, lives as long as this.")
       .def("__init__", &Plan, nb::arg("format"), nb::arg("outputs"), nb::arg("inputs"),
-           nb::arg("panels"), nb::arg("bias"), nb::arg("rows"), nb::arg("x"), nb::arg("y"))
+           nb::arg("panels"), nb::arg("bias"), nb::arg("rows"), nb::arg("x"), nb::arg("y"),
+           nb::arg("held"))
       .def("step", &Step, "y = what x holds now times the weights; allocates nothing.")
-      .def(
-          "load",
-          [](nn::QLinearPlan& plan, Address panels, Address bias) {
-            plan.Load(Bytes(panels), Floats(bias));
-          },
-          nb::arg("panels"), nb::arg("bias"), "Other weights of the same shape.")
+      .def("load", &Load, nb::arg("panels"), nb::arg("bias"), nb::arg("held"),
+           "Other weights of the same shape.")
       .def_prop_ro(
-          "tier", [](const nn::QLinearPlan& plan) { return std::string(plan.tier()); },
+          "tier", [](const HeldPlan& held) { return std::string(held.plan.tier()); },
           "Name of the loops it runs.");
 }
 

@@ -18,4 +18,18 @@ const PeakLoops& ActivePeakLoops() {
   return kPeaksPortable;
 }
 
+ProductLoop ActiveBytePeak() {
+#if defined(__x86_64__)
+  if (ActiveExtension() >= CpuExtension::kVnni) return kBytePeakVnni;
+#endif
+  return nullptr;
+}
+
+ProductLoop ActiveBf16Peak() {
+#if defined(__x86_64__)
+  if (ActiveExtension() >= CpuExtension::kBf16) return kBf16Peak;
+#endif
+  return nullptr;
+}
+
 }  // namespace metabonk::nn

@@ -21,4 +21,14 @@ extern const PeakLoops kPeaksAvx512;
 // The loops of ActiveTier().
 const PeakLoops& ActivePeakLoops();
 
+// At least so many products, of bytes or of bf16, added up in registers; how many there were.
+using ProductLoop = int64_t (*)(int64_t products);
+
+extern const ProductLoop kBytePeakVnni;
+extern const ProductLoop kBf16Peak;
+
+// Null where ActiveExtension() has no such products.
+ProductLoop ActiveBytePeak();
+ProductLoop ActiveBf16Peak();
+
 }  // namespace metabonk::nn

@@ -112,10 +112,11 @@ def qlinear(x: Tensor, weight: Packed, bias: Tensor | None = None, backend: str 
 
 
 class Plan:
-    """A product bound to memory; holds the tensors that it reads and writes.
+    """A product bound to memory.
 
     step(): out = the layer of what x holds now. One native call on one thread, which allocates
-    nothing. tier: name of the loops, chosen when the plan was made.
+    nothing; taken from the plan, it still holds the tensors. tier: name of the loops, chosen when
+    the plan was made.
     """
 
     def __init__(self, native: Any, x: Tensor, weight: Packed, bias: Tensor | None, out: Tensor):
@@ -132,8 +133,9 @@ class Plan:
             raise ValueError(f"qlinear: weight is {weight[:3]}; wanted {held[:3]}")
         _check(x, weight, bias)
         _bind_weight(weight, bias)
-        self._native.load(weight.panels.data_ptr(), 0 if bias is None else bias.data_ptr())
         self._held = x, weight, bias
+        pointers = weight.panels.data_ptr(), 0 if bias is None else bias.data_ptr()
+        self._native.load(*pointers, (*self._held, self.out))
 
 
 def plan(
@@ -170,6 +172,7 @@ def plan(
         out.numel() // weight.outputs,
         x.data_ptr(),
         out.data_ptr(),
+        (x, weight, bias, out),
     )
     return Plan(native, x, weight, bias, out)
 

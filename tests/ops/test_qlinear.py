@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -286,6 +288,25 @@ def test_a_plan_is_the_op(tier: str, format: WeightFormat) -> None:
     plan.load(other)
     plan.step()
     assert torch.equal(plan.out, op.qlinear(x, other))
+
+
+def test_a_step_holds_its_memory() -> None:
+    weight = torch.randn(67, 33)
+    x, out = rows(3), torch.zeros(3, 67)
+    watched = [weakref.ref(t) for t in (x, out)]
+    plan = op.plan(x, op.pack(weight, "int8"), torch.ones(67), out)
+    plan.load(op.pack(weight, "int8"), torch.zeros(67))
+    wanted = op.qlinear(x, op.pack(weight, "int8"))
+    step = plan.step
+    del plan, x, out
+    gc.collect()
+    step()
+    held = watched[1]()
+    assert held is not None
+    assert torch.equal(held, wanted)
+    del step, held
+    gc.collect()
+    assert [reference() for reference in watched] == [None, None]
 
 
 def test_what_a_plan_cannot_bind_is_refused_and_out_is_untouched() -> None:
