@@ -189,18 +189,40 @@ inline __m512 Dot(__m512 sum, const uint8_t* x, __m512i weight) {
   return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)weight);
 }
 
-// One unit of one panel into the sums of kRows rows.
+// One unit of all panels into the sums of kRows rows.
 template <typename Codes, int kRows, int kPanels>
 inline void AddUnit(const Codes& codes, const uint8_t* at, const uint8_t* x, int64_t x_stride,
-                    int panel, __m512 (&sum)[kRows][kPanels]) {
-  const Pairs pairs = codes.Load(at);
+                    __m512 (&sum)[kRows][kPanels]) {
+  if constexpr (Codes::kBytes == kPairBytes) {
+    // Nothing to decode: as few loads for as many products as there can be.
+#pragma GCC unroll 4
+    for (int pair = 0; pair < 4; ++pair) {
+      __m512i weight[kPanels];
+#pragma GCC unroll 4
+      for (int j = 0; j < kPanels; ++j) {
+        weight[j] = _mm512_loadu_si512(at + j * kPairBytes + pair * 64);
+      }
 #pragma GCC unroll 6
-  for (int i = 0; i < kRows; ++i) {
-    const uint8_t* from = x + i * x_stride;
-    sum[i][panel] = Dot(sum[i][panel], from, pairs.a);
-    sum[i][panel] = Dot(sum[i][panel], from + 4, pairs.b);
-    sum[i][panel] = Dot(sum[i][panel], from + 8, pairs.c);
-    sum[i][panel] = Dot(sum[i][panel], from + 12, pairs.d);
+      for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+        for (int j = 0; j < kPanels; ++j) {
+          sum[i][j] = Dot(sum[i][j], x + i * x_stride + pair * 4, weight[j]);
+        }
+      }
+    }
+  } else {
+#pragma GCC unroll 4
+    for (int j = 0; j < kPanels; ++j) {
+      const Pairs pairs = codes.Load(at + j * Codes::kBytes);
+#pragma GCC unroll 6
+      for (int i = 0; i < kRows; ++i) {
+        const uint8_t* from = x + i * x_stride;
+        sum[i][j] = Dot(sum[i][j], from, pairs.a);
+        sum[i][j] = Dot(sum[i][j], from + 4, pairs.b);
+        sum[i][j] = Dot(sum[i][j], from + 8, pairs.c);
+        sum[i][j] = Dot(sum[i][j], from + 12, pairs.d);
+      }
+    }
   }
 }
 
@@ -217,11 +239,8 @@ void Rows(const QTile& t, const Source& source, int row) {
   }
   for (int b = 0; b < t.layout->blocks; ++b) {
     const uint8_t* at = source.codes + b * source.codes_step;
-    for (int u = 0; u < units; ++u, x += kUnit * 2) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kPanels; ++j, at += Codes::kBytes) {
-        AddUnit(codes, at, x, t.x_stride, j, sum);
-      }
+    for (int u = 0; u < units; ++u, x += kUnit * 2, at += kPanels * Codes::kBytes) {
+      AddUnit(codes, at, x, t.x_stride, sum);
     }
     if constexpr (Scales::kBytes != 0) {
       const uint8_t* scales = source.scales + b * source.scales_step;
