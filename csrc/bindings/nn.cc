@@ -100,6 +100,7 @@ void BindNn(nb::module_& core) {
   BindPeaks(module);
   BindVq(module);
   BindReturns(module);
+  BindMerge(module);
   BindQLinear(module);
 }
 

@@ -18,6 +18,7 @@ void BindCfc(nanobind::module_& nn);
 void BindPeaks(nanobind::module_& nn);
 void BindVq(nanobind::module_& nn);
 void BindReturns(nanobind::module_& nn);
+void BindMerge(nanobind::module_& nn);
 void BindQLinear(nanobind::module_& nn);
 
 }  // namespace metabonk::bindings

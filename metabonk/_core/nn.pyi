@@ -143,6 +143,16 @@ class LambdaReturnsPlan:
 
     def step(self) -> None: ...
 
+def merge_kernels() -> str:
+    """Name of the loops in use: portable, avx2 or avx512."""
+
+def merge_weighted(models: Sequence[int], weights: Sequence[float], size: int, out: int) -> None: ...
+
+def merge_ties(base: int, models: Sequence[int], weights: Sequence[float], keep: int, scale: float, size: int, out: int) -> None:
+    """
+    Raises ValueError where a model less base is not finite; nothing is written then.
+    """
+
 def encode_numbers(format: int, numbers: int, count: int, codes: int) -> None:
     """format: 0 bf16, 1 e4m3, 2 e2m1, 3 e8m0 rounded down, 4 rounded up."""
 

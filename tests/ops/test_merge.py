@@ -1,0 +1,178 @@
+"""Merges: every backend and tier against the formulas, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from metabonk import _core
+from metabonk.errors import BackendError
+from metabonk.ops import merge as op
+
+TIERS = ("baseline", "avx2", "avx512")
+# Absolute error for numbers of size 1, and the worst that was seen over the sizes below.
+TOLERANCE = {
+    # backend, tier: allowed     worst seen
+    ("native", "baseline"): 2e-6,  # 1.9e-7
+    ("native", "avx2"): 2e-6,  # 1.9e-7
+    ("native", "avx512"): 2e-6,  # 1.9e-7
+    ("torch", ""): 2e-6,  # 1.9e-7
+}
+WAYS = [
+    way
+    for way in TOLERANCE
+    if not way[1] or TIERS.index(way[1]) <= TIERS.index(_core.support.detected_tier())
+]
+SIZES = [1, 2, 15, 16, 511, 512, 513, 5000]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: "-".join(filter(None, way)))
+def way(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Runs a test once with each backend, `native` with every tier that the host has."""
+    before = _core.support.active_tier()
+    if request.param[1]:
+        _core.support.cap_tier(request.param[1])
+    yield request.param
+    _core.support.cap_tier(before)
+
+
+def numbers(size: int, models: int) -> tuple[Tensor, list[Tensor]]:
+    """Multiples of 2^-10, whose differences are exact, with ties and agreement among them."""
+    generator = torch.Generator().manual_seed(size + models)
+    base = torch.randint(-2000, 2000, (size,), generator=generator) / 1024.0
+    moves = torch.randint(-300, 300, (models, size), generator=generator) / 1024.0
+    return base, list(base + moves)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("models", [1, 2, 5])
+def test_ties_follows_the_formula(way: tuple[str, str], size: int, models: int) -> None:
+    base, others = numbers(size, models)
+    weights = [1.0 + 0.5 * m for m in range(models)]
+    for density in (0.01, 0.2, 0.5, 1.0):
+        found = op.ties(
+            base,
+            others,
+            density=density,
+            scale=0.7,
+            weights=weights,
+            backend=way[0],  # type: ignore[arg-type]
+        )
+        keep = max(1, round(density * size))
+        want = op.ties_reference(base.double(), [m.double() for m in others], weights, keep, 0.7)
+        torch.testing.assert_close(found.double(), want, atol=TOLERANCE[way], rtol=0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_weighted_follows_the_formula(way: tuple[str, str], size: int) -> None:
+    _, models = numbers(size, 4)
+    weights = [0.1, -0.2, 0.7, 0.4]
+    found = op.weighted(models, weights, backend=way[0])  # type: ignore[arg-type]
+    want = op.weighted_reference([m.double() for m in models], weights)
+    torch.testing.assert_close(found.double(), want, atol=TOLERANCE[way], rtol=0)
+
+
+def test_ties_by_hand(way: tuple[str, str]) -> None:
+    """Four entries: agreement, a conflict that the larger side wins, trimming, and a standstill."""
+    base = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0])
+    models = [
+        base + torch.tensor([4.0, 3.0, 0.1, 2.0, 0.0]),
+        base + torch.tensor([2.0, -5.0, 0.2, -2.0, 0.1]),
+    ]
+    found = op.ties(base, models, density=0.6, backend=way[0])  # type: ignore[arg-type]
+    torch.testing.assert_close(found, torch.tensor([4.0, -4.0, 1.0, 1.0, 1.0]))
+
+
+def test_one_model_that_is_kept_whole_is_itself(way: tuple[str, str]) -> None:
+    base, models = numbers(700, 1)
+    assert torch.equal(op.ties(base, models, density=1.0, backend=way[0]), models[0])  # type: ignore[arg-type]
+    assert torch.equal(op.ties(base, [base], backend=way[0]), base)  # type: ignore[arg-type]
+
+
+def test_the_edge_is_exact_for_any_numbers() -> None:
+    """As many entries stay as were asked for, when all sizes differ."""
+    generator = torch.Generator().manual_seed(0)
+    base = torch.zeros(3001)
+    model = torch.randn(3001, generator=generator) * torch.logspace(-30, 30, 3001)
+    for keep in (1, 2, 600, 1500, 3001):
+        found = op.ties(base, [model], density=keep / 3001, backend="native")
+        assert int((found != 0).sum()) == keep
+        assert set(found.abs().topk(keep).indices.tolist()) == set(
+            model.abs().topk(keep).indices.tolist()
+        )
+
+
+def test_tiers_give_the_same_bits() -> None:
+    before = _core.support.active_tier()
+    generator = torch.Generator().manual_seed(0)
+    base, *models = (torch.randn(3000, generator=generator) for _ in range(4))
+    found = []
+    for name, tier in WAYS:
+        if name == "native":
+            _core.support.cap_tier(tier)
+            assert _core.nn.merge_kernels() == tier.replace("baseline", "portable")
+            found.append((op.ties(base, models, density=0.3), op.weighted(models, [0.2, 0.3, 0.5])))
+    _core.support.cap_tier(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_no_weights_at_all(way: tuple[str, str]) -> None:
+    empty = torch.zeros(0)
+    assert op.ties(empty, [empty, empty], backend=way[0]).shape == (0,)  # type: ignore[arg-type]
+    assert op.weighted([empty], [1.0], backend=way[0]).shape == (0,)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_dtypes_go_to_torch(dtype: torch.dtype) -> None:
+    base, models = numbers(30, 3)
+    base, models = base.to(dtype), [m.to(dtype) for m in models]
+    assert op.ties(base, models).dtype == dtype
+    with pytest.raises(BackendError, match=r"base of .*, wanted torch\.float32"):
+        op.ties(base, models, backend="native")
+
+
+@pytest.mark.parametrize("backend", op.backends())
+def test_opcheck_and_compile(backend: op.Backend) -> None:
+    base, models = numbers(30, 3)
+    ops = torch.ops.metabonk
+    torch.library.opcheck(ops.merge_ties.default, (base, models, [1.0, 1.0, 2.0], 6, 1.0, backend))
+    torch.library.opcheck(ops.merge_weighted.default, (models, [0.5, 0.25, 0.25], backend))
+    whole = torch.compile(lambda b, m: op.ties(b, m, backend=backend) * 2.0, fullgraph=True)
+    torch.testing.assert_close(whole(base, models), op.ties(base, models) * 2.0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_is_refused_and_named(way: tuple[str, str], bad: float) -> None:
+    base, models = numbers(600, 3)
+    models[2][513] = bad
+    with pytest.raises(ValueError, match=r"ties: models\[2\]: entry 513 less base is not finite"):
+        op.ties(base, models, backend=way[0])  # type: ignore[arg-type]
+
+
+def test_bad_input_is_named() -> None:
+    base, models = numbers(20, 3)
+    with pytest.raises(ValueError, match="models is empty"):
+        op.weighted([], [])
+    with pytest.raises(ValueError, match=r"weights are \[1.0\]; wanted 3 finite numbers"):
+        op.weighted(models, [1.0])
+    with pytest.raises(ValueError, match=r"weights are .*nan"):
+        op.ties(base, models, weights=[1.0, float("nan"), 1.0])
+    with pytest.raises(ValueError, match=r"models\[1\] is torch\.float32 \[19\]"):
+        op.ties(base, [models[0], models[1][1:]])
+    with pytest.raises(ValueError, match=r"models\[0\] is torch\.float64"):
+        op.ties(base, [models[0].double()])
+    with pytest.raises(ValueError, match=r"base is .* \[4, 5\]; wanted a floating \[P\]"):
+        op.ties(base.view(4, 5), models)
+    for density in (0.0, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="density, scale are"):
+            op.ties(base, models, density=density)
+    with pytest.raises(ValueError, match="wanted 0 or more"):
+        op.ties(base, models, weights=[1.0, -1.0, 1.0])
+    strided = torch.zeros(40)[::2]
+    with pytest.raises(BackendError, match=r"models\[0\] with strides"):
+        op.ties(base, [strided], backend="native")
+    torch.testing.assert_close(op.ties(base, [strided]), op.ties(base, [strided.clone()]))
