@@ -23,7 +23,7 @@ constexpr int kLanes = 16;
 constexpr int kUnit = 8;          // inputs
 constexpr int kPairBytes = 256;   // of a unit as bf16, one panel
 constexpr int kRowsMax = 6;       // 24 sums, 4 weights and one of x
-constexpr int kBlockRowsMax = 3;  // 12 sums of blocks and 12 of all
+constexpr int kBlockRowsMax = 3;  // 12 sums of blocks and 12 of all; or decoding beside 12
 
 __mmask16 First(int count) { return static_cast<__mmask16>((1u << count) - 1u); }
 
@@ -267,7 +267,8 @@ void Rows(const QTile& t, const Source& source, int row) {
 // All rows, as many at a time as registers allow.
 template <typename Codes, typename Scales, int kPanels>
 void AllRows(const QTile& t, const Source& source) {
-  constexpr int kMost = Scales::kBytes != 0 ? kBlockRowsMax : kRowsMax;
+  constexpr bool kPlain = Scales::kBytes == 0 && Codes::kBytes == kPairBytes;
+  constexpr int kMost = kPlain ? kRowsMax : kBlockRowsMax;
   int row = 0;
   for (; row + kMost <= t.rows; row += kMost) Rows<Codes, Scales, kMost, kPanels>(t, source, row);
   const int left = t.rows - row;
