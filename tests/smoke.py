@@ -25,6 +25,8 @@ TORCH_FREE = [
     "metabonk.metrics",
     "metabonk.artifact",
     "metabonk.stage",
+    "metabonk.ops.formats",
+    "metabonk.ops.qweight",
     "metabonk.games",
     "metabonk.link",
     "metabonk.data",
