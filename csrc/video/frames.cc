@@ -27,7 +27,7 @@ constexpr ColourCoefficients FromWeights(double kr, double kb) {
   return {{Fixed(kr * range, 15), Fixed(kg * range, 15), Fixed(kb * range, 15)},
           {ur, static_cast<int16_t>(-ur - ub), ub},
           {vr, static_cast<int16_t>(-vr - vb), vb},
-          Fixed(1.0 / range, 13),
+          Fixed(1.0 / range, 14),
           Fixed(2.0 * (1.0 - kr) / chroma, 13),
           Fixed(-2.0 * kb * (1.0 - kb) / kg / chroma, 13),
           Fixed(-2.0 * kr * (1.0 - kr) / kg / chroma, 13),
@@ -118,6 +118,7 @@ Resizer::Resizer(int height, int width, int channels, int to_height, int to_widt
     : height_(height),
       width_(width),
       channels_(channels),
+      halves_(channels == 3 && height == 2 * to_height && width == 2 * to_width),
       rows_(MakeResizeAxis(height, to_height, method)),
       columns_(MakeResizeAxis(width, to_width, method)) {
   // Unused taps of the last pixels lie beyond the row.
@@ -131,6 +132,12 @@ void Resizer::Run(const uint8_t* frames, int64_t count, uint8_t* out) {
   for (int64_t n = 0; n < count; ++n, frames += height_ * stride) {
     for (int i = 0; i < rows_.count; ++i) {
       const int first = rows_.first[static_cast<size_t>(i)];
+      if (halves_) {
+        const uint8_t* top = frames + first * stride;
+        kernels.halve(top, top + stride, columns_.count, out);
+        out += int64_t{columns_.count} * channels_;
+        continue;
+      }
       const int taps = std::min(rows_.taps, height_ - first);
       kernels.mix_rows(frames + first * stride, stride,
                        rows_.weights.data() + int64_t{i} * rows_.taps, taps, stride, row_.data());

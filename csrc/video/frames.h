@@ -14,7 +14,8 @@ namespace metabonk::video {
 // Which matrix RGB and YCbCr are related by; both in limited range (Y 16..235, Cb and Cr 16..240).
 enum class ColourMatrix : int { kBt601, kBt709 };
 
-// RGB -> YCbCr in 2^-15, chroma of a sum of four pixels in 2^-17; YCbCr -> RGB in 2^-13.
+// RGB -> YCbCr in 2^-15, chroma of a sum of four pixels in 2^-17; YCbCr -> RGB: what Y is weighed
+// with in 2^-14, what Cb and Cr are in 2^-13.
 struct ColourCoefficients {
   int16_t luma[3];  // of R, G, B; offset 16
   int16_t blue[3];  // Cb, offset 128
@@ -55,6 +56,9 @@ struct FrameKernels {
                       uint8_t* rgb);
   // One row of pixels from right to left.
   void (*flip)(const uint8_t* row, int pixels, int channels, uint8_t* out);
+  // `pixels` of three channels, each the mean of 2 x 2 of two rows: (sum + 2) >> 2, what mixing
+  // with weights of one half comes to.
+  void (*halve)(const uint8_t* top, const uint8_t* bottom, int pixels, uint8_t* out);
   // out[i] = (sum_k weights[k] rows[k * stride + i] + 2^6) >> 7, in 2^-7.
   void (*mix_rows)(const uint8_t* rows, int64_t stride, const int16_t* weights, int taps,
                    int64_t count, int16_t* out);
@@ -82,6 +86,7 @@ class Resizer {
 
  private:
   int height_, width_, channels_;
+  bool halves_;
   ResizeAxis rows_, columns_;
   std::vector<int16_t> row_;
 };
@@ -90,7 +95,7 @@ class Resizer {
 // pairs, each the mean over 2 x 2 pixels. Height and width are even. Within 0.51 of the formula.
 void RgbToNv12(const uint8_t* rgb, int64_t count, int height, int width, ColourMatrix matrix,
                uint8_t* nv12);
-// And back. Within 0.52 of the formula, cut to 0..255.
+// And back. Within 0.53 of the formula, cut to 0..255.
 void Nv12ToRgb(const uint8_t* nv12, int64_t count, int height, int width, ColourMatrix matrix,
                uint8_t* rgb);
 

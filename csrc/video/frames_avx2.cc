@@ -1,236 +1,146 @@
-// Frames on 16 pixels at a time; what is left of a row is done by the definitions.
+// Frames on 32 pixels at a time; what is left of a row is done by the definitions.
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "video/frames_avx2.h"
 
 #include "video/frames_loops.h"
 
 namespace metabonk::video {
 namespace {
 
-inline __m128i Load(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-inline void Store(void* p, __m128i v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
+constexpr int kSpare = 2;  // pixels beyond the last ones that a load of four may touch
 
-// A mask for _mm_shuffle_epi8: out[i] is byte f(i), or 0 where f(i) < 0.
-template <typename F>
-inline __m128i Shuffle(const F& f) {
-  alignas(16) int8_t mask[16];
-  for (int i = 0; i < 16; ++i) mask[i] = static_cast<int8_t>(f(i) < 0 || f(i) > 15 ? -1 : f(i));
-  return _mm_load_si128(reinterpret_cast<const __m128i*>(mask));
-}
-
-// 16 pixels of three channels and what takes them apart and together.
-struct Pixels {
-  __m128i r, g, b;  // bytes
-};
-
-struct Masks {
-  __m128i apart[3][3];     // [channel][third of the 48 bytes]
-  __m128i together[3][3];  // [third][channel]
-
-  Masks() {
-    for (int c = 0; c < 3; ++c) {
-      for (int third = 0; third < 3; ++third) {
-        apart[c][third] = Shuffle([&](int i) { return 3 * i + c - 16 * third; });
-        together[third][c] = Shuffle([&](int i) {
-          const int byte = 16 * third + i;
-          return byte % 3 == c ? byte / 3 : -1;
-        });
-      }
-    }
-  }
-};
-
-inline __m128i Either(const __m128i* parts, const __m128i* masks) {
-  return _mm_or_si128(
-      _mm_or_si128(_mm_shuffle_epi8(parts[0], masks[0]), _mm_shuffle_epi8(parts[1], masks[1])),
-      _mm_shuffle_epi8(parts[2], masks[2]));
-}
-
-inline Pixels LoadPixels(const uint8_t* rgb, const Masks& masks) {
-  const __m128i parts[3] = {Load(rgb), Load(rgb + 16), Load(rgb + 32)};
-  return {Either(parts, masks.apart[0]), Either(parts, masks.apart[1]),
-          Either(parts, masks.apart[2])};
-}
-
-inline void StorePixels(const Pixels& pixels, const Masks& masks, uint8_t* rgb) {
-  const __m128i parts[3] = {pixels.r, pixels.g, pixels.b};
-  for (int third = 0; third < 3; ++third) {
-    Store(rgb + 16 * third, Either(parts, masks.together[third]));
-  }
-}
-
-// Two weights for _mm256_madd_epi16.
-inline __m256i Pair(int32_t low, int32_t high) {
-  return _mm256_set1_epi32(static_cast<int32_t>(static_cast<uint32_t>(low & 0xffff) |
-                                                static_cast<uint32_t>(high) << 16));
-}
-
-// (a x + b y + c z + plus) >> kShift for 16 lanes of 16 bits, as 16 bits.
-template <int kShift>
-inline __m256i Weigh3(__m256i x, __m256i y, __m256i z, __m256i xy, __m256i zero, int32_t plus) {
-  const __m256i nothing = _mm256_setzero_si256(), add = _mm256_set1_epi32(plus);
-  const auto half = [&](__m256i first, __m256i last) {
-    const __m256i sum =
-        _mm256_add_epi32(_mm256_madd_epi16(first, xy), _mm256_madd_epi16(last, zero));
-    return _mm256_srai_epi32(_mm256_add_epi32(sum, add), kShift);
+// (c0 R + c1 G + c2 B + plus) >> 15 of 32 pixels, as bytes.
+inline __m256i Luma(const uint8_t* rgb, __m256i red_green, __m256i blue, __m256i plus) {
+  const auto four = [&](int k) {  // pixels 4 k and, in the upper half, 16 + 4 k
+    const __m256i bytes = Halves(rgb + 12 * k, rgb + 48 + 12 * k);
+    const __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(Picked(bytes, kRedGreen), red_green),
+                                         _mm256_madd_epi16(Picked(bytes, kBlueOnly), blue));
+    return _mm256_srai_epi32(_mm256_add_epi32(sum, plus), 15);
   };
-  return _mm256_packs_epi32(half(_mm256_unpacklo_epi16(x, y), _mm256_unpacklo_epi16(z, nothing)),
-                            half(_mm256_unpackhi_epi16(x, y), _mm256_unpackhi_epi16(z, nothing)));
+  return _mm256_packus_epi16(_mm256_packs_epi32(four(0), four(1)),
+                             _mm256_packs_epi32(four(2), four(3)));
 }
 
-template <int kShift>
-inline __m256i Weigh3(__m256i x, __m256i y, __m256i z, const int16_t* c, int32_t plus) {
-  return Weigh3<kShift>(x, y, z, Pair(c[0], c[1]), Pair(c[2], 0), plus);
-}
-
-inline __m256i Widen(__m128i bytes) { return _mm256_cvtepu8_epi16(bytes); }
-
-// 16 lanes of 16 bits to bytes, cut to 0..255.
-inline __m128i Narrow(__m256i v) {
-  return _mm_packus_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+inline void Store32(uint8_t* to, __m256i v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v);
 }
 
 void Grey(const uint8_t* rgb, int64_t pixels, uint8_t* out) {
-  const Masks masks;
-  constexpr int16_t kWeights[3] = {9798, 19235, 3735};
+  const __m256i red_green = Pair(9798, 19235), blue = Pair(3735, 0);
+  const __m256i half = _mm256_set1_epi32(1 << 14);
   int64_t i = 0;
-  for (; i + 16 <= pixels; i += 16) {
-    const Pixels p = LoadPixels(rgb + 3 * i, masks);
-    Store(out + i, Narrow(Weigh3<15>(Widen(p.r), Widen(p.g), Widen(p.b), kWeights, 1 << 14)));
+  for (; i + 32 + kSpare <= pixels; i += 32) {
+    Store32(out + i, Luma(rgb + 3 * i, red_green, blue, half));
   }
   GreyLoop(rgb + 3 * i, pixels - i, out + i);
 }
 
-// Sums of neighbours: 16 lanes of two rows -> 8 lanes of 16 bits.
-inline __m128i Quads(__m128i top, __m128i bottom) {
-  const __m128i one = _mm_set1_epi8(1);
-  return _mm_add_epi16(_mm_maddubs_epi16(top, one), _mm_maddubs_epi16(bottom, one));
+// Weights that fit Sums.
+inline __m256i SumWeights(const int16_t* c) {
+  return _mm256_broadcastsi128_si256(_mm_setr_epi16(c[0], c[1], c[0], c[1], c[2], 0, c[2], 0));
+}
+
+// Cb and Cr pairs of 32 x 2 pixels, in the order in which they are stored.
+inline __m256i Chroma(const uint8_t* top, const uint8_t* bottom, __m256i blue, __m256i red) {
+  const __m256i plus = _mm256_set1_epi32((128 << 17) + (1 << 16));
+  const auto four = [&](int k) {  // Cb, Cb, Cr, Cr of pixels 4 k and 16 + 4 k
+    const __m256i sums = Sums(top + 12 * k, bottom + 12 * k, 48);
+    const __m256i u = _mm256_madd_epi16(sums, blue), v = _mm256_madd_epi16(sums, red);
+    const __m256i both = _mm256_add_epi32(_mm256_unpacklo_epi64(u, v), _mm256_unpackhi_epi64(u, v));
+    return _mm256_srai_epi32(_mm256_add_epi32(both, plus), 17);
+  };
+  constexpr Mask kPairs = Shuffle([](int i) { return i / 4 * 4 + i / 2 % 2 + i % 2 * 2; });
+  return Picked(_mm256_packus_epi16(_mm256_packs_epi32(four(0), four(1)),
+                                    _mm256_packs_epi32(four(2), four(3))),
+                kPairs);
 }
 
 void RgbToNv12Rows(const uint8_t* top, const uint8_t* bottom, int width,
                    const ColourCoefficients& c, uint8_t* y_top, uint8_t* y_bottom, uint8_t* uv) {
-  const Masks masks;
-  constexpr int32_t kLuma = (16 << 15) + (1 << 14), kChroma = (128 << 17) + (1 << 16);
+  const __m256i red_green = Pair(c.luma[0], c.luma[1]), blue = Pair(c.luma[2], 0);
+  const __m256i plus = _mm256_set1_epi32((16 << 15) + (1 << 14));
+  const __m256i cb = SumWeights(c.blue), cr = SumWeights(c.red);
   int x = 0;
-  for (; x + 16 <= width; x += 16) {
-    const Pixels a = LoadPixels(top + 3 * x, masks), b = LoadPixels(bottom + 3 * x, masks);
-    Store(y_top + x, Narrow(Weigh3<15>(Widen(a.r), Widen(a.g), Widen(a.b), c.luma, kLuma)));
-    Store(y_bottom + x, Narrow(Weigh3<15>(Widen(b.r), Widen(b.g), Widen(b.b), c.luma, kLuma)));
-    // The lower half of each vector makes Cb, the upper one Cr.
-    const auto both = [](__m128i v) { return _mm256_broadcastsi128_si256(v); };
-    const __m256i xy =
-        _mm256_blend_epi32(Pair(c.blue[0], c.blue[1]), Pair(c.red[0], c.red[1]), 0xf0);
-    const __m256i z = _mm256_blend_epi32(Pair(c.blue[2], 0), Pair(c.red[2], 0), 0xf0);
-    const __m256i chroma = Weigh3<17>(both(Quads(a.r, b.r)), both(Quads(a.g, b.g)),
-                                      both(Quads(a.b, b.b)), xy, z, kChroma);
-    const __m128i planes = Narrow(chroma);
-    Store(uv + x, _mm_unpacklo_epi8(planes, _mm_srli_si128(planes, 8)));
+  for (; x + 32 + kSpare <= width; x += 32) {
+    const uint8_t* a = top + 3 * int64_t{x};
+    const uint8_t* b = bottom + 3 * int64_t{x};
+    Store32(y_top + x, Luma(a, red_green, blue, plus));
+    Store32(y_bottom + x, Luma(b, red_green, blue, plus));
+    Store32(uv + x, Chroma(a, b, cb, cr));
   }
-  RgbToNv12Loop(top + 3 * x, bottom + 3 * x, width - x, c, y_top + x, y_bottom + x, uv + x);
+  RgbToNv12Loop(top + 3 * int64_t{x}, bottom + 3 * int64_t{x}, width - x, c, y_top + x,
+                y_bottom + x, uv + x);
 }
 
 void Nv12ToRgbRow(const uint8_t* y, const uint8_t* uv, int width, const ColourCoefficients& c,
                   uint8_t* rgb) {
-  const Masks masks;
-  const __m128i blue = Shuffle([](int i) { return i / 2 * 2; });
-  const __m128i red = Shuffle([](int i) { return i / 2 * 2 + 1; });
-  const __m256i middle = _mm256_set1_epi16(128), black = _mm256_set1_epi16(16);
-  const __m256i y_red = Pair(c.y, c.red_v), y_blue = Pair(c.y, c.blue_u);
-  const __m256i y_green = Pair(c.y, c.green_u), green = Pair(c.green_v, 0), none = Pair(0, 0);
+  // Of eight pixels in each half: Cb or Cr times 256, the first or the last four pairs.
+  constexpr Mask kLow[2] = {Shuffle([](int i) { return i % 2 ? i / 4 * 2 : -1; }),
+                            Shuffle([](int i) { return i % 2 ? i / 4 * 2 + 1 : -1; })};
+  constexpr Mask kHigh[2] = {Shuffle([](int i) { return i % 2 ? i / 4 * 2 + 8 : -1; }),
+                             Shuffle([](int i) { return i % 2 ? i / 4 * 2 + 9 : -1; })};
+  const auto times = [](__m256i x, int16_t by) {
+    return _mm256_mulhrs_epi16(x, _mm256_set1_epi16(by));
+  };
+  const __m256i sign = _mm256_set1_epi16(-32768), black = _mm256_set1_epi16(16 << 7);
+  const __m256i half = _mm256_set1_epi16(32), zero = _mm256_setzero_si256();
   int x = 0;
-  for (; x + 16 <= width; x += 16) {
-    const __m128i pairs = Load(uv + x);
-    const __m256i luma = _mm256_sub_epi16(Widen(Load(y + x)), black);
-    const __m256i u = _mm256_sub_epi16(Widen(_mm_shuffle_epi8(pairs, blue)), middle);
-    const __m256i v = _mm256_sub_epi16(Widen(_mm_shuffle_epi8(pairs, red)), middle);
-    StorePixels({Narrow(Weigh3<13>(luma, v, v, y_red, none, 1 << 12)),
-                 Narrow(Weigh3<13>(luma, u, v, y_green, green, 1 << 12)),
-                 Narrow(Weigh3<13>(luma, u, u, y_blue, none, 1 << 12))},
-                masks, rgb + 3 * int64_t{x});
+  for (; x + 32 <= width; x += 32) {
+    const __m256i pairs = Halves(uv + x, uv + x + 16), lumas = Halves(y + x, y + x + 16);
+    __m256i sums[3][2];
+    for (int k = 0; k < 2; ++k) {
+      const __m256i wide =
+          k == 0 ? _mm256_unpacklo_epi8(zero, lumas) : _mm256_unpackhi_epi8(zero, lumas);
+      const __m256i luma =
+          _mm256_add_epi16(times(_mm256_sub_epi16(_mm256_srli_epi16(wide, 1), black), c.y), half);
+      const __m256i u = _mm256_xor_si256(Picked(pairs, k == 0 ? kLow[0] : kHigh[0]), sign);
+      const __m256i v = _mm256_xor_si256(Picked(pairs, k == 0 ? kLow[1] : kHigh[1]), sign);
+      const __m256i green = _mm256_add_epi16(times(u, c.green_u), times(v, c.green_v));
+      sums[0][k] = _mm256_srai_epi16(_mm256_adds_epi16(luma, times(v, c.red_v)), 6);
+      sums[1][k] = _mm256_srai_epi16(_mm256_adds_epi16(luma, green), 6);
+      sums[2][k] = _mm256_srai_epi16(_mm256_adds_epi16(luma, times(u, c.blue_u)), 6);
+    }
+    StorePixels(
+        {_mm256_packus_epi16(sums[0][0], sums[0][1]), _mm256_packus_epi16(sums[1][0], sums[1][1]),
+         _mm256_packus_epi16(sums[2][0], sums[2][1])},
+        rgb + 3 * int64_t{x});
   }
   Nv12ToRgbLoop(y + x, uv + x, width - x, c, rgb + 3 * int64_t{x});
+}
+
+// Three channels: the first 16 of 32 pixels become the last, each as the three thirds of its bytes.
+int FlipPixels(const uint8_t* row, int pixels, uint8_t* out) {
+  int done = 0;
+  for (; done + 32 <= pixels; done += 32) {
+    const uint8_t* from = row + 3 * int64_t{pixels - done - 32};
+    uint8_t* to = out + 3 * int64_t{done};
+    const __m256i parts[3] = {Halves(from + 48, from), Halves(from + 64, from + 16),
+                              Halves(from + 80, from + 32)};
+    for (size_t third = 0; third < 3; ++third) {
+      uint8_t* at = to + 16 * third;
+      StoreHalves(Either(parts, kMasks.mirrored[third]), at, at + 48);
+    }
+  }
+  return done;
 }
 
 // As many whole pixels as 16 bytes hold, reversed; each store's spare bytes are written over by the
 // next one, so the last pixels are left to the loop.
 void FlipRow(const uint8_t* row, int pixels, int channels, uint8_t* out) {
-  int done = 0;
+  int done = channels == 3 ? FlipPixels(row, pixels, out) : 0;
   if (channels <= 8) {
     const int whole = 16 / channels;
-    const __m128i mask = Shuffle([&](int i) {
+    const Mask mask = Shuffle([&](int i) {
       const int pixel = i / channels;
       return pixel < whole ? (whole - 1 - pixel) * channels + i % channels : -1;
     });
+    const __m128i reversed = Load(mask.data());
     for (; (pixels - done) * channels >= 32; done += whole) {
       const uint8_t* from = row + int64_t{pixels - done - whole} * channels;
-      Store(out + int64_t{done} * channels, _mm_shuffle_epi8(Load(from), mask));
+      Store(out + int64_t{done} * channels, _mm_shuffle_epi8(Load(from), reversed));
     }
   }
   FlipLoop(row, pixels - done, channels, out + int64_t{done} * channels);
-}
-
-void MixRows(const uint8_t* rows, int64_t stride, const int16_t* weights, int taps, int64_t count,
-             int16_t* out) {
-  int64_t i = 0;
-  for (; i + 16 <= count; i += 16) {
-    __m256i low = _mm256_set1_epi32(1 << 6), high = low;
-    for (int k = 0; k < taps; k += 2) {
-      const uint8_t* from = rows + k * stride + i;
-      const bool two = k + 1 < taps;
-      const __m256i a = Widen(Load(from)), b = Widen(Load(two ? from + stride : from));
-      const __m256i w = Pair(weights[k], two ? weights[k + 1] : 0);
-      low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w));
-      high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w));
-    }
-    const __m256i sum = _mm256_packs_epi32(_mm256_srai_epi32(low, 7), _mm256_srai_epi32(high, 7));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), sum);
-  }
-  MixRowsLoop(rows + i, stride, weights, taps, count - i, out + i);
-}
-
-inline __m128i Load8(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
-
-// Up to four channels at a time, two taps in each product.
-void MixPixels(const int16_t* row, const ResizeAxis& axis, int channels, uint8_t* out) {
-  const int16_t* weights = axis.weights.data();
-  for (int i = 0; i < axis.count; ++i, weights += axis.taps) {
-    const int16_t* from = row + int64_t{axis.first[static_cast<size_t>(i)]} * channels;
-    __m128i sum = _mm_set1_epi32(1 << 20);
-    for (int k = 0; k < axis.taps; k += 2, from += 2 * channels) {
-      int32_t pair;
-      std::memcpy(&pair, weights + k, sizeof(pair));
-      const __m128i two = _mm_unpacklo_epi16(Load8(from), Load8(from + channels));
-      sum = _mm_add_epi32(sum, _mm_madd_epi16(two, _mm_set1_epi32(pair)));
-    }
-    sum = _mm_srai_epi32(sum, 21);
-    const __m128i bytes = _mm_packus_epi16(_mm_packs_epi32(sum, sum), sum);
-    const int32_t pixel = _mm_cvtsi128_si32(bytes);
-    std::memcpy(out + int64_t{i} * channels, &pixel, static_cast<size_t>(channels));
-  }
-}
-
-// One channel: eight taps in each product, as long as there are so many.
-void MixBytes(const int16_t* row, const ResizeAxis& axis, uint8_t* out) {
-  const int16_t* weights = axis.weights.data();
-  for (int i = 0; i < axis.count; ++i, weights += axis.taps) {
-    const int16_t* from = row + axis.first[static_cast<size_t>(i)];
-    __m128i sums = _mm_setzero_si128();
-    int k = 0;
-    for (; k + 8 <= axis.taps; k += 8) {
-      sums = _mm_add_epi32(sums, _mm_madd_epi16(Load(from + k), Load(weights + k)));
-    }
-    sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0x4e));
-    sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0xb1));
-    int32_t sum = _mm_cvtsi128_si32(sums) + (1 << 20);
-    for (; k < axis.taps; ++k) sum += weights[k] * from[k];
-    out[i] = static_cast<uint8_t>(sum >> 21);
-  }
-}
-
-void MixColumns(const int16_t* row, const ResizeAxis& axis, int channels, uint8_t* out) {
-  if (channels == 1) return MixBytes(row, axis, out);
-  if (channels <= 4) return MixPixels(row, axis, channels, out);
-  MixColumnsLoop(row, axis, 0, channels, out);
 }
 
 inline __m256 Floats(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); }
@@ -241,16 +151,19 @@ inline __m256 Affine(__m256 x, __m256 by, __m256 plus) {
 
 void NormalisePlanar3(const uint8_t* frame, int64_t pixels, const float* scale, const float* shift,
                       float* out) {
-  const Masks masks;
   int64_t i = 0;
-  for (; i + 16 <= pixels; i += 16) {
-    const Pixels p = LoadPixels(frame + 3 * i, masks);
-    const __m128i planes[3] = {p.r, p.g, p.b};
+  for (; i + 32 <= pixels; i += 32) {
+    const Pixels p = LoadPixels(frame + 3 * i);
+    const __m256i planes[3] = {p.r, p.g, p.b};
     for (int c = 0; c < 3; ++c) {
       const __m256 by = _mm256_set1_ps(scale[c]), plus = _mm256_set1_ps(shift[c]);
+      const __m128i halves[2] = {_mm256_castsi256_si128(planes[c]),
+                                 _mm256_extracti128_si256(planes[c], 1)};
       float* to = out + c * pixels + i;
-      _mm256_storeu_ps(to, Affine(Floats(planes[c]), by, plus));
-      _mm256_storeu_ps(to + 8, Affine(Floats(_mm_srli_si128(planes[c], 8)), by, plus));
+      for (int k = 0; k < 2; ++k, to += 16) {
+        _mm256_storeu_ps(to, Affine(Floats(halves[k]), by, plus));
+        _mm256_storeu_ps(to + 8, Affine(Floats(_mm_srli_si128(halves[k], 8)), by, plus));
+      }
     }
   }
   NormaliseLoop(frame, i, pixels, 3, scale, shift, true, out);
@@ -286,8 +199,9 @@ void Normalise(const uint8_t* frame, int64_t pixels, int channels, const float* 
 
 }  // namespace
 
-const FrameKernels kFramesAvx2 = {"avx2",  Grey,    RgbToNv12Rows, Nv12ToRgbRow,
-                                  FlipRow, MixRows, MixColumns,    Normalise};
+const FrameKernels kFramesAvx2 = {"avx2",   Grey,        RgbToNv12Rows, Nv12ToRgbRow,
+                                  FlipRow,  avx2::Halve, avx2::MixRows, avx2::MixColumns,
+                                  Normalise};
 
 }  // namespace metabonk::video
 #endif

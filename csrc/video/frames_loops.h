@@ -44,14 +44,18 @@ inline void RgbToNv12Loop(const uint8_t* top, const uint8_t* bottom, int width,
   }
 }
 
+// (a b) / 2^15, rounded: _mm256_mulhrs_epi16.
+inline int32_t Times(int32_t a, int16_t b) { return (a * b + (1 << 14)) >> 15; }
+
+// In 2^-6, so that 16 bits are enough.
 inline void Nv12ToRgbLoop(const uint8_t* y, const uint8_t* uv, int width,
                           const ColourCoefficients& c, uint8_t* rgb) {
   for (int x = 0; x < width; ++x, rgb += 3) {
-    const int32_t luma = c.y * (y[x] - 16) + (1 << 12);
-    const int32_t u = uv[x / 2 * 2] - 128, v = uv[x / 2 * 2 + 1] - 128;
-    rgb[0] = Byte((luma + c.red_v * v) >> 13);
-    rgb[1] = Byte((luma + c.green_u * u + c.green_v * v) >> 13);
-    rgb[2] = Byte((luma + c.blue_u * u) >> 13);
+    const int32_t luma = Times((y[x] - 16) * 128, c.y) + 32;
+    const int32_t u = (uv[x / 2 * 2] - 128) * 256, v = (uv[x / 2 * 2 + 1] - 128) * 256;
+    rgb[0] = Byte((luma + Times(v, c.red_v)) >> 6);
+    rgb[1] = Byte((luma + Times(u, c.green_u) + Times(v, c.green_v)) >> 6);
+    rgb[2] = Byte((luma + Times(u, c.blue_u)) >> 6);
   }
 }
 
@@ -59,6 +63,14 @@ inline void FlipLoop(const uint8_t* row, int pixels, int channels, uint8_t* out)
   const auto size = static_cast<size_t>(channels);
   for (int i = 0; i < pixels; ++i) {
     std::memcpy(out + int64_t{i} * channels, row + int64_t{pixels - 1 - i} * channels, size);
+  }
+}
+
+inline void HalveLoop(const uint8_t* top, const uint8_t* bottom, int pixels, uint8_t* out) {
+  for (int i = 0; i < pixels; ++i, top += 6, bottom += 6) {
+    for (int c = 0; c < 3; ++c) {
+      *out++ = static_cast<uint8_t>((top[c] + top[c + 3] + bottom[c] + bottom[c + 3] + 2) >> 2);
+    }
   }
 }
 

@@ -15,7 +15,8 @@ void Normalise(const uint8_t* frame, int64_t pixels, int channels, const float* 
 
 }  // namespace
 
-const FrameKernels kFramesPortable = {"portable", GreyLoop,    RgbToNv12Loop, Nv12ToRgbLoop,
-                                      FlipLoop,   MixRowsLoop, MixColumns,    Normalise};
+const FrameKernels kFramesPortable = {"portable",    GreyLoop,   RgbToNv12Loop,
+                                      Nv12ToRgbLoop, FlipLoop,   HalveLoop,
+                                      MixRowsLoop,   MixColumns, Normalise};
 
 }  // namespace metabonk::video

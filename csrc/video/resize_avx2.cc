@@ -1,0 +1,143 @@
+// Resizing on 16 numbers at a time; what is left of a row is done by the definitions.
+#if defined(__x86_64__)
+#include "video/frames_avx2.h"
+#include "video/frames_loops.h"
+
+namespace metabonk::video {
+namespace {
+
+inline __m256i Widen(__m128i bytes) { return _mm256_cvtepu8_epi16(bytes); }
+
+// Four bytes, of which the last ones are written over by the next pixel; the last pixel of a row
+// writes its own only.
+template <int kChannels>
+inline void StorePixel(int32_t bytes, bool last, uint8_t* out) {
+  if (last) {
+    std::memcpy(out, &bytes, kChannels);
+  } else {
+    std::memcpy(out, &bytes, sizeof(bytes));
+  }
+}
+
+// Two to four channels, two taps in each product.
+template <int kChannels>
+void MixPixels(const int16_t* row, const ResizeAxis& axis, uint8_t* out) {
+  const int16_t* weights = axis.weights.data();
+  for (int i = 0; i < axis.count; ++i, weights += axis.taps, out += kChannels) {
+    const int16_t* from = row + int64_t{axis.first[static_cast<size_t>(i)]} * kChannels;
+    __m128i sum = _mm_set1_epi32(1 << 20);
+    for (int k = 0; k < axis.taps; k += 2, from += 2 * kChannels) {
+      int32_t pair;
+      std::memcpy(&pair, weights + k, sizeof(pair));
+      const __m128i two = _mm_unpacklo_epi16(Load8(from), Load8(from + kChannels));
+      sum = _mm_add_epi32(sum, _mm_madd_epi16(two, _mm_set1_epi32(pair)));
+    }
+    sum = _mm_srai_epi32(sum, 21);
+    const __m128i bytes = _mm_packus_epi16(_mm_packs_epi32(sum, sum), sum);
+    StorePixel<kChannels>(_mm_cvtsi128_si32(bytes), i + 1 == axis.count, out);
+  }
+}
+
+// The same where every pixel has two taps: two pixels at a time.
+template <int kChannels>
+void MixPairs(const int16_t* row, const ResizeAxis& axis, uint8_t* out) {
+  const __m256i half = _mm256_set1_epi32(1 << 20);
+  const __m256i apart = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+  int i = 0;
+  for (; i + 2 <= axis.count; i += 2) {
+    const int16_t* a = row + int64_t{axis.first[static_cast<size_t>(i)]} * kChannels;
+    const int16_t* b = row + int64_t{axis.first[static_cast<size_t>(i) + 1]} * kChannels;
+    const __m128i first = _mm_unpacklo_epi16(Load8(a), Load8(a + kChannels));
+    const __m128i second = _mm_unpacklo_epi16(Load8(b), Load8(b + kChannels));
+    const __m128i pairs = Load8(axis.weights.data() + 2 * int64_t{i});
+    const __m256i weights = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(pairs), apart);
+    __m256i sum = _mm256_madd_epi16(_mm256_set_m128i(second, first), weights);
+    sum = _mm256_srai_epi32(_mm256_add_epi32(sum, half), 21);
+    sum = _mm256_packs_epi32(sum, sum);
+    sum = _mm256_packus_epi16(sum, sum);
+    uint8_t* to = out + int64_t{i} * kChannels;
+    StorePixel<kChannels>(_mm_cvtsi128_si32(_mm256_castsi256_si128(sum)), false, to);
+    StorePixel<kChannels>(_mm_cvtsi128_si32(_mm256_extracti128_si256(sum, 1)), i + 2 == axis.count,
+                          to + kChannels);
+  }
+  MixColumnsLoop(row, axis, i, kChannels, out);
+}
+
+template <int kChannels>
+void MixColumnsOf(const int16_t* row, const ResizeAxis& axis, uint8_t* out) {
+  return axis.taps == 2 ? MixPairs<kChannels>(row, axis, out)
+                        : MixPixels<kChannels>(row, axis, out);
+}
+
+// One channel: eight taps in each product, as long as there are so many.
+void MixBytes(const int16_t* row, const ResizeAxis& axis, uint8_t* out) {
+  const int16_t* weights = axis.weights.data();
+  for (int i = 0; i < axis.count; ++i, weights += axis.taps) {
+    const int16_t* from = row + axis.first[static_cast<size_t>(i)];
+    __m128i sums = _mm_setzero_si128();
+    int k = 0;
+    for (; k + 8 <= axis.taps; k += 8) {
+      sums = _mm_add_epi32(sums, _mm_madd_epi16(Load(from + k), Load(weights + k)));
+    }
+    sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0x4e));
+    sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0xb1));
+    int32_t sum = _mm_cvtsi128_si32(sums) + (1 << 20);
+    for (; k < axis.taps; ++k) sum += weights[k] * from[k];
+    out[i] = static_cast<uint8_t>(sum >> 21);
+  }
+}
+
+}  // namespace
+
+namespace avx2 {
+
+// Half the size, three channels: means of 2 x 2 pixels, which is what resizing gives too.
+void Halve(const uint8_t* top, const uint8_t* bottom, int pixels, uint8_t* out) {
+  const __m256i two = _mm256_set1_epi16(2);
+  const auto mean = [&](int64_t at) {  // of four pixels and of the four 12 pixels later
+    return _mm256_srli_epi16(_mm256_add_epi16(Sums(top + at, bottom + at, 24), two), 2);
+  };
+  // R G R G B 0 B 0 twice in each half: the first two pixels, then the next.
+  constexpr Mask kPacked = Shuffle([](int i) {
+    const int pixel = i / 3, channel = i % 3, at = pixel % 2 * 2 + channel;
+    return i < 12 ? pixel / 2 * 8 + (channel == 2 ? 4 + pixel % 2 * 2 : at) : -1;
+  });
+  int i = 0;
+  for (; i + 16 <= pixels; i += 8) {
+    const int64_t at = 6 * int64_t{i};
+    const __m256i bytes = Picked(_mm256_packus_epi16(mean(at), mean(at + 12)), kPacked);
+    StoreHalves(bytes, out + 3 * int64_t{i}, out + 3 * int64_t{i} + 12);
+  }
+  HalveLoop(top + 6 * int64_t{i}, bottom + 6 * int64_t{i}, pixels - i, out + 3 * int64_t{i});
+}
+
+void MixRows(const uint8_t* rows, int64_t stride, const int16_t* weights, int taps, int64_t count,
+             int16_t* out) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    __m256i low = _mm256_set1_epi32(1 << 6), high = low;
+    for (int k = 0; k < taps; k += 2) {
+      const uint8_t* from = rows + k * stride + i;
+      const bool two = k + 1 < taps;
+      const __m256i a = Widen(Load(from)), b = Widen(Load(two ? from + stride : from));
+      const __m256i w = Pair(weights[k], two ? weights[k + 1] : 0);
+      low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w));
+      high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w));
+    }
+    const __m256i sum = _mm256_packs_epi32(_mm256_srai_epi32(low, 7), _mm256_srai_epi32(high, 7));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), sum);
+  }
+  MixRowsLoop(rows + i, stride, weights, taps, count - i, out + i);
+}
+
+void MixColumns(const int16_t* row, const ResizeAxis& axis, int channels, uint8_t* out) {
+  if (channels == 1) return MixBytes(row, axis, out);
+  if (channels == 2) return MixColumnsOf<2>(row, axis, out);
+  if (channels == 3) return MixColumnsOf<3>(row, axis, out);
+  if (channels == 4) return MixColumnsOf<4>(row, axis, out);
+  MixColumnsLoop(row, axis, 0, channels, out);
+}
+
+}  // namespace avx2
+}  // namespace metabonk::video
+#endif
