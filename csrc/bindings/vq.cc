@@ -93,8 +93,8 @@ class Plan {
         rows_(rows),
         count_(count),
         width_(width) {
-    engine_.Reserve(rows);
     Repack();
+    engine_.Reserve(codebook_, rows);
   }
 
   void Repack() { RaiseForCode(codebook_.Pack(codes_, count_, width_, metric_)); }
@@ -124,8 +124,9 @@ class Plan {
 
 void BindVq(nb::module_& nn) {
   nn.def(
-      "vq_kernels", [] { return std::string(nn::ActiveVqKernels().name); },
-      "Name of the loops in use: portable, avx2 or avx512.");
+      "vq_kernels",
+      [] { return std::string(nn::VqScreens() ? "bf16" : nn::ActiveVqKernels().name); },
+      "Name of the loops in use: portable, avx2, avx512 or bf16 (which screens for avx512).");
   nb::class_<Engine>(nn, "VqEngine",
                      "Nearest codes on threads of its own. Arguments are addresses of contiguous "
                      "float32 and int64 that the caller has checked.")

@@ -1,10 +1,10 @@
 #include "nn/vq.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
 
 #include "support/cpu.h"
 
@@ -12,7 +12,6 @@ namespace metabonk::nn {
 
 namespace {
 
-constexpr std::align_val_t kLine{64};
 // Codes that rows are taken through together: half of a small second-level cache.
 constexpr int64_t kChunkFloats = 64 * 1024;
 // Multiply-adds of a lookup, and numbers of a sum, that are worth waking one more thread for.
@@ -55,7 +54,13 @@ void Interleave(const float* codes, int64_t count, int width, float* panel) {
   }
 }
 
-// Runs body(share, shares) for every share on the pool.
+// The nearest bf16, of a number that is finite and not about to overflow.
+uint16_t Rounded(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+// Runs body(share, shares, thread) for every share on the pool.
 template <typename Body>
 void RunShares(ThreadPool& pool, int shares, const Body& body) {
   struct Job {
@@ -64,9 +69,9 @@ void RunShares(ThreadPool& pool, int shares, const Body& body) {
   } job{&body, shares};
   pool.Run(
       shares,
-      [](void* context, int share, int) {
+      [](void* context, int share, int thread) {
         const Job& mine = *static_cast<Job*>(context);
-        (*mine.body)(share, mine.shares);
+        (*mine.body)(share, mine.shares, thread);
       },
       &job);
 }
@@ -87,7 +92,7 @@ const VqKernels& ActiveVqKernels() {
   return kVqPortable;
 }
 
-void VqCodebook::Free::operator()(float* memory) const { ::operator delete[](memory, kLine); }
+bool VqScreens() { return ActiveExtension() >= CpuExtension::kBf16; }
 
 int64_t VqCodebook::Pack(const float* codes, int64_t count, int width, VqMetric metric) {
   norms_.resize(static_cast<size_t>(count));
@@ -98,15 +103,10 @@ int64_t VqCodebook::Pack(const float* codes, int64_t count, int width, VqMetric 
   }
   const int64_t group = int64_t{kVqPanelCodes} * kVqGroupPanels;
   const int64_t panels = (count + group - 1) / group * kVqGroupPanels;
-  const auto size = static_cast<size_t>(panels * kVqPanelCodes * (int64_t{width} + 1));
-  if (size > capacity_) {
-    memory_.reset(static_cast<float*>(::operator new[](size * sizeof(float), kLine)));
-    capacity_ = size;
-  }
   count_ = count;
   panels_ = panels;
   width_ = width;
-  float* offset = memory_.get();
+  float* offset = exact_.Grow(static_cast<size_t>(panels * kVqPanelCodes * (int64_t{width} + 1)));
   std::fill_n(offset, panels * kVqPanelCodes, -std::numeric_limits<float>::infinity());
   for (int64_t k = 0; k < count; ++k) {
     offset[k] = metric == VqMetric::kEuclidean ? -0.5f * norms_[static_cast<size_t>(k)] : 0.0f;
@@ -117,12 +117,45 @@ int64_t VqCodebook::Pack(const float* codes, int64_t count, int width, VqMetric 
     Interleave(codes + std::min(first, count) * width, there, width, to);
     to += int64_t{kVqPanelCodes} * width;
   }
+  coarse_ = {};
+  if (VqScreens()) PackCoarse();
   return -1;
 }
 
+void VqCodebook::PackCoarse() {
+  const int pairs = (width_ + 1) / 2;
+  const int64_t panel = int64_t{kVqPanelCodes} * pairs * 2;
+  uint16_t* to = rounded_.Grow(static_cast<size_t>(panels_ * panel));
+  const float* offset = exact_.memory.get();
+  const float* from = offset + panels_ * kVqPanelCodes;
+  double residual = 0.0;
+  for (int64_t p = 0; p < panels_; ++p, to += panel) {
+    double sums[kVqPanelCodes] = {};
+    if (width_ % 2 == 1)
+      std::fill_n(to + panel - 2 * kVqPanelCodes, 2 * kVqPanelCodes, uint16_t{0});
+    for (int d = 0; d < width_; ++d, from += kVqPanelCodes) {
+      uint16_t* pair = to + d / 2 * 2 * kVqPanelCodes + d % 2;
+      for (int k = 0; k < kVqPanelCodes; ++k) {
+        const uint16_t near = Rounded(from[k]);
+        const double off = from[k] - std::bit_cast<float>(static_cast<uint32_t>(near) << 16);
+        pair[2 * k] = near;
+        sums[k] += off * off;
+      }
+    }
+    residual = std::max(residual, *std::max_element(sums, sums + kVqPanelCodes));
+  }
+  const float norm = *std::max_element(norms_.begin(), norms_.end());
+  const float lowest = *std::min_element(offset, offset + count_);
+  coarse_ = {rounded_.memory.get(), pairs, std::sqrt(norm), static_cast<float>(std::sqrt(residual)),
+             -lowest};
+}
+
+VqCoarse VqCodebook::coarse() const { return coarse_; }
+
 VqPanels VqCodebook::Slice(int64_t first, int64_t count) const {
-  const float* offset = memory_.get() + first * kVqPanelCodes;
-  const float* codes = memory_.get() + panels_ * kVqPanelCodes + first * kVqPanelCodes * width_;
+  const float* offset = exact_.memory.get() + first * kVqPanelCodes;
+  const float* codes =
+      exact_.memory.get() + panels_ * kVqPanelCodes + first * kVqPanelCodes * width_;
   return {codes, offset, std::min(count, panels_ - first), width_,
           static_cast<int32_t>(first * kVqPanelCodes)};
 }
@@ -131,16 +164,24 @@ int VqEngine::Shares(int64_t parts) const {
   return static_cast<int>(std::clamp<int64_t>(parts, 1, pool_.threads()));
 }
 
-void VqEngine::Reserve(int64_t rows) {
+void VqEngine::Reserve(const VqCodebook& codebook, int64_t rows) {
   const std::lock_guard<std::mutex> lock(one_caller_);
-  if (score_.size() >= static_cast<size_t>(rows)) return;
-  score_.resize(static_cast<size_t>(rows));
-  found_.resize(static_cast<size_t>(rows));
+  if (score_.size() < static_cast<size_t>(rows)) {
+    score_.resize(static_cast<size_t>(rows));
+    found_.resize(static_cast<size_t>(rows));
+  }
+  if (codebook.coarse().codes == nullptr) return;
+  const auto scores = static_cast<size_t>(kVqScreenRows * codebook.panels() * kVqPanelCodes);
+  const auto pairs = static_cast<size_t>(kVqScreenRows * codebook.coarse().pairs);
+  for (VqScratch& scratch : scratch_) {
+    if (scratch.scores.size() < scores) scratch.scores.resize(scores);
+    if (scratch.pairs.size() < pairs) scratch.pairs.resize(pairs);
+  }
 }
 
 int64_t VqEngine::Lookup(const VqCodebook& codebook, const float* x, int64_t rows, int64_t* index,
                          const float* codes, float* quantized) {
-  Reserve(rows);
+  Reserve(codebook, rows);
   const std::lock_guard<std::mutex> lock(one_caller_);
   const VqKernels& kernels = ActiveVqKernels();
   const int width = codebook.width();
@@ -153,9 +194,19 @@ int64_t VqEngine::Lookup(const VqCodebook& codebook, const float* x, int64_t row
     return std::min(rows, tiles * share / shares * kernels.rows);
   };
   const int shares = Shares(rows * codebook.panels() * panel / kShareWork);
-  RunShares(pool_, shares, [&](int share, int of) {
+  const VqCoarse coarse = codebook.coarse();
+  [[maybe_unused]] const bool screens = coarse.codes != nullptr && VqScreens();
+  RunShares(pool_, shares, [&](int share, int of, int thread) {
     const int64_t first = begin(share, of), count = begin(share + 1, of) - first;
     std::fill_n(score_.data() + first, count, -std::numeric_limits<float>::infinity());
+#if defined(__x86_64__)
+    if (screens) {
+      VqScreen(codebook.Slice(0, codebook.panels()), coarse, x + first * width, count,
+               &scratch_[static_cast<size_t>(thread)], score_.data() + first,
+               found_.data() + first);
+      return;
+    }
+#endif
     for (int64_t at = 0; at < codebook.panels(); at += chunk) {
       kernels.search(codebook.Slice(at, chunk), x + first * width, count, score_.data() + first,
                      found_.data() + first);
@@ -164,7 +215,7 @@ int64_t VqEngine::Lookup(const VqCodebook& codebook, const float* x, int64_t row
   const int64_t bad =
       First(rows, [&](int64_t i) { return !std::isfinite(score_[static_cast<size_t>(i)]); });
   if (bad >= 0) return bad;
-  RunShares(pool_, shares, [&](int share, int of) {
+  RunShares(pool_, shares, [&](int share, int of, int) {
     for (int64_t i = begin(share, of); i < begin(share + 1, of); ++i) {
       const int64_t code = found_[static_cast<size_t>(i)];
       index[i] = code;
@@ -184,7 +235,7 @@ int64_t VqEngine::Accumulate(const float* x, const int64_t* index, int64_t rows,
   const int64_t bad = First(rows, [&](int64_t i) { return index[i] < -1 || index[i] >= count; });
   if (bad >= 0) return bad;
   const std::lock_guard<std::mutex> lock(one_caller_);
-  RunShares(pool_, Shares(rows * width / kShareSums), [&](int share, int of) {
+  RunShares(pool_, Shares(rows * width / kShareSums), [&](int share, int of, int) {
     const int64_t first = count * share / of, end = count * (share + 1) / of;
     std::fill(counts + first, counts + end, 0.0f);
     std::fill(sums + first * width, sums + end * width, 0.0f);

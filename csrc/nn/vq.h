@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "support/thread_pool.h"
@@ -22,6 +23,7 @@ namespace metabonk::nn {
 enum class VqMetric : int { kEuclidean, kDot };
 
 inline constexpr int kVqPanelCodes = 16;  // codes that lie side by side, dimension by dimension
+inline constexpr int kVqScreenRows = 6;   // that VqScreen takes together
 inline constexpr int kVqGroupPanels = 4;  // the number of panels is a multiple of this
 
 // Panels as the kernels read them.
@@ -32,6 +34,26 @@ struct VqPanels {
   int width;
   int32_t first_code;  // number of the first code of the first panel
 };
+
+// The same codes in bf16 and how far off that makes a score.
+struct VqCoarse {
+  const uint16_t* codes;  // [panels, pairs, 16, 2]: dimensions 2 i and 2 i + 1 side by side
+  int pairs;
+  // The largest over the codes: |c|, |c - its bf16|, |what a score starts from|.
+  float norm, residual, offset;
+};
+
+// Memory for VqScreen, of one thread.
+struct VqScratch {
+  std::vector<float> scores;    // of six rows against all codes
+  std::vector<uint32_t> pairs;  // six rows in bf16
+};
+
+// What VqKernels::search finds, faster: all scores in bf16, then in float32 those of the codes that
+// could still be the best by a bound that holds for any numbers. A row for which that leaves too
+// many is searched. Compiled for AVX512_BF16.
+void VqScreen(const VqPanels& panels, const VqCoarse& coarse, const float* x, int64_t rows,
+              VqScratch* scratch, float* score, int32_t* index);
 
 // The kernels of one instruction set.
 struct VqKernels {
@@ -47,6 +69,8 @@ extern const VqKernels kVqAvx2;
 extern const VqKernels kVqAvx512;
 
 const VqKernels& ActiveVqKernels();
+// Whether codebooks that are packed now can be screened.
+bool VqScreens();
 
 // A codebook in the order in which the kernels read it. Keeps no pointer to what it was packed
 // from.
@@ -61,24 +85,44 @@ class VqCodebook {
   // Panels [first, first + count), `count` cut to those that are there.
   VqPanels Slice(int64_t first, int64_t count) const;
   int64_t panels() const { return panels_; }
+  // Codes are null unless the processor could screen when the codebook was packed.
+  VqCoarse coarse() const;
 
  private:
-  struct Free {
-    void operator()(float* memory) const;
+  // Memory on a cache line that only grows.
+  template <typename T>
+  struct Block {
+    static constexpr std::align_val_t kLine{64};
+    struct Free {
+      void operator()(T* memory) const { ::operator delete[](memory, kLine); }
+    };
+    T* Grow(size_t size) {
+      if (size > capacity) {
+        memory.reset(static_cast<T*>(::operator new[](size * sizeof(T), kLine)));
+        capacity = size;
+      }
+      return memory.get();
+    }
+
+    size_t capacity = 0;
+    std::unique_ptr<T[], Free> memory;
   };
 
+  void PackCoarse();
+
   int64_t count_ = 0, panels_ = 0;
-  size_t capacity_ = 0;
   int width_ = 0;
-  std::vector<float> norms_;               // squared
-  std::unique_ptr<float[], Free> memory_;  // the offsets, then the codes
+  std::vector<float> norms_;  // squared
+  Block<float> exact_;        // the offsets, then the codes
+  Block<uint16_t> rounded_;
+  VqCoarse coarse_{};
 };
 
 // Looks rows up on its own threads; keeps scratch memory, which grows to the largest batch seen and
 // is then reused. Calls from several threads wait for each other.
 class VqEngine {
  public:
-  explicit VqEngine(int threads) : pool_(threads) {}
+  explicit VqEngine(int threads) : pool_(threads), scratch_(static_cast<size_t>(pool_.threads())) {}
 
   // x [rows, width] -> index [rows] and, where `codes` and `quantized` are not null, the codes
   // themselves [rows, width]. Returns -1, or the first row without a finite score (it holds NaN,
@@ -93,13 +137,14 @@ class VqEngine {
                      float* counts, float* sums);
 
   // Allocates what a lookup of so many rows needs.
-  void Reserve(int64_t rows);
+  void Reserve(const VqCodebook& codebook, int64_t rows);
 
  private:
   int Shares(int64_t work) const;
 
   std::mutex one_caller_;
   ThreadPool pool_;
+  std::vector<VqScratch> scratch_;  // of each thread
   std::vector<float> score_;
   std::vector<int32_t> found_;
 };

@@ -75,7 +75,9 @@ def peak_bf16_products(products: int) -> int:
     """The same of bf16; 0 without AVX512_BF16."""
 
 def vq_kernels() -> str:
-    """Name of the loops in use: portable, avx2 or avx512."""
+    """
+    Name of the loops in use: portable, avx2, avx512 or bf16 (which screens for avx512).
+    """
 
 class VqEngine:
     """

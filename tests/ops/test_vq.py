@@ -16,7 +16,10 @@ from metabonk.errors import BackendError
 from metabonk.ops import vq as op
 
 EPS = torch.finfo(torch.float32).eps
-TIERS = ("baseline", "avx2", "avx512")
+TIERS = ("baseline", "avx2", "avx512", "avx512 and bf16")
+HOST = TIERS.index(_core.support.detected_tier()) + (
+    _core.support.detected_extension() == "bf16"
+)  # the last of them that the host has
 
 # How much farther than the nearest code the chosen one may be, in units of D eps |x| max |c|, and
 # the worst that was seen over the sizes below (all seeds, all metrics).
@@ -25,13 +28,10 @@ TOLERANCE = {
     ("native", "baseline"): 1.0,  # 0.0
     ("native", "avx2"): 1.0,  # 0.0
     ("native", "avx512"): 1.0,  # 0.0
+    ("native", "avx512 and bf16"): 1.0,  # 0.0
     ("torch", ""): 1.0,  # 0.0
 }
-WAYS = [
-    way
-    for way in TOLERANCE
-    if not way[1] or TIERS.index(way[1]) <= TIERS.index(_core.support.detected_tier())
-]
+WAYS = [way for way in TOLERANCE if not way[1] or TIERS.index(way[1]) <= HOST]
 SIZES = [
     (1, 1, 1),
     (5, 3, 2),
@@ -46,11 +46,13 @@ SIZES = [
 @pytest.fixture(params=WAYS, ids=lambda way: "-".join(filter(None, way)))
 def way(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Runs a test once with each backend, `native` with every tier that the host has."""
-    before = _core.support.active_tier()
+    before = _core.support.active_tier(), _core.support.active_extension()
     if request.param[1]:
-        _core.support.cap_tier(request.param[1])
+        _core.support.cap_tier(request.param[1].split()[0])
+        _core.support.cap_extension("bf16" if "bf16" in request.param[1] else "none")
     yield request.param
-    _core.support.cap_tier(before)
+    _core.support.cap_tier(before[0])
+    _core.support.cap_extension(before[1])
 
 
 def numbers(rows: int, codes: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -83,7 +85,8 @@ def test_takes_the_nearest_code(
         assert farther(x, codebook, found.indices, metric) <= TOLERANCE[way]
         assert torch.equal(found.quantized, codebook[found.indices])
         if way[0] == "native" and metric == "euclidean":
-            assert _core.nn.vq_kernels() == way[1].replace("baseline", "portable")
+            kernels = way[1].replace("baseline", "portable").replace("avx512 and bf16", "bf16")
+            assert _core.nn.vq_kernels() == kernels
 
 
 def test_the_tolerance_sees_a_second_best_code() -> None:

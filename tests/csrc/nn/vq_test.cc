@@ -1,6 +1,7 @@
 // Nearest codes against a loop in double precision: every tier, odd sizes, ties, threads.
 #include "nn/vq.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -123,6 +124,47 @@ TEST(nn_vq_is_the_same_on_threads_and_on_both_fused_tiers) {
     if (tier == CpuTier::kAvx512) CHECK(first == one);
   }
   CapTier(DetectedTier());
+}
+
+// Screening decides by a bound that has to hold for any numbers: what it finds is what the search
+// finds, code for code, where scores are equal, close, huge, tiny or all alike.
+TEST(nn_vq_screening_finds_what_the_search_finds) {
+  if (DetectedExtension() < CpuExtension::kBf16) return;
+  const auto both = [](const Problem& problem) {
+    CapExtension(CpuExtension::kNone);
+    const std::vector<int64_t> searched = problem.Run(1);
+    CapExtension(CpuExtension::kBf16);
+    for (const int threads : {1, 2}) CHECK(problem.Run(threads) == searched);
+  };
+  for (const VqMetric metric : {VqMetric::kEuclidean, VqMetric::kDot}) {
+    for (const int width : {1, 2, 3, 17, 64, 129}) {
+      for (const int64_t count : {1, 40, 64, 300}) {
+        Problem problem(101, count, width, metric);
+        both(problem);
+        for (const float scale : {1e-30f, 1e-19f, 1e-10f, 1e10f, 1e17f}) {
+          Problem scaled = problem;
+          for (float& x : scaled.x) x *= scale;
+          for (float& code : scaled.codes) code *= scale;
+          both(scaled);
+        }
+        Problem far = problem;  // the same far place, and little about it
+        for (float& x : far.x) x = 100.0f + x;
+        for (float& code : far.codes) code = 100.0f + code;
+        both(far);
+        Problem close = problem;  // rows are codes, and codes differ in their last bits
+        for (size_t i = 0; i < close.codes.size(); ++i) {
+          const size_t first = i % static_cast<size_t>(5 * width);
+          close.codes[i] = close.codes[first] * (1.0f + 1e-7f * static_cast<float>(i % 3));
+        }
+        for (size_t i = 0; i < close.x.size(); ++i)
+          close.x[i] = close.codes[i % close.codes.size()];
+        both(close);
+        Problem even = problem;
+        std::fill(even.codes.begin(), even.codes.end(), 0.25f);
+        both(even);
+      }
+    }
+  }
 }
 
 TEST(nn_vq_refuses_what_is_not_finite_and_writes_nothing) {
