@@ -11,7 +11,7 @@ places. The codebook gets no gradient: it learns from `vq_statistics` (`ema_upda
 loss on `codebook[index]`.
 
 Backends: `native` (csrc/nn/vq.h: one pass that keeps no [.., K] matrix; float32; equal codes score
-equally wherever they stand) and `torch` (any floating dtype and device; equal codes may be told
+equally wherever they stand; with AVX512_BF16 only codes that could win are scored, see there) and `torch` (any floating dtype and device; equal codes may be told
 apart by how a BLAS rounds). Knows torch and the core; no layers and no training.
 """
 
