@@ -19,6 +19,9 @@ PACKAGES = (
     "envpool",
     "stable-baselines3",
     "vizdoom",
+    "opencv-python-headless",
+    "vector-quantize-pytorch",
+    "faiss-cpu",
 )
 
 

@@ -11,8 +11,9 @@ places. The codebook gets no gradient: it learns from `vq_statistics` (`ema_upda
 loss on `codebook[index]`.
 
 Backends: `native` (csrc/nn/vq.h: one pass that keeps no [.., K] matrix; float32; equal codes score
-equally wherever they stand; with AVX512_BF16 only codes that could win are scored, see there) and `torch` (any floating dtype and device; equal codes may be told
-apart by how a BLAS rounds). Knows torch and the core; no layers and no training.
+equally wherever they stand; with AVX512_BF16 only the codes that could win are scored in float32)
+and `torch` (any floating dtype and device; equal codes may be told apart by how a BLAS rounds).
+Knows torch and the core; no layers and no training.
 """
 
 from __future__ import annotations
