@@ -5,5 +5,6 @@ from metabonk._core import (
     grid64 as grid64,
     nn as nn,
     records as records,
-    support as support
+    support as support,
+    video as video
 )

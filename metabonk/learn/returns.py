@@ -1,4 +1,4 @@
-"""Advantages and discounted sums over batches of trajectories. Knows numpy only.
+"""Advantages and discounted sums over batches of trajectories. Knows arrays, and the operation.
 
 Step t of a trajectory goes from observation t to observation t + 1. Three flags are kept apart:
 `terminated` (nothing follows: no value is added), `truncated` (the episode was cut: the value of
@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
+from metabonk.ops.returns import gae
 from metabonk.protocols import Array, BoolArray, FloatArray
 
 Average = Callable[[Array], None]  # of several learners, in place
@@ -28,34 +30,15 @@ def advantages(
     gamma: float | FloatArray,
     gae_lambda: float,
 ) -> FloatArray:
-    """Generalised advantage estimates [T, N] (Schulman et al. 2016).
-
-        delta_t = r_t + gamma_t * V(o_{t+1}) * (1 - terminated_t) - V(o_t)
-        A_t     = delta_t + gamma_t * lambda * (1 - ended_t) * A_{t+1}
+    """Generalised advantage estimates [T, N] as metabonk/ops/returns.py defines them.
 
     reward and the flags are [T, N], value is [T + 1, N], gamma is one number or [T, N].
     Advantages of reset steps are 0. The returns that a critic learns are advantage + value[:-1].
     """
-    steps = len(reward)
-    gamma = np.asarray(gamma, np.float32)
-    delta = value[1:] * gamma
-    delta[terminated] = 0.0
-    delta += reward
-    delta -= value[:steps]
-    delta[is_reset] = 0.0
-    fade = np.broadcast_to(gamma * np.float32(gae_lambda), reward.shape).copy()
-    fade[terminated | truncated | is_reset] = 0.0
-    return discount(delta, fade, out=delta)
-
-
-def discount(x: FloatArray, fade: FloatArray, out: FloatArray) -> FloatArray:
-    """y_t = x_t + fade_t * y_{t+1}, backwards over axis 0; `out` may be `x`. All [T, N]."""
-    out[-1] = x[-1]
-    carry = np.empty_like(x[0])
-    for t in range(len(x) - 2, -1, -1):
-        np.multiply(fade[t], out[t + 1], out=carry)
-        np.add(x[t], carry, out=out[t])
-    return out
+    each = gamma if isinstance(gamma, float) else torch.from_numpy(gamma)
+    batch = (torch.from_numpy(a) for a in (reward, value, terminated, truncated, is_reset))
+    found: FloatArray = gae(*batch, gamma=each, gae_lambda=gae_lambda).numpy()
+    return found
 
 
 class ReturnScale:

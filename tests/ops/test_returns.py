@@ -7,14 +7,12 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from metabonk import _core
 from metabonk.errors import BackendError
-from metabonk.learn.returns import advantages
 from metabonk.ops import returns as op
 
 TIERS = ("baseline", "avx2", "avx512")
@@ -123,19 +121,6 @@ def test_the_references_gradients_are_those_of_finite_differences() -> None:
     floats = [t.requires_grad_() for t in (reward, value, gamma)]
     for function in (op.lambda_returns_reference, op.lambda_returns):
         assert torch.autograd.gradcheck(lambda *a, f=function: f(*a, 0.9), floats)
-
-
-def test_equals_the_loop_that_learning_has() -> None:
-    reward, value, terminated, truncated, is_reset, gamma = batch(20, 9)
-    want = advantages(
-        *(t.numpy() for t in (reward, value, terminated, truncated, is_reset)),
-        gamma=gamma.numpy(),
-        gae_lambda=0.9,
-    )
-    found = op.gae(
-        reward, value, terminated, truncated, is_reset, gamma=gamma, gae_lambda=0.9
-    ).numpy()
-    np.testing.assert_array_equal(found, want)
 
 
 def test_gae_and_lambda_returns_are_one_thing() -> None:
