@@ -41,9 +41,9 @@ float Button(float value) { return value >= 0.5f ? 1.0f : 0.0f; }
 
 template <typename T>
 void Put(std::vector<uint8_t>* out, T value) {
-  uint8_t bytes[sizeof value];
-  std::memcpy(bytes, &value, sizeof value);
-  out->insert(out->end(), bytes, bytes + sizeof value);
+  const size_t end = out->size();
+  out->resize(end + sizeof value);
+  std::memcpy(out->data() + end, &value, sizeof value);
 }
 
 void PutVarint(std::vector<uint8_t>* out, uint32_t value) {
