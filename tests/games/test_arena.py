@@ -98,8 +98,9 @@ def test_the_core_writes_into_the_rows_it_is_given():
     for t in range(5):
         assert rollout["pixels"][t].std() > 5
         assert rollout["state"][t].any()
+        whole = rollout["state"]
         bound = slots[t]["state"].__array_interface__["data"][0]
-        assert bound == rollout["state"].__array_interface__["data"][0] + t * rollout["state"][0].nbytes
+        assert bound == whole.__array_interface__["data"][0] + t * whole[0].nbytes
     assert (rollout["state"][1] != rollout["state"][4]).any()
 
 
