@@ -1,16 +1,11 @@
 // metabonk._core.grid64: conversion between Python and games/grid64.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/unique_ptr.h>
-
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "bindings/arrays.h"
-#include "bindings/hold.h"
+#include "bindings/batch.h"
 #include "bindings/rooms.h"
 #include "games/grid64/batch.h"
 #include "games/grid64/palette.h"
@@ -24,9 +19,6 @@ namespace {
 using grid64::Action;
 using grid64::Episode;
 using grid64::Split;
-using Seeds = nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Actions = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using EnvIds = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 const char* const kSplitNames[] = {"train", "test"};
 const char* const kStatusNames[] = {"NOT_FINISHED", "WIN", "GAME_OVER"};
@@ -48,194 +40,103 @@ Split SplitOf(const std::string& name) {
   throw nb::value_error("split: must be 'train' or 'test'");
 }
 
-// A batch with what Python needs to know of it.
-struct PyBatch {
-  PyBatch(int game, Split split, int num_envs, int threads, int rows, bool autoreset)
-      : batch(game, split, num_envs, threads, autoreset), batch_size(rows) {}
-  grid64::Batch batch;
-  const int batch_size;
+std::vector<ObservationArray> Arrays() {
+  return {
+      {"cells", {grid64::kSide, grid64::kSide}, Dtype::kUint8},
+      {"action_mask", {grid64::kActionIds}, Dtype::kUint8},
+      {"levels_completed", {1}, Dtype::kInt32},
+  };
+}
+
+// The core's batch as batch.h wants it, with a name of its own: see ArenaBatch.
+class GridBatch {
+ public:
+  using Buffers = BoundBuffers<grid64::Buffers>;
+  static constexpr size_t kActionColumns = grid64::kActionColumns;
+  static constexpr bool kBusyFirst = false;
+
+  GridBatch(int game, Split split, int num_envs, int threads, int batch_size, bool autoreset)
+      : core_(game, split, num_envs, threads, autoreset), batch_size_(batch_size) {}
+
+  Gate& gate() const { return core_.gate(); }
+  int num_envs() const { return core_.num_envs(); }
+  int batch_size() const { return batch_size_; }
+  size_t pixel_bytes() const { return 0; }
+  bool busy() const { return !core_.Grounded().ok(); }
+  const Episode& episode(int index) const { return core_.episode(index); }
+
+  std::vector<ObservationArray> Arrays() const { return bindings::Arrays(); }
+  static void Point(const ObservationArray& array, void* data, grid64::Buffers* to) {
+    if (array.name == "cells") to->cells = static_cast<uint8_t*>(data);
+    if (array.name == "action_mask") to->action_mask = static_cast<uint8_t*>(data);
+    if (array.name == "levels_completed") to->levels_completed = static_cast<int32_t*>(data);
+  }
+  static void Point(const Outcome& outcome, grid64::Buffers* to) {
+    to->reward = outcome.reward;
+    to->terminated = outcome.terminated;
+    to->truncated = outcome.truncated;
+    to->is_reset = outcome.is_reset;
+  }
+
+  void Reset(const uint64_t* seeds, const grid64::Buffers& to) { core_.Reset(seeds, to); }
+  Status Step(const float* actions, const grid64::Buffers& to) {
+    return core_.StepAll(actions, to);
+  }
+  void Write(const grid64::Buffers& to) { core_.ObserveAll(to); }
+  Status Send(const float* actions, const int32_t* env_ids, int count) {
+    return core_.Send(actions, env_ids, count);
+  }
+  Status Recv(int32_t* env_ids, const grid64::Buffers& to) {
+    return core_.Recv(to, env_ids, batch_size_);
+  }
+
+  Status Save(std::vector<uint8_t>* bytes) const { return core_.Clone(bytes); }
+  Status Load(std::span<const uint8_t> bytes) { return core_.Restore(bytes); }
+  Status SaveOne(int index, std::vector<uint8_t>* bytes) const {
+    return core_.CloneOne(index, bytes);
+  }
+  Status LoadOne(int index, std::span<const uint8_t> bytes) {
+    return core_.RestoreOne(index, bytes);
+  }
+
+  uint64_t Hash(int index) const { return grid64::Hash(episode(index)); }
+  nb::dict EpisodeInfo() const;
+
+ private:
+  grid64::Batch core_;
+  const int batch_size_;
 };
 
-struct PyBuffers {
-  grid64::Buffers pointers;
-  int rows = 0;
-  std::vector<nb::object> kept;  // keeps the arrays alive
-};
-
-std::unique_ptr<PyBatch> MakeBatch(const std::string& game, const std::string& split, int num_envs,
-                                   int threads, int batch_size, bool autoreset) {
-  if (num_envs < 1) throw nb::value_error("num_envs: must be at least 1");
-  if (threads < 1 || threads > 1024) throw nb::value_error("threads: must be from 1 to 1024");
-  if (batch_size < 0 || batch_size > num_envs) {
-    throw nb::value_error("batch_size: must be from 1 to num_envs, or 0 for num_envs");
-  }
-  return std::make_unique<PyBatch>(GameOf(game), SplitOf(split), num_envs, threads,
-                                   batch_size == 0 ? num_envs : batch_size, autoreset);
-}
-
-std::unique_ptr<PyBuffers> Bind(const PyBatch& batch, const nb::dict& observation,
-                                const nb::object& reward, const nb::object& terminated,
-                                const nb::object& truncated, const nb::object& is_reset) {
-  auto buffers = std::make_unique<PyBuffers>();
-  grid64::Buffers& to = buffers->pointers;
-  const auto rows = RowsOf(reward, static_cast<size_t>(batch.batch.num_envs()),
-                           static_cast<size_t>(batch.batch_size));
-  buffers->rows = static_cast<int>(rows);
-  for (auto [key, array] : observation) {
-    const auto name = nb::cast<std::string>(key);
-    if (name == "cells") {
-      to.cells = CheckedArray<uint8_t>(name, array, {rows, grid64::kSide, grid64::kSide}, "uint8");
-    } else if (name == "action_mask") {
-      to.action_mask = CheckedArray<uint8_t>(name, array, {rows, grid64::kActionIds}, "uint8");
-    } else if (name == "levels_completed") {
-      to.levels_completed = CheckedArray<int32_t>(name, array, {rows, 1}, "int32");
-    } else {
-      throw nb::key_error(("observation: has no array '" + name + "', see layout()").c_str());
-    }
-    buffers->kept.push_back(nb::borrow(array));
-  }
-  to.reward = CheckedArray<float>("reward", reward, {rows}, "float32");
-  to.terminated = CheckedArray<bool>("terminated", terminated, {rows}, "bool");
-  to.truncated = CheckedArray<bool>("truncated", truncated, {rows}, "bool");
-  to.is_reset = CheckedArray<bool>("is_reset", is_reset, {rows}, "bool");
-  for (const nb::object& array : {reward, terminated, truncated, is_reset}) {
-    buffers->kept.push_back(array);
-  }
-  return buffers;
-}
-
-// Buffers of another batch, or of the other kind, may be shorter than what is written.
-void CheckRows(const PyBuffers& buffers, int rows) {
-  if (buffers.rows != rows) {
-    throw nb::value_error(
-        "buffers: must be bound by this batch, with num_envs rows, or batch_size for recv");
-  }
-}
-
-void CheckActions(const Actions& actions, size_t rows) {
-  if (actions.shape(0) == rows && actions.shape(1) == grid64::kActionColumns) return;
-  const std::string shape = ShapeText({rows, grid64::kActionColumns});
-  throw nb::value_error(("actions: must have shape " + shape).c_str());
-}
-
-void CheckIndex(const PyBatch& batch, int index) {
-  if (index >= 0 && index < batch.batch.num_envs()) return;
-  throw nb::index_error("index: must be from 0 to num_envs - 1");
-}
-
-void Reset(PyBatch& batch, const Seeds& seeds, const PyBuffers& buffers) {
-  const Hold hold(batch.batch.gate());
-  CheckRows(buffers, batch.batch.num_envs());
-  if (seeds.shape(0) != static_cast<size_t>(batch.batch.num_envs())) {
-    throw nb::value_error("seeds: must have shape (num_envs,)");
-  }
-  const nb::gil_scoped_release release;
-  batch.batch.Reset(seeds.data(), buffers.pointers);
-}
-
-void Step(PyBatch& batch, const Actions& actions, const PyBuffers& buffers) {
-  const Hold hold(batch.batch.gate());
-  CheckRows(buffers, batch.batch.num_envs());
-  CheckActions(actions, static_cast<size_t>(batch.batch.num_envs()));
-  Status status;
-  {
-    const nb::gil_scoped_release release;
-    status = batch.batch.StepAll(actions.data(), buffers.pointers);
-  }
-  RaiseUnlessOk(status);
-}
-
-void Write(PyBatch& batch, const PyBuffers& buffers) {
-  const Hold hold(batch.batch.gate());
-  CheckRows(buffers, batch.batch.num_envs());
-  RaiseUnlessOk(batch.batch.Grounded());
-  const nb::gil_scoped_release release;
-  batch.batch.ObserveAll(buffers.pointers);
-}
-
-void Send(PyBatch& batch, const Actions& actions, const EnvIds& env_ids) {
-  const Hold hold(batch.batch.gate());
-  CheckActions(actions, env_ids.shape(0));
-  RaiseUnlessOk(
-      batch.batch.Send(actions.data(), env_ids.data(), static_cast<int>(env_ids.shape(0))));
-}
-
-nb::object Recv(PyBatch& batch, const PyBuffers& buffers) {
-  const Hold hold(batch.batch.gate());
-  CheckRows(buffers, batch.batch_size);
-  int32_t* ids;
-  nb::object array = NewArray<int32_t>({static_cast<size_t>(batch.batch_size)}, &ids);
-  Status status;
-  {
-    const nb::gil_scoped_release release;
-    status = batch.batch.Recv(buffers.pointers, ids, batch.batch_size);
-  }
-  RaiseUnlessOk(status);
-  return array;
-}
-
-nb::bytes ToBytes(const std::vector<uint8_t>& bytes) {
-  return nb::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
-std::span<const uint8_t> ToSpan(const nb::bytes& bytes) {
-  return {static_cast<const uint8_t*>(bytes.data()), bytes.size()};
-}
-
-nb::bytes CloneState(const PyBatch& batch) {
-  const Hold hold(batch.batch.gate());
-  std::vector<uint8_t> bytes;
-  RaiseUnlessOk(batch.batch.Clone(&bytes));
-  return ToBytes(bytes);
-}
-
-nb::bytes CloneOne(const PyBatch& batch, int index) {
-  const Hold hold(batch.batch.gate());
-  CheckIndex(batch, index);
-  std::vector<uint8_t> bytes;
-  RaiseUnlessOk(batch.batch.CloneOne(index, &bytes));
-  return ToBytes(bytes);
-}
-
-template <typename T, typename Get>
-nb::object Column(const PyBatch& batch, Get get) {
-  T* data;
-  nb::object array = NewArray<T>({static_cast<size_t>(batch.batch.num_envs())}, &data);
-  for (int i = 0; i < batch.batch.num_envs(); ++i) data[i] = get(batch.batch.episode(i));
-  return array;
-}
-
-nb::dict EpisodeInfo(const PyBatch& batch) {
-  const Hold hold(batch.batch.gate());
-  RaiseUnlessOk(batch.batch.Grounded());
+nb::dict GridBatch::EpisodeInfo() const {
+  const auto column = [&]<typename T>(T, auto get) {
+    return Column<T>(num_envs(), [&](int i) { return static_cast<T>(get(episode(i))); });
+  };
+  const auto levels = [](const Episode& e) { return e.levels_completed; };
   nb::dict info;
-  info["return"] =
-      Column<float>(batch, [](const Episode& e) { return static_cast<float>(e.levels_completed); });
-  info["length"] = Column<int64_t>(batch, [](const Episode& e) { return int64_t{e.length}; });
-  info["levels_completed"] =
-      Column<int64_t>(batch, [](const Episode& e) { return int64_t{e.levels_completed}; });
-  info["game_state"] =
-      Column<int64_t>(batch, [](const Episode& e) { return static_cast<int64_t>(e.status); });
+  info["return"] = column(float{}, levels);
+  info["length"] = column(int64_t{}, [](const Episode& e) { return e.length; });
+  info["levels_completed"] = column(int64_t{}, levels);
+  info["game_state"] = column(int64_t{}, [](const Episode& e) { return e.status; });
   info["won"] =
-      Column<bool>(batch, [](const Episode& e) { return e.status == grid64::GameStatus::kWin; });
+      column(bool{}, [](const Episode& e) { return e.status == grid64::GameStatus::kWin; });
   return info;
 }
 
-nb::object Hashes(const PyBatch& batch) {
-  const Hold hold(batch.batch.gate());
-  RaiseUnlessOk(batch.batch.Grounded());
-  return Column<uint64_t>(batch, [](const Episode& e) { return grid64::Hash(e); });
+std::unique_ptr<GridBatch> MakeBatch(const std::string& game, const std::string& split,
+                                     int num_envs, int threads, int batch_size, bool autoreset) {
+  CheckCounts(num_envs, threads, batch_size);
+  return std::make_unique<GridBatch>(GameOf(game), SplitOf(split), num_envs, threads,
+                                     batch_size == 0 ? num_envs : batch_size, autoreset);
 }
 
-nb::object Picture(const PyBatch& batch, int index, int height, int width) {
-  const Hold hold(batch.batch.gate());
+nb::object Picture(const GridBatch& batch, int index, int height, int width) {
+  const Hold hold(batch.gate());
   CheckIndex(batch, index);
-  RaiseUnlessOk(batch.batch.Grounded());
   if (height < 1 || width < 1 || height > 4096 || width > 4096) {
     throw nb::value_error("height, width: must be from 1 to 4096");
   }
   uint8_t cells[grid64::kCells];
-  grid64::Observe(batch.batch.episode(index), {cells});
+  grid64::Observe(batch.episode(index), {cells});
   uint8_t* rgb;
   nb::object array =
       NewArray<uint8_t>({static_cast<size_t>(height), static_cast<size_t>(width), 3}, &rgb);
@@ -254,12 +155,11 @@ nb::object RowsOf(const std::vector<Action>& actions) {
   return array;
 }
 
-nb::object SolveOne(const PyBatch& batch, int index) {
-  const Hold hold(batch.batch.gate());
+nb::object SolveOne(const GridBatch& batch, int index) {
+  const Hold hold(batch.gate());
   CheckIndex(batch, index);
-  RaiseUnlessOk(batch.batch.Grounded());
   std::vector<Action> plan;
-  if (!grid64::Solve(batch.batch.episode(index), &plan)) return nb::none();
+  if (!grid64::Solve(batch.episode(index), &plan)) return nb::none();
   return RowsOf(plan);
 }
 
@@ -316,7 +216,7 @@ nb::tuple Demonstrate(const std::string& game, uint64_t seed, const std::string&
 
 nb::bytes WriteReplay(const std::string& game, uint64_t seed, const std::string& split,
                       const Actions& rows) {
-  CheckActions(rows, rows.shape(0));
+  CheckActions(rows, rows.shape(0), grid64::kActionColumns);
   std::vector<Action> actions(rows.shape(0));
   for (size_t i = 0; i < actions.size(); ++i) {
     actions[i] = grid64::ActionOf(rows.data() + i * grid64::kActionColumns);
@@ -360,14 +260,7 @@ nb::tuple Limits(const std::string& game) {
   return nb::make_tuple(static_cast<int>(table.levels), static_cast<int>(table.step_limit));
 }
 
-nb::dict Layout() {
-  nb::dict layout;
-  layout["cells"] = nb::make_tuple(nb::make_tuple(grid64::kSide, grid64::kSide), "uint8");
-  layout["action_mask"] =
-      nb::make_tuple(nb::make_tuple(static_cast<int>(grid64::kActionIds)), "uint8");
-  layout["levels_completed"] = nb::make_tuple(nb::make_tuple(1), "int32");
-  return layout;
-}
+nb::dict Layout() { return LayoutOf(Arrays()); }
 
 nb::object Palette() {
   uint8_t* rgb;
@@ -381,62 +274,26 @@ nb::object Palette() {
 }
 
 void BindBatch(nb::module_& module) {
-  nb::class_<PyBuffers>(module, "Buffers", "Arrays that a batch has checked and writes into.");
-  nb::class_<PyBatch>(module, "Batch",
-                      "N episodes of one game that step in one call and write into the caller's "
-                      "arrays.")
-      .def(nb::new_(&MakeBatch), nb::arg("game"), nb::arg("split"), nb::arg("num_envs"),
-           nb::arg("threads") = 1, nb::arg("batch_size") = 0, nb::arg("autoreset") = true,
-           "game: a key of games(). split: 'train' or 'test'. batch_size: rows of a recv, 0 for "
-           "num_envs. Without autoreset an ended episode stays as it is. Raises ValueError, the "
-           "argument first. A batch takes one call at a time: RuntimeError in a second thread.")
-      .def("bind", &Bind, nb::arg("observation"), nb::arg("reward").noconvert(),
-           nb::arg("terminated").noconvert(), nb::arg("truncated").noconvert(),
-           nb::arg("is_reset").noconvert(),
-           "Checks arrays once and keeps them: [num_envs, ...], or [batch_size, ...] for recv. "
-           "observation: any subset of layout(). reward float32; terminated, truncated, is_reset "
-           "bool. Raises TypeError, ValueError or KeyError, the array's name first.")
-      .def("reset", &Reset, nb::arg("seeds").noconvert(), nb::arg("buffers"),
-           "Starts every environment anew and sets is_reset; seeds uint64 [num_envs]. What is in "
-           "flight is waited for and dropped.")
-      .def("step", &Step, nb::arg("actions").noconvert(), nb::arg("buffers"),
-           "One step each; actions float32 [num_envs, 3]: action, x, y. After an episode ended the "
-           "next step starts another, with reward 0 and is_reset set.")
-      .def("write", &Write, nb::arg("buffers"),
-           "Writes the present observations again, after restore_state; reward and flags stay as "
-           "they are.")
-      .def("send", &Send, nb::arg("actions").noconvert(), nb::arg("env_ids").noconvert(),
-           "Starts stepping these environments; actions float32 [n, 3], env_ids int32 [n].")
-      .def("recv", &Recv, nb::arg("buffers"),
-           "Waits for batch_size environments; returns whose rows were written, int32 "
-           "[batch_size].")
-      .def("clone_state", &CloneState, "Everything that the future depends on, as bytes.")
-      .def(
-          "restore_state",
-          [](PyBatch& batch, const nb::bytes& state) {
-            const Hold hold(batch.batch.gate());
-            RaiseUnlessOk(batch.batch.Restore(ToSpan(state)));
-          },
-          nb::arg("state"), "Inverse of clone_state.")
-      .def("clone_one", &CloneOne, nb::arg("index"), "clone_state of one environment.")
-      .def(
-          "restore_one",
-          [](PyBatch& batch, int index, const nb::bytes& state) {
-            const Hold hold(batch.batch.gate());
-            CheckIndex(batch, index);
-            RaiseUnlessOk(batch.batch.RestoreOne(index, ToSpan(state)));
-          },
-          nb::arg("index"), nb::arg("state"), "Inverse of clone_one, into any environment.")
-      .def("hashes", &Hashes, "Hash of every episode's state, uint64 [num_envs].")
-      .def("episode_info", &EpisodeInfo,
-           "Of the current or just ended episodes, arrays [num_envs]: return, length, "
-           "levels_completed, game_state (0 NOT_FINISHED, 1 WIN, 2 GAME_OVER), won.")
+  auto batch = DeclareBatch<GridBatch>(
+      module, "N episodes of one game that step in one call and write into the caller's arrays.");
+  batch.def(nb::new_(&MakeBatch), nb::arg("game"), nb::arg("split"), nb::arg("num_envs"),
+            nb::arg("threads") = 1, nb::arg("batch_size") = 0, nb::arg("autoreset") = true,
+            "game: a key of games(). split: 'train' or 'test'. batch_size: rows of a recv, 0 for "
+            "num_envs. Without autoreset an ended episode stays as it is. Raises ValueError, the "
+            "argument first. A batch takes one call at a time: RuntimeError in a second thread.");
+  DefineBatch(
+      batch,
+      {.step = "One step each; actions float32 [num_envs, 3]: action, x, y.",
+       .restore_one = "into any environment",
+       .hashes = "Hash of every episode's state, uint64 [num_envs].",
+       .episode_info = "Of the current or just ended episodes, arrays [num_envs]: return, length, "
+                       "levels_completed, game_state (0 NOT_FINISHED, 1 WIN, 2 GAME_OVER), won."});
+  batch
       .def("render", &Picture, nb::arg("index"), nb::arg("height"), nb::arg("width"),
            "A picture of one, uint8 [height, width, 3].")
       .def("solve", &SolveOne, nb::arg("index"),
-           "Actions float32 [T, 3] that finish the level of one from here; None if none do.")
-      .def_prop_ro("num_envs", [](const PyBatch& batch) { return batch.batch.num_envs(); })
-      .def_prop_ro("batch_size", [](const PyBatch& batch) { return batch.batch_size; });
+           "Actions float32 [T, 3] that finish the level of one from here; None if none do.");
+  DefineCounts(batch);
 }
 
 }  // namespace
