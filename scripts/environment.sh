@@ -112,7 +112,8 @@ environment_build_locked() {
   fi
   site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))') || return
   PATH="$PWD/.venv/bin:$PATH" .venv/bin/cmake --build "$tree" || return
-  .venv/bin/cmake --install "$tree" --prefix "$site" >/dev/null
+  # Without this CMake takes two builds within one second for the same.
+  CMAKE_INSTALL_ALWAYS=1 .venv/bin/cmake --install "$tree" --prefix "$site" >/dev/null
 }
 
 # The native module's typed face, kept in the tree: readers and the type checker see what it offers.

@@ -8,7 +8,8 @@ cost more in memory traffic than in arithmetic. Steps that only reset an environ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from metabonk.learn.rollout import Rollout
 from metabonk.protocols import BoolArray, FloatArray
 
 PIECE = 4096  # samples whose activations are in flight at once
+SHARED = 1024  # samples that are worth the work of several threads
 Index = npt.NDArray[np.int64]
 
 
@@ -66,10 +68,13 @@ class Piece:
 
 @dataclass
 class Minibatch:
-    """count: how many samples it learns from, over all pieces; 0 where all steps only reset."""
+    """count: how many samples it learns from, over all pieces; 0 where all steps only reset.
+
+    pieces: made when called, so that no more are in memory than are being worked on.
+    """
 
     count: int
-    pieces: Iterator[Piece]
+    pieces: list[Callable[[], Piece]]
 
 
 def samples(
@@ -99,8 +104,7 @@ def samples(
     order = np.flatnonzero(targets.valid)
     shuffle.shuffle(order)
     for chosen in np.array_split(order, minibatches):
-        parts = np.array_split(chosen, -(-len(chosen) // PIECE)) if len(chosen) else []
-        yield Minibatch(len(chosen), (piece(part) for part in parts))
+        yield Minibatch(len(chosen), _split(chosen, len(chosen), piece))
 
 
 def spread(rollout: Rollout, count: int) -> dict[str, Tensor]:
@@ -166,9 +170,19 @@ def sequences(
     valid = targets.valid.reshape(-1)
     for chosen in np.array_split(order, minibatches):
         count = int(valid[ahead + chosen].sum())
-        pieces = -(-len(chosen) * (length + burn_in) // PIECE)
-        parts = np.array_split(chosen, pieces) if count else []
-        yield Minibatch(count, (piece(part) for part in parts))
+        size = len(chosen) * (length + burn_in) if count else 0
+        yield Minibatch(count, _split(chosen, size, piece))
+
+
+def _split(chosen: Index, size: int, piece: Callable[[Index], Piece]) -> list[Callable[[], Piece]]:
+    """Pieces of what was chosen, `size` samples, enough of them to keep torch's threads busy."""
+    pieces = -(-size // PIECE)
+    if size >= SHARED:
+        pieces = max(pieces, torch.get_num_threads())
+    return [
+        functools.partial(piece, part)
+        for part in (np.array_split(chosen, pieces) if pieces else [])
+    ]
 
 
 def _picked(rows: dict[str, Tensor], index: Tensor) -> dict[str, Any]:

@@ -27,20 +27,23 @@ class FlatAdam:
 
     def __init__(self, module: nn.Module) -> None:
         parameters = list(module.parameters())
-        size = sum(p.numel() for p in parameters)
-        self.gradient = torch.zeros(size)
-        flat = torch.empty(size)
-        start = 0
-        for parameter in parameters:
-            stop = start + parameter.numel()
-            view = flat[start:stop].view_as(parameter)
-            view.copy_(parameter.detach())
-            parameter.data = view
-            parameter.grad = self.gradient[start:stop].view_as(parameter)
-            start = stop
+        flat = torch.cat([p.detach().reshape(-1) for p in parameters])
         self.flat = nn.Parameter(flat)
+        self.gradient = self.share(module)
         self.flat.grad = self.gradient
         self._adam = torch.optim.Adam([self.flat], eps=ADAM_EPSILON, fused=True)
+
+    def share(self, module: nn.Module) -> Tensor:
+        """Gives these weights to `module`, which has the same parameters, and returns a gradient
+        [parameters] of its own, into which its backward passes add up."""
+        gradient = torch.zeros(self.flat.numel())
+        start = 0
+        for parameter in module.parameters():
+            stop = start + parameter.numel()
+            parameter.data = self.flat.detach()[start:stop].view_as(parameter)
+            parameter.grad = gradient[start:stop].view_as(parameter)
+            start = stop
+        return gradient
 
     def zero(self) -> None:
         self.gradient.zero_()

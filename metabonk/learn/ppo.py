@@ -19,6 +19,7 @@ from metabonk.config import PPOConfig
 from metabonk.errors import ConfigError
 from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequences, spread
 from metabonk.learn.optimizer import FlatAdam
+from metabonk.learn.replicas import Replicas
 from metabonk.learn.returns import ReturnScale, advantages, explained_variance, spread_about
 from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import DEFAULT_DT, ActorCritic
@@ -53,6 +54,7 @@ class PPO:
         self.model = model
         self.config = msgspec.structs.replace(config)
         self.optimizer = FlatAdam(model)
+        self.replicas = Replicas(model, self.optimizer)
         self.average = average
         self.seed = seed
         self.version = 0
@@ -100,6 +102,17 @@ class PPO:
             "epochs": epochs,
             "explained_variance": variance,
         }
+
+    def rehearse(self, rollout: Rollout) -> None:
+        """Does the work of one pass over a rollout and forgets it: to measure how long it takes."""
+        shape = (rollout.horizon, rollout.num_envs)
+        zeros, valid = np.zeros(shape, np.float32), np.ones(shape, np.bool_)
+        targets = Targets(zeros, zeros, zeros, zeros, valid)
+        for minibatch in self._cut(rollout, targets, np.random.default_rng(0)):
+            self.replicas.total(
+                lambda model, piece: self._learn(model, piece(), 1.0), minibatch.pieces
+            )
+        self.optimizer.zero()
 
     def _kl(self, totals: list[Tensor]) -> float:
         """How far the policy moved in one epoch, over all learners."""
@@ -164,22 +177,24 @@ class PPO:
         self._average_array(count)
         if not count[0]:
             return None
+        share = 1.0 / float(count[0])
         total = torch.zeros(len(STATISTICS) - 1)
-        for piece in minibatch.pieces:
-            loss, statistics = self._loss(piece, 1.0 / float(count[0]))
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += statistics
+        if minibatch.pieces:
+            total += self.replicas.total(
+                lambda model, piece: self._learn(model, piece(), share), minibatch.pieces
+            )
         if self.average is not None:
             self.average(self.optimizer.gradient)
         norm = self.optimizer.clip(self.config.max_grad_norm)
         self.optimizer.step(rate)
         return torch.cat([total, norm[None]])
 
-    def _loss(self, piece: Piece, share: float) -> tuple[Tensor, Tensor]:
-        """The piece's part of the minibatch's loss, each sample weighing `share`."""
+    def _learn(self, model: ActorCritic, piece: Piece, share: float) -> Tensor:
+        """Adds the gradient of the piece's part of the minibatch's loss, each sample weighing
+        `share`; returns its part of STATISTICS, the last one left out."""
         config = self.config
-        parameters, value = self._forward(piece)
-        log_prob, entropy = self.model.head.log_prob(parameters, piece.mask, piece.action)
+        parameters, value = self._forward(model, piece)
+        log_prob, entropy = model.head.log_prob(parameters, piece.mask, piece.action)
         log_ratio = log_prob - piece.log_prob
         ratio = log_ratio.exp()
         clipped = ratio.clamp(1.0 - config.clip, 1.0 + config.clip)
@@ -189,22 +204,23 @@ class PPO:
             near = piece.value + (value - piece.value).clamp(-config.value_clip, config.value_clip)
             error = torch.maximum(error, (near - piece.returns).square())
         objective = gain - 0.5 * config.value_coef * error + config.entropy_coef * entropy
-        loss = torch.dot(objective, piece.weight).mul(-share)
+        torch.dot(objective, piece.weight).mul(-share).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             moved = ((ratio - 1.0).abs() > config.clip).float()
             kl = ratio - 1.0 - log_ratio  # Schulman's estimator k3, never negative
             sums = [torch.dot(x, piece.weight) for x in (-gain, 0.5 * error, entropy, kl, moved)]
-            return loss, torch.stack(sums).mul_(share)
+            return torch.stack(sums).mul_(share)
 
-    def _forward(self, piece: Piece) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def _forward(model: ActorCritic, piece: Piece) -> tuple[Tensor, Tensor]:
         """Parameters [B, outputs] and values [B] of the piece's samples."""
         if piece.state is None:
-            out = self.model.step(piece.observation, NO_STATE, NO_STATE)
+            out = model.step(piece.observation, NO_STATE, NO_STATE)
             return out.parameters, out.value
         state = piece.state
         if piece.warm_up is not None:
             with torch.no_grad():
                 seen, first = piece.warm_up
-                state = self.model.sequence(seen, state, first).state
-        out = self.model.sequence(piece.observation, state, piece.is_first)
+                state = model.sequence(seen, state, first).state
+        out = model.sequence(piece.observation, state, piece.is_first)
         return out.parameters.flatten(0, 1), out.value.flatten(0, 1)

@@ -1,8 +1,7 @@
 """How many threads the network gets, by measurement. Knows a trainer's shapes and torch.
 
-Small networks are quickest on one thread, and far quicker where other processes want the
-processors too: threads that wait for each other wait for the slowest. What was chosen goes into the
-checkpoint, because sums over threads round differently.
+Small minibatches are quickest on one thread. What was chosen goes into the checkpoint, because sums
+over threads round differently.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import time
 
 import torch
 
+from metabonk.learn.replicas import one_thread
 from metabonk.learn.trainer import Trainer
 
 ROUNDS = 3
@@ -34,20 +34,15 @@ def choose(trainer: Trainer) -> int:
 
 
 def _probe(trainer: Trainer, threads: int) -> float:
-    """Seconds for acting in every environment over a rollout and learning from it once."""
+    """Seconds for acting in every environment over a rollout and one pass of learning from it."""
     torch.set_num_threads(threads)
     rollout, model = trainer.collector.rollout, trainer.model
     tensors = rollout.tensors()
-    steps = min(rollout.horizon, 16)
-    seen = {key: tensors[f"observation.{key}"][:steps] for key in rollout.observation}
-    one = {key: value[0] for key, value in seen.items()}
-    state, first = tensors["state"][0], tensors["is_first"][:steps]
+    one = {key: tensors[f"observation.{key}"][0] for key in rollout.observation}
+    state, first = tensors["state"][0], tensors["is_first"][0]
     began = time.perf_counter()
-    with torch.inference_mode():
-        for _ in range(steps):
-            model.step(one, state, first[0])
-    out = model.sequence(seen, state, first)
-    (out.parameters.sum() + out.value.sum()).backward()  # type: ignore[no-untyped-call]
-    seconds = time.perf_counter() - began
-    trainer.ppo.optimizer.zero()
-    return seconds
+    with one_thread(), torch.inference_mode():
+        for _ in range(rollout.horizon):
+            model.step(one, state, first)
+    trainer.ppo.rehearse(rollout)
+    return time.perf_counter() - began

@@ -25,6 +25,7 @@ from metabonk.learn.checkpoint import (
     weights_of,
 )
 from metabonk.learn.ppo import PPO
+from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Collector, Rollout
 from metabonk.models.policy import build
 from metabonk.protocols import Array, BatchGame
@@ -106,7 +107,8 @@ class Trainer:
         self.collector.noise.memory = config.noise_memory
         remaining = self.remaining
         before = self.steps
-        rollout = self.collector.collect(self.ppo.version)
+        with one_thread():  # a row per game is too little to share
+            rollout = self.collector.collect(self.ppo.version)
         if watch is not None:
             watch(rollout)
         collected = time.perf_counter()

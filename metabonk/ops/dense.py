@@ -12,7 +12,6 @@ rounding only.
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.errors import BackendError
+from metabonk.ops.library import PerProcess
 from metabonk.ops.tanh import fast_tanh_
 
 Backend = Literal["auto", "native", "torch"]
@@ -93,22 +93,8 @@ def _suits_native(first: Tensor, *others: Tensor) -> bool:
     )
 
 
-_engines: dict[tuple[int, int], Any] = {}
-
-
-@atexit.register
-def _stop() -> None:
-    """Ends the threads of this process; those of the one it was forked from are not there."""
-    for key in [key for key in _engines if key[0] == os.getpid()]:
-        del _engines[key]
-
-
-def _engine() -> Any:
-    """One per process (threads do not survive a fork) and number of torch's threads."""
-    key = os.getpid(), torch.get_num_threads()
-    if key not in _engines:
-        _engines[key] = _core.nn.DenseEngine(key[1])
-    return _engines[key]
+_engines: PerProcess[Any] = PerProcess(_core.nn.DenseEngine)
+atexit.register(_engines.close)
 
 
 def _native_forward(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
@@ -116,7 +102,7 @@ def _native_forward(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Te
     _check(bias, inputs, weights)
     y = torch.empty(rows, outputs)
     given = [(x.data_ptr(), w.data_ptr(), x.shape[1]) for x, w in zip(inputs, weights, strict=True)]
-    _engine().forward(rows, outputs, bias.data_ptr(), given, y.data_ptr())
+    _engines.get_here().forward(rows, outputs, bias.data_ptr(), given, y.data_ptr())
     return y
 
 
@@ -147,7 +133,9 @@ def _native_backward(
         (0 if d_x is None else d_x.data_ptr(), d_w.data_ptr())
         for d_x, d_w in zip(d_inputs, d_weights, strict=True)
     ]
-    _engine().backward(rows, outputs, y.data_ptr(), dy.data_ptr(), given, d_bias.data_ptr(), into)
+    _engines.get_here().backward(
+        rows, outputs, y.data_ptr(), dy.data_ptr(), given, d_bias.data_ptr(), into
+    )
     return d_bias, *d_inputs, *d_weights
 
 

@@ -17,6 +17,7 @@ take a tensor as it lies. Nothing here ever copies a tensor.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -113,8 +114,9 @@ def bind(op: str, tensors: Mapping[str, Tensor | None], dtype: torch.dtype = tor
             raise ValueError(f"{op}: {name} requires a gradient, a plan has none; detach it")
 
 
-class PerProcess(dict[tuple[int, int], T]):
-    """One native object per process and number of torch's threads: threads do not survive a fork.
+class PerProcess(dict[tuple[int, int, int], T]):
+    """One native object per process (threads do not survive a fork), number of torch's threads, and
+    thread: calls from several threads do not wait for each other.
 
     What belongs to the process it was forked from is left alone. `close` ends one's own; register
     it with atexit where the object holds threads.
@@ -125,8 +127,8 @@ class PerProcess(dict[tuple[int, int], T]):
         self._make = make
 
     def get_here(self) -> T:
-        """That of this process, made with torch's number of threads on first use."""
-        key = os.getpid(), torch.get_num_threads()
+        """That of this thread, made with torch's number of threads on first use."""
+        key = os.getpid(), torch.get_num_threads(), threading.get_ident()
         if key not in self:
             self[key] = self._make(key[1])
         return self[key]

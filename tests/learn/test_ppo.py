@@ -250,7 +250,8 @@ def test_sequences_cover_every_step_once_with_the_state_they_started_from() -> N
     seen: list[float] = []
     shuffle = np.random.default_rng(0)
     for batch in minibatch.sequences(rollout, targets, 3, 4, shuffle):
-        for piece in batch.pieces:
+        for made in batch.pieces:
+            piece = made()
             ids = piece.value.view(4, -1)
             seen += ids.flatten().tolist()
             for m in range(ids.shape[1]):
