@@ -102,6 +102,7 @@ void BindNn(nb::module_& core) {
   BindReturns(module);
   BindMerge(module);
   BindQLinear(module);
+  BindPolicy(module);
 }
 
 }  // namespace metabonk::bindings

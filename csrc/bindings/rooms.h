@@ -20,5 +20,6 @@ void BindVq(nanobind::module_& nn);
 void BindReturns(nanobind::module_& nn);
 void BindMerge(nanobind::module_& nn);
 void BindQLinear(nanobind::module_& nn);
+void BindPolicy(nanobind::module_& nn);
 
 }  // namespace metabonk::bindings
