@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from metabonk import _core
 from metabonk.errors import BackendError
-from metabonk.ops.library import PerProcess
+from metabonk.ops.library import PerProcess, define, differentiate, differentiate_never
 from metabonk.ops.tanh import fast_tanh_
 
-Backend = Literal["auto", "native", "torch"]
 LEAST_ROWS = 32  # below, the call costs more than the arithmetic
 
 
@@ -38,50 +37,101 @@ def backends() -> tuple[str, ...]:
 
 
 def dense(
-    bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor], backend: Backend = "auto"
+    bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor], backend: str = "auto"
 ) -> Tensor:
     """See the module. One node of the graph: nothing is kept that the backward pass can do without.
 
     Gradients for `bias`, every weight, and the inputs that want one. Raises BackendError if
     `native` is asked for and cannot take these tensors, ValueError for shapes that do not fit.
     """
-    if not inputs:
-        raise ValueError("inputs: a dense layer needs at least one")
-    native = backend != "torch" and _suits_native(bias, *inputs, *weights)
-    if backend == "native" and not native:
-        raise BackendError(
-            f"dense: native takes contiguous float32 in main memory, {LEAST_ROWS} rows or more, on "
-            f"AVX2; for anything else there is torch. Here are: {', '.join(backends())}"
+    _check(bias, inputs, weights)
+    return _OP(bias, list(inputs), list(weights), backend)  # type: ignore[no-any-return]
+
+
+def _check(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    """The core believes what it is told about sizes: raises ValueError for any other ones."""
+    if not inputs or len(inputs) != len(weights):
+        raise ValueError(
+            f"inputs: {len(inputs)} with {len(weights)} weights; a dense layer needs at least one "
+            "and a weight for each"
         )
-    if not torch.is_grad_enabled():
-        return (_native_forward if native else _torch_forward)(bias, inputs, weights)
-    out = _Dense.apply(native, bias, *inputs, *weights)  # type: ignore[no-untyped-call]
-    return cast(Tensor, out)
+    for x, w in zip(inputs, weights, strict=True):
+        if x.shape != (len(inputs[0]), w.shape[1]) or w.shape[0] != len(bias):
+            raise ValueError(
+                f"dense: input {tuple(x.shape)} and weight {tuple(w.shape)} do not fit "
+                f"{len(inputs[0])} rows and {len(bias)} outputs"
+            )
 
 
-class _Dense(torch.autograd.Function):
-    """native: which backend; then bias, inputs and weights."""
-
-    @staticmethod
-    def forward(ctx: Any, native: bool, bias: Tensor, *others: Tensor) -> Tensor:
-        inputs, weights = _halves(others)
-        y = (_native_forward if native else _torch_forward)(bias, inputs, weights)
-        ctx.native = native
-        ctx.save_for_backward(y, *others)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        y, *others = ctx.saved_tensors
-        inputs, weights = _halves(others)
-        wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
-        run = _native_backward if ctx.native else _torch_backward
-        return None, *run(y, gradients[0], inputs, weights, wanted)
+def _forward(
+    bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor], backend: str
+) -> Tensor:
+    native = _is_native(backend, bias, inputs, weights)
+    return (_native_forward if native else _torch_forward)(bias, inputs, weights)
 
 
-def _halves(others: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    half = len(others) // 2
-    return others[:half], others[half:]
+def _fake(
+    bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor], backend: str
+) -> Tensor:
+    return bias.new_empty(len(inputs[0]), len(bias))
+
+
+def _backward(
+    dy: Tensor,
+    y: Tensor,
+    inputs: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    wanted: Sequence[bool],
+    backend: str,
+) -> list[Tensor]:
+    """Gradients of the bias, of the inputs that are `wanted`, of the weights."""
+    native = _is_native(backend, y, inputs, weights)
+    run = _native_backward if native else _torch_backward
+    return run(y, dy, inputs, weights, wanted)
+
+
+def _fake_backward(
+    dy: Tensor,
+    y: Tensor,
+    inputs: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    wanted: Sequence[bool],
+    backend: str,
+) -> list[Tensor]:
+    asked = [x for x, w in zip(inputs, wanted, strict=True) if w]
+    return [y.new_empty(y.shape[1]), *(torch.empty_like(t) for t in (*asked, *weights))]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, given, weights, ctx.backend = inputs
+    ctx.parts = len(given)
+    ctx.wanted = [x.requires_grad for x in given]
+    ctx.save_for_backward(output, *given, *weights)
+
+
+def _gradients(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+    y, *others = ctx.saved_tensors
+    inputs, weights = others[: ctx.parts], others[ctx.parts :]
+    d_bias, *rest = _OP_BACKWARD(dy, y, inputs, weights, ctx.wanted, ctx.backend)
+    found = iter(rest)
+    d_inputs = [next(found) if asked else None for asked in ctx.wanted]
+    return d_bias, d_inputs, list(found), None
+
+
+def _is_native(
+    backend: str, first: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
+) -> bool:
+    """Whether the native backend runs. Raises BackendError if it is asked for and cannot."""
+    if backend == "torch":
+        return False
+    suits = _suits_native(first, *inputs, *weights)
+    if backend != "auto" and not (suits and backend == "native"):
+        raise BackendError(
+            f"dense: {backend!r} cannot run here; native takes contiguous float32 in main memory, "
+            f"{LEAST_ROWS} rows or more, on AVX2; for anything else there is torch. Here are: "
+            f"{', '.join(backends())}"
+        )
+    return suits
 
 
 def _suits_native(first: Tensor, *others: Tensor) -> bool:
@@ -99,21 +149,10 @@ atexit.register(_engines.close)
 
 def _native_forward(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     rows, outputs = len(inputs[0]), len(bias)
-    _check(bias, inputs, weights)
     y = torch.empty(rows, outputs)
     given = [(x.data_ptr(), w.data_ptr(), x.shape[1]) for x, w in zip(inputs, weights, strict=True)]
     _engines.get_here().forward(rows, outputs, bias.data_ptr(), given, y.data_ptr())
     return y
-
-
-def _check(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
-    """The core believes what it is told about sizes: raises ValueError for any other ones."""
-    for x, w in zip(inputs, weights, strict=True):
-        if x.shape != (len(inputs[0]), w.shape[1]) or w.shape[0] != len(bias):
-            raise ValueError(
-                f"dense: input {tuple(x.shape)} and weight {tuple(w.shape)} do not fit "
-                f"{len(inputs[0])} rows and {len(bias)} outputs"
-            )
 
 
 def _native_backward(
@@ -122,7 +161,7 @@ def _native_backward(
     inputs: Sequence[Tensor],
     weights: Sequence[Tensor],
     wanted: Sequence[bool],
-) -> tuple[Tensor | None, ...]:
+) -> list[Tensor]:
     rows, outputs = y.shape
     dy = dy.contiguous()
     d_bias = torch.empty(outputs)
@@ -136,7 +175,7 @@ def _native_backward(
     _engines.get_here().backward(
         rows, outputs, y.data_ptr(), dy.data_ptr(), given, d_bias.data_ptr(), into
     )
-    return d_bias, *d_inputs, *d_weights
+    return [d_bias, *(d for d in d_inputs if d is not None), *d_weights]
 
 
 def _torch_forward(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
@@ -152,9 +191,22 @@ def _torch_backward(
     inputs: Sequence[Tensor],
     weights: Sequence[Tensor],
     wanted: Sequence[bool],
-) -> tuple[Tensor | None, ...]:
+) -> list[Tensor]:
     g = torch.ops.aten.tanh_backward(dy, y)
-    d_inputs = [g @ w if asked else None for w, asked in zip(weights, wanted, strict=True)]
+    d_inputs = [g @ w for w, asked in zip(weights, wanted, strict=True) if asked]
     # A product with few rows is several times as slow as its transpose.
     d_weights = [(x.t() @ g).t() if x.shape[1] < g.shape[1] else g.t() @ x for x in inputs]
-    return g.sum(0), *d_inputs, *d_weights
+    return [g.sum(0), *d_inputs, *(w.contiguous() for w in d_weights)]
+
+
+_OP = define(
+    "dense(Tensor bias, Tensor[] inputs, Tensor[] weights, str backend) -> Tensor", _forward, _fake
+)
+_OP_BACKWARD = define(
+    "dense_backward(Tensor dy, Tensor y, Tensor[] inputs, Tensor[] weights, bool[] wanted, "
+    "str backend) -> Tensor[]",
+    _backward,
+    _fake_backward,
+)
+differentiate("dense", _save, _gradients)
+differentiate_never("dense_backward")

@@ -14,15 +14,14 @@ only.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.errors import BackendError
+from metabonk.ops.library import choose, define, differentiate_never, refusal
 
-Backend = Literal["auto", "native", "torch"]
 SECTORS = 16
 SHARPNESS = 16
 NARROW = 0.5  # cosine beyond which a sector sees nothing
@@ -36,39 +35,44 @@ def backends() -> tuple[str, ...]:
 
 @torch.no_grad()
 def radar(
-    rows: Tensor, mask: Tensor, rings: tuple[float, ...], reach: float, backend: Backend = "auto"
+    rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float, backend: str = "auto"
 ) -> Tensor:
     """See the module. Raises BackendError if `native` is asked for and cannot take these tensors,
-    ValueError for shapes that do not fit."""
+    ValueError for shapes and dtypes that do not fit."""
     if rows.dim() != 3 or mask.shape != rows.shape[:2] or rows.shape[2] < 3:
         raise ValueError(
             f"radar: rows {tuple(rows.shape)} and mask {tuple(mask.shape)} are not [B, K, F] with "
             "three features or more, and [B, K]"
         )
-    native = (
-        rows.dtype == torch.float32
-        and mask.dtype in (torch.uint8, torch.bool)
-        and all(t.is_cpu and t.is_contiguous() for t in (rows, mask))
-    )
-    if backend == "native" and not native:
-        raise BackendError(
-            "radar: native takes contiguous float32 rows and a uint8 mask in main memory; for "
-            "anything else there is torch"
-        )
-    if backend == "torch" or not native:
-        return _torch(rows, mask, rings, reach)
+    if mask.dtype not in (torch.uint8, torch.bool):
+        raise ValueError(f"radar: mask is {mask.dtype}; wanted torch.uint8 or torch.bool")
+    return _OP(rows, mask, list(rings), reach, backend)  # type: ignore[no-any-return]
+
+
+def _forward(
+    rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float, backend: str
+) -> Tensor:
+    why_not = refusal({"rows": rows}) or refusal({"mask": mask}, mask.dtype)
+    if choose("radar", backend, backends(), why_not) == "torch":
+        return reference(rows, mask, rings, reach)
     batch, things, features = rows.shape
-    out = torch.empty(batch, SECTORS * len(rings), features - 1)
+    out = _fake(rows, mask, rings, reach, backend)
     _core.nn.spread_radar(
         batch, things, features, rows.data_ptr(), mask.data_ptr(), rings, reach, out.data_ptr()
     )
     return out
 
 
-def _torch(rows: Tensor, mask: Tensor, rings: tuple[float, ...], reach: float) -> Tensor:
+def _fake(rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float, backend: str) -> Tensor:
+    batch, _, features = rows.shape
+    return rows.new_empty(batch, SECTORS * len(rings), features - 1)
+
+
+def reference(rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float) -> Tensor:
+    """The formula as torch writes it, any float dtype."""
     angles = torch.arange(SECTORS, dtype=rows.dtype) * (2.0 * math.pi / SECTORS)
     directions = torch.stack([angles.cos(), angles.sin()])
-    at = torch.tensor(rings, dtype=rows.dtype)
+    at = torch.tensor(list(rings), dtype=rows.dtype)
     before = torch.cat([torch.ones_like(at[:1]), at.diff()])
     after = torch.cat([at.diff(), torch.full_like(at[:1], reach)])
     rows = torch.where(mask.bool()[..., None], rows, 0.0)
@@ -82,3 +86,11 @@ def _torch(rows: Tensor, mask: Tensor, rings: tuple[float, ...], reach: float) -
     weights = (sector[..., :, None] * ring[..., None, :]).flatten(-2)
     counted = torch.cat([torch.ones_like(distance), rows[..., 2:]], -1)
     return torch.bmm(weights.transpose(1, 2), counted)
+
+
+_OP = define(
+    "radar(Tensor rows, Tensor mask, float[] rings, float reach, str backend) -> Tensor",
+    _forward,
+    _fake,
+)
+differentiate_never("radar")
