@@ -1,0 +1,39 @@
+// What the CUDA kernels offer: one function per op, over device pointers, sizes and a stream.
+//
+// Plain C types throughout; no Torch, no Python, no CUDA headers. All functions return CUDA's error
+// code (0: success) or one of Refusal, start their work on `stream` and return before it is done.
+// Pointers are to device memory, contiguous, aligned to 16 bytes where no other alignment stands,
+// and must outlive the work. The formulas are those of metabonk/ops.
+#pragma once
+
+#include <cstdint>
+
+extern "C" {
+
+// Negative, so that they cannot be CUDA's.
+enum MetabonkCudaRefusal : int {
+  kMetabonkCudaBadSize = -1,    // a size below 1 or above what the kernel takes
+  kMetabonkCudaNoRoom = -2,     // more shared memory than the device has
+  kMetabonkCudaBadDevice = -3,  // the device lacks the instructions
+};
+
+// T steps of the closed-form continuous-time cell (metabonk/ops/cfc_scan.py). Products are of
+// numbers rounded to bf16 with sums in float32, tanh and sigmoid are within 2^-10.9.
+struct MetabonkCudaCfc {
+  int steps, rows, inputs, hidden, backbone;
+  int bf16_weights;   // 1: w_in and w_heads are bf16; 0: float32
+  const float* x;     // [steps, rows, inputs]
+  const float* h;     // [rows, hidden]
+  const float* dt;    // [steps, rows], or null for 1
+  const float* keep;  // [steps, rows], or null
+  const void* w_in;   // [backbone, inputs + hidden]
+  const float* b_in;  // [backbone]
+  const void* w_heads;   // [4 hidden, backbone]
+  const float* b_heads;  // [4 hidden]
+  float* out;            // [steps, rows, hidden]; may be h where steps is 1
+  float* z;              // [steps, rows, backbone], or null
+  float* heads;          // [steps, rows, 4 hidden]: tanh f1, tanh f2, a, gate; or null
+};
+int metabonk_cuda_cfc(const MetabonkCudaCfc* cfc, void* stream);
+
+}  // extern "C"
