@@ -89,6 +89,7 @@ const ColourCoefficients& CoefficientsOf(ColourMatrix matrix) {
 
 const FrameKernels& ActiveFrameKernels() {
 #if defined(__x86_64__)
+  if (ActiveExtension() >= CpuExtension::kBf16) return kFramesBf16;
   if (ActiveTier() >= CpuTier::kAvx2) return kFramesAvx2;  // wider vectors only wait for memory
 #endif
   return kFramesPortable;
@@ -121,6 +122,8 @@ Resizer::Resizer(int height, int width, int channels, int to_height, int to_widt
       halves_(channels == 3 && height == 2 * to_height && width == 2 * to_width),
       rows_(MakeResizeAxis(height, to_height, method)),
       columns_(MakeResizeAxis(width, to_width, method)) {
+  // Two source columns an output column: mixing all of a row pays from about half of them on.
+  sparse_ = channels == 3 && rows_.taps == 2 && columns_.taps == 2 && 2 * to_width <= width;
   // Unused taps of the last pixels lie beyond the row.
   const auto beyond = static_cast<size_t>(columns_.taps) * static_cast<size_t>(channels);
   row_.resize(static_cast<size_t>(width) * static_cast<size_t>(channels) + beyond + kRowPadding);
@@ -139,8 +142,14 @@ void Resizer::Run(const uint8_t* frames, int64_t count, uint8_t* out) {
         continue;
       }
       const int taps = std::min(rows_.taps, height_ - first);
-      kernels.mix_rows(frames + first * stride, stride,
-                       rows_.weights.data() + int64_t{i} * rows_.taps, taps, stride, row_.data());
+      const int16_t* weights = rows_.weights.data() + int64_t{i} * rows_.taps;
+      if (sparse_) {
+        const uint8_t* top = frames + first * stride;
+        kernels.mix_pairs(top, taps == 1 ? top : top + stride, weights[0], width_, columns_, out);
+        out += int64_t{columns_.count} * channels_;
+        continue;
+      }
+      kernels.mix_rows(frames + first * stride, stride, weights, taps, stride, row_.data());
       kernels.mix_columns(row_.data(), columns_, channels_, out);
       out += int64_t{columns_.count} * channels_;
     }

@@ -65,6 +65,11 @@ struct FrameKernels {
   // One output row: (sum_k weight row[(first + k) channels + c] + 2^20) >> 21. May read, not use,
   // kRowPadding numbers beyond the row.
   void (*mix_columns)(const int16_t* row, const ResizeAxis& axis, int channels, uint8_t* out);
+  // One output row of three channels straight from two source rows (bottom is weighed with
+  // 2^14 - top_weight), for axes of two taps: what mix_rows and then mix_columns come to, without
+  // mixing what no output needs. Touches nothing beyond the rows' `width` pixels.
+  void (*mix_pairs)(const uint8_t* top, const uint8_t* bottom, int16_t top_weight, int width,
+                    const ResizeAxis& axis, uint8_t* out);
   // out = x * scale[c] + shift[c], rounded twice; planar: [channels, pixels], else as it was.
   void (*normalise)(const uint8_t* frame, int64_t pixels, int channels, const float* scale,
                     const float* shift, bool planar, float* out);
@@ -74,6 +79,7 @@ inline constexpr int kRowPadding = 16;
 
 extern const FrameKernels kFramesPortable;
 extern const FrameKernels kFramesAvx2;
+extern const FrameKernels kFramesBf16;  // AVX512_VBMI, which comes with it: flips
 
 const FrameKernels& ActiveFrameKernels();
 
@@ -86,7 +92,8 @@ class Resizer {
 
  private:
   int height_, width_, channels_;
-  bool halves_;
+  // Which kernel: halve, mix_pairs, or else mix_rows and mix_columns.
+  bool halves_, sparse_ = false;
   ResizeAxis rows_, columns_;
   std::vector<int16_t> row_;
 };

@@ -108,40 +108,49 @@ void Nv12ToRgbRow(const uint8_t* y, const uint8_t* uv, int width, const ColourCo
   Nv12ToRgbLoop(y + x, uv + x, width - x, c, rgb + 3 * int64_t{x});
 }
 
-// Three channels: the first 16 of 32 pixels become the last, each as the three thirds of its bytes.
-int FlipPixels(const uint8_t* row, int pixels, uint8_t* out) {
-  int done = 0;
-  for (; done + 32 <= pixels; done += 32) {
-    const uint8_t* from = row + 3 * int64_t{pixels - done - 32};
-    uint8_t* to = out + 3 * int64_t{done};
-    const __m256i parts[3] = {Halves(from + 48, from), Halves(from + 64, from + 16),
-                              Halves(from + 80, from + 32)};
-    for (size_t third = 0; third < 3; ++third) {
-      uint8_t* at = to + 16 * third;
-      StoreHalves(Either(parts, kMasks.mirrored[third]), at, at + 48);
-    }
+constexpr int kFlipChannels = 8;
+
+// Of so many channels: the whole pixels that 16 bytes hold from right to left.
+constexpr std::array<Mask, kFlipChannels + 1> kReversed = [] {
+  std::array<Mask, kFlipChannels + 1> masks{};
+  for (int channels = 1; channels <= kFlipChannels; ++channels) {
+    masks[static_cast<size_t>(channels)] = Shuffle([=](int i) {
+      const int pixel = i / channels, whole = 16 / channels;
+      return pixel < whole ? (whole - 1 - pixel) * channels + i % channels : -1;
+    });
   }
-  return done;
-}
+  return masks;
+}();
+
+}  // namespace
+
+namespace avx2 {
 
 // As many whole pixels as 16 bytes hold, reversed; each store's spare bytes are written over by the
 // next one, so the last pixels are left to the loop.
 void FlipRow(const uint8_t* row, int pixels, int channels, uint8_t* out) {
-  int done = channels == 3 ? FlipPixels(row, pixels, out) : 0;
-  if (channels <= 8) {
+  int done = 0;
+  if (channels <= kFlipChannels) {
     const int whole = 16 / channels;
-    const Mask mask = Shuffle([&](int i) {
-      const int pixel = i / channels;
-      return pixel < whole ? (whole - 1 - pixel) * channels + i % channels : -1;
-    });
-    const __m128i reversed = Load(mask.data());
-    for (; (pixels - done) * channels >= 32; done += whole) {
-      const uint8_t* from = row + int64_t{pixels - done - whole} * channels;
-      Store(out + int64_t{done} * channels, _mm_shuffle_epi8(Load(from), reversed));
+    const __m128i reversed = Load(kReversed[static_cast<size_t>(channels)].data());
+    const int64_t step = int64_t{whole} * channels;
+    const uint8_t* from = row + int64_t{pixels} * channels - step;
+    uint8_t* to = out;
+    for (; (pixels - done) * channels >= 64; done += 3 * whole, from -= 3 * step, to += 3 * step) {
+      Store(to, _mm_shuffle_epi8(Load(from), reversed));
+      Store(to + step, _mm_shuffle_epi8(Load(from - step), reversed));
+      Store(to + 2 * step, _mm_shuffle_epi8(Load(from - 2 * step), reversed));
+    }
+    for (; (pixels - done) * channels >= 32; done += whole, from -= step, to += step) {
+      Store(to, _mm_shuffle_epi8(Load(from), reversed));
     }
   }
   FlipLoop(row, pixels - done, channels, out + int64_t{done} * channels);
 }
+
+}  // namespace avx2
+
+namespace {
 
 inline __m256 Floats(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); }
 
@@ -199,9 +208,12 @@ void Normalise(const uint8_t* frame, int64_t pixels, int channels, const float* 
 
 }  // namespace
 
-const FrameKernels kFramesAvx2 = {"avx2",   Grey,        RgbToNv12Rows, Nv12ToRgbRow,
-                                  FlipRow,  avx2::Halve, avx2::MixRows, avx2::MixColumns,
-                                  Normalise};
+const FrameKernels kFramesAvx2 = {"avx2",         Grey,        RgbToNv12Rows, Nv12ToRgbRow,
+                                  avx2::FlipRow,  avx2::Halve, avx2::MixRows, avx2::MixColumns,
+                                  avx2::MixPairs, Normalise};
+const FrameKernels kFramesBf16 = {"bf16",         Grey,        RgbToNv12Rows, Nv12ToRgbRow,
+                                  bf16::FlipRow,  avx2::Halve, avx2::MixRows, avx2::MixColumns,
+                                  avx2::MixPairs, Normalise};
 
 }  // namespace metabonk::video
 #endif

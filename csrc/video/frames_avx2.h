@@ -12,13 +12,20 @@
 
 namespace metabonk::video {
 
-// Those of resizing, for the table of all.
+// Those that other files define or use, for the tables of all.
 namespace avx2 {
+void FlipRow(const uint8_t* row, int pixels, int channels, uint8_t* out);
 void Halve(const uint8_t* top, const uint8_t* bottom, int pixels, uint8_t* out);
 void MixRows(const uint8_t* rows, int64_t stride, const int16_t* weights, int taps, int64_t count,
              int16_t* out);
 void MixColumns(const int16_t* row, const ResizeAxis& axis, int channels, uint8_t* out);
+void MixPairs(const uint8_t* top, const uint8_t* bottom, int16_t top_weight, int width,
+              const ResizeAxis& axis, uint8_t* out);
 }  // namespace avx2
+
+namespace bf16 {
+void FlipRow(const uint8_t* row, int pixels, int channels, uint8_t* out);
+}  // namespace bf16
 
 namespace {
 
@@ -45,7 +52,6 @@ struct alignas(16) Masks {
 
   std::array<Three, 3> apart{};     // [channel][third of the bytes]
   std::array<Three, 3> together{};  // [third of the bytes][channel]
-  std::array<Three, 3> mirrored{};  // [third of the result][third of the bytes]
 
   constexpr Masks() {
     for (int to = 0; to < 3; ++to) {
@@ -55,10 +61,6 @@ struct alignas(16) Masks {
         together[i][j] = Shuffle([=](int at) {
           const int byte = 16 * to + at;
           return byte % 3 == from ? byte / 3 : -1;
-        });
-        mirrored[i][j] = Shuffle([=](int at) {
-          const int byte = 16 * to + at;
-          return 3 * (15 - byte / 3) + byte % 3 - 16 * from;
         });
       }
     }

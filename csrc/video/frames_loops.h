@@ -59,11 +59,22 @@ inline void Nv12ToRgbLoop(const uint8_t* y, const uint8_t* uv, int width,
   }
 }
 
-inline void FlipLoop(const uint8_t* row, int pixels, int channels, uint8_t* out) {
-  const auto size = static_cast<size_t>(channels);
-  for (int i = 0; i < pixels; ++i) {
-    std::memcpy(out + int64_t{i} * channels, row + int64_t{pixels - 1 - i} * channels, size);
+// kChannels 0: any number of them.
+template <int kChannels>
+inline void FlipPixels(const uint8_t* row, int pixels, int channels, uint8_t* out) {
+  const int64_t size = kChannels == 0 ? channels : kChannels;
+  const uint8_t* from = row + pixels * size;
+  for (int i = 0; i < pixels; ++i, out += size) {
+    from -= size;
+    std::memcpy(out, from, static_cast<size_t>(size));
   }
+}
+
+inline void FlipLoop(const uint8_t* row, int pixels, int channels, uint8_t* out) {
+  if (channels == 1) return FlipPixels<1>(row, pixels, channels, out);
+  if (channels == 3) return FlipPixels<3>(row, pixels, channels, out);
+  if (channels == 4) return FlipPixels<4>(row, pixels, channels, out);
+  FlipPixels<0>(row, pixels, channels, out);
 }
 
 inline void HalveLoop(const uint8_t* top, const uint8_t* bottom, int pixels, uint8_t* out) {
@@ -93,6 +104,25 @@ inline void MixColumnsLoop(const int16_t* row, const ResizeAxis& axis, int begin
       int32_t sum = 1 << 20;
       for (int k = 0; k < axis.taps; ++k) sum += weights[k] * from[k * channels + c];
       out[int64_t{i} * channels + c] = static_cast<uint8_t>(sum >> 21);
+    }
+  }
+}
+
+// Output coordinates from `begin` on.
+inline void MixPairsLoop(const uint8_t* top, const uint8_t* bottom, int16_t top_weight,
+                         const ResizeAxis& axis, int begin, uint8_t* out) {
+  const int32_t bottom_weight = (1 << 14) - top_weight;
+  for (int i = begin; i < axis.count; ++i) {
+    const int16_t* weights = axis.weights.data() + 2 * int64_t{i};
+    const int64_t at = 3 * int64_t{axis.first[static_cast<size_t>(i)]};
+    // A single column has one tap: the other one's weight is 0 and it may lie beyond the row.
+    const int64_t next = weights[1] == 0 ? at : at + 3;
+    for (int c = 0; c < 3; ++c) {
+      const int32_t left = (top_weight * top[at + c] + bottom_weight * bottom[at + c] + 64) >> 7;
+      const int32_t right =
+          (top_weight * top[next + c] + bottom_weight * bottom[next + c] + 64) >> 7;
+      out[3 * int64_t{i} + c] =
+          static_cast<uint8_t>((weights[0] * left + weights[1] * right + (1 << 20)) >> 21);
     }
   }
 }

@@ -138,6 +138,53 @@ void MixColumns(const int16_t* row, const ResizeAxis& axis, int channels, uint8_
   MixColumnsLoop(row, axis, 0, channels, out);
 }
 
+// Two output pixels in the halves of a vector: their two source pixels of both rows, mixed down and
+// then across as mix_rows and mix_columns do.
+void MixPairs(const uint8_t* top, const uint8_t* bottom, int16_t top_weight, int width,
+              const ResizeAxis& axis, uint8_t* out) {
+  // Of R0 G0 B0 R1 G1 B1, 16 bits each, the pairs to be mixed across.
+  constexpr Mask kAcross = Shuffle([](int i) {
+    const int channel = i / 4, pixel = i / 2 % 2;
+    return i < 12 ? 6 * pixel + 2 * channel + i % 2 : -1;
+  });
+  constexpr Mask kTight = Shuffle([](int i) { return i < 12 ? i / 3 * 4 + i % 3 : -1; });
+  const __m256i down = Pair(top_weight, (1 << 14) - top_weight), zero = _mm256_setzero_si256();
+  const __m256i half_down = _mm256_set1_epi32(1 << 6), half_across = _mm256_set1_epi32(1 << 20);
+  const __m256i across = Both(kAcross), tight = Both(kTight);
+  const __m256i apart[2] = {_mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1),
+                            _mm256_setr_epi32(2, 2, 2, 2, 3, 3, 3, 3)};
+  const auto two = [&](const int32_t* first, __m256i weights) {
+    const int64_t a = 3 * int64_t{first[0]}, b = 3 * int64_t{first[1]};
+    const __m256i bytes = _mm256_set_m128i(_mm_unpacklo_epi8(Load8(top + b), Load8(bottom + b)),
+                                           _mm_unpacklo_epi8(Load8(top + a), Load8(bottom + a)));
+    const auto mixed = [&](__m256i pairs) {
+      return _mm256_srai_epi32(_mm256_add_epi32(_mm256_madd_epi16(pairs, down), half_down), 7);
+    };
+    const __m256i row = _mm256_packs_epi32(mixed(_mm256_unpacklo_epi8(bytes, zero)),
+                                           mixed(_mm256_unpackhi_epi8(bytes, zero)));
+    const __m256i sum = _mm256_madd_epi16(_mm256_shuffle_epi8(row, across), weights);
+    return _mm256_srai_epi32(_mm256_add_epi32(sum, half_across), 21);
+  };
+  // Loads take eight bytes of six, stores sixteen of twelve.
+  int there = axis.count;
+  while (there > 0 && 3 * axis.first[static_cast<size_t>(there - 1)] + 8 > 3 * width) --there;
+  int i = 0;
+  for (; i + 4 <= there && 3 * i + 16 <= 3 * axis.count; i += 4) {
+    const int32_t* first = axis.first.data() + i;
+    const __m256i weights = _mm256_castsi128_si256(Load(axis.weights.data() + 2 * int64_t{i}));
+    const __m256i sums =
+        _mm256_packs_epi32(two(first, _mm256_permutevar8x32_epi32(weights, apart[0])),
+                           two(first + 2, _mm256_permutevar8x32_epi32(weights, apart[1])));
+    // Pixels 0 and 2 in the lower half, 1 and 3 in the upper.
+    const __m256i ordered = _mm256_permute4x64_epi64(sums, 0xd8);
+    const __m256i bytes = _mm256_packus_epi16(ordered, ordered);
+    const __m128i pixels =
+        _mm_unpacklo_epi64(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    Store(out + 3 * int64_t{i}, _mm_shuffle_epi8(pixels, _mm256_castsi256_si128(tight)));
+  }
+  MixPairsLoop(top, bottom, top_weight, axis, i, out);
+}
+
 }  // namespace avx2
 }  // namespace metabonk::video
 #endif

@@ -1,7 +1,7 @@
 """Frames of bytes: resizing, grey, flipping, normalising, and RGB to and from NV12.
 
-Frames are numpy uint8 [..., H, W, C], C-contiguous (a torch tensor on the processor is one by
-`.numpy()`, without a copy). The formulas, before rounding to the nearest byte:
+Frames are numpy uint8 [..., H, W, C], C-contiguous; for torch tensors there is frames_torch.py, the
+same operations traced. The formulas, before rounding to the nearest byte:
 
     resize     area: the mean over what an output pixel covers; bilinear: between pixel centres,
                edges repeated, no smoothing before shrinking (align_corners=False)
@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ Floats = npt.NDArray[np.float32]
 Backend = Literal["auto", "native", "numpy"]
 Method = Literal["area", "bilinear"]
 Matrix = Literal["bt601", "bt709"]
+MATRICES: tuple[Matrix, ...] = get_args(Matrix)
+METHODS: tuple[Method, ...] = get_args(Method)
 MOST_CHANNELS = 16
 
 
@@ -73,6 +75,7 @@ def resize(
         plan.step()
         return plan.out
     *leading, _, _, channels = _check_frames("resize", frames)
+    _check_resize(height, width, method)
     out = _output("resize", out, (*leading, height, width, channels), np.uint8, frames)
     return _rounded(reference.resize(frames, height, width, method), out)
 
@@ -82,9 +85,7 @@ def plan_resize(
 ) -> Plan:
     """`resize` bound to `frames` and to `out`, which is made where it is not given."""
     *leading, rows, columns, channels = _check_frames("resize", frames)
-    _one_of("resize", "method", method, ("area", "bilinear"))
-    if height < 1 or width < 1:
-        raise ValueError(f"resize: height, width are {height}, {width}; wanted 1 or more")
+    _check_resize(height, width, method)
     out = _output("resize", out, (*leading, height, width, channels), np.uint8, frames)
     resizer = _resizer(rows, columns, channels, height, width, method == "area")
     count = math.prod(leading)
@@ -161,7 +162,7 @@ def normalise(
         plan.step()
         return plan.out
     shape = _check_frames("normalise", frames)
-    scale, shift = _affine(mean, std, shape[-1])
+    scale, shift = affine(mean, std, shape[-1])
     out = _output("normalise", out, _laid(shape, planar), np.float32, frames)
     found = frames.astype(np.float32) * scale + shift
     out[...] = np.moveaxis(found, -1, -3) if planar else found
@@ -178,7 +179,7 @@ def plan_normalise(
 ) -> Plan:
     """`normalise` bound to `frames` and to `out`, which is made where it is not given."""
     *leading, rows, columns, channels = shape = _check_frames("normalise", frames)
-    scale, shift = _affine(mean, std, channels)
+    scale, shift = affine(mean, std, channels)
     out = _output("normalise", out, _laid(shape, planar), np.float32, frames)
     native = _core.video.normalise(
         _at(frames),
@@ -202,6 +203,7 @@ def rgb_to_nv12(
         plan.step()
         return plan.out
     shape = _nv12_of(_check_frames("rgb_to_nv12", frames, 3))
+    _one_of("rgb_to_nv12", "matrix", matrix, MATRICES)
     out = _output("rgb_to_nv12", out, shape, np.uint8, frames)
     return _rounded(reference.rgb_to_nv12(frames, matrix), out)
 
@@ -209,7 +211,7 @@ def rgb_to_nv12(
 def plan_rgb_to_nv12(frames: Bytes, *, matrix: Matrix = "bt709", out: Bytes | None = None) -> Plan:
     """`rgb_to_nv12` bound to `frames` and to `out`, which is made where it is not given."""
     *leading, rows, columns, _ = shape = _check_frames("rgb_to_nv12", frames, 3)
-    _one_of("rgb_to_nv12", "matrix", matrix, ("bt601", "bt709"))
+    _one_of("rgb_to_nv12", "matrix", matrix, MATRICES)
     out = _output("rgb_to_nv12", out, _nv12_of(shape), np.uint8, frames)
     count = math.prod(leading)
     native = _core.video.rgb_to_nv12(
@@ -227,6 +229,7 @@ def nv12_to_rgb(
         plan.step()
         return plan.out
     shape = _check_nv12(frames)
+    _one_of("nv12_to_rgb", "matrix", matrix, MATRICES)
     out = _output("nv12_to_rgb", out, shape, np.uint8, frames)
     return _rounded(reference.nv12_to_rgb(frames, matrix), out)
 
@@ -234,7 +237,7 @@ def nv12_to_rgb(
 def plan_nv12_to_rgb(frames: Bytes, *, matrix: Matrix = "bt709", out: Bytes | None = None) -> Plan:
     """`nv12_to_rgb` bound to `frames` and to `out`, which is made where it is not given."""
     *leading, rows, columns, _ = shape = _check_nv12(frames)
-    _one_of("nv12_to_rgb", "matrix", matrix, ("bt601", "bt709"))
+    _one_of("nv12_to_rgb", "matrix", matrix, MATRICES)
     out = _output("nv12_to_rgb", out, shape, np.uint8, frames)
     count = math.prod(leading)
     native = _core.video.nv12_to_rgb(
@@ -261,6 +264,12 @@ def _chosen(op: str, backend: str) -> str:
 def _at(array: npt.NDArray[Any]) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
+
+
+def _check_resize(height: int, width: int, method: str) -> None:
+    _one_of("resize", "method", method, METHODS)
+    if height < 1 or width < 1:
+        raise ValueError(f"resize: height, width are {height}, {width}; wanted 1 or more")
 
 
 def _one_of(op: str, name: str, got: str, wanted: Sequence[str]) -> None:
@@ -327,8 +336,8 @@ def _laid(shape: tuple[int, ...], planar: bool) -> tuple[int, ...]:
     return (*shape[:-3], shape[-1], *shape[-3:-1]) if planar else shape
 
 
-def _affine(mean: Any, std: Any, channels: int) -> tuple[Floats, Floats]:
-    """x * scale + shift is (x / 255 - mean) / std."""
+def affine(mean: Any, std: Any, channels: int) -> tuple[Floats, Floats]:
+    """scale and shift [channels], so that x * scale + shift is (x / 255 - mean) / std."""
     each = []
     for name, given in (("mean", mean), ("std", std)):
         numbers = np.asarray(given, np.float64)

@@ -1,6 +1,7 @@
 // Frames: every tier against the definitions, byte for byte, with guards around what is written.
 #include "video/frames.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -23,12 +24,15 @@ std::vector<uint8_t> Noise(int64_t count, uint32_t seed) {
   return bytes;
 }
 
-// Runs `run(out)` on the portable and on the highest tier: the same bytes, and none beyond them.
+// Runs `run(out)` on every instruction set: the same bytes, and none beyond them.
 template <typename T, typename Run>
 std::vector<T> SameOnEveryTier(int64_t count, const Run& run) {
   std::vector<T> first;
-  for (int i = 0; i <= static_cast<int>(DetectedTier()); ++i) {
-    CapTier(static_cast<CpuTier>(i));
+  const int tiers = static_cast<int>(DetectedTier()) + 1;
+  const int sets = tiers + static_cast<int>(DetectedExtension());
+  for (int i = 0; i < sets; ++i) {
+    CapTier(static_cast<CpuTier>(std::min(i, tiers - 1)));
+    CapExtension(static_cast<CpuExtension>(std::max(0, i - tiers + 1)));
     std::vector<T> out(static_cast<size_t>(count) + kGuards);
     std::memset(out.data(), kGuard, out.size() * sizeof(T));
     run(out.data());
@@ -42,6 +46,7 @@ std::vector<T> SameOnEveryTier(int64_t count, const Run& run) {
     CHECK(out == first);
   }
   CapTier(DetectedTier());
+  CapExtension(DetectedExtension());
   return first;
 }
 
@@ -62,6 +67,29 @@ TEST(video_frames_resize_is_the_same_on_every_tier_and_keeps_even_frames) {
             CHECK_EQ(byte, 201);
           }
         }
+      }
+    }
+  }
+}
+
+TEST(video_frames_that_are_mixed_in_pairs_are_those_that_are_mixed_in_rows) {
+  for (const int width : {2, 3, 9, 40, 41, 128}) {
+    for (const int to : {1, 2, 3, 7, 16, 20, 64}) {
+      if (2 * to > width) continue;
+      const std::vector<uint8_t> rows = Noise(2 * int64_t{width} * 3, 8);
+      const ResizeAxis axis = MakeResizeAxis(width, to, ResizeMethod::kBilinear);
+      for (const int weight : {0, 1, 5000, 8192, 16383, 16384}) {
+        const int16_t weights[2] = {static_cast<int16_t>(weight),
+                                    static_cast<int16_t>((1 << 14) - weight)};
+        std::vector<int16_t> row(static_cast<size_t>(width * 3 + 6 + kRowPadding));
+        std::vector<uint8_t> want(static_cast<size_t>(to) * 3);
+        kFramesPortable.mix_rows(rows.data(), width * 3, weights, 2, width * 3, row.data());
+        kFramesPortable.mix_columns(row.data(), axis, 3, want.data());
+        const std::vector<uint8_t> found = SameOnEveryTier<uint8_t>(to * 3, [&](uint8_t* out) {
+          ActiveFrameKernels().mix_pairs(rows.data(), rows.data() + width * 3, weights[0], width,
+                                         axis, out);
+        });
+        CHECK(found == want);
       }
     }
   }
