@@ -21,13 +21,13 @@ enum MetabonkCudaRefusal : int {
 // numbers rounded to bf16 with sums in float32, tanh and sigmoid are within 2^-10.9.
 struct MetabonkCudaCfc {
   int steps, rows, inputs, hidden, backbone;
-  int bf16_weights;   // 1: w_in and w_heads are bf16; 0: float32
-  const float* x;     // [steps, rows, inputs]
-  const float* h;     // [rows, hidden]
-  const float* dt;    // [steps, rows], or null for 1
-  const float* keep;  // [steps, rows], or null
-  const void* w_in;   // [backbone, inputs + hidden]
-  const float* b_in;  // [backbone]
+  int bf16_weights;      // 1: w_in and w_heads are bf16; 0: float32
+  const float* x;        // [steps, rows, inputs]
+  const float* h;        // [rows, hidden]
+  const float* dt;       // [steps, rows], or null for 1
+  const float* keep;     // [steps, rows], or null
+  const void* w_in;      // [backbone, inputs + hidden]
+  const float* b_in;     // [backbone]
   const void* w_heads;   // [4 hidden, backbone]
   const float* b_heads;  // [4 hidden]
   float* out;            // [steps, rows, hidden]; may be h where steps is 1

@@ -2,12 +2,14 @@
 // cluster of blocks (sm_90 and up), or streamed from the second cache where they do not fit.
 //
 // A cluster takes sixteen rows. Each of its blocks owns a slice of the backbone's units and of the
-// state's, and all four heads of the latter; twice a step every block sends what it has found to all
-// others, 16 bytes at a time, counted by the receivers' barriers. One buffer for z and one for h are
-// enough: a block sends h(t) only when it has all of z(t), which every other block sends only when
-// it is done with h(t-1); and likewise for z. So every block must own some of both. What a step's input adds is multiplied while the state
-// is on its way. Before sm_90 a cluster is one block.
+// state's, and all four heads of the latter; twice a step every block sends what it has found to
+// all others, 16 bytes at a time, counted by the receivers' barriers. One buffer for z and one for
+// h are enough: a block sends h(t) only when it has all of z(t), which every other block sends only
+// when it is done with h(t-1); and likewise for z. So every block must own some of both. What a
+// step's input adds is multiplied while the state is on its way. Before sm_90 a cluster is one
+// block.
 #include <api.h>
+
 #include <device/launch.cuh>
 #include <device/product.cuh>
 #include <device/ptx.cuh>
@@ -21,9 +23,9 @@ constexpr int kWarps = kThreads / kLanes;
 // How a cluster of `blocks` shares the units, and what a block keeps in shared memory.
 struct CfcLayout {
   int blocks;
-  int x_depth, h_depth, z_depth;      // sizes rounded to what an mma takes
-  int z_tiles, h_tiles;               // eights of units that there are
-  int z_share, h_share;               // of them, of one block
+  int x_depth, h_depth, z_depth;  // sizes rounded to what an mma takes
+  int z_tiles, h_tiles;           // eights of units that there are
+  int z_share, h_share;           // of them, of one block
   int x_splits, h_splits, z_splits;
   int rows_x, rows_h, rows_z, w_in, w_heads, staged, sums_z, sums_h, slice, bytes;  // offsets
 
@@ -181,7 +183,8 @@ struct CfcBlock {
     const int64_t width = cfc.inputs + cfc.hidden;
     const int stride = layout.x_depth + layout.h_depth + kPad;
     uint16_t* to = At<uint16_t>(layout.w_in);
-    TakeWeights(w_in, width, cfc.inputs, ZRow(), layout.z_share * kTile, layout.x_depth, to, stride);
+    TakeWeights(w_in, width, cfc.inputs, ZRow(), layout.z_share * kTile, layout.x_depth, to,
+                stride);
     TakeWeights(w_in + cfc.inputs, width, cfc.hidden, ZRow(), layout.z_share * kTile,
                 layout.h_depth, to + layout.x_depth, stride);
     TakeWeights(static_cast<const Weight*>(cfc.w_heads), cfc.backbone, cfc.backbone, HeadRow(),
@@ -230,10 +233,10 @@ struct CfcBlock {
 
   __device__ void MultiplyInput() {
     const int stride = layout.x_depth + layout.h_depth + kPad;
-    MultiplyRows(At<uint16_t>(layout.rows_x), layout.x_depth + kPad, layout.x_depth,
-                 Weights(layout.w_in, 0, stride, cfc.w_in, cfc.inputs + cfc.hidden, 0, cfc.inputs,
-                         ZRow()),
-                 layout.z_share, layout.x_splits, At<float>(layout.sums_z));
+    MultiplyRows(
+        At<uint16_t>(layout.rows_x), layout.x_depth + kPad, layout.x_depth,
+        Weights(layout.w_in, 0, stride, cfc.w_in, cfc.inputs + cfc.hidden, 0, cfc.inputs, ZRow()),
+        layout.z_share, layout.x_splits, At<float>(layout.sums_z));
   }
 
   __device__ void MultiplyState() {
@@ -259,7 +262,8 @@ struct CfcBlock {
       const int row = i / columns, unit = z.Unit(i % columns);
       float value = 0.0f;
       if (unit >= 0) {
-        value = SumOver(At<float>(layout.sums_z), splits, columns, row, i % columns) + cfc.b_in[unit];
+        value =
+            SumOver(At<float>(layout.sums_z), splits, columns, row, i % columns) + cfc.b_in[unit];
         value = 1.7159f * FastTanh(0.666f * value);
         if (cfc.z != nullptr && Exists(row)) cfc.z[At(step, row) * cfc.backbone + unit] = value;
       }
@@ -343,8 +347,10 @@ struct CfcBlock {
 template <class Weight, bool kResident, bool kClustered>
 __global__ void __launch_bounds__(kThreads, 1) CfcKernel(MetabonkCudaCfc cfc, int cluster) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  if constexpr (kClustered) return;
-  else CfcBlock<Weight, kResident, kClustered>(cfc, cluster).Run();
+  if constexpr (kClustered)
+    return;
+  else
+    CfcBlock<Weight, kResident, kClustered>(cfc, cluster).Run();
 #else
   CfcBlock<Weight, kResident, kClustered>(cfc, cluster).Run();
 #endif

@@ -68,8 +68,8 @@ template <class... Parameters>
 int Allow(void (*kernel)(Parameters...), const LaunchShape& shape) {
   const void* function = reinterpret_cast<const void*>(kernel);
   if (shape.shared > 48 * 1024) {
-    const cudaError_t e = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                               static_cast<int>(shape.shared));
+    const cudaError_t e = cudaFuncSetAttribute(
+        function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared));
     if (e != cudaSuccess) return e;
   }
   if (shape.cluster > 8) {  // beyond what every device with clusters has

@@ -112,7 +112,8 @@ template <class Weight, class Row>
 __device__ inline void TakeWeights(const Weight* from, int64_t from_stride, int length,
                                    const Row& row, int count, int depth, uint16_t* to, int stride) {
   const int pairs = depth / 2;
-  for (int i = static_cast<int>(threadIdx.x); i < count * pairs; i += static_cast<int>(blockDim.x)) {
+  for (int i = static_cast<int>(threadIdx.x); i < count * pairs;
+       i += static_cast<int>(blockDim.x)) {
     const int r = row(i / pairs), k = i % pairs * 2;
     const uint32_t pair = r < 0 ? 0u : LoadPair(from + r * from_stride, k, length);
     *reinterpret_cast<uint32_t*>(to + i / pairs * stride + k) = pair;

@@ -5,7 +5,8 @@
 // fragments are those of the PTX ISA 9.0, "Matrix multiply-accumulate": with lane = 4 r + q,
 //
 //   m16n8k16  a[0] row r, k 2q..   a[1] row r+8   a[2] row r, k 2q+8..   a[3] row r+8, k 2q+8..
-//             b[0] k 2q.., column r   b[1] k 2q+8..   sum[0..1] row r, columns 2q..   [2..3] row r+8
+//             b[0] k 2q.., column r   b[1] k 2q+8..   sum[0..1] row r, columns 2q..   [2..3] row
+//             r+8
 //   m16n8k32  the same with four numbers in a register: 4q.. and 4q+16..
 #pragma once
 
@@ -151,7 +152,8 @@ __device__ inline void WaitUntil(const uint32_t* counter, uint32_t count) {
   } while (static_cast<int32_t>(seen - count) < 0);  // counters may wrap
 }
 
-#if __CUDA_ARCH__ >= 900 || !defined(__CUDA_ARCH__)
+// From here to the end: sm_90 and up. Nothing of it is compiled where it is not called.
+
 __device__ inline unsigned ClusterRank() {
   unsigned rank;
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
@@ -159,9 +161,8 @@ __device__ inline unsigned ClusterRank() {
 }
 
 __device__ inline void SyncCluster() {
-  asm volatile(
-      "barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::
-          : "memory");
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::
+                   : "memory");
 }
 
 // A barrier in shared memory that opens when one thread has said how many bytes are to come, and
@@ -204,6 +205,5 @@ __device__ inline void Send16(void* to, uint64_t* barrier, unsigned rank, const 
       "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w), "r"(counted)
       : "memory");
 }
-#endif
 
 }  // namespace metabonk::cuda
