@@ -62,17 +62,28 @@ def save(table: Table, path: Path = FILE) -> None:
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def ways(table: Table) -> list[str]:
+    """All backends and instruction sets of a table, in the order in which they first appear."""
+    return list(dict.fromkeys(way for row in table.values() for way in row.worst))
+
+
 def cells(table: Table) -> Iterator[tuple[str, ...]]:
-    """One row of text per op and way, for printing: op, way, worst, allowed, unit."""
+    """One row of text per op, for printing: op, allowed, the worst on each of `ways`."""
     for name, row in table.items():
-        for i, (way, worst) in enumerate(row.worst.items()):
-            yield (
-                name if i == 0 else "",
-                way,
-                f"{worst:.3g}",
-                f"{row.allowed:.2g}" if i == 0 else "",
-                row.unit if i == 0 else "",
-            )
+        worst = (row.worst.get(way) for way in ways(table))
+        yield name, _short(row.allowed), *("" if w is None else _short(w) for w in worst)
+
+
+def units(table: Table) -> dict[str, list[str]]:
+    """What the numbers are in, and of which ops."""
+    found: dict[str, list[str]] = {}
+    for name, row in table.items():
+        found.setdefault(row.unit, []).append(name)
+    return found
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}".replace("e-0", "e-")
 
 
 def _rounded_up(value: float) -> float:

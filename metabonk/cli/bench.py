@@ -20,6 +20,8 @@ from metabonk.errors import MissingExtraError
 if TYPE_CHECKING:
     from metabonk.bench import Row
 
+FLOOR = "floor"  # the peer that is what the processor can do at most
+
 app, command = verb(
     """Measure speed against other systems.
 
@@ -31,7 +33,8 @@ $ metabonk bench                       everything
 $ metabonk bench games ppo             these suites
 $ metabonk bench games --gate          exit status 1 if a goal is missed
 $ metabonk bench --json rows.json      the rows as a file
-$ metabonk bench --list                the suites"""
+$ metabonk bench --list                the suites
+$ metabonk bench --tolerances          how exact operations are"""
 )
 
 
@@ -43,8 +46,14 @@ def bench(
     ),
     json: Path = typer.Option(None, "--json", help="Write the rows to this file.", metavar="FILE"),
     list_: bool = typer.Option(False, "--list", help="List the suites."),
+    tolerances: bool = typer.Option(
+        False, "--tolerances", help="Print how far operations are from their formulas."
+    ),
 ) -> None:
     room = _room()
+    if tolerances:
+        print_tolerances()
+        return
     if list_:
         console.print(table(["suite", "what is compared"], room.SUITES.items()))
         return
@@ -86,6 +95,8 @@ def print_rows(rows: Sequence[Row]) -> None:
         console.print(f"[bold]{suite}: {name}[/], {found[0].unit}")
         columns = ["  peer", ">ours", ">peer", ">ratio", "95 %", ">goal", "met"]
         console.print(table(columns, (_cells(row) for row in found)))
+        if said := summary(found):
+            console.print(f"  {said}")
         console.print()
     for row in measured:
         if row.note:
@@ -93,6 +104,28 @@ def print_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         if row.skipped:
             notice_line(f"{row.name}, {row.peer_name}: {row.note}")
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Of one case: the ratio to the best peer, and how much of the measured peak was reached."""
+    peers = [row for row in rows if row.peer_name != FLOOR and row.ratio is not None]
+    floors = [row for row in rows if row.peer_name == FLOOR and row.ratio is not None]
+    said = [f"{row.ratio:.0%} of the measured peak" for row in floors]
+    if len(peers) > 1:
+        best = min(peers, key=lambda row: row.ratio or 0.0)
+        said.insert(0, f"{best.ratio:.2f} x the best peer, {best.peer_name}")
+    return "; ".join(said)
+
+
+def print_tolerances() -> None:
+    """The table that tests of operations hold against: worst error seen, and what is allowed."""
+    from metabonk.bench import tolerances
+
+    found = tolerances.load()
+    columns = ["operation", ">allowed", *(f">{way}" for way in tolerances.ways(found))]
+    console.print(table(columns, tolerances.cells(found)))
+    for unit, names in tolerances.units(found).items():
+        console.print(f"[dim]{unit}: {'; '.join(names)}[/]", soft_wrap=True)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -75,6 +75,23 @@ def test_rows(metabonk: Run, asked: list[Sequence[str]], tmp_path: Path) -> None
     assert [set(r) >= keys for r in rows] == [True] * len(ROWS)
 
 
+def test_a_case_says_its_ratio_to_the_best_peer_and_to_the_peak() -> None:
+    def row(peer: str, ratio: float | None) -> Row:
+        return Row("ops", "cfc", 1.0, 1.0, peer, "steps/s", ratio, None, None)
+
+    rows = [row("ncps", 20.0), row("ONNX Runtime", 4.5), row("floor", 0.815), row("gone", None)]
+    said = "4.50 x the best peer, ONNX Runtime; 82% of the measured peak"
+    assert bench.summary(rows) == said
+    assert bench.summary([row("torch", 2.0)]) == ""
+
+
+def test_tolerances_are_printed(metabonk: Run) -> None:
+    code, out, _ = metabonk("bench", "--tolerances")
+    assert code == 0
+    assert re.search(r"operation +allowed +portable", out)
+    assert "frames.grey" in out
+
+
 def test_gate(metabonk: Run, asked: list[Sequence[str]]) -> None:
     assert metabonk("bench", "games", "--gate").code == 0
     assert metabonk("bench", "ppo", "--gate").code == 1

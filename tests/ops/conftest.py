@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,13 +76,52 @@ def sets() -> list[tuple[str, str]]:
     return [(tier, "none") for tier in tiers] + [("avx512", name) for name in extensions]
 
 
-@pytest.fixture(params=sets(), ids=lambda s: s[0] if s[1] == "none" else s[1])
+def name_of(capped: tuple[str, str]) -> str:
+    """As kernels call it: portable, avx2, avx512, vnni, bf16."""
+    tier, extension = capped
+    return {"baseline": "portable"}.get(tier, tier) if extension == "none" else extension
+
+
+@contextlib.contextmanager
+def capped(to: tuple[str, str]) -> Iterator[str]:
+    """The name of the set, while the core is capped to it."""
+    before = SUPPORT.active_tier(), SUPPORT.active_extension()
+    SUPPORT.cap_tier(to[0])
+    SUPPORT.cap_extension(to[1])
+    try:
+        yield name_of(to)
+    finally:
+        SUPPORT.cap_tier(before[0])
+        SUPPORT.cap_extension(before[1])
+
+
+@pytest.fixture(params=sets(), ids=name_of)
 def instructions(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs a test once with each instruction set that the processor has; its name."""
-    before = SUPPORT.active_tier(), SUPPORT.active_extension()
-    tier, extension = request.param
-    SUPPORT.cap_tier(tier)
-    SUPPORT.cap_extension(extension)
-    yield {"baseline": "portable"}.get(tier, tier) if extension == "none" else extension
-    SUPPORT.cap_tier(before[0])
-    SUPPORT.cap_extension(before[1])
+    with capped(request.param) as name:
+        yield name
+
+
+@pytest.fixture(params=[*sets(), None], ids=lambda s: "torch" if s is None else name_of(s))
+def way(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Runs a test with backend `native` on each instruction set, and with `torch`: (backend, name
+    of the set or "torch")."""
+    if request.param is None:
+        yield "torch", "torch"
+        return
+    with capped(request.param) as name:
+        yield "native", name
+
+
+@pytest.fixture
+def everywhere() -> Callable[[Callable[[], Any]], dict[str, Any]]:
+    """everywhere(run): what `run` returns on each instruction set, by its name."""
+
+    def call(run: Callable[[], Any]) -> dict[str, Any]:
+        found = {}
+        for one in sets():
+            with capped(one) as name:
+                found[name] = run()
+        return found
+
+    return call

@@ -1,4 +1,4 @@
-"""Frames as tensors: the traced door gives what the numpy door does, and names what does not fit."""
+"""Frames as tensors: the traced door gives what the numpy door does and names what does not fit."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,31 +13,9 @@ from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import merge as op
 
-TIERS = ("baseline", "avx2", "avx512")
-# Absolute error for numbers of size 1, and the worst that was seen over the sizes below.
-TOLERANCE = {
-    # backend, tier: allowed     worst seen
-    ("native", "baseline"): 2e-6,  # 1.9e-7
-    ("native", "avx2"): 2e-6,  # 1.9e-7
-    ("native", "avx512"): 2e-6,  # 1.9e-7
-    ("torch", ""): 2e-6,  # 1.9e-7
-}
-WAYS = [
-    way
-    for way in TOLERANCE
-    if not way[1] or TIERS.index(way[1]) <= TIERS.index(_core.support.detected_tier())
-]
+Within = Callable[[str, str, float], None]
+
 SIZES = [1, 2, 15, 16, 511, 512, 513, 5000]
-
-
-@pytest.fixture(params=WAYS, ids=lambda way: "-".join(filter(None, way)))
-def way(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Runs a test once with each backend, `native` with every tier that the host has."""
-    before = _core.support.active_tier()
-    if request.param[1]:
-        _core.support.cap_tier(request.param[1])
-    yield request.param
-    _core.support.cap_tier(before)
 
 
 def numbers(size: int, models: int) -> tuple[Tensor, list[Tensor]]:
@@ -49,7 +28,9 @@ def numbers(size: int, models: int) -> tuple[Tensor, list[Tensor]]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("models", [1, 2, 5])
-def test_ties_follows_the_formula(way: tuple[str, str], size: int, models: int) -> None:
+def test_ties_follows_the_formula(
+    way: tuple[str, str], within: Within, size: int, models: int
+) -> None:
     base, others = numbers(size, models)
     weights = [1.0 + 0.5 * m for m in range(models)]
     for density in (0.01, 0.2, 0.5, 1.0):
@@ -63,16 +44,16 @@ def test_ties_follows_the_formula(way: tuple[str, str], size: int, models: int) 
         )
         keep = max(1, round(density * size))
         want = op.ties_reference(base.double(), [m.double() for m in others], weights, keep, 0.7)
-        torch.testing.assert_close(found.double(), want, atol=TOLERANCE[way], rtol=0)
+        within("merge.ties", way[1], float((found.double() - want).abs().max()))
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_weighted_follows_the_formula(way: tuple[str, str], size: int) -> None:
+def test_weighted_follows_the_formula(way: tuple[str, str], within: Within, size: int) -> None:
     _, models = numbers(size, 4)
     weights = [0.1, -0.2, 0.7, 0.4]
     found = op.weighted(models, weights, backend=way[0])  # type: ignore[arg-type]
     want = op.weighted_reference([m.double() for m in models], weights)
-    torch.testing.assert_close(found.double(), want, atol=TOLERANCE[way], rtol=0)
+    within("merge.weighted", way[1], float((found.double() - want).abs().max()))
 
 
 def test_ties_by_hand(way: tuple[str, str]) -> None:
@@ -105,19 +86,18 @@ def test_the_edge_is_exact_for_any_numbers() -> None:
         )
 
 
-def test_tiers_give_the_same_bits() -> None:
-    before = _core.support.active_tier()
+def test_instruction_sets_give_the_same_bits(everywhere: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     base, *models = (torch.randn(3000, generator=generator) for _ in range(4))
-    found = []
-    for name, tier in WAYS:
-        if name == "native":
-            _core.support.cap_tier(tier)
-            assert _core.nn.merge_kernels() == tier.replace("baseline", "portable")
-            found.append((op.ties(base, models, density=0.3), op.weighted(models, [0.2, 0.3, 0.5])))
-    _core.support.cap_tier(before)
-    for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+    def run() -> list[Tensor]:
+        name = _core.nn.merge_kernels()
+        assert name == _core.support.active_tier().replace("baseline", "portable")
+        return [op.ties(base, models, density=0.3), op.weighted(models, [0.2, 0.3, 0.5])]
+
+    found = everywhere(run)
+    for other in found.values():
+        assert all(torch.equal(a, b) for a, b in zip(found["portable"], other, strict=True))
 
 
 def test_no_weights_at_all(way: tuple[str, str]) -> None:

@@ -11,35 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import returns as op
 
-TIERS = ("baseline", "avx2", "avx512")
-# Absolute error for numbers of size 1 over the sizes below, and the worst that was seen.
-TOLERANCE = {
-    # backend, tier: allowed      worst seen
-    ("native", "baseline"): 4e-5,  # 1.6e-5
-    ("native", "avx2"): 4e-5,  # 1.6e-5
-    ("native", "avx512"): 4e-5,  # 1.6e-5
-    ("torch", ""): 4e-5,  # 1.6e-5
-}
-WAYS = [
-    way
-    for way in TOLERANCE
-    if not way[1] or TIERS.index(way[1]) <= TIERS.index(_core.support.detected_tier())
-]
+Within = Callable[[str, str, float], None]
+
 SIZES = [(1, 1), (2, 3), (7, 16), (5, 17), (128, 67), (3, 1000)]
-
-
-@pytest.fixture(params=WAYS, ids=lambda way: "-".join(filter(None, way)))
-def way(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Runs a test once with each backend, `native` with every tier that the host has."""
-    before = _core.support.active_tier()
-    if request.param[1]:
-        _core.support.cap_tier(request.param[1])
-    yield request.param
-    _core.support.cap_tier(before)
 
 
 def batch(steps: int, columns: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
@@ -78,7 +55,7 @@ def gradients(function: Callable[..., Tensor], floats: list[Tensor], *rest: Any)
 
 @pytest.mark.parametrize(("steps", "columns"), SIZES)
 def test_advantages_and_gradients_follow_the_formula(
-    way: tuple[str, str], steps: int, columns: int
+    way: tuple[str, str], within: Within, steps: int, columns: int
 ) -> None:
     for arguments, settings in variants(steps, columns):
         found = gradients(
@@ -90,12 +67,12 @@ def test_advantages_and_gradients_follow_the_formula(
         want = gradients(op.gae_reference, precise[:2], *precise[2:], gamma, 0.9)
         for a, b in zip(found, want, strict=True):
             assert a.dtype == torch.float32
-            torch.testing.assert_close(a.double(), b, atol=TOLERANCE[way], rtol=0)
+            within("gae", way[1], float((a.double() - b).abs().max()))
 
 
 @pytest.mark.parametrize(("steps", "columns"), SIZES)
 def test_lambda_returns_and_gradients_follow_the_formula(
-    way: tuple[str, str], steps: int, columns: int
+    way: tuple[str, str], within: Within, steps: int, columns: int
 ) -> None:
     reward, value, terminated, *_, gamma = batch(steps, columns)
     floats = [reward, value, gamma * ~terminated]
@@ -106,7 +83,7 @@ def test_lambda_returns_and_gradients_follow_the_formula(
             functools.partial(op.lambda_returns_reference, lambda_=lambda_), exact(floats)
         )
         for a, b in zip(found, want, strict=True):
-            torch.testing.assert_close(a.double(), b, atol=TOLERANCE[way], rtol=1e-6)
+            within("lambda_returns", way[1], float((a.double() - b).abs().max()))
 
 
 def test_the_references_gradients_are_those_of_finite_differences() -> None:
@@ -150,18 +127,12 @@ def test_what_flags_switch_off_may_be_nan(way: tuple[str, str]) -> None:
     assert (found[is_reset] == 0).all()
 
 
-def test_tiers_give_the_same_bits() -> None:
-    found = []
-    before = _core.support.active_tier()
+def test_instruction_sets_give_the_same_bits(everywhere: Any) -> None:
     arguments, settings = list(variants(33, 101))[3]
-    for way in WAYS:
-        if way[0] == "native":
-            _core.support.cap_tier(way[1])
-            run = functools.partial(op.gae, backend="native", **settings)
-            found.append(gradients(run, arguments[:2], *arguments[2:]))
-    _core.support.cap_tier(before)
-    for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    run = functools.partial(op.gae, backend="native", **settings)
+    found = everywhere(lambda: gradients(run, arguments[:2], *arguments[2:]))
+    for other in found.values():
+        assert all(torch.equal(a, b) for a, b in zip(found["portable"], other, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0)])
