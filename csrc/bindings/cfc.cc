@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 #include "nn/cfc_plan.h"
 
@@ -18,7 +19,6 @@ namespace nb = nanobind;
 namespace metabonk::bindings {
 namespace {
 
-using Address = uintptr_t;                // of contiguous float32, 0 for none
 using Shape = std::array<int, 3>;         // inputs, hidden, backbone
 using Weights = std::array<Address, 4>;   // in, in_bias, heads, heads_bias
 using Sequence = std::array<Address, 4>;  // x, h, dt or 0, keep or 0
@@ -27,8 +27,6 @@ using Outputs = std::array<Address, 3>;   // out, z or 0, heads or 0
 // Below this the call is about as long as giving up the interpreter's lock and getting it back.
 constexpr int64_t kReleaseMacs = int64_t{1} << 20;
 
-float* At(Address address) { return reinterpret_cast<float*>(address); }
-
 nn::CfcShape ShapeOf(const Shape& s) {
   for (const int width : s) {
     if (width < 1) throw nb::value_error("shape: inputs, hidden and backbone must be 1 or more");
@@ -36,14 +34,16 @@ nn::CfcShape ShapeOf(const Shape& s) {
   return {s[0], s[1], s[2]};
 }
 
-nn::CfcWeights WeightsOf(const Weights& w) { return {At(w[0]), At(w[1]), At(w[2]), At(w[3])}; }
+nn::CfcWeights WeightsOf(const Weights& w) {
+  return {Floats(w[0]), Floats(w[1]), Floats(w[2]), Floats(w[3])};
+}
 
 nn::CfcSequence SequenceOf(int steps, int batch, const Sequence& s) {
   if (steps < 1 || batch < 1) throw nb::value_error("steps, batch: must be 1 or more");
-  return {steps, batch, At(s[0]), At(s[1]), At(s[2]), At(s[3])};
+  return {steps, batch, Floats(s[0]), Floats(s[1]), Floats(s[2]), Floats(s[3])};
 }
 
-nn::CfcOutputs OutputsOf(const Outputs& o) { return {At(o[0]), At(o[1]), At(o[2])}; }
+nn::CfcOutputs OutputsOf(const Outputs& o) { return {Floats(o[0]), Floats(o[1]), Floats(o[2])}; }
 
 void Forward(nn::CfcEngine& engine, const Shape& shape, int steps, int batch,
              const Weights& weights, const Sequence& sequence, const Outputs& outputs) {
@@ -58,17 +58,17 @@ void Backward(nn::CfcEngine& engine, const Shape& shape, int steps, int batch,
               const Sequence& d_sequence, const Weights& d_weights) {
   const nn::CfcShape widths = ShapeOf(shape);
   const nn::CfcSequence given = SequenceOf(steps, batch, sequence);
-  const nn::CfcGradients gradients{At(d_sequence[0]), At(d_sequence[1]), At(d_sequence[2]),
-                                   At(d_sequence[3]), At(d_weights[0]),  At(d_weights[1]),
-                                   At(d_weights[2]),  At(d_weights[3])};
+  const nn::CfcGradients gradients{
+      Floats(d_sequence[0]), Floats(d_sequence[1]), Floats(d_sequence[2]), Floats(d_sequence[3]),
+      Floats(d_weights[0]),  Floats(d_weights[1]),  Floats(d_weights[2]),  Floats(d_weights[3])};
   nb::gil_scoped_release release;
-  engine.Backward(widths, WeightsOf(weights), given, OutputsOf(saved), At(d_out), gradients);
+  engine.Backward(widths, WeightsOf(weights), given, OutputsOf(saved), Floats(d_out), gradients);
 }
 
 void Plan(nn::CfcPlan* plan, const Shape& shape, int batch, const Weights& weights,
           const Sequence& sequence, Address out, nb::handle) {
   new (plan)
-      nn::CfcPlan(ShapeOf(shape), WeightsOf(weights), SequenceOf(1, batch, sequence), At(out));
+      nn::CfcPlan(ShapeOf(shape), WeightsOf(weights), SequenceOf(1, batch, sequence), Floats(out));
 }
 
 void Step(nn::CfcPlan& plan) {

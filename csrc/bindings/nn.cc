@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 #include "nn/dense.h"
 #include "nn/radar.h"
@@ -19,16 +20,13 @@ namespace nb = nanobind;
 namespace metabonk::bindings {
 namespace {
 
-using Address = uintptr_t;                        // of contiguous float32, 0 for none
 using Input = std::tuple<Address, Address, int>;  // x, weight, width
 using Gradient = std::tuple<Address, Address>;    // of x, of the weight
-
-float* At(Address address) { return reinterpret_cast<float*>(address); }
 
 std::vector<nn::DenseInput> Inputs(const std::vector<Input>& given) {
   std::vector<nn::DenseInput> inputs;
   inputs.reserve(given.size());
-  for (const auto& [x, weight, width] : given) inputs.push_back({At(x), At(weight), width});
+  for (const auto& [x, weight, width] : given) inputs.push_back({Floats(x), Floats(weight), width});
   return inputs;
 }
 
@@ -43,7 +41,7 @@ void Forward(nn::DenseEngine& engine, int rows, int outputs, Address bias,
   CheckTier();
   const std::vector<nn::DenseInput> inputs = Inputs(given);
   nb::gil_scoped_release release;
-  engine.Forward(rows, outputs, At(bias), inputs, At(y));
+  engine.Forward(rows, outputs, Floats(bias), inputs, Floats(y));
 }
 
 void Backward(nn::DenseEngine& engine, int rows, int outputs, Address y, Address dy,
@@ -56,9 +54,9 @@ void Backward(nn::DenseEngine& engine, int rows, int outputs, Address y, Address
   const std::vector<nn::DenseInput> inputs = Inputs(given);
   std::vector<nn::DenseGradient> gradients;
   gradients.reserve(wanted.size());
-  for (const auto& [d_x, d_weight] : wanted) gradients.push_back({At(d_x), At(d_weight)});
+  for (const auto& [d_x, d_weight] : wanted) gradients.push_back({Floats(d_x), Floats(d_weight)});
   nb::gil_scoped_release release;
-  engine.Backward(rows, outputs, At(y), At(dy), inputs, At(d_bias), gradients);
+  engine.Backward(rows, outputs, Floats(y), Floats(dy), inputs, Floats(d_bias), gradients);
 }
 
 void Spread(int64_t batch, int things, int features, Address rows, Address mask,
@@ -67,8 +65,7 @@ void Spread(int64_t batch, int things, int features, Address rows, Address mask,
     throw nb::value_error("rings: 1 to 16; features: 3 or more; reach: above 0");
   }
   nb::gil_scoped_release release;
-  nn::SpreadRadar({batch, things, features}, At(rows), reinterpret_cast<const uint8_t*>(mask),
-                  rings, reach, At(out));
+  nn::SpreadRadar({batch, things, features}, Floats(rows), Bytes(mask), rings, reach, Floats(out));
 }
 
 }  // namespace

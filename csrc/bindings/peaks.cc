@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 
 namespace nb = nanobind;
@@ -18,8 +19,8 @@ void BindPeaks(nb::module_& module) {
       "Does at least so many multiply-adds of float32 in registers on one core; how many.");
   module.def(
       "peak_read",
-      [](uintptr_t address, int64_t count) {
-        return nn::ActivePeakLoops().read(reinterpret_cast<const float*>(address), count);
+      [](Address address, int64_t count) {
+        return nn::ActivePeakLoops().read(Floats(address), count);
       },
       nb::arg("address"), nb::arg("count"), "Reads so many float32 once; their sum.");
   module.def(

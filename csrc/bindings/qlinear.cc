@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "bindings/address.h"
 #include "bindings/arrays.h"
 #include "bindings/rooms.h"
 #include "nn/formats.h"
@@ -20,13 +21,8 @@ namespace nb = nanobind;
 namespace metabonk::bindings {
 namespace {
 
-using Address = uintptr_t;  // of contiguous numbers, 0 for none
-
 // Below this the call is about as long as giving up the interpreter's lock and getting it back.
 constexpr int64_t kReleaseProducts = int64_t{1} << 20;
-
-float* Floats(Address address) { return reinterpret_cast<float*>(address); }
-uint8_t* Bytes(Address address) { return reinterpret_cast<uint8_t*>(address); }
 
 nn::NumberFormat NumbersOf(int format) {
   if (format < 0 || format >= static_cast<int>(nn::NumberFormat::kCount)) {

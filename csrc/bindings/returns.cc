@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 
 namespace nb = nanobind;
@@ -15,18 +16,13 @@ namespace nb = nanobind;
 namespace metabonk::bindings {
 namespace {
 
-using Address = uintptr_t;  // of contiguous float32 or bytes, 0 for none
-
-float* Floats(Address address) { return reinterpret_cast<float*>(address); }
-const uint8_t* Flags(Address address) { return reinterpret_cast<const uint8_t*>(address); }
-
 class Gae {
  public:
   Gae(int64_t steps, int64_t columns, Address reward, Address value, Address terminated,
       Address truncated, Address is_reset, Address discount, float gamma, float lambda)
       : batch_{steps,           columns,           Floats(reward),
-               Floats(value),   Flags(terminated), Flags(truncated),
-               Flags(is_reset), Floats(discount),  gamma,
+               Floats(value),   Bytes(terminated), Bytes(truncated),
+               Bytes(is_reset), Floats(discount),  gamma,
                lambda} {}
 
   void Run(Address out) const {

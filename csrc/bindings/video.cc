@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 #include "video/frames.h"
 
@@ -20,10 +21,6 @@ namespace nb = nanobind;
 
 namespace metabonk::bindings {
 namespace {
-
-using Address = uintptr_t;  // of contiguous memory
-
-uint8_t* Bytes(Address address) { return reinterpret_cast<uint8_t*>(address); }
 
 // A conversion bound to its memory.
 class FramePlan {
@@ -81,8 +78,7 @@ FramePlan Normalise(Address frames, int64_t count, int64_t pixels, std::vector<f
     for (int64_t n = 0; n < count; ++n) {
       const int64_t at = n * pixels * channels;
       video::ActiveFrameKernels().normalise(Bytes(frames) + at, pixels, channels, scale.data(),
-                                            shift.data(), planar,
-                                            reinterpret_cast<float*>(out) + at);
+                                            shift.data(), planar, Floats(out) + at);
     }
   });
 }

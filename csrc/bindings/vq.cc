@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 
 namespace nb = nanobind;
@@ -16,10 +17,7 @@ namespace nb = nanobind;
 namespace metabonk::bindings {
 namespace {
 
-using Address = uintptr_t;  // of contiguous memory, 0 for none
-
-float* Floats(Address address) { return reinterpret_cast<float*>(address); }
-int64_t* Indices(Address address) { return reinterpret_cast<int64_t*>(address); }
+int64_t* Indices(Address address) { return address.To<int64_t>(); }
 
 void RaiseForCode(int64_t code) {
   if (code < 0) return;

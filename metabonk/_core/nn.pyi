@@ -1,6 +1,10 @@
 """Kernels of networks on the processor."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
 
 
 def dense_kernels() -> str:
@@ -148,12 +152,25 @@ class LambdaReturnsPlan:
 def merge_kernels() -> str:
     """Name of the loops in use: portable, avx2 or avx512."""
 
-def merge_weighted(models: Sequence[int], weights: Sequence[float], size: int, out: int) -> None: ...
+class WeightedPlan:
+    """A weighted sum bound to its memory."""
 
-def merge_ties(base: int, models: Sequence[int], weights: Sequence[float], keep: int, scale: float, size: int, out: int) -> None:
-    """
-    Raises ValueError where a model less base is not finite; nothing is written then.
-    """
+    def __init__(self, models: Sequence[int], weights: Sequence[float], size: int, out: int, held: object) -> None:
+        """held: whose memory it is, kept as long as the plan."""
+
+    def step(self) -> None:
+        """Allocates nothing."""
+
+class TiesPlan:
+    """A TIES merge bound to its memory."""
+
+    def __init__(self, base: int, models: Sequence[int], weights: Sequence[float], keep: int, scale: float, size: int, out: int, held: object) -> None:
+        """held: whose memory it is, kept as long as the plan."""
+
+    def step(self) -> None:
+        """
+        Allocates nothing. Raises ValueError where a model less base is not finite; nothing is written then.
+        """
 
 def encode_numbers(format: int, numbers: int, count: int, codes: int) -> None:
     """format: 0 bf16, 1 e4m3, 2 e2m1, 3 e8m0 rounded down, 4 rounded up."""
@@ -201,3 +218,59 @@ class QLinearPlan:
     @property
     def tier(self) -> str:
         """Name of the loops it runs."""
+
+class PolicyBinding:
+    """
+    Where the inputs and outputs of a step lie: addresses in the program's order, 0 for an input that is the policy's own or an output not wanted.
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], held: object) -> None:
+        """held: what owns the memory; lives as long as this."""
+
+def program_tensors(program: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> list[tuple[str, int, list[int]]]:
+    """Name, type and sizes of each tensor that a program wants."""
+
+class Policy:
+    """A compiled policy; see csrc/nn/policy.h."""
+
+    def __init__(self, program: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], tensors: Sequence[int], seed: int) -> None:
+        """
+        program: its words, int64. tensors: address of each, contiguous; they are copied.
+        """
+
+    def step(self, binding: PolicyBinding) -> None:
+        """One decision; allocates nothing."""
+
+    def reset(self, mask: int) -> None:
+        """Rows of the mask at this address begin anew; all of them if it is 0."""
+
+    def swap(self, tensors: Sequence[int]) -> None:
+        """Weights for the next step on, packed by the caller's thread."""
+
+    def seed(self, seed: int, counter: int) -> None:
+        """Where its random numbers go on."""
+
+    def state_at(self, index: int) -> int:
+        """Address of a state."""
+
+    @property
+    def counter(self) -> int:
+        """Steps taken since the seed was set."""
+
+    @property
+    def swaps(self) -> int:
+        """Times that a step took up new weights."""
+
+    @property
+    def tier(self) -> str:
+        """Name of the loops it runs."""
+
+    @property
+    def inputs(self) -> list[tuple[str, int, list[int]]]:
+        """Name, type and sizes of each."""
+
+    @property
+    def outputs(self) -> list[tuple[str, int, list[int]]]: ...
+
+    @property
+    def states(self) -> list[tuple[str, int, list[int]]]: ...

@@ -19,7 +19,7 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import cfc_scan as scan
-from metabonk.ops.library import bind, define, differentiate, expect
+from metabonk.ops.library import bind, define, differentiate, expect, overlap
 
 backends = scan.backends
 reference = scan.step
@@ -106,7 +106,7 @@ def plan(
     for name, tensor in tensors.items():
         if tensor is None or (name == "h" and tensor.data_ptr() == out.data_ptr()):
             continue
-        if _overlap(tensor, out):
+        if overlap(tensor, out):
             raise ValueError(f"cfc_cell: out shares memory with {name}; only h may be out itself")
     bound = {**tensors, "out": out}
     native = _core.nn.CfcPlan(
@@ -118,11 +118,6 @@ def plan(
         tuple(bound.values()),
     )
     return Plan(native, bound, weights)
-
-
-def _overlap(a: Tensor, b: Tensor) -> bool:
-    """Whether two contiguous tensors share memory."""
-    return a.data_ptr() < b.data_ptr() + b.nbytes and b.data_ptr() < a.data_ptr() + a.nbytes
 
 
 def _as_scan(tensors: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -52,7 +52,8 @@ def differentiate(name: str, setup: Callable[..., None], backward: Callable[...,
 
 
 def differentiate_never(name: str) -> None:
-    """Makes backpropagating through a defined op an error: for the ops that are gradients."""
+    """Makes backpropagating through a defined op an error: for ops that are gradients themselves,
+    and for those without any."""
 
     def refuse(*_: Any) -> None:
         raise RuntimeError(f"{name} has no gradient of its own; differentiate the op's reference")
@@ -112,6 +113,11 @@ def bind(op: str, tensors: Mapping[str, Tensor | None], dtype: torch.dtype = tor
     for name, tensor in tensors.items():
         if tensor is not None and tensor.requires_grad:
             raise ValueError(f"{op}: {name} requires a gradient, a plan has none; detach it")
+
+
+def overlap(a: Tensor, b: Tensor) -> bool:
+    """Whether two contiguous tensors share memory."""
+    return a.data_ptr() < b.data_ptr() + b.nbytes and b.data_ptr() < a.data_ptr() + a.nbytes
 
 
 class PerProcess(dict[tuple[int, int, int], T]):

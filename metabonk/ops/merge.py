@@ -6,23 +6,30 @@
                out  = base + scale * mean_w of the t_m that are not 0 and have sign s  (merge)
 
 base and every model are [P] of one floating dtype; so is the result. Of equally large |t| at the
-edge all are kept. Not differentiable: a merge is a step between trainings. It happens once a
-generation, so there is no plan. Backends: `native` (csrc/nn/merge.h: float32, a block of all models
-at a time) and `torch` (any floating dtype and device). Knows torch and the core; no networks, no
-names of parameters.
+edge all are kept. Not differentiable: a merge is a step between trainings. Backends: `native`
+(csrc/nn/merge.h: float32, a block of all models at a time, the same bits on every tier) and `torch`
+(any floating dtype and device). Knows torch and the core; no networks, no names of parameters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops.library import choose, define, refusal
+from metabonk.ops.library import (
+    bind,
+    choose,
+    define,
+    differentiate_never,
+    expect,
+    overlap,
+    refusal,
+)
 
 Backend = Literal["auto", "native", "torch"]
 
@@ -78,16 +85,102 @@ def ties(
 
     Raises as `weighted`, and ValueError for a model whose difference from base is not finite.
     """
-    weights = [1.0] * len(models) if weights is None else [float(w) for w in weights]
-    _check("ties", models, weights, base)
+    weights, keep = _check_ties(base, models, density, scale, weights)
+    return cast(Tensor, _TIES(base, list(models), weights, keep, scale, backend))
+
+
+class Plan:
+    """A merge whose memory is bound: `step()` is one native call that allocates nothing and takes
+    what models and base hold then. What is bound stays alive, also where only `step` was taken.
+    out: where the result goes, [P]."""
+
+    def __init__(self, native: Any, out: Tensor) -> None:
+        self.out = out
+        self.step: Callable[[], None] = native.step
+
+
+def plan_weighted(
+    models: Sequence[Tensor], weights: Sequence[float], out: Tensor | None = None
+) -> Plan:
+    """Binds `weighted` to contiguous float32 in main memory, and to out [P], a new tensor if None.
+
+    Raises ValueError that names the argument which cannot be bound; `out` is not touched before the
+    first step.
+    """
+    _check("weighted", models, weights)
+    out = _bound_out("weighted", out, _named(models))
+    held = *models, out
+    return Plan(
+        _core.nn.WeightedPlan(_pointers(models), list(weights), len(out), out.data_ptr(), held), out
+    )
+
+
+def plan_ties(
+    base: Tensor,
+    models: Sequence[Tensor],
+    *,
+    density: float = 0.2,
+    scale: float = 1.0,
+    weights: Sequence[float] | None = None,
+    out: Tensor | None = None,
+) -> Plan:
+    """Binds `ties` as `plan_weighted` does; `out` may be `base` itself, which is then moved.
+
+    A step raises ValueError for a model whose difference from base is not finite, and leaves `out`
+    as it was.
+    """
+    weights, keep = _check_ties(base, models, density, scale, weights)
+    tensors = {**_named(models)} if out is base else {"base": base, **_named(models)}
+    bind("ties", {"base": base})
+    out = _bound_out("ties", out, tensors)
+    native = _core.nn.TiesPlan(
+        base.data_ptr(),
+        _pointers(models),
+        weights,
+        keep,
+        scale,
+        len(base),
+        out.data_ptr(),
+        (base, *models, out),
+    )
+    return Plan(native, out)
+
+
+def _bound_out(op: str, out: Tensor | None, tensors: dict[str, Tensor | None]) -> Tensor:
+    """Binds the tensors, and `out`, which may share memory with none of them."""
+    bind(op, tensors)
+    like = next(t for t in tensors.values() if t is not None)
+    if out is None:
+        return torch.empty_like(like)
+    expect(op, "out", out, like.shape, torch.float32)
+    bind(op, {"out": out})
+    for name, tensor in tensors.items():
+        if tensor is not None and overlap(tensor, out):
+            raise ValueError(f"{op}: out shares memory with {name}; wanted memory of its own")
+    return out
+
+
+def _pointers(models: Sequence[Tensor]) -> list[int]:
+    return [model.data_ptr() for model in models]
+
+
+def _check_ties(
+    base: Tensor,
+    models: Sequence[Tensor],
+    density: float,
+    scale: float,
+    weights: Sequence[float] | None,
+) -> tuple[list[float], int]:
+    """The weights, and how many entries of each model are kept."""
+    each = [1.0] * len(models) if weights is None else [float(w) for w in weights]
+    _check("ties", models, each, base)
     if not 0.0 < density <= 1.0 or not math.isfinite(scale):
         raise ValueError(
             f"ties: density, scale are {density}, {scale}; wanted above 0 to 1, and a finite one"
         )
-    if min(weights) < 0.0:
-        raise ValueError(f"ties: weights are {weights}; wanted 0 or more")
-    keep = max(1, round(density * len(base)))
-    return cast(Tensor, _TIES(base, list(models), weights, keep, scale, backend))
+    if min(each) < 0.0:
+        raise ValueError(f"ties: weights are {each}; wanted 0 or more")
+    return each, max(1, round(density * len(base)))
 
 
 def _check(
@@ -117,8 +210,7 @@ def _weighted(models: Sequence[Tensor], weights: Sequence[float], backend: str) 
     if choose("weighted", backend, backends(), refusal(_named(models))) == "torch":
         return weighted_reference(models, weights)
     out = torch.empty_like(models[0])
-    pointers = [model.data_ptr() for model in models]
-    _core.nn.merge_weighted(pointers, list(weights), out.numel(), out.data_ptr())
+    _core.nn.WeightedPlan(_pointers(models), list(weights), out.numel(), out.data_ptr(), ()).step()
     return out
 
 
@@ -139,10 +231,17 @@ def _ties(
                 raise ValueError(f"ties: models[{m}]: entry {place} less base is not finite")
         return ties_reference(base, models, weights, keep, scale) if len(base) else base.clone()
     out = torch.empty_like(base)
-    pointers = [model.data_ptr() for model in models]
-    _core.nn.merge_ties(
-        base.data_ptr(), pointers, list(weights), keep, scale, out.numel(), out.data_ptr()
+    native = _core.nn.TiesPlan(
+        base.data_ptr(),
+        _pointers(models),
+        list(weights),
+        keep,
+        scale,
+        len(base),
+        out.data_ptr(),
+        (),
     )
+    native.step()
     return out
 
 
@@ -165,3 +264,5 @@ _TIES = define(
     _ties,
     _like_base,
 )
+differentiate_never("merge_weighted")
+differentiate_never("merge_ties")

@@ -27,7 +27,17 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import qweight
-from metabonk.ops.library import PerProcess, bind, choose, define, differentiate, expect, refusal
+from metabonk.ops.library import (
+    PerProcess,
+    bind,
+    choose,
+    define,
+    differentiate,
+    differentiate_never,
+    expect,
+    overlap,
+    refusal,
+)
 from metabonk.ops.qweight import FORMATS, QuantizedWeight, WeightFormat
 
 TINY = 2.0**-100  # rows whose largest is smaller count as zero in int8
@@ -133,6 +143,7 @@ class Plan:
             raise ValueError(f"qlinear: weight is {weight[:3]}; wanted {held[:3]}")
         _check(x, weight, bias)
         _bind_weight(weight, bias)
+        _check_apart(x, weight, bias, self.out)
         self._held = x, weight, bias
         pointers = weight.panels.data_ptr(), 0 if bias is None else bias.data_ptr()
         self._native.load(*pointers, (*self._held, self.out))
@@ -160,9 +171,7 @@ def plan(
     expect("qlinear", "out", out, shape, torch.float32)
     bind("qlinear", {"x": x, "out": out})
     _bind_weight(weight, bias)
-    for name, other in (("x", x), ("bias", bias)):
-        if other is not None and _overlap(other, out):
-            raise ValueError(f"qlinear: out shares memory with {name}")
+    _check_apart(x, weight, bias, out)
     native = _core.nn.QLinearPlan(
         FORMATS.index(weight.format),
         weight.outputs,
@@ -177,8 +186,10 @@ def plan(
     return Plan(native, x, weight, bias, out)
 
 
-def _overlap(a: Tensor, b: Tensor) -> bool:
-    return a.data_ptr() < b.data_ptr() + b.nbytes and b.data_ptr() < a.data_ptr() + a.nbytes
+def _check_apart(x: Tensor, weight: Packed, bias: Tensor | None, out: Tensor) -> None:
+    for name, other in (("x", x), ("weight.panels", weight.panels), ("bias", bias)):
+        if other is not None and overlap(other, out):
+            raise ValueError(f"qlinear: out shares memory with {name}; wanted memory of its own")
 
 
 def _bind_weight(weight: Packed, bias: Tensor | None) -> None:
@@ -286,3 +297,4 @@ _OP = define(
     _fake,
 )
 differentiate("qlinear", _save, _gradients)
+differentiate_never("qlinear_backward")

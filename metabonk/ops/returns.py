@@ -25,7 +25,15 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops.library import bind, choose, define, differentiate, refusal
+from metabonk.ops.library import (
+    bind,
+    choose,
+    define,
+    differentiate,
+    differentiate_never,
+    overlap,
+    refusal,
+)
 
 Backend = Literal["auto", "native", "torch"]
 FLAGS = (torch.bool, torch.uint8)
@@ -131,6 +139,7 @@ def plan_gae(
     bind("gae", {"reward": reward, "value": value, "gamma": each, "out": out})
     if reason := _refusal({}, flags):
         raise ValueError(f"gae: cannot bind {reason}")
+    _apart("gae", out, {"reward": reward, "value": value, "gamma": each, **flags})
     even = 1.0 if isinstance(gamma, Tensor) else float(gamma)
     tensors = (reward, value, terminated, truncated, is_reset, each)
     batch = _native_gae(*tensors, even, gae_lambda)
@@ -144,6 +153,7 @@ def plan_lambda_returns(
     tensors = {"reward": reward, "value": value, "discount": discount, "out": out}
     _check("lambda_returns", reward, {k: t for k, t in tensors.items() if k != "reward"}, {})
     bind("lambda_returns", tensors)
+    _apart("lambda_returns", out, {k: t for k, t in tensors.items() if k != "out"})
     batch = _native_lambda(reward, value, discount, lambda_)
     return Plan(_core.nn.LambdaReturnsPlan(batch, out.data_ptr(), tuple(tensors.values())))
 
@@ -178,6 +188,12 @@ def _refusal(floats: Mapping[str, Tensor | None], flags: Mapping[str, Tensor | N
         if not reason and flag is not None:
             reason = refusal({name: flag}, flag.dtype)
     return reason
+
+
+def _apart(op: str, out: Tensor, others: Mapping[str, Tensor | None]) -> None:
+    for name, tensor in others.items():
+        if tensor is not None and overlap(tensor, out):
+            raise ValueError(f"{op}: out shares memory with {name}; wanted memory of its own")
 
 
 def _address(tensor: Tensor | None) -> int:
@@ -345,6 +361,7 @@ _GAE_BACKWARD = define(
     _like_gradients,
 )
 differentiate("gae", _setup_gae, _differentiate_gae)
+differentiate_never("gae_backward")
 _LAMBDA = define(
     "lambda_returns(Tensor reward, Tensor value, Tensor discount, float lambda_, str backend) "
     "-> Tensor",
@@ -358,3 +375,4 @@ _LAMBDA_BACKWARD = define(
     lambda d_out, *_: (*_like_gradients(d_out), d_out.new_empty(d_out.shape)),
 )
 differentiate("lambda_returns", _setup_lambda, _differentiate_lambda)
+differentiate_never("lambda_returns_backward")

@@ -25,7 +25,16 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops.library import PerProcess, bind, choose, define, differentiate, refusal
+from metabonk.ops.library import (
+    PerProcess,
+    bind,
+    choose,
+    define,
+    differentiate,
+    differentiate_never,
+    overlap,
+    refusal,
+)
 
 Backend = Literal["auto", "native", "torch"]
 Metric = Literal["euclidean", "dot"]
@@ -135,6 +144,11 @@ class Plan:
             raise ValueError(
                 f"vq_lookup: quantized is {list(quantized.shape)}; wanted {list(x.shape)}"
             )
+        outputs = {"index": index, "quantized": quantized}
+        for name, out in outputs.items():
+            for other, tensor in {"x": x, "codebook": codebook}.items():
+                if out is not None and overlap(out, tensor):
+                    raise ValueError(f"vq_lookup: {name} shares memory with {other}")
         self.bound = x, codebook, index, quantized
         self._native = _core.nn.VqPlan(
             _engines.get_here(),
@@ -282,3 +296,4 @@ _STATISTICS = define(
     _statistics,
     _fake_statistics,
 )
+differentiate_never("vq_statistics")
