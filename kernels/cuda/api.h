@@ -36,4 +36,27 @@ struct MetabonkCudaCfc {
 };
 int metabonk_cuda_cfc(const MetabonkCudaCfc* cfc, void* stream);
 
+// A linear layer over weights in few bits (metabonk/ops/qlinear.py), for few rows. The numbers are
+// those of WeightFormat in csrc/nn/weights.h, whose arrays these are, unpacked: codes [outputs,
+// ..], scales, tensor_scale [1] of nvfp4, null for others.
+enum MetabonkCudaFormat : int {
+  kMetabonkCudaInt8 = 0,
+  kMetabonkCudaBf16 = 2,
+  kMetabonkCudaFp8 = 3,
+  kMetabonkCudaNvfp4 = 4,
+  kMetabonkCudaMxfp8 = 5,
+};
+enum { kMetabonkCudaLinearRows = 64 };
+struct MetabonkCudaLinear {
+  int rows, inputs, outputs;  // rows: to kMetabonkCudaLinearRows
+  int format;
+  const float* x;  // [rows, inputs]
+  const void* codes;
+  const void* scales;  // null for bf16
+  const float* tensor_scale;
+  const float* bias;  // [outputs], or null
+  float* y;           // [rows, outputs]
+};
+int metabonk_cuda_linear(const MetabonkCudaLinear* linear, void* stream);
+
 }  // extern "C"
