@@ -51,7 +51,7 @@ class Case:
         wanted = self.reference(inputs)
         if self.judge is not None:
             return self.judge(inputs, found, wanted)
-        return max(map(self._distance, found, wanted, strict=True))
+        return max(self._distance(f, w) for f, w in zip(found, wanted, strict=True))
 
     def _distance(self, found: Tensor, wanted: Tensor) -> float:
         if found.shape != wanted.shape:

@@ -5,6 +5,7 @@ Knows the interpreter's builder; no kernel. Left alone it is silently wrong wher
     bf16            is kept as bits: arithmetic and products work on the bits, casts to it truncate
     e4m3            casts to it truncate, its largest numbers and NaN come out as others
     maximum         returns NaN where the hardware returns the other number; minimum likewise
+    bounds          of loops cannot be read from kernels' numbers under NumPy 2.4
 
 and lacks scaled products (`tl.dot_scaled`), which are added here for e2m1 along the inputs.
 
@@ -72,6 +73,13 @@ def repair() -> None:
     builder.create_maxnumf = lambda self, a, b: self.binary_op(a, b, np.fmax)
     builder.create_minnumf = lambda self, a, b: self.binary_op(a, b, np.fmin)
     builder.create_dot_scaled = _dot_scaled
+    patch_before = interpreter._patch_lang_tensor
+
+    def patch(tensor: Any, scope: Any) -> None:
+        patch_before(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = patch
 
 
 def decode(data: Array, name: str) -> Array:

@@ -59,4 +59,20 @@ struct MetabonkCudaLinear {
 };
 int metabonk_cuda_linear(const MetabonkCudaLinear* linear, void* stream);
 
+// The same with x in nvfp4, too, each row quantised like a matrix of one row, for tensor cores that
+// multiply e2m1 by e2m1: sm_100 and sm_120. scratch: metabonk_cuda_linear_fp4_scratch(inputs)
+// bytes.
+struct MetabonkCudaLinearFp4 {
+  int rows, inputs, outputs;  // rows: to 16; inputs: a multiple of 64
+  const float* x;             // [rows, inputs]
+  const void* codes;          // e2m1 [outputs, inputs / 2]
+  const void* scales;         // e4m3 [outputs, inputs / 16]
+  const float* tensor_scale;
+  const float* bias;  // [outputs], or null
+  float* y;           // [rows, outputs]
+  void* scratch;
+};
+int64_t metabonk_cuda_linear_fp4_scratch(int inputs);
+int metabonk_cuda_linear_fp4(const MetabonkCudaLinearFp4* linear, void* stream);
+
 }  // extern "C"

@@ -171,19 +171,21 @@ def _scan(
             heads += tl.cast(rows, tl.int64) * 4 * hidden
 
 
-def _types(pointers: str, sizes: str) -> dict[str, str]:
-    return dict.fromkeys(pointers.split(), "*fp32") | dict.fromkeys(sizes.split(), "i32")
+def _types(pointers: str, counts: str, widths: str) -> dict[str, str]:
+    """widths: sizes that are multiples of 16 in networks worth the name, so that loads are wide."""
+    types = dict.fromkeys(pointers.split(), "*fp32") | dict.fromkeys(counts.split(), "i32")
+    return types | dict.fromkeys(widths.split(), "i32:16")
 
 
 BACKBONE = Kernel(
-    "cfc_backbone", _backbone, _types("x h keep w_in b_in z", "rows inputs hidden units")
+    "cfc_backbone", _backbone, _types("x h keep w_in b_in z", "rows", "inputs hidden units")
 )
-HEADS = Kernel("cfc_heads", _heads, _types("z dt w_heads b_heads out heads", "rows hidden units"))
+HEADS = Kernel("cfc_heads", _heads, _types("z dt w_heads b_heads out heads", "rows", "hidden units"))
 SCAN = Kernel(
     "cfc_scan",
     _scan,
     _types(
-        "x h dt keep w_in b_in w_heads b_heads out z heads", "steps rows inputs hidden units"
+        "x h dt keep w_in b_in w_heads b_heads out z heads", "steps rows", "inputs hidden units"
     ),
 )
 KERNELS = {kernel.name: kernel for kernel in (BACKBONE, HEADS, SCAN)}

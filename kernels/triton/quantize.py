@@ -113,7 +113,7 @@ _TYPES = {
     "codes": "*i8",
     "scales": "*fp32",
     "rows": "i32",
-    "inputs": "i32",
+    "inputs": "i32:16",
     "stride": "i32:16",
 }
 ROWS_INT8 = Kernel("quantize_int8", _rows, _TYPES)
@@ -128,7 +128,7 @@ ROWS_NVFP4 = Kernel(
         "scales": "*u8",
         "row_scales": "*fp32",
         "rows": "i32",
-        "inputs": "i32",
+        "inputs": "i32:16",
         "stride": "i32:16",
     },
 )

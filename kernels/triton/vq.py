@@ -68,7 +68,8 @@ def _largest_bits(numbers):
 @triton.jit
 def _screen(
     x, screened, offset, limits, codebook, index, quantized, listed, count, rows, codes,
-    WIDTH: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr, CODES: tl.constexpr,
+    WIDTH: tl.constexpr, PADDED: tl.constexpr, BITS: tl.constexpr, ROWS: tl.constexpr,
+    CODES: tl.constexpr,
 ):  # fmt: skip
     """index and quantized of the rows that have a clear best; the others' numbers on `listed`."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -89,27 +90,28 @@ def _screen(
     # What a score is worth where x and c are scaled.
     factor = up * code_up
     # Tensor cores may cut off bits of every addend: one unit in the last place of the largest sum
-    # for each, twice what is needed. The rest is for the norms' and the offset's own rounding.
-    rounding = (PADDED + 32) * 2.384185791015625e-07
+    # for each, twice what is needed. The rest is for the norms' and the offset's own rounding, and
+    # for the low bits of a score, which give way to the number of its block.
+    rounding = (PADDED + 32) * 2.384185791015625e-07 + (1 << BITS) * 1.1920928955078125e-07
     bound = loss * code_norm + (norm + loss) * code_loss
     bound = 1.001 * (bound + rounding * (norm * code_norm + far * factor))
 
     lane = tl.arange(0, CODES)
     best = tl.full((ROWS, CODES), float("-inf"), tl.float32)
     second = tl.full((ROWS, CODES), float("-inf"), tl.float32)
-    at = tl.zeros((ROWS, CODES), tl.int32)
     for first in range(0, codes, CODES):
         code = first + lane
         block = tl.load(screened + code[None, :].to(tl.int64) * PADDED + column[:, None])
         score = tl.dot(half, block) + tl.load(offset + code)[None, :] * factor[:, None]
+        bits = (score.to(tl.int32, bitcast=True) & -(1 << BITS)) | (first // CODES)
+        score = bits.to(tl.float32, bitcast=True)  # padding's -infinity is NaN now: never a maximum
         second = tl.maximum(second, tl.minimum(best, score))
-        at = tl.where(score > best, first, at)
         best = tl.maximum(best, score)
     top = tl.max(best, 1)
-    winner = tl.min(tl.where(best == top[:, None], lane[None, :], CODES), 1)
+    winner = tl.min(tl.where(best == top[:, None], lane[None, :], CODES - 1), 1)
     won = lane[None, :] == winner[:, None]
     next_ = tl.max(tl.where(won, second, best), 1)
-    found = winner + tl.sum(tl.where(won, at, 0), 1)
+    found = (top.to(tl.int32, bitcast=True) & ((1 << BITS) - 1)) * CODES + winner
     # In float32 the true score must not overflow, or the row is an error that `exact` reports.
     sane = (bound < 3.0e38) & (norm * code_norm / factor < 1.0e37)
     clear = there & (top - next_ > 2.0 * bound) & sane
@@ -295,6 +297,7 @@ def lookup(
             book.padding,
             WIDTH=width,
             PADDED=power_above(width),
+            BITS=(book.padding // screen.constants["CODES"] - 1).bit_length(),
         )
     programs = blocks(rows, exact.constants["ROWS"])
     EXACT(
