@@ -34,6 +34,10 @@ class BackendError(MetabonkError, RuntimeError):
     """A backend that was asked for is not there; the message names those that are."""
 
 
+class CompileError(MetabonkError, ValueError):
+    """A network has something that no program can do yet, or was asked for in a way it cannot be."""
+
+
 class CorruptError(MetabonkError, ValueError):
     """Bytes from disk or wire that are not what they claim to be."""
 

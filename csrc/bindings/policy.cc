@@ -103,6 +103,9 @@ void BindPolicy(nb::module_& module) {
                       "order, 0 for an input that is the policy's own or an output not wanted.")
       .def("__init__", &MakeBinding, nb::arg("inputs"), nb::arg("outputs"), nb::arg("held"),
            nb::keep_alive<1, 4>(), "held: what owns the memory; lives as long as this.");
+  module.def(
+      "program_tensors", [](const Words& words) { return Slots(Read(words).tensors); },
+      nb::arg("program"), "Name, type and sizes of each tensor that a program wants.");
   nb::class_<nn::Policy>(module, "Policy", "A compiled policy; see csrc/nn/policy.h.")
       .def("__init__", &Make, nb::arg("program"), nb::arg("tensors"), nb::arg("seed"),
            "program: its words, int64. tensors: address of each, contiguous; they are copied.")

@@ -54,11 +54,13 @@ class ActorCritic(nn.Module, ABC):
     """
 
     state_size: int = 0
+    space: gs.Dict  # of one environment's observations
     head: ActionHead
     reader: ObservationReader
 
     def __init__(self, space: gs.Dict, config: ModelConfig, *, time: bool) -> None:
         super().__init__()
+        self.space = space
         self.reader = ObservationReader(space, time=time, normalize=config.normalize)
         self.steering: Steering | None = None
         self.offers: OfferScores | None = None

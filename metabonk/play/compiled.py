@@ -1,0 +1,285 @@
+"""Compiled policies: a trained network as one native object that decides in a single call.
+
+    policy = compile(model)                 # needs Torch
+    policy.save("runs/best/policy")
+    policy = load("runs/best/policy")       # needs none
+    action = policy.step(observation)       # float32 [B, columns]
+
+Knows programs, artifacts and numpy. What was trained, with its encoder, recurrent cell, heads and
+the draw of an action, is one program (metabonk.play.program), run by the core: a step allocates
+nothing, carries the recurrent state, and draws random numbers that follow from the seed and the
+number of steps. Weights can be swapped between two steps without a pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from metabonk import _core, artifact
+from metabonk.errors import CompileError, CorruptError
+from metabonk.play.program import DTYPES, Program, Type
+from metabonk.protocols import Observation
+
+if TYPE_CHECKING:
+    from metabonk.models.actor import Actor
+    from metabonk.models.policy import ActorCritic
+    from metabonk.play.weights import PrecisionName
+
+KIND = "policy"
+TENSORS = "policy.safetensors"  # of an artifact; the C library reads it too
+PROGRAM = "program"  # the tensor in it that holds the words
+OWN = ("is_first", "uniform", "normal")  # inputs that a policy fills itself
+
+FloatArray = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a program was compiled for.
+
+    batch: rows per step. precision: of the layers. sampled: whether actions are drawn, else the
+    likeliest are taken. seed: of the random numbers. columns: of an action row.
+    """
+
+    batch: int
+    precision: str
+    sampled: bool
+    seed: int
+    columns: int
+
+
+class Bound:
+    """A step bound to the memory of its observation and action.
+
+    step(): reads the observation as it is then and writes `action` [B, columns]. One native call
+    that allocates nothing; ValueError if an index in the observation is out of range.
+    """
+
+    def __init__(self, native: Any, binding: Any, action: FloatArray) -> None:
+        self.action = action
+        self._native, self._binding = native, binding
+
+    def step(self) -> FloatArray:
+        """Decides; returns `action`."""
+        self._native.step(self._binding)
+        return self.action
+
+
+class CompiledPolicy:
+    """A policy for `terms.batch` games at a time. One thread steps it; any may swap its weights."""
+
+    def __init__(self, program: Program, terms: Terms) -> None:
+        self.program = program
+        self.terms = terms
+        self._native = _native(program, terms.seed)
+        self.inputs = {
+            name: (DTYPES[Type(kind)], tuple(sizes)) for name, kind, sizes in self._native.inputs
+        }
+        self._outputs = [name for name, _, _ in self._native.outputs]
+        self._bound: Bound | None = None
+        self._own: dict[str, Array] = {}
+
+    @property
+    def tier(self) -> str:
+        """Name of the loops it runs: portable, avx2 or avx512."""
+        return str(self._native.tier)
+
+    @property
+    def counter(self) -> int:
+        """Steps taken since it was made or seeded."""
+        return int(self._native.counter)
+
+    @property
+    def swaps(self) -> int:
+        """Times that a step took up new weights."""
+        return int(self._native.swaps)
+
+    def step(self, observation: Observation) -> FloatArray:
+        """The action rows float32 [B, columns] for an observation [B, ...] of every input.
+
+        The array is overwritten by the next step. For loops that always use the same memory, `bind`
+        spares the copy. Raises ValueError naming the input whose dtype or shape does not fit.
+        """
+        if self._bound is None:
+            self._own = {
+                name: np.zeros(sizes, dtype)
+                for name, (dtype, sizes) in self.inputs.items()
+                if name not in OWN
+            }
+            self._bound = self.bind(self._own)
+        for name, array in self._own.items():
+            given = self._given(observation, name)
+            np.copyto(array, given.view(np.uint8) if given.dtype == np.bool_ else given)
+        return self._bound.step()
+
+    def bind(self, observation: Observation, action: FloatArray | None = None) -> Bound:
+        """A step over this memory: C-ordered arrays [B, ...], which are never copied.
+
+        action: float32 [B, columns], a new array if None. Raises ValueError that names what cannot
+        be bound.
+        """
+        rows = (self.terms.batch, self.terms.columns)
+        if action is None:
+            action = np.zeros(rows, np.float32)
+        _expect("action", action, np.dtype(np.float32), rows, written=True)
+        arrays = {name: self._given(observation, name) for name in self.inputs if name not in OWN}
+        inputs = [arrays[name].ctypes.data if name in arrays else 0 for name in self.inputs]
+        outputs = [action.ctypes.data if name == "action" else 0 for name in self._outputs]
+        binding = _core.nn.PolicyBinding(inputs, outputs, (*arrays.values(), action))
+        return Bound(self._native, binding, action)
+
+    def reset(self, mask: npt.NDArray[np.bool_] | None = None) -> None:
+        """Rows of `mask` [B] forget their past before they next decide; all of them if None."""
+        if mask is None:
+            self._native.reset(0)
+            return
+        _expect("mask", mask, np.dtype(np.bool_), (self.terms.batch,))
+        self._native.reset(mask.ctypes.data)
+
+    def seed(self, seed: int, counter: int = 0) -> None:
+        """Random numbers go on as those of `seed` after `counter` steps."""
+        self._native.seed(seed, counter)
+
+    def swap(self, other: CompiledPolicy) -> None:
+        """Takes the weights of a policy that was compiled in the same way: the next step uses them.
+
+        The recurrent state and the counter stay. Packing is done here, on the caller's thread; the
+        thread that steps does not wait. Raises CompileError if the two are different programs.
+        """
+        if not np.array_equal(self.program.words, other.program.words):
+            raise CompileError(
+                f"swap: the other policy ({_said(other.terms)}) is another program than this one "
+                f"({_said(self.terms)}): compile both from the same network in the same way"
+            )
+        self._native.swap(_addresses(other.program.tensors))
+        self.program = other.program
+
+    def save(
+        self, path: Path | str, *, parents: Sequence[str] = (), replace: bool = False
+    ) -> artifact.Artifact:
+        """Writes an artifact that `load` and the C library read."""
+        tensors = {**self.program.tensors, PROGRAM: self.program.words}
+        return artifact.write(
+            path,
+            kind=KIND,
+            seed=self.terms.seed,
+            files={TENSORS: tensors},
+            parents=parents,
+            details={
+                "terms": msgspec.to_builtins(self.terms),
+                "tensors": list(self.program.tensors),
+            },
+            replace=replace,
+        )
+
+    def _given(self, observation: Observation, name: str) -> Array:
+        if name not in observation:
+            raise ValueError(f"observation: it lacks {name!r}; wanted {', '.join(self._wanted())}")
+        dtype, sizes = self.inputs[name]
+        array = observation[name]
+        _expect(f"observation {name!r}", array, dtype, sizes)
+        return array
+
+    def _wanted(self) -> list[str]:
+        return [name for name in self.inputs if name not in OWN]
+
+
+def compile(
+    policy: ActorCritic | Actor,
+    precision: PrecisionName = "fp32",
+    *,
+    batch: int = 1,
+    sampled: bool | None = None,
+    seed: int | None = None,
+) -> CompiledPolicy:
+    """Compiles a trained network, or an Actor, whose `sampled` and `seed` are then the defaults.
+
+    precision: of the layers' weights: `fp32` gives what torch gives up to rounding; the others
+    trade exactness for less memory to stream. batch: rows per step. sampled: draw actions as in
+    training, else take the likeliest. Raises CompileError that names what cannot be compiled.
+    """
+    from metabonk.models.policy import ActorCritic
+    from metabonk.play.assembly import assemble
+
+    if not isinstance(policy, ActorCritic):
+        sampled = policy.sampled if sampled is None else sampled
+        seed = policy.seed if seed is None else seed
+        policy = policy.model
+    if batch < 1:
+        raise CompileError(f"batch: {batch} rows; wanted one or more")
+    drawn = True if sampled is None else sampled
+    program = assemble(policy, precision, batch=batch, sampled=drawn)
+    columns = policy.head.layout.columns
+    terms = Terms(batch=batch, precision=precision, sampled=drawn, seed=seed or 0, columns=columns)
+    return CompiledPolicy(program, terms)
+
+
+def load(path: Path | str) -> CompiledPolicy:
+    """Reads what `save` wrote, without Torch. Raises CorruptError naming what is damaged."""
+    found = artifact.load(path, kind=KIND)
+    tensors = found.tensors(TENSORS)
+    try:
+        terms = msgspec.convert(found.card.details["terms"], Terms)
+        words = tensors.pop(PROGRAM)
+        ordered = {name: tensors[name] for name in found.card.details["tensors"]}
+        return CompiledPolicy(Program(words, ordered), terms)
+    except (KeyError, ValueError, TypeError, msgspec.ValidationError) as error:
+        raise CorruptError(
+            f"{found.path} is no policy that this version can run: {error}"
+        ) from error
+
+
+def _native(program: Program, seed: int) -> Any:
+    _check_tensors(program)
+    return _core.nn.Policy(program.words, _addresses(program.tensors), seed)
+
+
+def _check_tensors(program: Program) -> None:
+    """The core believes what it is told about the size of tensors, so that is checked here."""
+    described = _core.nn.program_tensors(program.words)
+    if len(described) != len(program.tensors):
+        raise CorruptError(
+            f"program: it has {len(described)} tensors, {len(program.tensors)} were given"
+        )
+    for (name, kind, sizes), (given, array) in zip(described, program.tensors.items(), strict=True):
+        dtype = DTYPES[Type(kind)]
+        if name != given or array.dtype != dtype or array.shape != tuple(sizes):
+            raise CorruptError(
+                f"program: tensor {given!r} is {array.dtype} {list(array.shape)}; wanted {name!r}, "
+                f"{dtype} {list(sizes)}"
+            )
+
+
+def _addresses(tensors: Mapping[str, Array]) -> list[int]:
+    return [array.ctypes.data for array in tensors.values()]
+
+
+def _expect(
+    what: str, array: Array, dtype: np.dtype[Any], shape: Sequence[int], written: bool = False
+) -> None:
+    """Raises ValueError unless the core can use the array as it lies."""
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{what} is {type(array).__name__}; wanted a numpy array")
+    same = array.dtype == dtype or (dtype == np.uint8 and array.dtype == np.bool_)
+    if not same or array.shape != tuple(shape):
+        raise ValueError(
+            f"{what} is {array.dtype} {list(array.shape)}; wanted {dtype} {list(shape)}"
+        )
+    if not array.flags.c_contiguous or not array.flags.aligned:
+        raise ValueError(f"{what} is strided or misaligned; see numpy.ascontiguousarray")
+    if written and not array.flags.writeable:
+        raise ValueError(f"{what} cannot be written to")
+
+
+def _said(terms: Terms) -> str:
+    drawn = "sampled" if terms.sampled else "likeliest"
+    return f"{terms.precision}, batch {terms.batch}, {drawn} actions"
+
+
+__all__ = ["Bound", "CompiledPolicy", "Terms", "compile", "load"]

@@ -1,0 +1,164 @@
+"""From a graph that torch exported to a program, node by node.
+
+Knows ATen's operators, our own and the instructions; does not know policies. What depends on
+weights alone is computed here and now and becomes a tensor; what only looks at numbers otherwise
+(slices, transposes, broadcasts) becomes a view and costs nothing when the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from metabonk.errors import CompileError
+from metabonk.play.program import Builder, Opcode, Type, View, whole
+from metabonk.play.weights import Precision, linear_tensors, takes_rows
+
+TYPES = {
+    torch.float32: Type.F32,
+    torch.float64: Type.F32,
+    torch.int64: Type.I32,
+    torch.int32: Type.I32,
+    torch.uint8: Type.U8,
+    torch.bool: Type.U8,
+}
+Value = Any  # a View, a Tensor that is constant, a number, or a list of these
+Rule = Callable[["Lowering", Node, Sequence[Value], Mapping[str, Value]], Value]
+RULES: dict[Any, Rule] = {}
+
+
+def rule(*targets: Any) -> Callable[[Rule], Rule]:
+    """Registers how nodes with these targets are lowered."""
+
+    def register(function: Rule) -> Rule:
+        for target in targets:
+            RULES[target] = function
+        return function
+
+    return register
+
+
+class Lowering:
+    """One graph on its way into a Builder. precision: of the layers' weights."""
+
+    def __init__(self, builder: Builder, precision: Precision) -> None:
+        self.builder = builder
+        self.precision = precision
+        self._constants: dict[int, tuple[Tensor, View]] = {}
+
+    def run(self, graph: torch.fx.Graph, values: Mapping[str, Value]) -> list[Value]:
+        """Lowers every node; `values` holds what the placeholders stand for. Returns what the
+        graph returns. Raises CompileError that names the operator and where it comes from."""
+        found: dict[Node, Value] = {}
+
+        def value(x: Any) -> Value:
+            if isinstance(x, Node):
+                return found[x]
+            if isinstance(x, list | tuple):
+                return [value(y) for y in x]
+            return x
+
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                found[node] = values[node.name]
+            elif node.op == "output":
+                result = value(node.args[0])
+                return list(result)
+            else:
+                kwargs = {key: value(x) for key, x in node.kwargs.items()}
+                found[node] = self._lower(node, value(node.args), kwargs)
+        raise CompileError("the graph returns nothing")
+
+    def _lower(self, node: Node, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
+        if node.op == "call_function" and not _mentions_view((args, list(kwargs.values()))):
+            return node.target(*args, **kwargs)  # type: ignore[operator]
+        lower = RULES.get(node.target)
+        if lower is None:
+            raise CompileError(
+                f"{node.target} cannot be compiled yet ({_origin(node)}): write the layer with "
+                "another operator, or add a rule to metabonk/play/lowering_rules.py"
+            )
+        return lower(self, node, args, kwargs)
+
+    def view(self, value: Value) -> View:
+        """A View of what is one, or of a constant, which then becomes a tensor."""
+        if isinstance(value, View):
+            return value
+        if not isinstance(value, Tensor):
+            value = torch.tensor(value)
+        known = self._constants.get(id(value))
+        if known is None:
+            name = f"constant.{len(self._constants)}"
+            known = value, self.builder.tensor(name, to_array(value))
+            self._constants[id(value)] = known
+        return known[1]
+
+    def result(self, node: Node, type_: Type | None = None) -> View:
+        """Fresh memory for what a node gives."""
+        meta = node.meta["val"]
+        return self.builder.new(TYPES[meta.dtype] if type_ is None else type_, tuple(meta.shape))
+
+    def linear(self, x: View, weight: Tensor, bias: Tensor | None, name: str) -> View:
+        """x [..., inputs] times weight [outputs, inputs] transposed, plus bias."""
+        build, lead = self.builder, x.sizes[:-1]
+        outputs, inputs = weight.shape
+        rows = int(np.prod(lead, dtype=np.int64))
+        exact = self.precision.format_of(outputs, inputs) is None
+        flat = build.reshape(x, (rows, inputs))
+        if not takes_rows(flat, exact):
+            flat = build.copy(flat)
+        name = self._unused(name)
+        arrays = to_array(weight), None if bias is None else to_array(bias)
+        integers = linear_tensors(build, self.precision, name, *arrays)
+        y = build.new(Type.F32, (rows, outputs))
+        build.emit(Opcode.LINEAR, y, flat, integers=integers)
+        return build.reshape(y, (*lead, outputs))
+
+    def _unused(self, name: str) -> str:
+        """`name`, with a number if another layer has it."""
+        taken = {key.rpartition(".")[0] for key in self.builder.tensors}
+        numbers = (f"{name}.{i}" for i in range(len(taken) + 1))
+        return name if name not in taken else next(n for n in numbers if n not in taken)
+
+
+def to_array(value: Tensor) -> np.ndarray[Any, Any]:
+    """A constant as the core holds it. Raises CompileError for integers beyond 32 bits."""
+    value = value.detach().cpu()
+    if value.dtype == torch.bool:
+        value = value.to(torch.uint8)
+    if value.dtype == torch.float64:
+        value = value.float()
+    if value.dtype == torch.int64:
+        if value.numel() and (value.max() >= 2**31 or value.min() < -(2**31)):
+            raise CompileError("a constant integer needs more than 32 bits")
+        value = value.int()
+    return np.ascontiguousarray(value.numpy())
+
+
+def parameter_name(node: Node) -> str:
+    """A readable name for the tensors of a layer: where in the network it stands."""
+    return _origin(node).split(" in ")[0].replace(" ", "") or node.name
+
+
+def _origin(node: Node) -> str:
+    stack = node.meta.get("nn_module_stack")
+    path = ""
+    if stack:
+        path = str(list(stack.values())[-1][0]).rpartition("']")[2].strip("._") or "policy"
+    trace = (node.meta.get("stack_trace") or "").strip().splitlines()
+    place = trace[-2].strip() if len(trace) > 1 else ""
+    return f"{path} in {place}" if place else path or node.name
+
+
+def _mentions_view(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_mentions_view(x) for x in value)
+    return isinstance(value, View)
+
+
+__all__ = ["RULES", "Lowering", "parameter_name", "rule", "to_array", "whole"]

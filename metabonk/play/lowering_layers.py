@@ -1,0 +1,173 @@
+"""How products and our own operators become instructions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from metabonk.errors import CompileError
+from metabonk.play.lowering import Lowering, Value, parameter_name, rule, to_array
+from metabonk.play.lowering_rules import Args, Kwargs, aten, sizes_of
+from metabonk.play.program import Binary, Opcode, Type, Unary, View
+
+ours = torch.ops.metabonk
+LECUN_SCALE, LECUN_SLOPE = 1.7159, 0.666
+
+
+def constant(node: Node, value: Value) -> Tensor:
+    """Weights; raises CompileError for what is only known when the program runs."""
+    if isinstance(value, Tensor):
+        return value
+    raise CompileError(f"{node.target}: its weights depend on the observation")
+
+
+@rule(aten.addmm.default)
+def addmm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    bias, x, weight = args[:3]
+    if isinstance(bias, View):  # a sum that goes on: bias + x W
+        product = product_of(low, node, x, weight)
+        y = low.result(node)
+        operand = bias.expand(y.sizes)
+        return low.builder.emit(Opcode.BINARY, y, operand, product, integers=(Binary.ADD,))
+    return low.linear(low.view(x), constant(node, weight).t(), bias, parameter_name(node))
+
+
+@rule(aten.mm.default)
+def mm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    return product_of(low, node, *args[:2])
+
+
+def product_of(low: Lowering, node: Node, x: Value, weight: Value) -> View:
+    return low.linear(low.view(x), constant(node, weight).t(), None, parameter_name(node))
+
+
+@rule(aten.linear.default)
+def linear(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    x, weight, bias = (*args, None)[:3]
+    return low.linear(low.view(x), constant(node, weight), bias, parameter_name(node))
+
+
+@rule(aten.convolution.default)
+def convolution(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = args
+    if transposed or groups != 1 or len(stride) != 2 or any(padding) or set(dilation) != {1}:
+        raise CompileError(
+            f"{node.target}: only two dimensions without padding, dilation or groups"
+        )
+    weight = constant(node, weight)
+    outputs, channels, high, wide = weight.shape
+    batch, _, rows, columns = sizes_of(node)
+    n, c, h, w = low.view(x).strides
+    # Every place that the kernel is put to, with all that it sees there, is a row of a product.
+    seen = View(
+        low.view(x).storage,
+        low.view(x).offset,
+        (batch, rows, columns, high, wide, channels),
+        (n, h * stride[0], w * stride[1], h, w, c),
+    )
+    patches = low.builder.reshape(seen, (batch * rows * columns, high * wide * channels))
+    flat = weight.permute(0, 2, 3, 1).reshape(outputs, -1)
+    y = low.linear(patches, flat, bias, parameter_name(node))
+    return low.builder.reshape(y, (batch, rows, columns, outputs)).permute((0, 3, 1, 2))
+
+
+@rule(ours.dense.default)
+def dense(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    bias, inputs, weights = args[:3]
+    x = joined(low, [low.view(part) for part in inputs])
+    whole = torch.cat([constant(node, weight) for weight in weights], 1)
+    y = low.linear(x, whole, constant(node, bias), parameter_name(node))
+    return low.builder.emit(
+        Opcode.UNARY, low.result(node), y, integers=(Unary.TANH,), numbers=(0, 0)
+    )
+
+
+def joined(low: Lowering, parts: list[View]) -> View:
+    """Parts [B, width] side by side."""
+    if len(parts) == 1:
+        return parts[0]
+    y = low.builder.new(Type.F32, (parts[0].sizes[0], sum(part.sizes[1] for part in parts)))
+    start = 0
+    for part in parts:
+        low.builder.copy(part, into=y.narrow(1, start, start + part.sizes[1]))
+        start += part.sizes[1]
+    return y
+
+
+@rule(ours.radar.default)
+def radar(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    rows, mask, rings, reach = args[:4]
+    operands = (low.builder.dense(low.view(rows)), low.builder.dense(low.view(mask)))
+    numbers = (reach, *rings)
+    return low.builder.emit(Opcode.RADAR, low.result(node), *operands, numbers=numbers)
+
+
+@rule(ours.cfc_scan.default)
+def cfc_scan(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    x, h, dt, keep, *weights = args[:8]
+    steps = low.view(x).sizes[0]
+    if steps != 1:
+        raise CompileError(f"cfc_scan over {steps} steps: a policy takes one at a time")
+    out = cfc(low, node, low.view(x).select(0, 0), h, dt, keep, weights)
+    return [out.insert(0), None, None]
+
+
+@rule(ours.cfc_cell.default)
+def cfc_cell(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    x, h, dt, keep, *weights = args[:8]
+    return [cfc(low, node, low.view(x), h, dt, keep, weights), None, None]
+
+
+def cfc(
+    low: Lowering, node: Node, x: View, h: Value, dt: Value, keep: Value, weights: Args
+) -> View:
+    """One step: an instruction of its own in float32, two layers and what joins them otherwise."""
+    build, batch, hidden = low.builder, x.sizes[0], low.view(h).sizes[1]
+    extra = [None if v is None else build.reshape(low.view(v), (batch,)) for v in (dt, keep)]
+    w_in, b_in, w_heads, b_heads = (constant(node, w) for w in weights)
+    if not low.precision.exact:
+        return cfc_parts(low, node, x, low.view(h), extra, (w_in, b_in, w_heads, b_heads))
+    name = parameter_name(node)
+    places = [
+        build.tensor(f"{name}.{key}", to_array(w)).storage.number
+        for key, w in zip(
+            ("w_in", "b_in", "w_heads", "b_heads"), (w_in, b_in, w_heads, b_heads), strict=True
+        )
+    ]
+    flags = [int(v is not None) for v in extra]
+    operands = [build.dense(x), build.dense(low.view(h)), *(v for v in extra if v is not None)]
+    y = build.new(Type.F32, (batch, hidden))
+    return build.emit(Opcode.CFC, y, *operands, integers=(*places, *flags))
+
+
+def cfc_parts(
+    low: Lowering,
+    node: Node,
+    x: View,
+    h: View,
+    extra: list[View | None],
+    weights: tuple[Tensor, Tensor, Tensor, Tensor],
+) -> View:
+    """The formula of metabonk.ops.cfc_scan over layers in few bits."""
+    build, (batch, hidden) = low.builder, h.sizes
+    dt, keep = (None if v is None else v.insert(1).expand((batch, hidden)) for v in extra)
+
+    def new(which: Binary, a: View, b: View) -> View:
+        return build.emit(Opcode.BINARY, build.new(Type.F32, a.sizes), a, b, integers=(which,))
+
+    def apply(which: Unary, a: View, p: float = 0.0, q: float = 0.0) -> View:
+        y = build.new(Type.F32, a.sizes)
+        return build.emit(Opcode.UNARY, y, a, integers=(which,), numbers=(p, q))
+
+    before = h if keep is None else new(Binary.MULTIPLY, keep, h)
+    name, (w_in, b_in, w_heads, b_heads) = parameter_name(node), weights
+    z = low.linear(joined(low, [x, before]), w_in * LECUN_SLOPE, b_in * LECUN_SLOPE, f"{name}.in")
+    z = apply(Unary.AFFINE, apply(Unary.TANH, z), LECUN_SCALE)
+    heads = low.linear(z, w_heads, b_heads, f"{name}.heads")
+    f1, f2, a, s = (heads.narrow(1, i * hidden, (i + 1) * hidden) for i in range(4))
+    timed = a if dt is None else new(Binary.MULTIPLY, a, dt)
+    t = apply(Unary.SIGMOID, new(Binary.ADD, timed, s))
+    first, second = apply(Unary.TANH, f1), apply(Unary.TANH, f2)
+    # (1 - t) f1 + t f2
+    return new(Binary.ADD, first, new(Binary.MULTIPLY, t, new(Binary.SUBTRACT, second, first)))
