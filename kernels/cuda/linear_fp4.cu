@@ -40,7 +40,8 @@ struct Rows {
 
 // One block per row; rows that are not there become zero.
 __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(MetabonkCudaLinearFp4 linear) {
-  __shared__ float maxima[kWarps];
+  constexpr float kInfinity = __builtin_huge_valf();
+  float* maxima = reinterpret_cast<float*>(SharedMemory());
   const int row = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
   const int inputs = row < linear.rows ? linear.inputs : 0;
   const float* x = linear.x + static_cast<int64_t>(row) * linear.inputs;
@@ -48,16 +49,16 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(MetabonkCudaLinea
   float largest = 0.0f;
   for (int i = thread; i < inputs; i += kThreads) {
     const float size = x[i] < 0.0f ? -x[i] : x[i];
-    largest = size <= largest ? largest : size;  // NaN stays
+    largest = size <= largest ? largest : size < kInfinity ? size : kInfinity;  // NaN too
   }
   for (int mask = kLanes / 2; mask > 0; mask /= 2) {
     const float other = ShuffleXor(largest, mask);
-    largest = other <= largest ? largest : other;
+    largest = other > largest ? other : largest;
   }
   if (thread % kLanes == 0) maxima[thread / kLanes] = largest;
   __syncthreads();
   for (int warp = 0; warp < kWarps; ++warp) {
-    largest = maxima[warp] <= largest ? largest : maxima[warp];
+    largest = maxima[warp] > largest ? maxima[warp] : largest;
   }
   float factor = largest / (kLargestCode * kLargestScale);
   if (factor < kLeast) factor = 0.0f;
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(MetabonkCudaLinea
     for (int i = 0; i < kBlock; ++i) {
       numbers[i] = inputs > 0 ? x[block * kBlock + i] : 0.0f;
       const float size = numbers[i] < 0.0f ? -numbers[i] : numbers[i];
-      most = size <= most ? most : size;
+      most = size > most ? size : most;
     }
     const uint8_t code = factor == 0.0f ? uint8_t{0} : ToE4m3(most / kLargestCode / factor);
     const float scale = MultiplyRounded(FromE4m3(code), factor);
@@ -87,8 +88,9 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(MetabonkCudaLinea
 // rows of 16 bytes, four bytes for each of rows i, i + 32, i + 64, i + 96.
 struct Fp4Layout {
   int blocks, steps, owned, columns;
-  int weights, rows, weight_scales, row_scales, inbox, bytes;
+  int weights, rows, weight_scales, row_scales, sums, inbox, bytes;
   static constexpr int kScaleBytes = 512;
+  static constexpr int kSumStride = kRows + 4;
 
   __host__ __device__ Fp4Layout(int inputs, int cluster)
       : blocks(cluster),
@@ -99,7 +101,8 @@ struct Fp4Layout {
     rows = weights + steps * kOutputs * kK / 2;
     weight_scales = rows + steps * kRows * kK / 2;
     row_scales = weight_scales + steps * kScaleBytes;
-    inbox = row_scales + steps * kScaleBytes;
+    sums = row_scales + steps * kScaleBytes;
+    inbox = sums + kOutputs * kSumStride * 4;
     bytes = inbox + cluster * owned * kRows * 4;
     while (columns < kSumColumns + 2 * kScaleColumns * steps) columns *= 2;
   }
@@ -131,7 +134,7 @@ struct Fp4Block {
   __device__ uint64_t* Arrived() const { return At<uint64_t>(0); }
   __device__ uint64_t* Multiplied() const { return At<uint64_t>(8); }
 
-  __device__ void Begin() {
+  [[maybe_unused]] __device__ void Begin() {
     if (Thread() == 0) {
       InitBarrier(Arrived());
       InitBarrier(Multiplied());
@@ -178,7 +181,7 @@ struct Fp4Block {
   }
 
   // An output's sums for all rows of x, to the block that finishes it.
-  __device__ void Send(int output, int first_row, const float* four) const {
+  [[maybe_unused]] __device__ void Send(int output, int first_row, const float* four) const {
     float* inbox = At<float>(layout.inbox) + (rank * layout.owned + output % layout.owned) * kRows;
     union {
       float sums[4];
@@ -187,7 +190,7 @@ struct Fp4Block {
     Send16(inbox + first_row, Arrived(), static_cast<unsigned>(output / layout.owned), both.words);
   }
 
-  __device__ void Finish() const {
+  [[maybe_unused]] __device__ void Finish() const {
     WaitForBytes(Arrived(), 0);
     const Rows rows(linear.scratch, linear.inputs);
     for (int i = Thread(); i < layout.owned * kRows; i += kThreads) {
@@ -205,6 +208,7 @@ struct Fp4Block {
   }
 };
 
+#ifdef METABONK_FP4_WARPS
 // sm_120: every warp takes 32 outputs. Rows of x are the instruction's tall side.
 __device__ inline void MultiplyByWarps(const Fp4Block& block) {
   __syncthreads();
@@ -233,23 +237,21 @@ __device__ inline void MultiplyByWarps(const Fp4Block& block) {
       MmaFp4(sum[tile], a, b, a_scales, scales(layout.weight_scales, output));
     }
   }
-  __syncthreads();
-  // Through shared memory, where the weights were: [128, 16 + 4].
-  constexpr int kStride = kRows + 4;
-  float* sums = block.At<float>(layout.weights);
+  float* sums = block.At<float>(layout.sums);  // of each thread's own output after this
   for (int tile = 0; tile < 4; ++tile) {
     for (int i = 0; i < 4; ++i) {
       const int output = warp * 32 + tile * kTile + q * 2 + i % 2;
-      sums[output * kStride + r + i / 2 * 8] = sum[tile][i];
+      sums[output * Fp4Layout::kSumStride + r + i / 2 * 8] = sum[tile][i];
     }
   }
   SyncWarp();
   for (int row = 0; row < kRows; row += 4) {
-    block.Send(Fp4Block::Thread(), row, sums + Fp4Block::Thread() * kStride + row);
+    block.Send(Fp4Block::Thread(), row, sums + Fp4Block::Thread() * Fp4Layout::kSumStride + row);
   }
 }
+#endif
 
-#ifdef METABONK_TENSOR_MEMORY
+#ifdef METABONK_FP4_TENSOR_MEMORY
 // sm_100: one thread starts all products; every thread then has one output's row of sums.
 __device__ inline void MultiplyInTensorMemory(const Fp4Block& block) {
   const Fp4Layout& layout = block.layout;
@@ -288,27 +290,26 @@ __device__ inline void MultiplyInTensorMemory(const Fp4Block& block) {
 }
 #endif
 
-enum class Way { kWarps, kTensorMemory };
+enum class Way { kByWarps, kInTensorMemory };
 
 template <Way kWay>
 __global__ void __launch_bounds__(kThreads)
     LinearFp4Kernel(MetabonkCudaLinearFp4 linear, int blocks) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 1000
-  Fp4Block block(linear, blocks);
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 1200
-  if constexpr (kWay == Way::kWarps) {
+#ifdef METABONK_FP4_WARPS
+  if constexpr (kWay == Way::kByWarps) {
+    Fp4Block block(linear, blocks);
     block.Begin();
     MultiplyByWarps(block);
     block.Finish();
   }
 #endif
-#ifdef METABONK_TENSOR_MEMORY
-  if constexpr (kWay == Way::kTensorMemory) {
+#ifdef METABONK_FP4_TENSOR_MEMORY
+  if constexpr (kWay == Way::kInTensorMemory) {
+    Fp4Block block(linear, blocks);
     block.Begin();
     MultiplyInTensorMemory(block);
     block.Finish();
   }
-#endif
 #endif
 }
 
@@ -335,10 +336,12 @@ int metabonk_cuda_linear_fp4(const MetabonkCudaLinearFp4* linear, void* stream) 
   if (layout.bytes > limits.shared_bytes || layout.columns > kMostColumns) {
     return kMetabonkCudaNoRoom;
   }
-  if (const int e = Launch(QuantizeRowsKernel, {kRows, kThreads}, stream, *linear)) return e;
+  if (const int e =
+          Launch(QuantizeRowsKernel, {kRows, kThreads, kWarps * sizeof(float)}, stream, *linear))
+    return e;
   const LaunchShape shape{DivideUp(linear->outputs, kOutputs) * kBlocks, kThreads,
                           static_cast<size_t>(layout.bytes), kBlocks};
   return limits.major == 10
-             ? Launch(LinearFp4Kernel<Way::kTensorMemory>, shape, stream, *linear, kBlocks)
-             : Launch(LinearFp4Kernel<Way::kWarps>, shape, stream, *linear, kBlocks);
+             ? Launch(LinearFp4Kernel<Way::kInTensorMemory>, shape, stream, *linear, kBlocks)
+             : Launch(LinearFp4Kernel<Way::kByWarps>, shape, stream, *linear, kBlocks);
 }

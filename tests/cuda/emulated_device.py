@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KERNELS = ROOT / "kernels" / "cuda"
 EMULATOR = Path(__file__).parent / "emulator"
 HOPPER = (9, 0, 132, 227 * 1024)
+BLACKWELL = (10, 0, 148, 227 * 1024)
+GEFORCE = (12, 0, 170, 99 * 1024)
 AMPERE = (8, 0, 108, 163 * 1024)
 GUARD = 64
 BAND = 0xA5
@@ -50,6 +52,12 @@ class Emulated:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         library.emulator_failure.restype = ctypes.c_char_p
+
+    def size(self, name: str, *arguments: int) -> int:
+        """What an entry says about sizes."""
+        function = self._library[name]
+        function.restype = ctypes.c_int64
+        return int(function(*arguments))
 
     def call(
         self,
@@ -102,11 +110,11 @@ def build() -> Emulated:
     if compiler is None:
         pytest.skip("needs a C++ compiler")
     units = sorted(p for p in KERNELS.glob("*.cu") if "// hardware only" not in p.read_text())
-    headers = [*KERNELS.rglob("*.cuh"), *KERNELS.glob("*.h"), *EMULATOR.rglob("*.*")]
+    headers = [ROOT / "csrc" / "nn" / "formats.h", *KERNELS.rglob("*.cuh"), *KERNELS.glob("*.h"), *EMULATOR.rglob("*.*")]
     machine = EMULATOR / "machine.cc"
     flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra"]
     flags += ["-Wshadow", "-Werror", "-Wno-unknown-pragmas"]
-    includes = [f"-I{EMULATOR}", f"-I{KERNELS}"]
+    includes = [f"-I{EMULATOR}", f"-I{KERNELS}", f"-I{ROOT}/csrc", f"-I{ROOT}/csrc/include"]
 
     def command(target: Path) -> list[str]:
         sources = ["-x", "c++", *map(str, [*units, machine])]

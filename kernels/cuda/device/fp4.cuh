@@ -9,6 +9,16 @@
 
 #include <device/ptx.cuh>
 
+// Only code for one family of devices has these instructions; PTX for what comes after has neither.
+#if !defined(__CUDA_ARCH__)
+#define METABONK_FP4_WARPS 1
+#define METABONK_FP4_TENSOR_MEMORY 1
+#elif defined(__CUDA_ARCH_FAMILY_SPECIFIC__) && __CUDA_ARCH_FAMILY_SPECIFIC__ / 100 == 12
+#define METABONK_FP4_WARPS 1
+#elif defined(__CUDA_ARCH_FAMILY_SPECIFIC__) && __CUDA_ARCH_FAMILY_SPECIFIC__ / 100 == 10
+#define METABONK_FP4_TENSOR_MEMORY 1
+#endif
+
 namespace metabonk::cuda {
 
 // To nearest even; 448 and 6 where that is too large.
@@ -24,11 +34,11 @@ __device__ inline uint8_t ToE2m1(float x) {
   return __nv_cvt_float_to_fp4(x, __NV_E2M1, cudaRoundNearest);
 }
 
+#ifdef METABONK_FP4_WARPS
 // sum += a b: like m16n8k16 with eight numbers in a register (8q.. and 8q+32..). a_scales of lanes
 // with even q: the four of row r, with odd q: of row r + 8; b_scales: the four of column r.
 __device__ inline void MmaFp4(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                               uint32_t a_scales, uint32_t b_scales) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 1200
   asm volatile(
       "mma.sync.aligned.m16n8k64.row.col.kind::mxf4nvf4.block_scale.scale_vec::4X.f32.e2m1.e2m1.f32"
       ".ue4m3 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3}, {%10}, {%12,%12}, {%11}, "
@@ -36,8 +46,8 @@ __device__ inline void MmaFp4(float (&sum)[4], const uint32_t (&a)[4], const uin
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(a_scales),
         "r"(b_scales), "h"(static_cast<uint16_t>(0)));
-#endif
 }
+#endif
 
 // Matrices in shared memory as rows of 16 bytes in groups of eight (128 bytes): `along` bytes from
 // one group to the next 16 bytes of the same rows, `across` to the next eight rows.
@@ -53,8 +63,7 @@ constexpr uint32_t Fp4Instruction(int columns) {
   return 1u << 7 | 1u << 10 | static_cast<uint32_t>(columns / 8) << 17 | 128u / 16u << 24;
 }
 
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ / 10 == 100 || __CUDA_ARCH__ / 10 == 103
-#define METABONK_TENSOR_MEMORY 1
+#ifdef METABONK_FP4_TENSOR_MEMORY
 
 // One warp reserves columns of tensor memory, a power of two from 32, and writes where they are.
 __device__ inline void ReserveTensorMemory(uint32_t* to, int columns) {
@@ -84,7 +93,7 @@ __device__ inline void MmaTensorFp4(uint32_t sums, uint64_t a, uint64_t b, uint3
                                     uint32_t a_scales, uint32_t b_scales, bool add) {
   asm volatile(
       "{\n.reg .pred add;\nsetp.ne.u32 add, %6, 0;\n"
-      "tcgen05.mma.cta_group::1.kind::mxf4nvf4.block_scale.scale_vec::4X [%0], %1, %2, %3, [%4], "
+      "tcgen05.mma.cta_group::1.kind::mxf4nvf4.block_scale.block16 [%0], %1, %2, %3, [%4], "
       "[%5], add;\n}" ::"r"(sums),
       "l"(a), "l"(b), "r"(instruction), "r"(a_scales), "r"(b_scales),
       "r"(static_cast<uint32_t>(add))

@@ -22,6 +22,7 @@ namespace {
 constexpr size_t kStack = 128 * 1024, kGuard = 4096;
 constexpr uint8_t kPoison = 0xFF, kBand = 0xA5;
 constexpr int kLanes = 32;
+constexpr uint32_t kTensorColumns = 512;
 
 struct Meeting {  // of a known number of threads
   int wanted = 0, arrived = 0;
@@ -37,6 +38,7 @@ struct Warp {
 struct Block {
   unsigned index, rank;
   std::vector<uint8_t> memory;  // with guards
+  std::vector<uint32_t> tensor_memory;
   size_t size;
   std::vector<Warp> warps;
   Meeting meeting;
@@ -244,6 +246,12 @@ void Expect(bool holds, const char* what) {
 }
 
 uint8_t* BlockMemory() { return machine->current->block->Memory(); }
+uint32_t* TensorMemory(int lane, uint32_t column) {
+  Expect(lane < 128 && column + 16 <= kTensorColumns, "outside of tensor memory");
+  std::vector<uint32_t>& memory = machine->current->block->tensor_memory;
+  if (memory.empty()) memory.assign(128 * kTensorColumns, 0xFFFFFFFFu);
+  return memory.data() + lane * kTensorColumns + column;
+}
 int Lane() { return static_cast<int>(machine->current->thread % kLanes); }
 unsigned RankInCluster() { return machine->current->block->rank; }
 

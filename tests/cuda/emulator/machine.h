@@ -40,6 +40,8 @@ const char* Failure();
 [[noreturn]] void Fail(const char* what);
 void Expect(bool holds, const char* what);
 uint8_t* BlockMemory();
+// Four bytes of the block's tensor memory, [128 lanes, 512 columns]; begins as NaN.
+uint32_t* TensorMemory(int lane, uint32_t column);
 int Lane();
 unsigned RankInCluster();
 // Waits until `ready(what)`.
