@@ -37,6 +37,7 @@ PROGRAM = "program"  # the tensor in it that holds the words
 OWN = ("is_first", "uniform", "normal")  # inputs that a policy fills itself
 
 FloatArray = npt.NDArray[np.float32]
+NOTHING: FloatArray = np.zeros((0, 0), np.float32)
 Array = npt.NDArray[Any]
 
 
@@ -81,7 +82,9 @@ class CompiledPolicy:
         self.inputs = {
             name: (DTYPES[Type(kind)], tuple(sizes)) for name, kind, sizes in self._native.inputs
         }
-        self._outputs = [name for name, _, _ in self._native.outputs]
+        self.outputs = {
+            name: (DTYPES[Type(kind)], tuple(sizes)) for name, kind, sizes in self._native.outputs
+        }
         self._bound: Bound | None = None
         self._own: dict[str, Array] = {}
 
@@ -114,8 +117,10 @@ class CompiledPolicy:
             }
             self._bound = self.bind(self._own)
         for name, array in self._own.items():
-            given = self._given(observation, name)
-            np.copyto(array, given.view(np.uint8) if given.dtype == np.bool_ else given)
+            if name not in observation:
+                raise ValueError(f"observation: it lacks {name!r}; wanted {', '.join(self._own)}")
+            _expect(f"observation {name!r}", observation[name], array.dtype, array.shape)
+            np.copyto(array, observation[name])
         return self._bound.step()
 
     def bind(self, observation: Observation, action: FloatArray | None = None) -> Bound:
@@ -124,15 +129,41 @@ class CompiledPolicy:
         action: float32 [B, columns], a new array if None. Raises ValueError that names what cannot
         be bound.
         """
-        rows = (self.terms.batch, self.terms.columns)
         if action is None:
-            action = np.zeros(rows, np.float32)
-        _expect("action", action, np.dtype(np.float32), rows, written=True)
-        arrays = {name: self._given(observation, name) for name in self.inputs if name not in OWN}
-        inputs = [arrays[name].ctypes.data if name in arrays else 0 for name in self.inputs]
-        outputs = [action.ctypes.data if name == "action" else 0 for name in self._outputs]
-        binding = _core.nn.PolicyBinding(inputs, outputs, (*arrays.values(), action))
-        return Bound(self._native, binding, action)
+            action = np.zeros((self.terms.batch, self.terms.columns), np.float32)
+        given = {name: array for name, array in observation.items() if name in self.inputs}
+        return self.bind_all(given, {"action": action})
+
+    def bind_all(self, inputs: Observation, outputs: Mapping[str, Array]) -> Bound:
+        """`bind` for callers that also hand in what is the policy's own (`is_first`, `uniform`,
+        `normal`) or want more outputs than the action. Raises ValueError as `bind` does."""
+        for name, (dtype, sizes) in self.inputs.items():
+            if name in inputs:
+                _expect(f"input {name!r}", inputs[name], dtype, sizes)
+            elif name not in OWN:
+                wanted = ", ".join(n for n in self.inputs if n not in OWN)
+                raise ValueError(f"observation: it lacks {name!r}; wanted {wanted}")
+        for name, array in outputs.items():
+            if name not in self.outputs:
+                raise ValueError(f"output {name!r}: there are {', '.join(self.outputs)}")
+            dtype, sizes = self.outputs[name]
+            _expect(f"output {name!r}", array, dtype, sizes, written=True)
+        reads = [inputs[n].ctypes.data if n in inputs else 0 for n in self.inputs]
+        writes = [outputs[n].ctypes.data if n in outputs else 0 for n in self.outputs]
+        held = (*inputs.values(), *outputs.values())
+        binding = _core.nn.PolicyBinding(reads, writes, held)
+        return Bound(self._native, binding, outputs.get("action", NOTHING))
+
+    def refresh(self) -> None:
+        """Takes what the network that this was compiled from holds now: the next step uses it.
+
+        Raises CompileError for a policy that was loaded, which has no network at hand.
+        """
+        if not self.program.sources:
+            raise CompileError("refresh: a loaded policy has no network; see swap()")
+        tensors = {name: source() for name, source in self.program.sources.items()}
+        self._native.swap(_addresses(tensors))
+        self.program = Program(self.program.words, tensors, self.program.sources)
 
     def reset(self, mask: npt.NDArray[np.bool_] | None = None) -> None:
         """Rows of `mask` [B] forget their past before they next decide; all of them if None."""
@@ -177,17 +208,6 @@ class CompiledPolicy:
             },
             replace=replace,
         )
-
-    def _given(self, observation: Observation, name: str) -> Array:
-        if name not in observation:
-            raise ValueError(f"observation: it lacks {name!r}; wanted {', '.join(self._wanted())}")
-        dtype, sizes = self.inputs[name]
-        array = observation[name]
-        _expect(f"observation {name!r}", array, dtype, sizes)
-        return array
-
-    def _wanted(self) -> list[str]:
-        return [name for name in self.inputs if name not in OWN]
 
 
 def compile(

@@ -7,6 +7,7 @@ weights alone is computed here and now and becomes a tensor; what only looks at 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
-from metabonk.play.program import Builder, Opcode, Type, View, whole
+from metabonk.play.program import Builder, Opcode, Source, Type, View
 from metabonk.play.weights import Precision, linear_tensors, takes_rows
 
 TYPES = {
@@ -50,6 +51,8 @@ class Lowering:
         self.builder = builder
         self.precision = precision
         self._constants: dict[int, tuple[Tensor, View]] = {}
+        # How a constant that is not a parameter itself comes from what is; by identity.
+        self._recipes: dict[int, tuple[Tensor, Callable[[], Tensor]]] = {}
 
     def run(self, graph: torch.fx.Graph, values: Mapping[str, Value]) -> list[Value]:
         """Lowers every node; `values` holds what the placeholders stand for. Returns what the
@@ -76,7 +79,7 @@ class Lowering:
 
     def _lower(self, node: Node, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         if node.op == "call_function" and not _mentions_view((args, list(kwargs.values()))):
-            return node.target(*args, **kwargs)  # type: ignore[operator]
+            return self._fold(node, args, kwargs)
         lower = RULES.get(node.target)
         if lower is None:
             raise CompileError(
@@ -84,6 +87,46 @@ class Lowering:
                 "another operator, or add a rule to metabonk/play/lowering_rules.py"
             )
         return lower(self, node, args, kwargs)
+
+    def _fold(self, node: Node, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
+        """What does not depend on the observation, computed now."""
+        function: Any = node.target
+        result = function(*args, **kwargs)
+        if function is operator.getitem or any(x is result for x in (*args, *kwargs.values())):
+            return result  # it is known already
+
+        def again() -> Value:
+            return function(*self._fresh(args), **self._fresh(kwargs))
+
+        if isinstance(result, Tensor):
+            self._remember(result, again)
+        elif isinstance(result, list | tuple):
+            for i, part in enumerate(result):
+                self._remember(part, lambda i=i: again()[i])
+        return result
+
+    def _remember(self, result: Tensor, recipe: Callable[[], Tensor]) -> None:
+        self._recipes[id(result)] = result, recipe
+
+    def _fresh(self, value: Value) -> Value:
+        """The value from what the parameters hold now."""
+        if isinstance(value, Tensor):
+            return self._recipes[id(value)][1]() if id(value) in self._recipes else value
+        if isinstance(value, list | tuple):
+            return [self._fresh(x) for x in value]
+        if isinstance(value, dict):
+            return {key: self._fresh(x) for key, x in value.items()}
+        return value
+
+    def derive(self, function: Callable[..., Tensor], *args: Value) -> Tensor:
+        """A constant made of constants, which follows when these change."""
+        result = function(*args)
+        self._remember(result, lambda: function(*self._fresh(args)))
+        return result
+
+    def source(self, value: Tensor) -> Source:
+        """Gives a constant as an array, from what the parameters hold then."""
+        return lambda: to_array(self._fresh(value))
 
     def view(self, value: Value) -> View:
         """A View of what is one, or of a constant, which then becomes a tensor."""
@@ -94,7 +137,8 @@ class Lowering:
         known = self._constants.get(id(value))
         if known is None:
             name = f"constant.{len(self._constants)}"
-            known = value, self.builder.tensor(name, to_array(value))
+            source = self.source(value)
+            known = value, self.builder.tensor(name, source(), source)
             self._constants[id(value)] = known
         return known[1]
 
@@ -113,8 +157,8 @@ class Lowering:
         if not takes_rows(flat, exact):
             flat = build.copy(flat)
         name = self._unused(name)
-        arrays = to_array(weight), None if bias is None else to_array(bias)
-        integers = linear_tensors(build, self.precision, name, *arrays)
+        sources = self.source(weight), None if bias is None else self.source(bias)
+        integers = linear_tensors(build, self.precision, name, *sources)
         y = build.new(Type.F32, (rows, outputs))
         build.emit(Opcode.LINEAR, y, flat, integers=integers)
         return build.reshape(y, (*lead, outputs))
@@ -159,6 +203,3 @@ def _mentions_view(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_mentions_view(x) for x in value)
     return isinstance(value, View)
-
-
-__all__ = ["RULES", "Lowering", "parameter_name", "rule", "to_array", "whole"]

@@ -30,7 +30,9 @@ def addmm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
         y = low.result(node)
         operand = bias.expand(y.sizes)
         return low.builder.emit(Opcode.BINARY, y, operand, product, integers=(Binary.ADD,))
-    return low.linear(low.view(x), constant(node, weight).t(), bias, parameter_name(node))
+    return low.linear(
+        low.view(x), low.derive(torch.t, constant(node, weight)), bias, parameter_name(node)
+    )
 
 
 @rule(aten.mm.default)
@@ -39,7 +41,9 @@ def mm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
 
 
 def product_of(low: Lowering, node: Node, x: Value, weight: Value) -> View:
-    return low.linear(low.view(x), constant(node, weight).t(), None, parameter_name(node))
+    return low.linear(
+        low.view(x), low.derive(torch.t, constant(node, weight)), None, parameter_name(node)
+    )
 
 
 @rule(aten.linear.default)
@@ -67,7 +71,7 @@ def convolution(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
         (n, h * stride[0], w * stride[1], h, w, c),
     )
     patches = low.builder.reshape(seen, (batch * rows * columns, high * wide * channels))
-    flat = weight.permute(0, 2, 3, 1).reshape(outputs, -1)
+    flat = low.derive(lambda w: w.permute(0, 2, 3, 1).reshape(outputs, -1), weight)
     y = low.linear(patches, flat, bias, parameter_name(node))
     return low.builder.reshape(y, (batch, rows, columns, outputs)).permute((0, 3, 1, 2))
 
@@ -76,7 +80,7 @@ def convolution(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
 def dense(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     bias, inputs, weights = args[:3]
     x = joined(low, [low.view(part) for part in inputs])
-    whole = torch.cat([constant(node, weight) for weight in weights], 1)
+    whole = low.derive(torch.cat, [constant(node, weight) for weight in weights], 1)
     y = low.linear(x, whole, constant(node, bias), parameter_name(node))
     return low.builder.emit(
         Opcode.UNARY, low.result(node), y, integers=(Unary.TANH,), numbers=(0, 0)
@@ -130,7 +134,7 @@ def cfc(
         return cfc_parts(low, node, x, low.view(h), extra, (w_in, b_in, w_heads, b_heads))
     name = parameter_name(node)
     places = [
-        build.tensor(f"{name}.{key}", to_array(w)).storage.number
+        build.tensor(f"{name}.{key}", to_array(w), low.source(w)).storage.number
         for key, w in zip(
             ("w_in", "b_in", "w_heads", "b_heads"), (w_in, b_in, w_heads, b_heads), strict=True
         )
@@ -162,7 +166,8 @@ def cfc_parts(
 
     before = h if keep is None else new(Binary.MULTIPLY, keep, h)
     name, (w_in, b_in, w_heads, b_heads) = parameter_name(node), weights
-    z = low.linear(joined(low, [x, before]), w_in * LECUN_SLOPE, b_in * LECUN_SLOPE, f"{name}.in")
+    w_in, b_in = (low.derive(torch.mul, w, LECUN_SLOPE) for w in (w_in, b_in))
+    z = low.linear(joined(low, [x, before]), w_in, b_in, f"{name}.in")
     z = apply(Unary.AFFINE, apply(Unary.TANH, z), LECUN_SCALE)
     heads = low.linear(z, w_heads, b_heads, f"{name}.heads")
     f1, f2, a, s = (heads.narrow(1, i * hidden, (i + 1) * hidden) for i in range(4))

@@ -8,7 +8,7 @@ what nobody reads, lets memory be used again once its last reader is through, an
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -23,6 +23,7 @@ LINE = 64  # bytes of a cache line, on which memory begins
 
 Array = npt.NDArray[Any]
 Words = npt.NDArray[np.int64]
+Source = Callable[[], Array]
 
 
 class Type(IntEnum):
@@ -251,10 +252,12 @@ class Instruction:
 
 @dataclass
 class Program:
-    """words: as the core reads them. tensors: what the words refer to, by name, in order."""
+    """words: as the core reads them. tensors: what the words refer to, by name, in order. sources:
+    for a program whose network is at hand, what each tensor would be made from now."""
 
     words: Words
     tensors: dict[str, Array]
+    sources: dict[str, Source] = field(default_factory=dict)
 
 
 @dataclass
@@ -263,6 +266,7 @@ class Builder:
 
     inputs: list[Storage] = field(default_factory=list)
     tensors: dict[str, Array] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
     tensor_storage: list[Storage] = field(default_factory=list)
     instructions: list[Instruction] = field(default_factory=list)
     outputs: dict[str, View] = field(default_factory=dict)
@@ -275,11 +279,13 @@ class Builder:
         self.inputs.append(storage)
         return whole(storage)
 
-    def tensor(self, name: str, array: Array) -> View:
-        """A named constant; its dtype is one of DTYPES."""
+    def tensor(self, name: str, array: Array, source: Source | None = None) -> View:
+        """A named constant; its dtype is one of DTYPES. source: gives it anew, with what its
+        network holds then."""
         kind = next(t for t, dtype in DTYPES.items() if dtype == array.dtype)
         storage = Storage("tensor", len(self.tensor_storage), kind, array.shape, name)
         self.tensors[name] = np.ascontiguousarray(array)
+        self.sources[name] = source or (lambda: array)
         self.tensor_storage.append(storage)
         return whole(storage)
 
@@ -329,8 +335,10 @@ class Builder:
         instructions = tidy(self)
         self.tensor_storage, instructions = renumber(self.tensor_storage, instructions)
         offsets, size = place(self, instructions)
-        tensors = {s.name: self.tensors[s.name] for s in self.tensor_storage}
-        return Program(_encode(self, instructions, offsets, size), tensors)
+        words = _encode(self, instructions, offsets, size)
+        names = [storage.name for storage in self.tensor_storage]
+        tensors = {name: self.tensors[name] for name in names}
+        return Program(words, tensors, {name: self.sources[name] for name in names})
 
 
 def whole(storage: Storage) -> View:

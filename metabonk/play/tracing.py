@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -96,12 +95,15 @@ def trace(model: ActorCritic, *, batch: int, sampled: bool) -> Trace:
             "policy's own inputs; rename the game's"
         )
     arguments = (observation, *(given[key] for key in (STATE, IS_FIRST, UNIFORM, NORMAL)))
+    decision = Decision(model, sampled)
     with torch.no_grad():
-        exported = torch.export.export(Decision(model, sampled), arguments, strict=False)
+        exported = torch.export.export(decision, arguments, strict=False)
         table = torch.export.default_decompositions()
         # A part that is written is to stay that, and not become a choice for every element.
         del table[torch.ops.aten.select_scatter.default]
         exported = exported.run_decompositions(table)
+    # The network's own tensors, not what the export may have copied: they follow its training.
+    held = {**dict(decision.named_parameters()), **dict(decision.named_buffers())}
     constants: dict[str, Tensor] = {}
     placeholders: list[str] = []
     for spec in exported.graph_signature.input_specs:
@@ -110,12 +112,6 @@ def trace(model: ActorCritic, *, batch: int, sampled: bool) -> Trace:
         elif spec.kind == InputKind.CONSTANT_TENSOR:
             constants[spec.arg.name] = exported.constants[spec.target]
         else:
-            constants[spec.arg.name] = _found(exported, spec.target)
+            constants[spec.arg.name] = held[spec.target].detach()
     inputs = {name: (place, given[name]) for name, place in zip(given, placeholders, strict=True)}
     return Trace(exported.graph_module.graph, inputs, constants)
-
-
-def _found(exported: torch.export.ExportedProgram, target: str) -> Tensor:
-    """A parameter or buffer; buffers that are not saved stand among the constants."""
-    held = exported.state_dict if target in exported.state_dict else exported.constants
-    return cast(Tensor, held[target]).detach()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from metabonk.errors import CompileError
 from metabonk.ops import qweight
-from metabonk.play.program import Activation, Builder, View
+from metabonk.play.program import Activation, Builder, Source, View
 
 PrecisionName = Literal["fp32", "bf16", "int8", "fp8", "nvfp4", "int4", "mxfp8"]
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
@@ -46,25 +46,32 @@ class Precision:
 
 
 def linear_tensors(
-    build: Builder, precision: Precision, name: str, weight: Array, bias: Array | None
+    build: Builder, precision: Precision, name: str, weight: Source, bias: Source | None
 ) -> tuple[int, ...]:
     """Adds the tensors of a layer and returns its instruction's integers.
 
-    weight float32 [outputs, inputs], bias [outputs]; name: with it its tensors' names begin.
+    weight gives float32 [outputs, inputs], bias [outputs]; name: with it its tensors' names begin.
     """
 
-    def add(kind: str, array: Array) -> int:
-        return build.tensor(f"{name}.{kind}", array).storage.number
+    def add(kind: str, source: Source) -> int:
+        return build.tensor(f"{name}.{kind}", source(), source).storage.number
 
-    outputs, inputs = weight.shape
-    bias_at = -1 if bias is None else add("bias", np.ascontiguousarray(bias))
+    outputs, inputs = weight().shape
+    bias_at = -1 if bias is None else add("bias", bias)
     format = precision.format_of(outputs, inputs)
     if format is None:
-        return add("weight", np.ascontiguousarray(weight)), bias_at, Activation.NONE, -1, -1, -1
-    made = qweight.quantize(np.ascontiguousarray(weight), format)
-    codes = add("codes", _bytes(made.codes))
-    scales = add("scales", _bytes(made.scales)) if made.scales.size else -1
-    tensor_scale = add("tensor_scale", made.tensor_scale) if made.tensor_scale.size else -1
+        return add("weight", weight), bias_at, Activation.NONE, -1, -1, -1
+
+    def part(key: str) -> Source:
+        def source() -> Array:
+            array: Array = getattr(qweight.quantize(weight(), format), key)
+            return array if key == "tensor_scale" else _bytes(array)
+
+        return source
+
+    sizes = {key: part(key)().size for key in ("scales", "tensor_scale")}
+    codes = add("codes", part("codes"))
+    scales, tensor_scale = (add(key, part(key)) if n else -1 for key, n in sizes.items())
     place = qweight.FORMATS.index(format)
     return codes, bias_at, Activation.NONE, place, scales, tensor_scale
 
