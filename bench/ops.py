@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
-from . import ops_cfc, ops_frames, ops_qlinear, ops_returns, ops_vq
+from . import ops_cfc, ops_frames, ops_merge, ops_qlinear, ops_returns, ops_vq
 from .case import Case
 from .meter import Timed
 from .peers import require
@@ -24,6 +24,7 @@ def cases() -> list[Case]:
         *ops_cfc.cases(),
         *ops_vq.cases(),
         *ops_returns.cases(),
+        *ops_merge.cases(),
         *ops_frames.cases(),
         *ops_qlinear.cases(),
     ]

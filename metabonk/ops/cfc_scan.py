@@ -28,12 +28,14 @@ from metabonk import _core
 from metabonk.ops import cfc_torch
 from metabonk.ops.library import (
     PerProcess,
+    bind,
     choose,
     define,
     differentiate,
     differentiate_never,
     expect,
     refusal,
+    together,
 )
 
 _engines: PerProcess[Any] = PerProcess(lambda threads: _core.nn.CfcEngine(threads))
@@ -135,13 +137,10 @@ def check(
     expect(op, "b_heads", b_heads, (4 * hidden,), x.dtype)
     others = {"h": h, "dt": dt, "keep": keep, "w_in": w_in, "b_in": b_in}
     others |= {"w_heads": w_heads, "b_heads": b_heads}
-    for name, tensor in others.items():
-        if tensor is None:
-            continue
-        if name in ("dt", "keep"):
+    together(op, {"x": x, **others})
+    for name, tensor in (("dt", dt), ("keep", keep)):
+        if tensor is not None:
             expect(op, name, tensor, (*lead, 1), x.dtype)
-        if tensor.device != x.device:
-            raise ValueError(f"{op}: {name} is on {tensor.device}, x on {x.device}")
 
 
 def pointers(*tensors: Tensor | None) -> tuple[int, ...]:
@@ -168,6 +167,7 @@ def forward(
     if choose("cfc_scan", backend, backends(), why_not) == "torch":
         out, z, heads = cfc_torch.forward(x, h, dt, keep, w_in, b_in, w_heads, b_heads)
         return (out, z, heads) if saving else (out, x.new_empty(0), x.new_empty(0))
+    check("cfc_scan", x.shape[:2], x, h, dt, keep, w_in, b_in, w_heads, b_heads)
     out, z, heads = fake(x, h, dt, keep, w_in, b_in, w_heads, b_heads, saving, backend)
     _engines.get_here().forward(
         (x.shape[2], h.shape[1], len(b_in)),
@@ -217,6 +217,7 @@ def _backward(
     if choose("cfc_scan", backend, backends(), refusal(tensors)) == "torch":
         return cfc_torch.backward(d_out, x, h, dt, keep, w_in, w_heads, out, z, heads)
     d_out = d_out.contiguous()  # autograd's own, often expanded from one number
+    _check_backward(d_out, x, h, dt, keep, w_in, w_heads, out, z, heads)
     grads = _fake_backward(d_out, x, h, dt, keep, w_in, w_heads, out, z, heads, backend)
     d_x, d_h, d_dt, d_keep, *d_weights = grads
     _engines.get_here().backward(
@@ -231,6 +232,30 @@ def _backward(
         pointers(*d_weights),
     )
     return grads
+
+
+def _check_backward(
+    d_out: Tensor,
+    x: Tensor,
+    h: Tensor,
+    dt: Tensor | None,
+    keep: Tensor | None,
+    w_in: Tensor,
+    w_heads: Tensor,
+    out: Tensor,
+    z: Tensor,
+    heads: Tensor,
+) -> None:
+    """What the forward pass made and autograd brings; the core believes what it is told."""
+    biases = w_in.new_empty(w_in.shape[:1]), w_heads.new_empty(w_heads.shape[:1])
+    check("cfc_scan", x.shape[:2], x, h, dt, keep, w_in, biases[0], w_heads, biases[1])
+    lead, hidden = x.shape[:2], h.shape[1]
+    made = {"the gradient": (d_out, hidden), "out": (out, hidden)}
+    made |= {"z": (z, len(w_in)), "heads": (heads, 4 * hidden)}
+    together("cfc_scan", {"x": x, **{name: tensor for name, (tensor, _) in made.items()}})
+    for name, (tensor, width) in made.items():
+        expect("cfc_scan", name, tensor, (*lead, width), x.dtype)
+    bind("cfc_scan", {name: tensor.detach() for name, (tensor, _) in made.items()})
 
 
 def _fake_backward(

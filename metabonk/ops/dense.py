@@ -12,15 +12,23 @@ rounding only.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.errors import BackendError
-from metabonk.ops.library import PerProcess, define, differentiate, differentiate_never
+from metabonk.ops.library import (
+    PerProcess,
+    choose,
+    define,
+    differentiate,
+    differentiate_never,
+    expect,
+    refusal,
+    together,
+)
 from metabonk.ops.tanh import fast_tanh_
 
 LEAST_ROWS = 32  # below, the call costs more than the arithmetic
@@ -44,7 +52,6 @@ def dense(
     Gradients for `bias`, every weight, and the inputs that want one. Raises BackendError if
     `native` is asked for and cannot take these tensors, ValueError for shapes that do not fit.
     """
-    _check(bias, inputs, weights)
     return _OP(bias, list(inputs), list(weights), backend)  # type: ignore[no-any-return]
 
 
@@ -55,24 +62,31 @@ def _check(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) ->
             f"inputs: {len(inputs)} with {len(weights)} weights; a dense layer needs at least one "
             "and a weight for each"
         )
-    for x, w in zip(inputs, weights, strict=True):
-        if x.shape != (len(inputs[0]), w.shape[1]) or w.shape[0] != len(bias):
-            raise ValueError(
-                f"dense: input {tuple(x.shape)} and weight {tuple(w.shape)} do not fit "
-                f"{len(inputs[0])} rows and {len(bias)} outputs"
-            )
+    together("dense", {"bias": bias, **_named(inputs, weights)})
+    expect("dense", "bias", bias, (-1,), bias.dtype)
+    expect("dense", "inputs[0]", inputs[0], (-1, -1), bias.dtype)
+    for i, (x, w) in enumerate(zip(inputs, weights, strict=True)):
+        expect("dense", f"inputs[{i}]", x, (len(inputs[0]), -1), bias.dtype)
+        expect("dense", f"weights[{i}]", w, (len(bias), x.shape[1]), bias.dtype)
+
+
+def _named(inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> dict[str, Tensor | None]:
+    named: dict[str, Tensor | None] = {f"inputs[{i}]": x for i, x in enumerate(inputs)}
+    return named | {f"weights[{i}]": w for i, w in enumerate(weights)}
 
 
 def _forward(
     bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor], backend: str
 ) -> Tensor:
-    native = _is_native(backend, bias, inputs, weights)
+    _check(bias, inputs, weights)
+    native = _is_native(backend, {"bias": bias}, inputs, weights)
     return (_native_forward if native else _torch_forward)(bias, inputs, weights)
 
 
 def _fake(
     bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor], backend: str
 ) -> Tensor:
+    _check(bias, inputs, weights)
     return bias.new_empty(len(inputs[0]), len(bias))
 
 
@@ -85,7 +99,12 @@ def _backward(
     backend: str,
 ) -> list[Tensor]:
     """Gradients of the bias, of the inputs that are `wanted`, of the weights."""
-    native = _is_native(backend, y, inputs, weights)
+    _check(y.new_empty(y.shape[-1]), inputs, weights)
+    together("dense", {"y": y, "the gradient": dy})
+    expect("dense", "inputs[0]", inputs[0], (len(y), -1), y.dtype)
+    expect("dense", "the gradient", dy, y.shape, y.dtype)
+    dy = dy.contiguous()  # autograd's own, often expanded from one number
+    native = _is_native(backend, {"y": y, "the gradient": dy}, inputs, weights)
     run = _native_backward if native else _torch_backward
     return run(y, dy, inputs, weights, wanted)
 
@@ -119,28 +138,17 @@ def _gradients(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
 
 
 def _is_native(
-    backend: str, first: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
+    backend: str,
+    first: Mapping[str, Tensor | None],
+    inputs: Sequence[Tensor],
+    weights: Sequence[Tensor],
 ) -> bool:
-    """Whether the native backend runs. Raises BackendError if it is asked for and cannot."""
-    if backend == "torch":
-        return False
-    suits = _suits_native(first, *inputs, *weights)
-    if backend != "auto" and not (suits and backend == "native"):
-        raise BackendError(
-            f"dense: {backend!r} cannot run here; native takes contiguous float32 in main memory, "
-            f"{LEAST_ROWS} rows or more, on AVX2; for anything else there is torch. Here are: "
-            f"{', '.join(backends())}"
-        )
-    return suits
-
-
-def _suits_native(first: Tensor, *others: Tensor) -> bool:
-    """Whether the native backend can take these; the second one is an input, which has the rows."""
-    if len(others[0]) < LEAST_ROWS or not _core.nn.dense_kernels():
-        return False
-    return all(
-        t.dtype == torch.float32 and t.is_cpu and t.is_contiguous() for t in (first, *others)
-    )
+    """Whether the native backend runs; `first`: tensors beside those. Raises BackendError if it is
+    asked for and cannot."""
+    why_not = refusal({**first, **_named(inputs, weights)})
+    if len(inputs[0]) < LEAST_ROWS:
+        why_not = f"inputs[0] of {len(inputs[0])} rows, wanted {LEAST_ROWS} or more"
+    return choose("dense", backend, backends(), why_not) == "native"
 
 
 _engines: PerProcess[Any] = PerProcess(_core.nn.DenseEngine)
@@ -163,7 +171,6 @@ def _native_backward(
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     rows, outputs = y.shape
-    dy = dy.contiguous()
     d_bias = torch.empty(outputs)
     d_inputs = [torch.empty_like(x) if w else None for x, w in zip(inputs, wanted, strict=True)]
     d_weights = [torch.empty_like(w) for w in weights]

@@ -89,6 +89,15 @@ def expect(op: str, name: str, tensor: Tensor, shape: Sequence[int], dtype: torc
         )
 
 
+def together(op: str, tensors: Mapping[str, Tensor | None]) -> None:
+    """Raises ValueError unless all are on the device of the first."""
+    first = next(iter(tensors))
+    device = tensors[first].device  # type: ignore[union-attr]
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.device != device:
+            raise ValueError(f"{op}: {name} is on {tensor.device}, {first} on {device}")
+
+
 def refusal(tensors: Mapping[str, Tensor | None], dtype: torch.dtype = torch.float32) -> str:
     """Why native code cannot take these as they lie, or "": they must be contiguous, in main
     memory, aligned and of `dtype`. Names the argument, what it is and what is wanted."""

@@ -29,6 +29,7 @@ from metabonk.ops.library import (
     expect,
     overlap,
     refusal,
+    together,
 )
 
 Backend = Literal["auto", "native", "torch"]
@@ -194,6 +195,7 @@ def _check(
     name = "models[0]" if base is None else "base"
     if like.dim() != 1 or not like.is_floating_point():
         raise ValueError(f"{op}: {name} is {like.dtype} {list(like.shape)}; wanted a floating [P]")
+    together(op, {name: like, **_named(models)})
     for m, model in enumerate(models):
         if model.shape != like.shape or model.dtype != like.dtype:
             raise ValueError(
@@ -209,6 +211,7 @@ def _named(models: Sequence[Tensor]) -> dict[str, Tensor | None]:
 def _weighted(models: Sequence[Tensor], weights: Sequence[float], backend: str) -> Tensor:
     if choose("weighted", backend, backends(), refusal(_named(models))) == "torch":
         return weighted_reference(models, weights)
+    _check("weighted", models, weights)
     out = torch.empty_like(models[0])
     _core.nn.WeightedPlan(_pointers(models), list(weights), out.numel(), out.data_ptr(), ()).step()
     return out
@@ -230,6 +233,7 @@ def _ties(
                 place = int(finite.logical_not().nonzero()[0])
                 raise ValueError(f"ties: models[{m}]: entry {place} less base is not finite")
         return ties_reference(base, models, weights, keep, scale) if len(base) else base.clone()
+    _check("ties", models, weights, base)
     out = torch.empty_like(base)
     native = _core.nn.TiesPlan(
         base.data_ptr(),

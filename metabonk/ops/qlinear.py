@@ -37,6 +37,7 @@ from metabonk.ops.library import (
     expect,
     overlap,
     refusal,
+    together,
 )
 from metabonk.ops.qweight import FORMATS, QuantizedWeight, WeightFormat
 
@@ -203,6 +204,7 @@ def _check(x: Tensor, weight: Packed, bias: Tensor | None) -> None:
         raise ValueError(
             f"qlinear: x is {x.dtype} {list(x.shape)}; wanted torch.float32 [..., {weight.inputs}]"
         )
+    together("qlinear", {"x": x, "weight.panels": weight.panels, "bias": bias})
     if bias is not None:
         expect("qlinear", "bias", bias, (weight.outputs,), torch.float32)
 
@@ -230,6 +232,7 @@ def _forward(
     reason = refusal({"x": x, "bias": bias}) or refusal({"weight.panels": panels}, torch.uint8)
     if choose("qlinear", backend, backends(), reason) == "torch":
         return _torch_forward(x, Packed(format, outputs, inputs, panels), bias)
+    _check(x, Packed(format, outputs, inputs, panels), bias)
     y = x.new_empty((*x.shape[:-1], outputs))
     _engines.get_here().forward(
         FORMATS.index(format),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops.library import choose, define, differentiate_never, refusal
+from metabonk.ops.library import choose, define, differentiate_never, refusal, together
 
 SECTORS = 16
 SHARPNESS = 16
@@ -44,6 +44,7 @@ def radar(
             f"radar: rows {tuple(rows.shape)} and mask {tuple(mask.shape)} are not [B, K, F] with "
             "three features or more, and [B, K]"
         )
+    together("radar", {"rows": rows, "mask": mask})
     if mask.dtype not in (torch.uint8, torch.bool):
         raise ValueError(f"radar: mask is {mask.dtype}; wanted torch.uint8 or torch.bool")
     return _OP(rows, mask, list(rings), reach, backend)  # type: ignore[no-any-return]

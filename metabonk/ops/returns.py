@@ -33,6 +33,7 @@ from metabonk.ops.library import (
     differentiate_never,
     overlap,
     refusal,
+    together,
 )
 
 Backend = Literal["auto", "native", "torch"]
@@ -163,11 +164,14 @@ def _check(
     reward: Tensor,
     others: Mapping[str, Tensor | None],
     flags: Mapping[str, Tensor | None],
+    leader: str = "reward",
 ) -> None:
+    """Raises ValueError unless all fit reward, or what is called `leader`, [T, N]."""
     if reward.dim() != 2 or not reward.is_floating_point():
         raise ValueError(
-            f"{op}: reward is {reward.dtype} {list(reward.shape)}; wanted a floating [T, N]"
+            f"{op}: {leader} is {reward.dtype} {list(reward.shape)}; wanted a floating [T, N]"
         )
+    together(op, {leader: reward, **others, **flags})
     steps, columns = reward.shape
     for name, tensor in {**others, **flags}.items():
         if tensor is None:
@@ -242,13 +246,12 @@ def _gae(
     gae_lambda: float,
     backend: str,
 ) -> Tensor:
-    reason = _refusal(
-        {"reward": reward, "value": value, "gamma": each},
-        {"terminated": terminated, "truncated": truncated, "is_reset": is_reset},
-    )
+    flags = {"terminated": terminated, "truncated": truncated, "is_reset": is_reset}
+    reason = _refusal({"reward": reward, "value": value, "gamma": each}, flags)
     tensors = (reward, value, terminated, truncated, is_reset)
     if choose("gae", backend, backends(), reason) == "torch":
         return gae_reference(*tensors, gamma if each is None else each, gae_lambda)
+    _check("gae", reward, {"value": value, "gamma": each}, flags)
     out = torch.empty_like(reward)
     _native_gae(*tensors, each, gamma, gae_lambda).run(out.data_ptr())
     return out
@@ -265,10 +268,9 @@ def _gae_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     d_out = d_out.contiguous()  # autograd's own, often an expanded scalar
-    reason = _refusal(
-        {"the gradient": d_out, "gamma": each},
-        {"terminated": terminated, "truncated": truncated, "is_reset": is_reset},
-    )
+    flags = {"terminated": terminated, "truncated": truncated, "is_reset": is_reset}
+    _check("gae", d_out, {"gamma": each}, flags, leader="the gradient")
+    reason = _refusal({"the gradient": d_out, "gamma": each}, flags)
     d_reward = torch.empty_like(d_out)
     d_value = d_out.new_empty(len(d_out) + 1, d_out.shape[1])
     if choose("gae", backend, backends(), reason) == "native":
@@ -294,6 +296,7 @@ def _lambda(
     reason = refusal({"reward": reward, "value": value, "discount": discount})
     if choose("lambda_returns", backend, backends(), reason) == "torch":
         return lambda_returns_reference(reward, value, discount, lambda_)
+    _check("lambda_returns", reward, {"value": value, "discount": discount}, {})
     out = torch.empty_like(reward)
     _native_lambda(reward, value, discount, lambda_).run(out.data_ptr())
     return out
@@ -303,7 +306,9 @@ def _lambda_backward(
     d_out: Tensor, out: Tensor, value: Tensor, discount: Tensor, lambda_: float, backend: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     d_out = d_out.contiguous()  # autograd's own, often an expanded scalar
-    reason = refusal({"the gradient": d_out, "out": out, "value": value, "discount": discount})
+    given = {"out": out, "value": value, "discount": discount}
+    _check("lambda_returns", d_out, given, {}, leader="the gradient")
+    reason = refusal({"the gradient": d_out, **given})
     d_reward, d_discount = torch.empty_like(d_out), torch.empty_like(d_out)
     d_value = d_out.new_empty(value.shape)
     if choose("lambda_returns", backend, backends(), reason) == "native":

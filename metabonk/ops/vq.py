@@ -34,6 +34,7 @@ from metabonk.ops.library import (
     differentiate_never,
     overlap,
     refusal,
+    together,
 )
 
 Backend = Literal["auto", "native", "torch"]
@@ -90,15 +91,20 @@ def vq_statistics(x: Tensor, index: Tensor, codes: int, *, backend: Backend = "a
     x [..., D], index [...] int64 below `codes`. `native` adds in the order of the rows whatever the
     number of threads. Raises ValueError for what does not fit, BackendError as `vq_lookup`.
     """
+    _check_statistics(x, index, codes)
+    return Statistics(*_STATISTICS(x.detach(), index, codes, backend))
+
+
+def _check_statistics(x: Tensor, index: Tensor, codes: int) -> None:
     _check_x("vq_statistics", x)
     if codes < 1:
         raise ValueError(f"vq_statistics: codes is {codes}; wanted 1 or more")
+    together("vq_statistics", {"x": x, "index": index})
     if index.shape != x.shape[:-1] or index.dtype != torch.int64:
         raise ValueError(
             f"vq_statistics: index is {index.dtype} {list(index.shape)}; "
             f"wanted torch.int64 {list(x.shape[:-1])}"
         )
-    return Statistics(*_STATISTICS(x.detach(), index, codes, backend))
 
 
 @torch.no_grad()
@@ -186,6 +192,7 @@ def _check_x(op: str, x: Tensor) -> None:
 
 def _check(x: Tensor, codebook: Tensor, metric: str) -> None:
     _check_x("vq_lookup", x)
+    together("vq_lookup", {"x": x, "codebook": codebook})
     if codebook.dim() != 2 or codebook.shape[1] != x.shape[-1] or codebook.dtype != x.dtype:
         raise ValueError(
             f"vq_lookup: codebook is {codebook.dtype} {list(codebook.shape)}; "
@@ -201,6 +208,7 @@ def _lookup(x: Tensor, codebook: Tensor, metric: Metric, backend: str) -> tuple[
     reason = refusal({"x": x, "codebook": codebook})
     if choose("vq_lookup", backend, backends(), reason) == "torch":
         return _torch_lookup(x, codebook, metric)
+    _check(x, codebook, metric)
     quantized = torch.empty_like(x)
     index = torch.empty(x.shape[:-1], dtype=torch.int64)
     _engines.get_here().lookup(
@@ -253,6 +261,7 @@ def _statistics(x: Tensor, index: Tensor, codes: int, backend: str) -> tuple[Ten
     width = x.shape[-1]
     if choose("vq_statistics", backend, backends(), reason) == "torch":
         return _torch_statistics(x.reshape(-1, width), index.reshape(-1), codes)
+    _check_statistics(x, index, codes)
     counts, sums = torch.empty(codes), torch.empty(codes, width)
     _engines.get_here().accumulate(
         x.data_ptr(),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +101,78 @@ def test_instruction_sets_give_the_same_bits(everywhere: Any) -> None:
     found = everywhere(run)
     for other in found.values():
         assert all(torch.equal(a, b) for a, b in zip(found["portable"], other, strict=True))
+
+
+def test_plans_are_the_ops_and_make_no_objects(instructions: str) -> None:
+    base, models = numbers(1000, 3)
+    out = torch.full((1000,), 7.0)
+    plans = [
+        (
+            op.plan_ties(base, models, density=0.3, scale=0.5, weights=[1.0, 2.0, 0.5], out=out),
+            lambda: op.ties(base, models, density=0.3, scale=0.5, weights=[1.0, 2.0, 0.5]),
+        ),
+        (op.plan_weighted(models, [0.5, 0.3, 0.2]), lambda: op.weighted(models, [0.5, 0.3, 0.2])),
+    ]
+    assert (out == 7.0).all()
+    for plan, run in plans:
+        for _ in range(2):
+            models[1].mul_(-0.75)
+            plan.step()
+            assert torch.equal(plan.out, run())
+        step = plan.step
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in itertools.repeat(None, 100):
+                step()
+            assert tracemalloc.get_traced_memory()[0] - before < 512
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_plan_may_move_base_itself() -> None:
+    base, models = numbers(700, 2)
+    want = op.ties(base, models)
+    plan = op.plan_ties(base, models, out=base)
+    plan.step()
+    assert torch.equal(base, want)
+    with pytest.raises(ValueError, match=r"out shares memory with models\[1\]"):
+        op.plan_ties(base, models, out=models[1])
+    with pytest.raises(ValueError, match="out shares memory with base"):
+        op.plan_ties(base[1:], [m[1:] for m in models], out=base[:-1])
+
+
+def test_a_step_taken_from_its_plan_holds_the_memory() -> None:
+    out = torch.empty(3000)
+
+    def taken() -> Callable[[], None]:
+        base, models = numbers(3000, 2)
+        return op.plan_ties(base, models, out=out).step
+
+    step = taken()
+    gc.collect()
+    others = [torch.full((3000,), torch.nan) for _ in range(50)]
+    step()
+    assert torch.equal(out, op.ties(*numbers(3000, 2)))
+    assert len(others) == 50
+
+
+def test_a_step_that_is_refused_leaves_what_was_there() -> None:
+    base, models = numbers(600, 2)
+    plan = op.plan_ties(base, models, out=torch.full((600,), 7.0))
+    models[1][513] = torch.nan
+    with pytest.raises(ValueError, match=r"models\[1\]: entry 513 less base is not finite"):
+        plan.step()
+    assert (plan.out == 7.0).all()
+
+
+def test_gradients_are_refused_and_not_wrong() -> None:
+    base, models = numbers(20, 2)
+    models[0].requires_grad_()
+    for found in (op.ties(base, models), op.weighted(models, [0.5, 0.5])):
+        with pytest.raises(RuntimeError, match="has no gradient of its own"):
+            found.sum().backward()
 
 
 def test_no_weights_at_all(way: tuple[str, str]) -> None:

@@ -140,6 +140,15 @@ def test_compiles_into_one_graph_with_its_gradient(format: WeightFormat) -> None
     torch.testing.assert_close(results[0], results[1])
 
 
+def test_a_second_derivative_is_refused_and_not_wrong() -> None:
+    weight, bias = layer("int8")
+    x = rows(2).requires_grad_()
+    dy = torch.ones(2, 67, requires_grad=True)
+    (first,) = torch.autograd.grad(op.qlinear(x, weight, bias), x, dy, create_graph=True)
+    with pytest.raises(RuntimeError, match="no gradient of its own"):
+        torch.autograd.grad(first.sum(), dy)
+
+
 def test_leading_dimensions_and_empty_batches(instructions: str) -> None:
     weight, bias = layer("int8")
     x = rows(24)

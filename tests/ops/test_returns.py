@@ -211,6 +211,21 @@ def test_a_step_taken_from_its_plan_holds_the_memory() -> None:
     assert len(others) == 60
 
 
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    reward, value, terminated, truncated, _, gamma = batch(4, 3)
+    value.requires_grad_()
+    runs: list[Callable[[], Tensor]] = [
+        lambda: op.gae(reward, value, terminated, truncated, gamma=gamma, gae_lambda=0.9),
+        lambda: op.lambda_returns(reward, value, gamma, 0.9),
+    ]
+    for run in runs:
+        out = run()
+        weight = torch.ones_like(out, requires_grad=True)
+        (first,) = torch.autograd.grad(out, value, weight, create_graph=True)
+        with pytest.raises(RuntimeError, match="no gradient of its own"):
+            torch.autograd.grad(first.sum(), weight)
+
+
 def test_bad_input_is_named() -> None:
     (reward, value, terminated, truncated, _), _ = next(variants(4, 3))
     settings: dict[str, Any] = {"gamma": 0.9, "gae_lambda": 0.9}
@@ -262,6 +277,8 @@ def test_a_plan_refuses_an_out_of_another_kind() -> None:
         (torch.zeros(3, 3), r"out is .* \[3, 3\]"),
         (torch.zeros(3, 4).t(), "out with strides"),
         (torch.zeros(4, 3, requires_grad=True), "out requires a gradient"),
+        (reward, "out shares memory with reward"),
+        (value[1:], "out shares memory with value"),
     ):
         with pytest.raises(ValueError, match=why):
             op.plan_gae(reward, value, terminated, truncated, gamma=0.9, gae_lambda=0.9, out=out)
