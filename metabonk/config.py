@@ -147,6 +147,10 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     torch_threads: Annotated[
         int, _help("Threads of the network; 0: what is quickest here.", ge=0)
     ] = 0
+    acting: Annotated[
+        Literal["auto", "torch", "compiled"],
+        _help("How rollouts are acted; auto: what is quicker here, if the run is long enough."),
+    ] = "auto"
 
 
 class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Rollouts: what a policy did, in arrays that the game and the network share.
 
-Knows BatchGame, ActorCritic and numpy. Does not know losses: what is collected here can be learned
-from in another process (`to_bytes`, `from_bytes`).
+Knows spaces, layouts and numpy. Does not know who fills them (collector.py) or learns from them,
+which may be in another process (`to_bytes`, `from_bytes`).
 
 Slot t of a rollout holds observation t; step t goes from slot t to slot t + 1. The game writes its
 observation straight into the slot that the network reads next, and its `is_reset` into `is_first`
@@ -11,8 +11,6 @@ warmed up over them, nothing is learned from them.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -22,11 +20,8 @@ from gymnasium import spaces as gs
 from torch import Tensor
 
 from metabonk.errors import CorruptError
-from metabonk.models.policy import ActorCritic, Output
-from metabonk.protocols import Array, BatchGame, BoolArray, FloatArray
+from metabonk.protocols import Array, BoolArray, FloatArray
 from metabonk.spaces import ActionLayout
-
-NOISE_STREAM = 1
 
 
 @dataclass
@@ -82,6 +77,16 @@ class Rollout:
             value=np.zeros((steps + 1, n), np.float32),
             state=np.zeros((steps + 1, n, state_size), np.float32),
         )
+
+    @classmethod
+    def like(cls, other: Rollout) -> Rollout:
+        """Zeroed arrays of the same shapes."""
+        arrays = {f.name: getattr(other, f.name) for f in fields(other)}
+        zeros: dict[str, Any] = {
+            k: np.zeros_like(v) for k, v in arrays.items() if isinstance(v, np.ndarray)
+        }
+        seen = {key: np.zeros_like(v) for key, v in other.observation.items()}
+        return cls(burn_in=other.burn_in, observation=seen, **zeros)
 
     @property
     def num_envs(self) -> int:
@@ -144,159 +149,3 @@ def _metadata(data: bytes) -> dict[str, str]:
     length = int.from_bytes(data[:8], "little")
     header: dict[str, Any] = msgspec.json.decode(data[8 : 8 + length])
     return dict(header["__metadata__"])
-
-
-@dataclass
-class Noise:
-    """Random numbers for every step of a rollout, drawn in one call each.
-
-    Counter-based (Philox, Salmon et al. 2011): the numbers are a pure function of the seed and the
-    rollout's number, so that a resumed run needs no generator state.
-
-    memory: correlation of the normal numbers from one step to the next, 0 for none. What takes
-    seconds to pay off, as running through a crowd, is never tried by noise that points elsewhere
-    ten times a second. Each number by itself stays standard normal, and that is what
-    log-probabilities are of (Eberhard et al. 2023; for PPO Hollenstein et al. 2024).
-    """
-
-    seed: int
-    memory: float = 0.0
-
-    def draw(
-        self, rollout: int, shape: tuple[int, int], model: ActorCritic
-    ) -> tuple[Tensor, Tensor]:
-        """uniform [T, N, categorical] in [0, 1) and normal [T, N, continuous]."""
-        philox = np.random.Philox(key=[self.seed, NOISE_STREAM], counter=[0, 0, 0, rollout])
-        generator = np.random.Generator(philox)
-        uniform = generator.random((*shape, model.head.categorical), np.float32)
-        normal = generator.standard_normal((*shape, model.head.continuous), np.float32)
-        if self.memory:
-            fresh = np.float32(np.sqrt(1.0 - self.memory**2))
-            for t in range(1, len(normal)):
-                normal[t] = normal[t] * fresh + normal[t - 1] * np.float32(self.memory)
-        return torch.from_numpy(uniform), torch.from_numpy(normal)
-
-
-class Collector:
-    """Plays a game with a policy and fills rollouts.
-
-    `collect` returns the same Rollout object each time, the end of the last one carried over to
-    its beginning. seconds: where the time of the last `collect` went, `env` and `policy`.
-    """
-
-    def __init__(
-        self, game: BatchGame, model: ActorCritic, *, horizon: int, burn_in: int = 0, seed: int = 0
-    ) -> None:
-        self.game = game
-        self.model = model
-        self.noise = Noise(seed)
-        self.count = 0  # rollouts collected
-        self.steps = 0  # environment steps taken
-        self.seconds = {"env": 0.0, "policy": 0.0}
-        self.started = False
-        self.rollout: Rollout
-        self.resize(horizon, burn_in)
-
-    def resize(self, horizon: int, burn_in: int) -> None:
-        """Changes the shape of the rollouts to come; episodes go on where they are."""
-        previous = self.rollout if self.started else None
-        self.rollout = Rollout.allocate(
-            self.game.observation_space,
-            self.game.action_layout,
-            self.game.num_envs,
-            horizon,
-            state_size=self.model.state_size,
-            burn_in=burn_in,
-        )
-        self._previous = previous or self.rollout
-        self._warm = burn_in == 0  # whether the slots before burn_in hold steps that were played
-        tensors = self.rollout.tensors()
-        self._tensors = tensors
-        slots = range(len(self.rollout.reward) + 1)
-        seen = self.rollout.observation
-        self._slots = [{key: array[t] for key, array in seen.items()} for t in slots]
-        self._seen = [{key: tensors[f"observation.{key}"][t] for key in seen} for t in slots]
-
-    def start(self, seeds: Sequence[int]) -> None:
-        """Begins new episodes everywhere; the next `collect` plays on from their beginning."""
-        last = len(self.rollout.reward)
-        self.game.reset_into(self._slots[last], seeds)
-        self.rollout.is_first[last] = True
-        self.rollout.state[last] = 0.0
-        self._previous, self._warm, self.started = self.rollout, self.rollout.burn_in == 0, True
-
-    def collect(self, version: int = 0) -> Rollout:
-        """Plays `horizon` steps in every environment (and, once, `burn_in` more before them)."""
-        rollout, steps = self.rollout, len(self.rollout.reward)
-        first = rollout.burn_in if self._warm else 0
-        rollout.carry(self._previous, first)
-        self._previous, self._warm = rollout, True
-        rollout.version, rollout.first = version, first
-        rollout.episodes = {}
-        uniform, normal = self.noise.draw(self.count, (steps, rollout.num_envs), self.model)
-        clock = time.perf_counter
-        began, env = clock(), 0.0
-        with torch.inference_mode():
-            for t in range(first, steps):
-                self._decide(t, uniform[t], normal[t])
-                before = clock()
-                self.game.step_into(
-                    rollout.action[t],
-                    self._slots[t + 1],
-                    rollout.reward[t],
-                    rollout.terminated[t],
-                    rollout.truncated[t],
-                    rollout.is_first[t + 1],
-                )
-                env += clock() - before
-                self._note_ends(t)
-            self._evaluate(steps)
-        self.seconds = {"env": env, "policy": clock() - began - env}
-        self.count += 1
-        self.steps += (steps - first) * rollout.num_envs
-        return rollout
-
-    def _evaluate(self, t: int) -> Output:
-        tensors = self._tensors
-        out = self.model.step(self._seen[t], tensors["state"][t], tensors["is_first"][t])
-        tensors["value"][t] = out.value
-        return out
-
-    def _decide(self, t: int, uniform: Tensor, normal: Tensor) -> None:
-        tensors = self._tensors
-        out = self._evaluate(t)
-        if self.model.state_size:
-            tensors["state"][t + 1] = out.state
-        self.model.head.sample(
-            out.parameters,
-            self._seen[t].get("action_mask"),
-            uniform,
-            normal,
-            tensors["action"][t],
-            tensors["log_prob"][t],
-        )
-
-    def _note_ends(self, t: int) -> None:
-        ended = self.rollout.terminated[t] | self.rollout.truncated[t]
-        if ended.any():
-            for key, values in self.game.episode_info().items():
-                self.rollout.episodes.setdefault(key, []).extend(values[ended].tolist())
-
-    def state(self) -> dict[str, Array]:
-        """What `load` needs to go on exactly here, apart from the game's own state."""
-        keep = self.rollout.burn_in
-        arrays = {}
-        for key, array in self.rollout.arrays().items():
-            count = keep + len(array) - len(self.rollout.reward)
-            arrays[key] = array[len(array) - count :]
-        counters = np.array([self.count, self.steps, int(self._warm)], np.int64)
-        return {**arrays, "counters": counters}
-
-    def load(self, state: Mapping[str, Array]) -> None:
-        """Inverse of `state` for a collector of the same shape."""
-        for key, array in self.rollout.arrays().items():
-            saved = state[key]
-            if len(saved):
-                array[-len(saved) :] = saved
-        self.count, self.steps, warm = (int(v) for v in state["counters"])
-        self._previous, self._warm, self.started = self.rollout, bool(warm), True

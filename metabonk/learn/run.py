@@ -30,6 +30,8 @@ from metabonk.metrics import JsonLinesSink, Registry, Sink, TensorBoardSink, dec
 from metabonk.stage import Context, Stage
 
 CONFIG, METRICS = "config.toml", "metrics.jsonl"
+# Compiling a network takes seconds; runs below both of these would not get them back.
+LONG_MINUTES, LONG_STEPS = 1.0, 500_000
 PLANNING = 0.05  # part of the minutes after which the run's steps are estimated
 # What may change when a run is continued; all else makes it another run.
 FLEXIBLE = frozenset(
@@ -45,6 +47,7 @@ FLEXIBLE = frozenset(
         "run.eval_episodes",
         "run.eval_sampled",
         "run.video",
+        "run.acting",
         "run.torch_threads",
     }
 )
@@ -161,8 +164,19 @@ class Session:
         record = self.config.run.record
         self.recording = Recording(self.directory, self.trainer) if record else None
 
+    def _choose_acting(self) -> None:
+        """As the configuration says, or by measurement if the run is long enough to gain by it."""
+        asked = self.config.run.acting
+        if asked != "auto":
+            self.trainer.act_as(asked)
+        elif self.minutes >= LONG_MINUTES or self.steps >= LONG_STEPS:
+            seconds = self.trainer.act_quickly()
+            chosen = self.trainer.collector.acting.name
+            self.registry.event("acting", step=0, chosen=chosen, seconds=seconds)
+
     def _begin(self) -> None:
         self.registry.cut_back(-1)
+        self._choose_acting()
         if self.recording is not None:  # of an attempt that was killed before it saved
             self.recording.cut(0)
         self.trainer.start()
@@ -171,7 +185,7 @@ class Session:
             step=0,
             game=self.game.name,
             seed=self.config.run.seed,
-            backends=backends.here(),
+            backends=backends.here(self.trainer.collector.acting.name),
         )
 
     def _resume(self) -> None:

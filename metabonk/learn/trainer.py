@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from metabonk.config import Config
-from metabonk.errors import CheckpointError, ConfigError
+from metabonk.errors import CheckpointError, CompileError, ConfigError
 from metabonk.learn import backends
+from metabonk.learn.acting import CompiledActing, TorchActing, quicker
 from metabonk.learn.checkpoint import (
     Snapshot,
     check_description,
@@ -24,9 +25,10 @@ from metabonk.learn.checkpoint import (
     load_weights,
     weights_of,
 )
+from metabonk.learn.collector import Collector
 from metabonk.learn.ppo import PPO
 from metabonk.learn.replicas import one_thread
-from metabonk.learn.rollout import Collector, Rollout
+from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import build
 from metabonk.protocols import Array, BatchGame
 
@@ -89,6 +91,25 @@ class Trainer:
     def remaining(self) -> float:
         """The part of the run still to come, 1 to 0; 1 while its length is unknown."""
         return max(0.0, 1.0 - self.steps / self.planned) if self.planned else 1.0
+
+    def act_as(self, name: str) -> None:
+        """Rollouts are acted by `torch` or by the `compiled` network from now on. Raises
+        CompileError if that is asked for and the network cannot be compiled."""
+        compiled = name == "compiled"
+        self.collector.act_by(
+            CompiledActing(self.model, self.game.num_envs) if compiled else TorchActing(self.model)
+        )
+
+    def act_quickly(self) -> dict[str, float]:
+        """Measures both ways and takes the quicker one; returns the seconds per rollout of each,
+        none where the network cannot be compiled and torch it is."""
+        try:
+            with one_thread():
+                acting, seconds = quicker(self.model, self.collector.rollout)
+        except CompileError:
+            return {}
+        self.collector.act_by(acting)
+        return seconds
 
     def start(self) -> None:
         """Begins episodes in every environment."""
@@ -155,7 +176,7 @@ class Trainer:
                     "restarts": self.restarts,
                 },
                 "random": {"generator": "philox", "key": self.seed},
-                "backends": backends.here(),
+                "backends": backends.here(self.collector.acting.name),
             },
         )
 
@@ -167,11 +188,10 @@ class Trainer:
         """
         details = saved.details
         self._check(details)
-        self.differs = backends.adopt(
-            details["backends"],
-            threads=self.config.run.torch_threads,
-            cpu=self.config.native.cpu,
-        )
+        before, run = details["backends"], self.config.run
+        backends.adopt(before, threads=run.torch_threads, cpu=self.config.native.cpu)
+        self.act_as(run.acting if run.acting != "auto" else before.get("acting", "torch"))
+        self.differs = backends.differences(before, self.collector.acting.name)
         load_weights(self.model, saved.weights)
         self.ppo.optimizer.load(saved.optimizer)
         self.ppo.set_hyperparameters(**details["hyperparameters"])

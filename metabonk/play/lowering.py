@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class Lowering:
             self._remember(result, again)
         elif isinstance(result, list | tuple):
             for i, part in enumerate(result):
-                self._remember(part, lambda i=i: again()[i])
+                self._remember(part, partial(lambda i: again()[i], i))
         return result
 
     def _remember(self, result: Tensor, recipe: Callable[[], Tensor]) -> None:

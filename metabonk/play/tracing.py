@@ -5,6 +5,7 @@ Knows networks and their heads; does not know programs.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,13 +70,17 @@ def example(model: ActorCritic, batch: int) -> dict[str, Tensor]:
     """An observation of zeros for every input, by key in sorted order."""
     spaces = sorted(model.space.spaces.items())
     return {
-        key: torch.zeros((batch, *(sub.shape or ())), dtype=_dtype(sub.dtype))
+        key: torch.zeros((batch, *(sub.shape or ())), dtype=_dtype(key, sub.dtype))
         for key, sub in spaces
     }
 
 
-def _dtype(dtype: object) -> torch.dtype:
+def _dtype(key: str, dtype: object) -> torch.dtype:
     found: torch.dtype = getattr(torch, str(dtype))
+    if found not in (torch.float32, torch.int32, torch.uint8, torch.bool):
+        raise CompileError(
+            f"observation {key!r} is {dtype}; compiled are float32, int32, uint8 and bool"
+        )
     return found
 
 
@@ -96,7 +101,9 @@ def trace(model: ActorCritic, *, batch: int, sampled: bool) -> Trace:
         )
     arguments = (observation, *(given[key] for key in (STATE, IS_FIRST, UNIFORM, NORMAL)))
     decision = Decision(model, sampled)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # torch's own, about a name that it uses itself.
+        warnings.filterwarnings("ignore", "`isinstance\\(treespec", FutureWarning)
         exported = torch.export.export(decision, arguments, strict=False)
         table = torch.export.default_decompositions()
         # A part that is written is to stay that, and not become a choice for every element.

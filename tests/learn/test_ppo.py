@@ -14,9 +14,10 @@ from tiny_games import Elapsed, Walk
 from metabonk.config import ModelConfig, PPOConfig
 from metabonk.errors import ConfigError
 from metabonk.learn import minibatch
+from metabonk.learn.collector import Collector
 from metabonk.learn.ppo import PPO
 from metabonk.learn.returns import ReturnScale
-from metabonk.learn.rollout import Collector, Rollout
+from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import build
 
 ENVS = 8

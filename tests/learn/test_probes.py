@@ -9,8 +9,8 @@ import torch
 
 from metabonk.config import ModelConfig, PPOConfig
 from metabonk.learn import ppo as ppo_module
+from metabonk.learn.collector import Collector
 from metabonk.learn.ppo import PPO
-from metabonk.learn.rollout import Collector
 from metabonk.models.policy import ActorCritic, build
 
 GAMMA = 0.8

@@ -10,7 +10,8 @@ from tiny_games import Memory, Walk
 
 from metabonk.config import ModelConfig
 from metabonk.errors import CorruptError
-from metabonk.learn.rollout import Collector, Noise, Rollout
+from metabonk.learn.collector import Collector, Noise
+from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import build
 from metabonk.protocols import BatchGame, Observation
 from metabonk.spaces import ActionLayout
