@@ -12,6 +12,8 @@
 #include <device/product.cuh>
 #include <device/ptx.cuh>
 
+#pragma nv_diag_suppress 177  // most architectures have no use for most of this file
+
 namespace metabonk::cuda {
 namespace {
 
@@ -134,7 +136,7 @@ struct Fp4Block {
   __device__ uint64_t* Arrived() const { return At<uint64_t>(0); }
   __device__ uint64_t* Multiplied() const { return At<uint64_t>(8); }
 
-  [[maybe_unused]] __device__ void Begin() {
+  __device__ void Begin() {
     if (Thread() == 0) {
       InitBarrier(Arrived());
       InitBarrier(Multiplied());
@@ -181,7 +183,7 @@ struct Fp4Block {
   }
 
   // An output's sums for all rows of x, to the block that finishes it.
-  [[maybe_unused]] __device__ void Send(int output, int first_row, const float* four) const {
+  __device__ void Send(int output, int first_row, const float* four) const {
     float* inbox = At<float>(layout.inbox) + (rank * layout.owned + output % layout.owned) * kRows;
     union {
       float sums[4];
@@ -190,7 +192,7 @@ struct Fp4Block {
     Send16(inbox + first_row, Arrived(), static_cast<unsigned>(output / layout.owned), both.words);
   }
 
-  [[maybe_unused]] __device__ void Finish() const {
+  __device__ void Finish() const {
     WaitForBytes(Arrived(), 0);
     const Rows rows(linear.scratch, linear.inputs);
     for (int i = Thread(); i < layout.owned * kRows; i += kThreads) {

@@ -110,7 +110,12 @@ def build() -> Emulated:
     if compiler is None:
         pytest.skip("needs a C++ compiler")
     units = sorted(p for p in KERNELS.glob("*.cu") if "// hardware only" not in p.read_text())
-    headers = [ROOT / "csrc" / "nn" / "formats.h", *KERNELS.rglob("*.cuh"), *KERNELS.glob("*.h"), *EMULATOR.rglob("*.*")]
+    headers = [
+        ROOT / "csrc" / "nn" / "formats.h",
+        *KERNELS.rglob("*.cuh"),
+        *KERNELS.glob("*.h"),
+        *EMULATOR.rglob("*.*"),
+    ]
     machine = EMULATOR / "machine.cc"
     flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra"]
     flags += ["-Wshadow", "-Werror", "-Wno-unknown-pragmas"]

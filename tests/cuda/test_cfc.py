@@ -59,7 +59,9 @@ def wanted(given: dict[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
     for i, x in enumerate(tensors["x"]):
         dt = 1.0 if tensors["dt"] is None else tensors["dt"][i]
         before = h if tensors["keep"] is None else h * tensors["keep"][i]
-        zs.append(1.7159 * torch.tanh(0.666 * (torch.cat([x, before], 1) @ w_in.T + tensors["b_in"])))
+        zs.append(
+            1.7159 * torch.tanh(0.666 * (torch.cat([x, before], 1) @ w_in.T + tensors["b_in"]))
+        )
         f1, f2, a, s = (zs[-1] @ w_heads.T + tensors["b_heads"]).chunk(4, 1)
         gate = torch.sigmoid(a * dt + s)
         heads.append(torch.cat([f1.tanh(), f2.tanh(), a, gate], 1))

@@ -96,9 +96,7 @@ def test_equals_the_formula(
 
 
 @pytest.mark.parametrize("format", HERE)
-def test_few_multiprocessors_take_many_tiles_each(
-    emulated: Emulated, format: WeightFormat
-) -> None:
+def test_few_multiprocessors_take_many_tiles_each(emulated: Emulated, format: WeightFormat) -> None:
     weight, bias = layer(format, 300, 272)
     x = rows_of(4, 272)
     check(run(emulated, x, weight, bias, (9, 0, 8, 227 * 1024)), x, weight, bias)

@@ -36,6 +36,7 @@ NB_MODULE(_cuda, module) {
   module.def("has_code_for", &cuda::HasCodeFor, nb::arg("major"), nb::arg("minor"),
              "Whether code of this build runs on a device of this compute capability.");
   BindCudaCfc(module);
+  BindCudaLinear(module);
 }
 
 }  // namespace metabonk::bindings
