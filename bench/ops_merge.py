@@ -1,5 +1,5 @@
-"""Suite `ops`, merges of flat weights: weighted sums and TIES of three models of 2.5 M numbers, on one
-thread, against torch as one writes the formulas; and reading them all once.
+"""Suite `ops`, merges of flat weights: weighted sums and TIES of three models of 2.5 M numbers,
+on one thread, against torch as one writes the formulas; and reading them all once.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ struct MergeModel {
 
 struct MergeKernels {
   const char* name;
+  // out shares no memory with the models.
   void (*weighted)(std::span<const MergeModel> models, int64_t size, float* out);
   // out may be base.
   void (*ties)(const float* base, std::span<const MergeModel> models, float scale, int64_t size,

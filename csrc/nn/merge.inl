@@ -12,16 +12,17 @@ namespace {
 
 constexpr int64_t kBlock = 512;
 
+// Sums grow where they will stay: a block of them is in the first-level cache.
 void Weighted(std::span<const MergeModel> models, int64_t size, float* out) {
   for (int64_t first = 0; first < size; first += kBlock) {
     const int64_t count = std::min(kBlock, size - first);
-    float sum[kBlock] = {};
+    float* __restrict sum = out + first;
+    std::fill_n(sum, count, 0.0f);
     for (const MergeModel& model : models) {
       const float* __restrict x = model.values + first;
       const float weight = model.weight;
       for (int64_t i = 0; i < count; ++i) sum[i] += weight * x[i];
     }
-    std::copy_n(sum, count, out + first);
   }
 }
 

@@ -189,6 +189,15 @@ inline __m512 Dot(__m512 sum, const uint8_t* x, __m512i weight) {
   return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)weight);
 }
 
+// The same, with the pair read where it is used: g++ 12 keeps those of all rows in registers
+// otherwise, and the sums in memory.
+using Word = uint32_t __attribute__((may_alias));
+inline void DotFromMemory(__m512* sum, const uint8_t* x, __m512i weight) {
+  __asm__("vdpbf16ps %2%{1to16%}, %1, %0"
+          : "+v"(*sum)
+          : "v"(weight), "m"(*reinterpret_cast<const Word*>(x)));
+}
+
 // One unit of all panels into the sums of kRows rows.
 template <typename Codes, int kRows, int kPanels>
 inline void AddUnit(const Codes& codes, const uint8_t* at, const uint8_t* x, int64_t x_stride,
@@ -217,10 +226,10 @@ inline void AddUnit(const Codes& codes, const uint8_t* at, const uint8_t* x, int
 #pragma GCC unroll 6
       for (int i = 0; i < kRows; ++i) {
         const uint8_t* from = x + i * x_stride;
-        sum[i][j] = Dot(sum[i][j], from, pairs.a);
-        sum[i][j] = Dot(sum[i][j], from + 4, pairs.b);
-        sum[i][j] = Dot(sum[i][j], from + 8, pairs.c);
-        sum[i][j] = Dot(sum[i][j], from + 12, pairs.d);
+        DotFromMemory(&sum[i][j], from, pairs.a);
+        DotFromMemory(&sum[i][j], from + 4, pairs.b);
+        DotFromMemory(&sum[i][j], from + 8, pairs.c);
+        DotFromMemory(&sum[i][j], from + 12, pairs.d);
       }
     }
   }
