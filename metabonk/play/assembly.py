@@ -48,6 +48,8 @@ def assemble(
     results = dict(zip(OUTPUTS, lower.run(traced.graph, values), strict=True))
     for name in outputs:
         view = lower.view(results[name])
+        if not view.count:
+            continue
         build.outputs[name] = view if _can_stay(view) else build.copy(view)
     if carried and model.state_size:
         build.copy(lower.view(results[STATE]), into=build.states[STATE])

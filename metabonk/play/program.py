@@ -306,7 +306,9 @@ class Builder:
         integers: Iterable[int] = (),
         numbers: Iterable[float] = (),
     ) -> View:
-        """Adds an instruction; returns its result."""
+        """Adds an instruction, unless its result has no elements; returns its result."""
+        if not result.count:
+            return result
         views = (result, *operands)
         self.instructions.append(Instruction(opcode, views, tuple(integers), tuple(numbers)))
         return result
