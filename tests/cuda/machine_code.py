@@ -147,7 +147,8 @@ def main() -> None:
     import tempfile
 
     module = importlib.util.find_spec("metabonk._cuda")
-    assert module is not None and module.origin is not None, "metabonk._cuda is not built"
+    assert module is not None, "metabonk._cuda is not built"
+    assert module.origin is not None
     table: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for kernel in kernels(Path(module.origin), Path(folder)):

@@ -1,7 +1,7 @@
 """nvfp4 by nvfp4: the CUDA layer against both sides' dequantised numbers, on the emulated device.
 
-Both ways to multiply, tensor memory (sm_100) and warps (sm_120), must agree with float64 products of
-what `metabonk.ops.qweight` makes of the weights and of every row of x.
+Both ways to multiply, tensor memory (sm_100) and warps (sm_120), must agree with float64 products
+of what `metabonk.ops.qweight` makes of the weights and of every row of x.
 """
 
 from __future__ import annotations

@@ -83,8 +83,10 @@ def test_devices_are_listed(driver: Path) -> None:
 
 @pytest.mark.parametrize(
     ("capability", "runs"),
-    [((7, 5), False), ((8, 0), True), ((8, 9), True), ((9, 0), True), ((10, 3), True)]
-    + [((11, 0), False), ((12, 0), True), ((12, 1), True), ((13, 0), True)],
+    [
+        *[((7, 5), False), ((8, 0), True), ((8, 9), True), ((9, 0), True), ((10, 3), True)],
+        *[((11, 0), False), ((12, 0), True), ((12, 1), True), ((13, 0), True)],
+    ],
 )
 def test_code_is_claimed_for_what_it_was_built_for(
     module: Any, capability: tuple[int, int], runs: bool
