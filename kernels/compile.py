@@ -5,15 +5,17 @@ disassembler. What is read off the machine code is checked against the limits of
 configs: registers, shared memory, no spills, no stack, and the instructions that it declares. Knows
 Triton's compiler; needs no driver. Must run in a process where Triton does not interpret.
 
-Results are kept in a folder by a hash of everything they follow from, so that a second run takes
+Results may be kept in a folder by a hash of everything they follow from, so that a second run takes
 no time.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 import re
 import subprocess
 import tempfile
@@ -34,7 +36,6 @@ INSTRUCTIONS = (
     "UTCHMMA", "UTCIMMA", "UTCQMMA", "UTCOMMA",
     "FFMA", "LDGSTS", "UTMALDG", "LDL", "STL",
 )  # fmt: skip
-SOURCES = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def faults(built: Built, tile: Tile) -> list[str]:
     most = min(tile.shared, ARCHITECTURES[tile.architecture].shared)
     if built.shared > most:
         found.append(f"{built.shared} bytes of shared memory, at most {most} allowed")
-    found += [f"no {name} in its code" for name in tile.instructions if name not in built.instructions]
-    return found
+    absent = [name for name in tile.instructions if name not in built.instructions]
+    return [*found, *(f"no {name} in its code" for name in absent)]
 
 
 def build(tiles: Sequence[Tile], keep: Path | None = None) -> Iterator[Built]:
@@ -86,7 +87,7 @@ def build(tiles: Sequence[Tile], keep: Path | None = None) -> Iterator[Built]:
     for tile in tiles:
         if tile.kernel not in known:
             raise ValueError(f"{tile.architecture}: no kernel {tile.kernel!r} in kernels/triton")
-        path = None if keep is None else keep / f"{_hash(tile)}.json"
+        path = None if keep is None else keep / f"{_hash(known[tile.kernel], tile)}.json"
         if path is not None and path.exists():
             stored = json.loads(path.read_text(encoding="utf-8"))
             yield Built(**(stored | {"seconds": 0.0}))
@@ -96,6 +97,21 @@ def build(tiles: Sequence[Tile], keep: Path | None = None) -> Iterator[Built]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(dataclasses.asdict(built)), encoding="utf-8")
         yield built
+
+
+def build_all(tiles: Sequence[Tile], keep: Path | None = None, jobs: int = 1) -> list[Built]:
+    """As `build`, in as many processes as `jobs`."""
+    if jobs <= 1:
+        return list(build(tiles, keep))
+    shares = [tiles[i::jobs] for i in range(jobs)]
+    context = multiprocessing.get_context("spawn")  # a fork would share the compiler's threads
+    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+        parts = list(pool.map(_build_share, shares, [keep] * jobs))
+    return [parts[i % jobs][i // jobs] for i in range(len(tiles))]
+
+
+def _build_share(tiles: Sequence[Tile], keep: Path | None) -> list[Built]:
+    return list(build(tiles, keep))
 
 
 def _build(kernel: Any, tile: Tile) -> Built:
@@ -169,13 +185,13 @@ def _tool(name: str, *arguments: str) -> str:
     ).stdout
 
 
-def _hash(tile: Tile) -> str:
-    """Of Triton's version, all sources of kernels and the entry, limits left out."""
+def _hash(kernel: Any, tile: Tile) -> str:
+    """Of Triton's version, this file, the kernel with all functions that it calls, and the entry
+    without its limits."""
     import triton
 
-    digest = hashlib.sha256(triton.__version__.encode())
-    for path in [SOURCES / "compile.py", *sorted((SOURCES / "triton").glob("*.py"))]:
-        digest.update(path.read_bytes())
-    what = [tile.architecture, tile.kernel, dict(tile.constants), tile.options, dict(tile.compile)]
-    digest.update(json.dumps(what).encode())
+    entry = [tile.architecture, dict(tile.constants), tile.options, dict(tile.compile)]
+    parts = [kernel.function.cache_key, dict(kernel.types), dict(kernel.options), entry]
+    digest = hashlib.sha256(triton.__version__.encode() + Path(__file__).read_bytes())
+    digest.update(json.dumps(parts).encode())
     return digest.hexdigest()[:32]

@@ -72,7 +72,7 @@ def repair() -> None:
         setattr(builder, f"create_{name}", binary(operation))
     builder.create_maxnumf = lambda self, a, b: self.binary_op(a, b, np.fmax)
     builder.create_minnumf = lambda self, a, b: self.binary_op(a, b, np.fmin)
-    builder.create_dot_scaled = _dot_scaled
+    _add_dot_scaled(builder)
     patch_before = interpreter._patch_lang_tensor
 
     def patch(tensor: Any, scope: Any) -> None:
@@ -102,6 +102,20 @@ def encode(numbers: Array, name: str) -> Array:
         given = given.clamp(-_LARGEST[name], _LARGEST[name])  # keeps NaN
     bits = torch.uint16 if name == "bf16" else torch.uint8
     return given.to(_TORCH[name]).view(bits).numpy().reshape(numbers.shape)
+
+
+def _add_dot_scaled(builder: Any) -> None:
+    import triton.language as tl
+    from triton.language.semantic import TritonSemantic
+
+    before = TritonSemantic.dot_scaled
+
+    def dot_scaled(self: Any, *arguments: Any) -> Any:
+        # The interpreter hands on plain strings where the language expects its constants.
+        return before(self, *(tl.constexpr(a) if isinstance(a, str) else a for a in arguments))
+
+    TritonSemantic.dot_scaled = dot_scaled
+    builder.create_dot_scaled = _dot_scaled
 
 
 def _dot_scaled(
