@@ -23,14 +23,17 @@ struct V {
     std::memcpy(&loaded.v, p, sizeof(Floats));
     return loaded;
   }
+  // Copies of a size that is known are instructions; of any other they are calls.
   static V LoadFirst(const float* p, int n) {
+    if (n >= kLanes) return Load(p);
     V loaded = Broadcast(0.0f);
-    std::memcpy(&loaded.v, p, sizeof(float) * static_cast<size_t>(n));
+    for (int i = 0; i < n; ++i) loaded.v[i] = p[i];
     return loaded;
   }
   void Store(float* p) const { std::memcpy(p, &v, sizeof(Floats)); }
   void StoreFirst(float* p, int n) const {
-    std::memcpy(p, &v, sizeof(float) * static_cast<size_t>(n));
+    if (n >= kLanes) return Store(p);
+    for (int i = 0; i < n; ++i) p[i] = v[i];
   }
   static V Broadcast(float x) { return {Floats{x, x, x, x}}; }
   static V Fma(V a, V b, V c) { return {a.v * b.v + c.v}; }
