@@ -75,4 +75,11 @@ struct MetabonkCudaLinearFp4 {
 int64_t metabonk_cuda_linear_fp4_scratch(int inputs);
 int metabonk_cuda_linear_fp4(const MetabonkCudaLinearFp4* linear, void* stream);
 
+// For measuring: a kernel that does nothing; all multiprocessors meeting `rounds` times at a
+// counter that stands at `first` (and at first + rounds * *blocks afterwards); a cluster of eight
+// meeting.
+int metabonk_cuda_nothing(void* stream);
+int metabonk_cuda_meet(uint32_t* counter, uint32_t first, int rounds, int* blocks, void* stream);
+int metabonk_cuda_meet_cluster(int rounds, void* stream);
+
 }  // extern "C"

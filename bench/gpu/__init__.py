@@ -1,0 +1,13 @@
+"""Kernels on a real GPU: right against float64, and how far from the floor, beside their peers.
+
+`scripts/gpu_check` runs it all and writes bench/results; needs torch and Triton, and of this
+package what those need. Knows the kernels' cases and the CUDA module; no gate of the processor's
+suites.
+
+    device.py    which device, its versions
+    clock.py     seconds of a piece of work, cold and warm
+    floors.py    what the device can do at most: bandwidth, products, launches, meetings
+    cuda_work.py cases of the CUDA kernels, as kernels/work has those of Triton
+    peers.py     what a user would otherwise pick
+    report.py    rows, tables, files; which kernels have not met a GPU yet
+"""

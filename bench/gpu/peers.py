@@ -1,0 +1,106 @@
+"""What a user would otherwise run on a GPU for the same work as a case.
+
+Eager torch, torch.compile (inside the same kind of graph that ours is timed in), cuDNN's GRU,
+cuBLASLt's products, cdist and argmin. Each takes a case's inputs and gives work to time, or None
+where it does not fit. Knows torch and the ops' references; no kernel of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from metabonk.kernels.cases import Case, Inputs
+from torch import Tensor
+
+from metabonk.ops import cfc_scan
+
+Work = Callable[[], object]
+Peer = Callable[[Case, Inputs], Work | None]
+CFC = "x", "h", "dt", "keep", "w_in", "b_in", "w_heads", "b_heads"
+
+
+def _cfc_tensors(given: Inputs) -> list[Tensor]:
+    return [given[name].float() for name in CFC]
+
+
+def eager(case: Case, given: Inputs) -> Work | None:
+    """The op's reference as torch runs it, float32."""
+    function = _reference(case, given)
+    return function if function is None else function[0]
+
+
+def compiled(case: Case, given: Inputs) -> Work | None:
+    """torch.compile of the reference, for what is one step: long loops unroll for minutes."""
+    function = _reference(case, given)
+    if function is None or not function[1]:
+        return None
+    return torch.compile(function[0], fullgraph=True, dynamic=False)
+
+
+def _reference(case: Case, given: Inputs) -> tuple[Work, bool] | None:
+    """The plain formula over the inputs, and whether it is worth compiling."""
+    if case.op == "cfc_scan":
+        tensors = _cfc_tensors(given)
+        return (lambda: cfc_scan.reference(*tensors)), len(tensors[0]) == 1
+    if case.op == "vq_lookup":
+        x, codebook = given["x"], given["codebook"]
+        return (lambda: torch.cdist(x, codebook).argmin(-1)), True
+    if case.op == "qlinear" and "bias" in given:
+        weight = _dequantized(given)
+        return None if weight is None else (lambda: _linear(given, weight), False)
+    return None
+
+
+def _dequantized(given: Inputs) -> Tensor | None:
+    stored = given.get("stored")
+    if stored is None:
+        return None
+    return torch.from_numpy(stored.dequantize()).to(given["x"].device)
+
+
+def _linear(given: Inputs, weight: Tensor) -> Tensor:
+    return torch.nn.functional.linear(given["x"], weight, given["bias"])
+
+
+def cudnn_gru(case: Case, given: Inputs) -> Work | None:
+    """cuDNN's GRU over the same sequence with as many units: another cell of the same kind."""
+    if case.op != "cfc_scan":
+        return None
+    x, h = given["x"], given["h"]
+    gru = torch.nn.GRU(x.shape[2], h.shape[1]).to(x.device).requires_grad_(False)
+    return lambda: gru(x, h[None])
+
+
+def cublaslt(case: Case, given: Inputs) -> Work | None:
+    """The product in the same format where cuBLASLt has it, else in bf16."""
+    weight = _dequantized(given) if case.op == "qlinear" else None
+    if weight is None:
+        return None
+    x, bias = given["x"], given["bias"].bfloat16()
+    stored = given["stored"]
+    if stored.format == "fp8" and torch.cuda.get_device_capability() >= (8, 9):
+        codes = given["codes"].view(torch.float8_e4m3fn)
+        rows = x.to(torch.float8_e4m3fn)
+        one = torch.ones((), device=x.device)
+        if x.shape[1] % 16 == 0 and len(weight) % 16 == 0:
+            return lambda: torch._scaled_mm(
+                rows, codes.t(), one, one, bias=bias, out_dtype=torch.bfloat16
+            )
+    half, rows = weight.bfloat16(), x.bfloat16()
+    return lambda: torch.nn.functional.linear(rows, half, bias)
+
+
+PEERS: Mapping[str, Peer] = {
+    "eager": eager,
+    "compile": compiled,
+    "cuDNN GRU": cudnn_gru,
+    "cuBLASLt": cublaslt,
+}
+
+
+def works(peer: str, case: Case, inputs: list[Inputs]) -> list[Work] | None:
+    """The peer's work on each set of inputs; None where it has none."""
+    made: list[Any] = [PEERS[peer](case, given) for given in inputs]
+    return None if None in made else made
