@@ -19,7 +19,7 @@ STEPS, BATCH = 16, 64  # of a training minibatch
 
 
 def cases() -> list[Case]:
-    return [_step(1), _step(256), _train()]
+    return [_step(1), _step(1, "bf16"), _step(256), _train()]
 
 
 class OneThread:
@@ -47,21 +47,26 @@ class OneThread:
             self._torch.set_num_threads(before)
 
 
-def _step(batch: int) -> Case:
+def _step(batch: int, precision: str = "fp32") -> Case:
+    """Of one row the floor is reading the weights, of many multiplying by them."""
     weights = 2 * UNITS * UNITS + UNITS * 4 * UNITS
-    floor = peaks.reads if batch == 1 else peaks.multiply_adds
+    half = precision == "bf16"
+    read = weights // 2 if half else weights
     peers: tuple[tuple[str, Callable[[], Meter]], ...] = (
         ("ncps", lambda: _torch_step(batch, _ncps_cell, False)),
         ("ncps, torch.compile", lambda: _torch_step(batch, _ncps_cell, True)),
         ("torch", lambda: _torch_step(batch, _formula, False)),
         ("ONNX Runtime", lambda: _onnx_step(batch)),
-        ("floor", lambda: floor(weights * batch)),
+        (
+            "floor",
+            lambda: peaks.reads(read) if batch == 1 else peaks.multiply_adds(weights * batch),
+        ),
     )
     return Case(
         "ops",
-        f"cfc step, batch {batch}, {UNITS} units",
+        f"cfc step, batch {batch}, {UNITS} units" + (", bf16 weights" if half else ""),
         "steps/s",
-        Contender("metabonk", lambda: OneThread(_plan(batch))),
+        Contender("metabonk", lambda: OneThread(_plan(batch, precision))),
         tuple(Contender(n, lambda make=make: OneThread(make())) for n, make in peers),
     )
 
@@ -130,11 +135,12 @@ def _torch_step(batch: int, make: Callable[[list[Any]], Cell], compiled: bool) -
     return Timed(step, 1.0)
 
 
-def _plan(batch: int) -> Timed:
+def _plan(batch: int, precision: Any) -> Timed:
     from metabonk.ops import cfc_cell
 
     x, h, dt, weights = _tensors(1, batch)
-    return Timed(cfc_cell.plan(x[0], h, dt[0], None, *weights).step, 1.0)
+    plan = cfc_cell.plan(x[0], h, dt[0], None, *weights, precision=precision, threads=1)
+    return Timed(plan.step, 1.0)
 
 
 def _onnx_step(batch: int) -> Timed:

@@ -66,9 +66,10 @@ void Backward(nn::CfcEngine& engine, const Shape& shape, int steps, int batch,
 }
 
 void Plan(nn::CfcPlan* plan, const Shape& shape, int batch, const Weights& weights,
-          const Sequence& sequence, Address out, nb::handle) {
-  new (plan)
-      nn::CfcPlan(ShapeOf(shape), WeightsOf(weights), SequenceOf(1, batch, sequence), Floats(out));
+          const Sequence& sequence, Address out, nb::handle, bool half, int threads) {
+  if (threads < 1) throw nb::value_error("threads: must be 1 or more");
+  new (plan) nn::CfcPlan(ShapeOf(shape), WeightsOf(weights), SequenceOf(1, batch, sequence),
+                         Floats(out), half, threads);
 }
 
 void Step(nn::CfcPlan& plan) {
@@ -102,15 +103,18 @@ void BindCfc(nb::module_& module) {
   nb::class_<nn::CfcPlan>(module, "CfcPlan",
                           "One CfC step bound to memory. Addresses as for CfcEngine.")
       .def("__init__", &Plan, nb::arg("shape"), nb::arg("batch"), nb::arg("weights"),
-           nb::arg("sequence"), nb::arg("out"), nb::arg("held"), nb::keep_alive<1, 7>(),
-           "held: what owns the memory of sequence and out; lives as long as this.")
+           nb::arg("sequence"), nb::arg("out"), nb::arg("held"), nb::arg("half"),
+           nb::arg("threads"), nb::keep_alive<1, 7>(),
+           "held: what owns the memory of sequence and out; lives as long as this. half: keeps the "
+           "weights in bf16. threads: at most so many, for large batches only.")
       .def("step", &Step, "out = the next state; allocates nothing.")
       .def(
           "load", [](nn::CfcPlan& plan, const Weights& weights) { plan.Load(WeightsOf(weights)); },
           nb::arg("weights"), "Packs weights of the same shape.")
       .def_prop_ro(
           "tier", [](const nn::CfcPlan& plan) { return std::string(plan.tier()); },
-          "Name of the loops it runs.");
+          "Name of the loops it runs.")
+      .def_prop_ro("threads", &nn::CfcPlan::threads, "How many threads a step takes.");
 }
 
 }  // namespace metabonk::bindings

@@ -56,9 +56,11 @@ struct HeldPlan {
 };
 
 void Plan(HeldPlan* plan, int format, int outputs, int inputs, Address panels, Address bias,
-          int64_t rows, Address x, Address y, nb::object held) {
+          int64_t rows, Address x, Address y, nb::object held, int threads) {
+  if (threads < 1) throw nb::value_error("threads: must be 1 or more");
   const nn::QWeights weights{ShapeOf(format, outputs, inputs), Bytes(panels), Floats(bias)};
-  new (plan) HeldPlan{nn::QLinearPlan(weights, rows, Floats(x), Floats(y)), std::move(held)};
+  new (plan)
+      HeldPlan{nn::QLinearPlan(weights, rows, Floats(x), Floats(y), threads), std::move(held)};
 }
 
 void Step(HeldPlan& held) {
@@ -163,13 +165,17 @@ void BindQLinear(nb::module_& module) {
       "the memory, lives as long as this.")
       .def("__init__", &Plan, nb::arg("format"), nb::arg("outputs"), nb::arg("inputs"),
            nb::arg("panels"), nb::arg("bias"), nb::arg("rows"), nb::arg("x"), nb::arg("y"),
-           nb::arg("held"))
+           nb::arg("held"), nb::arg("threads"),
+           "threads: at most so many, for large products only.")
       .def("step", &Step, "y = what x holds now times the weights; allocates nothing.")
       .def("load", &Load, nb::arg("panels"), nb::arg("bias"), nb::arg("held"),
            "Other weights of the same shape.")
       .def_prop_ro(
           "tier", [](const HeldPlan& held) { return std::string(held.plan.tier()); },
-          "Name of the loops it runs.");
+          "Name of the loops it runs.")
+      .def_prop_ro(
+          "threads", [](const HeldPlan& held) { return held.plan.threads(); },
+          "How many threads a step takes.");
 }
 
 }  // namespace metabonk::bindings

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "nn/formats.h"
 #include "support/cpu.h"
 
 namespace metabonk::nn {
@@ -126,6 +127,32 @@ void CfcForwardWeights::Pack(const CfcShape& shape, const CfcWeights& weights, i
   }
 }
 
+void CfcHalfPanels::Pack(const CfcPanels& from, int lanes) {
+  depth = from.depth;
+  columns = from.columns;
+  width = from.width;
+  const int64_t words = int64_t{from.count()} * depth * width / 2;
+  uint32_t* to = data.Reserve(static_cast<size_t>(words));
+  const float* pair = from.data.data();
+  for (int64_t i = 0; i < words; i += lanes, pair += 2 * lanes) {
+    for (int k = 0; k < lanes; ++k) {
+      to[i + k] = Bf16FromFloat(pair[k]) | static_cast<uint32_t>(Bf16FromFloat(pair[lanes + k]))
+                                               << 16;
+    }
+  }
+}
+
+void CfcHalfWeights::Pack(const CfcForwardWeights& from, int lanes) {
+  in.Pack(from.in, lanes);
+  heads.Pack(from.heads, lanes);
+  const auto copy = [](const Buffer<float>& bias, const CfcPanels& panels, Buffer<float>* to) {
+    const int count = panels.count() * panels.width;
+    std::copy_n(bias.data(), count, to->Reserve(static_cast<size_t>(count)));
+  };
+  copy(from.in_bias, from.in, &in_bias);
+  copy(from.heads_bias, from.heads, &heads_bias);
+}
+
 void CfcBackwardWeights::Pack(const CfcShape& shape, const CfcWeights& weights, int lanes) {
   const int width = kCfcHeads * lanes;
   const int64_t joined = shape.inputs + shape.hidden;
@@ -177,10 +204,10 @@ struct CfcEngine::Job {
            int64_t ldc) const;
 };
 
-int CfcEngine::Shares(const CfcShape& shape, int64_t rows) const {
+int CfcShares(const CfcShape& shape, int64_t rows, int most) {
   const int64_t joined = shape.inputs + shape.hidden + int64_t{kCfcHeads} * shape.hidden;
   const int64_t worth = rows * joined * shape.backbone / kShareMacs;
-  return static_cast<int>(std::clamp<int64_t>(worth, 1, pool_.threads()));
+  return static_cast<int>(std::clamp<int64_t>(worth, 1, most));
 }
 
 void CfcEngine::Forward(const CfcShape& shape, const CfcWeights& weights,
@@ -189,7 +216,7 @@ void CfcEngine::Forward(const CfcShape& shape, const CfcWeights& weights,
   const CfcKernels& kernels = ActiveCfcKernels();
   forward_.Pack(shape, weights, kernels.lanes);
   Job job{this, &kernels, shape, sequence, outputs, nullptr, {}, 1};
-  job.shares = Shares(shape, int64_t{sequence.steps} * sequence.batch);
+  job.shares = CfcShares(shape, int64_t{sequence.steps} * sequence.batch, pool_.threads());
   const auto size = [](int columns) { return static_cast<size_t>(kBlockRows) * columns; };
   for (Part& part : parts_) {
     part.before.Reserve(size(shape.hidden));
@@ -240,7 +267,7 @@ void CfcEngine::Backward(const CfcShape& shape, const CfcWeights& weights,
     part.carry.Reserve(static_cast<size_t>(kBlockRows) * static_cast<size_t>(shape.hidden));
   }
   Job job{this, &kernels, shape, sequence, saved, d_out, gradients, 1};
-  job.shares = Shares(shape, static_cast<int64_t>(rows));
+  job.shares = CfcShares(shape, static_cast<int64_t>(rows), pool_.threads());
   pool_.Run(
       job.shares,
       [](void* context, int share, int) { static_cast<Job*>(context)->BackwardShare(share); },

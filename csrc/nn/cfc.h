@@ -82,6 +82,26 @@ struct CfcForwardWeights {
   void Pack(const CfcShape& shape, const CfcWeights& weights, int lanes);
 };
 
+// The same matrix in bf16, for steps that wait for memory: the words of a panel hold two of its
+// vectors, the first of a pair in the lower halves.
+struct CfcHalfPanels {
+  Buffer<uint32_t> data;
+  int depth = 0, columns = 0, width = 0;
+
+  int count() const { return (columns + width - 1) / width; }
+  const uint32_t* panel(int i) const { return data.data() + int64_t{i} * depth * (width / 2); }
+  void Pack(const CfcPanels& from, int lanes);
+};
+
+// CfcForwardWeights rounded to bf16; biases and sums stay float32. Steps give the bits that rounded
+// weights in float32 give.
+struct CfcHalfWeights {
+  CfcHalfPanels in, heads;
+  Buffer<float> in_bias, heads_bias;
+
+  void Pack(const CfcForwardWeights& from, int lanes);
+};
+
 // Both layers for the backward pass: V, and the two parts of W.
 struct CfcBackwardWeights {
   CfcPanels heads, x, h;
@@ -127,6 +147,7 @@ struct CfcKernels {
   const char* name;
   int lanes;
   void (*step)(const CfcForwardWeights& weights, const CfcRows& rows);
+  void (*step_half)(const CfcHalfWeights& weights, const CfcRows& rows);
   void (*step_back)(const CfcBackwardWeights& weights, const CfcRowsBack& rows);
   void (*multiply)(const Product& product);
 };
@@ -137,6 +158,9 @@ extern const CfcKernels kCfcAvx512;
 
 // The table of ActiveTier().
 const CfcKernels& ActiveCfcKernels();
+
+// How many threads a step of so many rows is worth, up to `most`.
+int CfcShares(const CfcShape& shape, int64_t rows, int most);
 
 // before = keep h for the rows of a step.
 void CfcForget(const float* h, const float* keep, int rows, int hidden, float* before);
@@ -158,8 +182,6 @@ class CfcEngine {
     Buffer<float> before, z, carry;
   };
   struct Job;
-
-  int Shares(const CfcShape& shape, int64_t rows) const;
 
   std::mutex one_caller_;
   ThreadPool pool_;

@@ -3,6 +3,8 @@
 // of sums stay in registers.
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 #include "nn/cfc.h"
 #include "nn/product.inl"
@@ -23,6 +25,28 @@ struct SumTile {
   alignas(64) float row[kStepRows][2 * kPanelColumns];
 };
 
+// Elements of a panel in one of its rows: numbers, or words of two in bf16.
+template <typename Element>
+constexpr int kRowOf = kPanelColumns;
+template <>
+constexpr int kRowOf<uint32_t> = kPanelColumns / 2;
+
+// What a set of weights is made of.
+template <typename Weights>
+using Element = std::remove_cvref_t<decltype(*std::declval<Weights>().in.panel(0))>;
+
+// Words take a register more to be parted.
+template <typename Weights>
+constexpr int kMostRows =
+    std::is_same_v<Element<Weights>, float> ? kStepRows : std::max(1, kStepRows - 1);
+
+// Two neighbouring vectors of a panel.
+inline void LoadTwo(const float* from, V* to) {
+  to[0] = V::Load(from);
+  to[1] = V::Load(from + V::kLanes);
+}
+inline void LoadTwo(const uint32_t* from, V* to) { V::LoadHalves(from, &to[0], &to[1]); }
+
 // kRows rows times kPanels neighbouring panels. A single row takes two panels at a time, so that
 // enough sums are under way to hide what one takes.
 template <int kRows, int kPanels>
@@ -41,17 +65,22 @@ struct Sums {
 
   // v += a b; a [kRows, depth] with rows lda apart, b the first of the panels, which are panel
   // apart.
-  void Add(const float* a, int64_t lda, const float* b, int64_t panel, int depth) {
-    for (int k = 0; k < depth; ++k) {
+  template <typename Element>
+  void Add(const float* a, int64_t lda, const Element* b, int64_t panel, int depth) {
+    for (int k = 0; k < depth; ++k, b += kRowOf<Element>) {
       V left[kRows];
 #pragma GCC unroll 6
       for (int i = 0; i < kRows; ++i) left[i] = V::Broadcast(a[i * lda + k]);
-#pragma GCC unroll 8
-      for (int j = 0; j < kVectors; ++j) {
-        const int vector = k * kPanelVectors + j % kPanelVectors;
-        const V right = V::Load(b + j / kPanelVectors * panel + vector * V::kLanes);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; j += 2) {
+        V right[2];
+        LoadTwo(b + j / kPanelVectors * panel + j % kPanelVectors * kRowOf<Element> / kPanelVectors,
+                right);
+#pragma GCC unroll 2
+        for (int n = 0; n < 2; ++n) {
 #pragma GCC unroll 6
-        for (int i = 0; i < kRows; ++i) v[i][j] = V::Fma(left[i], right, v[i][j]);
+          for (int i = 0; i < kRows; ++i) v[i][j + n] = V::Fma(left[i], right[n], v[i][j + n]);
+        }
       }
     }
   }
@@ -80,7 +109,8 @@ inline void ForRest(int rows, int row, int panel, const Body& body) {
   }
 }
 
-template <typename Body>
+// kMost: rows whose sums stay in registers.
+template <int kMost = kStepRows, typename Body>
 inline void ForTiles(int rows, int panels, const Body& body) {
   int panel = 0;
   if (rows == 1) {
@@ -88,10 +118,10 @@ inline void ForTiles(int rows, int panels, const Body& body) {
   }
   for (; panel < panels; ++panel) {
     int row = 0;
-    for (; row + kStepRows <= rows; row += kStepRows) {
-      body.template operator()<kStepRows, 1>(row, panel);
+    for (; row + kMost <= rows; row += kMost) {
+      body.template operator()<kMost, 1>(row, panel);
     }
-    ForRest<kStepRows - 1>(rows - row, row, panel, body);
+    ForRest<kMost - 1>(rows - row, row, panel, body);
   }
 }
 
@@ -145,17 +175,18 @@ inline V LoadSome(const float* from, int count) {
   return count > 0 ? V::LoadFirst(from, count) : V::Broadcast(0.0f);
 }
 
-void Backbone(const CfcForwardWeights& weights, const CfcRows& r) {
-  const CfcPanels& w = weights.in;
-  const int64_t size = int64_t{w.depth} * kPanelColumns;
+template <typename Weights>
+void Backbone(const Weights& weights, const CfcRows& r) {
+  const auto& w = weights.in;
+  constexpr int kRow = kRowOf<Element<Weights>>;
+  const int64_t size = int64_t{w.depth} * kRow;
   const int inputs = r.shape.inputs, hidden = r.shape.hidden;
-  ForTiles(r.rows, w.count(), [&]<int kRows, int kPanels>(int row, int panel) {
+  ForTiles<kMostRows<Weights>>(r.rows, w.count(), [&]<int kRows, int kPanels>(int row, int panel) {
     Sums<kRows, kPanels> sums;
     sums.Start(weights.in_bias.data() + panel * kPanelColumns);
-    const float* b = w.panel(panel);
+    const auto* b = w.panel(panel);
     sums.Add(r.x + int64_t{row} * inputs, inputs, b, size, inputs);
-    sums.Add(r.before + int64_t{row} * hidden, hidden, b + int64_t{inputs} * kPanelColumns, size,
-             hidden);
+    sums.Add(r.before + int64_t{row} * hidden, hidden, b + int64_t{inputs} * kRow, size, hidden);
     SumTile tile;
     sums.Store(&tile);
     const int first = panel * kPanelColumns;
@@ -189,11 +220,12 @@ inline void Mix(const float* sums, V dt, float* out, float* heads, int hidden, i
   StoreSome(d12 * over, heads + 3 * hidden, count);
 }
 
-void Heads(const CfcForwardWeights& weights, const CfcRows& r) {
-  const CfcPanels& w = weights.heads;
-  const int64_t size = int64_t{w.depth} * kPanelColumns;
+template <typename Weights>
+void Heads(const Weights& weights, const CfcRows& r) {
+  const auto& w = weights.heads;
+  const int64_t size = int64_t{w.depth} * kRowOf<Element<Weights>>;
   const int hidden = r.shape.hidden;
-  ForTiles(r.rows, w.count(), [&]<int kRows, int kPanels>(int row, int panel) {
+  ForTiles<kMostRows<Weights>>(r.rows, w.count(), [&]<int kRows, int kPanels>(int row, int panel) {
     Sums<kRows, kPanels> sums;
     sums.Start(weights.heads_bias.data() + panel * kPanelColumns);
     sums.Add(r.z + row * r.z_stride, r.z_stride, w.panel(panel), size, w.depth);
@@ -212,7 +244,8 @@ void Heads(const CfcForwardWeights& weights, const CfcRows& r) {
   });
 }
 
-void Step(const CfcForwardWeights& weights, const CfcRows& rows) {
+template <typename Weights>
+void Step(const Weights& weights, const CfcRows& rows) {
   Backbone(weights, rows);
   Heads(weights, rows);
 }

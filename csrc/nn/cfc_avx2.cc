@@ -14,6 +14,7 @@ constexpr int kStepRows = 3;
 #include "nn/cfc.inl"
 
 namespace metabonk::nn {
-const CfcKernels kCfcAvx2 = {"avx2", V::kLanes, Step, StepBack, Multiply};
+const CfcKernels kCfcAvx2 = {"avx2",   V::kLanes, Step<CfcForwardWeights>, Step<CfcHalfWeights>,
+                             StepBack, Multiply};
 }  // namespace metabonk::nn
 #endif

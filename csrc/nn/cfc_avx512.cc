@@ -14,6 +14,7 @@ constexpr int kStepRows = 6;
 #include "nn/cfc.inl"
 
 namespace metabonk::nn {
-const CfcKernels kCfcAvx512 = {"avx512", V::kLanes, Step, StepBack, Multiply};
+const CfcKernels kCfcAvx512 = {"avx512", V::kLanes, Step<CfcForwardWeights>, Step<CfcHalfWeights>,
+                               StepBack, Multiply};
 }  // namespace metabonk::nn
 #endif

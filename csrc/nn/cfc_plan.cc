@@ -9,15 +9,26 @@ constexpr int kBlockRows = 96;  // as in cfc.cc: scratch that stays in the cache
 }
 
 CfcPlan::CfcPlan(const CfcShape& shape, const CfcWeights& weights, const CfcSequence& sequence,
-                 float* out)
-    : kernels_(&ActiveCfcKernels()), shape_(shape), sequence_(sequence), out_(out) {
+                 float* out, bool half, int threads)
+    : kernels_(&ActiveCfcKernels()),
+      shape_(shape),
+      sequence_(sequence),
+      out_(out),
+      half_(half),
+      pool_(CfcShares(shape, sequence.batch, threads)),
+      parts_(static_cast<size_t>(pool_.threads())) {
   const auto rows = static_cast<size_t>(std::min(kBlockRows, sequence.batch));
-  before_.Reserve(rows * static_cast<size_t>(shape.hidden));
-  z_.Reserve(rows * static_cast<size_t>(shape.backbone));
+  for (Part& part : parts_) {
+    part.before.Reserve(rows * static_cast<size_t>(shape.hidden));
+    part.z.Reserve(rows * static_cast<size_t>(shape.backbone));
+  }
   Load(weights);
 }
 
-void CfcPlan::Load(const CfcWeights& weights) { weights_.Pack(shape_, weights, kernels_->lanes); }
+void CfcPlan::Load(const CfcWeights& weights) {
+  weights_.Pack(shape_, weights, kernels_->lanes);
+  if (half_) half_weights_.Pack(weights_, kernels_->lanes);
+}
 
 int64_t CfcPlan::macs() const {
   const int64_t wide = shape_.inputs + shape_.hidden + int64_t{kCfcHeads} * shape_.hidden;
@@ -25,15 +36,27 @@ int64_t CfcPlan::macs() const {
 }
 
 void CfcPlan::Step() {
+  pool_.Run(
+      pool_.threads(),
+      [](void* context, int share, int) { static_cast<const CfcPlan*>(context)->Share(share); },
+      this);
+}
+
+void CfcPlan::Share(int share) const {
   const int hidden = shape_.hidden;
-  for (int first = 0; first < sequence_.batch; first += kBlockRows) {
-    const int rows = std::min(kBlockRows, sequence_.batch - first);
+  const Part& part = parts_[static_cast<size_t>(share)];
+  const auto begin = [&](int64_t i) {
+    return static_cast<int>(sequence_.batch * i / pool_.threads());
+  };
+  const int end = begin(share + 1);
+  for (int first = begin(share); first < end; first += kBlockRows) {
+    const int rows = std::min(kBlockRows, end - first);
     const int64_t state = int64_t{first} * hidden;
     const float* before = sequence_.h + state;
     // The heads write h' when the backbone has read all of h: a copy is needed for `keep` only.
     if (sequence_.keep != nullptr) {
-      CfcForget(before, sequence_.keep + first, rows, hidden, before_.data());
-      before = before_.data();
+      CfcForget(before, sequence_.keep + first, rows, hidden, part.before.data());
+      before = part.before.data();
     }
     CfcRows r{};
     r.shape = shape_;
@@ -42,9 +65,13 @@ void CfcPlan::Step() {
     r.before = before;
     r.dt = sequence_.dt == nullptr ? nullptr : sequence_.dt + first;
     r.out = out_ + state;
-    r.z = z_.data();
+    r.z = part.z.data();
     r.z_stride = shape_.backbone;
-    kernels_->step(weights_, r);
+    if (half_) {
+      kernels_->step_half(half_weights_, r);
+    } else {
+      kernels_->step(weights_, r);
+    }
   }
 }
 

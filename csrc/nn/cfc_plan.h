@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "nn/cfc.h"
+#include "support/thread_pool.h"
 
 namespace metabonk::nn {
 
@@ -12,10 +14,11 @@ class CfcPlan {
  public:
   // Chooses the instruction set of now for good, packs the weights and allocates all there will be.
   // sequence.steps is 1; outputs.z and outputs.heads are not written.
-  CfcPlan(const CfcShape& shape, const CfcWeights& weights, const CfcSequence& sequence,
-          float* out);
+  // half: keeps the weights in bf16. threads: at most so many, for large batches only.
+  CfcPlan(const CfcShape& shape, const CfcWeights& weights, const CfcSequence& sequence, float* out,
+          bool half, int threads);
 
-  // out = the cell's next state of x, h, dt, keep as they are now. One thread, no allocation.
+  // out = the cell's next state of x, h, dt, keep as they are now. No allocation.
   void Step();
 
   // Packs other weights of the same shape, or the same memory after it has changed.
@@ -23,14 +26,24 @@ class CfcPlan {
 
   int64_t macs() const;
   const char* tier() const { return kernels_->name; }
+  int threads() const { return pool_.threads(); }
 
  private:
+  struct Part {  // of one thread
+    Buffer<float> before, z;
+  };
+
+  void Share(int share) const;
+
   const CfcKernels* kernels_;
   CfcShape shape_;
   CfcSequence sequence_;
   float* out_;
+  bool half_;
   CfcForwardWeights weights_;
-  Buffer<float> before_, z_;
+  CfcHalfWeights half_weights_;
+  ThreadPool pool_;
+  std::vector<Part> parts_;
 };
 
 }  // namespace metabonk::nn

@@ -13,5 +13,6 @@ constexpr int kStepRows = 2;
 #include "nn/cfc.inl"
 
 namespace metabonk::nn {
-const CfcKernels kCfcPortable = {"portable", V::kLanes, Step, StepBack, Multiply};
+const CfcKernels kCfcPortable = {"portable",           V::kLanes, Step<CfcForwardWeights>,
+                                 Step<CfcHalfWeights>, StepBack,  Multiply};
 }  // namespace metabonk::nn

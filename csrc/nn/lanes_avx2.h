@@ -19,6 +19,11 @@ struct V {
   }
   static V Load(const float* p) { return {_mm256_loadu_ps(p)}; }
   static V LoadFirst(const float* p, int n) { return {_mm256_maskload_ps(p, First(n))}; }
+  static void LoadHalves(const uint32_t* p, V* a, V* b) {
+    const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    a->v = _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+    b->v = _mm256_castsi256_ps(_mm256_blend_epi16(_mm256_setzero_si256(), words, 0xaa));
+  }
   void Store(float* p) const { _mm256_storeu_ps(p, v); }
   void StoreFirst(float* p, int n) const { _mm256_maskstore_ps(p, First(n), v); }
   static V Broadcast(float x) { return {_mm256_set1_ps(x)}; }

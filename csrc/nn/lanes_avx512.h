@@ -19,6 +19,12 @@ struct V {
   static __mmask16 First(int count) { return static_cast<__mmask16>((1u << count) - 1u); }
   static V Load(const float* p) { return {_mm512_loadu_ps(p)}; }
   static V LoadFirst(const float* p, int n) { return {_mm512_maskz_loadu_ps(First(n), p)}; }
+  static void LoadHalves(const uint32_t* p, V* a, V* b) {
+    const __m512i words = _mm512_loadu_si512(p);
+    a->v = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+    b->v = _mm512_castsi512_ps(
+        _mm512_and_si512(words, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u))));
+  }
   void Store(float* p) const { _mm512_storeu_ps(p, v); }
   void StoreFirst(float* p, int n) const { _mm512_mask_storeu_ps(p, First(n), v); }
   static V Broadcast(float x) { return {_mm512_set1_ps(x)}; }

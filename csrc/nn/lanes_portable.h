@@ -23,6 +23,13 @@ struct V {
     std::memcpy(&loaded.v, p, sizeof(Floats));
     return loaded;
   }
+  // Two vectors of bf16: a in the lower halves of the words, b in the upper ones.
+  static void LoadHalves(const uint32_t* p, V* a, V* b) {
+    Integers words;
+    std::memcpy(&words, p, sizeof(words));
+    a->v = AsFloats(words << 16);
+    b->v = AsFloats(words & static_cast<int32_t>(0xffff0000u));
+  }
   // Copies of a size that is known are instructions; of any other they are calls.
   static V LoadFirst(const float* p, int n) {
     if (n >= kLanes) return Load(p);

@@ -139,9 +139,11 @@ void QLinearEngine::Run(Job* job) {
   }
 }
 
-QLinearPlan::QLinearPlan(const QWeights& weights, int64_t rows, const float* x, float* y)
+QLinearPlan::QLinearPlan(const QWeights& weights, int64_t rows, const float* x, float* y,
+                         int threads)
     : kernels_(&ActiveQLinearKernels(weights.shape.format)),
       layout_(weights.shape),
+      engine_(Threaded(layout_, rows) ? threads : 1),
       weights_(weights),
       rows_(rows),
       x_(x),

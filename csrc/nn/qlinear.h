@@ -67,6 +67,7 @@ class QLinearEngine {
   explicit QLinearEngine(int threads)
       : pool_(threads), parts_(static_cast<size_t>(pool_.threads())) {}
 
+  int threads() const { return pool_.threads(); }
   // x [rows, inputs] -> y [rows, outputs], both contiguous.
   void Forward(const QWeights& weights, int64_t rows, const float* x, float* y);
   // Grows the scratch memory to what Forward will need.
@@ -92,22 +93,23 @@ class QLinearEngine {
   std::vector<Part> parts_;
 };
 
-// A product bound to its memory and kernels, on one thread of its own: Step() reads x as it is
-// then, writes y and allocates nothing.
+// A product bound to its memory, kernels and threads (at most so many, for large products only):
+// Step() reads x as it is then, writes y and allocates nothing.
 class QLinearPlan {
  public:
-  QLinearPlan(const QWeights& weights, int64_t rows, const float* x, float* y);
+  QLinearPlan(const QWeights& weights, int64_t rows, const float* x, float* y, int threads);
 
   void Step();
   // Other weights of the same shape.
   void Load(const uint8_t* panels, const float* bias);
   const char* tier() const { return kernels_->name; }
+  int threads() const { return engine_.threads(); }
   int64_t products() const { return rows_ * layout_.inputs * layout_.outputs; }
 
  private:
-  QLinearEngine engine_{1};
   const QLinearKernels* kernels_;
   PanelLayout layout_;
+  QLinearEngine engine_;
   QWeights weights_;
   int64_t rows_;
   const float* x_;

@@ -11,7 +11,7 @@ step is one native call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -46,9 +46,9 @@ def cfc_cell(
 class Plan:
     """A step bound to memory.
 
-    step(): out = the next state of what x, h, dt and keep hold now. One native call on one thread,
-    which allocates nothing; taken from the plan, it still holds the tensors. tier: name of the
-    loops, chosen when the plan was made.
+    step(): out = the next state of what x, h, dt and keep hold now. One native call, which
+    allocates nothing; taken from the plan, it still holds the tensors. tier: name of the loops,
+    threads: how many a step takes; both chosen when the plan was made.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Plan:
         self._tensors = tensors
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self.tier: str = native.tier
+        self.threads: int = native.threads
         self.step: Callable[[], None] = native.step  # the core's own: no Python frame around it
 
     @property
@@ -86,15 +87,25 @@ def plan(
     b_heads: Tensor,
     out: Tensor | None = None,
     backend: str = "native",
+    *,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    threads: int | None = None,
 ) -> Plan:
     """Binds one step to contiguous float32 in main memory, none of which may want a gradient.
 
     out [B, hidden]: a new tensor if None; may be `h` itself, then the state is carried in place.
-    Raises ValueError that names the argument that cannot be bound, BackendError for a backend
+    precision: "bf16" keeps both weights rounded to it, half the memory that a step of few rows
+    waits for; biases, states and sums stay float32. threads: at most so many for large batches,
+    torch's number if None; a row gives the same bits on any number. Raises ValueError that names the argument that cannot be bound, BackendError for a backend
     without plans; `out` is not touched before the first step.
     """
     if backend != "native":
         raise BackendError(f"cfc_cell: no plan of backend {backend!r}; here are: native")
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"cfc_cell: precision is {precision!r}; wanted 'fp32' or 'bf16'")
+    threads = torch.get_num_threads() if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"cfc_cell: threads is {threads}; wanted 1 or more")
     tensors = {"x": x, "h": h, "dt": dt, "keep": keep}
     weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
     scan.check("cfc_cell", x.shape[:-1], x, h, dt, keep, w_in, b_in, w_heads, b_heads)
@@ -116,6 +127,8 @@ def plan(
         scan.pointers(*tensors.values()),
         out.data_ptr(),
         tuple(bound.values()),
+        precision == "bf16",
+        threads,
     )
     return Plan(native, bound, weights)
 

@@ -125,9 +125,9 @@ def qlinear(x: Tensor, weight: Packed, bias: Tensor | None = None, backend: str 
 class Plan:
     """A product bound to memory.
 
-    step(): out = the layer of what x holds now. One native call on one thread, which allocates
-    nothing; taken from the plan, it still holds the tensors. tier: name of the loops, chosen when
-    the plan was made.
+    step(): out = the layer of what x holds now. One native call, which allocates nothing; taken
+    from the plan, it still holds the tensors. tier: name of the loops, threads: how many a step
+    takes; both chosen when the plan was made.
     """
 
     def __init__(self, native: Any, x: Tensor, weight: Packed, bias: Tensor | None, out: Tensor):
@@ -135,6 +135,7 @@ class Plan:
         self._held = x, weight, bias
         self.out = out
         self.tier: str = native.tier
+        self.threads: int = native.threads
         self.step: Callable[[], None] = native.step  # the core's own: no Python frame around it
 
     def load(self, weight: Packed, bias: Tensor | None = None) -> None:
@@ -156,15 +157,21 @@ def plan(
     bias: Tensor | None = None,
     out: Tensor | None = None,
     backend: str = "native",
+    *,
+    threads: int | None = None,
 ) -> Plan:
     """Binds a product to contiguous tensors in main memory, none of which may want a gradient.
 
-    out [..., outputs] float32: a new tensor if None. Raises ValueError that names the argument that
+    out [..., outputs] float32: a new tensor if None. threads: at most so many for large products,
+    torch's number if None. Raises ValueError that names the argument that
     cannot be bound, BackendError for a backend without plans; `out` is not touched before the first
     step.
     """
     if backend != "native":
         raise BackendError(f"qlinear: no plan of backend {backend!r}; here are: native")
+    threads = torch.get_num_threads() if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"qlinear: threads is {threads}; wanted 1 or more")
     _check(x, weight, bias)
     shape = (*x.shape[:-1], weight.outputs)
     if out is None:
@@ -183,6 +190,7 @@ def plan(
         x.data_ptr(),
         out.data_ptr(),
         (x, weight, bias, out),
+        threads,
     )
     return Plan(native, x, weight, bias, out)
 

@@ -7,6 +7,7 @@ import gc
 import tracemalloc
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -85,6 +86,45 @@ def test_a_plan_equals_the_op_and_follows_its_memory(instructions: str, batch: i
         assert torch.equal(plan.out, op.cfc_cell(*given, backend="native"))
         given[0].neg_()
         given[2].mul_(1.5)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 6, 97, 256])
+def test_a_plan_of_bf16_weights_is_the_op_on_rounded_ones(
+    instructions: str, within: Within, batch: int
+) -> None:
+    """Bit for bit; and what the rounding costs."""
+    given = tensors(batch, 20, 33, 40)
+    plan = op.plan(*given, precision="bf16")
+    plan.step()
+    w_in, w_heads = (given[i].bfloat16().float() for i in (4, 6))
+    rounded = [*given[:4], w_in, given[5], w_heads, given[7]]
+    assert torch.equal(plan.out, op.cfc_cell(*rounded, backend="native"))
+    exact = op.reference(*(t.double() for t in given))
+    within("cfc_cell, plan in bf16", instructions, (plan.out - exact).abs().max().item())
+    given[6].mul_(0.5)
+    plan.load(*given[4:])
+    plan.step()
+    rounded[6] = given[6].bfloat16().float()
+    assert torch.equal(plan.out, op.cfc_cell(*rounded, backend="native"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_threads_change_nothing_and_few_rows_take_one(precision: Any) -> None:
+    for batch, most in ((1, 1), (2, 1), (700, 3)):
+        given = tensors(batch, 60, 64, 96)
+        want = None
+        for threads in (1, 2, 3):
+            plan = op.plan(*given, precision=precision, threads=threads)
+            assert plan.threads == min(threads, most)
+            plan.step()
+            want = plan.out if want is None else want
+            assert torch.equal(plan.out, want)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert op.plan(*given).threads == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_plan_carries_the_state_in_place(instructions: str) -> None:
@@ -201,6 +241,10 @@ def test_out_may_be_h_and_nothing_else() -> None:
 
 
 def test_absent_backends_are_named() -> None:
+    with pytest.raises(ValueError, match="precision is 'fp16'; wanted 'fp32' or 'bf16'"):
+        op.plan(*tensors(), precision="fp16")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="threads is 0; wanted 1 or more"):
+        op.plan(*tensors(), threads=0)
     with pytest.raises(BackendError, match="no plan of backend 'torch'; here are: native"):
         op.plan(*tensors(), backend="torch")
     with pytest.raises(BackendError, match="no backend 'triton'; here are: native, torch"):
@@ -210,6 +254,6 @@ def test_absent_backends_are_named() -> None:
 def test_numpy_arrays_reach_the_core_only_as_addresses() -> None:
     plan = _core.nn.CfcPlan
     with pytest.raises(TypeError):
-        plan((3, 5, 6), 4, (torch.zeros(3).numpy(),) * 4, (0, 0, 0, 0), 0)  # type: ignore[arg-type]
+        plan((3, 5, 6), 4, (torch.zeros(3).numpy(),) * 4, (0, 0, 0, 0), 0, (), False, 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 or more"):
-        plan((0, 5, 6), 4, (0, 0, 0, 0), (0, 0, 0, 0), 0, ())
+        plan((0, 5, 6), 4, (0, 0, 0, 0), (0, 0, 0, 0), 0, (), False, 1)

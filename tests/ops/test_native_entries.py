@@ -478,7 +478,7 @@ DOORS: dict[str, Door] = {
 NO_ARRAYS = {
     "cfc_kernels", "dense_kernels", "frame_kernels", "merge_kernels", "qlinear_kernels",
     "returns_kernels", "vq_kernels", "weight_bytes", "CfcEngine", "DenseEngine", "QLinearEngine",
-    "VqEngine", "FramePlan", "CfcPlan.tier", "QLinearPlan.tier", "peak_multiply_add", "peak_read",
+    "VqEngine", "FramePlan", "CfcPlan.tier", "CfcPlan.threads", "QLinearPlan.tier", "QLinearPlan.threads", "peak_multiply_add", "peak_read",
     "peak_byte_products", "peak_bf16_products",
 }  # fmt: skip
 # Not an op's: compiled policies, whose door is metabonk.play.
@@ -611,4 +611,4 @@ def test_an_address_is_an_int_and_nothing_that_can_be_made_into_one(value: Any) 
     with pytest.raises(TypeError):
         _core.nn.WeightedPlan([value], [1.0], 1, 0, None)
     with pytest.raises(TypeError):
-        _core.nn.CfcPlan((3, 5, 6), 4, (value,) * 4, (0, 0, 0, 0), 0, ())
+        _core.nn.CfcPlan((3, 5, 6), 4, (value,) * 4, (0, 0, 0, 0), 0, (), False, 1)

@@ -172,6 +172,15 @@ def test_threads_change_nothing(format: WeightFormat) -> None:
             results.append(op.qlinear(rows(count, 300), weight, bias))
     finally:
         torch.set_num_threads(before)
+    x = rows(700, 300)
+    for threads in (1, 2, 3):
+        plan = op.plan(x, weight, bias, threads=threads)
+        assert plan.threads == threads
+        plan.step()
+        assert torch.equal(plan.out, results[1])
+    assert op.plan(x[:1], weight, bias, threads=3).threads == 1
+    with pytest.raises(ValueError, match="threads is 0"):
+        op.plan(x, weight, bias, threads=0)
     for few, many in zip(results[::2], results[1::2], strict=True):
         assert torch.equal(few, results[0])
         assert torch.equal(many, results[1])

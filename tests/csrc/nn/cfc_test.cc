@@ -1,6 +1,7 @@
 // CfC sequences against the formula in double precision: every tier, odd sizes, threads, plans.
 #include "nn/cfc.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -8,6 +9,7 @@
 
 #include "check.h"
 #include "nn/cfc_plan.h"
+#include "nn/formats.h"
 #include "support/cpu.h"
 
 namespace metabonk::nn {
@@ -214,12 +216,37 @@ TEST(nn_cfc_plan_is_a_sequence_of_one_step_and_may_write_in_place) {
       Problem p({20, 33, 40}, 1, batch);
       const Result want = Run(p, 1);
       Floats out(p.h.size());
-      CfcPlan plan(p.shape, p.Weights(), p.Sequence(), out.data());
+      CfcPlan plan(p.shape, p.Weights(), p.Sequence(), out.data(), false, 1);
       plan.Step();
       CHECK(out == want.out);
-      CfcPlan in_place(p.shape, p.Weights(), p.Sequence(), p.h.data());
+      CfcPlan in_place(p.shape, p.Weights(), p.Sequence(), p.h.data(), false, 1);
       in_place.Step();
       CHECK(p.h == want.out);
+    }
+  }
+  CapTier(DetectedTier());
+}
+
+TEST(nn_cfc_plan_of_half_weights_is_one_of_rounded_weights_on_any_number_of_threads) {
+  const auto rounded = [](Floats numbers) {
+    for (float& x : numbers) x = FloatFromBf16(Bf16FromFloat(x));
+    return numbers;
+  };
+  for (const CpuTier tier : Tiers()) {
+    CapTier(tier);
+    for (const int batch : {1, 2, 7, 600}) {
+      const Problem p({31, 40, 70}, 1, batch);
+      Problem coarse = p;
+      coarse.in = rounded(p.in);
+      coarse.heads = rounded(p.heads);
+      const Result want = Run(coarse, 1);
+      for (const int threads : {1, 3}) {
+        Floats out(p.h.size());
+        CfcPlan plan(p.shape, p.Weights(), p.Sequence(), out.data(), true, threads);
+        CHECK_EQ(plan.threads(), batch < 600 ? 1 : std::min(threads, 2));
+        plan.Step();
+        CHECK(out == want.out);
+      }
     }
   }
   CapTier(DetectedTier());
@@ -232,7 +259,11 @@ TEST(nn_cfc_does_not_allocate_once_it_has_seen_a_sequence) {
       d_in(p.in.size()), d_in_bias(32), d_heads(p.heads.size()), d_heads_bias(96);
   CfcEngine engine(2);
   CfcPlan plan(p.shape, p.Weights(), {1, p.batch, p.x.data(), p.h.data(), nullptr, nullptr},
-               out.data());
+               out.data(), false, 1);
+  const Problem large({64, 64, 96}, 1, 700);
+  Floats large_out(large.h.size());
+  CfcPlan threaded(large.shape, large.Weights(), large.Sequence(), large_out.data(), true, 3);
+  CHECK_EQ(threaded.threads(), 3);
   const auto all = [&] {
     engine.Forward(p.shape, p.Weights(), p.Sequence(), {out.data(), z.data(), heads.data()});
     engine.Backward(p.shape, p.Weights(), p.Sequence(), {out.data(), z.data(), heads.data()},
@@ -240,6 +271,7 @@ TEST(nn_cfc_does_not_allocate_once_it_has_seen_a_sequence) {
                     {d_x.data(), d_h.data(), nullptr, nullptr, d_in.data(), d_in_bias.data(),
                      d_heads.data(), d_heads_bias.data()});
     plan.Step();
+    threaded.Step();
   };
   all();
   const size_t before = check::Allocations();
