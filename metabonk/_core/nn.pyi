@@ -49,8 +49,10 @@ class CfcEngine:
 class CfcPlan:
     """One CfC step bound to memory. Addresses as for CfcEngine."""
 
-    def __init__(self, shape: Sequence[int], batch: int, weights: Sequence[int], sequence: Sequence[int], out: int, held: object) -> None:
-        """held: what owns the memory of sequence and out; lives as long as this."""
+    def __init__(self, shape: Sequence[int], batch: int, weights: Sequence[int], sequence: Sequence[int], out: int, held: object, half: bool, threads: int) -> None:
+        """
+        held: what owns the memory of sequence and out; lives as long as this. half: keeps the weights in bf16. threads: at most so many, for large batches only.
+        """
 
     def step(self) -> None:
         """out = the next state; allocates nothing."""
@@ -61,6 +63,10 @@ class CfcPlan:
     @property
     def tier(self) -> str:
         """Name of the loops it runs."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads a step takes."""
 
 def peak_multiply_add(macs: int) -> int:
     """
@@ -207,7 +213,8 @@ class QLinearPlan:
     One product bound to memory. Addresses as for QLinearEngine; held: what owns the memory, lives as long as this.
     """
 
-    def __init__(self, format: int, outputs: int, inputs: int, panels: int, bias: int, rows: int, x: int, y: int, held: object) -> None: ...
+    def __init__(self, format: int, outputs: int, inputs: int, panels: int, bias: int, rows: int, x: int, y: int, held: object, threads: int) -> None:
+        """threads: at most so many, for large products only."""
 
     def step(self) -> None:
         """y = what x holds now times the weights; allocates nothing."""
@@ -218,6 +225,10 @@ class QLinearPlan:
     @property
     def tier(self) -> str:
         """Name of the loops it runs."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads a step takes."""
 
 class PolicyBinding:
     """
