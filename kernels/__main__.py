@@ -30,16 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = given.architectures or architectures()
     tiles = [t for t in every() if t.architecture in wanted and given.kernel in t.kernel]
     found = build_all(tiles, given.keep, given.jobs)
-    wrong = {i: faults(built, tile) for i, (built, tile) in enumerate(zip(found, tiles))}
+    wrong = {
+        i: faults(built, tile) for i, (built, tile) in enumerate(zip(found, tiles, strict=True))
+    }
     if given.json:
         rows = [dataclasses.asdict(b) | {"faults": wrong[i]} for i, b in enumerate(found)]
         print(json.dumps(rows))
     else:
-        print(table(COLUMNS, (_cells(b, t) for b, t in zip(found, tiles))))
+        print(table(COLUMNS, (_cells(b, t) for b, t in zip(found, tiles, strict=True))))
         for i, reasons in wrong.items():
             for reason in reasons:
                 print(f"{tiles[i].architecture} {tiles[i].name}: {reason}")
-        print(f"{len(found)} kernels compiled, {sum(map(bool, wrong.values()))} outside their limits")
+        print(
+            f"{len(found)} kernels compiled, {sum(map(bool, wrong.values()))} outside their limits"
+        )
     return int(not found or any(wrong.values()))
 
 

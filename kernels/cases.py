@@ -26,12 +26,13 @@ Inputs = Mapping[str, Any]
 class Case:
     """One kernel on one size of work.
 
-    op: of `metabonk.ops` that it serves; name: kernel and size. make(device, seed): the inputs.
-    run(inputs): the results on that device; everything that a graph would replay. reference(inputs):
-    the same results in float64 on the processor. judge: "close", norm of the error over norm of the
-    reference within `tolerance`; or "exact", equal codes and indices but where `excuse` says that
-    the reference's own rounding could have decided otherwise. cost: bytes and operations at least.
-    small: sizes for the interpreter and for compute-sanitizer, not for timing.
+    op: of `metabonk.ops` that it serves or will; name: kernel and size. make(device, seed): the
+    inputs. run(inputs): the results on that device; all that a graph would replay.
+    reference(inputs): the same results in float64 on the processor. Right is what differs from it
+    by no more than `tolerance`, norm of the error over norm of the reference, or what `judge` says:
+    of indices, where the reference's own rounding could have decided otherwise. cost: bytes and
+    operations at least. small: a size for the interpreter and for compute-sanitizer, not for
+    timing.
     """
 
     op: str

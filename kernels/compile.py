@@ -121,9 +121,9 @@ def _build(kernel: Any, tile: Tile) -> Built:
     started = time.perf_counter()
     target = GPUTarget("cuda", ARCHITECTURES[tile.architecture].capability, 32)
     names = tile.kernel, tile.architecture, tile.name
+    source, options = _source(kernel, tile), {**tile.options, **kernel.options}
     try:
-        options = {**tile.options, **kernel.options}
-        compiled = triton.compile(_source(kernel, tile), target=target, options=options)
+        compiled = triton.compile(source, target=target, options=options)
     except Exception as error:  # noqa: BLE001 - whatever the compiler raises is the finding
         lines = str(error).strip().splitlines() or [""]
         return Built(*names, error=f"{type(error).__name__}: {lines[-1][:300]}")

@@ -14,8 +14,8 @@ from .architectures import ARCHITECTURES
 
 @dataclass(frozen=True)
 class Floor:
-    """seconds: no version runs faster; bound: what takes them, "bytes", a unit or "nodes"; measured:
-    whether every rate in it was measured and not read in a paper."""
+    """seconds: no version runs faster; bound: what takes them, "bytes", a unit or "nodes";
+    measured: whether the rate in it was measured and not read in a paper."""
 
     seconds: float
     bound: str

@@ -61,7 +61,7 @@ def architectures() -> tuple[str, ...]:
 
 @functools.cache
 def entries(architecture: str) -> Mapping[str, tuple[Tile, ...]]:
-    """All tiles by kernel, in the file's order. Raises ValueError for a file that is not as above."""
+    """All tiles by kernel, in the file's order. Raises ValueError for a file not as above."""
     path = CONFIGS / f"{architecture}.json"
     if not path.exists():
         raise ValueError(f"no tiles for {architecture}; there are {', '.join(architectures())}")

@@ -75,6 +75,32 @@ struct MetabonkCudaLinearFp4 {
 int64_t metabonk_cuda_linear_fp4_scratch(int inputs);
 int metabonk_cuda_linear_fp4(const MetabonkCudaLinearFp4* linear, void* stream);
 
+// The prior of a recurrent state-space model over T steps of given actions; formulas in rssm.cu.
+// Weights are bf16, activations are rounded to bf16, sums and the state float32.
+struct MetabonkCudaRssm {
+  int steps, rows, actions, embed, hidden, units, groups, classes;
+  float mix;
+  const float* action;        // [steps, rows, actions]
+  const float* h;             // [rows, hidden]
+  const int32_t* index;       // [rows, groups], each below `classes`
+  const float* uniform;       // [steps, rows, groups], in [0, 1)
+  const uint16_t* w_action;   // [embed, actions]
+  const uint16_t* table;      // [groups, classes, embed]
+  const float* b_embed;       // [embed]
+  const uint16_t *w_x, *w_h;  // [3 hidden, embed], [3 hidden, hidden]
+  const float *b_x, *b_h;     // [3 hidden]
+  const uint16_t* w_prior;    // [units, hidden]
+  const float* b_prior;       // [units]
+  const uint16_t* w_logits;   // [groups classes, units]
+  const float* b_logits;      // [groups classes]
+  float* out_h;               // [steps, rows, hidden]
+  float* out_logits;          // [steps, rows, groups, classes], or null
+  int32_t* out_index;         // [steps, rows, groups]
+  void* scratch;              // metabonk_cuda_rssm_scratch bytes, which its sizes decide
+};
+int64_t metabonk_cuda_rssm_scratch(const MetabonkCudaRssm* rssm);
+int metabonk_cuda_rssm(const MetabonkCudaRssm* rssm, void* stream);
+
 // For measuring: a kernel that does nothing; all multiprocessors meeting `rounds` times at a
 // counter that stands at `first` (and at first + rounds * *blocks afterwards); a cluster of eight
 // meeting.

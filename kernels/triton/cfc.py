@@ -13,12 +13,10 @@ gradient reads what `saving` keeps.
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..tiles import Tile
 from .elementary import sigmoid, tanh
 from .kernel import Kernel, blocks, multiprocessors, tile_for
 
@@ -180,7 +178,9 @@ def _types(pointers: str, counts: str, widths: str) -> dict[str, str]:
 BACKBONE = Kernel(
     "cfc_backbone", _backbone, _types("x h keep w_in b_in z", "rows", "inputs hidden units")
 )
-HEADS = Kernel("cfc_heads", _heads, _types("z dt w_heads b_heads out heads", "rows", "hidden units"))
+HEADS = Kernel(
+    "cfc_heads", _heads, _types("z dt w_heads b_heads out heads", "rows", "hidden units")
+)
 SCAN = Kernel(
     "cfc_scan",
     _scan,

@@ -46,8 +46,8 @@ class Kernel:
 
 
 def tile_for(kernel: Kernel, device: torch.device, **sizes: Any) -> Tile:
-    """The checked-in tile for work of these sizes on a device; the interpreter takes those of sm_100,
-    which has tiles for every kernel."""
+    """The checked-in tile for work of these sizes on a device; the interpreter takes those of
+    sm_100, which has tiles for every kernel."""
     if device.type == "cuda":
         return choose(
             kernel.name, architecture_for(torch.cuda.get_device_capability(device)), **sizes

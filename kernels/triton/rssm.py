@@ -73,9 +73,9 @@ def _gru(
     reset = tl.zeros((ROWS, UNITS), tl.float32)
     reset += (tl.load(b_x + unit, own, 0.0) + tl.load(b_h + unit, own, 0.0))[None, :]
     update = tl.zeros((ROWS, UNITS), tl.float32)
-    update += (
-        tl.load(b_x + hidden + unit, own, 0.0) + tl.load(b_h + hidden + unit, own, 0.0)
-    )[None, :]
+    update += (tl.load(b_x + hidden + unit, own, 0.0) + tl.load(b_h + hidden + unit, own, 0.0))[
+        None, :
+    ]
     new = tl.zeros((ROWS, UNITS), tl.float32) + tl.load(b_x + 2 * hidden + unit, own, 0.0)[None, :]
     old = tl.zeros((ROWS, UNITS), tl.float32) + tl.load(b_h + 2 * hidden + unit, own, 0.0)[None, :]
     for first in range(0, inputs, INPUTS):
@@ -143,7 +143,7 @@ def layer(
     first = x if x is not None else index
     some = weight if weight is not None else table
     if first is None or some is None:
-        raise ValueError("layer: neither x with a weight nor index with a table; wanted one or both")
+        raise ValueError("layer: neither x and weight nor index and table; wanted either or both")
     rows, outputs = len(first), len(bias)
     kernel = LAYERS[some.dtype]
     tile = tile or tile_for(kernel, bias.device, rows=rows)

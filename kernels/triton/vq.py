@@ -104,8 +104,10 @@ def _screen(
         block = tl.load(screened + code[None, :].to(tl.int64) * PADDED + column[:, None])
         score = tl.dot(half, block) + tl.load(offset + code)[None, :] * factor[:, None]
         bits = (score.to(tl.int32, bitcast=True) & -(1 << BITS)) | (first // CODES)
-        score = bits.to(tl.float32, bitcast=True)  # padding's -infinity is NaN now: never a maximum
-        second = tl.maximum(second, tl.minimum(best, score))
+        # Padding's -infinity may be NaN now, which is never a maximum and must be the minimum here.
+        score = bits.to(tl.float32, bitcast=True)
+        least = tl.minimum(best, score, propagate_nan=tl.PropagateNan.ALL)
+        second = tl.maximum(second, least)
         best = tl.maximum(best, score)
     top = tl.max(best, 1)
     winner = tl.min(tl.where(best == top[:, None], lane[None, :], CODES - 1), 1)

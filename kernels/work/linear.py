@@ -33,9 +33,7 @@ TOLERANCE = {"int8": 1e-6, "e4m3": 1e-3, "nvfp4": 1e-5, "bf16": 1e-5}
 
 
 def cases() -> list[Case]:
-    return [
-        _case(*pair, *size, small=size in SMALL) for pair in PAIRS for size in SIZES + SMALL
-    ]
+    return [_case(*pair, *size, small=size in SMALL) for pair in PAIRS for size in SIZES + SMALL]
 
 
 def cost(rows: int, inputs: int, outputs: int, weight: str, unit: str) -> Cost:
