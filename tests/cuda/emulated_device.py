@@ -59,6 +59,12 @@ class Emulated:
         function.restype = ctypes.c_int64
         return int(function(*arguments))
 
+    def size_of(self, name: str, arguments: ctypes.Structure) -> int:
+        """What an entry says about the sizes in its arguments."""
+        function = self._library[name]
+        function.restype = ctypes.c_int64
+        return int(function(ctypes.byref(arguments)))
+
     def call(
         self,
         name: str,

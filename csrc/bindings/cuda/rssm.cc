@@ -1,0 +1,73 @@
+// metabonk._cuda.rssm: steps of an RSSM's prior on a stream.
+#include <nanobind/stl/array.h>
+
+#include <array>
+
+#include "bindings/cuda/kernels.h"
+
+namespace nb = nanobind;
+
+namespace metabonk::bindings {
+namespace {
+
+// steps, rows, actions, embed, hidden, units, groups, classes
+using Sizes = std::array<int, 8>;
+using Sequence = std::array<Address, 4>;  // action, h, index, uniform
+// w_action, table, b_embed, w_x, w_h, b_x, b_h, w_prior, b_prior, w_logits, b_logits
+using Weights = std::array<Address, 11>;
+using Outputs = std::array<Address, 3>;  // h, logits or 0, index
+
+MetabonkCudaRssm Sized(const Sizes& sizes) {
+  const auto [steps, rows, actions, embed, hidden, units, groups, classes] = sizes;
+  MetabonkCudaRssm rssm = {};
+  rssm.steps = steps;
+  rssm.rows = rows;
+  rssm.actions = actions;
+  rssm.embed = embed;
+  rssm.hidden = hidden;
+  rssm.units = units;
+  rssm.groups = groups;
+  rssm.classes = classes;
+  return rssm;
+}
+
+void Rssm(const Sizes& sizes, float mix, const Sequence& sequence, const Weights& w,
+          const Outputs& outputs, Address scratch, Address stream) {
+  MetabonkCudaRssm rssm = Sized(sizes);
+  rssm.mix = mix;
+  rssm.action = At<float>(sequence[0]);
+  rssm.h = At<float>(sequence[1]);
+  rssm.index = At<int32_t>(sequence[2]);
+  rssm.uniform = At<float>(sequence[3]);
+  rssm.w_action = At<uint16_t>(w[0]);
+  rssm.table = At<uint16_t>(w[1]);
+  rssm.b_embed = At<float>(w[2]);
+  rssm.w_x = At<uint16_t>(w[3]);
+  rssm.w_h = At<uint16_t>(w[4]);
+  rssm.b_x = At<float>(w[5]);
+  rssm.b_h = At<float>(w[6]);
+  rssm.w_prior = At<uint16_t>(w[7]);
+  rssm.b_prior = At<float>(w[8]);
+  rssm.w_logits = At<uint16_t>(w[9]);
+  rssm.b_logits = At<float>(w[10]);
+  rssm.out_h = At<float>(outputs[0]);
+  rssm.out_logits = At<float>(outputs[1]);
+  rssm.out_index = At<int32_t>(outputs[2]);
+  rssm.scratch = At<void>(scratch);
+  RaiseUnlessStarted("rssm", metabonk_cuda_rssm(&rssm, At<void>(stream)));
+}
+
+int64_t Scratch(const Sizes& sizes) {
+  const MetabonkCudaRssm rssm = Sized(sizes);
+  return metabonk_cuda_rssm_scratch(&rssm);
+}
+
+}  // namespace
+
+void BindCudaRssm(nb::module_& module) {
+  module.def("rssm", &Rssm, nb::arg("sizes"), nb::arg("mix"), nb::arg("sequence"),
+             nb::arg("weights"), nb::arg("outputs"), nb::arg("scratch"), nb::arg("stream"));
+  module.def("rssm_scratch", &Scratch, nb::arg("sizes"));
+}
+
+}  // namespace metabonk::bindings
