@@ -40,9 +40,9 @@ inline float Exp(float x) {
   const float held = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
   const Exponent e(held);
   const float inside = e.scale + e.scale * e.fraction;
-  // Beyond are what float32 has no normal numbers for.
-  const float above =
-      x > 88.0f ? inside * (1.0f + Exponent(x - 88.0f < 1.0f ? x - 88.0f : 1.0f).fraction) : inside;
+  // Beyond are what float32 has no normal numbers for; e^88 is below its largest, e^89 above.
+  const Exponent rest(x > 88.0f && x < 89.0f ? x - 88.0f : 0.0f);
+  const float above = inside * (rest.scale + rest.scale * rest.fraction);
   const float some = x > 88.722f ? std::numeric_limits<float>::infinity() : above;
   const float none = x < -87.0f ? 0.0f : some;
   return x != x ? x : none;
@@ -58,8 +58,17 @@ inline float Tanh(float x) {
 
 inline float Sigmoid(float x) { return 1.0f / (1.0f + Exp(-x)); }
 
+// log(1 + x), by which of x gets lost in 1 + x (Goldberg 1991).
+inline float Log1p(float x) {
+  const float sum = 1.0f + x;
+  const float kept = sum - 1.0f;
+  return kept == 0.0f || sum > 3.0e38f ? (kept == 0.0f ? x : Log(sum)) : Log(sum) * (x / kept);
+}
+
 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
-inline float Softplus(float x) { return (x > 0.0f ? x : 0.0f) + Log(1.0f + Exp(-std::fabs(x))); }
+inline float Softplus(float x) {
+  return x != x ? x : (x > 0.0f ? x : 0.0f) + Log1p(Exp(-std::fabs(x)));
+}
 
 inline float RoundEven(float x) {
   constexpr float kMagic = 8388608.0f;  // 2^23, from where on there is nothing after the point

@@ -11,7 +11,7 @@ from torch.fx import Node
 from metabonk.errors import CompileError
 from metabonk.play.lowering import Lowering, Value, rule
 from metabonk.play.lowering_rules import Args, Kwargs, affine, aten, axis_of, sizes_of
-from metabonk.play.program import Opcode, Reduction, Type, View
+from metabonk.play.program import Binary, Opcode, Reduction, Type, Unary, View
 
 REDUCTIONS: dict[Any, Reduction] = {
     aten.sum.dim_IntList: Reduction.SUM,
@@ -67,6 +67,37 @@ def along(low: Lowering, node: Node, opcode: Opcode, integers: tuple[int, ...], 
     y = low.result(node)
     low.builder.emit(opcode, last(y, [axis]), last(x, [axis]), integers=integers)
     return y
+
+
+@rule(aten.native_layer_norm.default)
+def layer_norm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    """(x - mean) / sqrt(variance + eps) over the last axes, times weight plus bias."""
+    x, shape, weight, bias, eps = args
+    build, x = low.builder, low.view(x)
+    count = int(np.prod(shape, dtype=np.int64))
+    rows = build.reshape(x, (x.count // count, count))
+
+    def mean(of: View) -> View:
+        total = build.new(Type.F32, rows.sizes[:1])
+        build.emit(Opcode.REDUCE, total, of, integers=(Reduction.SUM,))
+        return unary(total, Unary.AFFINE, 1.0 / count).insert(1, count)
+
+    def unary(of: View, which: Unary, p: float = 0.0, q: float = 0.0) -> View:
+        y = build.new(Type.F32, of.sizes)
+        return build.emit(Opcode.UNARY, y, of, integers=(which,), numbers=(p, q))
+
+    def binary(which: Binary, a: View, b: View) -> View:
+        return build.emit(Opcode.BINARY, build.new(Type.F32, a.sizes), a, b, integers=(which,))
+
+    centred = binary(Binary.SUBTRACT, rows, mean(rows))
+    variance = mean(unary(centred, Unary.SQUARE)).select(1, 0)
+    scale = unary(unary(unary(variance, Unary.AFFINE, 1.0, eps), Unary.SQRT), Unary.RECIPROCAL)
+    y = binary(Binary.MULTIPLY, centred, scale.insert(1, count))
+    for which, parameter in ((Binary.MULTIPLY, weight), (Binary.ADD, bias)):
+        if parameter is not None:
+            flat = build.reshape(low.view(parameter), (count,)).expand(rows.sizes)
+            y = binary(which, y, flat)
+    return [build.reshape(y, x.sizes), None, None]
 
 
 # Looking up.

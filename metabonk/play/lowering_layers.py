@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+import metabonk.ops.cfc_cell
+import metabonk.ops.dense
+import metabonk.ops.radar  # noqa: F401 - these define the operators below
 from metabonk.errors import CompileError
 from metabonk.play.lowering import Lowering, Value, parameter_name, rule, to_array
 from metabonk.play.lowering_rules import Args, Kwargs, aten, sizes_of

@@ -100,17 +100,28 @@ def trace(model: ActorCritic, *, batch: int, sampled: bool) -> Trace:
             "policy's own inputs; rename the game's"
         )
     arguments = (observation, *(given[key] for key in (STATE, IS_FIRST, UNIFORM, NORMAL)))
-    decision = Decision(model, sampled)
+    graph, placeholders, constants = capture(Decision(model, sampled), arguments)
+    inputs = {name: (place, given[name]) for name, place in zip(given, placeholders, strict=True)}
+    return Trace(graph, inputs, constants)
+
+
+def capture(
+    module: nn.Module, arguments: tuple[object, ...]
+) -> tuple[torch.fx.Graph, list[str], dict[str, Tensor]]:
+    """What a module computes: its graph, the placeholders of the tensors among `arguments` in their
+    order, and by placeholder the module's own tensors, which follow its training."""
     with torch.no_grad(), warnings.catch_warnings():
         # torch's own, about a name that it uses itself.
         warnings.filterwarnings("ignore", "`isinstance\\(treespec", FutureWarning)
-        exported = torch.export.export(decision, arguments, strict=False)
+        exported = torch.export.export(module, arguments, strict=False)
         table = torch.export.default_decompositions()
         # A part that is written is to stay that, and not become a choice for every element.
-        del table[torch.ops.aten.select_scatter.default]
+        # The same of functions that are one instruction.
+        aten = torch.ops.aten
+        for whole in (aten.select_scatter.default, aten.softplus.default, aten.silu.default):
+            del table[whole]
         exported = exported.run_decompositions(table)
-    # The network's own tensors, not what the export may have copied: they follow its training.
-    held = {**dict(decision.named_parameters()), **dict(decision.named_buffers())}
+    held = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     constants: dict[str, Tensor] = {}
     placeholders: list[str] = []
     for spec in exported.graph_signature.input_specs:
@@ -120,5 +131,4 @@ def trace(model: ActorCritic, *, batch: int, sampled: bool) -> Trace:
             constants[spec.arg.name] = exported.constants[spec.target]
         else:
             constants[spec.arg.name] = held[spec.target].detach()
-    inputs = {name: (place, given[name]) for name, place in zip(given, placeholders, strict=True)}
-    return Trace(exported.graph_module.graph, inputs, constants)
+    return exported.graph_module.graph, placeholders, constants
