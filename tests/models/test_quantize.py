@@ -12,11 +12,15 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
+from gymnasium import spaces as gs
 from torch import Tensor, nn
 
 from metabonk import artifact
+from metabonk.config import ModelConfig
+from metabonk.models.policy import build
 from metabonk.models.quantize import QLinear, quantize_
 from metabonk.ops.qweight import FORMATS, WeightFormat
+from metabonk.spaces import ActionLayout
 
 # Most that the outputs of `network` may lose, relatively, beside what was seen.
 LOSS = {
@@ -178,6 +182,78 @@ def test_nothing_is_replaced_where_one_cannot_be(network: Network) -> None:
         quantize_(network, "int7")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"trunk\.0: .*weight is float64"):
         quantize_(Network().double(), "int8")
+
+
+@pytest.mark.parametrize("format", ["int8", "bf16"])
+def test_torchs_own_networks(format: WeightFormat) -> None:
+    """An encoder of transformers, whose fast path reads weights past the layers, and a projection
+    that is a subclass."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    network = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    x = torch.randn(5, 7, 32)
+    exact = network(x).detach()
+    report = quantize_(network, format)
+    assert [r.name for r in report.layers] == [
+        f"layers.{i}.linear{k}" for i in (0, 1) for k in (1, 2)
+    ]
+    for grad in (True, False):  # the fast path runs without gradients only
+        with torch.set_grad_enabled(grad):
+            found = network(x).detach()
+        assert float((found - exact).norm() / exact.norm()) < LOSS[format]
+    with pytest.raises(ValueError, match="no layer to replace; there are none"):
+        quantize_(nn.LSTM(3, 4), format)
+
+
+def test_a_layer_whose_weight_is_tied_leaves_the_other_as_it_was() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(50, 16)
+            self.out = nn.Linear(16, 50, bias=False)
+            self.out.weight = self.embedding.weight
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            return self.out(self.embedding(tokens))
+
+    torch.manual_seed(0)
+    network, tokens = Tied(), torch.arange(50)
+    exact, table = network(tokens).detach(), network.embedding.weight.detach().clone()
+    quantize_(network, "int8")
+    assert torch.equal(network.embedding.weight, table)
+    found = network(tokens).detach()
+    assert float((found - exact).norm() / exact.norm()) < LOSS["int8"]
+
+
+@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("format", ["int8", "bf16"])
+def test_a_policy_decides_nearly_as_before(name: str, format: WeightFormat) -> None:
+    """Also where weights are read past their layers, as the cell of the pilot does."""
+    space = gs.Dict(
+        state=gs.Box(-1, 1, (9,), np.float32),
+        things=gs.Box(-1, 1, (6, 4), np.float32),
+        things_mask=gs.Box(0, 1, (6,), np.uint8),
+    )
+    layout = ActionLayout.of(gs.Discrete(9))
+    policy = build(space, layout, ModelConfig(name=name, hidden=32), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    given = {
+        "state": torch.rand(64, 9, generator=generator) * 2 - 1,
+        "things": torch.rand(64, 6, 4, generator=generator) * 2 - 1,
+        "things_mask": (torch.rand(64, 6, generator=generator) > 0.5).byte(),
+    }
+
+    def decide() -> Tensor:
+        with torch.no_grad():
+            out = policy.step(given, policy.initial_state(64), torch.zeros(64, dtype=torch.bool))
+        return torch.cat([out.parameters, out.value[:, None]], -1)
+
+    exact = decide()
+    report = quantize_(policy, format)
+    assert not any(type(m) is nn.Linear for m in policy.modules())
+    assert ("rnn_cell.heads" in [r.name for r in report.layers]) == (name == "pilot")
+    found = decide()
+    assert 0.0 < float((found - exact).norm() / exact.norm()) < 2 * LOSS[format]
 
 
 def test_subclasses_stay() -> None:
