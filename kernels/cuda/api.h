@@ -101,6 +101,37 @@ struct MetabonkCudaRssm {
 int64_t metabonk_cuda_rssm_scratch(const MetabonkCudaRssm* rssm);
 int metabonk_cuda_rssm(const MetabonkCudaRssm* rssm, void* stream);
 
+// Operations on frames of bytes (metabonk/ops/frames.py), [count, height, width, channels], at any
+// address. The structures themselves are in main memory.
+enum { kMetabonkCudaFrameChannels = 16 };
+// ColourCoefficients of csrc/video/frames.h.
+struct MetabonkCudaColours {
+  int16_t luma[3], blue[3], red[3];
+  int16_t y, red_v, green_u, green_v, blue_u;
+};
+struct MetabonkCudaAffine {
+  float scale[kMetabonkCudaFrameChannels], shift[kMetabonkCudaFrameChannels];
+};
+// first, weights: two ResizeAxis of csrc/video/frames.h, on the device.
+struct MetabonkCudaResize {
+  int64_t count;
+  int height, width, channels, to_height, to_width, row_taps, column_taps;
+  const uint8_t* frames;
+  const int32_t *row_first, *column_first;
+  const int16_t *row_weights, *column_weights;
+  uint8_t* out;
+};
+int metabonk_cuda_grey(const uint8_t* rgb, int64_t pixels, uint8_t* out, void* stream);
+int metabonk_cuda_rgb_to_nv12(const uint8_t* rgb, int64_t count, int height, int width,
+                              const MetabonkCudaColours* colours, uint8_t* nv12, void* stream);
+int metabonk_cuda_nv12_to_rgb(const uint8_t* nv12, int64_t count, int height, int width,
+                              const MetabonkCudaColours* colours, uint8_t* rgb, void* stream);
+int metabonk_cuda_flip(const uint8_t* frames, int64_t count, int height, int width, int channels,
+                       int horizontal, int vertical, uint8_t* out, void* stream);
+int metabonk_cuda_normalise(const uint8_t* frames, int64_t count, int64_t pixels, int channels,
+                            const MetabonkCudaAffine* affine, int planar, float* out, void* stream);
+int metabonk_cuda_resize(const MetabonkCudaResize* resize, void* stream);
+
 // For measuring: a kernel that does nothing; all multiprocessors meeting `rounds` times at a
 // counter that stands at `first` (and at first + rounds * *blocks afterwards); a cluster of eight
 // meeting.

@@ -73,8 +73,18 @@ class Emulated:
         seed: int = 0,
     ) -> int:
         """Runs an entry; its code. A failure of the emulated machine is one of the test."""
+        return self.plain(name, ctypes.byref(arguments), device=device, seed=seed)
+
+    def plain(
+        self,
+        name: str,
+        *arguments: Any,
+        device: tuple[int, int, int, int] = HOPPER,
+        seed: int = 0,
+    ) -> int:
+        """The same of an entry with arguments of its own; addresses as `pointer` gives them."""
         self._library.emulator_set(*device, seed)
-        code = int(self._library[name](ctypes.byref(arguments), None))
+        code = int(self._library[name](*arguments, None))
         failure = self._library.emulator_failure()
         assert code != 719, failure.decode()
         return code
@@ -91,6 +101,10 @@ def aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def address(array: npt.NDArray[Any] | None) -> int | None:
     return None if array is None else array.ctypes.data
+
+
+def pointer(array: npt.NDArray[Any] | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(address(array))
 
 
 def _digest(paths: list[Path]) -> str:

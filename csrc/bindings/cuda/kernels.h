@@ -37,6 +37,7 @@ inline void RaiseUnlessStarted(const char* op, int code) {
 
 void BindCudaCfc(nanobind::module_& module);
 void BindCudaLinear(nanobind::module_& module);
+void BindCudaFrames(nanobind::module_& module);
 void BindCudaRssm(nanobind::module_& module);
 void BindCudaFloors(nanobind::module_& module);
 

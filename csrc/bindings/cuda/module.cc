@@ -37,6 +37,7 @@ NB_MODULE(_cuda, module) {
              "Whether code of this build runs on a device of this compute capability.");
   BindCudaCfc(module);
   BindCudaLinear(module);
+  BindCudaFrames(module);
   BindCudaRssm(module);
   BindCudaFloors(module);
 }
