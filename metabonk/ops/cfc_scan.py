@@ -12,8 +12,9 @@ typical ones are about 1, or None for 1; keep [T, B, 1], or None where nothing i
 keeps them. Result [T, B, hidden]: h after every step. Gradients for everything.
 
 Backends: `native` (csrc/nn/cfc.h: both layers of a step and all its functions while the rows are in
-the cache, on torch's number of threads; contiguous float32 in main memory) and `torch` (any device
-and float dtype, cfc_torch.py). They differ by rounding only.
+the cache, on torch's number of threads; contiguous float32 in main memory), `triton` (float32 on a
+GPU, kernels/triton/cfc.py; its gradient is `torch`'s) and `torch` (any device and float dtype,
+cfc_torch.py). They differ by rounding only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops import cfc_torch
+from metabonk.ops import cfc_torch, device
 from metabonk.ops.library import (
     PerProcess,
     bind,
@@ -75,7 +76,7 @@ def reference(
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", "torch")
+    return ("native", *device.backends(), "torch")
 
 
 def cfc_scan(
@@ -163,8 +164,13 @@ def forward(
     """The op on real tensors: out, and z and heads where `saving`, else two empty ones."""
     tensors = {"x": x, "h": h, "dt": dt, "keep": keep}
     weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
-    why_not = refusal({**tensors, **weights})
-    if choose("cfc_scan", backend, backends(), why_not) == "torch":
+    reasons = refusal({**tensors, **weights}), device.refusal({**tensors, **weights}, backend)
+    chosen = choose("cfc_scan", backend, backends(), *reasons)
+    if chosen == "triton":
+        given = x, h, dt, keep, w_in, b_in, w_heads, b_heads
+        found: tuple[Tensor, Tensor, Tensor] = device.family("cfc").scan(*given, saving)
+        return found
+    if chosen == "torch":
         out, z, heads = cfc_torch.forward(x, h, dt, keep, w_in, b_in, w_heads, b_heads)
         return (out, z, heads) if saving else (out, x.new_empty(0), x.new_empty(0))
     check("cfc_scan", x.shape[:2], x, h, dt, keep, w_in, b_in, w_heads, b_heads)
@@ -214,7 +220,8 @@ def _backward(
     backend: str,
 ) -> tuple[Tensor, ...]:
     tensors = {"x": x, "h": h, "dt": dt, "keep": keep, "w_in": w_in, "w_heads": w_heads}
-    if choose("cfc_scan", backend, backends(), refusal(tensors)) == "torch":
+    reasons = refusal(tensors), device.refusal(tensors, backend)
+    if choose("cfc_scan", backend, backends(), *reasons) != "native":  # triton has none of its own
         return cfc_torch.backward(d_out, x, h, dt, keep, w_in, w_heads, out, z, heads)
     d_out = d_out.contiguous()  # autograd's own, often expanded from one number
     _check_backward(d_out, x, h, dt, keep, w_in, w_heads, out, z, heads)

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from metabonk.errors import BackendError
+from metabonk.ops import device
 
 T = TypeVar("T")
 _LIBRARY = torch.library.Library("metabonk", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -61,18 +62,27 @@ def differentiate_never(name: str) -> None:
     differentiate(name, lambda ctx, inputs, output: None, refuse)
 
 
-def choose(op: str, asked: str, available: Sequence[str], why_not_native: str = "") -> str:
+def choose(
+    op: str,
+    asked: str,
+    available: Sequence[str],
+    why_not_native: str = "",
+    why_not_triton: str = "",
+) -> str:
     """The backend that runs: the one asked for, or with "auto" the first that takes the tensors.
 
-    why_not_native: what `refusal` said. Raises BackendError that names those that are there.
+    why_not_native, why_not_triton: what `refusal` and `device.refusal` said. Raises BackendError
+    that names those that are there.
     """
-    here = f"here are: {', '.join(available)}"
+    reasons = {"native": why_not_native, "triton": why_not_triton}
     if asked == "auto":
-        return next(name for name in available if name != "native" or not why_not_native)
+        return next(name for name in available if not reasons.get(name))
+    here = f"here are: {', '.join(available)}"
     if asked not in available:
-        raise BackendError(f"{op}: no backend {asked!r}; {here}")
-    if asked == "native" and why_not_native:
-        raise BackendError(f"{op}: native cannot take {why_not_native}; {here}")
+        why = f" (triton: {device.problem()})" if asked == "triton" and device.problem() else ""
+        raise BackendError(f"{op}: no backend {asked!r}; {here}{why}")
+    if reasons.get(asked):
+        raise BackendError(f"{op}: {asked} cannot take {reasons[asked]}; {here}")
     return asked
 
 

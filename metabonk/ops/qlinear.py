@@ -11,8 +11,9 @@ Gradients go to x and b as if nothing were rounded (d x = d y W); weights have n
 
 Backends: `native` (csrc/nn/qlinear.h: one function table per instruction set, up to VNNI for int8
 and AVX512_BF16 for the others; int8 gives the same bits on all of them; threads of torch's number
-for large products) and `torch` (any device; dequantises anew in every call, so it is a definition
-and not a fast path; int8 gives the bits of `native`). Knows torch and the core; no layers.
+for large products), `triton` (qlinear_triton.py: on a GPU, for many rows; int8 gives the same bits)
+and `torch` (any device; dequantises anew in every call, so it is a definition and not a fast path;
+int8 gives the bits of `native`). Knows torch and the core; no layers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.errors import BackendError
-from metabonk.ops import qweight
+from metabonk.ops import device, qlinear_triton, qweight
 from metabonk.ops.library import (
     PerProcess,
     bind,
@@ -104,7 +105,7 @@ def reference(
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", "torch")
+    return ("native", *device.backends(), "torch")
 
 
 def tier(format: WeightFormat) -> str:
@@ -238,7 +239,13 @@ def _forward(
     inputs = x.shape[-1]
     _check_panels(panels, format, outputs, inputs)
     reason = refusal({"x": x, "bias": bias}) or refusal({"weight.panels": panels}, torch.uint8)
-    if choose("qlinear", backend, backends(), reason) == "torch":
+    why_not_triton = device.refusal({"x": x, "bias": bias}, backend) or device.refusal(
+        {"weight.panels": panels}, backend, torch.uint8
+    )
+    chosen = choose("qlinear", backend, backends(), reason, why_not_triton)
+    if chosen == "triton":
+        return qlinear_triton.forward(x, panels, bias, format, outputs)
+    if chosen == "torch":
         return _torch_forward(x, Packed(format, outputs, inputs, panels), bias)
     _check(x, Packed(format, outputs, inputs, panels), bias)
     y = x.new_empty((*x.shape[:-1], outputs))

@@ -12,8 +12,9 @@ none (an environment turned a final observation into a first one). Flags are boo
 flag switches off may be NaN.
 
 Differentiable in reward and value, and lambda_returns in discount. Backends: `native`
-(csrc/nn/returns.h: float32, one pass, the same bits on every tier) and `torch` (a loop over T; any
-floating dtype and device). Knows torch and the core; no losses and no rollouts.
+(csrc/nn/returns.h: float32, one pass, the same bits on every tier), `triton`
+(kernels/triton/returns.py: float32 on a GPU, a scan over tiles of steps) and `torch` (a loop over
+T; any floating dtype and device). Knows torch and the core; no losses and no rollouts.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
+from metabonk.ops import device
 from metabonk.ops.library import (
     bind,
     choose,
@@ -36,13 +38,13 @@ from metabonk.ops.library import (
     together,
 )
 
-Backend = Literal["auto", "native", "torch"]
+Backend = Literal["auto", "native", "triton", "torch"]
 FLAGS = (torch.bool, torch.uint8)
 
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", "torch")
+    return ("native", *device.backends(), "torch")
 
 
 def gae_reference(
@@ -200,6 +202,17 @@ def _apart(op: str, out: Tensor, others: Mapping[str, Tensor | None]) -> None:
             raise ValueError(f"{op}: out shares memory with {name}; wanted memory of its own")
 
 
+def _reasons(
+    floats: Mapping[str, Tensor | None], flags: Mapping[str, Tensor | None], backend: str
+) -> tuple[str, str]:
+    """Why `native` and `triton` cannot take these."""
+    on_device = device.refusal(floats, backend)
+    for name, flag in flags.items():
+        if not on_device and flag is not None:
+            on_device = device.refusal({name: flag}, backend, flag.dtype)
+    return _refusal(floats, flags), on_device
+
+
 def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
@@ -247,10 +260,13 @@ def _gae(
     backend: str,
 ) -> Tensor:
     flags = {"terminated": terminated, "truncated": truncated, "is_reset": is_reset}
-    reason = _refusal({"reward": reward, "value": value, "gamma": each}, flags)
+    reasons = _reasons({"reward": reward, "value": value, "gamma": each}, flags, backend)
     tensors = (reward, value, terminated, truncated, is_reset)
-    if choose("gae", backend, backends(), reason) == "torch":
+    chosen = choose("gae", backend, backends(), *reasons)
+    if chosen == "torch":
         return gae_reference(*tensors, gamma if each is None else each, gae_lambda)
+    if chosen == "triton":
+        return cast(Tensor, device.family("returns").gae(*tensors, each, gamma, gae_lambda))
     _check("gae", reward, {"value": value, "gamma": each}, flags)
     out = torch.empty_like(reward)
     _native_gae(*tensors, each, gamma, gae_lambda).run(out.data_ptr())
@@ -270,10 +286,14 @@ def _gae_backward(
     d_out = d_out.contiguous()  # autograd's own, often an expanded scalar
     flags = {"terminated": terminated, "truncated": truncated, "is_reset": is_reset}
     _check("gae", d_out, {"gamma": each}, flags, leader="the gradient")
-    reason = _refusal({"the gradient": d_out, "gamma": each}, flags)
+    reasons = _reasons({"the gradient": d_out, "gamma": each}, flags, backend)
+    chosen = choose("gae", backend, backends(), *reasons)
+    if chosen == "triton":
+        given = d_out, terminated, truncated, is_reset, each, gamma, gae_lambda
+        return cast(tuple[Tensor, Tensor], device.family("returns").gae_gradient(*given))
     d_reward = torch.empty_like(d_out)
     d_value = d_out.new_empty(len(d_out) + 1, d_out.shape[1])
-    if choose("gae", backend, backends(), reason) == "native":
+    if chosen == "native":
         # Neither rewards nor values are read.
         native = _native_gae(d_out, d_out, terminated, truncated, is_reset, each, gamma, gae_lambda)
         native.gradient(d_out.data_ptr(), d_reward.data_ptr(), d_value.data_ptr())
@@ -293,9 +313,13 @@ def _gae_backward(
 def _lambda(
     reward: Tensor, value: Tensor, discount: Tensor, lambda_: float, backend: str
 ) -> Tensor:
-    reason = refusal({"reward": reward, "value": value, "discount": discount})
-    if choose("lambda_returns", backend, backends(), reason) == "torch":
+    reasons = _reasons({"reward": reward, "value": value, "discount": discount}, {}, backend)
+    chosen = choose("lambda_returns", backend, backends(), *reasons)
+    if chosen == "torch":
         return lambda_returns_reference(reward, value, discount, lambda_)
+    if chosen == "triton":
+        run = device.family("returns").lambda_returns
+        return cast(Tensor, run(reward, value, discount, lambda_))
     _check("lambda_returns", reward, {"value": value, "discount": discount}, {})
     out = torch.empty_like(reward)
     _native_lambda(reward, value, discount, lambda_).run(out.data_ptr())
@@ -308,10 +332,15 @@ def _lambda_backward(
     d_out = d_out.contiguous()  # autograd's own, often an expanded scalar
     given = {"out": out, "value": value, "discount": discount}
     _check("lambda_returns", d_out, given, {}, leader="the gradient")
-    reason = refusal({"the gradient": d_out, **given})
+    reasons = _reasons({"the gradient": d_out, **given}, {}, backend)
+    chosen = choose("lambda_returns", backend, backends(), *reasons)
+    if chosen == "triton":
+        run = device.family("returns").lambda_returns_gradient
+        found: tuple[Tensor, Tensor, Tensor] = run(d_out, out, value, discount, lambda_)
+        return found
     d_reward, d_discount = torch.empty_like(d_out), torch.empty_like(d_out)
     d_value = d_out.new_empty(value.shape)
-    if choose("lambda_returns", backend, backends(), reason) == "native":
+    if chosen == "native":
         native = _native_lambda(d_out, value, discount, lambda_)  # rewards are not read
         into = (d_reward, d_value, d_discount)
         native.gradient(out.data_ptr(), d_out.data_ptr(), *(t.data_ptr() for t in into))

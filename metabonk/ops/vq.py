@@ -11,8 +11,9 @@ places. The codebook gets no gradient: it learns from `vq_statistics` (`ema_upda
 loss on `codebook[index]`.
 
 Backends: `native` (csrc/nn/vq.h: one pass that keeps no [.., K] matrix; float32; equal codes score
-equally wherever they stand; with AVX512_BF16 only the codes that could win are scored in float32)
-and `torch` (any floating dtype and device; equal codes may be told apart by how a BLAS rounds).
+equally wherever they stand; with AVX512_BF16 only the codes that could win are scored in float32),
+`triton` (kernels/triton/vq.py: float32 on a GPU, screened in float16) and `torch` (any floating
+dtype and device; equal codes may be told apart by how a BLAS rounds).
 Knows torch and the core; no layers and no training.
 """
 
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
+from metabonk.ops import device
 from metabonk.ops.library import (
     PerProcess,
     bind,
@@ -37,7 +39,7 @@ from metabonk.ops.library import (
     together,
 )
 
-Backend = Literal["auto", "native", "torch"]
+Backend = Literal["auto", "native", "triton", "torch"]
 Metric = Literal["euclidean", "dot"]
 SCORES = 1 << 24  # that the torch backend holds at a time
 
@@ -70,7 +72,7 @@ def reference(x: Tensor, codebook: Tensor, metric: Metric = "euclidean") -> Look
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", "torch")
+    return ("native", *device.backends(), "torch")
 
 
 def vq_lookup(
@@ -205,9 +207,13 @@ def _check(x: Tensor, codebook: Tensor, metric: str) -> None:
 
 
 def _lookup(x: Tensor, codebook: Tensor, metric: Metric, backend: str) -> tuple[Tensor, Tensor]:
-    reason = refusal({"x": x, "codebook": codebook})
-    if choose("vq_lookup", backend, backends(), reason) == "torch":
+    tensors = {"x": x, "codebook": codebook}
+    reasons = refusal(tensors), device.refusal(tensors, backend)
+    chosen = choose("vq_lookup", backend, backends(), *reasons)
+    if chosen == "torch":
         return _torch_lookup(x, codebook, metric)
+    if chosen == "triton":
+        return _triton_lookup(x, codebook, metric)
     _check(x, codebook, metric)
     quantized = torch.empty_like(x)
     index = torch.empty(x.shape[:-1], dtype=torch.int64)
@@ -248,6 +254,21 @@ def _torch_lookup(x: Tensor, codebook: Tensor, metric: Metric) -> tuple[Tensor, 
     return codebook[index].view(x.shape), index.view(x.shape[:-1])
 
 
+def _triton_lookup(x: Tensor, codebook: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
+    """Rows without a finite score have index -1 on the device. What they are is asked for there
+    once per call, except while a graph is recorded."""
+    if not x.numel():
+        return _torch_lookup(x, codebook, metric)
+    kernels = device.family("vq")
+    rows = x.view(-1, x.shape[-1])
+    quantized, index = kernels.lookup(rows, kernels.prepare(codebook, metric == "euclidean"))
+    if not device.capturing(x):
+        sound = codebook.square().sum(-1).isfinite().all() & (index >= 0).all()
+        if not sound:
+            return _torch_lookup(x, codebook, metric)  # which says what is wrong
+    return quantized.view(x.shape), index.view(x.shape[:-1])
+
+
 def _fake_lookup(x: Tensor, codebook: Tensor, metric: str, backend: str) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), x.new_empty(x.shape[:-1], dtype=torch.int64)
 
@@ -259,7 +280,8 @@ def _pass_through(ctx: Any, d_quantized: Tensor, d_index: None) -> tuple[Tensor 
 def _statistics(x: Tensor, index: Tensor, codes: int, backend: str) -> tuple[Tensor, Tensor]:
     reason = refusal({"x": x}) or refusal({"index": index}, torch.int64)
     width = x.shape[-1]
-    if choose("vq_statistics", backend, backends(), reason) == "torch":
+    available = tuple(name for name in backends() if name != "triton")  # torch's are on devices
+    if choose("vq_statistics", backend, available, reason) == "torch":
         return _torch_statistics(x.reshape(-1, width), index.reshape(-1), codes)
     _check_statistics(x, index, codes)
     counts, sums = torch.empty(codes), torch.empty(codes, width)

@@ -1,0 +1,77 @@
+"""Which device kernels are here, and why they cannot take some tensors.
+
+Knows whether Triton and a GPU are there, and tensors' devices; no op and no kernel. Kernels are
+imported when the first op runs on a device, so that this costs nothing where there is none. With
+TRITON_INTERPRET=1 Triton's kernels run on tensors in main memory too, for tests: only where the
+backend "triton" is asked for by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metabonk.kernels import triton as kernels
+
+LEAST = (8, 0)  # compute capability that Triton's kernels are built for
+
+
+@functools.cache
+def problem() -> str:
+    """Why the backend "triton" is not here, or ""."""
+    if reason := kernels.problem():
+        return str(reason)
+    if kernels.interpreting() or torch.cuda.is_available():
+        return ""
+    return "no GPU that torch can use"
+
+
+def backends() -> tuple[str, ...]:
+    """("triton",) where it can run, else ()."""
+    return () if problem() else ("triton",)
+
+
+def refusal(
+    tensors: Mapping[str, Tensor | None], asked: str, dtype: torch.dtype = torch.float32
+) -> str:
+    """Why Triton's kernels cannot take these as they lie, or "": they must be contiguous, on a GPU
+    and of `dtype`. asked: the backend that was asked for. Names the argument, what it is and what
+    is wanted."""
+    if reason := problem():
+        return reason
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        if tensor.device.type != "cuda" and not _interpreted(tensor, asked):
+            return f"{name} on {tensor.device}, wanted a GPU"
+        if tensor.is_cuda and (found := _capability(tensor.device)) < LEAST:
+            return f"{name} on a device of capability {found[0]}.{found[1]}, wanted 8.0 or newer"
+        if tensor.dtype != dtype:
+            return f"{name} of {tensor.dtype}, wanted {dtype}"
+        if not tensor.is_contiguous():
+            return f"{name} with strides {tensor.stride()}, wanted a contiguous one"
+    return ""
+
+
+def family(name: str) -> Any:
+    """The launches of a family of Triton kernels (`metabonk.kernels.triton`)."""
+    return importlib.import_module(f"metabonk.kernels.triton.{name}")
+
+
+def capturing(tensor: Tensor) -> bool:
+    """Whether work on this tensor is being recorded into a graph, where nothing can be asked."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def _interpreted(tensor: Tensor, asked: str) -> bool:
+    return asked == "triton" and tensor.is_cpu and bool(kernels.interpreting())
+
+
+@functools.cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
