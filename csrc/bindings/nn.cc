@@ -99,6 +99,7 @@ void BindNn(nb::module_& core) {
   BindReturns(module);
   BindMerge(module);
   BindQLinear(module);
+  BindRssm(module);
   BindPolicy(module);
 }
 

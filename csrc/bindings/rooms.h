@@ -20,6 +20,7 @@ void BindVq(nanobind::module_& nn);
 void BindReturns(nanobind::module_& nn);
 void BindMerge(nanobind::module_& nn);
 void BindQLinear(nanobind::module_& nn);
+void BindRssm(nanobind::module_& nn);
 void BindPolicy(nanobind::module_& nn);
 
 }  // namespace metabonk::bindings

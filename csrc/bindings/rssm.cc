@@ -1,0 +1,165 @@
+// metabonk._core.nn: RSSM sequences and steps. Pointers and sizes come from metabonk/ops, which has
+// checked them; what can only be seen in the numbers is checked here. Nothing here knows tensors.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/string.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "bindings/address.h"
+#include "bindings/rooms.h"
+#include "nn/rssm_plan.h"
+#include "nn/rssm_scan.h"
+
+namespace nb = nanobind;
+
+namespace metabonk::bindings {
+namespace {
+
+using Shape = std::array<int, 6>;  // action, embed or 0, hidden, deter, groups, classes or 0
+using Mixes = std::array<float, 2>;
+using Weights = std::array<Address, 14>;
+using Sequence = std::array<Address, 7>;
+using Outputs = std::array<Address, 9>;
+using Given = std::array<Address, 4>;
+using StepOutputs = std::array<Address, 5>;
+
+constexpr int64_t kReleaseMacs = int64_t{1} << 20;  // below, giving up the lock costs as much
+
+int32_t* Indices(Address address) { return address.To<int32_t>(); }
+
+nn::RssmShape ShapeOf(const Shape& s, const Mixes& mixes) {
+  if (s[0] < 1 || s[1] < 0 || s[2] < 1 || s[3] < 1 || s[4] < 1 || s[5] < 0) {
+    throw nb::value_error("shape: action, hidden, deter and groups must be 1 or more");
+  }
+  if (s[5] > nn::kClassesMax) throw nb::value_error("shape: classes must be 4096 or fewer");
+  return {s[0], s[1], s[2], s[3], s[4], s[5], mixes[0], mixes[1]};
+}
+
+nn::RssmWeights WeightsOf(const Weights& w) {
+  return {Floats(w[0]),  Floats(w[1]),  Floats(w[2]),  Floats(w[3]), Floats(w[4]),
+          Floats(w[5]),  Floats(w[6]),  Floats(w[7]),  Floats(w[8]), Floats(w[9]),
+          Floats(w[10]), Floats(w[11]), Floats(w[12]), Floats(w[13])};
+}
+
+nn::RssmSequence SequenceOf(int steps, int batch, const Sequence& s) {
+  if (steps < 1 || batch < 1) throw nb::value_error("steps, batch: must be 1 or more");
+  return {steps,        batch,        Floats(s[0]), {Floats(s[1]), Indices(s[2])},
+          Floats(s[3]), Floats(s[4]), Floats(s[5]), Floats(s[6])};
+}
+
+nn::RssmOutputs OutputsOf(const Outputs& o) {
+  return {Floats(o[0]), Floats(o[1]), Floats(o[2]), Floats(o[3]), Indices(o[4]),
+          Floats(o[5]), Floats(o[6]), Floats(o[7]), Floats(o[8])};
+}
+
+void RaiseForIndex(const nn::RssmShape& shape, const nn::RssmState& state, int batch) {
+  const int64_t at = nn::RssmBadIndex(shape, state, batch);
+  if (at < 0) return;
+  throw nb::value_error(("rssm: stoch: row " + std::to_string(at / shape.groups) + " holds " +
+                         std::to_string(state.index[at]) + ", which is no class: wanted 0 to " +
+                         std::to_string(shape.classes - 1))
+                            .c_str());
+}
+
+void Forward(nn::RssmEngine& engine, const Shape& shape, const Mixes& mixes, int steps, int batch,
+             const Weights& weights, const Sequence& sequence, const Outputs& outputs) {
+  const nn::RssmShape widths = ShapeOf(shape, mixes);
+  const nn::RssmSequence given = SequenceOf(steps, batch, sequence);
+  RaiseForIndex(widths, given.state, batch);
+  nb::gil_scoped_release release;
+  engine.Forward(widths, WeightsOf(weights), given, OutputsOf(outputs));
+}
+
+void Backward(nn::RssmEngine& engine, const Shape& shape, const Mixes& mixes, int steps, int batch,
+              const Weights& weights, const Sequence& sequence, const Outputs& saved,
+              const Given& given, const Given& d_inputs, const Weights& d_weights) {
+  const nn::RssmShape widths = ShapeOf(shape, mixes);
+  const nn::RssmSequence inputs = SequenceOf(steps, batch, sequence);
+  RaiseForIndex(widths, inputs.state, batch);
+  const Weights& w = d_weights;
+  const nn::RssmGradients gradients{Floats(d_inputs[0]), Floats(d_inputs[1]), Floats(d_inputs[2]),
+                                    Floats(d_inputs[3]), Floats(w[0]),        Floats(w[1]),
+                                    Floats(w[2]),        Floats(w[3]),        Floats(w[4]),
+                                    Floats(w[5]),        Floats(w[6]),        Floats(w[7]),
+                                    Floats(w[8]),        Floats(w[9]),        Floats(w[10]),
+                                    Floats(w[11]),       Floats(w[12]),       Floats(w[13])};
+  nb::gil_scoped_release release;
+  engine.Backward(widths, WeightsOf(weights), inputs, OutputsOf(saved),
+                  {Floats(given[0]), Floats(given[1]), Floats(given[2]), Floats(given[3])},
+                  gradients);
+}
+
+// A step and what its numbers are checked against.
+class BoundRssm {
+ public:
+  BoundRssm(const Shape& shape, const Mixes& mixes, int batch, const Weights& weights,
+            const Sequence& sequence, const StepOutputs& out, nb::handle)
+      : shape_(ShapeOf(shape, mixes)),
+        sequence_(SequenceOf(1, batch, sequence)),
+        plan_(shape_, WeightsOf(weights),
+              {batch, sequence_.deter, sequence_.state, sequence_.action, sequence_.embed,
+               sequence_.keep, sequence_.noise, Floats(out[0]), Floats(out[1]), Indices(out[2]),
+               Floats(out[3]), Floats(out[4])}) {}
+
+  void Step() {
+    RaiseForIndex(shape_, sequence_.state, sequence_.batch);
+    if (plan_.macs() < kReleaseMacs) {
+      plan_.Step();
+    } else {
+      nb::gil_scoped_release release;
+      plan_.Step();
+    }
+  }
+
+  void Load(const Weights& weights) { plan_.Load(WeightsOf(weights)); }
+  std::string tier() const { return plan_.tier(); }
+
+ private:
+  nn::RssmShape shape_;
+  nn::RssmSequence sequence_;
+  nn::RssmPlan plan_;
+};
+
+}  // namespace
+
+void BindRssm(nb::module_& module) {
+  module.def(
+      "rssm_kernels", [] { return std::string(nn::ActiveRssmKernels().name); },
+      "Name of the loops in use: portable, avx2 or avx512.");
+  nb::class_<nn::RssmEngine>(
+      module, "RssmEngine",
+      "RSSM over sequences on threads of its own. Arguments are addresses of contiguous float32 "
+      "that the caller has checked. shape: action, embed or 0, hidden, deter, groups, classes or "
+      "0. mixes: share of the uniform distribution, least deviation. weights: in the order of "
+      "RssmWeights. sequence: deter, stoch or 0, its indices (int32) or 0, action, embed or 0, "
+      "keep or 0, noise.")
+      .def(nb::init<int>(), nb::arg("threads"))
+      .def("forward", &Forward, nb::arg("shape"), nb::arg("mixes"), nb::arg("steps"),
+           nb::arg("batch"), nb::arg("weights"), nb::arg("sequence"), nb::arg("outputs"),
+           "outputs: deter, stoch, prior, posterior or 0, indices (int32) or 0; for the gradient "
+           "x, gates, prior_hidden, posterior_hidden, or 0 for all. Raises ValueError for an index "
+           "that is no class; nothing is written then.")
+      .def("backward", &Backward, nb::arg("shape"), nb::arg("mixes"), nb::arg("steps"),
+           nb::arg("batch"), nb::arg("weights"), nb::arg("sequence"), nb::arg("saved"),
+           nb::arg("given"), nb::arg("d_inputs"), nb::arg("d_weights"),
+           "saved: what forward wrote. given: of deter, stoch, prior, posterior, each or 0. "
+           "d_inputs: of deter, stoch or 0, action or 0, embed or 0.");
+  nb::class_<BoundRssm>(module, "RssmPlan",
+                        "One RSSM step bound to memory. Addresses as for RssmEngine.")
+      .def(nb::init<const Shape&, const Mixes&, int, const Weights&, const Sequence&,
+                    const StepOutputs&, nb::handle>(),
+           nb::arg("shape"), nb::arg("mixes"), nb::arg("batch"), nb::arg("weights"),
+           nb::arg("sequence"), nb::arg("outputs"), nb::arg("held"), nb::keep_alive<1, 8>(),
+           "outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. held: what owns the "
+           "memory; lives as long as this.")
+      .def("step", &BoundRssm::Step,
+           "The next state; allocates nothing. Raises ValueError for an index that is no class; "
+           "nothing is written then.")
+      .def("load", &BoundRssm::Load, nb::arg("weights"), "Packs weights of the same shape.")
+      .def_prop_ro("tier", &BoundRssm::tier, "Name of the loops it runs.");
+}
+
+}  // namespace metabonk::bindings

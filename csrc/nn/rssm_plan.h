@@ -1,0 +1,51 @@
+// RssmPlan: one RSSM step bound to memory, for loops that run it many times a second. Knows what
+// rssm.h knows; the memory is the caller's and must outlive it.
+#pragma once
+
+#include "nn/rssm.h"
+#include "support/buffer.h"
+
+namespace metabonk::nn {
+
+// Where a step reads and writes, rows of one batch. With out_deter the same memory as deter, and
+// out_index or out_stoch the same as state, the state is carried in place.
+struct RssmStep {
+  int batch;
+  const float* deter;
+  RssmState state;
+  const float* action;
+  const float* embed;  // or null
+  const float* keep;   // or null
+  const float* noise;
+  float* out_deter;
+  float* out_stoch;
+  int32_t* out_index;
+  float* prior;      // or null where there are observations and nobody asks
+  float* posterior;  // null without observations
+};
+
+class RssmPlan {
+ public:
+  // Chooses the instruction set of now for good, packs the weights and allocates all there will be.
+  RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step);
+
+  // One thread, no allocation.
+  void Step();
+
+  // Packs other weights of the same shape, or the same memory after it has changed.
+  void Load(const RssmWeights& weights);
+
+  int64_t macs() const;
+  const char* tier() const { return kernels_->name; }
+
+ private:
+  void Block(int first, int rows);
+
+  const RssmKernels* kernels_;
+  RssmShape shape_;
+  RssmStep step_;
+  RssmForward weights_;
+  Buffer<float> action_, before_, stoch_, x_, hidden_, biases_;
+};
+
+}  // namespace metabonk::nn
