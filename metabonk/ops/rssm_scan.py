@@ -21,7 +21,8 @@ Gradients for deter, stoch, action, embed and weights; none for keep and noise.
 
 Backends: `native` (csrc/nn/rssm_scan.h: what waits for no step is one product over all of them, a
 one-hot state picks rows of W_in, threads of torch's number share the batch; contiguous float32 in
-main memory) and `torch` (any device and float dtype, rssm_torch.py). They differ by rounding, and
+main memory; taken by itself from 32 rows on, fewer are `rssm_step.plan`'s) and `torch` (any device
+and float dtype, rssm_torch.py). They differ by rounding, and
 in categoricals where the uniform number is within rounding of a boundary.
 """
 
@@ -48,6 +49,7 @@ from metabonk.ops.rssm_weights import Distribution, RssmWeights, Sizes, check
 
 __all__ = ["RssmStates", "RssmWeights", "backends", "reference", "rssm_scan"]
 
+LEAST_ROWS = 32
 reference = rssm_torch.reference
 
 _engines: PerProcess[Any] = PerProcess(lambda threads: _core.nn.RssmEngine(threads))
@@ -173,6 +175,8 @@ def forward(
     )
     sizes = check("rssm_scan", action.shape[:-1], *tensors, RssmWeights(*weights), kind)
     reason = why_not_native(*tensors, weights)
+    if backend == "auto" and action.shape[0] * action.shape[1] < LEAST_ROWS:
+        reason = "so few rows"  # packing the weights would take longer than torch does
     if choose("rssm_scan", backend, backends(), reason) == "torch":
         out = rssm_torch.forward(*tensors, RssmWeights(*weights), kind)
         return out if saving else (*out[:5], *(action.new_empty(0) for _ in range(4)))
