@@ -65,10 +65,10 @@ void Backward(nn::CfcEngine& engine, const Shape& shape, int steps, int batch,
   engine.Backward(widths, WeightsOf(weights), given, OutputsOf(saved), Floats(d_out), gradients);
 }
 
-void Plan(nn::CfcPlan* plan, const Shape& shape, int batch, const Weights& weights,
+void Plan(nn::CfcPlan* plan, const Shape& shape, int steps, int batch, const Weights& weights,
           const Sequence& sequence, Address out, nb::handle, bool half, int threads) {
   if (threads < 1) throw nb::value_error("threads: must be 1 or more");
-  new (plan) nn::CfcPlan(ShapeOf(shape), WeightsOf(weights), SequenceOf(1, batch, sequence),
+  new (plan) nn::CfcPlan(ShapeOf(shape), WeightsOf(weights), SequenceOf(steps, batch, sequence),
                          Floats(out), half, threads);
 }
 
@@ -101,13 +101,13 @@ void BindCfc(nb::module_& module) {
            nb::arg("d_sequence"), nb::arg("d_weights"),
            "saved: what forward wrote. d_sequence: of x or 0, h, dt or 0, keep or 0.");
   nb::class_<nn::CfcPlan>(module, "CfcPlan",
-                          "One CfC step bound to memory. Addresses as for CfcEngine.")
-      .def("__init__", &Plan, nb::arg("shape"), nb::arg("batch"), nb::arg("weights"),
-           nb::arg("sequence"), nb::arg("out"), nb::arg("held"), nb::arg("half"),
-           nb::arg("threads"), nb::keep_alive<1, 7>(),
+                          "CfC steps bound to memory. Addresses as for CfcEngine.")
+      .def("__init__", &Plan, nb::arg("shape"), nb::arg("steps"), nb::arg("batch"),
+           nb::arg("weights"), nb::arg("sequence"), nb::arg("out"), nb::arg("held"),
+           nb::arg("half"), nb::arg("threads"), nb::keep_alive<1, 8>(),
            "held: what owns the memory of sequence and out; lives as long as this. half: keeps the "
            "weights in bf16. threads: at most so many, for large batches only.")
-      .def("step", &Step, "out = the next state; allocates nothing.")
+      .def("step", &Step, "out = the states after every step; allocates nothing.")
       .def(
           "load", [](nn::CfcPlan& plan, const Weights& weights) { plan.Load(WeightsOf(weights)); },
           nb::arg("weights"), "Packs weights of the same shape.")

@@ -15,7 +15,8 @@ CfcPlan::CfcPlan(const CfcShape& shape, const CfcWeights& weights, const CfcSequ
       sequence_(sequence),
       out_(out),
       half_(half),
-      pool_(CfcShares(shape, sequence.batch, threads)),
+      pool_(CfcShares(shape, int64_t{sequence.steps} * sequence.batch,
+                      std::min(threads, sequence.batch))),
       parts_(static_cast<size_t>(pool_.threads())) {
   const auto rows = static_cast<size_t>(std::min(kBlockRows, sequence.batch));
   for (Part& part : parts_) {
@@ -32,7 +33,7 @@ void CfcPlan::Load(const CfcWeights& weights) {
 
 int64_t CfcPlan::macs() const {
   const int64_t wide = shape_.inputs + shape_.hidden + int64_t{kCfcHeads} * shape_.hidden;
-  return wide * shape_.backbone * sequence_.batch;
+  return wide * shape_.backbone * sequence_.steps * sequence_.batch;
 }
 
 void CfcPlan::Step() {
@@ -43,35 +44,41 @@ void CfcPlan::Step() {
 }
 
 void CfcPlan::Share(int share) const {
-  const int hidden = shape_.hidden;
-  const Part& part = parts_[static_cast<size_t>(share)];
   const auto begin = [&](int64_t i) {
     return static_cast<int>(sequence_.batch * i / pool_.threads());
   };
   const int end = begin(share + 1);
   for (int first = begin(share); first < end; first += kBlockRows) {
     const int rows = std::min(kBlockRows, end - first);
-    const int64_t state = int64_t{first} * hidden;
-    const float* before = sequence_.h + state;
-    // The heads write h' when the backbone has read all of h: a copy is needed for `keep` only.
-    if (sequence_.keep != nullptr) {
-      CfcForget(before, sequence_.keep + first, rows, hidden, part.before.data());
-      before = part.before.data();
+    for (int step = 0; step < sequence_.steps; ++step) {
+      Block(step, first, rows, parts_[static_cast<size_t>(share)]);
     }
-    CfcRows r{};
-    r.shape = shape_;
-    r.rows = rows;
-    r.x = sequence_.x + int64_t{first} * shape_.inputs;
-    r.before = before;
-    r.dt = sequence_.dt == nullptr ? nullptr : sequence_.dt + first;
-    r.out = out_ + state;
-    r.z = part.z.data();
-    r.z_stride = shape_.backbone;
-    if (half_) {
-      kernels_->step_half(half_weights_, r);
-    } else {
-      kernels_->step(weights_, r);
-    }
+  }
+}
+
+void CfcPlan::Block(int step, int first, int rows, const Part& part) const {
+  const int hidden = shape_.hidden;
+  const int64_t at = int64_t{step} * sequence_.batch + first;
+  const float* before =
+      step == 0 ? sequence_.h + int64_t{first} * hidden : out_ + (at - sequence_.batch) * hidden;
+  // The heads write h' when the backbone has read all of h: a copy is needed for `keep` only.
+  if (sequence_.keep != nullptr) {
+    CfcForget(before, sequence_.keep + at, rows, hidden, part.before.data());
+    before = part.before.data();
+  }
+  CfcRows r{};
+  r.shape = shape_;
+  r.rows = rows;
+  r.x = sequence_.x + at * shape_.inputs;
+  r.before = before;
+  r.dt = sequence_.dt == nullptr ? nullptr : sequence_.dt + at;
+  r.out = out_ + at * hidden;
+  r.z = part.z.data();
+  r.z_stride = shape_.backbone;
+  if (half_) {
+    kernels_->step_half(half_weights_, r);
+  } else {
+    kernels_->step(weights_, r);
   }
 }
 

@@ -1,5 +1,5 @@
-// CfcPlan: one CfC step bound to memory, for loops that run it many times a second. Knows what
-// cfc.h knows; the memory is the caller's and must outlive it.
+// CfcPlan: one CfC step or a few, one after the other, bound to memory, for loops that run them
+// many times a second. Knows what cfc.h knows; the memory is the caller's and must outlive it.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +13,12 @@ namespace metabonk::nn {
 class CfcPlan {
  public:
   // Chooses the instruction set of now for good, packs the weights and allocates all there will be.
-  // sequence.steps is 1; outputs.z and outputs.heads are not written.
+  // out [T, B, hidden]; of one step it may be the sequence's h.
   // half: keeps the weights in bf16. threads: at most so many, for large batches only.
   CfcPlan(const CfcShape& shape, const CfcWeights& weights, const CfcSequence& sequence, float* out,
           bool half, int threads);
 
-  // out = the cell's next state of x, h, dt, keep as they are now. No allocation.
+  // out = the cell's states after every step, of x, h, dt, keep as they are now. No allocation.
   void Step();
 
   // Packs other weights of the same shape, or the same memory after it has changed.
@@ -34,6 +34,7 @@ class CfcPlan {
   };
 
   void Share(int share) const;
+  void Block(int step, int first, int rows, const Part& part) const;
 
   const CfcKernels* kernels_;
   CfcShape shape_;

@@ -44,9 +44,9 @@ def cfc_cell(
 
 
 class Plan:
-    """A step bound to memory.
+    """A step bound to memory, or some.
 
-    step(): out = the next state of what x, h, dt and keep hold now. One native call, which
+    step(): out = the next states of what x, h, dt and keep hold now. One native call, which
     allocates nothing; taken from the plan, it still holds the tensors. tier: name of the loops,
     threads: how many a step takes; both chosen when the plan was made.
     """
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def out(self) -> Tensor:
-        """Where the next state goes, [B, hidden]."""
+        """Where the next states go, [B, hidden] or [T, B, hidden]."""
         return cast(Tensor, self._tensors["out"])
 
     def load(self, w_in: Tensor, b_in: Tensor, w_heads: Tensor, b_heads: Tensor) -> None:
@@ -91,13 +91,16 @@ def plan(
     precision: Literal["fp32", "bf16"] = "fp32",
     threads: int | None = None,
 ) -> Plan:
-    """Binds one step to contiguous float32 in main memory, none of which may want a gradient.
+    """Binds one step to contiguous float32 in main memory, none of which may want a gradient; or
+    T of them, as `cfc_scan` takes them, where x is [T, B, inputs].
 
-    out [B, hidden]: a new tensor if None; may be `h` itself, then the state is carried in place.
+    out [B, hidden] or [T, B, hidden]: a new tensor if None; of one step it may be `h` itself, then
+    the state is carried in place.
     precision: "bf16" keeps both weights rounded to it, half the memory that a step of few rows
     waits for; biases, states and sums stay float32. threads: at most so many for large batches,
-    torch's number if None; a row gives the same bits on any number. Raises ValueError that names the argument that cannot be bound, BackendError for a backend
-    without plans; `out` is not touched before the first step.
+    torch's number if None; a row gives the same bits on any number. Raises ValueError that names
+    the argument that cannot be bound, BackendError for a backend without plans; `out` is not
+    touched before the first step.
     """
     if backend != "native":
         raise BackendError(f"cfc_cell: no plan of backend {backend!r}; here are: native")
@@ -108,21 +111,23 @@ def plan(
         raise ValueError(f"cfc_cell: threads is {threads}; wanted 1 or more")
     tensors = {"x": x, "h": h, "dt": dt, "keep": keep}
     weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
-    scan.check("cfc_cell", x.shape[:-1], x, h, dt, keep, w_in, b_in, w_heads, b_heads)
-    if out is None:
-        out = torch.empty_like(h)
-    elif out.shape != h.shape:
-        raise ValueError(f"cfc_cell: out is {list(out.shape)}; wanted {list(h.shape)}")
-    bind("cfc_cell", {**tensors, **weights, "out": out})
+    op = "cfc_scan" if x.dim() == 3 else "cfc_cell"
+    scan.check(op, x.shape[:-1], x, h, dt, keep, w_in, b_in, w_heads, b_heads)
+    shape = (*x.shape[:-1], h.shape[1])
+    out = x.new_empty(shape) if out is None else out
+    expect(op, "out", out, shape, torch.float32)
+    bind(op, {**tensors, **weights, "out": out})
     for name, tensor in tensors.items():
-        if tensor is None or (name == "h" and tensor.data_ptr() == out.data_ptr()):
-            continue
-        if overlap(tensor, out):
-            raise ValueError(f"cfc_cell: out shares memory with {name}; only h may be out itself")
+        carried = name == "h" and op == "cfc_cell" and h.data_ptr() == out.data_ptr()
+        if tensor is not None and not carried and overlap(tensor, out):
+            raise ValueError(
+                f"{op}: out shares memory with {name}; of one step h may be out itself"
+            )
     bound = {**tensors, "out": out}
     native = _core.nn.CfcPlan(
-        (x.shape[1], h.shape[1], len(b_in)),
-        len(x),
+        (x.shape[-1], h.shape[1], len(b_in)),
+        1 if op == "cfc_cell" else len(x),
+        x.shape[-2],
         scan.pointers(*weights.values()),
         scan.pointers(*tensors.values()),
         out.data_ptr(),

@@ -16,6 +16,7 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import cfc_cell as op
+from metabonk.ops import cfc_scan
 
 NAMES = ("x", "h", "dt", "keep", "w_in", "b_in", "w_heads", "b_heads")
 Within = Callable[[str, str, float], None]
@@ -127,6 +128,26 @@ def test_threads_change_nothing_and_few_rows_take_one(precision: Any) -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_a_plan_of_a_sequence_is_the_scan(instructions: str, batch: int) -> None:
+    x, h, dt, keep, *weights = tensors(batch, 20, 33, 40)
+    steps = [torch.stack([t, t * 0.5, -t]) for t in (x, dt)]
+    keeps = torch.stack([keep, torch.zeros_like(keep), torch.ones_like(keep)])
+    given = [steps[0], h, steps[1].abs(), keeps, *weights]
+    want = cfc_scan.cfc_scan(*given, backend="native")
+    for threads in (1, 2):
+        plan = op.plan(*given, threads=threads)
+        plan.step()
+        assert torch.equal(plan.out, want)
+    plain = op.plan(steps[0], h, None, None, *weights, precision="bf16")
+    plain.step()
+    assert plain.out.shape == (3, batch, 33)
+    with pytest.raises(ValueError, match="cfc_scan: out shares memory with h"):
+        op.plan(steps[0][:1], h, None, None, *weights, out=h[None])
+    with pytest.raises(ValueError, match=r"cfc_scan: out is .* \[4, 33\]; wanted"):
+        op.plan(*given, out=torch.zeros(4, 33))
+
+
 def test_a_plan_carries_the_state_in_place(instructions: str) -> None:
     for keep in (True, False):
         given = tensors(130, 9, 24, 24)
@@ -224,7 +245,7 @@ def test_what_cannot_be_bound_is_named_and_out_is_left_alone(name: str, fault: s
     )
     if name == "h" and fault in ("float64", "meta", "shape"):
         culprit = "(h|out)"
-    with pytest.raises(ValueError, match=rf"cfc_cell: (cannot bind )?{culprit} "):
+    with pytest.raises(ValueError, match=rf"cfc_(cell|scan): (cannot bind )?{culprit} "):
         op.plan(*(given[n] for n in NAMES), out=given["out"])
     if fault != "meta" or name != "out":
         assert (out == 7.0).all()
@@ -232,7 +253,9 @@ def test_what_cannot_be_bound_is_named_and_out_is_left_alone(name: str, fault: s
 
 def test_out_may_be_h_and_nothing_else() -> None:
     given = tensors(4, 5, 5, 6)
-    with pytest.raises(ValueError, match="out shares memory with x"):
+    with pytest.raises(
+        ValueError, match="out shares memory with x; of one step h may be out itself"
+    ):
         op.plan(*given, out=given[0])
     room = torch.zeros(8, 5)
     given[1] = room[:4]
@@ -254,6 +277,6 @@ def test_absent_backends_are_named() -> None:
 def test_numpy_arrays_reach_the_core_only_as_addresses() -> None:
     plan = _core.nn.CfcPlan
     with pytest.raises(TypeError):
-        plan((3, 5, 6), 4, (torch.zeros(3).numpy(),) * 4, (0, 0, 0, 0), 0, (), False, 1)  # type: ignore[arg-type]
+        plan((3, 5, 6), 1, 4, (torch.zeros(3).numpy(),) * 4, (0, 0, 0, 0), 0, (), False, 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 or more"):
-        plan((0, 5, 6), 4, (0, 0, 0, 0), (0, 0, 0, 0), 0, (), False, 1)
+        plan((0, 5, 6), 1, 4, (0, 0, 0, 0), (0, 0, 0, 0), 0, (), False, 1)

@@ -125,6 +125,13 @@ CFC = {
         ("out",),
         ("x", "b_in"),
     ),
+    "cfc_cell.plan of a sequence": Door(
+        ("CfcPlan", "CfcPlan.step"),
+        lambda: cfc((2, 4), out=out(2, 4, 5)),
+        lambda a: cfc_cell.plan(**a),
+        ("out",),
+        ("x", "b_in"),
+    ),
     "cfc_cell.plan.load": Door(
         ("CfcPlan.load",),
         lambda: {k: v for k, v in cfc((4,)).items() if k[0] in "wb"},
@@ -611,4 +618,4 @@ def test_an_address_is_an_int_and_nothing_that_can_be_made_into_one(value: Any) 
     with pytest.raises(TypeError):
         _core.nn.WeightedPlan([value], [1.0], 1, 0, None)
     with pytest.raises(TypeError):
-        _core.nn.CfcPlan((3, 5, 6), 4, (value,) * 4, (0, 0, 0, 0), 0, (), False, 1)
+        _core.nn.CfcPlan((3, 5, 6), 1, 4, (value,) * 4, (0, 0, 0, 0), 0, (), False, 1)
