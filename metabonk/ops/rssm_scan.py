@@ -21,9 +21,10 @@ Gradients for deter, stoch, action, embed and weights; none for keep and noise.
 
 Backends: `native` (csrc/nn/rssm_scan.h: what waits for no step is one product over all of them, a
 one-hot state picks rows of W_in, threads of torch's number share the batch; contiguous float32 in
-main memory; taken by itself from 32 rows on, fewer are `rssm_step.plan`'s) and `torch` (any device
-and float dtype, rssm_torch.py). They differ by rounding, and
-in categoricals where the uniform number is within rounding of a boundary.
+main memory; taken by itself from 32 rows on, fewer are `rssm_step.plan`'s), `triton` (float32 on a
+GPU, kernels/triton/rssm_scan.py; its gradient is `torch`'s) and `torch` (any device and float
+dtype, rssm_torch.py). They differ by rounding, and in categoricals where the uniform number is
+within rounding of a boundary.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops import rssm_torch
+from metabonk.ops import device, rssm_torch
 from metabonk.ops.library import (
     PerProcess,
     choose,
@@ -58,18 +59,18 @@ atexit.register(_engines.close)
 
 class RssmStates(NamedTuple):
     """After every step. deter [.., D]; stoch [.., S] float; prior, posterior: parameters of the
-    distributions; index int32 [.., G]: the classes of stoch, None for Gaussians."""
+    distributions; indices int32 [.., G]: the classes of stoch, None for Gaussians."""
 
     deter: Tensor
     stoch: Tensor
     prior: Tensor
     posterior: Tensor | None
-    index: Tensor | None
+    indices: Tensor | None
 
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", "torch")
+    return ("native", *device.backends(), "torch")
 
 
 def rssm_scan(
@@ -138,11 +139,38 @@ def why_not_native(
     weights: Sequence[Tensor],
 ) -> str:
     """As `library.refusal` says it, or ""."""
+    floats, state, kind = _named(deter, stoch, action, embed, keep, noise, weights)
+    return refusal(floats) or refusal(state, kind)
+
+
+def why_not_triton(
+    backend: str,
+    deter: Tensor,
+    stoch: Tensor,
+    action: Tensor,
+    embed: Tensor | None,
+    keep: Tensor | None,
+    noise: Tensor,
+    weights: Sequence[Tensor],
+) -> str:
+    """As `device.refusal` says it, or ""."""
+    floats, state, kind = _named(deter, stoch, action, embed, keep, noise, weights)
+    return device.refusal(floats, backend) or device.refusal(state, backend, kind)
+
+
+def _named(
+    deter: Tensor,
+    stoch: Tensor,
+    action: Tensor,
+    embed: Tensor | None,
+    keep: Tensor | None,
+    noise: Tensor,
+    weights: Sequence[Tensor],
+) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None], torch.dtype]:
+    """Floats, the stochastic state, and its dtype."""
     floats = {"deter": deter, "action": action, "embed": embed, "keep": keep, "noise": noise}
     floats |= dict(zip(RssmWeights._fields, weights, strict=False))
-    state = {"stoch": stoch}
-    kind = torch.float32 if stoch.is_floating_point() else torch.int32
-    return refusal(floats) or refusal(state, kind)
+    return floats, {"stoch": stoch}, (torch.float32 if stoch.is_floating_point() else torch.int32)
 
 
 def sizes_of(
@@ -177,7 +205,11 @@ def forward(
     reason = why_not_native(*tensors, weights)
     if backend == "auto" and action.shape[0] * action.shape[1] < LEAST_ROWS:
         reason = "so few rows"  # packing the weights would take longer than torch does
-    if choose("rssm_scan", backend, backends(), reason) == "torch":
+    on_device = why_not_triton(backend, *tensors, weights)
+    chosen = choose("rssm_scan", backend, backends(), reason, on_device)
+    if chosen == "triton":
+        return _triton_forward(*tensors, weights, kind, saving)
+    if chosen == "torch":
         out = rssm_torch.forward(*tensors, RssmWeights(*weights), kind)
         return out if saving else (*out[:5], *(action.new_empty(0) for _ in range(4)))
     out = fake(*tensors, weights, *kind, saving, backend)
@@ -190,6 +222,25 @@ def forward(
         pointers(*out),
     )
     return out
+
+
+def _triton_forward(
+    deter: Tensor,
+    stoch: Tensor,
+    action: Tensor,
+    embed: Tensor | None,
+    keep: Tensor | None,
+    noise: Tensor,
+    weights: Sequence[Tensor],
+    kind: Distribution,
+    saving: bool,
+) -> tuple[Tensor, ...]:
+    """Classes are asked for on the device once per call, except while a graph is recorded."""
+    if not stoch.is_floating_point() and not device.capturing(stoch):
+        rssm_torch.one_hot(stoch, kind.classes, deter.dtype)  # says what is no class
+    scan = device.family("rssm_scan").scan
+    out: tuple[Tensor, ...] = scan(deter, stoch, action, embed, keep, noise, weights, *kind)
+    return out if saving else (*out[:5], *(action.new_empty(0) for _ in range(4)))
 
 
 def fake(
@@ -247,8 +298,8 @@ def _backward(
         Distribution(classes, unimix, min_std),
         (deter, stoch, action, embed, keep, noise),
     )
-    reason = why_not_native(*tensors, weights)
-    if choose("rssm_scan", backend, backends(), reason) == "torch":
+    reasons = why_not_native(*tensors, weights), why_not_triton(backend, *tensors, weights)
+    if choose("rssm_scan", backend, backends(), *reasons) != "native":  # triton has none of its own
         found = rssm_torch.backward(given, *tensors, RssmWeights(*weights), saved, kind)
         return list(found)
     given = [g.contiguous() for g in given]  # autograd's own, often expanded from one number

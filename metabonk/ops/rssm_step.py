@@ -1,7 +1,8 @@
 """One step of a recurrent state-space model: `rssm_scan` with T = 1, whose module has the formula,
 the shapes without T, the backends and the gradient.
 
-    deter', stoch', prior, posterior, index = rssm_step(deter, stoch, action, embed, keep, noise, w)
+    deter', stoch', prior, posterior, indices =
+        rssm_step(deter, stoch, action, embed, keep, noise, weights)
 
 deter [B, D]; stoch float [B, S], or for categoricals int32 [B, G], the classes: those only pick
 rows of W_in, where numbers are a product; action [B, A]; embed [B, E], or None for a step without
@@ -96,7 +97,7 @@ class Plan:
         the order in which the loops read it. Not while another thread is in `step`."""
         for name, weight, shape in zip(weights._fields, weights, self._shapes, strict=True):
             if weight is None or shape is None:
-                if weight is not shape:
+                if (weight is None) != (shape is None):
                     raise ValueError(f"rssm_step: {name} is there or not unlike in the plan")
                 continue
             expect("rssm_step", name, weight, shape, torch.float32)
@@ -121,8 +122,8 @@ def plan(
 ) -> Plan:
     """Binds one step to contiguous tensors in main memory, none of which may want a gradient.
 
-    out: new tensors if None; its deter may be `deter` itself, its stoch or index `stoch`, then the
-    state is carried in place; its prior may be None with observations, then none is computed.
+    out: new tensors if None; its deter may be `deter` itself, its stoch or indices `stoch`, then
+    the state is carried in place; its prior may be None with observations, then none is computed.
     Raises ValueError that names the argument that cannot be bound, BackendError for a backend
     without plans; `out` is not touched before the first step.
     """
@@ -144,7 +145,7 @@ def plan(
         len(action),
         scan.addresses(weights.given()),
         (deter.data_ptr(), *scan.state_pointers(stoch), *scan.pointers(*tensors[2:])),
-        scan.pointers(out.deter, out.stoch, out.index, out.prior, out.posterior),
+        scan.pointers(out.deter, out.stoch, out.indices, out.prior, out.posterior),
         (tensors, tuple(out)),
     )
     return Plan(native, out, weights)
@@ -176,7 +177,7 @@ def _outputs(batch: int, sizes: Sizes) -> RssmStates:
 def _check_outputs(out: RssmStates, batch: int, sizes: Sizes) -> None:
     widths = (sizes.deter, sizes.stoch, sizes.parameters, sizes.parameters, sizes.groups)
     for name, tensor, width in zip(out._fields, out, widths, strict=True):
-        wanted = {"posterior": sizes.embed > 0, "index": sizes.classes > 0}.get(name, True)
+        wanted = {"posterior": sizes.embed > 0, "indices": sizes.classes > 0}.get(name, True)
         optional = name == "prior" and sizes.embed > 0
         if tensor is None and wanted and not optional:
             raise ValueError(f"rssm_step: out.{name} is None; wanted [{batch}, {width}]")
@@ -184,14 +185,14 @@ def _check_outputs(out: RssmStates, batch: int, sizes: Sizes) -> None:
             raise ValueError(f"rssm_step: out.{name} is given; wanted None")
         if tensor is None:
             continue
-        dtype = torch.int32 if name == "index" else torch.float32
+        dtype = torch.int32 if name == "indices" else torch.float32
         expect("rssm_step", f"out.{name}", tensor, (batch, width), dtype)
         bind("rssm_step", {f"out.{name}": tensor}, dtype)
 
 
 def _check_apart(given: Mapping[str, Tensor | None], out: RssmStates) -> None:
     """Outputs share memory with no input but a state that is carried, and with no other output."""
-    carried = {"deter": ("deter",), "stoch": ("stoch", "index")}
+    carried = {"deter": ("deter",), "stoch": ("stoch", "indices")}
     written = [(name, tensor) for name, tensor in out._asdict().items() if tensor is not None]
     for i, (name, tensor) in enumerate(written):
         for other, read in given.items():

@@ -18,17 +18,22 @@ from metabonk.ops.rssm_weights import Distribution, RssmWeights
 
 class Step(NamedTuple):
     """What one step computes; x, gates (r, z, n, what r multiplies) and the heads' hidden units are
-    for the gradient. posterior, hidden of it and index may be None."""
+    for the gradient. posterior, hidden of it and indices may be None."""
 
     deter: Tensor
     stoch: Tensor
     prior: Tensor
     posterior: Tensor | None
-    index: Tensor | None
+    indices: Tensor | None
     x: Tensor
     gates: Tensor
     prior_hidden: Tensor
     posterior_hidden: Tensor | None
+
+
+def _by_class(t: Tensor, kind: Distribution) -> Tensor:
+    """[.., G classes] -> [.., G, classes]."""
+    return t.view(*t.shape[:-1], -1, kind.classes)
 
 
 def distribution(out: Tensor, kind: Distribution) -> Tensor:
@@ -36,7 +41,7 @@ def distribution(out: Tensor, kind: Distribution) -> Tensor:
     if not kind.classes:
         mean, raw = out.chunk(2, -1)
         return torch.cat([mean, functional.softplus(raw) + kind.min_std], -1)
-    logits = out.unflatten(-1, (-1, kind.classes))
+    logits = _by_class(out, kind)
     log_share = logits.log_softmax(-1)
     if kind.unimix > 0.0:
         share = (1.0 - kind.unimix) * log_share.exp() + kind.unimix / kind.classes
@@ -54,7 +59,7 @@ def sample(
     if not kind.classes:
         mean, std = parameters.chunk(2, -1)
         return mean + std * noise, None
-    share = parameters.unflatten(-1, (-1, kind.classes)).exp()
+    share = _by_class(parameters, kind).exp()
     if index is None:
         cumulative = share.detach().cumsum(-1)
         # A little below the total, so that rounding cannot pass the last class.
@@ -122,8 +127,9 @@ def unroll(
         stoch = one_hot(stoch, kind.classes, deter.dtype)
     steps = []
     for t in range(len(action)):
-        at = (None if v is None else v[t] for v in (action, embed, keep, noise))
-        done = step(deter, stoch, *at, w, kind, None if index is None else index[t])  # type: ignore[arg-type]
+        seen, kept = (None if v is None else v[t] for v in (embed, keep))
+        picked = None if index is None else index[t]
+        done = step(deter, stoch, action[t], seen, kept, noise[t], w, kind, picked)
         deter, stoch = done.deter, done.stoch
         steps.append(done)
     return steps
@@ -193,15 +199,15 @@ def _through_distribution(
             d_mean, d_std = d_mean + d_stoch, d_std + d_stoch * noise
         std = parameters.chunk(2, -1)[1]
         return torch.cat([d_mean, d_std * -torch.expm1(kind.min_std - std)], -1)
-    log_share = parameters.unflatten(-1, (-1, kind.classes))
+    log_share = _by_class(parameters, kind)
     share = log_share.exp()
     p = ((share - kind.unimix / kind.classes) / (1.0 - kind.unimix)).clamp(min=0.0)
+    d_share = p * (1.0 - kind.unimix)
     d = torch.zeros_like(p)
-    if given.numel():
-        d = given.view_as(p) / share
+    if given.numel():  # where nothing is left of a class, its logarithm moves with its logit
+        d = given.view_as(p) * torch.where(share > 0.0, d_share / share, 1.0)
     if d_stoch is not None:
-        d = d + d_stoch.view_as(p)
-    d = d * p * (1.0 - kind.unimix)
+        d = d + d_stoch.view_as(p) * d_share
     return (d - p * d.sum(-1, keepdim=True)).flatten(-2)
 
 
