@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rssm_cases import NAMES, Size, one_step, problem
 from torch import Tensor
 
 from metabonk import _core
@@ -31,6 +32,8 @@ from metabonk.ops import (
     qweight,
     radar,
     returns,
+    rssm_scan,
+    rssm_step,
     vq,
 )
 
@@ -185,6 +188,75 @@ DENSE = {
 def _halves(tensors: list[Tensor]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     return tensors[0], tensors[1:3], tensors[3:]
 
+
+# rssm ------------------------------------------------------------------------------------------
+
+RSSM_SIZE = Size(2, 4, 3, 5, 9, 7, 4, 5)
+KIND = {"classes": 5, "backend": "native"}
+
+
+def world(steps: bool, **more: Tensor) -> Arrays:
+    given = problem(RSSM_SIZE) if steps else one_step(problem(RSSM_SIZE))
+    return {**dict(zip(NAMES, given[:6], strict=True)), **given.weights._asdict(), **more}
+
+
+def in_order(arrays: Arrays) -> tuple[Any, ...]:
+    weights = rssm_scan.RssmWeights(*(arrays[name] for name in rssm_scan.RssmWeights._fields))
+    return *(arrays[name] for name in NAMES), weights
+
+
+def world_plan(arrays: Arrays) -> Any:
+    fields = rssm_step.RssmStates._fields
+    into = rssm_step.RssmStates(*(arrays[f"out.{name}"] for name in fields))
+    return rssm_step.plan(*in_order(arrays), **KIND, out=into)
+
+
+def world_out() -> Arrays:
+    outputs = rssm_step.plan(*in_order(world(False)), **KIND).out._asdict()
+    return {f"out.{name}": t.fill_(SENTINEL) for name, t in outputs.items()}
+
+
+def load_world(arrays: Arrays) -> None:
+    plan = rssm_step.plan(*in_order(world(False)), **KIND)
+    plan.load(rssm_scan.RssmWeights(*arrays.values()))
+
+
+def world_gradient(arrays: Arrays) -> Any:
+    leaf = arrays["action"].detach().requires_grad_()
+    states = rssm_scan.rssm_scan(*in_order({**arrays, "action": leaf}), **KIND)
+    return torch.autograd.grad(states.deter.sum(), leaf)
+
+
+LEADS = ("deter", "action", "embed", "noise", "b_in")
+RSSM = {
+    "rssm_scan": Door(
+        ("RssmEngine.forward",),
+        lambda: world(True),
+        lambda a: rssm_scan.rssm_scan(*in_order(a), **KIND),
+        follow=LEADS,
+    ),
+    "rssm_scan's gradient": Door(
+        ("RssmEngine.backward",), lambda: world(True), world_gradient, follow=LEADS
+    ),
+    "rssm_step": Door(
+        ("RssmEngine.forward",),
+        lambda: world(False),
+        lambda a: rssm_step.rssm_step(*in_order(a), **KIND),
+        follow=LEADS,
+    ),
+    "rssm_step.plan": Door(
+        ("RssmPlan", "RssmPlan.step"),
+        lambda: world(False, **world_out()),
+        world_plan,
+        tuple(f"out.{name}" for name in rssm_step.RssmStates._fields),
+        LEADS,
+    ),
+    "rssm_step.plan.load": Door(
+        ("RssmPlan.load",),
+        lambda: {k: v for k, v in world(False).items() if k not in NAMES},
+        load_world,
+    ),
+}
 
 # returns, merge, vq ----------------------------------------------------------------------------
 
@@ -478,15 +550,16 @@ def _with(function: Callable[..., Any], more: Mapping[str, Any], arrays: Arrays)
 
 
 DOORS: dict[str, Door] = {
-    **CFC, **DENSE, **RETURNS, **MERGE, **VQ, **WEIGHTS, **dict(frame_doors())
+    **RSSM, **CFC, **DENSE, **RETURNS, **MERGE, **VQ, **WEIGHTS, **dict(frame_doors())
 }  # fmt: skip
 
 # Take no arrays: names of loops, sizes, what a processor can do.
 NO_ARRAYS = {
-    "cfc_kernels", "dense_kernels", "frame_kernels", "merge_kernels", "qlinear_kernels",
-    "returns_kernels", "vq_kernels", "weight_bytes", "CfcEngine", "DenseEngine", "QLinearEngine",
-    "VqEngine", "FramePlan", "CfcPlan.tier", "CfcPlan.threads", "QLinearPlan.tier", "QLinearPlan.threads", "peak_multiply_add", "peak_read",
-    "peak_byte_products", "peak_bf16_products",
+    "CfcEngine", "CfcPlan.threads", "CfcPlan.tier", "DenseEngine", "FramePlan", "QLinearEngine",
+    "QLinearPlan.threads", "QLinearPlan.tier", "RssmEngine", "RssmPlan.tier", "VqEngine",
+    "cfc_kernels", "dense_kernels", "frame_kernels", "merge_kernels", "peak_bf16_products",
+    "peak_byte_products", "peak_multiply_add", "peak_read", "qlinear_kernels", "returns_kernels",
+    "rssm_kernels", "vq_kernels", "weight_bytes",
 }  # fmt: skip
 # Not an op's: compiled policies, whose door is metabonk.play.
 ELSEWHERE = ("Policy", "Program", "program_")
