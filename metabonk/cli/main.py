@@ -19,6 +19,7 @@ from metabonk.errors import MetabonkError
 VERBS = {
     "train": ("Learn a game and show what was learned.", "Learn"),
     "eval": ("Measure what a run learned against random and scripted play.", "Learn"),
+    "compile": ("Make one native call of what a run learned, for playing without Torch.", "Learn"),
     "play": ("Play a game yourself, or watch a policy play it.", "Look"),
     "replay": ("Check a recorded game and watch it again.", "Look"),
     "games": ("List the games and what is missing to play them.", "Look"),

@@ -158,7 +158,7 @@ class ObservationReader(nn.Module):
         return x if x.dtype == torch.float32 else x.float()
 
     def _there(self, key: str, observation: Tensors) -> Tensor:
-        return observation[f"{key}_mask"].view(torch.bool)[..., None]
+        return observation[f"{key}_mask"].bool()[..., None]
 
     def learn(self, observation: Tensors, average: Callable[[Tensor], None] | None = None) -> None:
         """Shows observations [B, ...] to the scales; rows that are masked do not count.

@@ -219,8 +219,7 @@ class ActionHead(nn.Module):
             return []
         logits = parameters[:, self.continuous :]
         if mask is not None and self.masked:
-            allowed = mask.view(torch.bool) if mask.dtype == torch.uint8 else mask
-            allowed = allowed[:, self._mask_index] | self._always
+            allowed = mask.bool()[:, self._mask_index] | self._always
             for passing, others in self._decisive:
                 allowed[:, passing] &= ~allowed[:, others].any(1)
             logits = torch.where(allowed, logits, FORBIDDEN)

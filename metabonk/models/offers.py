@@ -47,7 +47,7 @@ class OfferScores(nn.Module):
         self, offers: Tensor, mask: Tensor, scaled: Tensor, features: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Choices int64 [B, R], 0 where there is none, and their scores [B, R], 0 there."""
-        there = mask.view(torch.bool) & (offers[..., _SELECTABLE] > 0.5)
+        there = mask.bool() & (offers[..., _SELECTABLE] > 0.5)
         seen = (
             self.offer(torch.where(there[..., None], scaled, 0.0)) + self.context(features)[:, None]
         )

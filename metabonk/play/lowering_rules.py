@@ -68,6 +68,12 @@ def sizes_of(node: Node) -> tuple[int, ...]:
     return tuple(int(n) for n in node.meta["val"].shape)
 
 
+def dtype_of(node: Any) -> torch.dtype:
+    """What torch takes the result of a node for."""
+    found: torch.dtype = node.meta["val"].dtype
+    return found
+
+
 def axis_of(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
@@ -171,6 +177,11 @@ def copy(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
 def convert(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x = low.view(args[0])
     y = low.result(node)
+    if x.type == Type.U8 and y.type != Type.U8 and dtype_of(node.args[0]) == torch.bool:
+        # A truth value may be any byte: it is 1 as a number whichever it is.
+        yes, no = (low.view(torch.full((), v, dtype=node.meta["val"].dtype)) for v in (1, 0))
+        branches = yes.expand(y.sizes), no.expand(y.sizes)
+        return low.builder.emit(Opcode.WHERE, y, x, *branches)
     return x if x.type == y.type else low.builder.copy(x, into=y)
 
 

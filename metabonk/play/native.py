@@ -1,6 +1,7 @@
 """Where the C face of compiled policies lies: for plugins that run one inside a game's process.
 
-    cc plugin.c -I"$(python -m metabonk.play.native include)" -L"$(python -m metabonk.play.native lib)" -lmetabonk_policy
+    where="python -m metabonk.play.native"
+    cc plugin.c -I"$($where include)" -L"$($where lib)" -lmetabonk_policy
 
 Knows where the package was installed; how the library is used is said in its header,
 `metabonk/policy.h`.

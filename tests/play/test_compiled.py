@@ -190,12 +190,13 @@ def test_swapping_from_another_thread_tears_nothing() -> None:
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        rows = [runner.step(seen).copy() for _ in range(3000)]
+        rows = []
+        while runner.swaps <= 10:
+            rows.append(runner.step(seen).copy())
     finally:
         over.set()
         thread.join()
     assert all(any(np.array_equal(row, one) for one in allowed) for row in rows)
-    assert runner.swaps > 10
 
 
 def test_a_network_that_learns_is_followed() -> None:

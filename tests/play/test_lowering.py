@@ -130,6 +130,8 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
         (BITS.to(torch.uint8),),
     ),
     "convert": (lambda b: b.float() * 2.0, (BITS,)),
+    "bytes to truth to numbers": (lambda b: b.bool().float(), (integers(9, 4, 5).byte(),)),
+    "bytes to numbers": (lambda b: b.float(), (integers(9, 4, 5).byte(),)),
     "to integers": (lambda x: (4.0 * x).int() + 1, (X,)),
     "permute": (lambda x: x.permute(2, 0, 1) + 1.0, (X,)),
     "reshape": (lambda x: x.reshape(5, 21) * 2.0, (X,)),

@@ -1,0 +1,97 @@
+"""`metabonk compile`: makes one native object of what a run learned, and says what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import typer
+
+from metabonk import config as settings_module
+from metabonk import machine
+from metabonk.cli.output import JsonFlag, console, print_json, require, stderr, table, verb
+
+if TYPE_CHECKING:
+    from metabonk.learn.fidelity import Fidelity
+
+app, command = verb(
+    """Compile a run's policy into one native call, for playing without Torch.
+
+Writes an artifact that metabonk.play.compiled.load and the C library read. The
+compiled policy and the network play the same episodes, both with the likeliest
+actions: how often they choose alike, and what the difference costs.
+
+$ metabonk compile runs/long
+$ metabonk compile runs/long --precision int8 --out policies/int8
+$ metabonk compile runs/long --precision int8 --precision nvfp4    compare them"""
+)
+
+
+@command
+def compile_policy(
+    directory: Path = typer.Argument(help="Directory of the run.", metavar="DIR"),
+    precision: list[str] = typer.Option(
+        ["fp32"], help="Of the weights: fp32, bf16, int8, fp8, nvfp4, int4 or mxfp8; repeatable."
+    ),
+    out: Path = typer.Option(None, help="Where to; default: DIR/policies/<precision>."),
+    batch: int = typer.Option(1, help="Games that it decides for in one call.", min=1),
+    sampled: bool = typer.Option(
+        False, "--sampled/--greedy", help="Draw actions, or take the likeliest."
+    ),
+    episodes: int = typer.Option(64, help="To compare it in; 0: do not.", min=0),
+    seed: int = typer.Option(0, help="Which episodes, and of drawn actions.", min=0),
+    json: bool = JsonFlag,
+) -> None:
+    require("torch", "train", "compiling")
+    if not (directory / "config.toml").exists():
+        raise FileNotFoundError(f"{directory} holds no run: it has no config.toml")
+    if machine.core_built():
+        settings_module.cap_cpu()
+    from metabonk.learn.compiling import compile_run
+
+    if out is not None and len(precision) > 1:
+        raise ValueError("--out names one place; leave it out to compile several precisions")
+    results = []
+    for name in precision:
+        where = out or directory / "policies" / name
+        with stderr.status(f"compiling {name} and playing {episodes} episodes"):
+            done = compile_run(
+                directory,
+                where,
+                name,
+                batch=batch,
+                sampled=sampled,
+                episodes=episodes,
+                seed=seed,
+            )
+        results.append((where, done))
+    if json:
+        print_json(
+            [{"path": str(p), "fidelity": msgspec.to_builtins(found)} for p, found in results]
+        )
+        return
+    measured = [found for _, found in results if found is not None]
+    if measured:
+        print_fidelity(measured)
+    for where, _ in results:
+        console.print(f"written  {where}", soft_wrap=True)
+
+
+def print_fidelity(found: list[Fidelity]) -> None:
+    """A row per precision."""
+    rows = []
+    for one in found:
+        low, high = one.difference.ci95
+        rows.append(
+            (
+                one.precision,
+                f"{one.bytes / 1024:,.0f} kB",
+                f"{100.0 * one.agreement:.2f} %",
+                f"{one.difference.mean + one.difference.difference:,.2f}",
+                f"{one.difference.difference:+,.2f}  ({low:+,.2f} … {high:+,.2f})",
+            )
+        )
+    heads = ["precision", ">weights", ">same action", ">mean return", "against the network (95 %)"]
+    console.print(table(heads, rows))
+    console.print(f"[dim]{found[0].decisions:,} decisions compared[/]")
