@@ -136,7 +136,7 @@ def _linear(
     def run(given: Inputs) -> tuple[Tensor, ...]:
         x, bias = given["x"], given["bias"]
         y = x.new_empty(rows, outputs)
-        sizes = rows, inputs, outputs
+        sizes = rows, inputs, outputs, inputs
         index = FORMATS.index(format)
         cuda.linear(
             index, sizes, x.data_ptr(), _pointers(given), bias.data_ptr(), y.data_ptr(), stream(x)

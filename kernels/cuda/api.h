@@ -49,6 +49,8 @@ enum MetabonkCudaFormat : int {
 enum { kMetabonkCudaLinearRows = 64 };
 struct MetabonkCudaLinear {
   int rows, inputs, outputs;  // rows: to kMetabonkCudaLinearRows
+  int stride;  // inputs that a row of codes has room for, at least `inputs`; a multiple of 32 is
+               // best
   int format;
   const float* x;  // [rows, inputs]
   const void* codes;
@@ -75,8 +77,9 @@ struct MetabonkCudaLinearFp4 {
 int64_t metabonk_cuda_linear_fp4_scratch(int inputs);
 int metabonk_cuda_linear_fp4(const MetabonkCudaLinearFp4* linear, void* stream);
 
-// The prior of a recurrent state-space model over T steps of given actions; formulas in rssm.cu.
-// Weights are bf16, activations are rounded to bf16, sums and the state float32.
+// The prior of a recurrent state-space model over T steps of given actions
+// (metabonk/ops/rssm_scan.py). Weights are bf16, activations are rounded to bf16, sums and the
+// state float32.
 struct MetabonkCudaRssm {
   int steps, rows, actions, embed, hidden, units, groups, classes;
   float mix;
@@ -94,7 +97,7 @@ struct MetabonkCudaRssm {
   const uint16_t* w_logits;   // [groups classes, units]
   const float* b_logits;      // [groups classes]
   float* out_h;               // [steps, rows, hidden]
-  float* out_logits;          // [steps, rows, groups, classes], or null
+  float* out_log_probs;       // [steps, rows, groups, classes], or null
   int32_t* out_index;         // [steps, rows, groups]
   void* scratch;              // metabonk_cuda_rssm_scratch bytes, which its sizes decide
 };

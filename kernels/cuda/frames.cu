@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(kThreads)
     NormaliseKernel(const uint8_t* frames, int64_t count, int64_t pixels, int channels,
-                    MetabonkCudaAffine affine, bool planar, float* out) {
+                    const __grid_constant__ MetabonkCudaAffine affine, bool planar, float* out) {
   ForEach(count * pixels * channels, [&](int64_t i) {
     int64_t from = i, channel = i % channels;
     if (planar) {

@@ -156,7 +156,7 @@ struct LinearBlock {
       if (item >= count || row >= linear.outputs || input >= linear.inputs) return load;
       load.codes = block.TakeCodes(row, input);
       if constexpr (Codes::kBlock > 0) {
-        const int64_t blocks = DivideUp(linear.inputs, Codes::kBlock);
+        const int64_t blocks = DivideUp(linear.stride, Codes::kBlock);
         for (int i = 0; i < static_cast<int>(sizeof load.factors / 4); ++i) {
           const int from = input / Codes::kBlock + i;
           if (from < blocks) {
@@ -195,9 +195,9 @@ struct LinearBlock {
 
   // Sixteen bytes of a row of codes; what is beyond the row is zero.
   __device__ uint4 TakeCodes(int64_t row, int input) const {
-    const int64_t length = Codes::kCodes == 32  ? (linear.inputs + 1) / 2
-                           : Codes::kCodes == 8 ? 2 * static_cast<int64_t>(linear.inputs)
-                                                : linear.inputs;
+    const int64_t length = Codes::kCodes == 32  ? (linear.stride + 1) / 2
+                           : Codes::kCodes == 8 ? 2 * static_cast<int64_t>(linear.stride)
+                                                : linear.stride;
     const int64_t at = static_cast<int64_t>(input) * 16 / Codes::kCodes;
     const uint8_t* from = static_cast<const uint8_t*>(linear.codes) + row * length + at;
     if (length % 16 == 0) return LoadStreaming16(from);
@@ -412,7 +412,8 @@ int metabonk_cuda_linear(const MetabonkCudaLinear* linear, void* stream) {
   using namespace metabonk::cuda;
   constexpr int kMostInputs = 1 << 16, kMostOutputs = 1 << 24;
   if (linear->rows < 1 || linear->rows > kMetabonkCudaLinearRows || linear->inputs < 1 ||
-      linear->inputs > kMostInputs || linear->outputs < 1 || linear->outputs > kMostOutputs) {
+      linear->inputs > kMostInputs || linear->outputs < 1 || linear->outputs > kMostOutputs ||
+      linear->stride < linear->inputs) {
     return kMetabonkCudaBadSize;
   }
   switch (linear->format) {

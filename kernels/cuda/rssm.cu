@@ -1,11 +1,13 @@
 // The prior of a recurrent state-space model over T steps of given actions, in one launch: weights
 // stay in the shared memory of all multiprocessors, activations pass through the second cache.
 //
-//   e = silu(W_a action + sum_g table[g, index_g] + b)        the one-hot latent as a gather
-//   h = GRU(e, h)                                            gates r, z, n as torch.nn.GRUCell's
-//   p = silu(W_p h + b_p),  logits = W_l p + b_l
-//   index_g = the class at which the running sum of (1 - mix) softmax(logits_g) + mix / C passes
-//   u_g
+//   e = elu(W_a action + sum_g table[g, index_g] + b)   the one-hot latent as a gather
+//   h = GRU(e, h)                                       gates r, z, n as torch.nn.GRUCell's
+//   probs_g = (1 - mix) softmax((V elu(W h + b) + c)_g) + mix / C
+//   index_g = the class at which the running sum of probs_g passes u_g
+//
+// as metabonk/ops/rssm_scan.py has it without observations; table and W_a are the two parts of its
+// w_in, transposed and as it is.
 //
 // The blocks stand in groups; a group has all weights among its members and takes every so manieth
 // sixteen rows. The four layers of a step depend on each other: after each, the group meets at a
@@ -206,7 +208,7 @@ struct RssmBlock {
   }
 
   __device__ static uint16_t Round(float x) { return static_cast<uint16_t>(PackBf16(x, 0.0f)); }
-  __device__ static float Silu(float x) { return x * FastSigmoid(x); }
+  __device__ static float Elu(float x) { return x > 0.0f ? x : FastExp(x) - 1.0f; }
   __device__ static float FromBf16(uint16_t code) {
     union {
       uint32_t bits;
@@ -281,7 +283,7 @@ struct RssmBlock {
         const int64_t entry = g * r.classes + static_cast<int64_t>(LoadShared4(from));
         sum += FromBf16(r.table[entry * r.embed + unit]);
       }
-      scratch.embed[at * layout.from_embed.depth + unit] = Round(Silu(sum));
+      scratch.embed[at * layout.from_embed.depth + unit] = Round(Elu(sum));
     });
     __syncthreads();
   }
@@ -322,7 +324,7 @@ struct RssmBlock {
     ForEach(layout.prior, r.units, first, [&](int row, int column, int unit) {
       const float sum = Sum(layout.prior, 1, 0, layout.sums, row, column) + r.b_prior[unit];
       const int64_t at = first + row;
-      scratch.prior[at * layout.logits.depth + unit] = Round(Silu(sum));
+      scratch.prior[at * layout.logits.depth + unit] = Round(Elu(sum));
     });
     __syncthreads();
   }
@@ -340,12 +342,7 @@ struct RssmBlock {
       const int latent = Latent(i % columns), row = i / columns;
       if (latent < 0) continue;
       const int64_t unit = latent * r.classes + i % columns % layout.class_columns;
-      const float logit =
-          Sum(layout.logits, 1, 0, layout.sums, row, i % columns) + r.b_logits[unit];
-      logits[i] = logit;
-      if (r.out_logits != nullptr && first + row < r.rows) {
-        r.out_logits[Place(step, first + row) * r.groups * r.classes + unit] = logit;
-      }
+      logits[i] = Sum(layout.logits, 1, 0, layout.sums, row, i % columns) + r.b_logits[unit];
     }
     __syncthreads();
     for (int i = Thread(); i < kRows * layout.latents; i += kThreads) {
@@ -353,23 +350,28 @@ struct RssmBlock {
       const int latent = Latent(mine * layout.class_columns);
       if (latent < 0 || first + row >= r.rows) continue;
       const int64_t at = Place(step, first + row) * r.groups + latent;
-      r.out_index[at] = Choose(logits + row * columns + mine * layout.class_columns, r.uniform[at]);
+      float* log_probs = r.out_log_probs == nullptr ? nullptr : r.out_log_probs + at * r.classes;
+      r.out_index[at] =
+          Choose(logits + row * columns + mine * layout.class_columns, r.uniform[at], log_probs);
     }
     __syncthreads();
   }
 
-  // The class at which the running sum of the mixed probabilities passes u.
-  __device__ int Choose(const float* logits, float u) const {
+  // The class at which the running sum of the mixed probabilities passes u; their logarithms.
+  __device__ int Choose(const float* logits, float u, float* log_probs) const {
     float largest = logits[0], total = 0.0f;
     for (int i = 1; i < r.classes; ++i) largest = logits[i] > largest ? logits[i] : largest;
     for (int i = 0; i < r.classes; ++i) total += FastExp(logits[i] - largest);
     const float share = (1.0f - r.mix) / total, rest = r.mix / static_cast<float>(r.classes);
     float running = 0.0f;
-    for (int i = 0; i + 1 < r.classes; ++i) {
-      running += share * FastExp(logits[i] - largest) + rest;
-      if (running > u) return i;
+    int passed = 0;
+    for (int i = 0; i < r.classes; ++i) {
+      const float probability = share * FastExp(logits[i] - largest) + rest;
+      running += probability;
+      passed += running <= u ? 1 : 0;
+      if (log_probs != nullptr) log_probs[i] = FastLog(probability);
     }
-    return r.classes - 1;
+    return passed < r.classes ? passed : r.classes - 1;
   }
 };
 

@@ -12,7 +12,8 @@ typical ones are about 1, or None for 1; keep [T, B, 1], or None where nothing i
 keeps them. Result [T, B, hidden]: h after every step. Gradients for everything.
 
 Backends: `native` (csrc/nn/cfc.h: both layers of a step and all its functions while the rows are in
-the cache, on torch's number of threads; contiguous float32 in main memory), `triton` (float32 on a
+the cache, on torch's number of threads; contiguous float32 in main memory), `cuda` (cfc_cuda.py: on
+a GPU where asked for by name, products of bf16; its gradient is `torch`'s), `triton` (float32 on a
 GPU, kernels/triton/cfc.py; its gradient is `torch`'s) and `torch` (any device and float dtype,
 cfc_torch.py). They differ by rounding only.
 """
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops import cfc_torch, device
+from metabonk.ops import cfc_cuda, cfc_torch, cuda, device
 from metabonk.ops.library import (
     PerProcess,
     bind,
@@ -76,7 +77,7 @@ def reference(
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", *device.backends(), "torch")
+    return ("native", *cuda.backends(), *device.backends(), "torch")
 
 
 def cfc_scan(
@@ -164,8 +165,15 @@ def forward(
     """The op on real tensors: out, and z and heads where `saving`, else two empty ones."""
     tensors = {"x": x, "h": h, "dt": dt, "keep": keep}
     weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
-    reasons = refusal({**tensors, **weights}), device.refusal({**tensors, **weights}, backend)
-    chosen = choose("cfc_scan", backend, backends(), *reasons)
+    everything = {**tensors, **weights}
+    why_not = (
+        refusal(everything),
+        device.refusal(everything, backend),
+        cuda.refusal(everything, backend),
+    )
+    chosen = choose("cfc_scan", backend, backends(), *why_not)
+    if chosen == "cuda":
+        return cfc_cuda.forward(x, h, dt, keep, w_in, b_in, w_heads, b_heads, saving)
     if chosen == "triton":
         given = x, h, dt, keep, w_in, b_in, w_heads, b_heads
         found: tuple[Tensor, Tensor, Tensor] = device.family("cfc").scan(*given, saving)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from metabonk.errors import BackendError
-from metabonk.ops import device
+from metabonk.ops import cuda, device
 
 T = TypeVar("T")
 _LIBRARY = torch.library.Library("metabonk", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -68,18 +68,20 @@ def choose(
     available: Sequence[str],
     why_not_native: str = "",
     why_not_triton: str = "",
+    why_not_cuda: str = "",
 ) -> str:
     """The backend that runs: the one asked for, or with "auto" the first that takes the tensors.
 
-    why_not_native, why_not_triton: what `refusal` and `device.refusal` said. Raises BackendError
-    that names those that are there.
+    why_not_native, .._triton, .._cuda: what `refusal`, `device.refusal` and `cuda.refusal` said.
+    Raises BackendError that names those that are there.
     """
-    reasons = {"native": why_not_native, "triton": why_not_triton}
+    reasons = {"native": why_not_native, "triton": why_not_triton, "cuda": why_not_cuda}
     if asked == "auto":
         return next(name for name in available if not reasons.get(name))
     here = f"here are: {', '.join(available)}"
     if asked not in available:
-        why = f" (triton: {device.problem()})" if asked == "triton" and device.problem() else ""
+        problem = {"triton": device.problem, "cuda": cuda.problem}.get(asked, str)()
+        why = f" ({asked}: {problem})" if problem else ""
         raise BackendError(f"{op}: no backend {asked!r}; {here}{why}")
     if reasons.get(asked):
         raise BackendError(f"{op}: {asked} cannot take {reasons[asked]}; {here}")

@@ -11,7 +11,8 @@ Gradients go to x and b as if nothing were rounded (d x = d y W); weights have n
 
 Backends: `native` (csrc/nn/qlinear.h: one function table per instruction set, up to VNNI for int8
 and AVX512_BF16 for the others; int8 gives the same bits on all of them; threads of torch's number
-for large products), `triton` (qlinear_triton.py: on a GPU, for many rows; int8 gives the same bits)
+for large products), `cuda` (kernels/cuda/linear.cu: up to 64 rows on a GPU, where asked for by
+name; not int4), `triton` (qlinear_triton.py: on a GPU, for many rows; int8 gives the same bits)
 and `torch` (any device; dequantises anew in every call, so it is a definition and not a fast path;
 int8 gives the bits of `native`). Knows torch and the core; no layers.
 """
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.errors import BackendError
-from metabonk.ops import device, qlinear_triton, qweight
+from metabonk.ops import cuda, device, qlinear_cuda, qlinear_triton, qweight
 from metabonk.ops.library import (
     PerProcess,
     bind,
@@ -105,7 +106,7 @@ def reference(
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", *device.backends(), "torch")
+    return ("native", *cuda.backends(), *device.backends(), "torch")
 
 
 def tier(format: WeightFormat) -> str:
@@ -242,7 +243,12 @@ def _forward(
     why_not_triton = device.refusal({"x": x, "bias": bias}, backend) or device.refusal(
         {"weight.panels": panels}, backend, torch.uint8
     )
-    chosen = choose("qlinear", backend, backends(), reason, why_not_triton)
+    why_not_cuda = cuda.refusal({"x": x, "bias": bias}, backend) or qlinear_cuda.refusal(
+        x, format, backend
+    )
+    chosen = choose("qlinear", backend, backends(), reason, why_not_triton, why_not_cuda)
+    if chosen == "cuda":
+        return qlinear_cuda.forward(x, panels, bias, format, outputs)
     if chosen == "triton":
         return qlinear_triton.forward(x, panels, bias, format, outputs)
     if chosen == "torch":

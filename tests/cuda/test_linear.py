@@ -26,7 +26,7 @@ class Linear(ctypes.Structure):
     """MetabonkCudaLinear of kernels/cuda/api.h."""
 
     _fields_ = [
-        *((name, ctypes.c_int) for name in ("rows", "inputs", "outputs", "format")),
+        *((name, ctypes.c_int) for name in ("rows", "inputs", "outputs", "stride", "format")),
         *((n, ctypes.c_void_p) for n in ("x", "codes", "scales", "tensor_scale", "bias", "y")),
     ]
 
@@ -57,7 +57,7 @@ def run(
     y = Guarded((len(x), weight.outputs))
     held = [aligned(a) for a in (weight.codes, weight.scales, weight.tensor_scale)]
     structure = Linear(
-        *(len(x), weight.inputs, weight.outputs, FORMATS.index(weight.format)),
+        *(len(x), weight.inputs, weight.outputs, weight.inputs, FORMATS.index(weight.format)),
         *map(address, (x, *held, bias, y.array)),
     )
     assert emulated.call("metabonk_cuda_linear", structure, device, seed) == 0
@@ -148,6 +148,13 @@ def test_the_order_of_threads_does_not_matter(emulated: Emulated) -> None:
 
 
 def test_sizes_and_formats_out_of_bounds_are_refused(emulated: Emulated) -> None:
-    for sizes in [(0, 1, 1, 0), (65, 1, 1, 0), (1, 0, 1, 0), (1, 1 << 17, 1, 0), (1, 1, 1, 1)]:
-        assert emulated.call("metabonk_cuda_linear", Linear(*sizes)) == -1
-    assert emulated.call("metabonk_cuda_linear", Linear(1, 64, 64, 3), (8, 0, 108, 1024)) == -2
+    for sizes in [
+        (0, 1, 1, 1),
+        (65, 1, 1, 1),
+        (1, 0, 1, 1),
+        (1, 1 << 17, 1, 1 << 17),
+        (1, 2, 1, 1),
+    ]:
+        assert emulated.call("metabonk_cuda_linear", Linear(*sizes, 0)) == -1
+    assert emulated.call("metabonk_cuda_linear", Linear(1, 1, 1, 1, 1)) == -1  # int4
+    assert emulated.call("metabonk_cuda_linear", Linear(1, 64, 64, 64, 3), (8, 0, 108, 1024)) == -2

@@ -100,20 +100,20 @@ def test_kernels_without_a_device_raise_what_cuda_says(module: Any) -> None:
     with pytest.raises(RuntimeError, match=r"cfc: CUDA error \d+: \w"):
         module.cfc((1, 1, 1, 1, 1), (0,) * 4, (0,) * 4, False, (0,) * 3, 0)
     with pytest.raises(RuntimeError, match=r"linear: CUDA error \d+: \w"):
-        module.linear(0, (1, 1, 1), 0, (0,) * 3, 0, 0, 0)
+        module.linear(0, (1, 1, 1, 1), 0, (0,) * 3, 0, 0, 0)
 
 
 def test_sizes_are_refused_before_the_device_is_asked(module: Any) -> None:
     with pytest.raises(ValueError, match="cfc: a size that the kernel does not take"):
         module.cfc((0, 1, 1, 1, 1), (0,) * 4, (0,) * 4, False, (0,) * 3, 0)
     with pytest.raises(ValueError, match="linear: a size that the kernel does not take"):
-        module.linear(0, (module.LINEAR_ROWS + 1, 1, 1), 0, (0,) * 3, 0, 0, 0)
+        module.linear(0, (module.LINEAR_ROWS + 1, 1, 1, 1), 0, (0,) * 3, 0, 0, 0)
     with pytest.raises(ValueError, match="linear_fp4: a size that the kernel does not take"):
         module.linear_fp4((1, 65, 1), 0, (0,) * 3, 0, 0, 0, 0)
 
 
 def test_pointers_are_numbers(module: Any) -> None:
     with pytest.raises(TypeError):
-        module.linear(0, (1, 1, 1), "x", (0,) * 3, 0, 0, 0)
+        module.linear(0, (1, 1, 1, 1), "x", (0,) * 3, 0, 0, 0)
     with pytest.raises(TypeError):
         module.cfc((1, 1, 1, 1), (0,) * 4, (0,) * 4, False, (0,) * 3, 0)

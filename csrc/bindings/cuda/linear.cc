@@ -11,15 +11,17 @@ namespace metabonk::bindings {
 namespace {
 
 using Sizes = std::array<int, 3>;        // rows, inputs, outputs
+using Strided = std::array<int, 4>;      // and inputs that a row of codes has room for
 using Weights = std::array<Address, 3>;  // codes, scales or 0, tensor_scale or 0
 
-void Linear(int format, const Sizes& sizes, Address x, const Weights& weights, Address bias,
+void Linear(int format, const Strided& sizes, Address x, const Weights& weights, Address bias,
             Address y, Address stream) {
-  const auto [rows, inputs, outputs] = sizes;
+  const auto [rows, inputs, outputs, stride] = sizes;
   const MetabonkCudaLinear linear = {
       .rows = rows,
       .inputs = inputs,
       .outputs = outputs,
+      .stride = stride,
       .format = format,
       .x = At<float>(x),
       .codes = At<void>(weights[0]),

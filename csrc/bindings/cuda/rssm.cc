@@ -15,7 +15,7 @@ using Sizes = std::array<int, 8>;
 using Sequence = std::array<Address, 4>;  // action, h, index, uniform
 // w_action, table, b_embed, w_x, w_h, b_x, b_h, w_prior, b_prior, w_logits, b_logits
 using Weights = std::array<Address, 11>;
-using Outputs = std::array<Address, 3>;  // h, logits or 0, index
+using Outputs = std::array<Address, 3>;  // h, log-probabilities or 0, index
 
 MetabonkCudaRssm Sized(const Sizes& sizes) {
   const auto [steps, rows, actions, embed, hidden, units, groups, classes] = sizes;
@@ -51,7 +51,7 @@ void Rssm(const Sizes& sizes, float mix, const Sequence& sequence, const Weights
   rssm.w_logits = At<uint16_t>(w[9]);
   rssm.b_logits = At<float>(w[10]);
   rssm.out_h = At<float>(outputs[0]);
-  rssm.out_logits = At<float>(outputs[1]);
+  rssm.out_log_probs = At<float>(outputs[1]);
   rssm.out_index = At<int32_t>(outputs[2]);
   rssm.scratch = At<void>(scratch);
   RaiseUnlessStarted("rssm", metabonk_cuda_rssm(&rssm, At<void>(stream)));
