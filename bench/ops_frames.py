@@ -1,7 +1,8 @@
 """Suite `ops`, frames of 640 x 360: against OpenCV, Pillow, swscale and torch, one thread each.
 
 Every contender writes new bytes from the same picture. swscale and OpenCV's I420 lay chroma out
-differently but do the same work.
+differently but do the same work. The floor is reading as many bytes as are read and written once;
+bilinear shrinking reads some of the picture only and has none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import peaks
 from .case import Case
 from .meter import Meter, Timed
 from .ops_cfc import OneThread
@@ -18,33 +20,49 @@ from .peers import require
 from .versus import Contender
 
 HEIGHT, WIDTH = 360, 640
+PIXELS = HEIGHT * WIDTH
 Run = Callable[[], object]
 
 
 def cases() -> list[Case]:
     return [
         *(_resize(*case) for case in RESIZES),
-        _case("grey", _ours("grey"), OpenCV=_cv_grey, Pillow=_pil_grey),
-        _case("flipped", _ours("flip"), OpenCV=_cv_flip),
-        _case("normalised, planar", _normalise, torch=_torch_normalise, OpenCV=_cv_normalise),
-        _case("RGB to NV12", _ours("rgb_to_nv12", matrix="bt601"), OpenCV=_cv_i420, swscale=_sws),
-        _case("NV12 to RGB", _from_nv12, OpenCV=_cv_rgb, swscale=_sws_rgb),
+        _case("grey", _ours("grey"), 4 * PIXELS, OpenCV=_cv_grey, Pillow=_pil_grey),
+        _case("flipped", _ours("flip"), 6 * PIXELS, OpenCV=_cv_flip),
+        _case(
+            "normalised, planar",
+            _normalise,
+            15 * PIXELS,
+            torch=_torch_normalise,
+            OpenCV=_cv_normalise,
+        ),
+        _case(
+            "RGB to NV12",
+            _ours("rgb_to_nv12", matrix="bt601"),
+            9 * PIXELS // 2,
+            OpenCV=_cv_i420,
+            swscale=_sws,
+        ),
+        _case("NV12 to RGB", _from_nv12, 9 * PIXELS // 2, OpenCV=_cv_rgb, swscale=_sws_rgb),
     ]
 
 
 RESIZES = (("area", 84, 84), ("bilinear", 84, 84), ("area", 180, 320))
 
 
-def _case(name: str, ours: Callable[[], Run], **peers: Callable[[], Run]) -> Case:
+def _case(name: str, ours: Callable[[], Run], touched: int, **peers: Callable[[], Run]) -> Case:
+    """touched: bytes that are read and written, 0 where nobody has to touch all of them."""
+
     def meter(make: Callable[[], Run]) -> Callable[[], Meter]:
         return lambda: OneThread(Timed(make(), 1))
 
+    floor = [Contender("floor", lambda: OneThread(peaks.reads(touched // 4)))] if touched else []
     return Case(
         "ops",
         f"frames {WIDTH}x{HEIGHT}, {name}",
         "frames/s",
         Contender("metabonk", meter(ours)),
-        tuple(Contender(peer, meter(make)) for peer, make in peers.items()),
+        (*(Contender(peer, meter(make)) for peer, make in peers.items()), *floor),
     )
 
 
@@ -91,7 +109,8 @@ def _resize(method: str, height: int, width: int) -> Case:
     peers: dict[str, Callable[[], Run]] = {"OpenCV": cv, "torch": torch}
     if method == "area":  # Pillow's bilinear smooths, which is more work
         peers["Pillow"] = pillow
-    return _case(f"{method} to {width}x{height}", ours, **peers)
+    touched = 3 * (PIXELS + width * height) if method == "area" else 0
+    return _case(f"{method} to {width}x{height}", ours, touched, **peers)
 
 
 def _cv_grey() -> Run:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import peaks
 from .case import Case
 from .meter import Timed
 from .ops_cfc import OneThread
@@ -27,6 +28,8 @@ def cases() -> list[Case]:
             (
                 Contender("torch loop", lambda: OneThread(_gae("torch"))),
                 Contender("numpy loop", _numpy),
+                # Rewards, values, advantages, and the bytes of two flags.
+                Contender("floor", lambda: peaks.reads(STEPS * ENVS * 7 // 2)),
             ),
         ),
         Case(
