@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-FAMILIES = ("cfc", "linear", "quantize", "returns", "rssm", "sample", "vq")
+FAMILIES = ("cfc", "linear", "quantize", "returns", "rssm", "sample", "vq")  # that hold kernels
 
 
 def problem() -> str:

@@ -22,6 +22,12 @@ def silu(x):
 
 
 @triton.jit
+def elu(x):
+    """x, or e^x - 1 below 0; within 1e-7 there."""
+    return tl.where(x > 0.0, x, tl.exp(tl.minimum(x, 0.0)) - 1.0)
+
+
+@triton.jit
 def round_even(x):
     """To the nearest whole number, ties to even, for |x| below 2^22."""
     return (x + 12582912.0) - 12582912.0

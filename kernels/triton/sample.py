@@ -1,15 +1,16 @@
-"""One class per row from logits and given uniform numbers, by the inverse of the distribution.
+"""Distributions from what a head puts out, and samples of them from given noise.
 
-    p = (1 - mix) softmax(logits) + mix / classes
-    index = the first class at which the running sum of p exceeds u (the sum of all p)
+    categorical   p = (1 - mix) softmax(out) + mix / classes;  parameters log p
+                  index = the first class at which the running sum of p passes u (almost the whole)
+    gaussian      parameters mean, softplus(raw) + least;  sample mean + deviation noise
 
-The mixture keeps every class possible (Hafner et al. 2023, "unimix"). u comes from outside, in
-[0, 1), so that samples are reproducible. Knows nothing of what the classes are.
+The mixture keeps every class possible (Hafner et al. 2023, "unimix"). Noise comes from outside,
+uniform in [0, 1) or standard normal, so that samples are reproducible. Formulas and shapes:
+`metabonk.ops.rssm_scan`. Knows nothing of what the classes are.
 """
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -17,67 +18,127 @@ from torch import Tensor
 from ..tiles import Tile
 from .kernel import Kernel, blocks, power_above, tile_for
 
+# A little below the whole, so that rounding cannot pass the last class.
+WHOLE = tl.constexpr(1.0 - 2.0**-20)
+
 
 @triton.jit
 def _categorical(
-    logits, uniform, index, probability, rows, classes, mix, PADDED: tl.constexpr,
-    ROWS: tl.constexpr, SAVING: tl.constexpr,
+    out, uniform, index, parameters, stoch, rows, classes, mix, PADDED: tl.constexpr,
+    ROWS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     class_ = tl.arange(0, PADDED)
-    real = class_ < classes
-    inside = (row < rows)[:, None] & real[None, :]
+    real = (class_ < classes)[None, :]
+    inside = (row < rows)[:, None] & real
     place = row[:, None].to(tl.int64) * classes + class_[None, :]
-    value = tl.load(logits + place, inside, float("-inf"))
-    size = tl.exp(value - tl.max(value, 1)[:, None])
-    share = size / tl.sum(size, 1)[:, None]
-    share = tl.where(real[None, :], (1.0 - mix) * share + mix / classes, 0.0)
-    if SAVING:
-        tl.store(probability + place, share, inside)
-    running = tl.cumsum(share, 1)
-    limit = tl.load(uniform + row, row < rows, 0.0) * tl.max(running, 1)
-    passed = tl.where((running <= limit[:, None]) & real[None, :], 1, 0)
-    found = tl.minimum(tl.sum(passed, 1), classes - 1)  # u may round to 1
-    tl.store(index + row, found.to(tl.int64), row < rows)
+    value = tl.load(out + place, inside, float("-inf"))
+    value = value - tl.where(row < rows, tl.max(value, 1), 0.0)[:, None]
+    size = tl.exp(value)
+    total = tl.where(row < rows, tl.sum(size, 1), 1.0)[:, None]
+    share = tl.where(real, (1.0 - mix) * (size / total) + mix / classes, 0.0)
+    # Without a mixture the logarithm is taken before small shares vanish.
+    logarithm = tl.where(mix > 0.0, tl.log(tl.where(real, share, 1.0)), value - tl.log(total))
+    tl.store(parameters + place, logarithm, inside)
+    if SAMPLES:
+        running = tl.cumsum(share, 1)
+        limit = tl.load(uniform + row, row < rows, 0.0) * WHOLE * tl.max(running, 1)
+        passed = (running <= limit[:, None]) & (class_ < classes - 1)[None, :]
+        found = tl.sum(tl.where(passed, 1, 0), 1)
+        tl.store(index + row, found, row < rows)
+        tl.store(stoch + place, tl.where(class_[None, :] == found[:, None], 1.0, 0.0), inside)
+
+
+@triton.jit
+def _gaussian(
+    out, noise, parameters, stoch, rows, width, least, PADDED: tl.constexpr, ROWS: tl.constexpr,
+    SAMPLES: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    unit = tl.arange(0, PADDED)
+    inside = (row < rows)[:, None] & (unit < width)[None, :]
+    wide = row[:, None].to(tl.int64) * width
+    place = 2 * wide + unit[None, :]
+    mean = tl.load(out + place, inside, 0.0)
+    raw = tl.load(out + place + width, inside, 0.0)
+    soft = tl.maximum(raw, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(raw)))
+    # Where e^raw is lost beside 1, it is the result itself.
+    deviation = tl.where(raw < -15.0, tl.exp(tl.minimum(raw, 0.0)), soft) + least
+    tl.store(parameters + place, mean, inside)
+    tl.store(parameters + place + width, deviation, inside)
+    if SAMPLES:
+        number = tl.load(noise + wide + unit[None, :], inside, 0.0)
+        tl.store(stoch + wide + unit[None, :], mean + deviation * number, inside)
 
 
 CATEGORICAL = Kernel(
     "categorical",
     _categorical,
-    {
-        "logits": "*fp32",
-        "uniform": "*fp32",
-        "index": "*i64",
-        "probability": "*fp32",
-        "rows": "i32",
-        "classes": "i32:16",
-        "mix": "fp32",
-    },
+    dict.fromkeys(("out", "uniform", "parameters", "stoch"), "*fp32")
+    | {"index": "*i32", "rows": "i32", "classes": "i32:16", "mix": "fp32"},
 )
-KERNELS = {CATEGORICAL.name: CATEGORICAL}
+GAUSSIAN = Kernel(
+    "gaussian",
+    _gaussian,
+    dict.fromkeys(("out", "noise", "parameters", "stoch"), "*fp32")
+    | {"rows": "i32", "width": "i32:16", "least": "fp32"},
+)
+KERNELS = {kernel.name: kernel for kernel in (CATEGORICAL, GAUSSIAN)}
 
 
 def categorical(
-    logits: Tensor, uniform: Tensor, mix: float, saving: bool = False, tile: Tile | None = None
-) -> tuple[Tensor, Tensor]:
-    """logits [rows, classes], uniform [rows], both float32 -> index [rows] int64, and the mixed
-    probabilities [rows, classes] where `saving`, else without elements."""
-    rows, classes = logits.shape
-    index = torch.empty(rows, dtype=torch.int64, device=logits.device)
-    probability = torch.empty_like(logits) if saving else logits.new_empty(0)
-    tile = tile or tile_for(CATEGORICAL, logits.device, classes=classes)
+    out: Tensor,
+    mix: float,
+    parameters: Tensor,
+    uniform: Tensor | None = None,
+    index: Tensor | None = None,
+    stoch: Tensor | None = None,
+    tile: Tile | None = None,
+) -> None:
+    """out [rows, classes] -> parameters of the same shape; with uniform [rows] also index [rows]
+    int32 and stoch [rows, classes], one-hot. All but index float32."""
+    rows, classes = out.shape
+    tile = tile or tile_for(CATEGORICAL, out.device, classes=classes)
     if rows:
         CATEGORICAL(
             (blocks(rows, tile.constants["ROWS"]),),
             tile,
-            logits,
-            uniform,
-            index,
-            probability,
+            out,
+            out if uniform is None else uniform,
+            out if index is None else index,
+            parameters,
+            parameters if stoch is None else stoch,
             rows,
             classes,
             float(mix),
             PADDED=power_above(classes, 1),
-            SAVING=saving,
+            SAMPLES=uniform is not None,
         )
-    return index, probability
+
+
+def gaussian(
+    out: Tensor,
+    least: float,
+    parameters: Tensor,
+    noise: Tensor | None = None,
+    stoch: Tensor | None = None,
+    tile: Tile | None = None,
+) -> None:
+    """out [rows, 2 width] -> parameters of the same shape; with noise [rows, width] also stoch of
+    its shape. All float32."""
+    rows, width = len(out), out.shape[1] // 2
+    tile = tile or tile_for(GAUSSIAN, out.device, width=width)
+    if rows:
+        GAUSSIAN(
+            (blocks(rows, tile.constants["ROWS"]),),
+            tile,
+            out,
+            out if noise is None else noise,
+            parameters,
+            parameters if stoch is None else stoch,
+            rows,
+            width,
+            float(least),
+            PADDED=power_above(width, 1),
+            SAMPLES=noise is not None,
+        )

@@ -114,6 +114,7 @@ def test_functions_are_close_to_torchs() -> None:
         (elementary.tanh, torch.tanh),
         (elementary.sigmoid, torch.sigmoid),
         (elementary.silu, torch.nn.functional.silu),
+        (elementary.elu, torch.nn.functional.elu),
     ):
         found = through(function, x, torch.float32)
         error = (found.double() - wanted(x.double())).abs() / (1 + x.abs())
