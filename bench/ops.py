@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
-from . import ops_cfc, ops_frames, ops_merge, ops_qlinear, ops_returns, ops_vq
+from . import ops_cfc, ops_frames, ops_merge, ops_qlinear, ops_returns, ops_rssm, ops_vq
 from .case import Case
 from .meter import Timed
 from .peers import require
@@ -22,6 +22,7 @@ def cases() -> list[Case]:
     return [
         *(_dense(*shape) for shape in DENSE),
         *ops_cfc.cases(),
+        *ops_rssm.cases(),
         *ops_vq.cases(),
         *ops_returns.cases(),
         *ops_merge.cases(),

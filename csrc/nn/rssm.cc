@@ -13,17 +13,16 @@ constexpr int kPanelVectors = 4;  // as in rssm.inl
 constexpr int kGateWeights = 3;
 
 // Interleaves the three gates of W [3 deter, depth]: a panel is r, z, n of one vector of units.
-void PackGates(const float* from, int deter, int depth, int lanes, Panels* to) {
+void PackGates(const float* from, int deter, int depth, int lanes, Panels* one, Panels* to) {
   const int groups = (deter + lanes - 1) / lanes, width = kGateWeights * lanes;
   to->depth = depth;
   to->columns = groups * width;
   to->width = width;
   float* panel = to->data.Reserve(static_cast<size_t>(int64_t{groups} * depth * width));
-  Panels gate;
   for (int k = 0; k < kGateWeights; ++k) {
-    gate.Pack(from + int64_t{k} * deter * depth, 1, depth, depth, deter, lanes);
+    one->Pack(from + int64_t{k} * deter * depth, 1, depth, depth, deter, lanes);
     for (int64_t row = 0; row < int64_t{groups} * depth; ++row) {
-      std::memcpy(panel + row * width + k * lanes, gate.data.data() + row * lanes,
+      std::memcpy(panel + row * width + k * lanes, one->data.data() + row * lanes,
                   sizeof(float) * static_cast<size_t>(lanes));
     }
   }
@@ -47,8 +46,8 @@ const RssmKernels& ActiveRssmKernels() {
 
 void RssmGru::Pack(const RssmShape& shape, const RssmWeights& weights, int lanes) {
   const int deter = shape.deter, groups = (deter + lanes - 1) / lanes;
-  PackGates(weights.ih, deter, shape.hidden, lanes, &x);
-  PackGates(weights.hh, deter, deter, lanes, &h);
+  PackGates(weights.ih, deter, shape.hidden, lanes, &gate, &x);
+  PackGates(weights.hh, deter, deter, lanes, &gate, &h);
   float* to = bias.Reserve(static_cast<size_t>(groups * kGates * lanes));
   std::fill_n(to, groups * kGates * lanes, 0.0f);
   for (int i = 0; i < deter; ++i) {

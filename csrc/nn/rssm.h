@@ -76,6 +76,7 @@ struct RssmLayer {
 // The GRU's weights for steps forwards: a panel holds the three gates of one vector of units.
 struct RssmGru {
   Panels x, h;
+  Panels gate;         // one of the three, while they are packed
   Buffer<float> bias;  // per vector of units: r and z of both biases, n of x's, n of h's
 
   void Pack(const RssmShape& shape, const RssmWeights& weights, int lanes);

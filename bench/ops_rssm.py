@@ -1,0 +1,181 @@
+"""Suite `ops`, RSSM: single steps on one thread as the play loop takes them, and sequences forwards
+and backwards as a world model's update does; against torch and ONNX Runtime on the same weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from . import peaks
+from .case import Case
+from .meter import Timed, fastest
+from .ops_cfc import OneThread
+from .peers import require
+from .versus import Contender
+
+
+class Model(NamedTuple):
+    action: int
+    embed: int  # 0 for none
+    hidden: int
+    deter: int
+    groups: int
+    classes: int  # 0 for Gaussians
+
+
+GAUSSIAN = Model(6, 0, 256, 512, 32, 0)
+CATEGORICAL = Model(6, 0, 512, 512, 32, 32)
+# Of a world model with 2.5 M parameters, 0.8 M are these; encoder, decoder and heads the others.
+TRAINED = Model(6, 256, 256, 256, 16, 16)
+
+
+def cases() -> list[Case]:
+    return [
+        _step("rssm step, batch 1, GRU 512", GAUSSIAN, 1),
+        _step("rssm step, batch 256, GRU 512", GAUSSIAN, 256),
+        _step("rssm step, batch 1, 32x32, GRU 512", CATEGORICAL, 1),
+        _train(64, 16),
+        _train(16, 64),
+    ]
+
+
+def _step(name: str, model: Model, batch: int) -> Case:
+    # A one-hot state picks `groups` rows instead of meeting them all.
+    macs = model.hidden * (model.action + model.groups) + 3 * model.deter * model.hidden
+    macs += 3 * model.deter * model.deter
+    macs += model.hidden * (model.deter + model.groups * (model.classes or 2))
+    floor = peaks.reads if batch == 1 else peaks.multiply_adds
+    return Case(
+        "ops",
+        name,
+        "steps/s",
+        Contender("metabonk", lambda: OneThread(_plan(model, batch))),
+        (
+            Contender("torch", lambda: OneThread(_torch_step(model, batch, False))),
+            Contender("torch.compile", lambda: OneThread(_torch_step(model, batch, True))),
+            Contender("ONNX Runtime", lambda: OneThread(_onnx_step(model, batch))),
+            Contender("floor", lambda: OneThread(floor(macs * batch))),
+        ),
+    )
+
+
+def _train(steps: int, batch: int) -> Case:
+    return Case(
+        "ops",
+        f"rssm {steps} steps x {batch}, 16x16, GRU 256, forward and backward",
+        "sequences/s",
+        Contender("metabonk", lambda: OneThread(_training(steps, batch, True))),
+        (Contender("torch", lambda: OneThread(_training(steps, batch, False))),),
+    )
+
+
+def problem(model: Model, steps: int, batch: int) -> list[Any]:
+    """The arguments of `rssm_scan`; the same ones for all. One-hot states before the first step."""
+    torch = require("torch", "train")
+    from metabonk.ops.rssm_weights import RssmWeights
+
+    action, embed, hidden, deter, groups, classes = model
+    stoch, parameters = groups * (classes or 1), groups * (classes or 2)
+    generator = torch.Generator().manual_seed(0)
+
+    def layer(outputs: int, inputs: int) -> list[Any]:
+        weight = torch.randn(outputs, inputs, generator=generator) * inputs**-0.5
+        return [weight, torch.zeros(outputs)]
+
+    (w_ih, b_ih), (w_hh, b_hh) = layer(3 * deter, hidden), layer(3 * deter, deter)
+    weights = [*layer(hidden, stoch + action), w_ih, w_hh, b_ih, b_hh]
+    weights += [*layer(hidden, deter), *layer(parameters, hidden)]
+    if embed:
+        weights += [*layer(hidden, deter + embed), *layer(parameters, hidden)]
+    state = torch.randn(batch, stoch, generator=generator)
+    if classes:
+        picked = torch.randint(classes, (batch, groups), generator=generator)
+        state = torch.nn.functional.one_hot(picked, classes).flatten(-2).float()
+    noise = (torch.rand if classes else torch.randn)(steps, batch, groups, generator=generator)
+    return [
+        torch.randn(batch, deter, generator=generator) * 0.5,
+        state,
+        torch.randn(steps, batch, action, generator=generator),
+        torch.randn(steps, batch, embed, generator=generator) if embed else None,
+        None,
+        noise,
+        RssmWeights(*weights),
+    ]
+
+
+def _one(model: Model, batch: int) -> list[Any]:
+    deter, stoch, action, _, _, noise, weights = problem(model, 1, batch)
+    return [deter, stoch, action[0], None, None, noise[0], weights]
+
+
+def _plan(model: Model, batch: int) -> Timed:
+    torch = require("torch", "train")
+    from metabonk.ops import rssm_step
+
+    given = _one(model, batch)
+    if model.classes:
+        by_class = given[1].view(batch, model.groups, model.classes)
+        given[1] = by_class.argmax(-1).to(torch.int32)
+    return Timed(rssm_step.plan(*given, classes=model.classes).step, 1.0)
+
+
+def _torch_step(model: Model, batch: int, compiled: bool) -> Timed:
+    torch = require("torch", "train")
+    from metabonk.ops import rssm_step
+
+    given, classes = _one(model, batch), model.classes
+    run = torch.compile(rssm_step.reference) if compiled else rssm_step.reference
+
+    def step() -> None:
+        with torch.inference_mode():
+            run(*given, classes=classes)
+
+    return Timed(step, 1.0)
+
+
+def _onnx_step(model: Model, batch: int) -> Timed:
+    """At its best: with arrays handed over in every call, or bound once. Draws no samples."""
+    onnxruntime = require("onnxruntime")
+    require("onnx")
+    from .peers import onnx_rssm
+
+    deter, stoch, action, _, _, _, weights = _one(model, batch)
+    arrays = {n: w.numpy() for n, w in weights._asdict().items() if w is not None}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    graph = onnx_rssm.model(batch, arrays, model.classes, 0.01, 0.1)
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    feeds = {"deter": deter.numpy(), "stoch": stoch.numpy(), "action": action.numpy()}
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
+    for output in session.get_outputs():
+        value = require("numpy").zeros(output.shape, "float32")
+        binding.bind_ortvalue_output(output.name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
+    return fastest(
+        [
+            Timed(lambda: session.run(None, feeds), 1.0),
+            Timed(lambda: session.run_with_iobinding(binding), 1.0),
+        ]
+    )
+
+
+def _training(steps: int, batch: int, native: bool) -> Timed:
+    """A world model's loss as far as the RSSM goes: the divergence of posterior and prior, and what
+    heads that read both states would send back; gradients of the embeddings and all weights."""
+    from metabonk.ops import rssm_scan as op
+
+    given, classes = problem(TRAINED, steps, batch), TRAINED.classes
+    leaves = [given[3], *given[6]]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    run = op.rssm_scan if native else op.reference
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        deter, stoch, prior, posterior, _ = run(*given, classes=classes)
+        divergence = (posterior.exp() * (posterior - prior)).sum()
+        (divergence + deter.sum() + (stoch * given[3].detach()).sum()).backward()
+
+    return Timed(step, batch)
