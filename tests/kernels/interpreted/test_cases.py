@@ -25,6 +25,8 @@ WORST = {
     "cfc": 0.02,
     "rssm_layer": 0.05,
     "gru": 0.05,
+    "rssm ": 0.02,
+    "gaussian": 0.05,
     "categorical": 0.3,
     "gae": 0.05,
     "lambda_returns": 0.08,
@@ -62,6 +64,7 @@ USED_IN: dict[str, Callable[[str], str]] = {
     "gru_bf16": lambda _: "gru 70x16 to 40 bf16",
     "gru": lambda _: "gru 70x16 to 40 fp32",
     "categorical": lambda _: "categorical 40x32",
+    "gaussian": lambda _: "gaussian 40x32",
     "gae": lambda _: "gae 5x17",
     "lambda_returns": lambda _: "lambda_returns 5x17",
 }
