@@ -7,7 +7,7 @@ suites.
     device.py    which device, its versions
     clock.py     seconds of a piece of work, cold and warm
     floors.py    what the device can do at most: bandwidth, products, launches, meetings
-    cuda_work.py cases of the CUDA kernels, as kernels/work has those of Triton
+    cuda_*.py    cases of the CUDA kernels, as kernels/work has those of Triton
     peers.py     what a user would otherwise pick
     report.py    rows, tables, files; which kernels have not met a GPU yet
 """

@@ -24,13 +24,14 @@ import torch
 from metabonk.kernels.architectures import Architecture
 from metabonk.kernels.cases import Case, cases
 
-from . import cuda_work, peers, report
+from . import cuda_frames, cuda_rssm, cuda_work, peers, report
 from .clock import measure, sets_for_cold
 from .device import NoDeviceError, describe, require
 from .floors import floor, floors, measured
 from .report import Row
 
 NO_DEVICE = 3
+CUDA_WORK = (cuda_work, cuda_rssm, cuda_frames)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +75,9 @@ def load_cuda() -> Any | None:
 
 def all_cases(cuda: Any | None) -> list[Case]:
     """Of Triton's kernels, and of CUDA's where the module is there."""
-    return cases() + (cuda_work.cases(cuda) if cuda is not None else [])
+    if cuda is None:
+        return cases()
+    return cases() + [c for work in CUDA_WORK for c in work.cases(cuda)]
 
 
 def check(case: Case, device: torch.device) -> Row:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from metabonk.bench.gpu import __main__ as gpu
-from metabonk.bench.gpu import clock, report
+from metabonk.bench.gpu import clock, cuda_frames, cuda_rssm, report
 from metabonk.bench.gpu.floors import floor
 from metabonk.bench.gpu.report import Row
 from metabonk.kernels.architectures import BF16, FP4, Architecture
@@ -109,3 +109,43 @@ assert gpu.all_cases(gpu.load_cuda())
 
 def test_torch_and_triton_are_enough() -> None:
     subprocess.run([sys.executable, "-c", BLOCKED], check=True)
+
+
+class Sizes:
+    """As much of metabonk._cuda as making inputs needs."""
+
+    @staticmethod
+    def rssm_scratch(sizes: tuple[int, ...]) -> int:
+        return 64
+
+
+def test_a_rollout_is_judged_by_its_own_samples() -> None:
+    """Exact results are right; a wrong state, a sample that was not drawn and NaN are not."""
+    sizes = cuda_rssm.SMALL[0]
+    case = cuda_rssm._case(Sizes, sizes, small=True)
+    given = case.make("cpu", 3)
+    index = torch.zeros(sizes[0], sizes[1], sizes[6], dtype=torch.int32)
+    for step in range(sizes[0]):  # each step's samples follow from those before
+        states, log_probs = cuda_rssm.with_samples(given, index)
+        running = log_probs[step].exp().cumsum(-1)
+        u = given["uniform"][step].double()
+        index[step] = (running <= u[..., None]).sum(-1).clamp(max=sizes[7] - 1).int()
+    states, log_probs = cuda_rssm.with_samples(given, index)
+    found = states.float(), log_probs.float(), index
+    assert case.error(given, found) < 0.01
+    other = index.clone()
+    other[-1, 0, 0] = (other[-1, 0, 0] + 1) % sizes[7]
+    assert case.error(given, (*found[:2], other)) == float("inf")
+    assert case.error(given, (found[0] * 1.1, *found[1:])) > 1.0
+    assert case.error(given, (found[0] * float("nan"), *found[1:])) == float("inf")
+    assert case.error(given, (*found[:2], index - 1)) == float("inf")
+
+
+def test_frames_must_be_the_same_bytes() -> None:
+    case = cuda_frames._case(None, "grey", cuda_frames._grey, (2, 12, 20), small=True)
+    given = case.make("cpu", 0)
+    right = case.reference(given)
+    assert case.error(given, right) == 0.0
+    wrong = right[0].clone()
+    wrong[1, 3, 4] ^= 1
+    assert case.error(given, (wrong,)) == float("inf")
