@@ -3,6 +3,7 @@ checkout, with Torch blocked. No test framework, so that it runs with the base i
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import pkgutil
@@ -87,6 +88,19 @@ def play_arena() -> float:
     return total
 
 
+def load_policy_library() -> None:
+    from metabonk.play import native
+
+    assert (native.include_dir() / native.HEADER).is_file()
+    calls = ctypes.CDLL(str(native.library_dir() / native.LIBRARY))
+    error = ctypes.create_string_buffer(512)
+    policy = ctypes.c_void_p()
+    size = ctypes.c_size_t(len(error))
+    assert calls.metabonk_policy_load(b"nowhere", ctypes.byref(policy), error, size) != 0
+    assert b"nowhere" in error.value
+    assert not policy.value
+
+
 def main() -> None:
     import metabonk
 
@@ -94,6 +108,7 @@ def main() -> None:
     assert "site-packages" in here.parts, f"{here} is not an installed wheel"
     count = import_without_torch()
     play_arena()
+    load_policy_library()
     started = time.perf_counter()
     command = [str(Path(sys.executable).parent / "metabonk"), "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout

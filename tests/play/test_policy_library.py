@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -26,11 +27,17 @@ BATCH, STEPS, SWAP_AT = 3, 40, 25
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
-def run(command: list[str | Path], **settings: str) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str | Path], directory: Path | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Runs a program that finds the library; what it says is kept."""
     environment = {**os.environ, "LD_LIBRARY_PATH": str(native.library_dir()), **settings}
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env=environment
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=directory,
     )
 
 
@@ -119,6 +126,22 @@ def test_a_c_program_decides_bit_for_bit_as_python(
     same = (recording.decided(tmp_path / "kept") == decided).all((1, 2))
     assert same[:SWAP_AT].all()
     assert not same[SWAP_AT:].all()
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    if CC is None:
+        pytest.skip("needs a C compiler")
+    text = (HERE.parent.parent / "docs" / "plugins.md").read_text("utf-8")
+    (example,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "plugin.c").write_text(example)
+    where = [f"-I{native.include_dir()}", f"-L{native.library_dir()}", "-lmetabonk_policy"]
+    made = run([CC, "-Werror", tmp_path / "plugin.c", "-o", tmp_path / "plugin", *where])
+    assert made.returncode == 0, made.stderr
+    alone = run([tmp_path / "plugin"], directory=tmp_path)
+    assert "policy: file: there is none" in alone.stdout
+    compile(NETWORKS["mlp"](), "int8").save(tmp_path / "policy")
+    done = run([tmp_path / "plugin"], directory=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_a_c_sharp_program_decides_bit_for_bit_as_python(
