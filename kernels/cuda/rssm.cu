@@ -299,6 +299,7 @@ struct RssmBlock {
     const float* before = step == 0 ? r.h : r.out_h + Place(step - 1, 0) * r.hidden;
     ForEach(layout.from_state, r.hidden, first, [&](int row, int column, int unit) {
       float x[kGates], h[kGates];
+#pragma unroll
       for (int gate = 0; gate < kGates; ++gate) {
         x[gate] = Sum(layout.from_embed, kGates, gate, layout.sums, row, column) +
                   r.b_x[gate * r.hidden + unit];
@@ -376,7 +377,7 @@ struct RssmBlock {
 };
 
 __global__ void __launch_bounds__(kThreads, 1)
-    RssmKernel(MetabonkCudaRssm rssm, int groups, int members) {
+    RssmKernel(const __grid_constant__ MetabonkCudaRssm rssm, int groups, int members) {
   RssmBlock(rssm, groups, members).Run();
 }
 

@@ -124,26 +124,28 @@ def _build(target: Path, command: Callable[[Path], list[str]]) -> Path:
     return target
 
 
-def build() -> Emulated:
-    """The kernels compiled for the emulated device; skipped without a C++ compiler."""
+def build(source: Path = KERNELS, pattern: str = "*.cu") -> Emulated:
+    """The files of a folder like kernels/cuda compiled for the emulated device, once per content.
+    Skips the test without a C++ compiler."""
     compiler = os.environ.get("CXX") or shutil.which("c++")
     if compiler is None:
         pytest.skip("needs a C++ compiler")
-    units = sorted(p for p in KERNELS.glob("*.cu") if "// hardware only" not in p.read_text())
+    units = sorted(source.glob(pattern))
     headers = [
         ROOT / "csrc" / "nn" / "formats.h",
-        *KERNELS.rglob("*.cuh"),
-        *KERNELS.glob("*.h"),
+        *source.rglob("*.cuh"),
+        *source.glob("*.h"),
         *EMULATOR.rglob("*.*"),
     ]
     machine = EMULATOR / "machine.cc"
     flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra"]
     flags += ["-Wshadow", "-Werror", "-Wno-unknown-pragmas"]
-    includes = [f"-I{EMULATOR}", f"-I{KERNELS}", f"-I{ROOT}/csrc", f"-I{ROOT}/csrc/include"]
+    includes = [f"-I{EMULATOR}", f"-I{source}", f"-I{ROOT}/csrc", f"-I{ROOT}/csrc/include"]
 
     def command(target: Path) -> list[str]:
         sources = ["-x", "c++", *map(str, [*units, machine])]
         return [compiler, *flags, *includes, *sources, "-o", str(target)]
 
-    built = ROOT / "build" / "emulator" / f"{_digest([*units, *headers])}.so"
+    folder = ROOT / "build" / "emulator" if source == KERNELS else source.parent
+    built = folder / f"{_digest([*units, *headers])}.so"
     return Emulated(ctypes.CDLL(str(_build(built, command))))
