@@ -1,7 +1,7 @@
 """Rows of float32 to codes of few bits with a scale per row, as products of few bits want them.
 
     int8   code = round(x 127 / largest),  scale = largest / 127       the bits of ops.qlinear
-    e4m3   code = e4m3(x 448 / largest),   scale = largest / 448
+    e4m3   code = e4m3(x / scale),         scale = largest / 448
     bf16   code = bf16(x)
     nvfp4  scale_b = e4m3(largest_b / (6 t)) per block of 16,  t = largest / (6 448) per row,
            code = e2m1(x / (scale_b t)), two per byte, the even one low
@@ -70,7 +70,9 @@ def _rows(
         if FORMAT == "int8":
             code = round_even(tl.where(finite, value * into[:, None], 0.0)).to(tl.int8)
         elif FORMAT == "e4m3":
-            code = to_e4m3(tl.where(finite, value * into[:, None], 0.0)).to(tl.uint8)
+            value = tl.where(finite & (scale > 0.0)[:, None], value, 0.0)
+            divisor = tl.where(scale > 0.0, scale, 1.0)[:, None]
+            code = to_e4m3(tl.div_rn(value, tl.broadcast_to(divisor, value.shape))).to(tl.uint8)
         else:
             code = to_bf16(value).to(tl.bfloat16)
         tl.store(to + column[None, :], code, there & (column < stride)[None, :])

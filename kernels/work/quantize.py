@@ -99,7 +99,8 @@ def rounded(format: str, x: Tensor) -> Tensor:
     if format == "int8":
         return (x * (most / safe)).round().double() * scale.double()
     if format == "e4m3":
-        codes = (x * (most / safe)).clamp(-448, 448).to(torch.float8_e4m3fn)
+        codes = (x / scale.masked_fill(scale == 0, 1.0)).clamp(-448, 448)
+        codes = codes.masked_fill(scale == 0, 0.0).to(torch.float8_e4m3fn)
         return codes.double() * scale.double()
     divisor = scale.masked_fill(scale == 0, 1.0)[..., None]
     grouped = x.unflatten(-1, (-1, 16))

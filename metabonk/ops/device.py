@@ -37,11 +37,14 @@ def backends() -> tuple[str, ...]:
 
 
 def refusal(
-    tensors: Mapping[str, Tensor | None], asked: str, dtype: torch.dtype = torch.float32
+    tensors: Mapping[str, Tensor | None],
+    asked: str,
+    dtype: torch.dtype = torch.float32,
+    least: tuple[int, int] = LEAST,
 ) -> str:
-    """Why Triton's kernels cannot take these as they lie, or "": they must be contiguous, on a GPU
-    and of `dtype`. asked: the backend that was asked for. Names the argument, what it is and what
-    is wanted."""
+    """Why Triton's kernels cannot take these as they lie, or "": they must be contiguous, of
+    `dtype` and on a GPU of capability `least` or newer. asked: the backend that was asked for.
+    Names the argument, what it is and what is wanted."""
     if reason := problem():
         return reason
     for name, tensor in tensors.items():
@@ -49,8 +52,9 @@ def refusal(
             continue
         if tensor.device.type != "cuda" and not _interpreted(tensor, asked):
             return f"{name} on {tensor.device}, wanted a GPU"
-        if tensor.is_cuda and (found := _capability(tensor.device)) < LEAST:
-            return f"{name} on a device of capability {found[0]}.{found[1]}, wanted 8.0 or newer"
+        if tensor.is_cuda and (found := _capability(tensor.device)) < least:
+            have, want = (".".join(map(str, version)) for version in (found, least))
+            return f"{name} on a device of capability {have}, wanted {want} or newer"
         if tensor.dtype != dtype:
             return f"{name} of {tensor.dtype}, wanted {dtype}"
         if not tensor.is_contiguous():

@@ -1,4 +1,5 @@
-"""The `triton` backend of `qlinear`: codes by rows on the device, made once per packed weight.
+"""The `triton` backend of `qlinear` and `qlinear_narrow`: codes by rows on the device, made once
+per packed weight.
 
 Knows the launches of `metabonk.kernels.triton` and the order of codes in `qweight`; checks nothing.
 Kernels of a device read codes row by row, padded to whole tiles; the panels are the processor's
@@ -52,6 +53,23 @@ def forward(
         y = linear.decoded(
             rows.codes, format, weight.codes, weight.scales, weight.tensor_scale, bias
         )
+    return y.view(*x.shape[:-1], outputs)  # type: ignore[no-any-return]
+
+
+def forward_narrow(
+    x: Tensor, panels: Tensor, bias: Tensor | None, format: WeightFormat, outputs: int
+) -> Tensor:
+    """As `forward`, with rows rounded to the codes of the weights: fp8 and nvfp4."""
+    inputs = x.shape[-1]
+    weight = arranged(panels, format, outputs, inputs)
+    rows = device.family("quantize").quantize_rows(
+        x.reshape(-1, inputs), "e4m3" if format == "fp8" else "nvfp4"
+    )
+    linear = device.family("linear")
+    if format == "fp8":
+        y = linear.coded(rows, weight.codes, weight.scales, bias)
+    else:
+        y = linear.nvfp4(rows, weight.codes, weight.scales, weight.tensor_scale, bias)
     return y.view(*x.shape[:-1], outputs)  # type: ignore[no-any-return]
 
 
