@@ -51,7 +51,8 @@ def _fp8(rows: Tensor, scale: Tensor) -> Tensor:
 
 def _nvfp4(rows: Tensor, scale: Tensor) -> Tensor:
     inputs = rows.shape[-1]
-    blocks = torch.nn.functional.pad(rows, (0, -inputs % 16)).view(len(rows), -1, 16)
+    count = -(-inputs // 16)
+    blocks = torch.nn.functional.pad(rows, (0, -inputs % 16)).view(len(rows), count, 16)
     block = (blocks.abs().amax(-1, keepdim=True) / 6.0 / scale[..., None]).clamp(max=448.0)
     whole = block.to(torch.float8_e4m3fn).float() * scale[..., None]
     size = (blocks.abs() / whole.masked_fill(whole == 0.0, torch.inf)).clamp(max=6.0)
