@@ -5,9 +5,10 @@ module has the formulas and the shapes.
 
 Frames are uint8 tensors, channels last; results are new tensors on their device. Bytes have no
 gradients and neither have these operations. Backends: `native` (the kernels of the numpy door,
-contiguous frames in main memory) and `torch` (any device and strides; the formulas in float64,
-rounded). They may differ by 1 where a value is halfway. Plans are the numpy door's, bound to
-`tensor.numpy()`, which shares memory. Knows torch, numpy and that door; no files and no codecs.
+contiguous frames in main memory), `cuda` (frames_cuda.py: the same bytes on a GPU, where asked for
+by name) and `torch` (any device and strides; the formulas in float64, rounded). The last may differ
+by 1 where a value is halfway. Plans are the numpy door's, bound to `tensor.numpy()`, which shares
+memory. Knows torch, numpy and that door; no files and no codecs.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metabonk.ops import cuda, frames_cuda, frames_reference
 from metabonk.ops import frames as door
-from metabonk.ops import frames_reference
 from metabonk.ops.frames import MATRICES, METHODS, MOST_CHANNELS, Matrix, Method
 from metabonk.ops.library import choose, define, refusal
 
@@ -29,7 +30,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", "torch")
+    return ("native", *cuda.backends(), "torch")
 
 
 def resize(
@@ -123,9 +124,10 @@ def _one_of(op: str, name: str, got: str, wanted: Sequence[str]) -> None:
         raise ValueError(f"{op}: {name} is {got!r}; wanted {' or '.join(map(repr, wanted))}")
 
 
-def _is_native(op: str, frames: Tensor, backend: str) -> bool:
-    reason = refusal({"frames": frames}, torch.uint8)
-    return choose(op, backend, backends(), reason) == "native"
+def _chosen(op: str, frames: Tensor, backend: str) -> str:
+    given = {"frames": frames}
+    why_not = refusal(given, torch.uint8), "", cuda.refusal(given, backend, torch.uint8)
+    return choose(op, backend, backends(), *why_not)
 
 
 def _run(
@@ -145,7 +147,10 @@ def _on(frames: Tensor, weights: npt.NDArray[Any]) -> Tensor:
 
 
 def _resize(frames: Tensor, height: int, width: int, method: str, backend: str) -> Tensor:
-    if _is_native("resize", frames, backend):
+    chosen = _chosen("resize", frames, backend)
+    if chosen == "cuda":
+        return frames_cuda.resize(frames, _resize_fake(frames, height, width), method)
+    if chosen == "native":
         out = _resize_fake(frames, height, width)
         return _run(door.plan_resize, frames, out, height, width, method=method)
     weights = {"area": frames_reference.area, "bilinear": frames_reference.bilinear}[method]
@@ -161,7 +166,10 @@ def _resize_fake(frames: Tensor, height: int, width: int, *_: object) -> Tensor:
 
 
 def _grey(frames: Tensor, backend: str) -> Tensor:
-    if _is_native("grey", frames, backend):
+    chosen = _chosen("grey", frames, backend)
+    if chosen == "cuda":
+        return frames_cuda.grey(frames, _grey_fake(frames))
+    if chosen == "native":
         return _run(door.plan_grey, frames, _grey_fake(frames))
     return _rounded(frames.double() @ frames.new_tensor(LUMA, dtype=torch.float64))
 
@@ -171,7 +179,10 @@ def _grey_fake(frames: Tensor, *_: object) -> Tensor:
 
 
 def _flip(frames: Tensor, horizontal: bool, vertical: bool, backend: str) -> Tensor:
-    if _is_native("flip", frames, backend):
+    chosen = _chosen("flip", frames, backend)
+    if chosen == "cuda":
+        return frames_cuda.flip(frames, _flip_fake(frames), horizontal, vertical)
+    if chosen == "native":
         out = _flip_fake(frames)
         return _run(door.plan_flip, frames, out, horizontal=horizontal, vertical=vertical)
     axes = [axis for axis, asked in ((-2, horizontal), (-3, vertical)) if asked]
@@ -187,7 +198,12 @@ def _normalise(
 ) -> Tensor:
     # One number for all channels is what the numpy door takes as such.
     mean, std = (n * frames.shape[-1] if len(n) == 1 else n for n in (list(mean), list(std)))
-    if _is_native("normalise", frames, backend):
+    chosen = _chosen("normalise", frames, backend)
+    if chosen == "cuda":
+        return frames_cuda.normalise(
+            frames, _normalise_fake(frames, mean, std, planar), mean, std, planar
+        )
+    if chosen == "native":
         out = _normalise_fake(frames, mean, std, planar)
         return _run(door.plan_normalise, frames, out, mean, std, planar=planar)
     scale, shift = (_on(frames, a) for a in door.affine(mean, std, frames.shape[-1]))
@@ -202,7 +218,10 @@ def _normalise_fake(frames: Tensor, mean: object, std: object, planar: bool, *_:
 
 
 def _to_nv12(frames: Tensor, matrix: str, backend: str) -> Tensor:
-    if _is_native("rgb_to_nv12", frames, backend):
+    chosen = _chosen("rgb_to_nv12", frames, backend)
+    if chosen == "cuda":
+        return frames_cuda.rgb_to_nv12(frames, _to_nv12_fake(frames), matrix)
+    if chosen == "native":
         return _run(door.plan_rgb_to_nv12, frames, _to_nv12_fake(frames), matrix=matrix)
     kr, kb = frames_reference.WEIGHTS[matrix]
     *leading, rows, columns, _ = frames.shape
@@ -223,7 +242,10 @@ def _to_nv12_fake(frames: Tensor, *_: object) -> Tensor:
 
 
 def _from_nv12(frames: Tensor, matrix: str, backend: str) -> Tensor:
-    if _is_native("nv12_to_rgb", frames, backend):
+    chosen = _chosen("nv12_to_rgb", frames, backend)
+    if chosen == "cuda":
+        return frames_cuda.nv12_to_rgb(frames, _from_nv12_fake(frames), matrix)
+    if chosen == "native":
         return _run(door.plan_nv12_to_rgb, frames, _from_nv12_fake(frames), matrix=matrix)
     kr, kb = frames_reference.WEIGHTS[matrix]
     rows, columns = frames.shape[-2] // 3 * 2, frames.shape[-1]

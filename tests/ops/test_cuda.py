@@ -13,6 +13,7 @@ import torch
 from metabonk.errors import BackendError
 from metabonk.ops import cfc_scan as cfc
 from metabonk.ops import cuda, library
+from metabonk.ops import frames_torch as frames
 from metabonk.ops import qlinear as linear
 
 GPU = pytest.mark.skipif(bool(cuda.problem()), reason=f"needs a GPU: {cuda.problem()}")
@@ -42,6 +43,8 @@ def test_asking_for_it_names_what_is_here_and_why_it_is_not() -> None:
     weight = linear.pack(torch.randn(4, 8), "int8")
     with pytest.raises(BackendError, match=r"qlinear: no backend 'cuda'; here are: native"):
         linear.qlinear(torch.randn(2, 8), weight, backend="cuda")
+    with pytest.raises(BackendError, match=r"grey: no backend 'cuda'; here are: native"):
+        frames.grey(torch.zeros(2, 2, 3, dtype=torch.uint8), backend="cuda")
     assert "cuda" not in cfc.backends()
 
 
@@ -114,3 +117,18 @@ def test_the_gpus_product_equals_the_reference(format: Any) -> None:
     found = linear.qlinear(x.cuda(), on_gpu, backend="cuda")
     wanted = linear.reference(x.double(), weight)
     assert (found.cpu() - wanted).norm() < 1e-5 * wanted.norm()
+
+
+@GPU
+def test_the_gpus_frames_are_the_processors() -> None:
+    rgb = torch.randint(0, 256, (2, 12, 20, 3), dtype=torch.uint8)
+    nv12 = frames.rgb_to_nv12(rgb)
+    for run, given in (
+        (lambda x, b: frames.resize(x, 5, 7, backend=b), rgb),
+        (lambda x, b: frames.grey(x, backend=b), rgb),
+        (lambda x, b: frames.flip(x, vertical=True, backend=b), rgb),
+        (lambda x, b: frames.normalise(x, 0.5, 0.25, planar=True, backend=b), rgb),
+        (lambda x, b: frames.rgb_to_nv12(x, backend=b), rgb),
+        (lambda x, b: frames.nv12_to_rgb(x, backend=b), nv12),
+    ):
+        assert torch.equal(run(given.cuda(), "cuda").cpu(), run(given, "native"))
