@@ -4,11 +4,12 @@ and backwards as a world model's update does; against torch and ONNX Runtime on 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from . import peaks
 from .case import Case
-from .meter import Timed, fastest
+from .meter import Meter, Timed, fastest
 from .ops_cfc import OneThread
 from .peers import require
 from .versus import Contender
@@ -36,6 +37,8 @@ def cases() -> list[Case]:
         _step("rssm step, batch 1, 32x32, GRU 512", CATEGORICAL, 1),
         _train(64, 16),
         _train(16, 64),
+        _train(64, 16, one_thread=False),
+        _imagine(15, 256),
     ]
 
 
@@ -59,13 +62,31 @@ def _step(name: str, model: Model, batch: int) -> Case:
     )
 
 
-def _train(steps: int, batch: int) -> Case:
+def _train(steps: int, batch: int, one_thread: bool = True) -> Case:
+    def open_(native: bool) -> Meter:
+        meter = _training(steps, batch, native)
+        return OneThread(meter) if one_thread else meter
+
     return Case(
         "ops",
-        f"rssm {steps} steps x {batch}, 16x16, GRU 256, forward and backward",
+        f"rssm {steps} steps x {batch}, 16x16, GRU 256, forward and backward"
+        + ("" if one_thread else ", all threads"),
         "sequences/s",
-        Contender("metabonk", lambda: OneThread(_training(steps, batch, True))),
-        (Contender("torch", lambda: OneThread(_training(steps, batch, False))),),
+        Contender("metabonk", lambda: open_(True)),
+        (Contender("torch", lambda: open_(False)),),
+    )
+
+
+def _imagine(steps: int, batch: int) -> Case:
+    return Case(
+        "ops",
+        f"imagine {steps} steps x {batch}, 16x16, GRU 256",
+        "dreams/s",
+        Contender("metabonk", lambda: OneThread(_dreams(steps, batch, "native"))),
+        (
+            Contender("torch", lambda: OneThread(_dreams(steps, batch, "torch"))),
+            Contender("torch.compile", lambda: OneThread(_dreams(steps, batch, "compiled"))),
+        ),
     )
 
 
@@ -177,5 +198,33 @@ def _training(steps: int, batch: int, native: bool) -> Timed:
         deter, stoch, prior, posterior, _ = run(*given, classes=classes)
         divergence = (posterior.exp() * (posterior - prior)).sum()
         (divergence + deter.sum() + (stoch * given[3].detach()).sum()).backward()
+
+    return Timed(step, batch)
+
+
+def _dreams(steps: int, batch: int, way: str) -> Timed:
+    """An actor of two layers of 256 units that chooses among six actions; no gradient."""
+    torch = require("torch", "train")
+    from metabonk.ops import imagine
+
+    given = problem(TRAINED, steps, batch)
+    generator = torch.Generator().manual_seed(1)
+    widths = (TRAINED.deter + TRAINED.groups * TRAINED.classes, 256, 256, TRAINED.action)
+    actor = [
+        (torch.randn(n, m, generator=generator) * m**-0.5, torch.zeros(n))
+        for m, n in pairwise(widths)
+    ]
+    noise = torch.rand(steps, batch, 1, generator=generator)
+    weights = given[6].prior()
+    run = imagine.imagine if way == "native" else imagine.reference
+    if way == "compiled":
+        run = torch.compile(run)
+
+    def step() -> None:
+        with torch.inference_mode():
+            run(
+                given[0], given[1], given[5], noise, weights, actor,
+                squashed=False, classes=TRAINED.classes,
+            )  # fmt: skip
 
     return Timed(step, batch)

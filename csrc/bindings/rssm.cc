@@ -3,13 +3,18 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <array>
 #include <cstdint>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "bindings/address.h"
 #include "bindings/rooms.h"
+#include "nn/rssm_imagine.h"
 #include "nn/rssm_plan.h"
 #include "nn/rssm_scan.h"
 
@@ -92,6 +97,48 @@ void Backward(nn::RssmEngine& engine, const Shape& shape, const Mixes& mixes, in
                   gradients);
 }
 
+using ActorLayer = std::tuple<Address, Address, int>;  // weight, bias, units
+using Dream = std::array<Address, 7>;
+
+nn::RssmActor ActorOf(const std::vector<ActorLayer>& layers, const Shape& shape, bool squashed,
+                      float floor) {
+  if (layers.empty() || layers.size() > nn::kActorLayersMax) {
+    throw nb::value_error("actor: must have 1 to 16 layers");
+  }
+  nn::RssmActor actor{};
+  actor.kind = squashed ? nn::ActionKind::kSquashed : nn::ActionKind::kChoice;
+  actor.floor = floor;
+  for (const auto& [weight, bias, units] : layers) {
+    if (units < 1) throw nb::value_error("actor: layers must have 1 unit or more");
+    actor.weights[actor.layers] = Floats(weight);
+    actor.biases[actor.layers] = Floats(bias);
+    actor.units[actor.layers++] = units;
+  }
+  if (actor.outputs() != (squashed ? 2 : 1) * shape[0] || shape[0] > nn::kClassesMax) {
+    throw nb::value_error("actor: its outputs do not fit the action");
+  }
+  return actor;
+}
+
+void Imagine(nn::RssmImagination& engine, const Shape& shape, const Mixes& mixes, int steps,
+             int batch, const Weights& weights, const std::vector<ActorLayer>& layers,
+             bool squashed, float floor, const std::array<Address, 5>& starts, const Dream& d) {
+  const nn::RssmShape widths = ShapeOf(shape, mixes);
+  if (steps < 1 || batch < 1) throw nb::value_error("steps, batch: must be 1 or more");
+  const nn::RssmActor actor = ActorOf(layers, shape, squashed, floor);
+  const nn::RssmStarts from{steps,
+                            batch,
+                            Floats(starts[0]),
+                            {Floats(starts[1]), Indices(starts[2])},
+                            Floats(starts[3]),
+                            Floats(starts[4])};
+  RaiseForIndex(widths, from.state, batch);
+  nb::gil_scoped_release release;
+  engine.Run(widths, WeightsOf(weights), actor, from,
+             {Floats(d[0]), Floats(d[1]), Floats(d[2]), Indices(d[3]), Floats(d[4]), Floats(d[5]),
+              Floats(d[6])});
+}
+
 // A step and what its numbers are checked against.
 class BoundRssm {
  public:
@@ -147,6 +194,17 @@ void BindRssm(nb::module_& module) {
            nb::arg("given"), nb::arg("d_inputs"), nb::arg("d_weights"),
            "saved: what forward wrote. given: of deter, stoch, prior, posterior, each or 0. "
            "d_inputs: of deter, stoch or 0, action or 0, embed or 0.");
+  nb::class_<nn::RssmImagination>(
+      module, "RssmImagination",
+      "Steps of prior and actor on threads of its own. Addresses as for RssmEngine.")
+      .def(nb::init<int>(), nb::arg("threads"))
+      .def("run", &Imagine, nb::arg("shape"), nb::arg("mixes"), nb::arg("steps"), nb::arg("batch"),
+           nb::arg("weights"), nb::arg("actor"), nb::arg("squashed"), nb::arg("floor"),
+           nb::arg("starts"), nb::arg("outputs"),
+           "actor: (weight, bias, units) of each layer. starts: deter, stoch or 0, its indices "
+           "(int32) or 0, noise, action_noise. outputs: deter, stoch, prior, indices (int32) or 0, "
+           "action, log_prob, policy. Raises ValueError for an index that is no class; nothing is "
+           "written then.");
   nb::class_<BoundRssm>(module, "RssmPlan",
                         "One RSSM step bound to memory. Addresses as for RssmEngine.")
       .def(nb::init<const Shape&, const Mixes&, int, const Weights&, const Sequence&,

@@ -101,7 +101,7 @@ def check(
 ) -> Sizes:
     """The sizes, once all fit action [*lead, A]. Raises ValueError that names what does not."""
     check_kind(op, kind)
-    wanted = "[T, B, A]" if op == "rssm_scan" else "[B, A]"
+    wanted = "[B, A]" if op == "rssm_step" else "[T, B, A]"
     if action.dim() != wanted.count(",") + 1 or not action.is_floating_point():
         raise ValueError(
             f"{op}: action is {action.dtype} {list(action.shape)}; wanted a float one of {wanted}"
