@@ -2,8 +2,9 @@
 // are read by the bits that the PTX ISA names.
 #pragma once
 
-#include <device/ptx.cuh>
 #include <nn/formats.h>
+
+#include <device/ptx.cuh>
 
 #define METABONK_FP4_WARPS 1
 #define METABONK_FP4_TENSOR_MEMORY 1
