@@ -1,4 +1,4 @@
-"""Suite `policy`: one decision of a compiled policy, for one game and for sixteen, at all precisions,
+"""Suite `policy`: one decision of a compiled policy, for one and sixteen games, at each precision,
 against the same network in torch, under torch.compile and in ONNX Runtime.
 
 A decision is everything from the observation to the action row: encoder, cell, heads, the likeliest

@@ -55,6 +55,9 @@ enum class Opcode : int {
                 // tensor of the tensor scale or -1
   kCfc,         // y, x, h, dt, keep as in cfc.h; integers: tensors W b V c, whether dt, keep count
   kRadar,       // y, rows, mask as in radar.h; numbers: reach, then the rings
+  kConvolve,    // y [B, rows, columns, outputs] = f(x W^T + b), x [B, rows, columns, high, wide]:
+              // what each place sees, in pieces that overlap; integers: tensor of W [outputs, high
+              // wide], of b or -1, which f
   kCount
 };
 

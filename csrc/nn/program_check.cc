@@ -66,6 +66,7 @@ class Checker {
   Status ReduceOp() const;
   Status GatherOp(const View& wide) const;
   Status LinearOp() const;
+  Status ConvolveOp() const;
   Status CfcOp() const;
   Status RadarOp() const;
 
@@ -156,6 +157,27 @@ Status Checker::LinearOp() const {
   return Status::Ok();
 }
 
+Status Checker::ConvolveOp() const {
+  if (!Counts(2, 3, 0) || !AllFloats() || y().rank != 4 || x().rank != 5 || !y().dense()) {
+    return Wrong("convolve");
+  }
+  if (!std::equal(y().sizes.begin(), y().sizes.begin() + 3, x().sizes.begin())) {
+    return Wrong("convolve");
+  }
+  const int64_t outputs = y().sizes[3], high = x().sizes[3], wide = x().sizes[4];
+  constexpr int64_t kMost = 1 << 24;
+  if (std::max({outputs, high, wide, y().sizes[2]}) > kMost || (wide > 1 && x().strides[4] != 1)) {
+    return Wrong("convolve");
+  }
+  const int64_t f = op_.integers[2];
+  if (f < 0 || f >= static_cast<int64_t>(Activation::kCount)) return Wrong("convolve");
+  if (op_.integers[1] != -1 && !Tensor(1, Type::kF32, outputs)) return Wrong("bias");
+  if (high > kInputsMax || wide > kInputsMax || high * wide > kInputsMax * 16) {
+    return Wrong("convolve");
+  }
+  return Tensor(0, Type::kF32, outputs * high * wide) ? Status::Ok() : Wrong("weight");
+}
+
 Status Checker::CfcOp() const {
   if (op_.integers.size() != 6 || !op_.numbers.empty() || !AllFloats()) return Wrong("cfc");
   const auto flag = [&](size_t i) { return op_.integers[i] == 0 || op_.integers[i] == 1; };
@@ -230,6 +252,8 @@ Status Checker::Check() const {
       return CfcOp();
     case Opcode::kRadar:
       return RadarOp();
+    case Opcode::kConvolve:
+      return ConvolveOp();
     default:
       return Wrong("opcode");
   }

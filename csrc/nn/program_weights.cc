@@ -25,10 +25,15 @@ void LinearPanels::Pack(const float* weight, int rows, int columns) {
 
 void LinearPanels::AddProduct(const CfcKernels& kernels, int rows, const float* x, int64_t x_row,
                               float* y, int64_t y_row) const {
-  for (int first = 0; first < outputs; first += kWidth) {
-    const int width = std::min(kWidth, outputs - first);
-    const float* panel = data.data() + int64_t{first} * inputs;
-    kernels.multiply({rows, width, inputs, x, x_row, 1, panel, width, y + first, y_row});
+  AddPart(kernels, rows, x, x_row, 0, inputs, y, y_row);
+}
+
+void LinearPanels::AddPart(const CfcKernels& kernels, int rows, const float* x, int64_t x_row,
+                           int first, int count, float* y, int64_t y_row) const {
+  for (int output = 0; output < outputs; output += kWidth) {
+    const int width = std::min(kWidth, outputs - output);
+    const float* panel = data.data() + int64_t{output} * inputs + int64_t{first} * width;
+    kernels.multiply({rows, width, count, x, x_row, 1, panel, width, y + output, y_row});
   }
 }
 
@@ -77,6 +82,10 @@ Status ProgramWeights::Pack(const Program& program, const Instruction& instructi
     if (instruction.integers[3] >= 0) return PackQuantized(instruction, layer);
     layer->linear.Pack(floats(0), static_cast<int>(instruction.views[0].sizes[1]),
                        static_cast<int>(instruction.views[1].sizes[1]));
+  } else if (instruction.opcode == Opcode::kConvolve) {
+    const Sizes& seen = instruction.views[1].sizes;
+    layer->linear.Pack(floats(0), static_cast<int>(instruction.views[0].sizes[3]),
+                       static_cast<int>(seen[3] * seen[4]));
   }
   return Status::Ok();
 }

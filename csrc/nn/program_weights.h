@@ -23,6 +23,9 @@ struct LinearPanels {
   // y [rows, outputs], rows y_row apart, += x W^T; x rows x_row apart.
   void AddProduct(const CfcKernels& kernels, int rows, const float* x, int64_t x_row, float* y,
                   int64_t y_row) const;
+  // The same for `count` of the inputs from `first` on: x holds those only.
+  void AddPart(const CfcKernels& kernels, int rows, const float* x, int64_t x_row, int first,
+               int count, float* y, int64_t y_row) const;
 };
 
 // What one instruction streams through; of other instructions than layers it is empty.

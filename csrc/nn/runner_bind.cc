@@ -40,6 +40,18 @@ class BoundLoop : public Bound {
   std::vector<Operand> operands_;
 };
 
+// Writes the bias, or zeros, where there is none, into `rows` rows y_row apart.
+void BeginRows(const void* bias, int64_t rows, int64_t outputs, float* y, int64_t y_row) {
+  const auto bytes = static_cast<size_t>(outputs) * sizeof(float);
+  for (int64_t r = 0; r < rows; ++r) {
+    if (bias != nullptr) {
+      std::memcpy(y + r * y_row, bias, bytes);
+    } else {
+      std::memset(y + r * y_row, 0, bytes);
+    }
+  }
+}
+
 // y = f(x W^T + b) for float32 weights.
 class BoundLinear : public Bound {
  public:
@@ -59,14 +71,7 @@ class BoundLinear : public Bound {
 
   void Run(Frame* frame) override {
     auto* y = static_cast<float*>(y_.In(*frame));
-    const auto bytes = static_cast<size_t>(outputs_) * sizeof(float);
-    for (int64_t r = 0; r < rows_; ++r) {
-      if (bias_ != 0) {
-        std::memcpy(y + r * y_row_, frame->bases[bias_], bytes);
-      } else {
-        std::memset(y + r * y_row_, 0, bytes);
-      }
-    }
+    BeginRows(bias_ == 0 ? nullptr : frame->bases[bias_], rows_, outputs_, y, y_row_);
     frame->weights->layer(instruction_)
         .linear.AddProduct(*kernels_, rows_, static_cast<const float*>(x_.In(*frame)), x_row_, y,
                            y_row_);
@@ -78,6 +83,48 @@ class BoundLinear : public Bound {
   Operand x_, y_;
   int rows_;
   int64_t outputs_, x_row_, y_row_;
+};
+
+// A convolution: every row of places is a product per row of the kernel, over x as it lies.
+class BoundConvolve : public Bound {
+ public:
+  BoundConvolve(const Program& program, size_t i)
+      : kernels_(&ActiveCfcKernels()),
+        instruction_(i),
+        x_(program.instructions[i].views[1]),
+        y_(program.instructions[i].views[0]),
+        view_(program.instructions[i].views[1]),
+        outputs_(program.instructions[i].views[0].sizes[3]) {
+    const int64_t bias = program.instructions[i].integers[1];
+    if (bias >= 0) bias_ = 1 + program.inputs.size() + static_cast<size_t>(bias);
+  }
+
+  void Run(Frame* frame) override {
+    const LinearPanels& panels = frame->weights->layer(instruction_).linear;
+    const auto* x = static_cast<const float*>(x_.In(*frame));
+    auto* y = static_cast<float*>(y_.In(*frame));
+    const int64_t batch = view_.sizes[0], rows = view_.sizes[1], columns = view_.sizes[2];
+    const int64_t high = view_.sizes[3], wide = view_.sizes[4];
+    BeginRows(bias_ == 0 ? nullptr : frame->bases[bias_], batch * rows * columns, outputs_, y,
+              outputs_);
+    for (int64_t b = 0; b < batch; ++b) {
+      for (int64_t r = 0; r < rows; ++r) {
+        const float* from = x + b * view_.strides[0] + r * view_.strides[1];
+        for (int64_t k = 0; k < high; ++k) {
+          panels.AddPart(*kernels_, static_cast<int>(columns), from + k * view_.strides[3],
+                         view_.strides[2], static_cast<int>(k * wide), static_cast<int>(wide),
+                         y + (b * rows + r) * columns * outputs_, outputs_);
+        }
+      }
+    }
+  }
+
+ private:
+  const CfcKernels* kernels_;
+  size_t instruction_, bias_ = 0;
+  Operand x_, y_;
+  View view_;
+  int64_t outputs_;
 };
 
 // The same for quantised weights, whose engine has kernels of its own.
@@ -201,10 +248,12 @@ class BoundRadar : public Bound {
   std::vector<float> rings_;
 };
 
-std::unique_ptr<Bound> BindLinear(const Program& program, size_t i) {
+std::unique_ptr<Bound> BindLayer(const Program& program, size_t i) {
   const Instruction& it = program.instructions[i];
   std::unique_ptr<Bound> layer;
-  if (it.integers[3] >= 0) {
+  if (it.opcode == Opcode::kConvolve) {
+    layer = std::make_unique<BoundConvolve>(program, i);
+  } else if (it.integers[3] >= 0) {
     layer = std::make_unique<BoundQuantized>(program, i);
   } else {
     layer = std::make_unique<BoundLinear>(program, i);
@@ -253,7 +302,8 @@ std::unique_ptr<Bound> Bind(const Program& program, size_t i) {
   const Instruction& it = program.instructions[i];
   switch (it.opcode) {
     case Opcode::kLinear:
-      return BindLinear(program, i);
+    case Opcode::kConvolve:
+      return BindLayer(program, i);
     case Opcode::kCfc:
       return std::make_unique<BoundCfc>(program, i);
     case Opcode::kRadar:

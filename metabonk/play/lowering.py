@@ -157,14 +157,14 @@ class Lowering:
         flat = build.reshape(x, (rows, inputs))
         if not takes_rows(flat, exact):
             flat = build.copy(flat)
-        name = self._unused(name)
+        name = self.unused(name)
         sources = self.source(weight), None if bias is None else self.source(bias)
         integers = linear_tensors(build, self.precision, name, *sources)
         y = build.new(Type.F32, (rows, outputs))
         build.emit(Opcode.LINEAR, y, flat, integers=integers)
         return build.reshape(y, (*lead, outputs))
 
-    def _unused(self, name: str) -> str:
+    def unused(self, name: str) -> str:
         """`name`, with a number if another layer has it."""
         taken = {key.rpartition(".")[0] for key in self.builder.tensors}
         numbers = (f"{name}.{i}" for i in range(len(taken) + 1))

@@ -13,6 +13,7 @@ from metabonk.errors import CompileError
 from metabonk.play.lowering import Lowering, Value, parameter_name, rule, to_array
 from metabonk.play.lowering_rules import Args, Kwargs, aten, sizes_of
 from metabonk.play.program import Binary, Opcode, Type, Unary, View
+from metabonk.play.weights import Precision, linear_tensors
 
 ours = torch.ops.metabonk
 LECUN_SCALE, LECUN_SLOPE = 1.7159, 0.666
@@ -73,10 +74,30 @@ def convolution(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
         (batch, rows, columns, high, wide, channels),
         (n, h * stride[0], w * stride[1], h, w, c),
     )
-    patches = low.builder.reshape(seen, (batch * rows * columns, high * wide * channels))
     flat = low.derive(lambda w: w.permute(0, 2, 3, 1).reshape(outputs, -1), weight)
+    runs = channels == 1 or c == 1
+    if runs and (wide == 1 or w == channels) and low.precision.exact:
+        return convolved(low, node, seen, flat, bias).permute((0, 3, 1, 2))
+    patches = low.builder.reshape(seen, (batch * rows * columns, high * wide * channels))
     y = low.linear(patches, flat, bias, parameter_name(node))
     return low.builder.reshape(y, (batch, rows, columns, outputs)).permute((0, 3, 1, 2))
+
+
+def convolved(low: Lowering, node: Node, seen: View, weight: Tensor, bias: Value) -> View:
+    """`seen` [B, rows, columns, high, wide, channels], whose last two axes lie in one piece, times
+    weight [outputs, high wide channels]: [B, rows, columns, outputs], without copying patches."""
+    build, (batch, rows, columns, high, wide, channels) = low.builder, seen.sizes
+    x = View(
+        seen.storage,
+        seen.offset,
+        (batch, rows, columns, high, wide * channels),
+        (*seen.strides[:4], 1),
+    )
+    name = low.unused(parameter_name(node))
+    sources = low.source(weight), None if bias is None else low.source(bias)
+    integers = linear_tensors(build, Precision(), name, *sources)
+    y = build.new(Type.F32, (batch, rows, columns, len(weight)))
+    return build.emit(Opcode.CONVOLVE, y, x, integers=integers[:3])
 
 
 @rule(ours.dense.default)

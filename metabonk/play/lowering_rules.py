@@ -182,7 +182,7 @@ def convert(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
         yes, no = (low.view(torch.full((), v, dtype=node.meta["val"].dtype)) for v in (1, 0))
         branches = yes.expand(y.sizes), no.expand(y.sizes)
         return low.builder.emit(Opcode.WHERE, y, x, *branches)
-    return x if x.type == y.type else low.builder.copy(x, into=y)
+    return x if x.type == y.type else low.builder.copy(x, into=low.builder.like(x, y.type))
 
 
 @rule(aten.cat.default)
@@ -253,8 +253,8 @@ def function(
     low: Lowering, node: Node, which: Unary, x: Value, numbers: tuple[float, float] = (0.0, 0.0)
 ) -> View:
     """y = which(x), of the node's sizes."""
-    y = low.result(node)
-    operand = low.view(x).expand(y.sizes)
+    operand = low.view(x).expand(sizes_of(node))
+    y = low.builder.like(operand, low.result(node).type)
     return low.builder.emit(Opcode.UNARY, y, operand, integers=(which,), numbers=numbers)
 
 
@@ -301,8 +301,9 @@ def pair(low: Lowering, node: Node, which: Binary, a: Value, b: Value) -> View:
             view = low.builder.copy(view, into=low.builder.new(wanted, view.sizes))
         return view.expand(sizes)
 
-    y = low.builder.new(low.result(node).type, sizes)
-    return low.builder.emit(Opcode.BINARY, y, operand(a), operand(b), integers=(which,))
+    first, second = operand(a), operand(b)
+    y = low.builder.like(first if first.order else second, low.result(node).type)
+    return low.builder.emit(Opcode.BINARY, y, first, second, integers=(which,))
 
 
 @rule(aten.add.Tensor, aten.sub.Tensor)

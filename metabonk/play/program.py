@@ -54,6 +54,7 @@ class Opcode(IntEnum):
     LINEAR = 9
     CFC = 10
     RADAR = 11
+    CONVOLVE = 12
 
 
 class Unary(IntEnum):
@@ -167,6 +168,14 @@ class View:
     def is_whole(self) -> bool:
         """Whether it is all of its storage, in order."""
         return self.offset == 0 and self.count == self.storage.count and self.is_dense
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """Its axes as they lie in memory, the outermost first, if it is all of its storage; else
+        None."""
+        axes = sorted(range(len(self.sizes)), key=lambda a: -self.strides[a])
+        fits = self.offset == 0 and self.count == self.storage.count
+        return tuple(axes) if fits and self.permute(axes).is_dense else None
 
     def permute(self, axes: Sequence[int]) -> View:
         return replace(
@@ -297,6 +306,15 @@ class Builder:
         """Fresh memory in the arena."""
         self._arenas += 1
         return whole(Storage("arena", self._arenas - 1, type_, tuple(sizes)))
+
+    def like(self, view: View, type_: Type) -> View:
+        """Fresh memory of the sizes of `view` that lies as `view` does, if that is all of its
+        storage: what is done to every element then runs straight through both."""
+        order = view.order
+        if order is None:
+            return self.new(type_, view.sizes)
+        made = self.new(type_, [view.sizes[a] for a in order])
+        return made.permute([order.index(a) for a in range(len(order))])
 
     def emit(
         self,

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 
 # Which integers of an instruction are numbers of tensors, -1 for none.
-NAMED_TENSORS = {Opcode.LINEAR: (0, 1, 4, 5), Opcode.CFC: (0, 1, 2, 3)}
+NAMED_TENSORS = {
+    Opcode.LINEAR: (0, 1, 4, 5),
+    Opcode.CONVOLVE: (0, 1),
+    Opcode.CFC: (0, 1, 2, 3),
+}
+LAYERS = (Opcode.LINEAR, Opcode.CONVOLVE)  # which can apply a function to what they give
 
 
 def tidy(made: Builder) -> list[Instruction]:
@@ -69,14 +74,15 @@ def _activated(instructions: Sequence[Instruction], pinned: set[int]) -> list[In
     layer: dict[int, int] = {}  # by storage: where among `kept` the layer that fills it is
     kept: list[Instruction] = []
     for it in instructions:
-        if it.opcode == Opcode.LINEAR and it.integers[2] == 0 and it.result.is_whole:
+        if it.opcode in LAYERS and it.integers[2] == 0 and it.result.is_whole:
             layer[it.result.storage.number] = len(kept)
         elif it.opcode == Opcode.UNARY and Unary(it.integers[0]) in ACTIVATIONS:
             x, y = it.views[1], it.result
             at = layer.get(x.storage.number) if x.storage.kind == "arena" else None
             alone = reads[x.storage.number] == writes[x.storage.number] == 1
             free = x.storage.number not in pinned
-            if at is not None and alone and free and x.is_whole and y.is_whole:
+            same = x.order is not None and x.order == y.order
+            if at is not None and alone and free and same:
                 before = kept[at]
                 sizes = before.result.sizes
                 result = View(y.storage, 0, sizes, dense_strides(sizes))
@@ -154,7 +160,7 @@ def _arena_number(view: View) -> int:
 
 def _takes_any_place(writer: Instruction, x: View, y: View) -> bool:
     """Whether the instruction that makes `x` can make it as `y` lies."""
-    plain = writer.opcode not in (Opcode.LINEAR, Opcode.CFC, Opcode.RADAR, Opcode.SCATTER_ADD)
+    plain = writer.opcode not in (*LAYERS, Opcode.CFC, Opcode.RADAR, Opcode.SCATTER_ADD)
     return plain and writer.result.sizes == y.sizes and writer.result.is_whole
 
 
