@@ -8,8 +8,11 @@ check what they get. Importing this package loads neither torch nor Triton and n
     tiles.py          reads configs
     architectures.py  what a device can move and compute
     cost.py           bytes and operations of a piece of work, and the least time they take
-    cases.py          every kernel with inputs, a reference and its cost: for tests and timing
+    cases.py, work/   every kernel with inputs, a reference and its cost: for tests and timing
     compile.py        kernels to machine code without a GPU, and what that code uses
+    limits.py         writes what they use as limits into configs
+    interpreter.py    repairs of Triton's interpreter, for tests
 
-`python -m metabonk.kernels` prints the compiled kernels; `--floors` the least times.
+`python -m metabonk.kernels` prints the compiled kernels; `--floors` the least times; `--limit`
+writes limits anew.
 """

@@ -3,6 +3,7 @@
     python -m metabonk.kernels                     every entry of configs/, compiled for its device
     python -m metabonk.kernels sm_90 --kernel vq   of one architecture, names that hold "vq"
     python -m metabonk.kernels --floors            bytes, operations and floors of every case
+    python -m metabonk.kernels --limit             writes the limits in configs/ anew
 
 Needs Triton and no GPU. The exit status is 1 if an entry does not keep its limits.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from .architectures import ARCHITECTURES
 from .compile import Built, build_all, faults
+from .limits import rewrite
 from .tiles import Tile, architectures, every
 
 
@@ -30,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = given.architectures or architectures()
     tiles = [t for t in every() if t.architecture in wanted and given.kernel in t.kernel]
     found = build_all(tiles, given.keep, given.jobs)
+    if given.limit:
+        if given.kernel:
+            raise SystemExit("--limit writes whole files: without --kernel")
+        rewrite(tiles, found)
+        return 0
     wrong = {
         i: faults(built, tile) for i, (built, tile) in enumerate(zip(found, tiles, strict=True))
     }
@@ -115,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("architectures", nargs="*", choices=[*ARCHITECTURES, []], default=[])
     parser.add_argument("--kernel", default="", help="a part of kernels' names")
     parser.add_argument("--floors", action="store_true", help="the least times instead")
+    parser.add_argument("--limit", action="store_true", help="write what they need as limits")
     parser.add_argument("--keep", type=Path, help="folder that keeps results for the next run")
     parser.add_argument("--jobs", type=int, default=1, help="processes that compile")
     parser.add_argument("--json", action="store_true", help="as one list of objects")

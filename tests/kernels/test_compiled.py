@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from metabonk.kernels import compile as compiler
-from metabonk.kernels import tiles
+from metabonk.kernels import limits, tiles
 from metabonk.kernels.__main__ import table
 from metabonk.kernels.architectures import ARCHITECTURES
 from metabonk.kernels.tiles import Tile
@@ -117,6 +117,49 @@ def test_entries_that_must_be_refused(what: str) -> None:
     tile, words = REFUSED[what]
     (found,) = compiler.build([tile], KEEP)
     assert any(words in fault for fault in compiler.faults(found, tile)), found
+
+
+def test_sizes_of_one_compile() -> None:
+    """A size of 1 becomes a constant when a kernel is launched: loops over it, and what is
+    converted from it, must still compile. Padded codebooks never have one code."""
+    known = triton_kernels()
+    tiles_ = []
+    for name, entries in tiles.entries("sm_90").items():
+        ones = {size: 1 for size, kind in known[name].types.items() if kind.startswith("i32")}
+        if name == "vq_screen":
+            del ones["codes"]
+        tiles_.append(dataclasses.replace(entries[0], compile={**entries[0].compile, **ones}))
+    assert not [b for b in compiler.build_all(tiles_, KEEP, jobs=2) if b.error]
+
+
+def triton_kernels() -> Any:
+    pytest.importorskip("triton", reason="kernels are compiled by the package triton")
+    from metabonk.kernels import triton
+
+    return triton.kernels()
+
+
+def test_limits_are_written_as_they_are_read(
+    built: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anew from the same results: every entry holds them, with little to spare."""
+    for path in tiles.CONFIGS.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(limits, "CONFIGS", tmp_path)
+    entries = list(tiles.every())
+    results = [compiler.Built(**{k: v for k, v in b.items() if k != "faults"}) for b in built]
+    limits.rewrite(entries, results)
+    for architecture in tiles.architectures():
+        text = (tmp_path / f"{architecture}.json").read_text()
+        written = [t for ts in tiles.read(text, architecture).values() for t in ts]
+        mine = [b for b in results if b.architecture == architecture]
+        assert [t.constants for t in written] == [
+            t.constants for t in entries if t.architecture == architecture
+        ]
+        for tile, result in zip(written, mine, strict=True):
+            assert not compiler.faults(result, tile)
+            assert tile.registers <= result.registers * 1.05 + 9
+            assert tile.shared == result.shared
 
 
 def test_an_unknown_kernel_or_constant_is_named() -> None:
