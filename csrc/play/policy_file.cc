@@ -18,7 +18,8 @@ constexpr const char* kWords = "program";
 constexpr uint64_t kFormat = 1;  // of artifacts, the highest that is known
 constexpr uint64_t kCardMax = uint64_t{16} << 20;
 constexpr uint64_t kFileMax = uint64_t{1} << 36;
-constexpr int64_t kRowsMax = 1 << 24;  // games, and numbers of an action
+constexpr int64_t kRowsMax = 1 << 24;   // games, and numbers of an action
+constexpr int64_t kDrawsMax = 1 << 28;  // per step
 
 constexpr const char* kRestore = ": restore it from a copy or save the policy again";
 
@@ -158,6 +159,10 @@ Failure PolicyFile::CheckPolicy(const std::string& path) {
   for (const nn::Slot& input : program_.inputs) {
     if (input.rank == 0 || input.sizes[0] != batch()) {
       return wrong("input '" + input.name + "' has not one row per game");
+    }
+    const bool random = input.name == "uniform" || input.name == "normal";
+    if (random && input.count() > kDrawsMax) {
+      return wrong("input '" + input.name + "' is more random numbers than any policy draws");
     }
     const bool first = input.name == "is_first";
     if (first && (input.type != nn::Type::kU8 || input.count() != batch())) {

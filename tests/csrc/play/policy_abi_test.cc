@@ -251,6 +251,7 @@ TEST(policy_abi_refuses_programs_that_are_no_policies) {
   refuses("float32", [](P p) { p->outputs[0].view = nn::DenseView(0, nn::Type::kI32, 0, {4, 3}); });
   refuses("float32", [](P p) { p->outputs[0].view = nn::DenseView(0, nn::Type::kF32, 0, {12}); });
   refuses("one row per game", [](P p) { p->inputs[2].sizes[0] = kRows + 1; });
+  refuses("random numbers", [](P p) { p->inputs[2].sizes[1] = int64_t{1} << 30; });
   refuses("truth value per game", [](P p) { p->inputs[1].rank = 2, p->inputs[1].sizes[1] = 2; });
   // A tensor that the file lacks, or has otherwise than the words say.
   nn::Program program = nn::Pilot(kRows), other = program;
