@@ -105,7 +105,8 @@ def imagine(
         deter, stoch, noise, action_noise, weights.given(), flat, squashed, *kind, actor_min_std,
         backend,
     )  # fmt: skip
-    return Dream(*out[:3], out[3] if classes else None, *out[4:])
+    after, drawn, prior, indices, action, log_prob, policy = out
+    return Dream(after, drawn, prior, indices if classes else None, action, log_prob, policy)
 
 
 def reference(
@@ -146,8 +147,11 @@ def reference(
         )
         deter, stoch = done.deter, done.stoch
         steps.append((deter, stoch, done.prior, done.indices, action, log_prob, policy))
-    columns = list(zip(*steps, strict=True))
-    return Dream(*(None if c[0] is None else torch.stack(c) for c in columns))  # type: ignore[arg-type]
+    *columns, drawn_classes, actions, log_probs, policies = zip(*steps, strict=True)
+    after, drawn_states, priors = (torch.stack(column) for column in columns)
+    acted, density, policy = (torch.stack(c) for c in (actions, log_probs, policies))
+    indices = torch.stack(drawn_classes) if classes else None
+    return Dream(after, drawn_states, priors, indices, acted, density, policy)
 
 
 def _choose(

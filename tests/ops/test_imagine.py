@@ -21,7 +21,14 @@ from metabonk.ops.rssm_weights import RssmWeights
 
 # The worst difference from float64 over CASES, all backends and tiers, seen on a Zen 4, absolute.
 # Twice that is an error.
-SEEN = 1.2e-5
+SEEN = {
+    "deter": 6.6e-7,
+    "stoch": 1.1e-6,
+    "prior": 8.9e-7,
+    "action": 3.1e-7,
+    "log_prob": 1.5e-6,
+    "policy": 5.3e-7,
+}
 NAMES = ("deter", "stoch", "noise", "action_noise")
 
 
@@ -96,7 +103,7 @@ def compare(found: op.Dream, exact: op.Dream, tier: str) -> None:
         elif mine.is_floating_point():
             assert mine.shape == theirs.shape
             worst = (mine - theirs).abs().max().item()
-            assert worst < 2 * SEEN, f"{name} on {tier}: {worst:.2e}"
+            assert worst < 2 * SEEN[name], f"{name} on {tier}: {worst:.2e}"
 
 
 @pytest.mark.parametrize("backend", op.backends())
