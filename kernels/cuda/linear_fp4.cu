@@ -23,7 +23,7 @@ constexpr int kOutputs = 128;  // of a cluster
 constexpr int kK = 64;         // numbers of the sum that one instruction takes
 constexpr int kBlock = 16;     // numbers that share a scale
 constexpr float kLargestCode = 6.0f, kLargestScale = 448.0f;
-constexpr float kLeast = 0x1p-126f;                 // scales below count as zero
+constexpr float kTiny = 0x1p-100f;                  // rows whose largest is smaller count as zero
 constexpr int kSumColumns = 16, kScaleColumns = 4;  // of tensor memory
 
 // Rows of x as nvfp4, in the caller's scratch: codes [16, inputs / 2], scales [16, inputs / 16],
@@ -62,8 +62,7 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(MetabonkCudaLinea
   for (int warp = 0; warp < kWarps; ++warp) {
     largest = maxima[warp] > largest ? maxima[warp] : largest;
   }
-  float factor = largest / (kLargestCode * kLargestScale);
-  if (factor < kLeast) factor = 0.0f;
+  const float factor = largest < kTiny ? 0.0f : largest / (kLargestCode * kLargestScale);
   if (thread == 0) to.factors[row] = factor;
   const int blocks = linear.inputs / kBlock;
   for (int block = thread; block < blocks; block += kThreads) {

@@ -6,7 +6,6 @@ within 2^-10 (kernels/cuda/cfc.cu). Shapes and names are `cfc_scan`'s; checks no
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from metabonk.ops import cuda
@@ -28,13 +27,13 @@ def forward(
     out = x.new_empty(steps, rows, hidden)
     z = x.new_empty(steps, rows, len(b_in)) if saving else x.new_empty(0)
     heads = x.new_empty(steps, rows, 4 * hidden) if saving else x.new_empty(0)
-    with torch.cuda.device(x.device):
+    with cuda.launching(x) as stream:
         cuda.module().cfc(
             (*x.shape, hidden, len(b_in)),
             tuple(map(cuda.address, (x, h, dt, keep))),
             tuple(map(cuda.address, (w_in, b_in, w_heads, b_heads))),
             False,
             tuple(map(cuda.address, (out, z, heads))),
-            cuda.stream(x),
+            stream,
         )
     return out, z, heads

@@ -7,9 +7,10 @@ that has not been measured on that user's kind of device (bench/pending.json).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -67,9 +68,15 @@ def module() -> Any:
     return importlib.import_module(_MODULE)
 
 
-def stream(tensor: Tensor) -> int:
-    """torch's current stream of the tensor's device, as kernels take it."""
-    return int(torch.cuda.current_stream(tensor.device).cuda_stream)
+@contextlib.contextmanager
+def launching(tensor: Tensor) -> Iterator[int]:
+    """The tensor's device is the current one inside; yields torch's stream there, as kernels take
+    it. For a tensor in main memory, which only a module that tests play can take, 0."""
+    if not tensor.is_cuda:
+        yield 0
+        return
+    with torch.cuda.device(tensor.device):
+        yield int(torch.cuda.current_stream(tensor.device).cuda_stream)
 
 
 def address(tensor: Tensor | None) -> int:

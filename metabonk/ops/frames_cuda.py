@@ -44,7 +44,7 @@ def resize(frames: Tensor, out: Tensor, method: str) -> Tensor:
     area = method == "area"
     rows = _axis(height, to_height, area, frames.device)
     columns = _axis(width, to_width, area, frames.device)
-    with torch.cuda.device(frames.device):
+    with cuda.launching(frames) as stream:
         cuda.module().resize(
             frames.data_ptr(),
             math.prod(leading),
@@ -53,15 +53,15 @@ def resize(frames: Tensor, out: Tensor, method: str) -> Tensor:
             rows.pointers,
             columns.pointers,
             out.data_ptr(),
-            cuda.stream(frames),
+            stream,
         )
     return out
 
 
 def grey(frames: Tensor, out: Tensor) -> Tensor:
     """frames [..., 3] -> out [...]."""
-    with torch.cuda.device(frames.device):
-        cuda.module().grey(frames.data_ptr(), out.numel(), out.data_ptr(), cuda.stream(frames))
+    with cuda.launching(frames) as stream:
+        cuda.module().grey(frames.data_ptr(), out.numel(), out.data_ptr(), stream)
     return out
 
 
@@ -69,9 +69,10 @@ def flip(frames: Tensor, out: Tensor, horizontal: bool, vertical: bool) -> Tenso
     """frames [..., H, W, C] -> out, the same shape."""
     *leading, height, width, channels = frames.shape
     count, sizes = math.prod(leading), (height, width, channels)
-    to = out.data_ptr(), cuda.stream(frames)
-    with torch.cuda.device(frames.device):
-        cuda.module().flip(frames.data_ptr(), count, sizes, horizontal, vertical, *to)
+    with cuda.launching(frames) as stream:
+        cuda.module().flip(
+            frames.data_ptr(), count, sizes, horizontal, vertical, out.data_ptr(), stream
+        )
     return out
 
 
@@ -83,9 +84,10 @@ def normalise(
     scale, shift = affine(mean, std, channels)
     count, pixels = math.prod(leading), height * width
     numbers = scale.tolist(), shift.tolist()
-    to = out.data_ptr(), cuda.stream(frames)
-    with torch.cuda.device(frames.device):
-        cuda.module().normalise(frames.data_ptr(), count, pixels, *numbers, planar, *to)
+    with cuda.launching(frames) as stream:
+        cuda.module().normalise(
+            frames.data_ptr(), count, pixels, *numbers, planar, out.data_ptr(), stream
+        )
     return out
 
 
@@ -102,7 +104,8 @@ def nv12_to_rgb(frames: Tensor, out: Tensor, matrix: str) -> Tensor:
 def _convert(name: str, frames: Tensor, out: Tensor, shape: torch.Size, matrix: str) -> Tensor:
     *leading, height, width = shape
     sizes = math.prod(leading), height, width
-    to = out.data_ptr(), cuda.stream(frames)
-    with torch.cuda.device(frames.device):
-        getattr(cuda.module(), name)(frames.data_ptr(), *sizes, matrix == "bt709", *to)
+    with cuda.launching(frames) as stream:
+        getattr(cuda.module(), name)(
+            frames.data_ptr(), *sizes, matrix == "bt709", out.data_ptr(), stream
+        )
     return out

@@ -14,7 +14,9 @@ of x that `qlinear` does not make; int8 has both there.
 Gradients go to x and b as if nothing were rounded (d x = d y W); weights have none.
 
 Backends: `triton` (kernels/triton/quantize.py and linear.py: on a GPU of capability 8.9 for fp8,
-10.0 for nvfp4) and `torch` (any device; a definition and not a fast path). Knows torch; no layers.
+10.0 for nvfp4), `cuda` (kernels/cuda/linear_fp4.cu: nvfp4, up to 16 rows of a multiple of 64
+inputs, where asked for by name) and `torch` (any device; a definition and not a fast path). Knows
+torch; no layers.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabonk.ops import device, qlinear_triton, qweight
+from metabonk.ops import cuda, device, qlinear_cuda, qlinear_triton, qweight
 from metabonk.ops.library import choose, define, differentiate, expect, together
 from metabonk.ops.qlinear import TINY, Packed
 from metabonk.ops.qweight import WeightFormat
@@ -71,7 +73,7 @@ def reference(x: Tensor, weight: Packed, bias: Tensor | None = None) -> Tensor:
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return (*device.backends(), "torch")
+    return (*cuda.backends(), *device.backends(), "torch")
 
 
 def qlinear_narrow(
@@ -113,7 +115,12 @@ def _forward(
     expect("qlinear_narrow", "weight.panels", panels, (size,), torch.uint8)
     reason = device.refusal({"x": x, "bias": bias}, backend, least=LEAST[format])
     reason = reason or device.refusal({"weight.panels": panels}, backend, torch.uint8)
-    if choose("qlinear_narrow", backend, backends(), why_not_triton=reason) == "triton":
+    given = {"x": x, "bias": bias}
+    on_cuda = cuda.refusal(given, backend) or qlinear_cuda.refusal_narrow(x, format, backend)
+    chosen = choose("qlinear_narrow", backend, backends(), "", reason, on_cuda)
+    if chosen == "cuda":
+        return qlinear_cuda.forward_narrow(x, panels, bias, format, outputs)
+    if chosen == "triton":
         return qlinear_triton.forward_narrow(x, panels, bias, format, outputs)
     return torch.nn.functional.linear(round_rows(x, format), weight.dequantize(), bias)
 

@@ -21,7 +21,9 @@ Gradients for deter, stoch, action, embed and weights; none for keep and noise.
 
 Backends: `native` (csrc/nn/rssm_scan.h: what waits for no step is one product over all of them, a
 one-hot state picks rows of W_in, threads of torch's number share the batch; contiguous float32 in
-main memory; taken by itself from 32 rows on, fewer are `rssm_step.plan`'s), `triton` (float32 on a
+main memory; taken by itself from 32 rows on, fewer are `rssm_step.plan`'s), `cuda` (rssm_cuda.py:
+categoricals without observations, resets and gradients, products of bf16, on a GPU where asked for
+by name), `triton` (float32 on a
 GPU, kernels/triton/rssm_scan.py; its gradient is `torch`'s) and `torch` (any device and float
 dtype, rssm_torch.py). They differ by rounding, and in categoricals where the uniform number is
 within rounding of a boundary.
@@ -37,7 +39,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops import device, rssm_torch
+from metabonk.ops import cuda, device, rssm_cuda, rssm_torch
 from metabonk.ops.library import (
     PerProcess,
     choose,
@@ -70,7 +72,7 @@ class RssmStates(NamedTuple):
 
 def backends() -> tuple[str, ...]:
     """What can run here, the one that is taken first in front."""
-    return ("native", *device.backends(), "torch")
+    return ("native", *cuda.backends(), *device.backends(), "torch")
 
 
 def rssm_scan(
@@ -158,6 +160,24 @@ def why_not_triton(
     return device.refusal(floats, backend) or device.refusal(state, backend, kind)
 
 
+def why_not_cuda(
+    backend: str,
+    deter: Tensor,
+    stoch: Tensor,
+    action: Tensor,
+    embed: Tensor | None,
+    keep: Tensor | None,
+    noise: Tensor,
+    weights: Sequence[Tensor],
+    classes: int,
+    saving: bool,
+) -> str:
+    """As `cuda.refusal` says it, or ""."""
+    floats, state, kind = _named(deter, stoch, action, embed, keep, noise, weights)
+    lie = cuda.refusal(floats, backend) or cuda.refusal(state, backend, kind)
+    return lie or rssm_cuda.refusal(stoch, embed, keep, classes, saving, backend)
+
+
 def _named(
     deter: Tensor,
     stoch: Tensor,
@@ -206,7 +226,12 @@ def forward(
     if backend == "auto" and action.shape[0] * action.shape[1] < LEAST_ROWS:
         reason = "so few rows"  # packing the weights would take longer than torch does
     on_device = why_not_triton(backend, *tensors, weights)
-    chosen = choose("rssm_scan", backend, backends(), reason, on_device)
+    on_cuda = why_not_cuda(backend, *tensors, weights, classes, saving)
+    chosen = choose("rssm_scan", backend, backends(), reason, on_device, on_cuda)
+    if chosen == "cuda":
+        out = fake(*tensors, weights, *kind, saving, backend)
+        rssm_cuda.forward(deter, stoch, action, noise, weights, classes, unimix, out)
+        return out
     if chosen == "triton":
         return _triton_forward(*tensors, weights, kind, saving)
     if chosen == "torch":
