@@ -109,7 +109,7 @@ def _arena() -> Any:
 def _ours(make: Make, batch: int, precision: Any) -> Timed:
     require("torch", "train")
     from metabonk.play.compiled import compile
-    from metabonk.play.tracing import example
+    from metabonk.play.compiler.tracing import example
 
     model = make()
     policy = compile(model, precision, batch=batch, sampled=False)
@@ -120,7 +120,7 @@ def _ours(make: Make, batch: int, precision: Any) -> Timed:
 def _arguments(model: Any, batch: int) -> tuple[Any, ...]:
     """Of a Decision: observation, state, is_first and random numbers that are not used."""
     torch = require("torch", "train")
-    from metabonk.play.tracing import example
+    from metabonk.play.compiler.tracing import example
 
     nothing = torch.zeros(batch, 0)
     first = torch.zeros(batch, dtype=torch.bool)
@@ -162,7 +162,7 @@ def plain() -> Iterator[None]:
 
 def _torch(make: Make, batch: int, compiled: bool) -> Meter:
     torch = require("torch", "train")
-    from metabonk.play.tracing import Decision
+    from metabonk.play.compiler.tracing import Decision
 
     model = make()
     decision, arguments = Decision(model, False), _arguments(model, batch)
@@ -181,7 +181,7 @@ def _onnx(make: Make, batch: int) -> Timed:
     require("onnx")
     require("onnxscript")
     torch = require("torch", "train")
-    from metabonk.play.tracing import Decision
+    from metabonk.play.compiler.tracing import Decision
 
     model = make().requires_grad_(False)
     arguments = _arguments(model, batch)

@@ -17,7 +17,8 @@ from .gates import Row, rows
 SUITES = {
     "games": "stepping games: the arena and grid64 against EnvPool, Gymnasium and ViZDoom",
     "ppo": "training on CartPole: against a CleanRL-style loop over EnvPool, and Stable-Baselines3",
-    "ops": "operations of networks on the processor: against torch",
+    "ops": "operations of networks on the processor: against torch and the libraries for each",
+    "policy": "decisions of compiled policies: against torch, torch.compile and ONNX Runtime",
     "start": "time until the command line and the package are there",
 }
 

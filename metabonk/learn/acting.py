@@ -91,8 +91,8 @@ class CompiledActing:
     name = "compiled"
 
     def __init__(self, model: ActorCritic, batch: int) -> None:
-        from metabonk.play.assembly import assemble
-        from metabonk.play.tracing import OUTPUTS
+        from metabonk.play.compiler.assembly import assemble
+        from metabonk.play.compiler.tracing import OUTPUTS
 
         program = assemble(model, batch=batch, sampled=True, carried=False, outputs=OUTPUTS)
         terms = Terms(

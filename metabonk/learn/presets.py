@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ppo.sequence": 16,
         "ppo.epochs": 3,
         "ppo.minibatches": 2,
-        "ppo.entropy_coef": 0.0003,
+        "ppo.entropy_coef": 0.003,
         "run.eval_episodes": 256,
     },
     # Every environment is an engine in a process of its own. Health gathering reaches the longest

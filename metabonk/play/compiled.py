@@ -6,7 +6,7 @@
     action = policy.step(observation)       # float32 [B, columns]
 
 Knows programs, artifacts and numpy. What was trained, with its encoder, recurrent cell, heads and
-the draw of an action, is one program (metabonk.play.program), run by the core: a step allocates
+the draw of an action, is one program (metabonk.play.compiler), run by the core: a step allocates
 nothing, carries the recurrent state, and draws random numbers that follow from the seed and the
 number of steps. Weights can be swapped between two steps without a pause.
 """
@@ -23,13 +23,13 @@ import numpy.typing as npt
 
 from metabonk import _core, artifact
 from metabonk.errors import CompileError, CorruptError
-from metabonk.play.program import DTYPES, Program, Type
+from metabonk.play.compiler.program import DTYPES, Program, Type
 from metabonk.protocols import Observation
 
 if TYPE_CHECKING:
     from metabonk.models.actor import Actor
     from metabonk.models.policy import ActorCritic
-    from metabonk.play.weights import PrecisionName
+    from metabonk.play.compiler.weights import PrecisionName
 
 KIND = "policy"
 TENSORS = "policy.safetensors"  # of an artifact; the C library reads it too
@@ -225,7 +225,7 @@ def compile(
     training, else take the likeliest. Raises CompileError that names what cannot be compiled.
     """
     from metabonk.models.policy import ActorCritic
-    from metabonk.play.assembly import assemble
+    from metabonk.play.compiler.assembly import assemble
 
     if not isinstance(policy, ActorCritic):
         sampled = policy.sampled if sampled is None else sampled

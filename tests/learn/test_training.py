@@ -60,7 +60,13 @@ def test_arena_claim_random(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_arena_claim_scripted(seed: int, tmp_path: Path) -> None:
     """The pilot beats scripted play within fifteen minutes, 95 % interval above 0."""
-    config = configure("arena", tmp_path / "run", run__minutes=15.0, run__seed=seed)
+    config = configure(
+        "arena",
+        tmp_path / "run",
+        run__minutes=15.0,
+        run__seed=seed,
+        run__eval_episodes=1024,
+    )
     result = train(config)
     assert result.evaluation is not None
     assert result.evaluation.against["scripted"].better

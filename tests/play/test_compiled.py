@@ -19,10 +19,10 @@ from metabonk.models.actor import Actor
 from metabonk.models.policy import ActorCritic
 from metabonk.observations import OFFER_FEATURES
 from metabonk.play import compiled
-from metabonk.play.assembly import assemble
 from metabonk.play.compiled import CompiledPolicy, Terms, compile, load
-from metabonk.play.tracing import OUTPUTS
-from metabonk.play.weights import PRECISIONS
+from metabonk.play.compiler.assembly import assemble
+from metabonk.play.compiler.tracing import OUTPUTS
+from metabonk.play.compiler.weights import PRECISIONS
 from metabonk.protocols import Array
 
 BATCH, STEPS = 3, 12

@@ -12,15 +12,13 @@ from torch import Tensor, nn
 
 from metabonk import _core
 from metabonk.errors import CompileError
-from metabonk.play import lowering_axes, lowering_layers, lowering_rules
-from metabonk.play.lowering import RULES, TYPES, Lowering
-from metabonk.play.program import Builder, Program
-from metabonk.play.tracing import capture
-from metabonk.play.weights import Precision
+from metabonk.play.compiler import axes, elements, layers
+from metabonk.play.compiler.lowering import RULES, TYPES, Lowering
+from metabonk.play.compiler.program import Builder, Program
+from metabonk.play.compiler.tracing import capture
+from metabonk.play.compiler.weights import Precision
 
-assert lowering_axes
-assert lowering_layers
-assert lowering_rules
+assert all((axes, elements, layers))  # imported for their rules
 TIERS = ("baseline", "avx2", "avx512")
 DETECTED = str(_core.support.detected_tier())
 Function = Callable[..., Tensor]
@@ -229,8 +227,8 @@ def test_operator(name: str) -> None:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name: str) -> None:
-    function, layers, inputs = LAYERS[name]
-    compare(Call(function, layers), inputs)
+    function, modules, inputs = LAYERS[name]
+    compare(Call(function, modules), inputs)
 
 
 def test_every_rule_is_met_by_a_case() -> None:
@@ -238,8 +236,8 @@ def test_every_rule_is_met_by_a_case() -> None:
     met = set()
     for function, inputs in CASES.values():
         met |= {node.target for node in capture(Call(function), inputs)[0].nodes}
-    for function, layers, inputs in LAYERS.values():
-        met |= {node.target for node in capture(Call(function, layers), inputs)[0].nodes}
+    for function, modules, inputs in LAYERS.values():
+        met |= {node.target for node in capture(Call(function, modules), inputs)[0].nodes}
     aten = {t for t in RULES if str(t).startswith("aten")}
     unmet = {str(t) for t in aten - met}
     assert unmet <= ALLOWED, sorted(unmet - ALLOWED)

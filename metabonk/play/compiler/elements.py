@@ -1,6 +1,6 @@
 """How each ATen operator becomes instructions or views. Knows nothing of policies.
 
-Rules for what runs along axes, products, and our own operators are in lowering_layers.py.
+Rules for what runs along axes, products, and our own operators are in layers.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
-from metabonk.play.lowering import TYPES, Lowering, Value, rule
-from metabonk.play.program import Binary, Opcode, Type, Unary, View
+from metabonk.play.compiler.lowering import TYPES, Lowering, Value, rule
+from metabonk.play.compiler.program import Binary, Opcode, Type, Unary, View
 
 aten = torch.ops.aten
 Args = Sequence[Value]

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
-from metabonk.play.lowering import Lowering, Value, rule
-from metabonk.play.lowering_rules import Args, Kwargs, affine, aten, axis_of, sizes_of
-from metabonk.play.program import Binary, Opcode, Reduction, Type, Unary, View
+from metabonk.play.compiler.elements import Args, Kwargs, affine, aten, axis_of, sizes_of
+from metabonk.play.compiler.lowering import Lowering, Value, rule
+from metabonk.play.compiler.program import Binary, Opcode, Reduction, Type, Unary, View
 
 REDUCTIONS: dict[Any, Reduction] = {
     aten.sum.dim_IntList: Reduction.SUM,

@@ -350,7 +350,7 @@ class Builder:
 
     def finish(self) -> Program:
         """The program, without what nobody reads."""
-        from metabonk.play.program_passes import place, renumber, tidy
+        from metabonk.play.compiler.passes import place, renumber, tidy
 
         instructions = tidy(self)
         self.tensor_storage, instructions = renumber(self.tensor_storage, instructions)

@@ -10,10 +10,10 @@ import metabonk.ops.cfc_cell
 import metabonk.ops.dense
 import metabonk.ops.radar  # noqa: F401 - these define the operators below
 from metabonk.errors import CompileError
-from metabonk.play.lowering import Lowering, Value, parameter_name, rule, to_array
-from metabonk.play.lowering_rules import Args, Kwargs, aten, sizes_of
-from metabonk.play.program import Binary, Opcode, Type, Unary, View
-from metabonk.play.weights import Precision, linear_tensors
+from metabonk.play.compiler.elements import Args, Kwargs, aten, sizes_of
+from metabonk.play.compiler.lowering import Lowering, Value, parameter_name, rule, to_array
+from metabonk.play.compiler.program import Binary, Opcode, Type, Unary, View
+from metabonk.play.compiler.weights import Precision, linear_tensors
 
 ours = torch.ops.metabonk
 LECUN_SCALE, LECUN_SLOPE = 1.7159, 0.666

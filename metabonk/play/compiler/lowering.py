@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
-from metabonk.play.program import Builder, Opcode, Source, Type, View
-from metabonk.play.weights import Precision, linear_tensors, takes_rows
+from metabonk.play.compiler.program import Builder, Opcode, Source, Type, View
+from metabonk.play.compiler.weights import Precision, linear_tensors, takes_rows
 
 TYPES = {
     torch.float32: Type.F32,
@@ -85,7 +85,7 @@ class Lowering:
         if lower is None:
             raise CompileError(
                 f"{node.target} cannot be compiled yet ({_origin(node)}): write the layer with "
-                "another operator, or add a rule to metabonk/play/lowering_rules.py"
+                "another operator, or add a rule to metabonk/play/compiler/elements.py"
             )
         return lower(self, node, args, kwargs)
 

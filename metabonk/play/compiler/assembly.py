@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from metabonk.models.policy import ActorCritic
-from metabonk.play import lowering_axes, lowering_layers, lowering_rules
-from metabonk.play.lowering import TYPES, Lowering
-from metabonk.play.program import Builder, Program
-from metabonk.play.tracing import ACTION, OUTPUTS, STATE, trace
-from metabonk.play.weights import Precision, PrecisionName
+from metabonk.play.compiler import axes, elements, layers
+from metabonk.play.compiler.lowering import TYPES, Lowering
+from metabonk.play.compiler.program import Builder, Program
+from metabonk.play.compiler.tracing import ACTION, OUTPUTS, STATE, trace
+from metabonk.play.compiler.weights import Precision, PrecisionName
 
-RULE_MODULES = (lowering_rules, lowering_axes, lowering_layers)  # imported for their rules
+RULE_MODULES = (elements, axes, layers)  # imported for their rules
 
 
 def assemble(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from metabonk.play.program import (
+from metabonk.play.compiler.program import (
     ACTIVATIONS,
     DTYPES,
     LINE,
@@ -23,7 +23,7 @@ from metabonk.play.program import (
 )
 
 if TYPE_CHECKING:
-    from metabonk.play.program import Builder
+    from metabonk.play.compiler.program import Builder
 
 
 # Which integers of an instruction are numbers of tensors, -1 for none.
