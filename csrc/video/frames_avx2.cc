@@ -110,13 +110,13 @@ void Nv12ToRgbRow(const uint8_t* y, const uint8_t* uv, int width, const ColourCo
 
 constexpr int kFlipChannels = 8;
 
-// Of so many channels: the whole pixels that 16 bytes hold from right to left.
+// Of so many channels: the whole pixels that 16 bytes end with from right to left.
 constexpr std::array<Mask, kFlipChannels + 1> kReversed = [] {
   std::array<Mask, kFlipChannels + 1> masks{};
   for (int channels = 1; channels <= kFlipChannels; ++channels) {
     masks[static_cast<size_t>(channels)] = Shuffle([=](int i) {
-      const int pixel = i / channels, whole = 16 / channels;
-      return pixel < whole ? (whole - 1 - pixel) * channels + i % channels : -1;
+      const int pixel = i / channels, whole = 16 / channels, spare = 16 % channels;
+      return pixel < whole ? spare + (whole - 1 - pixel) * channels + i % channels : -1;
     });
   }
   return masks;
@@ -126,15 +126,16 @@ constexpr std::array<Mask, kFlipChannels + 1> kReversed = [] {
 
 namespace avx2 {
 
-// As many whole pixels as 16 bytes hold, reversed; each store's spare bytes are written over by the
-// next one, so the last pixels are left to the loop.
+// As many whole pixels as 16 bytes hold, reversed; loads have their spare bytes before those, where
+// the row goes on, and each store's are written over by the next one, so the last pixels are left
+// to the loop.
 void FlipRow(const uint8_t* row, int pixels, int channels, uint8_t* out) {
   int done = 0;
   if (channels <= kFlipChannels) {
     const int whole = 16 / channels;
     const __m128i reversed = Load(kReversed[static_cast<size_t>(channels)].data());
     const int64_t step = int64_t{whole} * channels;
-    const uint8_t* from = row + int64_t{pixels} * channels - step;
+    const uint8_t* from = row + int64_t{pixels} * channels - 16;
     uint8_t* to = out;
     for (; (pixels - done) * channels >= 64; done += 3 * whole, from -= 3 * step, to += 3 * step) {
       Store(to, _mm_shuffle_epi8(Load(from), reversed));
