@@ -35,7 +35,7 @@ class BackendError(MetabonkError, RuntimeError):
 
 
 class CompileError(MetabonkError, ValueError):
-    """A network has something that no program can do yet, or was asked for in a way it cannot be."""
+    """A network has something that no program can do yet, or was asked for what it cannot be."""
 
 
 class CorruptError(MetabonkError, ValueError):

@@ -58,7 +58,7 @@ BOTTOM_ORDER = [
 # `play` sees of `cognition` only these.
 COGNITION_FOR_PLAY = {"vocabulary", "client"}
 
-# Only these import device kernels (bench measures them); `kernels` itself knows nothing of the package.
+# Only these import device kernels (bench measures them); `kernels` knows nothing of the package.
 SEES_KERNELS = {"ops", "play.compiled", "bench"}
 
 # Native submodule (metabonk._core.NAME) -> rooms that may bind to it.

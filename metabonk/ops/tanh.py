@@ -46,8 +46,8 @@ def _minus_one(like: Tensor) -> Tensor:
 
 
 def fast_tanh(x: Tensor) -> Tensor:
-    """tanh of `x`, any shape, float32 or float64. In a graph that is exported it is torch's own: one
-    node, which whoever takes the graph computes as it likes."""
+    """tanh of `x`, any shape, float32 or float64. In a graph that is exported it is torch's own:
+    one node, which whoever takes the graph computes as it likes."""
     if torch.compiler.is_exporting():
         return torch.tanh(x)
     if torch.is_grad_enabled() and x.requires_grad:

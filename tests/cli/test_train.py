@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk import metrics
+from metabonk import artifact, metrics
 from metabonk.cli.progress import ProgressSink, clock
 from metabonk.metrics import Record, read_records
 
@@ -123,6 +123,33 @@ def test_eval(metabonk: Run, directory: Path) -> None:
     assert code == 0
     assert f"{1024:012d}-seed5-8-greedy, measured 20" in out
     code, _, err = metabonk("eval", directory / "none")
+    assert code == 2
+    assert "holds no run" in err
+
+
+def test_compile(metabonk: Run, directory: Path, tmp_path: Path) -> None:
+    from metabonk.play.compiled import load
+
+    words = ("compile", directory, "--precision", "fp32", "--precision", "int4", "--episodes", 8)
+    code, out, err = metabonk(*words)
+    assert code == 0, err
+    assert "100.00 %" in out
+    assert "+0.00" in out
+    for precision in ("fp32", "int4"):
+        policy = load(directory / "policies" / precision)
+        assert policy.terms.precision == precision
+        assert not policy.terms.sampled
+    code, out, _ = metabonk("compile", directory, "--out", tmp_path / "p", "--json")
+    assert code == 0
+    (found,) = json.loads(out)
+    assert found["fidelity"]["agreement"] == 1.0
+    assert found["fidelity"]["decisions"] > 0
+    (certificate,) = artifact.load(tmp_path / "p").card.certificates
+    assert certificate["fidelity"] == found["fidelity"]
+    code, _, err = metabonk("compile", directory, "--precision", "fp64")
+    assert code == 2
+    assert "there are fp32, bf16" in err
+    code, _, err = metabonk("compile", directory / "none")
     assert code == 2
     assert "holds no run" in err
 
