@@ -106,6 +106,13 @@ const InstructionFault kInstructionFaults[] = {
     {"codes of another format", Opcode::kLinear, 1, [](I* i) { i->integers[3] = 1; }},
     {"scales that are none", Opcode::kLinear, 1, [](I* i) { i->integers[4] = -1; }},
     {"unused scales that are none", Opcode::kLinear, 1, [](I* i) { i->integers[5] = 1 << 20; }},
+    {"filter of another size", Opcode::kConvolve, 0, [](I* i) { i->integers[0] = 0; }},
+    {"shift of another size", Opcode::kConvolve, 0, [](I* i) { i->integers[1] = 0; }},
+    {"convolution whose function is none", Opcode::kConvolve, 0, [](I* i) { i->integers[2] = -1; }},
+    {"convolution of other rows", Opcode::kConvolve, 0, [](I* i) { i->views[0].sizes[2] = 4; }},
+    {"convolution of columns with gaps", Opcode::kConvolve, 0,
+     [](I* i) { i->views[1].strides[4] = 2, i->views[1].strides[3] = 0; }},
+    {"convolution into gaps", Opcode::kConvolve, 0, [](I* i) { i->views[0].strides[0] = 0; }},
     {"cell of another size", Opcode::kCfc, 0, [](I* i) { i->integers[0] = 0; }},
     {"cell with a flag that is none", Opcode::kCfc, 0, [](I* i) { i->integers[4] = 2; }},
     {"cell without its times", Opcode::kCfc, 0, [](I* i) { i->views.pop_back(); }},
@@ -126,6 +133,13 @@ TEST(program_reads_back_what_was_written) {
     CHECK(WordsOf(read) == words);
     CHECK_EQ(read.inputs[0].name, program.inputs[0].name);
   }
+}
+
+TEST(program_of_everything_has_every_instruction) {
+  std::vector<bool> has(static_cast<size_t>(Opcode::kCount));
+  for (const Instruction& it : Everything().instructions)
+    has[static_cast<size_t>(it.opcode)] = true;
+  for (const bool there : has) CHECK(there);
 }
 
 TEST(program_refuses_words_that_are_cut_or_added) {
