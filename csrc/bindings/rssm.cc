@@ -143,13 +143,14 @@ void Imagine(nn::RssmImagination& engine, const Shape& shape, const Mixes& mixes
 class BoundRssm {
  public:
   BoundRssm(const Shape& shape, const Mixes& mixes, int batch, const Weights& weights,
-            const Sequence& sequence, const StepOutputs& out, nb::handle)
+            const Sequence& sequence, const StepOutputs& out, nb::handle, bool half)
       : shape_(ShapeOf(shape, mixes)),
         sequence_(SequenceOf(1, batch, sequence)),
         plan_(shape_, WeightsOf(weights),
               {batch, sequence_.deter, sequence_.state, sequence_.action, sequence_.embed,
                sequence_.keep, sequence_.noise, Floats(out[0]), Floats(out[1]), Indices(out[2]),
-               Floats(out[3]), Floats(out[4])}) {}
+               Floats(out[3]), Floats(out[4])},
+              half) {}
 
   void Step() {
     RaiseForIndex(shape_, sequence_.state, sequence_.batch);
@@ -208,10 +209,12 @@ void BindRssm(nb::module_& module) {
   nb::class_<BoundRssm>(module, "RssmPlan",
                         "One RSSM step bound to memory. Addresses as for RssmEngine.")
       .def(nb::init<const Shape&, const Mixes&, int, const Weights&, const Sequence&,
-                    const StepOutputs&, nb::handle>(),
+                    const StepOutputs&, nb::handle, bool>(),
            nb::arg("shape"), nb::arg("mixes"), nb::arg("batch"), nb::arg("weights"),
-           nb::arg("sequence"), nb::arg("outputs"), nb::arg("held"), nb::keep_alive<1, 8>(),
-           "outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. held: what owns the "
+           nb::arg("sequence"), nb::arg("outputs"), nb::arg("held"), nb::arg("half"),
+           nb::keep_alive<1, 8>(),
+           "outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. half: keeps the "
+           "weights in bf16. held: what owns the "
            "memory; lives as long as this.")
       .def("step", &BoundRssm::Step,
            "The next state; allocates nothing. Raises ValueError for an index that is no class; "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "nn/formats.h"
 #include "support/cpu.h"
 
 namespace metabonk::nn {
@@ -18,6 +19,7 @@ void PackGates(const float* from, int deter, int depth, int lanes, Panels* one, 
   to->depth = depth;
   to->columns = groups * width;
   to->width = width;
+  to->half = false;
   float* panel = to->data.Reserve(static_cast<size_t>(int64_t{groups} * depth * width));
   for (int k = 0; k < kGateWeights; ++k) {
     one->Pack(from + int64_t{k} * deter * depth, 1, depth, depth, deter, lanes);
@@ -42,6 +44,35 @@ const RssmKernels& ActiveRssmKernels() {
   }
 #endif
   return kRssmPortable;
+}
+
+void Panels::Halve() {
+  if (depth == 0) return;
+  const auto code = [](float x) { return static_cast<uint32_t>(Bf16FromFloat(x)); };
+  const int64_t words = int64_t{pair_rows()} * width;
+  uint32_t* to = pairs.Reserve(static_cast<size_t>(count() * words));
+  for (int i = 0; i < count(); ++i) {
+    const float* from = panel(i);
+    for (int64_t word = 0; word < words; ++word, ++to) {
+      const int64_t k = word / width * 2, at = k * width + word % width;
+      const uint32_t second = k + 1 < depth ? code(from[at + width]) : 0u;
+      *to = code(from[at]) | second << 16;
+    }
+  }
+  data = Buffer<float>();
+  half = true;
+}
+
+void RssmForward::Halve() {
+  for (Panels* panels : {&action, &stoch, &gru.x, &gru.h, &prior.deter, &prior.out,
+                         &posterior.deter, &posterior.embed, &posterior.out}) {
+    panels->Halve();
+  }
+  // Few rows of these are read: they keep their float32, rounded.
+  float* row = rows.data.data();
+  for (int64_t i = 0; i < int64_t{rows.depth} * rows.columns; ++i) {
+    row[i] = FloatFromBf16(Bf16FromFloat(row[i]));
+  }
 }
 
 void RssmGru::Pack(const RssmShape& shape, const RssmWeights& weights, int lanes) {

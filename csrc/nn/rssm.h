@@ -27,7 +27,25 @@
 
 namespace metabonk::nn {
 
-using Panels = CfcPanels;
+// Panels that may be kept in bf16: then a word holds a column of two rows, the first one in its
+// lower half, and half the memory is read. Sums run in the same order, so that a product gives the
+// bits that rounded weights in float32 give.
+struct Panels : CfcPanels {
+  Buffer<uint32_t> pairs;
+  bool half = false;
+
+  int pair_rows() const { return (depth + 1) / 2; }
+  const uint32_t* pair_panel(int i) const {
+    return pairs.data() + int64_t{i} * pair_rows() * width;
+  }
+  void Pack(const float* from, int64_t row, int64_t column, int new_depth, int new_columns,
+            int new_width) {
+    CfcPanels::Pack(from, row, column, new_depth, new_columns, new_width);
+    half = false;
+  }
+  // Turns what was packed into bf16.
+  void Halve();
+};
 
 inline constexpr int kClassesMax = 4096;
 inline constexpr int kGates = 4;  // r, z, n and what r multiplies: kept per unit for the gradient
@@ -162,6 +180,8 @@ struct RssmForward {
 
   // dense: the stochastic state before the first step is not one of indices.
   void Pack(const RssmShape& shape, const RssmWeights& weights, bool dense, int lanes);
+  // Keeps all but the biases in bf16.
+  void Halve();
   // Copies the biases to memory of its own.
   void KeepBiases(const RssmShape& shape, Buffer<float>* memory);
 };

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kPanelVectors = 4;
 constexpr int kPanelColumns = kPanelVectors * V::kLanes;
-constexpr int kTriple = 3 * V::kLanes;  // columns of one of the GRU's panels
 constexpr float kLog2E = 1.442695040888963f;
 
 inline V Zero() { return V::Broadcast(0.0f); }
@@ -122,6 +121,31 @@ struct Sums {
     }
   }
 
+  // The same from weights in bf16; b [depth / 2, vectors] words.
+  template <int kPanels, int kWide, int kSkip>
+  void Add(const float* a, int64_t lda, const uint32_t* b, int64_t panel, int depth) {
+    constexpr int kOwn = kVectors / kPanels;
+    for (int k = 0; k < depth; k += 2) {
+      V first[kRows], second[kRows];
+#pragma GCC unroll 6
+      for (int i = 0; i < kRows; ++i) {
+        first[i] = V::Broadcast(a[i * lda + k]);
+        second[i] = k + 1 < depth ? V::Broadcast(a[i * lda + k + 1]) : Zero();
+      }
+#pragma GCC unroll 8
+      for (int j = 0; j < kPanels * kWide; ++j) {
+        const int part = j % kWide;
+        const int to = j / kWide * kOwn + part + (part + 1 == kWide ? kSkip : 0);
+        V one, two;
+        V::LoadHalves(b + j / kWide * panel + (k / 2 * kWide + part) * V::kLanes, &one, &two);
+#pragma GCC unroll 6
+        for (int i = 0; i < kRows; ++i) {
+          v[i][to] = V::Fma(second[i], two, V::Fma(first[i], one, v[i][to]));
+        }
+      }
+    }
+  }
+
   // What follows works on memory: a loop over `v` that is not unrolled would keep the sums there
   // from the first term on.
   void Store(float* to) const {
@@ -162,19 +186,38 @@ inline void ForTiles(int rows, int panels, const Body& body) {
   }
 }
 
-void Layer(const RssmLayer& l) {
+// Where a panel begins in either kind of memory, and how far apart panels are.
+template <bool kHalf>
+inline auto PanelOf(const Panels& w, int panel) {
+  if constexpr (kHalf) {
+    return w.pair_panel(panel);
+  } else {
+    return w.panel(panel);
+  }
+}
+
+template <bool kHalf>
+inline int64_t PanelSize(const Panels& w) {
+  return int64_t{kHalf ? w.pair_rows() : w.depth} * w.width;
+}
+
+// kHalf: from weights in bf16, then without `more`.
+template <bool kHalf>
+void LayerOf(const RssmLayer& l) {
   const Panels& w = *l.weights;
-  const int64_t size = int64_t{w.depth} * kPanelColumns;
+  const int64_t size = PanelSize<kHalf>(w);
   ForTiles(l.rows, w.count(), [&]<int kRows, int kPanels>(int row, int panel) {
     Sums<kRows, kPanels * kPanelVectors> sums;
     sums.Clear();
-    const float* b = w.panel(panel);
+    const auto* b = PanelOf<kHalf>(w, panel);
     sums.template Add<kPanels, kPanelVectors, 0>(l.x + row * l.x_stride, l.x_stride, b, size,
                                                  l.depth);
-    if (l.more_depth > 0) {
-      sums.template Add<kPanels, kPanelVectors, 0>(l.more + row * l.more_stride, l.more_stride,
-                                                   b + int64_t{l.depth} * kPanelColumns, size,
-                                                   l.more_depth);
+    if constexpr (!kHalf) {
+      if (l.more_depth > 0) {
+        sums.template Add<kPanels, kPanelVectors, 0>(l.more + row * l.more_stride, l.more_stride,
+                                                     b + int64_t{l.depth} * kPanelColumns, size,
+                                                     l.more_depth);
+      }
     }
     alignas(64) float tile[kRows * kPanels * kPanelColumns];
     sums.Store(tile);
@@ -198,6 +241,14 @@ void Layer(const RssmLayer& l) {
   });
 }
 
+void Layer(const RssmLayer& layer) {
+  if (layer.weights->half) {
+    LayerOf<true>(layer);
+  } else {
+    LayerOf<false>(layer);
+  }
+}
+
 // h' of one vector of units from its four sums.
 inline void Mix(const float* sums, const float* before, float* out, float* gates, int deter,
                 int count) {
@@ -212,8 +263,9 @@ inline void Mix(const float* sums, const float* before, float* out, float* gates
   StoreSome(held, gates + 3 * deter, count);
 }
 
-void Gru(const RssmGru& weights, const RssmGruRows& r) {
-  const int64_t x_size = int64_t{r.hidden} * kTriple, h_size = int64_t{r.deter} * kTriple;
+template <bool kHalf>
+void GruOf(const RssmGru& weights, const RssmGruRows& r) {
+  const int64_t x_size = PanelSize<kHalf>(weights.x), h_size = PanelSize<kHalf>(weights.h);
   ForTiles(r.rows, weights.x.count(), [&]<int kRows, int kPanels>(int row, int panel) {
     constexpr int kVectors = kPanels * kGates;
     Sums<kRows, kVectors> sums;
@@ -224,9 +276,9 @@ void Gru(const RssmGru& weights, const RssmGruRows& r) {
       for (int i = 0; i < kRows; ++i) sums.v[i][j] = V::Load(bias + j * V::kLanes);
     }
     sums.template Add<kPanels, 3, 0>(r.x + int64_t{row} * r.hidden, r.hidden,
-                                     weights.x.panel(panel), x_size, r.hidden);
+                                     PanelOf<kHalf>(weights.x, panel), x_size, r.hidden);
     sums.template Add<kPanels, 3, 1>(r.before + int64_t{row} * r.deter, r.deter,
-                                     weights.h.panel(panel), h_size, r.deter);
+                                     PanelOf<kHalf>(weights.h, panel), h_size, r.deter);
     alignas(64) float tile[kRows * kVectors * V::kLanes];
     sums.Store(tile);
     for (int i = 0; i < kRows; ++i) {
@@ -240,6 +292,14 @@ void Gru(const RssmGru& weights, const RssmGruRows& r) {
       }
     }
   });
+}
+
+void Gru(const RssmGru& weights, const RssmGruRows& rows) {
+  if (weights.x.half) {
+    GruOf<true>(weights, rows);
+  } else {
+    GruOf<false>(weights, rows);
+  }
 }
 
 void GruBack(const RssmGruBack& b) {

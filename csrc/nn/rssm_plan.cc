@@ -8,8 +8,9 @@ namespace {
 constexpr int kBlockRows = 48;  // as in rssm_job.h: scratch that stays in the cache
 }
 
-RssmPlan::RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step)
-    : kernels_(&ActiveRssmKernels()), shape_(shape), step_(step) {
+RssmPlan::RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step,
+                   bool half)
+    : kernels_(&ActiveRssmKernels()), shape_(shape), step_(step), half_(half) {
   const auto rows = static_cast<size_t>(std::min(kBlockRows, step.batch));
   const auto room = [&](Buffer<float>& buffer, int columns) {
     buffer.Reserve(rows * static_cast<size_t>(columns));
@@ -24,6 +25,7 @@ RssmPlan::RssmPlan(const RssmShape& shape, const RssmWeights& weights, const Rss
 
 void RssmPlan::Load(const RssmWeights& weights) {
   weights_.Pack(shape_, weights, step_.state.numbers != nullptr, kernels_->lanes);
+  if (half_) weights_.Halve();
   weights_.KeepBiases(shape_, &biases_);
 }
 

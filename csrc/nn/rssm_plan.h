@@ -27,7 +27,9 @@ struct RssmStep {
 class RssmPlan {
  public:
   // Chooses the instruction set of now for good, packs the weights and allocates all there will be.
-  RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step);
+  // half: keeps the weights in bf16, half the memory that a step of few rows waits for.
+  RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step,
+           bool half = false);
 
   // One thread, no allocation.
   void Step();
@@ -44,6 +46,7 @@ class RssmPlan {
   const RssmKernels* kernels_;
   RssmShape shape_;
   RssmStep step_;
+  bool half_;
   RssmForward weights_;
   Buffer<float> action_, before_, stoch_, x_, hidden_, biases_;
 };

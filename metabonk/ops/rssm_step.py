@@ -14,7 +14,7 @@ observation, whose stoch' is a sample of the prior; keep [B, 1] or None; noise [
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -118,17 +118,22 @@ def plan(
     unimix: float = 0.01,
     min_std: float = 0.1,
     out: RssmStates | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
     backend: str = "native",
 ) -> Plan:
     """Binds one step to contiguous tensors in main memory, none of which may want a gradient.
 
     out: new tensors if None; its deter may be `deter` itself, its stoch or indices `stoch`, then
     the state is carried in place; its prior may be None with observations, then none is computed.
+    precision: "bf16" keeps the weights rounded to it, half the memory that a step of few rows waits
+    for; biases, states and sums stay float32.
     Raises ValueError that names the argument that cannot be bound, BackendError for a backend
     without plans; `out` is not touched before the first step.
     """
     if backend != "native":
         raise BackendError(f"rssm_step: no plan of backend {backend!r}; here are: native")
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"rssm_step: precision is {precision!r}; wanted 'fp32' or 'bf16'")
     kind = Distribution(classes, unimix, min_std)
     tensors = (deter, stoch, action, embed, keep, noise)
     sizes = check("rssm_step", action.shape[:-1], *tensors, weights, kind)
@@ -147,6 +152,7 @@ def plan(
         (deter.data_ptr(), *scan.state_pointers(stoch), *scan.pointers(*tensors[2:])),
         scan.pointers(out.deter, out.stoch, out.indices, out.prior, out.posterior),
         (tensors, tuple(out)),
+        precision == "bf16",
     )
     return Plan(native, out, weights)
 

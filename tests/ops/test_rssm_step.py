@@ -99,6 +99,26 @@ def test_a_plan_equals_the_op_and_follows_its_memory(tier: str, batch: int, size
     assert same(without.out, want)
 
 
+@pytest.mark.parametrize("batch", [1, 3, 50])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_plan_in_bf16_is_one_of_rounded_weights(tier: str, batch: int, size: Size) -> None:
+    p = one_step(problem(size._replace(batch=batch)))
+    states = [p.stoch] + ([classes_of(size._replace(batch=batch))] if size.classes else [])
+    matrices = {n: w for n, w in p.weights._asdict().items() if w is not None and w.dim() == 2}
+    rounded = p.weights._replace(**{n: w.bfloat16().float() for n, w in matrices.items()})
+    for stoch in states:
+        plan = op.plan(*p._replace(stoch=stoch), classes=size.classes, precision="bf16")
+        want = op.plan(*p._replace(stoch=stoch, weights=rounded), classes=size.classes)
+        plan.step()
+        want.step()
+        assert same(plan.out, want.out)
+        plan.load(p.weights)
+        plan.step()
+        assert same(plan.out, want.out)
+    with pytest.raises(ValueError, match="precision is 'fp8'; wanted 'fp32' or 'bf16'"):
+        op.plan(*p, classes=size.classes, precision="fp8")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("size", [SIZES[1], SIZES[2], SIZES[4]])
 def test_a_plan_carries_the_state_in_place(tier: str, size: Size) -> None:
     p = one_step(problem(size._replace(batch=60)))
