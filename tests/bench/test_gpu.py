@@ -149,3 +149,11 @@ def test_frames_must_be_the_same_bytes() -> None:
     wrong = right[0].clone()
     wrong[1, 3, 4] ^= 1
     assert case.error(given, (wrong,)) == float("inf")
+
+
+def test_what_a_device_cannot_run_is_not_wrong() -> None:
+    absent = Row("qlinear", "fp4", note="needs 10.0")
+    failed = Row("qlinear", "broken", float("inf"), note="RuntimeError: launch failed")
+    assert not gpu.wrong([RIGHT, absent])
+    assert gpu.wrong([RIGHT, failed])
+    assert gpu.wrong([RIGHT, Row("vq_lookup", "off", 1.01)])
