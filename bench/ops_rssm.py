@@ -35,6 +35,8 @@ def cases() -> list[Case]:
         _step("rssm step, batch 1, GRU 512", GAUSSIAN, 1),
         _step("rssm step, batch 256, GRU 512", GAUSSIAN, 256),
         _step("rssm step, batch 1, 32x32, GRU 512", CATEGORICAL, 1),
+        _step("rssm step, batch 1, GRU 512, bf16 weights", GAUSSIAN, 1, "bf16"),
+        _step("rssm step, batch 1, 32x32, GRU 512, bf16 weights", CATEGORICAL, 1, "bf16"),
         _train(64, 16),
         _train(16, 64),
         _train(64, 16, one_thread=False),
@@ -42,17 +44,19 @@ def cases() -> list[Case]:
     ]
 
 
-def _step(name: str, model: Model, batch: int) -> Case:
+def _step(name: str, model: Model, batch: int, precision: str = "fp32") -> Case:
     # A one-hot state picks `groups` rows instead of meeting them all.
     macs = model.hidden * (model.action + model.groups) + 3 * model.deter * model.hidden
     macs += 3 * model.deter * model.deter
     macs += model.hidden * (model.deter + model.groups * (model.classes or 2))
     floor = peaks.reads if batch == 1 else peaks.multiply_adds
+    if precision == "bf16":
+        macs //= 2  # what is read, in words
     return Case(
         "ops",
         name,
         "steps/s",
-        Contender("metabonk", lambda: OneThread(_plan(model, batch))),
+        Contender("metabonk", lambda: OneThread(_plan(model, batch, precision))),
         (
             Contender("torch", lambda: OneThread(_torch_step(model, batch, False))),
             Contender("torch.compile", lambda: OneThread(_torch_step(model, batch, True))),
@@ -129,7 +133,7 @@ def _one(model: Model, batch: int) -> list[Any]:
     return [deter, stoch, action[0], None, None, noise[0], weights]
 
 
-def _plan(model: Model, batch: int) -> Timed:
+def _plan(model: Model, batch: int, precision: str) -> Timed:
     torch = require("torch", "train")
     from metabonk.ops import rssm_step
 
@@ -137,7 +141,8 @@ def _plan(model: Model, batch: int) -> Timed:
     if model.classes:
         by_class = given[1].view(batch, model.groups, model.classes)
         given[1] = by_class.argmax(-1).to(torch.int32)
-    return Timed(rssm_step.plan(*given, classes=model.classes).step, 1.0)
+    plan = rssm_step.plan(*given, classes=model.classes, precision=precision)
+    return Timed(plan.step, 1.0)
 
 
 def _torch_step(model: Model, batch: int, compiled: bool) -> Timed:
