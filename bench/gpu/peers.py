@@ -15,6 +15,7 @@ from metabonk.kernels.cases import Case, Inputs
 from torch import Tensor
 
 from metabonk.ops import cfc_scan
+from metabonk.ops.rssm_scan import RssmWeights, rssm_scan
 
 Work = Callable[[], object]
 Peer = Callable[[Case, Inputs], Work | None]
@@ -44,6 +45,8 @@ def _reference(case: Case, given: Inputs) -> tuple[Work, bool] | None:
     if case.op == "cfc_scan":
         tensors = _cfc_tensors(given)
         return (lambda: cfc_scan.reference(*tensors)), len(tensors[0]) == 1
+    if case.op == "rssm_scan" and "w_action" in given:
+        return _rssm(given), False
     if case.op == "vq_lookup":
         x, codebook = given["x"], given["codebook"]
         return (lambda: torch.cdist(x, codebook).argmin(-1)), True
@@ -51,6 +54,17 @@ def _reference(case: Case, given: Inputs) -> tuple[Work, bool] | None:
         weight = _dequantized(given)
         return None if weight is None else (lambda: _linear(given, weight), False)
     return None
+
+
+def _rssm(given: Inputs) -> Work:
+    """The rollout step by step in torch, float32."""
+    w = {name: t.float() for name, t in given.items() if t.is_floating_point()}
+    classes = given["table"].shape[1]
+    w_in = torch.cat([w["table"].flatten(0, 1).t(), w["w_action"]], 1)
+    names = "b_embed", "w_x", "w_h", "b_x", "b_h", "w_prior", "b_prior", "w_logits", "b_logits"
+    weights = RssmWeights(w_in, *(w[name] for name in names))
+    arguments = w["h"], given["index"], w["action"], None, None, w["uniform"], weights
+    return lambda: rssm_scan(*arguments, classes=classes, backend="torch")
 
 
 def _dequantized(given: Inputs) -> Tensor | None:
