@@ -101,7 +101,7 @@ def test_a_plan_of_bf16_weights_is_the_op_on_rounded_ones(
     rounded = [*given[:4], w_in, given[5], w_heads, given[7]]
     assert torch.equal(plan.out, op.cfc_cell(*rounded, backend="native"))
     exact = op.reference(*(t.double() for t in given))
-    within("cfc_cell, plan in bf16", instructions, (plan.out - exact).abs().max().item())
+    within("cfc_cell, bf16 plan", instructions, (plan.out - exact).abs().max().item())
     given[6].mul_(0.5)
     plan.load(*given[4:])
     plan.step()
