@@ -29,6 +29,7 @@ from typing import Any
 from .architectures import ARCHITECTURES
 from .tiles import Tile
 
+TRITON = "3.6.0"  # the version whose needs are the limits in configs
 # Of matrix products: by warps on sm_80 and sm_120, by warpgroups on sm_90, from tensor memory on
 # sm_100; and what moves tiles and what spills.
 INSTRUCTIONS = (

@@ -6,6 +6,7 @@ Knows the interpreter's builder; no kernel. Left alone it is silently wrong wher
     e4m3            casts to it truncate, its largest numbers and NaN come out as others
     maximum         returns NaN where the hardware returns the other number; minimum likewise
     bounds          of loops cannot be read from kernels' numbers under NumPy 2.4
+    scans           go number by number, thousands of times as slow as a step at a time
 
 and lacks scaled products (`tl.dot_scaled`), which are added here for e2m1 along the inputs.
 
@@ -80,6 +81,7 @@ def repair() -> None:
         scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
 
     interpreter._patch_lang_tensor = patch
+    interpreter.ScanOps.generic_scan = _scan
 
 
 def decode(data: Array, name: str) -> Array:
@@ -102,6 +104,23 @@ def encode(numbers: Array, name: str) -> Array:
         given = given.clamp(-_LARGEST[name], _LARGEST[name])  # keeps NaN
     bits = torch.uint16 if name == "bf16" else torch.uint8
     return given.to(_TORCH[name]).view(bits).numpy().reshape(numbers.shape)
+
+
+def _scan(self: Any, inputs: Any) -> list[Any]:
+    """A step at a time along the axis, all else at once; `self` is the interpreter's ScanOps."""
+    columns = [np.moveaxis(t.handle.data, self.axis, 0) for t in inputs]
+    outputs = [np.empty_like(column) for column in columns]
+    before: Any = ()
+    for i in range(len(columns[0])):
+        now = [self.to_tensor(c[i], t.dtype) for c, t in zip(columns, inputs, strict=True)]
+        found = self.combine_fn.fn(*before, *now) if i else tuple(now)
+        before = found if isinstance(found, tuple) else (found,)
+        for output, number in zip(outputs, before, strict=True):
+            output[i] = number.handle.data.reshape(output[i].shape)
+    return [
+        self.to_tensor(np.moveaxis(output, 0, self.axis), t.dtype)
+        for output, t in zip(outputs, inputs, strict=True)
+    ]
 
 
 def _add_dot_scaled(builder: Any) -> None:

@@ -4,6 +4,7 @@ spills and instructions within what the entry declares; and entries that must be
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -46,7 +47,15 @@ def test_every_entry_keeps_its_limits(built: list[dict[str, Any]]) -> None:
     assert [(b["architecture"], b["name"]) for b in built] == [
         (t.architecture, t.name) for t in entries
     ]
+    assert not [b for b in built if b["error"]]
+    if importlib.metadata.version("triton") != compiler.TRITON:
+        pytest.skip(f"limits are what Triton {compiler.TRITON} needs: see constraints.txt")
     assert not [f"{b['architecture']} {b['name']}: {b['faults']}" for b in built if b["faults"]]
+
+
+def test_the_limits_are_those_of_the_pinned_version() -> None:
+    pins = (ROOT / "constraints.txt").read_text().split()
+    assert f"triton=={compiler.TRITON}" in pins
 
 
 def test_every_kernel_is_compiled_for_every_device(built: list[dict[str, Any]]) -> None:
