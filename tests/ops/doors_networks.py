@@ -16,6 +16,7 @@ from metabonk.ops import (
     cfc_scan,
     dense,
     formats,
+    imagine,
     qlinear,
     qweight,
     radar,
@@ -185,6 +186,26 @@ def world_gradient(arrays: Arrays) -> Any:
     return torch.autograd.grad(states.deter.sum(), leaf)
 
 
+def dream() -> Arrays:
+    given = problem(RSSM_SIZE)
+    steps, batch, actions = RSSM_SIZE[:3]
+    return {
+        "deter": given.deter,
+        "stoch": given.stoch,
+        "noise": given.noise,
+        "action_noise": numbers(steps, batch, 1).sigmoid(),
+        **given.weights.prior()._asdict(),
+        "actor[0] weight": numbers(actions, given.deter.shape[1] + given.stoch.shape[1]),
+        "actor[0] bias": numbers(actions),
+    }
+
+
+def imagined(arrays: Arrays) -> Any:
+    *start, weight, bias = arrays.values()
+    weights = rssm_scan.RssmWeights(*start[4:])
+    return imagine.imagine(*start[:4], weights, [(weight, bias)], squashed=False, **KIND)
+
+
 LEADS = ("deter", "action", "embed", "noise", "b_in")
 RSSM = {
     "rssm_scan": Door(
@@ -195,6 +216,12 @@ RSSM = {
     ),
     "rssm_scan's gradient": Door(
         ("RssmEngine.backward",), lambda: world(True), world_gradient, follow=LEADS
+    ),
+    "imagine": Door(
+        ("RssmImagination", "RssmImagination.run"),
+        lambda: {k: v for k, v in dream().items() if v is not None},
+        lambda a: imagined({**dict.fromkeys(dream()), **a}),
+        follow=("deter", "noise", "b_in", "actor[0] bias"),
     ),
     "rssm_step": Door(
         ("RssmEngine.forward",),
