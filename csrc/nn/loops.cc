@@ -1,5 +1,7 @@
 #include "nn/loops.h"
 
+#include <algorithm>
+
 #include "support/cpu.h"
 
 namespace metabonk::nn {
@@ -37,28 +39,24 @@ Loop::Loop(Kernel kernel, const View* views, int operands, int axis)
   Sizes sizes = whole.sizes;
   Sizes strides[kOperandsMax]{};
   for (int k = 0; k < operands; ++k) {
-    for (int i = 0; i < views[k].rank; ++i) strides[k][i] = views[k].strides[i];
+    std::copy_n(views[k].strides.begin(), views[k].rank, strides[k].begin());
   }
   int rank = whole.rank;
-  const int fixed = axis == 0 ? 0 : 1;  // the last axis is a function's own
-  // Axes of one element count nothing.
-  for (int i = rank - 1 - fixed; i >= 0; --i) {
-    const bool join = i + 1 < rank - fixed && Joins(sizes, strides, operands, i);
-    if (sizes[i] != 1 && !join) continue;
-    if (sizes[i] == 1) {
-      for (int j = i; j + 1 < rank; ++j) {
-        sizes[j] = sizes[j + 1];
-        for (int k = 0; k < operands; ++k) strides[k][j] = strides[k][j + 1];
-      }
-    } else {
-      sizes[i] *= sizes[i + 1];
-      for (int k = 0; k < operands; ++k) strides[k][i] = strides[k][i + 1];
-      for (int j = i + 1; j + 1 < rank; ++j) {
-        sizes[j] = sizes[j + 1];
-        for (int k = 0; k < operands; ++k) strides[k][j] = strides[k][j + 1];
-      }
+  const auto remove = [&](int i) {
+    std::copy(sizes.begin() + i + 1, sizes.begin() + rank, sizes.begin() + i);
+    for (int k = 0; k < operands; ++k) {
+      std::copy(strides[k].begin() + i + 1, strides[k].begin() + rank, strides[k].begin() + i);
     }
     --rank;
+  };
+  const int free = axis == 0 ? 0 : 1;  // the last axis is a function's own
+  for (int i = rank - 1 - free; i >= 0; --i) {
+    if (sizes[i] == 1) {
+      remove(i);
+    } else if (i + 1 < rank - free && Joins(sizes, strides, operands, i)) {
+      sizes[i + 1] *= sizes[i];
+      remove(i);
+    }
   }
   run_.length = rank > 0 ? sizes[rank - 1] : 1;
   outer_ = rank > 0 ? rank - 1 : 0;
@@ -66,7 +64,7 @@ Loop::Loop(Kernel kernel, const View* views, int operands, int axis)
     run_.step[k] = rank > 0 ? strides[k][rank - 1] : 1;
     for (int i = 0; i < outer_; ++i) bytes_[k][i] = strides[k][i] * SizeOf(views[k].type);
   }
-  for (int i = 0; i < outer_; ++i) sizes_[i] = sizes[i];
+  std::copy_n(sizes.begin(), outer_, sizes_.begin());
 }
 
 void Loop::operator()(void* const* at, int* fault) const {

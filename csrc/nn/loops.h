@@ -49,9 +49,8 @@ const LoopKernels& ActiveLoops();
 class Loop {
  public:
   Loop() = default;
-  // views: of y first. axes: the last so many of y's axes are not counted through but are the
-  // kernel's: 1 where a function runs along the last axis, 0 for functions of single elements; -1
-  // where y lacks the axis that the others end with.
+  // views: of y first. axis: 1 where the function runs along the last axis, 0 for functions of
+  // single elements, -1 where it runs along a last axis that y lacks.
   Loop(Kernel kernel, const View* views, int operands, int axis);
 
   void Set(float p, float q) { run_.p = p, run_.q = q; }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metabonk.learn.fidelity import Fidelity
 
 app, command = verb(
-    """Compile a run's policy into one native call, for playing without Torch.
+    """Make one native call of what a run learned, for playing without Torch.
 
 Writes an artifact that metabonk.play.compiled.load and the C library read. The
 compiled policy and the network play the same episodes, both with the likeliest
