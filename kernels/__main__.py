@@ -14,11 +14,12 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from .architectures import ARCHITECTURES
-from .compile import Built, build_all, faults
+from .compile import TRITON, Built, build_all, faults
 from .limits import rewrite
 from .tiles import Tile, architectures, every
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     if given.floors:
         print(table(("case", "MB", "Gop", *floor_columns()), floors()))
+        print("microseconds; * where what takes longest is a rate from a paper, not measured")
         return 0
     wanted = given.architectures or architectures()
     tiles = [t for t in every() if t.architecture in wanted and given.kernel in t.kernel]
@@ -45,13 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(rows))
     else:
         print(table(COLUMNS, (_cells(b, t) for b, t in zip(found, tiles, strict=True))))
-        for i, reasons in wrong.items():
-            for reason in reasons:
-                print(f"{tiles[i].architecture} {tiles[i].name}: {reason}")
-        print(
-            f"{len(found)} kernels compiled, {sum(map(bool, wrong.values()))} outside their limits"
-        )
+        _summarise(tiles, wrong)
     return int(not found or any(wrong.values()))
+
+
+def _summarise(tiles: Sequence[Tile], wrong: Mapping[int, Sequence[str]]) -> None:
+    for i, reasons in wrong.items():
+        for reason in reasons:
+            print(f"{tiles[i].architecture} {tiles[i].name}: {reason}")
+    if (here := version("triton")) != TRITON:
+        print(f"limits are what Triton {TRITON} needs; this is {here}")
+    outside = sum(map(bool, wrong.values()))
+    print(f"{len(tiles)} kernels compiled, {outside} outside their limits")
 
 
 COLUMNS = ("device", "kernel", "warps", ">registers", ">shared", ">spilled", "instructions")

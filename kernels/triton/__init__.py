@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +27,10 @@ def problem() -> str:
 
 
 def interpreting() -> bool:
-    """Whether kernels run in Triton's interpreter, on tensors in main memory."""
-    if problem():
+    """Whether kernels run in Triton's interpreter, on tensors in main memory. Imports Triton, which
+    takes a while, only where somebody else has or the environment asks for the interpreter."""
+    asked = "triton" in sys.modules or os.environ.get("TRITON_INTERPRET")
+    if not asked or problem():
         return False
     return bool(importlib.import_module("triton").knobs.runtime.interpret)
 

@@ -26,7 +26,7 @@ def problem() -> str:
     """Why the backend "triton" is not here, or ""."""
     if reason := kernels.problem():
         return str(reason)
-    if kernels.interpreting() or torch.cuda.is_available():
+    if torch.cuda.is_available() or kernels.interpreting():
         return ""
     return "no GPU that torch can use"
 
