@@ -18,7 +18,7 @@ from emulated_device import AMPERE, HOPPER, Emulated, Guarded, address, aligned
 
 from metabonk.ops import rssm_step
 
-TOLERANCE = 0.02  # of states, 0.006 is the largest seen in the emulator; twice that of log-probabilities
+TOLERANCE = 0.02  # of states (0.006 seen in the emulator); twice that of log-probabilities
 SIZES = "steps", "rows", "actions", "embed", "hidden", "units", "groups", "classes"
 WEIGHTS = "w_action", "table", "w_x", "w_h", "w_prior", "w_logits"
 POINTERS = (
