@@ -311,11 +311,15 @@ def test_bad_input_is_named_and_changes_nothing() -> None:
         ).refresh()
 
 
-def test_an_index_out_of_range_is_an_error_and_not_a_write() -> None:
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_index_out_of_range_is_an_error_and_not_a_write(precision: str) -> None:
     """Offers name the choice that takes them; one that names choice 900 is refused."""
     model = NETWORKS["arena"]()
-    policy = compile(model, sampled=False)
-    (seen,) = observations(model, 1, 1)
+    policy, other = (compile(model, precision, sampled=False) for _ in range(2))  # type: ignore[arg-type]
+    before, seen, after = observations(model, 1, 3)
+    for one in (policy, other):
+        one.reset()
+        one.step(before)
     seen["offers"][..., OFFER_FEATURES.index("choice")] = 900.0
     seen["offers"][..., OFFER_FEATURES.index("selectable")] = 1.0
     seen["offers_mask"][:] = 1
@@ -324,7 +328,8 @@ def test_an_index_out_of_range_is_an_error_and_not_a_write() -> None:
     with pytest.raises(ValueError, match="out of range"):
         bound.step()
     assert (bound.action == 7.0).all()
-    assert policy.counter == 0
+    assert policy.counter == 1
+    assert np.array_equal(policy.step(after), other.step(after))  # nothing of it is remembered
 
 
 def test_what_cannot_be_compiled_is_named() -> None:

@@ -41,7 +41,8 @@ def tidy(made: Builder) -> list[Instruction]:
     instructions = _alive(made.instructions, pinned)
     instructions = _activated(instructions, pinned)
     instructions = _spared(instructions, pinned)
-    instructions = _in_place(instructions, pinned)
+    states = {v.storage.number for v in made.states.values()}
+    instructions = _in_place(instructions, pinned, states)
     return _alive(instructions, pinned)
 
 
@@ -121,8 +122,13 @@ def _spared(instructions: Sequence[Instruction], pinned: set[int]) -> list[Instr
     return kept
 
 
-def _in_place(instructions: Sequence[Instruction], pinned: set[int]) -> list[Instruction]:
-    """What is made only to be copied into a part of something else is made there at once."""
+def _in_place(
+    instructions: Sequence[Instruction], pinned: set[int], states: set[int]
+) -> list[Instruction]:
+    """What is made only to be copied into a part of something else is made there at once.
+
+    States are still written last: a step that fails before leaves them as they were.
+    """
     writes, reads = _uses(instructions)
     target: dict[int, View] = {}
     hosts: set[int] = set()  # storages that others are made in
@@ -135,7 +141,7 @@ def _in_place(instructions: Sequence[Instruction], pinned: set[int]) -> list[Ins
         x, y = it.views[1], it.result
         n = x.storage.number
         single = writes[n] == 1 and reads[n] == 1 and n not in pinned and x.is_whole
-        fits = single and x.type == y.type and n in begun
+        fits = single and x.type == y.type and n in begun and y.storage.number not in states
         if not fits or not _takes_any_place(instructions[begun[n]], x, y):
             continue
         # Nothing else may have been written to the target's memory in between and be read there.
@@ -165,8 +171,8 @@ def _takes_any_place(writer: Instruction, x: View, y: View) -> bool:
 
 
 def _quiet(instructions: Sequence[Instruction], first: int, last: int, y: View) -> bool:
-    """Whether no instruction from `first` up to `last` reads the memory that `y` is in, and it is
-    not what carries over from step to step before its last reader."""
+    """Whether no instruction from `first` up to `last` reads the memory that `y` is in, or writes
+    to that part of it."""
     return all(
         v.storage != y.storage for it in instructions[first:last] for v in it.views[1:]
     ) and not any(
