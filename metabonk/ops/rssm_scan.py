@@ -48,7 +48,7 @@ from metabonk.ops.library import (
     differentiate_never,
     refusal,
 )
-from metabonk.ops.rssm_weights import Distribution, RssmWeights, Sizes, check
+from metabonk.ops.rssm_weights import Distribution, RssmWeights, Sizes, check, check_saved
 
 __all__ = ["RssmStates", "RssmWeights", "backends", "reference", "rssm_scan"]
 
@@ -328,8 +328,9 @@ def _backward(
         found = rssm_torch.backward(given, *tensors, RssmWeights(*weights), saved, kind)
         return list(found)
     given = [g.contiguous() for g in given]  # autograd's own, often expanded from one number
+    sizes = check("rssm_scan", action.shape[:-1], *tensors, RssmWeights(*weights), kind)
+    check_saved("rssm_scan", action.shape[:-1], sizes, saved, given)
     grads = _fake_backward(given, *tensors, weights, saved, *kind, backend)
-    sizes = sizes_of(action, embed, deter, noise, weights[1], classes)
     _engines.get_here().backward(
         tuple(sizes),
         (unimix, min_std),

@@ -19,6 +19,7 @@ carry over name by name. The last four are None for a model that never sees obse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -138,6 +139,34 @@ def check(
     others = {"action": action, "deter": deter, "stoch": stoch, "embed": embed, "keep": keep}
     together(op, {**others, "noise": noise, **weights._asdict()})
     return sizes
+
+
+def check_saved(
+    op: str, lead: tuple[int, ...], sizes: Sizes, saved: Sequence[Tensor], given: Sequence[Tensor]
+) -> None:
+    """Raises ValueError unless a backward pass was handed what a forward pass of these sizes made,
+    and gradients that fit it, empty where there are none."""
+    seen, classes = sizes.embed > 0, sizes.classes > 0
+    widths = {
+        "deter": sizes.deter,
+        "stoch": sizes.stoch,
+        "prior": sizes.parameters,
+        "posterior": sizes.parameters if seen else 0,
+        "indices": sizes.groups if classes else 0,
+        "x": sizes.hidden,
+        "gates": 4 * sizes.deter,
+        "prior_hidden": sizes.hidden,
+        "posterior_hidden": sizes.hidden if seen else 0,
+    }
+    if len(saved) != len(widths) or len(given) != 4:
+        raise ValueError(f"{op}: {len(saved)} saved, {len(given)} given; wanted {len(widths)}, 4")
+    for (name, width), tensor in zip(widths.items(), saved, strict=True):
+        dtype = torch.int32 if name == "indices" else torch.float32
+        shape = (*lead, width) if width else (0,)
+        expect(op, f"the saved {name}", tensor, shape, dtype)
+    for (name, width), tensor in zip(widths.items(), given, strict=False):
+        if tensor.numel():
+            expect(op, f"the gradient of {name}", tensor, (*lead, width), torch.float32)
 
 
 def check_kind(op: str, kind: Distribution) -> None:

@@ -300,6 +300,23 @@ def test_numbers_that_make_no_sense_are_refused() -> None:
         op.rssm_scan(*p._replace(weights=p.weights.prior()), classes=SMALL.classes)
 
 
+def test_a_gradient_of_what_was_not_computed_is_refused() -> None:
+    p = problem(SMALL)
+    weights, settings = p.weights.given(), (SMALL.classes, 0.01, 0.1)
+    saved = torch.ops.metabonk.rssm_scan(*p[:6], weights, *settings, True, "native")
+    given = [torch.ones_like(t) for t in saved[:4]]
+    run = torch.ops.metabonk.rssm_scan_backward
+    assert len(run(given, *p[:6], weights, saved, *settings, "native")) == 4 + len(weights)
+    for at, name in ((0, "deter"), (3, "posterior"), (4, "indices"), (6, "gates")):
+        wrong = [t[:-1] if i == at else t for i, t in enumerate(saved)]
+        with pytest.raises(ValueError, match=f"rssm_scan: the saved {name} is .*; wanted"):
+            run(given, *p[:6], weights, wrong, *settings, "native")
+    with pytest.raises(ValueError, match=r"rssm_scan: the gradient of prior is .*; wanted"):
+        run([*given[:2], given[2][:1], given[3]], *p[:6], weights, saved, *settings, "native")
+    with pytest.raises(ValueError, match="rssm_scan: 8 saved, 4 given; wanted 9, 4"):
+        run(given, *p[:6], weights, saved[:8], *settings, "native")
+
+
 def test_a_second_derivative_is_refused_and_not_wrong() -> None:
     p = fresh(problem(SMALL))
     out = op.rssm_scan(*p, classes=SMALL.classes)
