@@ -47,15 +47,15 @@ class CfcEngine:
         """
 
 class CfcPlan:
-    """One CfC step bound to memory. Addresses as for CfcEngine."""
+    """CfC steps bound to memory. Addresses as for CfcEngine."""
 
-    def __init__(self, shape: Sequence[int], batch: int, weights: Sequence[int], sequence: Sequence[int], out: int, held: object, half: bool, threads: int) -> None:
+    def __init__(self, shape: Sequence[int], steps: int, batch: int, weights: Sequence[int], sequence: Sequence[int], out: int, held: object, half: bool, threads: int) -> None:
         """
         held: what owns the memory of sequence and out; lives as long as this. half: keeps the weights in bf16. threads: at most so many, for large batches only.
         """
 
     def step(self) -> None:
-        """out = the next state; allocates nothing."""
+        """out = the states after every step; allocates nothing."""
 
     def load(self, weights: Sequence[int]) -> None:
         """Packs weights of the same shape."""
@@ -229,6 +229,58 @@ class QLinearPlan:
     @property
     def threads(self) -> int:
         """How many threads a step takes."""
+
+def rssm_kernels() -> str:
+    """Name of the loops in use: portable, avx2 or avx512."""
+
+class RssmEngine:
+    """
+    RSSM over sequences on threads of its own. Arguments are addresses of contiguous float32 that the caller has checked. shape: action, embed or 0, hidden, deter, groups, classes or 0. mixes: share of the uniform distribution, least deviation. weights: in the order of RssmWeights. sequence: deter, stoch or 0, its indices (int32) or 0, action, embed or 0, keep or 0, noise.
+    """
+
+    def __init__(self, threads: int) -> None: ...
+
+    def forward(self, shape: Sequence[int], mixes: Sequence[float], steps: int, batch: int, weights: Sequence[int], sequence: Sequence[int], outputs: Sequence[int]) -> None:
+        """
+        outputs: deter, stoch, prior, posterior or 0, indices (int32) or 0; for the gradient x, gates, prior_hidden, posterior_hidden, or 0 for all. Raises ValueError for an index that is no class; nothing is written then.
+        """
+
+    def backward(self, shape: Sequence[int], mixes: Sequence[float], steps: int, batch: int, weights: Sequence[int], sequence: Sequence[int], saved: Sequence[int], given: Sequence[int], d_inputs: Sequence[int], d_weights: Sequence[int]) -> None:
+        """
+        saved: what forward wrote. given: of deter, stoch, prior, posterior, each or 0. d_inputs: of deter, stoch or 0, action or 0, embed or 0.
+        """
+
+class RssmImagination:
+    """
+    Steps of prior and actor on threads of its own. Addresses as for RssmEngine.
+    """
+
+    def __init__(self, threads: int) -> None: ...
+
+    def run(self, shape: Sequence[int], mixes: Sequence[float], steps: int, batch: int, weights: Sequence[int], actor: Sequence[tuple[int, int, int]], squashed: bool, floor: float, starts: Sequence[int], outputs: Sequence[int]) -> None:
+        """
+        actor: (weight, bias, units) of each layer. starts: deter, stoch or 0, its indices (int32) or 0, noise, action_noise. outputs: deter, stoch, prior, indices (int32) or 0, action, log_prob, policy. Raises ValueError for an index that is no class; nothing is written then.
+        """
+
+class RssmPlan:
+    """One RSSM step bound to memory. Addresses as for RssmEngine."""
+
+    def __init__(self, shape: Sequence[int], mixes: Sequence[float], batch: int, weights: Sequence[int], sequence: Sequence[int], outputs: Sequence[int], held: object, half: bool) -> None:
+        """
+        outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. half: keeps the weights in bf16. held: what owns the memory; lives as long as this.
+        """
+
+    def step(self) -> None:
+        """
+        The next state; allocates nothing. Raises ValueError for an index that is no class; nothing is written then.
+        """
+
+    def load(self, weights: Sequence[int]) -> None:
+        """Packs weights of the same shape."""
+
+    @property
+    def tier(self) -> str:
+        """Name of the loops it runs."""
 
 class PolicyBinding:
     """
