@@ -22,8 +22,8 @@ class Ours:
         require("torch", "train")
         from metabonk.config import ModelConfig, PPOConfig
         from metabonk.games import make
+        from metabonk.learn.collector import Collector
         from metabonk.learn.ppo import PPO
-        from metabonk.learn.rollout import Collector
         from metabonk.models.policy import build
 
         r = recipe

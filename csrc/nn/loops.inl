@@ -23,7 +23,7 @@ struct Exponent {
 
   explicit Exponent(float x) {
     constexpr float kMagic = 12582912.0f;  // 1.5 2^23: adding it rounds to an integer
-    const float n = (x * 1.442695041f + kMagic) - kMagic;
+    const float shifted = x * 1.442695041f + kMagic, n = shifted - kMagic;
     const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float s = 1.0f / 5040.0f;
     s = s * r + 1.0f / 720.0f;
@@ -32,7 +32,8 @@ struct Exponent {
     s = s * r + 1.0f / 6.0f;
     s = s * r + 0.5f;
     fraction = r + r * r * s;
-    scale = std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+    // n stands in the last bits of `shifted`; of NaN there come some bits and no conversion.
+    scale = std::bit_cast<float>((std::bit_cast<uint32_t>(shifted) + 127u) << 23);
   }
 };
 
@@ -146,13 +147,15 @@ void NotKernel(const Run& r) {
 
 template <Binary kWhich, typename T>
 auto Apply(T a, T b) {
+  using Wide = std::conditional_t<std::is_same_v<T, int32_t>, uint32_t, T>;  // places wrap round
+  const auto u = static_cast<Wide>(a), v = static_cast<Wide>(b);
   switch (kWhich) {
     case Binary::kAdd:
-      return static_cast<T>(a + b);
+      return static_cast<T>(u + v);
     case Binary::kSubtract:
-      return static_cast<T>(a - b);
+      return static_cast<T>(u - v);
     case Binary::kMultiply:
-      return static_cast<T>(a * b);
+      return static_cast<T>(u * v);
     case Binary::kDivide:
       return static_cast<T>(a / b);
     case Binary::kMinimum:

@@ -134,8 +134,9 @@ void ReadHead(Reader& in, Program* program) {
     in.List(kListMax, "outputs", [&] {
       std::string name = ReadName(in);
       places->push_back({std::move(name), ReadView(in, *program)});
-      if (places->back().view.base != 0) {
-        in.Fail(Status{Code::kCorrupt, "output", "it must lie in the arena"});
+      const View& view = places->back().view;
+      if (view.base != 0 || !view.dense()) {  // callers copy them as they lie
+        in.Fail(Status{Code::kCorrupt, "output", "it must lie in the arena, without gaps"});
       }
     });
   }

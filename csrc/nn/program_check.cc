@@ -88,6 +88,7 @@ Status Checker::BinaryOp() const {
   if (which >= Binary::kAnd)
     return Is(y(), Type::kU8) && Is(x(), Type::kU8) ? Status::Ok() : Wrong("and, or");
   if (Is(x(), Type::kU8)) return Wrong("binary");
+  if (which == Binary::kDivide && Is(x(), Type::kI32)) return Wrong("division of integers");
   const bool compares = which >= Binary::kEqual;
   return y().type == (compares ? Type::kU8 : x().type) ? Status::Ok() : Wrong("binary");
 }
@@ -146,6 +147,10 @@ Status Checker::LinearOp() const {
     return Tensor(0, Type::kF32, outputs * inputs) ? Status::Ok() : Wrong("weight");
   }
   if (format < 0 || format >= static_cast<int64_t>(WeightFormat::kCount)) return Wrong("format");
+  const auto tensors = static_cast<int64_t>(program_.tensors.size());
+  for (const size_t i : {4, 5}) {  // those that the format has no use for are looked up too
+    if (op_.integers[i] < -1 || op_.integers[i] >= tensors) return Wrong("scales");
+  }
   const auto kind = static_cast<WeightFormat>(format);
   const auto wide = static_cast<int>(inputs);
   if (!x().dense() || !y().dense()) return Wrong("linear");

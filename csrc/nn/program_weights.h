@@ -45,6 +45,9 @@ class ProgramWeights {
   const void* tensor(size_t i) const { return tensors_[i].data(); }
   const PackedLayer& layer(size_t instruction) const { return layers_[instruction]; }
 
+  // For whoever keeps a list of those that are out of use.
+  mutable const ProgramWeights* behind = nullptr;
+
  private:
   Status Pack(const Program& program, const Instruction& instruction, PackedLayer* layer) const;
   Status PackQuantized(const Instruction& instruction, PackedLayer* layer) const;

@@ -1,6 +1,7 @@
 #include "nn/runner.h"
 
 #include <cstring>
+#include <utility>
 
 #include "nn/loops.h"
 
@@ -18,7 +19,7 @@ Runner::Runner(Program program, std::unique_ptr<const ProgramWeights> weights)
 
 Runner::~Runner() {
   delete pending_.load();
-  delete retired_.load();
+  FreeRetired();
 }
 
 void Runner::Rebase() {
@@ -31,8 +32,13 @@ void Runner::Rebase() {
 void Runner::TakeWeights() {
   const ProgramWeights* next = pending_.exchange(nullptr, std::memory_order_acquire);
   if (next == nullptr) return;
-  // Swap has emptied `retired_` before it offered these.
-  retired_.store(weights_.release(), std::memory_order_release);
+  // More than one may be retired before a swap comes to free them: it may look between the two
+  // lines above and below.
+  const ProgramWeights* old = weights_.release();
+  old->behind = retired_.load(std::memory_order_relaxed);
+  while (!retired_.compare_exchange_weak(old->behind, old, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+  }
   weights_.reset(next);
   Rebase();
   swaps_.fetch_add(1, std::memory_order_relaxed);
@@ -40,10 +46,13 @@ void Runner::TakeWeights() {
 
 void Runner::Swap(std::unique_ptr<const ProgramWeights> weights) {
   const std::lock_guard<std::mutex> lock(one_swapper_);
-  // Unread ones are taken back first: while none is offered, no step retires anything.
-  delete pending_.exchange(nullptr, std::memory_order_acquire);
-  delete retired_.exchange(nullptr, std::memory_order_acquire);
-  pending_.store(weights.release(), std::memory_order_release);
+  delete pending_.exchange(weights.release(), std::memory_order_acq_rel);
+  FreeRetired();
+}
+
+void Runner::FreeRetired() {
+  const ProgramWeights* first = retired_.exchange(nullptr, std::memory_order_acquire);
+  while (first != nullptr) delete std::exchange(first, first->behind);
 }
 
 Status Runner::Step(std::span<const void* const> inputs) {

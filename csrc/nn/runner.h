@@ -53,6 +53,7 @@ class Runner {
 
  private:
   void TakeWeights();
+  void FreeRetired();
   void Rebase();
 
   Program program_;
@@ -63,7 +64,8 @@ class Runner {
   std::unique_ptr<const ProgramWeights> weights_;
 
   std::mutex one_swapper_;
-  std::atomic<const ProgramWeights*> pending_{nullptr}, retired_{nullptr};
+  std::atomic<const ProgramWeights*> pending_{nullptr};
+  std::atomic<const ProgramWeights*> retired_{nullptr};  // the latest; those before lie behind it
   std::atomic<int64_t> swaps_{0};
 };
 

@@ -170,7 +170,9 @@ class CompiledPolicy:
         if mask is None:
             self._native.reset(0)
             return
-        _expect("mask", mask, np.dtype(np.bool_), (self.terms.batch,))
+        # As many as the program has: it is that which the core goes by.
+        _, rows = self.inputs.get("is_first", (None, (self.terms.batch,)))
+        _expect("mask", mask, np.dtype(np.bool_), rows)
         self._native.reset(mask.ctypes.data)
 
     def seed(self, seed: int, counter: int = 0) -> None:
