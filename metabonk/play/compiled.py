@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from metabonk import _core, artifact
 from metabonk.errors import CompileError, CorruptError
-from metabonk.play.compiler.program import DTYPES, Program, Type
+from metabonk.play.compiler.program import Program
+from metabonk.play.compiler.views import DTYPES, Type
 from metabonk.protocols import Observation
 
 if TYPE_CHECKING:

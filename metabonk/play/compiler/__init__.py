@@ -3,9 +3,10 @@
     tracing     what one decision computes, as a graph of torch's operators
     lowering    that graph as instructions; the rules are in elements, axes and layers
     passes      fewer instructions, less memory
-    program     what instructions are and how they are written
+    program     what instructions are and how they are written; views, what they read and write
     weights     layers in float32 or few bits
     assembly    all of it, one after the other
 
-Only `program` and `passes` import without Torch: they are all that running a policy needs.
+Only `program`, `views`, `passes` and `weights` import without Torch: running a policy needs no
+other.
 """

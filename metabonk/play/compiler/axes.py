@@ -11,7 +11,8 @@ from torch.fx import Node
 from metabonk.errors import CompileError
 from metabonk.play.compiler.elements import Args, Kwargs, affine, aten, axis_of, sizes_of
 from metabonk.play.compiler.lowering import Lowering, Value, rule
-from metabonk.play.compiler.program import Binary, Opcode, Reduction, Type, Unary, View
+from metabonk.play.compiler.program import Binary, Opcode, Reduction, Unary
+from metabonk.play.compiler.views import Type, View
 
 REDUCTIONS: dict[Any, Reduction] = {
     aten.sum.dim_IntList: Reduction.SUM,

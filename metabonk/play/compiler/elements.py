@@ -15,7 +15,8 @@ from torch.fx import Node
 
 from metabonk.errors import CompileError
 from metabonk.play.compiler.lowering import TYPES, Lowering, Value, rule
-from metabonk.play.compiler.program import Binary, Opcode, Type, Unary, View
+from metabonk.play.compiler.program import Binary, Opcode, Unary
+from metabonk.play.compiler.views import Type, View
 
 aten = torch.ops.aten
 Args = Sequence[Value]

@@ -12,7 +12,8 @@ import metabonk.ops.radar  # noqa: F401 - these define the operators below
 from metabonk.errors import CompileError
 from metabonk.play.compiler.elements import Args, Kwargs, aten, sizes_of
 from metabonk.play.compiler.lowering import Lowering, Value, parameter_name, rule, to_array
-from metabonk.play.compiler.program import Binary, Opcode, Type, Unary, View
+from metabonk.play.compiler.program import Binary, Opcode, Unary
+from metabonk.play.compiler.views import Type, View
 from metabonk.play.compiler.weights import Precision, linear_tensors
 
 ours = torch.ops.metabonk

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
-from metabonk.play.compiler.program import Builder, Opcode, Source, Type, View
+from metabonk.play.compiler.program import Builder, Opcode, Source
+from metabonk.play.compiler.views import Type, View
 from metabonk.play.compiler.weights import Precision, linear_tensors, takes_rows
 
 TYPES = {

@@ -10,17 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from metabonk.play.compiler.program import (
-    ACTIVATIONS,
-    DTYPES,
-    LINE,
-    Instruction,
-    Opcode,
-    Storage,
-    Unary,
-    View,
-    dense_strides,
-)
+from metabonk.play.compiler.program import ACTIVATIONS, LINE, Instruction, Opcode, Unary
+from metabonk.play.compiler.views import DTYPES, Storage, View, dense_strides
 
 if TYPE_CHECKING:
     from metabonk.play.compiler.program import Builder

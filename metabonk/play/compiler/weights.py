@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from metabonk.errors import CompileError
 from metabonk.ops import qweight
-from metabonk.play.compiler.program import Activation, Builder, Source, View
+from metabonk.play.compiler.program import Activation, Builder, Source
+from metabonk.play.compiler.views import View
 
 PrecisionName = Literal["fp32", "bf16", "int8", "fp8", "nvfp4", "int4", "mxfp8"]
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
