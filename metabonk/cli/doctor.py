@@ -16,6 +16,9 @@ import metabonk
 from metabonk import machine
 from metabonk.cli.output import JsonFlag, console, print_json, table, verb
 
+# Compute capabilities that devices have had since Ampere.
+CAPABILITIES = ((8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (11, 0), (12, 0), (12, 1))
+
 app, command = verb(
     """Show what this machine offers and what to do about what is missing.
 
@@ -109,8 +112,9 @@ def _native() -> list[Finding]:
             Finding("Native core", "CUDA architectures", "off", "built without CUDA", remedy)
         )
     else:
-        architectures = importlib.import_module("metabonk._cuda").architectures()
-        found.append(Finding("Native core", "CUDA architectures", "ok", ", ".join(architectures)))
+        cuda = importlib.import_module("metabonk._cuda")
+        built = [f"sm_{a}{b}" for a, b in CAPABILITIES if cuda.has_code_for(a, b)]
+        found.append(Finding("Native core", "CUDA architectures", "ok", ", ".join(built)))
     return found
 
 
