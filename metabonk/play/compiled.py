@@ -162,7 +162,7 @@ class CompiledPolicy:
         """
         if not self.program.sources:
             raise CompileError("refresh: a loaded policy has no network; see swap()")
-        tensors = {name: source() for name, source in self.program.sources.items()}
+        tensors = {name: np.array(make(), order="C") for name, make in self.program.sources.items()}
         self._native.swap(_addresses(tensors))
         self.program = Program(self.program.words, tensors, self.program.sources)
 

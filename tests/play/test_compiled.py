@@ -199,7 +199,7 @@ def test_swapping_from_another_thread_tears_nothing() -> None:
     assert all(any(np.array_equal(row, one) for one in allowed) for row in rows)
 
 
-def test_a_network_that_learns_is_followed() -> None:
+def test_a_network_that_learns_is_followed(tmp_path: Path) -> None:
     model = NETWORKS["arena"]()
     policy = compile(model, batch=2, sampled=False)
     (seen,) = observations(model, 2, 1)
@@ -211,6 +211,11 @@ def test_a_network_that_learns_is_followed() -> None:
         for key, buffer in model.named_buffers():
             if key.endswith("mean"):
                 buffer.add_(0.1)
+    policy.save(tmp_path / "before")  # until it is told to follow, nothing of it changes
+    saved = load(tmp_path / "before")
+    for one in (policy, saved):
+        one.reset()
+        assert np.array_equal(one.step(seen), before)
     policy.refresh()
     policy.reset()
     fresh = compile(model, batch=2, sampled=False)

@@ -151,7 +151,7 @@ class Builder:
         network holds then."""
         kind = next(t for t, dtype in DTYPES.items() if dtype == array.dtype)
         storage = Storage("tensor", len(self.tensor_storage), kind, array.shape, name)
-        self.tensors[name] = np.ascontiguousarray(array)
+        self.tensors[name] = np.array(array, order="C")  # its own: networks go on learning
         self.sources[name] = source or (lambda: array)
         self.tensor_storage.append(storage)
         return whole(storage)
