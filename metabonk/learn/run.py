@@ -18,7 +18,7 @@ import torch
 from metabonk import files
 from metabonk.artifact import Artifact, sweep
 from metabonk.config import Config, to_toml
-from metabonk.errors import MetabonkError, MissingExtraError
+from metabonk.errors import CompileError, MetabonkError, MissingExtraError
 from metabonk.games import from_config
 from metabonk.learn import assess, backends, checkpoint, presets, threads
 from metabonk.learn.assess import Assessor
@@ -170,9 +170,13 @@ class Session:
         if asked != "auto":
             self.trainer.act_as(asked)
         elif self.minutes >= LONG_MINUTES or self.steps >= LONG_STEPS:
-            seconds = self.trainer.act_quickly()
+            seconds, why = {}, ""
+            try:
+                seconds = self.trainer.act_quickly()
+            except CompileError as error:  # torch goes on, and the run's events say why
+                why = str(error)
             chosen = self.trainer.collector.acting.name
-            self.registry.event("acting", step=0, chosen=chosen, seconds=seconds)
+            self.registry.event("acting", step=0, chosen=chosen, seconds=seconds, why=why)
 
     def _begin(self) -> None:
         self.registry.cut_back(-1)

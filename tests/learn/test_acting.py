@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from tiny_games import Walk
 
 from metabonk import games
 from metabonk.config import Config, ModelConfig, load
-from metabonk.errors import CheckpointError
+from metabonk.errors import CheckpointError, CompileError
 from metabonk.learn import acting as acting_module
+from metabonk.learn import run as run_module
+from metabonk.learn import trainer as trainer_module
 from metabonk.learn.acting import CompiledActing, TorchActing, quicker
 from metabonk.learn.collector import Collector
 from metabonk.learn.presets import preset
@@ -99,3 +103,25 @@ def test_a_checkpoint_of_another_size_is_refused_before_anything_is_compiled() -
     trainer.start()
     with pytest.raises(CheckpointError, match="not of"):
         Trainer(Walk(ENVS + 1), Config()).restore(trainer.snapshot())
+
+
+def test_a_network_that_cannot_be_compiled_is_acted_by_torch_and_the_run_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CompileError("aten.odd cannot be compiled yet")
+
+    monkeypatch.setattr(trainer_module, "quicker", refuse)
+    monkeypatch.setattr(run_module, "LONG_STEPS", 1)
+    flags = {
+        "game.name": "gym/CartPole-v1",
+        "game.envs": 4,
+        "run.steps": 512,
+        "run.eval_episodes": 2,
+    }
+    config = load(environ={}, flags={**flags, "run.directory": str(tmp_path), "run.video": False})
+    run_module.train(config)
+    events = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    (said,) = [event for event in events if event.get("event") == "acting"]
+    assert said["chosen"] == "torch"
+    assert "aten.odd" in said["why"]
