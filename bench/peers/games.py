@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -45,18 +46,21 @@ def envpool(env_id: str, num_envs: int) -> Timed:
 
 def envpool_doom(height: int, width: int, num_envs: int = 4) -> Timed:
     """EnvPool's Doom: one tic a step, one frame [3, H, W] an observation."""
-    envs = require("envpool").make(
-        "HealthGathering-v1",
-        env_type="gymnasium",
-        num_envs=num_envs,
-        num_threads=1,
-        seed=0,
-        frame_skip=1,
-        stack_num=1,
-        img_height=height,
-        img_width=width,
-    )
-    envs.reset()
+    pool = require("envpool")
+    # Its engines write a settings file into the folder they start in, when the process ends.
+    with contextlib.chdir(tempfile.gettempdir()):
+        envs = pool.make(
+            "HealthGathering-v1",
+            env_type="gymnasium",
+            num_envs=num_envs,
+            num_threads=1,
+            seed=0,
+            frame_skip=1,
+            stack_num=1,
+            img_height=height,
+            img_width=width,
+        )
+        envs.reset()
     generator = np.random.default_rng(0)
     buttons = envs.action_space.shape[-1]
     actions = [
