@@ -91,6 +91,21 @@ class Visible(Protocol):
 
 
 @runtime_checkable
+class Captured(Protocol):
+    """A BatchGame that runs by itself: its observations have times, and others may play it.
+
+    Games that wait for their next action have neither; their time is that of the game.
+    """
+
+    def capture_ns(self) -> npt.NDArray[np.int64]:
+        """When the present observations [N] were captured: nanoseconds of one monotonic clock. The
+        same value twice is the same capture seen again."""
+
+    def inputs(self) -> FloatArray:
+        """What whoever plays was doing then, rows [N, columns]; NaN where the game does not say."""
+
+
+@runtime_checkable
 class Policy(Protocol):
     """Acts on batches of observations; recurrent state is explicit and carried by the caller."""
 
