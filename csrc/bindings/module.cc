@@ -13,4 +13,5 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindGrid64(module);
   metabonk::bindings::BindNn(module);
   metabonk::bindings::BindVideo(module);
+  metabonk::bindings::BindResearchShm(module);
 }

@@ -60,6 +60,9 @@ static_assert(sizeof(ResearchHeader) == 0x20);
 inline constexpr uint32_t kResearchMarker = 0x3252424Du;  // "MBR2"
 inline constexpr int kResearchActionColumns = 6;          // moveX, moveY, four buttons
 inline constexpr int kMaxResearchSide = 4096;             // pixels
+// The bytes that the two ends lock: of the unused word, though locks change no byte.
+inline constexpr size_t kResearchGameByte = 4;
+inline constexpr size_t kResearchAgentByte = 5;
 
 inline constexpr size_t ResearchPixelBytes(int width, int height) {
   return static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
@@ -137,8 +140,8 @@ class ResearchAgent {
   ResearchAgent(std::string path, ResearchFile file, bool bottom_up);
   ResearchEvent Look(ResearchHeader* header, std::span<uint8_t> pixels, bool* repeated);
   bool IsNew(const ResearchHeader& header) const;
-  // Of a whole observation; false if it tore.
-  bool Copy(const ResearchHeader& header, std::span<uint8_t> pixels);
+  // False if the file is cut short; `whole` false if the observation tore.
+  bool Copy(const ResearchHeader& header, std::span<uint8_t> pixels, bool* whole);
   bool Dead() const;
 
   std::string path_;
@@ -151,6 +154,8 @@ class ResearchAgent {
   int32_t step_ = 0;
   int32_t time_ms_ = 0;
   bool resetting_ = false;
+  bool acted_ = false;  // on the last observation, at acted_ns_
+  int64_t acted_ns_ = 0;
   std::vector<uint8_t> raw_;
   std::vector<uint8_t> again_;
   ResearchCounters counters_;

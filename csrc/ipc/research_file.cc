@@ -1,0 +1,98 @@
+// The file of ResearchPlugin's shared memory: calls that report a file cut short, and locks that
+// end with their process.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <utility>
+
+#include "ipc/research_shm.h"
+
+namespace metabonk::ipc {
+
+namespace {
+
+struct flock Range(int16_t kind, size_t at) {
+  struct flock range{};
+  range.l_type = kind;
+  range.l_whence = SEEK_SET;
+  range.l_start = static_cast<off_t>(at);
+  range.l_len = 1;
+  return range;
+}
+
+}  // namespace
+
+ResearchFile::~ResearchFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+ResearchFile::ResearchFile(ResearchFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+ResearchFile& ResearchFile::operator=(ResearchFile&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+// The other end maps the file or calls as we do. Calls copy on this processor, so fences keep their
+// order as seen by the other one.
+bool ResearchFile::Read(size_t at, std::span<uint8_t> bytes) const {
+  size_t got = 0;
+  while (got < bytes.size()) {
+    const ssize_t more =
+        ::pread(descriptor_, bytes.data() + got, bytes.size() - got, static_cast<off_t>(at + got));
+    if (more < 0 && errno == EINTR) continue;
+    if (more <= 0) return false;
+    got += static_cast<size_t>(more);
+  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return true;
+}
+
+bool ResearchFile::Write(size_t at, std::span<const uint8_t> bytes) const {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  size_t put = 0;
+  while (put < bytes.size()) {
+    const ssize_t more =
+        ::pwrite(descriptor_, bytes.data() + put, bytes.size() - put, static_cast<off_t>(at + put));
+    if (more < 0 && errno == EINTR) continue;
+    if (more <= 0) return false;
+    put += static_cast<size_t>(more);
+  }
+  return true;
+}
+
+bool ResearchFile::Resize(size_t bytes) const {
+  return ::ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0;
+}
+
+bool ResearchFile::ReadHeader(ResearchHeader* header) const {
+  return Read(0, {reinterpret_cast<uint8_t*>(header), sizeof(*header)});
+}
+
+bool ResearchFile::WriteFlag(ResearchFlag flag) const {
+  const auto word = static_cast<int32_t>(flag);
+  return Write(0, {reinterpret_cast<const uint8_t*>(&word), sizeof(word)});
+}
+
+bool ResearchFile::Lock(size_t at) const {
+  struct flock range = Range(F_WRLCK, at);
+  return ::fcntl(descriptor_, F_OFD_SETLK, &range) == 0;
+}
+
+bool ResearchFile::IsLocked(size_t at) const {
+  struct flock range = Range(F_WRLCK, at);
+  return ::fcntl(descriptor_, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+}
+
+bool ResearchFile::IsAt(const std::string& path) const {
+  struct stat here{};
+  struct stat there{};
+  return ::fstat(descriptor_, &here) == 0 && ::stat(path.c_str(), &there) == 0 &&
+         here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+}
+
+}  // namespace metabonk::ipc
