@@ -16,6 +16,7 @@ BOTTOM = {
     "errors",
     "files",
     "environment",
+    "schema",
     "config",
     "machine",
     "records",
@@ -51,7 +52,7 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "errors", "files", "environment", "config", "machine", "spaces", "records", "observations",
+    "errors", "files", "environment", "schema", "config", "machine", "spaces", "records", "observations",
     "transports", "protocols", "metrics", "artifact", "stage",
 ]  # fmt: skip
 

@@ -1,0 +1,186 @@
+"""The settings there are: sections, keys, types, bounds, defaults and what each means.
+
+Knows msgspec only. config.py reads them from files, variables and flags.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+def _help(text: str, **bounds: Any) -> Meta:
+    return Meta(description=text, **bounds)
+
+
+class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which game is played, and how."""
+
+    name: Annotated[
+        str, _help("Game: arena, grid64/<name>, doom/<scenario> or gym/<id>; see `metabonk games`.")
+    ] = "arena"
+    level: Annotated[
+        str, _help("Path of a level specification (JSON); empty for the game's own level.")
+    ] = ""
+    envs: Annotated[int, _help("Games that are played side by side.", ge=1)] = 64
+    threads: Annotated[int, _help("Threads that step them; 0: one per processor.", ge=0)] = 0
+    pixels: Annotated[
+        tuple[int, int], _help("Height and width of rendered frames, as 84x84; 0x0 for none.")
+    ] = (0, 0)
+    frame_skip: Annotated[
+        int, _help("Game ticks per decision; 0: the game's own default.", ge=0)
+    ] = 0
+
+
+class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The network."""
+
+    name: Annotated[
+        Literal["mlp", "conv", "pilot"],
+        _help("mlp: vectors; conv: frames; pilot: recurrent CfC over both, told the time step."),
+    ] = "pilot"
+    hidden: Annotated[int, _help("Units per layer and of the recurrent state.", ge=1)] = 128
+    layers: Annotated[int, _help("Hidden layers.", ge=1)] = 2
+    normalize: Annotated[
+        bool, _help("Scale every input by the mean and deviation that were seen so far.")
+    ] = True
+    decisive: Annotated[
+        str,
+        _help("Choices, as choice,gear, that are not passed over (0) while others are allowed."),
+    ] = ""
+    fixed: Annotated[
+        str, _help("Action branches held at a value, not learned, as click=-1,jump=0.")
+    ] = ""
+    steer: Annotated[
+        str,
+        _help(
+            "Action of two columns, as move, that is one of 16 directions or none; else a vector."
+        ),
+    ] = ""
+    press: Annotated[
+        float,
+        _help("Probability of pressing each button before anything is learned.", gt=0.0, lt=1.0),
+    ] = 0.5
+
+
+class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Proximal policy optimisation; every value can be changed between updates."""
+
+    learning_rate: Annotated[float, _help("Adam's step size.", gt=0.0)] = 1e-3
+    anneal: Annotated[bool, _help("Let the learning rate fall to zero over the run.")] = True
+    gamma: Annotated[float, _help("Discount per step.", ge=0.0, le=1.0)] = 0.99
+    discount_time: Annotated[
+        bool,
+        _help("Discount by game time, 1/15 s counting as one step, where the game tells it."),
+    ] = True
+    idle_cost: Annotated[
+        float, _help("Reward taken off a decision in which no game time passes.", ge=0.0)
+    ] = 0.0
+    gae_lambda: Annotated[
+        float, _help("Advantage estimation: 0 trusts the critic, 1 the returns.", ge=0.0, le=1.0)
+    ] = 0.95
+    clip: Annotated[float, _help("How far a probability ratio may move per update.", gt=0.0)] = 0.2
+    value_clip: Annotated[float, _help("The same for the critic; 0: off.", ge=0.0)] = 0.0
+    value_coef: Annotated[float, _help("Weight of the critic's loss.", ge=0.0)] = 0.5
+    entropy_coef: Annotated[float, _help("Weight of the entropy bonus.", ge=0.0)] = 0.01
+    max_grad_norm: Annotated[float, _help("Longer gradients are scaled to this.", gt=0.0)] = 0.5
+    horizon: Annotated[int, _help("Steps per game and rollout.", ge=1)] = 64
+    epochs: Annotated[int, _help("Passes over each rollout.", ge=1)] = 3
+    minibatches: Annotated[int, _help("Gradient steps per pass.", ge=1)] = 4
+    burn_in: Annotated[int, _help("Steps that only warm the recurrent state up.", ge=0)] = 0
+    sequence: Annotated[
+        int, _help("Steps that a recurrent network is trained through; 0: the horizon.", ge=0)
+    ] = 0
+    normalize_rewards: Annotated[
+        bool, _help("Divide rewards by the running deviation of the return.")
+    ] = True
+    normalize_advantages: Annotated[bool, _help("Scale advantages to unit deviation.")] = True
+    noise_memory: Annotated[
+        float,
+        _help(
+            "Correlation of continuous exploration from one decision to the next.", ge=0.0, lt=1.0
+        ),
+    ] = 0.0
+    target_kl: Annotated[
+        float, _help("Stop an update's passes past this KL divergence; 0: never.", ge=0.0)
+    ] = 0.0
+
+
+class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The world model."""
+
+    enabled: Annotated[bool, _help("Train a world model on every rollout.")] = False
+    deter: Annotated[int, _help("Units of what is certain of its state.", ge=1)] = 256
+    groups: Annotated[int, _help("Random variables of its state.", ge=1)] = 16
+    classes: Annotated[
+        int, _help("Values each of them has; 0: they are Gaussians.", ge=0, le=4096)
+    ] = 16
+    hidden: Annotated[int, _help("Units of each hidden layer.", ge=1)] = 256
+    unimix: Annotated[
+        float, _help("The uniform distribution's share of every variable.", ge=0.0, lt=1.0)
+    ] = 0.01
+    learning_rate: Annotated[float, _help("Adam's step size.", gt=0.0)] = 3e-4
+    max_grad_norm: Annotated[float, _help("Longer gradients are scaled to this.", gt=0.0)] = 100.0
+    batch: Annotated[int, _help("Sequences per update.", ge=1)] = 16
+    sequence: Annotated[int, _help("Steps per sequence.", ge=2)] = 64
+    burn_in: Annotated[
+        int, _help("Steps that only warm its state up, at the start of a sequence.", ge=0)
+    ] = 8
+    ratio: Annotated[float, _help("Replayed steps learned from per step played.", gt=0.0)] = 1.0
+    replay: Annotated[int, _help("Steps of all games that are kept to learn from.", ge=1)] = 500_000
+    free_nats: Annotated[
+        float, _help("Nats between what was expected and seen that cost nothing.", ge=0.0)
+    ] = 1.0
+    kl_dynamics: Annotated[float, _help("Weight of expecting what is seen.", ge=0.0)] = 1.0
+    kl_representation: Annotated[float, _help("Weight of seeing what is expected.", ge=0.0)] = 0.1
+
+
+class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One training run."""
+
+    directory: Annotated[str, _help("Where the run is kept; empty: runs/<game>-<time>.")] = ""
+    seed: Annotated[int, _help("Everything random follows from it.", ge=0)] = 0
+    minutes: Annotated[float, _help("Stop after this time; 0: train until `steps`.", ge=0.0)] = 0.0
+    steps: Annotated[
+        int, _help("Stop after so many steps of all games; 0 without `minutes`: a default.", ge=0)
+    ] = 0
+    checkpoint_every: Annotated[float, _help("Seconds between checkpoints.", gt=0.0)] = 60.0
+    keep_checkpoints: Annotated[int, _help("Newest checkpoints that are kept.", ge=2)] = 3
+    eval_every: Annotated[
+        float, _help("Seconds between evaluations; 0: only at the end.", ge=0.0)
+    ] = 0.0
+    eval_episodes: Annotated[int, _help("Episodes per evaluation.", ge=1)] = 64
+    eval_sampled: Annotated[
+        bool, _help("Evaluate with sampled actions, as in training; else with the likeliest.")
+    ] = True
+    record: Annotated[bool, _help("Keep every step as episodes under <run>/episodes.")] = False
+    video: Annotated[bool, _help("Film the best evaluation episode.")] = True
+    torch_threads: Annotated[
+        int, _help("Threads of the network; 0: what is quickest here.", ge=0)
+    ] = 0
+    acting: Annotated[
+        Literal["auto", "torch", "compiled"],
+        _help("How rollouts are acted; auto: what is quicker here, if the run is long enough."),
+    ] = "auto"
+
+
+class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The native core."""
+
+    cpu: Annotated[
+        Literal["auto", "baseline", "avx2", "avx512"],
+        _help("Highest instruction set it may use; games are the same on all."),
+    ] = "auto"
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set."""
+
+    game: GameConfig = msgspec.field(default_factory=GameConfig)
+    model: ModelConfig = msgspec.field(default_factory=ModelConfig)
+    ppo: PPOConfig = msgspec.field(default_factory=PPOConfig)
+    world: WorldConfig = msgspec.field(default_factory=WorldConfig)
+    run: RunConfig = msgspec.field(default_factory=RunConfig)
+    native: NativeConfig = msgspec.field(default_factory=NativeConfig)
