@@ -1,0 +1,303 @@
+#include "ipc/research_shm.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+
+namespace metabonk::ipc {
+
+namespace {
+
+constexpr int64_t kSoon = 10'000'000'000;  // generous: a hang, not a time, is what fails
+constexpr int kWidth = 7;
+constexpr int kHeight = 3;
+using Pixels = std::vector<uint8_t>;
+using Action = std::array<float, kResearchActionColumns>;
+
+class Folder {
+ public:
+  Folder() {
+    char name[] = "/tmp/metabonk-research-XXXXXX";
+    folder_ = ::mkdtemp(name);
+  }
+  ~Folder() {
+    ::unlink(path().c_str());
+    ::rmdir(folder_.c_str());
+  }
+  std::string path() const { return folder_ + "/megabonk_env_0"; }
+
+ private:
+  std::string folder_;
+};
+
+Pixels Pattern(int seed) {
+  Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(seed * 31 + i);
+  return pixels;
+}
+
+ResearchHeader Outcome(int step, float reward = 0.0f, int done = 0) {
+  return {0, 0, reward, done, step, step * 16, 0, 0};
+}
+
+bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+// A plugin of version 1, which neither locks nor marks.
+class Plugin {
+ public:
+  explicit Plugin(const std::string& path) : file_(::open(path.c_str(), O_RDWR | O_CREAT, 0600)) {
+    CHECK(::ftruncate(file_, 0x20 + kWidth * kHeight * 3 + 24) == 0);
+    Put(0x18, kWidth);
+    Put(0x1c, kHeight);
+  }
+  ~Plugin() { ::close(file_); }
+  void Put(off_t at, int32_t value) { CHECK(::pwrite(file_, &value, 4, at) == 4); }
+  int32_t Get(off_t at) {
+    int32_t value = -1;
+    CHECK(::pread(file_, &value, 4, at) == 4);
+    return value;
+  }
+  void Show(int step, int time_ms, const Pixels& pixels) {
+    CHECK(::pwrite(file_, pixels.data(), pixels.size(), 0x20) ==
+          static_cast<ssize_t>(pixels.size()));
+    Put(0x10, step);
+    Put(0x14, time_ms);
+    Put(0, 2);
+  }
+  void Cut(off_t bytes) { CHECK(::ftruncate(file_, bytes) == 0); }
+
+ private:
+  int file_;
+};
+
+}  // namespace
+
+TEST(research_shm_layout_of_version_1) {
+  const Folder folder;
+  std::unique_ptr<ResearchGame> game;
+  CHECK(ResearchGame::Create(folder.path(), 84, 84, false, &game).ok());
+  struct stat found{};
+  CHECK(::stat(folder.path().c_str(), &found) == 0);
+  CHECK(found.st_size == 21224);
+  CHECK((found.st_mode & 0777) == 0600);
+  Pixels pixels(ResearchPixelBytes(84, 84));
+  pixels.front() = 9;
+  pixels.back() = 8;
+  CHECK(game->Publish({0, 0, 1.5f, 1, 7, 117, 0, 0}, pixels));
+  std::vector<uint8_t> bytes(21224);
+  const int file = ::open(folder.path().c_str(), O_RDWR);
+  CHECK(::pread(file, bytes.data(), bytes.size(), 0) == 21224);
+  const auto word = [&](size_t at) {
+    int32_t value;
+    std::memcpy(&value, bytes.data() + at, 4);
+    return value;
+  };
+  float reward;
+  std::memcpy(&reward, bytes.data() + 8, 4);
+  CHECK(word(0) == 2 && reward == 1.5f && word(0x0c) == 1 && word(0x10) == 7);
+  CHECK(word(0x14) == 117 && word(0x18) == 84 && word(0x1c) == 84);
+  CHECK(bytes[0x20] == 9 && bytes[0x52cf] == 8);
+  const float action[6] = {1, -1, 0, 1, 0, 1};
+  CHECK(::pwrite(file, action, 24, 0x52d0) == 24);
+  const int32_t ready = 1;
+  CHECK(::pwrite(file, &ready, 4, 0) == 4);
+  Action got;
+  CHECK(game->Wait(kSoon, got) == ResearchEvent::kAction);
+  CHECK(std::equal(got.begin(), got.end(), action));
+  ::close(file);
+}
+
+TEST(research_shm_takes_turns) {
+  const Folder folder;
+  std::unique_ptr<ResearchGame> game;
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
+  CHECK(!game->agent());
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  CHECK(game->agent() && agent->marked());
+  ResearchHeader header;
+  Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+  CHECK(agent->Wait(0, &header, pixels) == ResearchEvent::kTimeout);
+  for (int step = 0; step < 5; ++step) {
+    CHECK(game->Publish(Outcome(step, 0.25f * static_cast<float>(step), step == 4), Pattern(step)));
+    CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+    CHECK(header.step == step && header.reward == 0.25f * static_cast<float>(step));
+    CHECK(header.done == (step == 4) && pixels == Pattern(step));
+    CHECK(agent->Wait(0, &header, pixels) == ResearchEvent::kTimeout);  // the same one
+    const Action action = {0.5f, static_cast<float>(step), 1, 0, 0, 1};
+    CHECK(agent->Act(action));
+    Action got;
+    CHECK(game->Wait(kSoon, got) == ResearchEvent::kAction && got == action);
+    CHECK(game->Wait(0, got) == ResearchEvent::kTimeout);
+  }
+  CHECK(agent->Reset());
+  Action got;
+  CHECK(game->Wait(kSoon, got) == ResearchEvent::kReset);
+  CHECK(agent->counters().repeated == 5 && agent->counters().torn == 0);
+  game.reset();
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kTerminated);
+  CHECK(!Exists(folder.path()));
+}
+
+TEST(research_shm_asks_again_where_a_reset_was_lost) {
+  const Folder folder;
+  Plugin plugin(folder.path());
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  CHECK(!agent->marked());
+  ResearchHeader header;
+  Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+  plugin.Show(9, 150, Pattern(0));
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+  CHECK(agent->Reset());
+  plugin.Show(10, 166, Pattern(1));  // the plugin was in the middle of a step
+  CHECK(agent->Wait(0, &header, pixels) == ResearchEvent::kTimeout);
+  CHECK(plugin.Get(0) == 3 && agent->counters().lost == 1);
+  plugin.Show(0, 0, Pattern(2));
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+  CHECK(header.step == 0 && agent->counters().lost == 1);
+}
+
+TEST(research_shm_waits_out_a_plugin_that_neither_counts_nor_ages) {
+  const Folder folder;
+  Plugin plugin(folder.path());
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchAgent::Open(folder.path(), false, &agent).ok());
+  ResearchHeader header;
+  Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+  plugin.Show(0, 40, Pattern(0));
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+  CHECK(agent->Wait(200'000'000, &header, pixels) == ResearchEvent::kTimeout);  // nobody acted
+  CHECK(agent->Act(Action{}));
+  plugin.Show(0, 40, Pattern(1));
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+  CHECK(pixels == Pattern(1));
+}
+
+TEST(research_shm_files_that_are_none) {
+  const Folder folder;
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).code == Code::kUnavailable);
+  {
+    Plugin plugin(folder.path());
+    plugin.Cut(20);
+    CHECK(ResearchAgent::Open(folder.path(), true, &agent).code == Code::kCorrupt);
+    plugin.Cut(0x20);  // sizes 0
+    CHECK(ResearchAgent::Open(folder.path(), true, &agent).code == Code::kCorrupt);
+  }
+  Plugin plugin(folder.path());
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  ResearchHeader header;
+  Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+  plugin.Show(0, 0, Pattern(0));
+  plugin.Put(0x18, -5);
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kDamaged);
+  plugin.Put(0x18, kWidth + 1);
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kResized);
+  CHECK(agent->width() == kWidth + 1);
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kResized);  // the array is too small
+  plugin.Put(0x18, kWidth);
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kResized);
+  plugin.Cut(0x30);
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kDamaged);
+  plugin.Cut(0);
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kDamaged);
+}
+
+TEST(research_shm_one_game_and_one_agent) {
+  const Folder folder;
+  std::unique_ptr<ResearchGame> game, second;
+  std::unique_ptr<ResearchAgent> agent, other;
+  CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
+  CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &second).code ==
+        Code::kUnavailable);
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  CHECK(ResearchAgent::Open(folder.path(), true, &other).code == Code::kUnavailable);
+  agent.reset();
+  CHECK(ResearchAgent::Open(folder.path(), true, &other).ok());
+  CHECK(ResearchGame::Create(folder.path(), 0, kHeight, true, &second).code == Code::kOutOfRange);
+}
+
+// A game that is killed at any instant leaves a file that says it is alive.
+TEST(research_shm_a_killed_game_is_noticed_and_its_file_removed) {
+  const Folder folder;
+  for (int round = 0; round < 3; ++round) {
+    int ready[2];
+    CHECK(::pipe(ready) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::unique_ptr<ResearchGame> game;
+      ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game);
+      game->Publish(Outcome(0), Pattern(round));
+      [[maybe_unused]] const auto told = ::write(ready[1], "x", 1);
+      ::pause();
+    }
+    char byte;
+    CHECK(::read(ready[0], &byte, 1) == 1);
+    std::unique_ptr<ResearchAgent> agent;
+    ResearchHeader header;
+    Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+    CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+    CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    if (round == 0) CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kGone);
+    if (round == 1) {
+      agent.reset();
+      CHECK(!ResearchAgent::Open(folder.path(), true, &agent).ok());
+    }
+    if (round == 2) {
+      std::unique_ptr<ResearchGame> game;
+      CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
+      CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kGone);
+    }
+    CHECK(!Exists(folder.path()));
+  }
+}
+
+// Frames at full speed in real time, as plugins give them: what is handed out is never torn.
+TEST(research_shm_hands_out_whole_frames) {
+  const Folder folder;
+  std::unique_ptr<ResearchGame> game;
+  constexpr int kSide = 64;
+  CHECK(ResearchGame::Create(folder.path(), kSide, kSide, true, &game).ok());
+  std::atomic<bool> over{false};
+  std::thread writer([&] {
+    Pixels pixels(ResearchPixelBytes(kSide, kSide));
+    for (int step = 1; !over.load(); ++step) {
+      std::fill(pixels.begin(), pixels.end(), static_cast<uint8_t>(step));
+      CHECK(game->Publish(Outcome(step), pixels));
+    }
+  });
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  Pixels pixels(ResearchPixelBytes(kSide, kSide));
+  ResearchHeader header;
+  int last = 0;
+  for (int i = 0; i < 2000; ++i) {
+    CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+    CHECK(header.step > last);
+    last = header.step;
+    CHECK(std::all_of(pixels.begin(), pixels.end(),
+                      [&](uint8_t byte) { return byte == static_cast<uint8_t>(header.step); }));
+  }
+  over.store(true);
+  writer.join();
+}
+
+}  // namespace metabonk::ipc
