@@ -52,8 +52,8 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "errors", "files", "environment", "schema", "config", "machine", "spaces", "records", "observations",
-    "transports", "protocols", "metrics", "artifact", "stage",
+    "errors", "files", "environment", "schema", "config", "machine", "spaces", "records",
+    "observations", "transports", "protocols", "metrics", "artifact", "stage",
 ]  # fmt: skip
 
 # `play` sees of `cognition` only these.
