@@ -50,5 +50,9 @@ class GameError(MetabonkError, RuntimeError):
     """A game that cannot be started, or that broke while it ran."""
 
 
+class LinkError(MetabonkError, RuntimeError):
+    """The other end of a link is not there, refuses us or went away."""
+
+
 class ResumeError(MetabonkError, RuntimeError):
     """A run that cannot be continued as asked."""
