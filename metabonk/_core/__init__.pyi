@@ -3,6 +3,7 @@
 from metabonk._core import (
     arena as arena,
     grid64 as grid64,
+    ipc as ipc,
     nn as nn,
     records as records,
     support as support,
