@@ -44,8 +44,10 @@ class Digester {
   }
   void Mix(uint64_t a, uint64_t b) {
     // What comes in is also added, so that a factor of zero cannot wipe out what came before.
-    low_ = Fold(low_ ^ a ^ 0x9E3779B97F4A7C15ull, b ^ 0xD1B54A32D192ED03ull) + (low_ << 23 | low_ >> 41) + a;
-    high_ = Fold(high_ ^ b ^ 0x8CB92BA72F3D8DD7ull, a ^ 0xAEF17502108EF2D9ull) + (high_ << 37 | high_ >> 27) + b;
+    low_ = Fold(low_ ^ a ^ 0x9E3779B97F4A7C15ull, b ^ 0xD1B54A32D192ED03ull) +
+           (low_ << 23 | low_ >> 41) + a;
+    high_ = Fold(high_ ^ b ^ 0x8CB92BA72F3D8DD7ull, a ^ 0xAEF17502108EF2D9ull) +
+            (high_ << 37 | high_ >> 27) + b;
   }
 
   uint64_t low_ = 0x243F6A8885A308D3ull, high_ = 0x13198A2E03707344ull;

@@ -1,0 +1,217 @@
+#include "play/arena_game.h"
+
+#include <cstring>
+#include <utility>
+
+namespace metabonk::play {
+
+namespace {
+
+// A state on its way to the loop.
+struct Shown {
+  GameState state;
+  uint64_t step = 0;
+  uint64_t ticks = 0;  // of the game since the start, also in menus and through all its runs
+  int64_t capture = 0, ready = 0;
+  uint64_t run = 0;  // how many runs began before it
+};
+
+struct Answer {
+  Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+  uint64_t answers = 0;
+};
+
+}  // namespace
+
+class ArenaGame::Port final : public Source, public Sink {
+ public:
+  bool Newest(Moment* moment) override {
+    if (!shown_.Take() && !waiting_) return false;
+    waiting_ = true;
+    const Shown& shown = shown_.Taken();
+    if (reader_ && !TakeFrame(shown.step)) return false;
+    waiting_ = false;
+    state_ = shown_.Taken();
+    const Shown& now = state_;
+    state_.state.dt = static_cast<float>(now.ticks - seen_ticks_) * (1.0f / 60.0f);
+    moment->state = &state_.state;
+    moment->sequence = now.step;
+    moment->capture = now.capture;
+    moment->ready = now.ready;
+    moment->begins = now.run != seen_run_;
+    moment->frame = frame_;
+    seen_ticks_ = now.ticks;
+    seen_run_ = now.run;
+    return true;
+  }
+
+  bool Act(const Action& action, uint64_t answers) override {
+    answers_.Post({action, answers});
+    return true;
+  }
+
+  Mailbox<Shown> shown_;
+  Mailbox<Answer> answers_;
+  std::unique_ptr<ipc::RingReader> reader_;
+
+ private:
+  // The frame of that step. The game commits it before it posts the state, so it may already have
+  // been replaced by a newer one, whose state is on its way: then that is waited for.
+  bool TakeFrame(uint64_t step) {
+    if (reader_->Latest(0, &lease_) == ipc::Take::kFrame) {
+      const ipc::FrameInfo& info = lease_.info();
+      frame_ = {lease_.data(), static_cast<int32_t>(info.height), static_cast<int32_t>(info.width),
+                static_cast<int32_t>(info.channels), info.step};
+    }
+    return frame_.pixels != nullptr && frame_.step == step;
+  }
+
+  Shown state_;
+  FrameView frame_;
+  ipc::Lease lease_;
+  bool waiting_ = false;  // for the frame of the state that was taken
+  uint64_t seen_ticks_ = 0, seen_run_ = UINT64_MAX;
+};
+
+struct ArenaGame::Arena {
+  arena::Environment environment;
+  std::unique_ptr<ipc::RingWriter> writer;
+  Port port;
+  Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+  uint64_t step = 0, ticks = 0, runs = 0;
+};
+
+ArenaGame::ArenaGame(Clock& clock, const ArenaSettings& settings, Journal* inputs)
+    : clock_(clock),
+      settings_(settings),
+      inputs_(inputs),
+      scratch_(std::make_unique<arena::Scratch>()) {
+  settings_.level.skip_min = settings_.level.skip_max = 1;
+  for (const uint64_t seed : settings_.seeds) {
+    arenas_.push_back(std::make_unique<Arena>());
+    arenas_.back()->environment.Configure(settings_.level, true, settings_.height, settings_.width);
+    arenas_.back()->environment.Reset(seed);
+  }
+}
+
+ArenaGame::~ArenaGame() { Stop(); }
+
+Status ArenaGame::Create(Clock& clock, const ArenaSettings& settings, Journal* inputs,
+                         std::unique_ptr<ArenaGame>* made) {
+  std::unique_ptr<ArenaGame> game(new ArenaGame(clock, settings, inputs));
+  if (settings.height > 0) {
+    if (const Status status = game->MakeRings(); !status.ok()) return status;
+  }
+  *made = std::move(game);
+  return Status::Ok();
+}
+
+std::string ArenaGame::ring_name(size_t i) const {
+  if (settings_.height == 0) return {};
+  return i == 0 ? settings_.ring : settings_.ring + "-" + std::to_string(i);
+}
+
+Status ArenaGame::MakeRings() {
+  for (size_t i = 0; i < arenas_.size(); ++i) {
+    ipc::RingOptions options;
+    options.name = ring_name(i);
+    options.folder = settings_.ring_folder;
+    options.frame_bytes =
+        static_cast<uint64_t>(settings_.height) * static_cast<uint64_t>(settings_.width) * 3;
+    Arena& arena = *arenas_[i];
+    if (const Status status = ipc::RingWriter::Create(options, &arena.writer); !status.ok()) {
+      return status;
+    }
+    ipc::ReaderOptions reader;
+    reader.name = options.name;
+    reader.folder = options.folder;
+    reader.spin_us = 0;
+    if (const Status status = ipc::RingReader::Open(reader, &arena.port.reader_); !status.ok()) {
+      return status;
+    }
+  }
+  return Status::Ok();
+}
+
+Source& ArenaGame::source(size_t i) { return arenas_[i]->port; }
+Sink& ArenaGame::sink(size_t i) { return arenas_[i]->port; }
+
+void ArenaGame::Start() {
+  if (thread_.joinable()) return;
+  thread_ = std::thread([this] {
+    PrepareThread(settings_.thread, "mb-arena");
+    Pacer pacer(clock_, settings_.pacer);
+    pacer.Start(clock_.Now());
+    while (!stop_.load(std::memory_order_relaxed)) {
+      const Beat beat = pacer.Wait();
+      lateness_.Add(beat.late());
+      skipped_.fetch_add(beat.skipped, std::memory_order_relaxed);
+      Tick();
+    }
+  });
+}
+
+void ArenaGame::Stop() {
+  stop_.store(true, std::memory_order_relaxed);
+  if (thread_.joinable()) thread_.join();
+}
+
+void ArenaGame::Tick() {
+  // The first tick shows the beginning; every later one plays first.
+  const bool plays = steps_.load(std::memory_order_relaxed) != 0;
+  for (size_t i = 0; i < arenas_.size(); ++i) {
+    if (plays) Step(i);
+    Show(i, clock_.Now());
+  }
+  steps_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void ArenaGame::Step(size_t i) {
+  Arena& arena = *arenas_[i];
+  if (arena.port.answers_.Take()) {
+    arena.action = arena.port.answers_.Taken().action;
+  } else {  // the same keys are still down, but a press happens once
+    arena.action.choice = 0.0f;
+    arena.action.click[0] = arena.action.click[1] = -1.0f;
+  }
+  const uint64_t before = arena.environment.episode().world.total_ticks;
+  arena.environment.Step(arena.action, *scratch_);
+  const arena::Episode& episode = arena.environment.episode();
+  ++arena.step;
+  if (episode.is_reset) {
+    ++arena.runs;
+    ++arena.ticks;  // the beginning of a run takes the time of a tick, too
+  } else {
+    const uint64_t after = episode.world.total_ticks;
+    arena.ticks += after > before ? after - before : 1;  // a menu may begin the run anew
+  }
+  if (inputs_ == nullptr) return;
+  InputRecord record = {};
+  record.agent = static_cast<uint16_t>(i);
+  record.step = arena.step;
+  record.action = arena.action;
+  if (!inputs_->Push(&record)) unwritten_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void ArenaGame::Show(size_t i, int64_t capture) {
+  Arena& arena = *arenas_[i];
+  if (arena.writer) {
+    ipc::FrameShape shape;
+    shape.height = static_cast<uint32_t>(settings_.height);
+    shape.width = static_cast<uint32_t>(settings_.width);
+    std::span<uint8_t> pixels;
+    if (!arena.writer->Begin(shape, &pixels).ok()) return;
+    arena.environment.Picture(settings_.height, settings_.width, pixels.data());
+    if (!arena.writer->Commit(arena.step + 1, static_cast<uint64_t>(capture)).ok()) return;
+  }
+  Shown& shown = arena.port.shown_.Draft();
+  arena.environment.GameStateNow(&shown.state);
+  shown.step = arena.step + 1;
+  shown.ticks = arena.ticks;
+  shown.run = arena.runs;
+  shown.capture = capture;
+  shown.ready = clock_.Now();
+  arena.port.shown_.Post();
+}
+
+}  // namespace metabonk::play

@@ -1,0 +1,144 @@
+#include "play/decider.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace metabonk::play {
+
+namespace {
+
+constexpr int64_t kLookAgain = 50 * kMicrosecond;
+
+}  // namespace
+
+Status CompiledDecider::CheckProgram(const nn::Program& program) {
+  if (const Status status = Observation::Check(program); !status.ok()) return status;
+  const int64_t action = nn::FindOutput(program, "action");
+  if (action < 0) return {Code::kInvalidArgument, "policy", "has no output `action`"};
+  const nn::View& view = program.outputs[static_cast<size_t>(action)].view;
+  if (view.type != nn::Type::kF32 || view.count() != kActionColumns) {
+    return {Code::kInvalidArgument, "policy",
+            "does not give one row of 12 numbers: compile one that was trained on the arena, with "
+            "batch 1"};
+  }
+  const int64_t value = nn::FindOutput(program, "value");
+  if (value >= 0) {
+    const nn::View& of = program.outputs[static_cast<size_t>(value)].view;
+    if (of.type != nn::Type::kF32 || of.count() != 1) {
+      return {Code::kInvalidArgument, "policy", "its output `value` is not one number"};
+    }
+  }
+  return Status::Ok();
+}
+
+CompiledDecider::CompiledDecider(nn::Program program,
+                                 std::unique_ptr<const nn::ProgramWeights> weights, uint64_t seed,
+                                 const ArtifactHash& artifact, Clock& clock)
+    : policy_(std::move(program), std::move(weights), seed),
+      observation_(policy_.program()),
+      clock_(clock),
+      outputs_(policy_.program().outputs.size(), nullptr),
+      value_(std::numeric_limits<float>::quiet_NaN()),
+      artifact_(artifact) {
+  outputs_[static_cast<size_t>(nn::FindOutput(policy_.program(), "action"))] = &action_;
+  const int64_t value = nn::FindOutput(policy_.program(), "value");
+  if (value >= 0) outputs_[static_cast<size_t>(value)] = &value_;
+}
+
+uint64_t CompiledDecider::MemoryDigest() {
+  Digester digester;
+  for (const nn::Place& place : policy_.program().states) {
+    digester.Add(policy_.runner().At(place.view),
+                 static_cast<size_t>(place.view.count() * nn::SizeOf(place.view.type)));
+  }
+  return digester.Get().low;
+}
+
+Status CompiledDecider::Decide(const Moment& moment, int64_t, Decision* decision) {
+  if (const Status status = observation_.Fill(moment); !status.ok()) return status;
+  decision->observation = observation_.digest();
+  decision->memory = MemoryDigest();
+  decision->counter = policy_.counter();
+  decision->seen = clock_.Now();
+  if (moment.begins) policy_.Reset(nullptr);
+  const Status status = policy_.Step(observation_.inputs(), outputs_);
+  if (const int64_t swaps = policy_.runner().swaps(); swaps != taken_) {
+    artifact_ = next_artifact_;  // no swapper touches it until `read_` says so
+    taken_ = swaps;
+    read_.store(swaps, std::memory_order_release);
+  }
+  decision->artifact = artifact_;
+  if (!status.ok()) return status;
+  decision->action = action_;
+  decision->answers = moment.sequence;
+  decision->capture = moment.capture;
+  decision->candidate = 0;
+  decision->score = value_;
+  return Status::Ok();
+}
+
+Status CompiledDecider::Swap(std::unique_ptr<const nn::ProgramWeights> weights,
+                             const ArtifactHash& artifact) {
+  const std::lock_guard<std::mutex> lock(one_swapper_);
+  if (read_.load(std::memory_order_acquire) != handed_over_) {
+    return {Code::kUnavailable, "swap", "the swap before has not been taken up by a tick yet"};
+  }
+  next_artifact_ = artifact;
+  ++handed_over_;
+  policy_.runner().Swap(std::move(weights));
+  return Status::Ok();
+}
+
+bool RemoteDecider::TakeReply(Decision* decision) {
+  if (!replies_.Take()) return false;
+  const Reply& reply = replies_.Taken();
+  const Posted& posted = posted_[reply.sequence % posted_.size()];
+  if (posted.sequence != reply.sequence) return false;  // an answer to nothing that is remembered
+  decision->action = reply.action;
+  decision->answers = reply.sequence;
+  decision->capture = posted.capture;
+  decision->observation = posted.observation;
+  decision->counter = 0;
+  decision->memory = 0;
+  decision->artifact = {};
+  decision->candidate = 0;
+  decision->score = std::numeric_limits<float>::quiet_NaN();
+  return true;
+}
+
+Status RemoteDecider::Decide(const Moment& moment, int64_t until, Decision* decision) {
+  Question& question = questions_.Draft();
+  std::memcpy(static_cast<void*>(&question.state), moment.state, sizeof(GameState));
+  question.sequence = moment.sequence;
+  question.capture = moment.capture;
+  begins_ = moment.begins || (begins_ && questions_.fresh());
+  question.begins = begins_;
+  Digester digester;
+  digester.Add(moment.state, sizeof(GameState));
+  posted_[moment.sequence % posted_.size()] = {moment.sequence, moment.capture, digester.Get()};
+  questions_.Post();
+  decision->seen = clock_.Now();
+  bool answered = TakeReply(decision);
+  while (!(answered && decision->answers == moment.sequence)) {
+    const int64_t now = clock_.Now();
+    if (now >= until) break;
+    clock_.SleepUntil(std::min(now + kLookAgain, until));
+    answered |= TakeReply(decision);
+  }
+  if (answered) return Status::Ok();
+  return {Code::kUnavailable, "policy", "has no answer yet"};
+}
+
+bool RemoteDecider::Ask(Question* asked) {
+  if (!questions_.Take()) return false;
+  std::memcpy(static_cast<void*>(asked), &questions_.Taken(), sizeof(Question));
+  return true;
+}
+
+void RemoteDecider::Answer(const Action& action, uint64_t sequence) {
+  replies_.Post({action, sequence});
+}
+
+}  // namespace metabonk::play

@@ -1,0 +1,74 @@
+// The decision ledger's record: what one tick of one agent saw, decided and sent, in 192 bytes.
+// Knows its layout (mirrored by metabonk/play/ledger.py, which a test compares); a Journal keeps
+// it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "metabonk/records.h"
+#include "play/digest.h"
+
+namespace metabonk::play {
+
+// What a record is.
+enum class Entry : uint8_t { kTick = 1, kDirective = 2 };
+
+// What stood between the policy and the game in a tick.
+enum Gate : uint16_t {
+  kGateDecided = 1,       // the policy answered a new moment
+  kGateBegins = 2,        // and had forgotten its past before: a run began
+  kGateDirected = 4,      // the directive in force changed the action
+  kGateExpired = 8,       // the directive had run out
+  kGateUngrounded = 16,   // the directive fits nothing in this state
+  kGateReleased = 32,     // a choice or click was left out: games take a press only after a release
+  kGateHeld = 64,         // nothing new came: the last action was sent again
+  kGateSafe = 128,        // nothing had come for too long: the safe action
+  kGateFault = 256,       // the policy refused the moment
+  kGateUnanswered = 512,  // the policy, on a thread of its own, had no answer yet
+  kGateRefused = 1024,    // the game did not take the action
+  kGateMissed = 2048,     // the action left after the next tick's planned start
+};
+
+// A tick. Times behind `planned` are nanoseconds after it, at most 2.1 seconds.
+struct LedgerTick {
+  uint32_t crc;  // the journal's
+  Entry entry;
+  uint8_t agent;
+  uint16_t gate;  // Gate bits
+  uint64_t tick;
+  uint64_t sequence;  // of the moment that was decided about, or the last one
+  int64_t capture;    // of that moment, monotonic nanoseconds
+  int64_t planned;
+  int32_t woke, seen, decided, acted;
+  uint64_t counter;      // of the policy's random numbers, before the decision
+  Digest observation;    // of what the policy read
+  uint64_t memory;       // of its recurrent state before it decided
+  uint8_t artifact[32];  // SHA-256 of the policy in use
+  Action action;         // as it was sent
+  uint32_t directive;    // id of the one in force, 0 for none
+  int32_t candidate;     // which of the candidates was chosen; 0 of a policy that offers one
+  float score;           // of it: the critic's value where the policy gives one, else NaN
+  float dt;              // seconds, as the policy was told
+  uint64_t frame;        // step of the frame that was shown with the state
+};
+static_assert(sizeof(LedgerTick) == 192);
+static_assert(offsetof(LedgerTick, counter) == 56);
+static_assert(offsetof(LedgerTick, artifact) == 88);
+static_assert(offsetof(LedgerTick, action) == 120);
+
+// A directive that came into force before the tick.
+struct LedgerDirective {
+  uint32_t crc;
+  Entry entry;
+  uint8_t agent;
+  uint16_t unused;
+  uint64_t tick;
+  uint32_t id;
+  uint8_t action, target, priority, reserved;
+  int64_t until;
+  uint8_t rest[160];
+};
+static_assert(sizeof(LedgerDirective) == sizeof(LedgerTick));
+
+}  // namespace metabonk::play

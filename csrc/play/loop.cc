@@ -1,0 +1,92 @@
+#include "play/loop.h"
+
+#include <algorithm>
+
+namespace metabonk::play {
+
+namespace {
+
+constexpr int64_t kFollowPart = 8;                   // of the distance in phase, at every tick
+constexpr int64_t kFollowMost = 500 * kMicrosecond;  // and no more than this
+
+}  // namespace
+
+Status CheckLoop(const LoopSettings& settings) {
+  if (const Status status = CheckPacer(settings.pacer); !status.ok()) return status;
+  if (const Status status = CheckThread(settings.thread); !status.ok()) return status;
+  if (settings.margin < 0 || settings.margin > settings.pacer.period / 2) {
+    return {Code::kOutOfRange, "margin", "must be between 0 and half a period"};
+  }
+  if (settings.remembered == 0 || settings.remembered > (size_t{1} << 24)) {
+    return {Code::kOutOfRange, "remembered", "must be between 1 and 16,777,216 ticks"};
+  }
+  return Status::Ok();
+}
+
+Loop::Loop(Clock& clock, const LoopSettings& settings)
+    : clock_(clock), settings_(settings), pacer_(clock, settings.pacer) {
+  if (settings.reference) {
+    reference_ = std::make_unique<Reference>(clock, plan_, settings.pacer.period,
+                                             settings.remembered, settings.thread);
+  }
+}
+
+void Loop::Start() {
+  if (thread_.joinable()) return;
+  times_.resize(settings_.remembered * seats_.size());
+  pacer_.Start(clock_.Now() + settings_.pacer.period);
+  running_.store(true, std::memory_order_release);
+  if (reference_) reference_->Start();
+  thread_ = std::thread([this] {
+    granted_ = PrepareThread(settings_.thread, "mb-loop");
+    while (!stop_.load(std::memory_order_relaxed) && Turn()) {
+    }
+    running_.store(false, std::memory_order_release);
+  });
+}
+
+void Loop::Stop() {
+  stop_.store(true, std::memory_order_relaxed);
+  if (thread_.joinable()) thread_.join();
+  if (reference_) reference_->Stop();
+}
+
+bool Loop::Turn() {
+  if (times_.empty()) {  // a caller's own turns, without Start
+    times_.resize(settings_.remembered * seats_.size());
+    pacer_.Start(clock_.Now() + settings_.pacer.period);
+  }
+  const Beat beat = pacer_.Wait();
+  plan_.Tell(beat.tick, beat.planned);
+  lateness_.Add(beat.late());
+  skipped_.Raise(beat.skipped);
+  TickTimes* times = times_.data() + turns_ % settings_.remembered * seats_.size();
+  for (size_t i = 0; i < seats_.size(); ++i) times[i] = seats_[i]->Tick(beat);
+  if (settings_.follow && !seats_.empty()) Follow(times[0]);
+  ++turns_;
+  ticks_.Raise(1 + beat.skipped);
+  return settings_.ticks == 0 || beat.tick + 1 < settings_.ticks;
+}
+
+// A tick that decided about a moment knows when that could first be had.
+void Loop::Follow(const TickTimes& first) {
+  if (!(first.gate & kGateDecided) || first.ready == 0) return;
+  const int64_t period = settings_.pacer.period;
+  int64_t behind = first.planned - (first.ready + settings_.margin);
+  behind %= period;  // the nearest capture, before or after
+  if (behind > period / 2) behind -= period;
+  if (behind < -period / 2) behind += period;
+  pacer_.Shift(std::clamp(-behind / kFollowPart, -kFollowMost, kFollowMost));
+}
+
+std::vector<TickTimes> Loop::Times(size_t seat) const {
+  std::vector<TickTimes> found;
+  const uint64_t kept = std::min<uint64_t>(turns_, settings_.remembered);
+  found.reserve(kept);
+  for (uint64_t turn = turns_ - kept; turn != turns_; ++turn) {
+    found.push_back(times_[turn % settings_.remembered * seats_.size() + seat]);
+  }
+  return found;
+}
+
+}  // namespace metabonk::play

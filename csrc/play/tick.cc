@@ -1,0 +1,219 @@
+#include "play/tick.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace metabonk::play {
+
+namespace {
+
+constexpr int64_t kLookAgain = 50 * kMicrosecond;
+
+int32_t After(int64_t planned, int64_t time) {
+  return static_cast<int32_t>(std::clamp<int64_t>(time - planned, INT32_MIN, INT32_MAX));
+}
+
+bool IsPress(const Action& action) {
+  return action.choice >= 0.5f || (action.click[0] >= 0.0f && action.click[1] >= 0.0f);
+}
+
+void LeavePress(Action* action) {
+  action->choice = 0.0f;
+  action->click[0] = action->click[1] = -1.0f;
+}
+
+}  // namespace
+
+Seat::Seat(Clock& clock, Source& source, Decider& decider, Sink& sink, Journal* ledger,
+           const SeatSettings& settings)
+    : clock_(clock),
+      source_(source),
+      decider_(decider),
+      sink_(sink),
+      ledger_(ledger),
+      settings_(settings),
+      action_(settings.safe) {}
+
+TickTimes Seat::Tick(const Beat& beat) {
+  TickTimes times;
+  times.tick = beat.tick;
+  times.planned = beat.planned;
+  times.woke = beat.woke;
+  times.next = beat.next;
+  times.agent = settings_.agent;
+  times.began = clock_.Now();
+  if (fresh_ == 0) fresh_ = beat.planned;
+  TakeDirective(beat);
+  const bool found = Find(beat);
+  times.found = clock_.Now();
+  if (found) fresh_ = times.found;
+  if (!found || !Decide(beat, &times)) Hold(&times);
+  times.decided = clock_.Now();
+  ApplyDirective(&times);
+  Release(&times);
+  Send(beat, &times);
+  Tell(times);
+  return times;
+}
+
+Status Seat::Direct(const Directive& directive) {
+  if (const Status status = CheckDirective(directive); !status.ok()) return status;
+  const std::lock_guard<std::mutex> lock(one_director_);
+  if (!Replaces(directive, given_, clock_.Now())) {
+    return {Code::kUnavailable, "directive", "one of higher priority is in force"};
+  }
+  given_ = directive;
+  directives_.Post(directive);
+  return Status::Ok();
+}
+
+void Seat::TakeDirective(const Beat& beat) {
+  if (!directives_.Take()) return;
+  directive_ = directives_.Taken();
+  if (ledger_ == nullptr) return;
+  LedgerDirective record = {};
+  record.entry = Entry::kDirective;
+  record.agent = settings_.agent;
+  record.tick = beat.tick;
+  record.id = directive_.id;
+  record.action = static_cast<uint8_t>(directive_.action);
+  record.target = directive_.target;
+  record.priority = directive_.priority;
+  record.until = directive_.until;
+  if (!ledger_->Push(&record)) counts_.untold.Raise();
+}
+
+bool Seat::Find(const Beat& beat) {
+  const uint64_t before = moment_.sequence;
+  const int64_t until = beat.planned + settings_.patience;
+  while (!source_.Newest(&moment_)) {
+    const int64_t now = clock_.Now();
+    if (now >= until) return false;
+    if (!source_.Wait(until)) clock_.SleepUntil(std::min(now + kLookAgain, until));
+  }
+  if (before != 0 && moment_.sequence > before + 1) {
+    counts_.lost.Raise(moment_.sequence - before - 1);
+  }
+  return true;
+}
+
+bool Seat::Decide(const Beat& beat, TickTimes* times) {
+  moment_.begins |= forget_;
+  const bool begins = moment_.begins;
+  const Status status = decider_.Decide(moment_, beat.planned + settings_.patience, &decision_);
+  if (!status.ok()) {
+    const bool unanswered = status.code == Code::kUnavailable;
+    (unanswered ? counts_.unanswered : counts_.faults).Raise();
+    times->gate |= unanswered ? kGateUnanswered : kGateFault;
+    forget_ = begins && !unanswered;
+    return false;
+  }
+  forget_ = false;
+  times->gate |= kGateDecided;
+  if (begins) {
+    times->gate |= kGateBegins;
+    counts_.begun.Raise();
+  }
+  times->capture = decision_.capture;
+  times->ready = moment_.ready;
+  times->sequence = decision_.answers;
+  times->seen = decision_.seen;
+  counts_.decided.Raise();
+  action_ = decision_.action;
+  return true;
+}
+
+// Nothing was decided: what was done last goes on, but for presses, which happen once.
+void Seat::Hold(TickTimes* times) {
+  times->seen = times->found;
+  times->sequence = moment_.sequence;
+  if (times->found - fresh_ > settings_.stale) {
+    action_ = settings_.safe;
+    times->gate |= kGateSafe;
+    counts_.safe.Raise();
+  } else {
+    LeavePress(&action_);
+    times->gate |= kGateHeld;
+    counts_.held.Raise();
+  }
+}
+
+// The directive in force, on what was decided. It needs a state to be grounded in, and does not
+// overrule the safe action.
+void Seat::ApplyDirective(TickTimes* times) {
+  if (moment_.state == nullptr || (times->gate & kGateSafe)) return;
+  switch (Apply(directive_, *moment_.state, times->planned, &action_)) {
+    case Applied::kChanged:
+      times->gate |= kGateDirected;
+      counts_.directed.Raise();
+      break;
+    case Applied::kExpired:
+      times->gate |= kGateExpired;
+      counts_.expired.Raise();
+      directive_.action = DirectiveAction::kNone;  // once is enough to know
+      break;
+    case Applied::kUngrounded:
+      times->gate |= kGateUngrounded;
+      counts_.ungrounded.Raise();
+      break;
+    case Applied::kNothing:
+      break;
+  }
+}
+
+// Games take a press only after a tick without one.
+void Seat::Release(TickTimes* times) {
+  if (pressed_ && IsPress(action_)) {
+    LeavePress(&action_);
+    times->gate |= kGateReleased;
+    counts_.released.Raise();
+  }
+  pressed_ = IsPress(action_);
+}
+
+void Seat::Send(const Beat& beat, TickTimes* times) {
+  const bool taken = sink_.Act(action_, times->sequence);
+  times->acted = clock_.Now();
+  counts_.ticks.Raise();
+  if (!taken) {
+    times->gate |= kGateRefused;
+    counts_.refused.Raise();
+  }
+  if (times->acted > beat.next) {
+    times->gate |= kGateMissed;
+    counts_.missed.Raise();
+  }
+  if (times->gate & kGateDecided) latency_.Add(times->acted - times->capture);
+}
+
+void Seat::Tell(const TickTimes& times) {
+  if (ledger_ == nullptr) return;
+  LedgerTick record = {};
+  record.entry = Entry::kTick;
+  record.agent = settings_.agent;
+  record.gate = times.gate;
+  record.tick = times.tick;
+  record.sequence = times.sequence;
+  record.capture = times.capture;
+  record.planned = times.planned;
+  record.woke = After(times.planned, times.woke);
+  record.seen = After(times.planned, times.seen);
+  record.decided = After(times.planned, times.decided);
+  record.acted = After(times.planned, times.acted);
+  record.action = action_;
+  record.directive = (times.gate & kGateDirected) ? directive_.id : 0;
+  record.candidate = -1;
+  record.frame = moment_.frame.step;
+  if (times.gate & kGateDecided) {
+    record.counter = decision_.counter;
+    record.observation = decision_.observation;
+    record.memory = decision_.memory;
+    std::memcpy(record.artifact, decision_.artifact.data(), sizeof record.artifact);
+    record.candidate = decision_.candidate;
+    record.score = decision_.score;
+    record.dt = moment_.state->dt;
+  }
+  if (!ledger_->Push(&record)) counts_.untold.Raise();
+}
+
+}  // namespace metabonk::play

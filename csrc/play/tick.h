@@ -1,0 +1,115 @@
+// Seat: one agent at the controls, and what it does in one tick: the newest moment in, a decision,
+// the directive in force applied, the action out, the ledger told. Knows no threads: the loop calls
+// it, and everything that it touches besides it does without waiting or allocating.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "metabonk/records.h"
+#include "play/clock.h"
+#include "play/decider.h"
+#include "play/directive.h"
+#include "play/histogram.h"
+#include "play/journal.h"
+#include "play/ledger.h"
+#include "play/mailbox.h"
+#include "play/pacer.h"
+#include "play/source.h"
+
+namespace metabonk::play {
+
+inline constexpr Action kSafeAction = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+
+struct SeatSettings {
+  uint8_t agent = 0;
+  // How long after a tick's start a new moment is waited for, and then an answer of a policy on a
+  // thread of its own; nanoseconds.
+  int64_t patience = 2 * kMillisecond;
+  // After so long without a new moment the safe action is sent instead of the last one.
+  int64_t stale = 100 * kMillisecond;
+  Action safe = kSafeAction;
+};
+
+// A sum that one thread raises and any may read.
+class Counter {
+ public:
+  void Raise(uint64_t by = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// Sums since the start. Every tick is decided, held or safe.
+struct SeatCounts {
+  Counter ticks, decided, held, safe;
+  Counter faults, unanswered, refused;
+  Counter lost;  // captures that were replaced by newer ones before a tick saw them
+  Counter directed, expired, ungrounded, released, begun;
+  Counter missed;  // actions that left after the next tick's planned start
+  Counter untold;  // ticks that the ledger's queue had no room for
+};
+
+// When the parts of one tick were done, monotonic nanoseconds.
+struct TickTimes {
+  uint64_t tick = 0;
+  int64_t planned = 0, woke = 0, next = 0;
+  int64_t began = 0;               // of this seat: another one may have been before it
+  int64_t capture = 0, ready = 0;  // of the moment that was decided about; 0 of none
+  int64_t found = 0, seen = 0, decided = 0, acted = 0;
+  uint64_t sequence = 0;
+  uint16_t gate = 0;
+  uint8_t agent = 0;
+};
+
+class Seat {
+ public:
+  // What is given outlives the seat. ledger may be null.
+  Seat(Clock& clock, Source& source, Decider& decider, Sink& sink, Journal* ledger,
+       const SeatSettings& settings);
+
+  TickTimes Tick(const Beat& beat);
+
+  // Any thread: counts from the next tick on. kUnavailable if one of higher priority is in force.
+  Status Direct(const Directive& directive);
+  const SeatCounts& counts() const { return counts_; }
+  const Histogram& latency() const { return latency_; }  // capture to action, decided ticks
+
+ private:
+  void TakeDirective(const Beat& beat);
+  bool Find(const Beat& beat);
+  bool Decide(const Beat& beat, TickTimes* times);
+  void Hold(TickTimes* times);
+  void ApplyDirective(TickTimes* times);
+  void Release(TickTimes* times);
+  void Send(const Beat& beat, TickTimes* times);
+  void Tell(const TickTimes& times);
+
+  Clock& clock_;
+  Source& source_;
+  Decider& decider_;
+  Sink& sink_;
+  Journal* ledger_;
+  SeatSettings settings_;
+
+  Moment moment_;                // the newest one, once there is one
+  bool forget_ = false;          // a run began that no decision has taken in
+  Decision decision_;            // the last one
+  Action action_ = kSafeAction;  // to be sent, then as it was sent
+  bool pressed_ = false;         // the action before pressed a choice or clicked
+  int64_t fresh_ = 0;  // when the newest moment was found; before the first: the first tick
+
+  std::mutex one_director_;
+  Directive given_;  // the last one that Direct accepted
+  Mailbox<Directive> directives_;
+  Directive directive_;  // in force, perhaps expired
+
+  Histogram latency_;
+  SeatCounts counts_;
+};
+
+}  // namespace metabonk::play
