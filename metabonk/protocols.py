@@ -94,7 +94,8 @@ class Visible(Protocol):
 class Captured(Protocol):
     """A BatchGame that runs by itself: its observations have times, and others may play it.
 
-    Games that wait for their next action have neither; their time is that of the game.
+    Games that wait for their next action have neither; their time is that of the game. A row of NaN
+    given to `step_into` sends nothing: whoever plays goes on undisturbed.
     """
 
     def capture_ns(self) -> npt.NDArray[np.int64]:

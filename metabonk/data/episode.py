@@ -12,6 +12,7 @@ Layout: `header.json`, `index.jsonl` (a line per chunk) and `chunk-<step>.safete
 [N, T, ...] of N environments and T rows: `observation/<key>`, `action` float32 [N, T, columns],
 `log_prob` float32 [N, T, branches], `reward` float32, `terminated`, `truncated`, `is_first` and
 `is_last` bool [N, T]. Each chunk carries the header, so that a file is whole without its folder.
+What else was noted of every row, such as its capture time, is `extra/<key>`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -43,6 +45,7 @@ from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 __all__ = ["Episode", "EpisodeStore", "EpisodeWriter", "Header"]
 
 CHUNK_BYTES = 32 << 20
+OBSERVATION, EXTRA = "observation/", "extra/"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Episode:
     """One episode in memory, T actions long, with T + 1 observations if its end was seen.
 
     observation: arrays [T or T + 1, ...]; action float32 [T, columns]; log_prob float32
-    [T, branches]; reward float32, terminated, truncated bool [T].
+    [T, branches]; reward float32, terminated, truncated bool [T]. extra: what else was noted, as
+    long as the observations.
     """
 
     env: int
@@ -62,6 +66,7 @@ class Episode:
     reward: FloatArray
     terminated: BoolArray
     truncated: BoolArray
+    extra: dict[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.action)
@@ -88,6 +93,7 @@ class EpisodeWriter:
         self._rows: dict[str, Array] = {}
         self._next_first: BoolArray = np.ones(header.num_envs, np.bool_)
         self._filled = 0
+        self._steps = 0  # rows of the next chunk, 0 for what fits
         write_header(self.directory, header)
         files.drop_torn_line(self.directory / INDEX)
         self._continue_from(read_index(self.directory))
@@ -106,15 +112,17 @@ class EpisodeWriter:
         terminated: BoolArray,
         truncated: BoolArray,
         is_reset: BoolArray,
+        extra: Mapping[str, Array] = MappingProxyType({}),
     ) -> None:
         """One row of every environment: arrays [N, ...]; log_prob [N, branches].
 
         is_reset: the step only started a new episode (NEXT_STEP), so this row's observation was
         the last of the old one. Copies; the caller may reuse its arrays.
         """
-        row = {f"observation/{key}": value for key, value in observation.items()}
+        row = {f"{OBSERVATION}{key}": value for key, value in observation.items()}
         row |= {"action": action, "log_prob": log_prob, "reward": reward}
         row |= {"terminated": terminated, "truncated": truncated, "is_last": is_reset}
+        row |= {f"{EXTRA}{key}": value for key, value in extra.items()}
         if not self._rows:
             self._allocate(row)
         at = self._filled
@@ -125,6 +133,12 @@ class EpisodeWriter:
         self._filled += 1
         if self._filled == self._rows["reward"].shape[1]:
             self.flush()
+
+    def make_room(self, steps: int) -> None:
+        """The next `steps` rows go into one chunk, whatever its size, after those buffered."""
+        self.flush()
+        self._rows = {}
+        self._steps = max(1, steps)
 
     def begin(self, env: int) -> None:
         """The next row of `env` starts an episode, though nobody saw how the last one ended."""
@@ -179,7 +193,7 @@ class EpisodeWriter:
             if value.shape[:1] != (num_envs,):
                 raise ValueError(f"{key}: shape {value.shape}, expected [{num_envs}, ...]")
         size = max(1, sum(v.nbytes for v in row.values()) + num_envs)
-        steps = max(1, self._chunk_bytes // size)
+        steps = self._steps or max(1, self._chunk_bytes // size)
         kinds = {"terminated": np.bool_, "truncated": np.bool_, "is_last": np.bool_}
         for key, value in row.items():
             dtype = kinds.get(key, value.dtype)
@@ -252,14 +266,10 @@ class EpisodeStore:
         pieces = [_read_rows(self.directory, c, s) for c, s in self._parts[(env, number)]]
         rows = {key: np.concatenate([p[key] for p in pieces]) for key in pieces[0]}
         steps = len(rows["reward"]) - int(rows["is_last"][-1])
-        observation = {
-            key.removeprefix("observation/"): value
-            for key, value in rows.items()
-            if key.startswith("observation/")
-        }
         names = ("action", "log_prob", "reward", "terminated", "truncated")
         fields = {name: rows[name][:steps] for name in names}
-        return Episode(env, number, self.header, observation, **fields)
+        seen, extra = _under(rows, OBSERVATION), _under(rows, EXTRA)
+        return Episode(env, number, self.header, seen, **fields, extra=extra)
 
     def __iter__(self) -> Iterator[Episode]:
         """Every complete episode, oldest first."""
@@ -288,6 +298,10 @@ def _write_chunk(path: Path, arrays: dict[str, Array], header: Header) -> str:
     data = bytes(save(arrays, metadata={"header": msgspec.json.encode(header).decode()}))
     files.replace(path, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _under(rows: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {k.removeprefix(prefix): v for k, v in rows.items() if k.startswith(prefix)}
 
 
 def _read_rows(directory: Path, chunk: Chunk, segment: Segment) -> dict[str, Array]:

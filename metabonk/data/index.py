@@ -117,7 +117,7 @@ def write_header(directory: Path, header: Header) -> None:
     path = directory / HEADER
     if path.exists():
         old = read_header(directory)
-        for field in ("source", "num_envs", "columns", "format"):
+        for field in ("source", "num_envs", "columns", "rate", "format"):
             if getattr(old, field) != getattr(header, field):
                 raise CorruptError(
                     f"{directory} records {field} {getattr(old, field)!r}, not "

@@ -1,9 +1,10 @@
 """`.npz` recordings: demonstrations and on-policy chunks that other tools write and read.
 
 Knows their columns (metabonk.transports has the table) and the Episode; does not know who recorded.
-Files are read without pickles. Frames are `observations` uint8 [T, H, W, 3]; actions are ten
-columns that lack jump, slide and choice, so our own files carry the whole rows beside them in
-`rows`.
+Files are read without pickles, and no larger than they say. Frames are `observations` uint8
+[T, H, W, 3]; actions are ten columns that lack jump, slide and choice, so our own files carry the
+whole rows beside them in `rows`. Files of games with other actions have `rows` alone: to a reader
+of version 1 they are films that nobody labelled.
 
 A writer of version 1 marks the last row of every file as done, whether the game had ended or not.
 That is a cut and not a death: without a key `truncated` the mark of the last row is read as one.
@@ -14,19 +15,20 @@ from __future__ import annotations
 
 import itertools
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from metabonk.data import npy
 from metabonk.data.episode import Episode, EpisodeWriter
 from metabonk.data.index import Header
 from metabonk.errors import CorruptError
 from metabonk.files import replacing
-from metabonk.protocols import Array, FloatArray
+from metabonk.protocols import Array, BoolArray, FloatArray
 from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT
 from metabonk.transports import ACTION_FIELDS
 
@@ -73,57 +75,85 @@ def write_npz(
 ) -> None:
     """One episode as a file that version 1 readers open too; whole or not at all.
 
-    frames: key of the observation uint8 [T, H, W, 3]. Raises ValueError without such frames or for
-    actions of another game than the records'.
+    frames: key of the observation uint8 [T, H, W, 3]. Raises ValueError without such frames.
     """
     if frames not in episode.observation:
         raise ValueError(f"frames: no observation {frames!r}, only {sorted(episode.observation)}")
-    if episode.header.columns != ACTION_COLUMNS:
-        raise ValueError(f"actions of {episode.header.source} have no columns in .npz files")
     steps = len(episode)
-    described = {
-        "episode_id": f"{episode.header.source}-{episode.env}-{episode.number}",
-        "chunk_index": 0,
-        **msgspec.to_builtins(episode.header),
-        **meta,
+    part = Part(
+        frames=episode.observation[frames][:steps],
+        rows=episode.action,
+        reward=episode.reward,
+        terminated=episode.terminated,
+        truncated=episode.truncated,
+        is_first=np.arange(steps) == 0,
+    )
+    name = f"{episode.header.source}-{episode.env}-{episode.number}"
+    write_part(path, part, episode.header, {"episode_id": name, "chunk_index": 0, **meta})
+
+
+class Part(NamedTuple):
+    """Consecutive rows of one episode: frames uint8 [T, H, W, 3], rows float32 [T, columns]; the
+    rest [T]. extra: more arrays [T, ...], under names of their own."""
+
+    frames: Array
+    rows: FloatArray
+    reward: Array
+    terminated: Array
+    truncated: Array
+    is_first: Array
+    extra: Mapping[str, Array] = MappingProxyType({})
+
+
+def write_part(
+    path: Path | str,
+    part: Part,
+    header: Header,
+    meta: Mapping[str, Any],
+    *,
+    compress: bool = True,
+) -> None:
+    """A part of an episode as a file that version 1 readers open too; whole or not at all.
+
+    meta: added to the header; `episode_id` and `chunk_index` say where the part belongs.
+    """
+    arrays: dict[str, Array] = {
+        "observations": np.ascontiguousarray(part.frames),
+        "rows": part.rows,
+        "rewards": part.reward,
+        "dones": part.terminated,
+        "truncated": part.truncated,
+        "is_first": part.is_first,
+        "video_source": np.array(header.source),
+        "meta": np.array(msgspec.json.encode({**msgspec.to_builtins(header), **meta}).decode()),
+        **part.extra,
     }
-    arrays = {
-        "observations": np.ascontiguousarray(episode.observation[frames][:steps]),
-        "actions": to_columns(episode.action),
-        "rows": episode.action,
-        "rewards": episode.reward,
-        "dones": episode.terminated,
-        "truncated": episode.truncated,
-        "is_first": np.arange(steps) == 0,
-        "video_source": np.array(episode.header.source),
-        "meta": np.array(msgspec.json.encode(described).decode()),
-    }
+    if header.columns == ACTION_COLUMNS:
+        arrays["actions"] = to_columns(part.rows)
+    save = np.savez_compressed if compress else np.savez
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        save(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
 def read_npz(path: Path | str) -> list[Episode]:
     """The episodes of a recording, observations under `pixels`; the last may go on elsewhere.
 
-    Raises CorruptError naming the key that is missing or of the wrong shape, or for a file that
-    only pickle could read.
+    What else was noted of every row (labels, capture times) is in `extra`. Raises CorruptError
+    naming the key that is missing or of the wrong shape, or for a file that only pickle could read.
     """
     path = Path(path)
-    arrays = _load(path)
+    arrays = npy.load(path)
     frames = arrays.get("observations")
     if frames is None or frames.ndim != 4 or frames.dtype != np.uint8:
         raise CorruptError(f"{path}: observations must be uint8 [T, H, W, 3]")
     steps = len(frames)
     action = _actions(path, arrays, steps)
     reward = _column(path, arrays, "rewards", steps).astype(np.float32)
-    terminated = _column(path, arrays, "dones", steps).astype(np.bool_)
-    truncated = _column(path, arrays, "truncated", steps).astype(np.bool_)
-    if "truncated" not in arrays and steps and terminated[-1]:
-        terminated[-1], truncated[-1] = False, True
-    is_first = _column(path, arrays, "is_first", steps).astype(np.bool_)
-    is_first[1:] |= (terminated | truncated)[:-1]
-    header = _header(path, arrays)
-    bounds = [0, *(int(i) for i in np.flatnonzero(is_first) if i), steps]
+    ends = ends_of(path, arrays, steps)
+    header = _header(path, arrays, action.shape[1])
+    known = {"observations", "actions", "rows", "rewards", "dones", "truncated", "is_first"}
+    extra = {k: v for k, v in arrays.items() if k not in known and v.shape[:1] == (steps,)}
+    bounds = [0, *(int(i) for i in np.flatnonzero(ends.is_first) if i), steps]
     return [
         Episode(
             0,
@@ -133,11 +163,31 @@ def read_npz(path: Path | str) -> list[Episode]:
             action[a:b],
             np.zeros((b - a, 0), np.float32),
             reward[a:b],
-            terminated[a:b],
-            truncated[a:b],
+            ends.terminated[a:b],
+            ends.truncated[a:b],
+            {key: value[a:b] for key, value in extra.items()},
         )
         for number, (a, b) in enumerate(itertools.pairwise(bounds))
     ]
+
+
+class Ends(NamedTuple):
+    """Where episodes begin and end in a file, bool [T] each."""
+
+    terminated: BoolArray
+    truncated: BoolArray
+    is_first: BoolArray
+
+
+def ends_of(path: Path, arrays: Mapping[str, Array], steps: int) -> Ends:
+    """What a file says of them, and what a writer of version 1 meant: see the module."""
+    terminated = _column(path, arrays, "dones", steps).astype(np.bool_)
+    truncated = _column(path, arrays, "truncated", steps).astype(np.bool_)
+    if "truncated" not in arrays and steps and terminated[-1]:
+        terminated[-1], truncated[-1] = False, True
+    is_first = _column(path, arrays, "is_first", steps).astype(np.bool_)
+    is_first[1:] |= (terminated | truncated)[:-1]
+    return Ends(terminated, truncated, is_first)
 
 
 def import_npz(paths: Iterable[Path | str], directory: Path | str) -> int:
@@ -184,26 +234,19 @@ def _append(writer: EpisodeWriter, episode: Episode, cut: bool = True) -> int:
     return len(episode)
 
 
-def _load(path: Path) -> dict[str, Array]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise CorruptError(
-            f"{path} cannot be read without running code from it ({error}): "
-            "write it again as plain arrays"
-        ) from error
-
-
 def _actions(path: Path, arrays: Mapping[str, Array], steps: int) -> FloatArray:
-    for key, width in (("rows", ACTION_COLUMNS), ("actions", NPZ_COLUMNS)):
+    for key in ("rows", "actions"):
         found = arrays.get(key)
         if found is None:
             continue
-        if found.shape != (steps, width):
-            raise CorruptError(f"{path}: {key} has shape {found.shape}, not ({steps}, {width})")
+        if found.ndim != 2 or len(found) != steps or found.dtype.kind not in "fiu":
+            raise CorruptError(
+                f"{path}: {key} is {found.dtype} {found.shape}, not numbers ({steps}, columns)"
+            )
         rows: FloatArray = np.asarray(found, np.float32)
-        return rows if key == "rows" else from_columns(rows)
+        # Other labellers have other columns; those nobody names stay as they are.
+        named = key == "actions" and rows.shape[1] == NPZ_COLUMNS
+        return from_columns(rows) if named else rows
     return np.zeros((steps, ACTION_COLUMNS), np.float32)  # a film that nobody labelled yet
 
 
@@ -216,20 +259,31 @@ def _column(path: Path, arrays: Mapping[str, Array], key: str, steps: int) -> Ar
     return np.array(found)
 
 
-def _header(path: Path, arrays: Mapping[str, Array]) -> Header:
-    raw = arrays.get("meta", np.array("{}")).item()
-    try:
-        meta = msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.MsgspecError, TypeError) as error:
-        raise CorruptError(f"{path}: meta is not a JSON object ({error})") from error
+def _header(path: Path, arrays: Mapping[str, Array], columns: int) -> Header:
+    meta = meta_of(path, arrays)
     source = meta.get("source") or str(arrays.get("video_source", np.array("")).item())
     labelled = "actions" in arrays or "rows" in arrays
-    return Header.of(
-        ACTION_LAYOUT,
-        source=str(source or path.stem),
-        seed=int(meta.get("seed") or 0),
-        actor=str(meta.get("actor") or ("unknown" if labelled else "unlabelled")),
-        num_envs=1,
-        rate=float(meta.get("rate") or meta.get("hz") or 0.0),
-        details=meta,
-    )
+    named = ACTION_LAYOUT.to_json() if columns == ACTION_COLUMNS else meta.get("branches")
+    try:
+        return Header(
+            source=str(source or path.stem),
+            seed=int(meta.get("seed") or 0),
+            actor=str(meta.get("actor") or ("unknown" if labelled else "unlabelled")),
+            num_envs=1,
+            rate=float(meta.get("rate") or meta.get("hz") or 0.0),
+            branches=msgspec.convert(named or [], list[dict[str, Any]]),
+            columns=columns,
+            created=str(meta.get("created") or ""),
+            details=meta,
+        )
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        raise CorruptError(f"{path}: meta does not say what it should ({error})") from error
+
+
+def meta_of(path: Path, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """The description in a file, empty where it has none. Raises CorruptError if it is damaged."""
+    try:
+        raw = arrays.get("meta", np.array("{}")).item()
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise CorruptError(f"{path}: meta is not a JSON object ({error})") from error

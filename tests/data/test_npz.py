@@ -122,7 +122,9 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"observations": np.zeros((3, 2, 2, 3), np.float32)}, "observations must be uint8"),
-        ({"actions": np.zeros((3, 7), np.float32)}, r"actions has shape \(3, 7\), not \(3, 10\)"),
+        ({"actions": np.zeros((4, 10), np.float32)}, r"actions is float32 \(4, 10\), not numbers"),
+        ({"rows": np.zeros(3, np.float32)}, r"rows is float32 \(3,\), not numbers \(3, columns\)"),
+        ({"meta": np.array('{"rate": "often"}')}, "meta does not say what it should"),
         ({"dones": np.zeros(2, bool)}, r"dones has shape \(2,\)"),
         ({"meta": np.array("[")}, "meta is not a JSON object"),
     ],
