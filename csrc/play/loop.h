@@ -55,6 +55,7 @@ class Loop {
   const Histogram& lateness() const { return lateness_; }
   // Times of seat `seat` in the newest `remembered` ticks, oldest first. Only while it is stopped.
   std::vector<TickTimes> Times(size_t seat) const;
+  size_t seats() const { return seats_.size(); }
   const Reference* reference() const { return reference_.get(); }
   ThreadGranted granted() const { return granted_; }  // once stopped
 
