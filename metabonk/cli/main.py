@@ -21,6 +21,7 @@ VERBS = {
     "eval": ("Measure what a run learned against random and scripted play.", "Learn"),
     "compile": ("Make one native call of what a run learned, for playing without Torch.", "Learn"),
     "play": ("Play a game yourself, or watch a policy play it.", "Look"),
+    "record": ("Record a game that is played, as episodes and .npz files.", "Look"),
     "replay": ("Check a recorded game and watch it again.", "Look"),
     "games": ("List the games and what is missing to play them.", "Look"),
     "doctor": ("Show what this machine offers and what to do about what is missing.", "Set up"),

@@ -12,7 +12,8 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.output import console, notice_line, require, stderr, verb
+from metabonk.cli.output import console, notice_line, stderr, verb
+from metabonk.cli.players import default, player_of, run_of
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
 from metabonk.games import accepts, from_config
@@ -60,7 +61,7 @@ def play(
         "game.name": game,
         "game.level": None if level is None else str(level),
     }
-    run = Path(policy) if policy is not None and (Path(policy) / "config.toml").exists() else None
+    run = run_of(policy)
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)
     if machine.core_built():
@@ -69,7 +70,7 @@ def play(
         _play_human(config, seed)
         return
     with contextlib.closing(_visible(config)) as made:
-        player = _player(policy or _default(config), run, made, config, seed, greedy)
+        player = player_of(policy or default(config), run, made, config, seed, greedy)
         _watch(made, player, config, seed, episodes, video, save)
 
 
@@ -87,34 +88,6 @@ def _visible(config: Config) -> Any:
         made.close()
         raise GameError(f"{config.game.name} cannot be watched: it draws nothing")
     return made
-
-
-def _default(config: Config) -> str:
-    return "scripted" if config.game.name == "arena" else "random"
-
-
-def _player(name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool) -> Any:
-    """The policy of that name, ready to act on one environment. Only a run's needs Torch."""
-    if run is not None:
-        require("torch", "train", f"the policy {name!r}")
-        from metabonk.learn.assess import load_model
-        from metabonk.models.actor import Actor
-
-        model, _ = load_model(run, game, config)
-        return Actor(model, sampled=not greedy, seed=seed)
-    from metabonk.games import scripted
-
-    if name == "random":
-        return scripted.RandomPolicy(seed, game.action_layout)
-    if name == "scripted" and game.name == "arena":
-        from metabonk.games.arena import level_of
-
-        size = level_of(config.game.level or None).terrain.size
-        return scripted.ScriptedPolicy(scripted.Habits(size=size))
-    known = "random, scripted" if game.name == "arena" else "random"
-    raise ConfigError(
-        f"--policy {name}: not the directory of a run, and {config.game.name} has only {known}"
-    )
 
 
 def _watch(

@@ -1,0 +1,55 @@
+"""Players by name, for the verbs that play: scripted, random, or what a run learned.
+
+Knows configurations and where policies are; does not know what is done with them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metabonk.cli.output import require
+from metabonk.config import Config
+from metabonk.errors import ConfigError
+
+
+def run_of(policy: str | None) -> Path | None:
+    """The directory of a run, if that is what `policy` names."""
+    found = policy is not None and (Path(policy) / "config.toml").exists()
+    return Path(policy) if policy is not None and found else None
+
+
+def default(config: Config) -> str:
+    """Who plays where nobody says."""
+    return "scripted" if config.game.name == "arena" else "random"
+
+
+def player_of(
+    name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool
+) -> Any:
+    """The policy of that name, ready to act on all of `game`. Only a run's needs Torch."""
+    if run is not None:
+        require("torch", "train", f"the policy {name!r}")
+        from metabonk.learn.assess import load_model
+        from metabonk.models.actor import Actor
+
+        model, _ = load_model(run, game, config)
+        return Actor(model, sampled=not greedy, seed=seed)
+    from metabonk.games import scripted
+
+    if name == "random":
+        return scripted.RandomPolicy(seed, game.action_layout)
+    if name == "scripted" and game.name == "arena":
+        from metabonk.games.arena import level_of
+
+        size = level_of(config.game.level or None).terrain.size
+        return scripted.ScriptedPolicy(scripted.Habits(size=size))
+    if name == "scripted" and game.name.startswith("grid64/"):
+        from metabonk.games.grid64_solver import SolverPolicy
+
+        return SolverPolicy(game)
+    has_script = game.name == "arena" or game.name.startswith("grid64/")
+    known = "random, scripted" if has_script else "random"
+    raise ConfigError(
+        f"--policy {name}: not the directory of a run, and {config.game.name} has only {known}"
+    )

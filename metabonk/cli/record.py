@@ -1,0 +1,290 @@
+"""`metabonk record`: records a game that is played, as episodes and `.npz` files."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from metabonk import config as settings_module
+from metabonk import machine
+from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.cli.players import default, player_of, run_of
+from metabonk.config import Config
+from metabonk.errors import ConfigError
+from metabonk.games import accepts, from_config
+from metabonk.protocols import Captured, Visible
+
+if TYPE_CHECKING:
+    from metabonk.data.record import Plan, Recorded, Session
+
+app, command = verb(
+    """Record a game that is played, as episodes and .npz files.
+
+Rows are taken at [bold]--hz[/] by capture time: what was seen, what was done, what
+it led to. Every row goes to a journal at once, so that killing it loses at most the
+last half second; recording into the same folder goes on where it ended. A game that
+is running is recorded while somebody else plays it ([bold]--policy watch[/]).
+Ctrl-C ends it, and loses nothing.
+
+$ metabonk record --out-dir runs/arena --episodes 10
+$ metabonk record --out-dir runs/mine --policy runs/long --hz 0    every decision
+$ metabonk record --out-dir runs/doom --game doom/basic --policy random --seconds 60
+$ metabonk record --out-dir runs/many --envs 8 --episodes 5
+$ metabonk replay runs/arena/episodes                              check it
+
+Folders: DIR/*.npz with recording.jsonl, and DIR/episodes; with several games
+DIR/000, DIR/001, …"""
+)
+
+WATCH = "watch"
+PICTURE = (180, 320)  # of frames that are drawn for the recording
+LOOK_SECONDS = 0.25  # between two looks at the counts
+QUIET_SECONDS = 15.0  # between lines where the output is not a terminal
+
+
+@command
+def record(
+    out_dir: Path = typer.Option(..., "--out-dir", help="Where it is kept.", metavar="DIR"),
+    hz: float = typer.Option(10.0, help="Rows per second of capture time; 0: every decision."),
+    game: str = typer.Option(
+        None, help="What to record; `metabonk games` lists them.", metavar="NAME"
+    ),
+    policy: str = typer.Option(
+        None, help="scripted, random, the directory of a run, or watch: somebody else plays."
+    ),
+    episodes: int = typer.Option(0, help="Stop after so many of each game; 0: no bound.", min=0),
+    seconds: float = typer.Option(0.0, help="Stop after so much capture time.", min=0.0),
+    envs: int = typer.Option(1, help="Games that are recorded side by side.", min=1),
+    seed: int = typer.Option(0, help="Seed of the first game; the next has the next.", min=0),
+    format_: str = typer.Option(
+        "auto", "--format", help="episodes, npz, both, or auto: both if there are frames."
+    ),
+    pixels: str = typer.Option(None, help="Size of frames, as 180x320.", metavar="HEIGHTxWIDTH"),
+    when_full: str = typer.Option(
+        "auto", help="If the disk stays behind: wait, drop, or auto: what the game can bear."
+    ),
+    greedy: bool = typer.Option(False, "--greedy", help="A run's policy acts without chance."),
+    set_: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. game.frame_skip=4; repeatable.", metavar="KEY=VALUE"
+    ),
+    json: bool = JsonFlag,
+) -> None:
+    from metabonk.data.record import Plan
+
+    run = run_of(policy)
+    flags: dict[str, Any] = {**settings_module.parse_assignments(set_), "game.name": game}
+    flags |= {"game.envs": envs}
+    file = None if run is None else run / "config.toml"
+    config = settings_module.load(file, flags=flags, notice=notice_line)
+    if machine.core_built():
+        settings_module.cap_cpu(config)
+    formats = _formats(format_, config)
+    with contextlib.closing(_make(config, pixels, formats)) as made:
+        live = isinstance(made, Captured)
+        bounded = bool(episodes or seconds or live)
+        plan = Plan(
+            hz=hz,
+            episodes=episodes if bounded else 1,
+            seconds=seconds,
+            frames="npz" in formats,
+            watched=policy == WATCH or (live and policy is None),
+        )
+        session = _session(
+            made, config, plan, out_dir, run, policy, formats, when_full, seed, greedy
+        )
+        result = _run(session, config.game.name, quiet=json)
+    _show(result, out_dir, hz, json)
+
+
+def _formats(asked: str, config: Config) -> tuple[str, ...]:
+    """The formats by name; auto leaves `.npz` out for games that show no frames by themselves."""
+    if asked == "auto":
+        # What Gymnasium's environments show needs another package and another way of stepping.
+        asked = "episodes" if config.game.name.startswith("gym/") else "both"
+    known = {"both": ("episodes", "npz"), "episodes": ("episodes",), "npz": ("npz",)}
+    if asked not in known:
+        raise ConfigError(f"--format {asked}: give auto, {', '.join(known)}")
+    return known[asked]
+
+
+def _make(config: Config, pixels: str | None, formats: tuple[str, ...]) -> Any:
+    """The game. Frames are drawn for the recording alone where a policy has no use for them."""
+    name = config.game.name
+    size = _size(pixels)
+    draws = accepts(name, "pixels") and config.game.pixels == (0, 0)
+    if size is not None and not draws:
+        raise ConfigError(f"--pixels: frames of {name} have a size of their own; use --set")
+    settings: dict[str, Any] = {}
+    if "npz" in formats and accepts(name, "visible"):
+        settings["visible"] = True
+    made = from_config(config.game, **settings)
+    if draws and hasattr(made, "picture"):
+        made.picture = size or PICTURE
+    elif draws and size is not None:
+        made.close()
+        made = from_config(config.game, **settings, pixels=size)
+    return made
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise ConfigError(f"--pixels {text}: give HEIGHTxWIDTH, as 180x320")
+    return int(height), int(width)
+
+
+def _session(
+    game: Any,
+    config: Config,
+    plan: Plan,
+    out_dir: Path,
+    run: Path | None,
+    policy: str | None,
+    formats: tuple[str, ...],
+    when_full: str,
+    seed: int,
+    greedy: bool,
+) -> Session:
+    from metabonk.data.record import Session, Watching, header_of, open_recorders
+
+    if plan.watched:
+        player: Any = Watching(game.action_layout.columns)
+        actor = "human"
+    else:
+        name = policy or default(config)
+        player = player_of(name, run, game, config, seed, greedy)
+        actor = f"policy:{_hash(run)}" if run is not None else name
+    header = header_of(game, plan, seed=seed, actor=actor)
+    if "npz" in formats and not isinstance(game, Visible) and not _sees_frames(game):
+        raise ConfigError(f"--format: {game.name} shows no frames; give --format episodes")
+    recorders = open_recorders(
+        out_dir,
+        header,
+        game.num_envs,
+        formats=formats,
+        live=isinstance(game, Captured),
+        full=when_full,
+    )
+    return Session(game, player, recorders, plan, range(seed, seed + game.num_envs))
+
+
+def _sees_frames(game: Any) -> bool:
+    return "pixels" in game.observation_space.spaces
+
+
+def _hash(run: Path) -> str:
+    from metabonk.learn import checkpoint
+
+    return str(checkpoint.latest(run).hash)
+
+
+def _run(session: Session, name: str, *, quiet: bool) -> Recorded:
+    """Records until it is done or Ctrl-C, and shows how far it is."""
+    from metabonk.data.record import run
+
+    with _interrupt() as stopped, _Progress(name, session, quiet=quiet) as progress:
+
+        def stop() -> bool:
+            progress.look()
+            return stopped()
+
+        return run(session, stop)
+
+
+@contextlib.contextmanager
+def _interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and a polite kill end it after the decision at hand, a second one at once."""
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Progress:
+    """What is recorded, in one line that changes; a line now and then in logs."""
+
+    def __init__(self, name: str, session: Session, *, quiet: bool) -> None:
+        self._name, self._session, self._quiet = name, session, quiet
+        self._status = stderr.status(f"recording {name}")
+        self._next = 0.0
+        self._said = time.monotonic()
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if self._quiet or now < self._next:
+            return
+        self._next = now + LOOK_SECONDS
+        if stderr.is_terminal:
+            self._status.update(self.line())
+        elif now - self._said >= QUIET_SECONDS:
+            self._said = now
+            stderr.print(self.line(), markup=False, soft_wrap=True)
+
+    def line(self) -> str:
+        """The state of things in one line."""
+        found = self._session.result()
+        behind = sum(r.behind for r in self._session.recorders)
+        parts = [f"{self._name}: {found.rows:,} rows of {found.seconds:,.0f} s"]
+        parts += [f"{found.episodes} episodes", f"{behind} rows waiting for the disk"]
+        if found.counts.dropped:
+            parts.append(f"{found.counts.dropped:,} dropped")
+        return ", ".join(parts)
+
+    def __enter__(self) -> _Progress:
+        if not self._quiet:
+            self._status.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._status.stop()
+
+
+def _show(result: Recorded, out_dir: Path, hz: float, json: bool) -> None:
+    """The sums; what is not as it was asked for is said in notes too."""
+    counts, sampled = result.counts, result.sampled
+    if counts.recovered:
+        notice_line(f"{counts.recovered:,} rows of a recording that was killed were recovered")
+    if counts.dropped:
+        notice_line(
+            f"{counts.dropped:,} rows were dropped, {counts.gaps} episodes cut in two, for the "
+            "disk was too slow: record fewer or smaller frames, or --format episodes"
+        )
+    if hz and sampled.empty > 0.02 * (result.rows + sampled.empty):
+        usual = result.rows / max(result.seconds, 1e-9)
+        notice_line(
+            f"the game gave about {usual:.3g} rows per second and not {hz:g}: in {sampled.empty:,} "
+            "periods nothing was captured"
+        )
+    if result.unknown:
+        notice_line(f"in {result.unknown:,} decisions the game did not say what was done")
+    if json:
+        print_json({"directory": str(out_dir), **asdict(result)})
+        return
+    rows = [
+        ("rows", f"{result.rows:,}", f"{result.episodes} episodes, {result.seconds:,.1f} s"),
+        ("decisions", f"{sampled.decisions:,}", "that these stand for"),
+        ("dropped", f"{counts.dropped:,}", "because the disk was too slow"),
+        ("waited", f"{counts.waited:.1f} s", "for the disk"),
+        ("journals", f"{counts.bytes / 1e6:,.1f} MB", "before compression"),
+    ]
+    console.print(table(["recorded", ">", ""], rows))
+    console.print(f"\n  {out_dir}", soft_wrap=True)
