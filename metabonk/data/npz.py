@@ -132,7 +132,7 @@ def write_part(
         arrays["actions"] = to_columns(part.rows)
     save = np.savez_compressed if compress else np.savez
     with replacing(path) as partial, partial.open("wb") as file:
-        save(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        save(file, allow_pickle=False, **arrays)
 
 
 def read_npz(path: Path | str) -> list[Episode]:

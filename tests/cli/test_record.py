@@ -121,8 +121,8 @@ def test_what_cannot_be_recorded(
 def test_whatever_ends_it_the_files_are_valid(tmp_path: Path, how: signal.Signals) -> None:
     out = tmp_path / "rec"
     child = subprocess.Popen(
-        [sys.executable, "-c", "from metabonk.cli.main import run; run()", "record", "--out-dir", str(out), "--pixels", "36x64",
-         "--episodes", "1000000"],
+        [sys.executable, "-c", "from metabonk.cli.main import run; run()", "record",
+         "--out-dir", str(out), "--pixels", "36x64", "--episodes", "1000000"],
         stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "80"},
     )  # fmt: skip
     journal = out / "journal-000000000000"
