@@ -116,9 +116,9 @@ ResearchEvent ResearchAgent::Look(ResearchHeader* header, std::span<uint8_t> pix
 }
 
 bool ResearchAgent::IsNew(const ResearchHeader& header) const {
-  if (!seen_) return true;
-  if (!resetting_) return header.step != step_ || header.time_ms != time_ms_;
-  return header.step == 0 || header.step < step_ || header.time_ms < time_ms_;
+  const bool fell = seen_ && (header.step < step_ || header.time_ms < time_ms_);
+  if (resetting_) return header.step == 0 || fell;
+  return !seen_ || header.step != step_ || header.time_ms != time_ms_;
 }
 
 bool ResearchAgent::Copy(const ResearchHeader& header, std::span<uint8_t> pixels, bool* whole) {

@@ -1,1 +1,1 @@
-"""Links between a game and its agent: the frame ring, BonkLink, shared memory. Sees the bottom only."""
+"""Links between a game and its agent: frame ring, BonkLink, shared memory. Sees the bottom only."""
