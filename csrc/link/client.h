@@ -41,7 +41,9 @@ struct ClientOptions {
   int64_t idle = 5'000'000'000;  // v2: a link that says nothing for so long is dropped; 0: never
 };
 
-// The newest state and the newest frame that came with or before it.
+// The newest state and the newest frame that came with or before it. Of the states that it overtook
+// trailers.step has what must not be lost: their rewards are added, is_first, terminated and
+// truncated are set if one of them had it.
 struct Tick {
   GameState state;
   StateTrailers trailers;

@@ -46,17 +46,12 @@ class Decoder {
   uint64_t unknown() const { return unknown_; }  // v2 messages of a type from the future, skipped
 
  private:
-  struct Need {
-    Status status;
-    size_t bytes;
-  };
-
   Status NextV1(Message* message);
   Status NextV2(Message* message);
   Status TickV1(Message* message);
   Status ActionV1(Message* message);
   Status Fail(Code code, const char* where, const char* what);
-  void Grow(size_t wanted);
+  void Grow();
 
   const Sender sender_;
   const Protocol protocol_;
@@ -68,8 +63,8 @@ class Decoder {
   size_t wanted_ = 0;  // bytes that the message at begin_ is known to have
   uint16_t version_ = 0;
   uint64_t sequence_ = 0;  // of v1's last tick or action
-  // v1 lays a tick's state before its frame; the state is held back until the frame was handed out.
-  std::span<const uint8_t> held_state_;
+  // v1 lays a tick's state before its frame, and the frame is handed out first.
+  bool frame_given_ = false;
   uint64_t unknown_ = 0;
   Status failed_;
 };

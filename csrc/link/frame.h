@@ -10,8 +10,9 @@
 
 namespace metabonk::link {
 
-enum class PixelFormat : uint8_t { kJpeg = 0, kRgb = 1, kRgba = 2, kCount = 3 };
-enum class RowOrder : uint8_t { kTopDown = 0, kBottomUp = 1, kCount = 2 };
+// Numbers of the frame ring's formats (metabonk/frame_ring.h), which v2 has on the wire too.
+enum class PixelFormat : uint8_t { kRgb = 1, kRgba = 2, kJpeg = 16 };
+enum class RowOrder : uint8_t { kTopDown = 0, kBottomUp = 1 };
 
 // A picture that lies in somebody else's memory.
 struct FrameView {
@@ -19,15 +20,16 @@ struct FrameView {
   RowOrder row_order = RowOrder::kTopDown;
   uint32_t width = 0;
   uint32_t height = 0;
-  uint32_t stride = 0;              // bytes from row to row; 0 for JPEG
-  std::span<const uint8_t> pixels;  // JPEG: the file's bytes
+  uint32_t stride = 0;                   // bytes from row to row; 0 for JPEG
+  std::span<const uint8_t> pixels = {};  // JPEG: the file's bytes
 
   bool empty() const { return pixels.empty(); }
   uint32_t channels() const { return format == PixelFormat::kRgba ? 4u : 3u; }
 };
 
 inline constexpr uint32_t kFrameSideMax = 16384;
-inline constexpr size_t kFrameHeaderV1Bytes = 16;  // of raw frames; a JPEG has none
+inline constexpr uint64_t kFramePixelsMax = 1u << 24;  // what a JPEG may unfold to
+inline constexpr size_t kFrameHeaderV1Bytes = 16;      // of raw frames; a JPEG has none
 inline constexpr size_t kFrameHeaderV2Bytes = 16;
 
 // Width and height of a JPEG from its first frame header (SOF), so that no decoder is handed a
@@ -39,12 +41,13 @@ Status DecodeFrameV1(std::span<const uint8_t> bytes, FrameView* frame);
 // v2: u8 format, u8 row order, u16 0, u32 width, height, stride, then the pixels.
 Status DecodeFrameV2(std::span<const uint8_t> bytes, FrameView* frame);
 
-// What goes before the pixels on the wire; *pixels is what follows (v1 raw frames must be bottom-up
-// and without gaps between rows: FrameBytesV1 writes them so).
+// What a frame takes on the wire; EncodeFrameV1 turns raw rows bottom-up and drops gaps between
+// them.
 size_t FrameBytesV1(const FrameView& frame);
 Status EncodeFrameV1(const FrameView& frame, std::span<uint8_t> room, size_t* size);
+// `order`: that of raw rows on the wire; they are turned if it is not the frame's.
 size_t FrameBytesV2(const FrameView& frame);
-Status EncodeFrameV2(const FrameView& frame, std::span<uint8_t> room, size_t* size);
+Status EncodeFrameV2(const FrameView& frame, RowOrder order, std::span<uint8_t> room, size_t* size);
 
 // Copies a raw picture to RGB rows from the top down without gaps; room is height * width * 3.
 Status CopyUpright(const FrameView& frame, std::span<uint8_t> room);

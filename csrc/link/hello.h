@@ -3,7 +3,6 @@
 // and how an answer follows from a question, no sockets.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -36,14 +35,14 @@ struct Hello {
   uint16_t lowest_version = kVersion2;
   uint16_t highest_version = kVersion2;
   uint32_t capabilities = 0;
-  Limits limits;       // the largest that this end takes
+  Limits limits = {};  // the largest that this end takes
   uint16_t width = 0;  // of frames: wished for by the agent, chosen by the game; 0: any
   uint16_t height = 0;
-  uint16_t rate = 0;       // states per second; 0: any
-  uint64_t machine = 0;    // equal on one machine, see MachineId; 0: unknown
-  std::string_view token;  // shared secret; agent to game only
-  std::string_view ring;   // name of the frame ring; game to agent only
-  std::string_view name;   // program and version, for logs
+  uint16_t rate = 0;            // states per second; 0: any
+  uint64_t machine = 0;         // equal on one machine, see machine.h; 0: unknown
+  std::string_view token = {};  // shared secret; agent to game only
+  std::string_view ring = {};   // name of the frame ring; game to agent only
+  std::string_view name = {};   // program and version, for logs
 };
 
 Status EncodeHello(const Hello& hello, std::span<uint8_t> room, size_t* size);
@@ -56,8 +55,5 @@ Status Negotiate(const Hello& offered, const Hello& asked, Hello* answer);
 
 // Compares secrets in a time that depends on their lengths only.
 bool SameToken(std::string_view a, std::string_view b);
-
-// A number that is equal for all processes of one boot of one machine; 0 where it cannot be told.
-uint64_t MachineId();
 
 }  // namespace metabonk::link
