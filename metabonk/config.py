@@ -53,6 +53,10 @@ __all__ = [
 ]
 
 PREFIX = "METABONK_"
+_SWITCHES = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("", "0", "false", "no", "off"), False),
+}
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def load(
         section, name = key.split(".")
         setattr(getattr(config, section), name, value)
     _check_together(config)
+    _check_ports(config, environ)
     return config
 
 
@@ -238,6 +243,11 @@ def _from_environment(
             if not variable.build:
                 message = f"{name} is known but not built yet: it has no effect"
                 (notice or _warn)(message)
+        elif variable is not None and variable.value:
+            if switched(variable, text) and not switched(
+                table.get(variable.yields_to), environ.get(variable.yields_to, "")
+            ):
+                yield variable.key, variable.value, name
         elif variable is not None:
             yield variable.key, text, name
         elif name in by_name:
@@ -249,6 +259,14 @@ def _from_environment(
                 f"{name} is not a variable of MetaBonk: {hint}"
                 "`metabonk config --env` lists them all; unset it to go on"
             )
+
+
+def switched(variable: Variable | None, text: str) -> bool:
+    """Whether a switch is on. Raises ConfigError for text that is neither true nor false."""
+    word = text.strip().lower()
+    if variable is not None and word not in _SWITCHES:
+        raise ConfigError(f"{variable.name} = {text!r}: give 1 or 0 ({variable.help.rstrip('.')})")
+    return _SWITCHES.get(word, False)
 
 
 def _checked(known: Mapping[str, Setting], key: str, value: Any, source: str) -> Any:
@@ -297,6 +315,24 @@ def _check_together(config: Config) -> None:
     if min(game.pixels) < 0 or (min(game.pixels) == 0) != (max(game.pixels) == 0):
         raise ConfigError(
             f"game.pixels = {as_text(game.pixels)}: give HEIGHTxWIDTH, or 0x0 for none"
+        )
+
+
+def _check_ports(config: Config, environ: Mapping[str, str]) -> None:
+    """BonkLink and the cognitive server have the same port unless somebody says otherwise."""
+    game, table = config.game, {v.name: v for v in KNOWN}
+    asked = switched(table["METABONK_SYSTEM2_ENABLED"], environ.get("METABONK_SYSTEM2_ENABLED", ""))
+    server = table["METABONK_COGNITIVE_SERVER_URL"]
+    url = environ.get(server.name, server.default if asked else "")
+    if game.name != "bonklink" or game.use_pipe or not url:
+        return
+    host, _, port = url.rpartition("//")[2].rpartition(":")
+    near = {"localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0", "*"}
+    if port == str(game.port) and (host == game.host or {host, game.host} <= near):
+        raise ConfigError(
+            f"game.port = {game.port}: BonkLink's game and the cognitive server ({server.name} = "
+            f"{url}) cannot both be there: give one of them another port "
+            "(METABONK_BONKLINK_PORT, or the server's --zmq-port and its variable)"
         )
 
 

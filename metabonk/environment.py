@@ -17,7 +17,8 @@ class Variable:
     """A known name. key: the configuration key it sets, empty while nothing reads it.
 
     default: the value its users expect when it is not set. build: read by the build of the native
-    code and not by the program.
+    code and not by the program. value: of a switch, what its key becomes where the switch is on; off
+    it changes nothing. yields_to: another switch, before which this one goes back.
     """
 
     name: str
@@ -25,6 +26,8 @@ class Variable:
     help: str
     key: str = ""
     build: bool = False
+    value: str = ""
+    yields_to: str = ""
 
 
 KNOWN = (
@@ -41,17 +44,48 @@ KNOWN = (
         build=True,
     ),
     # Links to the real game.
-    Variable("METABONK_USE_BONKLINK", "0", "Play the real game over BonkLink (TCP by default)."),
-    Variable("METABONK_BONKLINK_HOST", "127.0.0.1", "Host that BonkLink's plugin listens on."),
-    Variable("METABONK_BONKLINK_PORT", "5555", "Port that BonkLink's plugin listens on."),
-    Variable("METABONK_BONKLINK_USE_PIPE", "0", "Reach BonkLink over a named pipe, not TCP."),
-    Variable("METABONK_BONKLINK_PIPE_NAME", "BonkLink", "Name of BonkLink's pipe."),
+    Variable(
+        "METABONK_USE_BONKLINK",
+        "0",
+        "Play the real game over BonkLink (TCP by default).",
+        key="game.name",
+        value="bonklink",
+        yields_to="METABONK_USE_RESEARCH_SHM",
+    ),
+    Variable(
+        "METABONK_BONKLINK_HOST",
+        "127.0.0.1",
+        "Host that BonkLink's plugin listens on.",
+        key="game.host",
+    ),
+    Variable(
+        "METABONK_BONKLINK_PORT",
+        "5555",
+        "Port that BonkLink's plugin listens on.",
+        key="game.port",
+    ),
+    Variable(
+        "METABONK_BONKLINK_USE_PIPE",
+        "0",
+        "Reach BonkLink over a named pipe, not TCP.",
+        key="game.use_pipe",
+    ),
+    Variable(
+        "METABONK_BONKLINK_PIPE_NAME", "BonkLink", "Name of BonkLink's pipe.", key="game.pipe_name"
+    ),
     Variable(
         "METABONK_USE_RESEARCH_SHM",
         "0",
         "Play the real game over ResearchPlugin's shared memory; wins over BonkLink.",
+        key="game.name",
+        value="research_shm",
     ),
-    Variable("MEGABONK_RESEARCH_SHM_DIR", "/dev/shm", "Folder of ResearchPlugin's shared memory."),
+    Variable(
+        "MEGABONK_RESEARCH_SHM_DIR",
+        "/dev/shm",
+        "Folder of ResearchPlugin's shared memory.",
+        key="game.research_dir",
+    ),
     # Menus and System 2.
     Variable("METABONK_USE_VLM_MENU", "0", "Let a vision-language model click through menus."),
     Variable("METABONK_MENU_GOAL", "", "What the menu navigator is to reach, in words."),

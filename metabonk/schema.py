@@ -19,7 +19,7 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which game is played, and how."""
 
     name: Annotated[
-        str, _help("Game: arena, grid64/<name>, doom/<scenario> or gym/<id>; see `metabonk games`.")
+        str, _help("Game: arena, grid64/<name>, doom/<scenario>, ...; `metabonk games` lists them.")
     ] = "arena"
     level: Annotated[
         str, _help("Path of a level specification (JSON); empty for the game's own level.")
@@ -32,6 +32,23 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     frame_skip: Annotated[
         int, _help("Game ticks per decision; 0: the game's own default.", ge=0)
     ] = 0
+    protocol: Annotated[
+        Literal["auto", "v1", "v2"],
+        _help("BonkLink's version; auto: v2 where the game announces it."),
+    ] = "auto"
+    host: Annotated[str, _help("Where BonkLink's game listens.")] = "127.0.0.1"
+    port: Annotated[
+        int, _help("And on which port; several games are numbered on from it.", ge=1, le=65535)
+    ] = 5555
+    use_pipe: Annotated[bool, _help("Reach BonkLink over a named pipe, not TCP.")] = False
+    pipe_name: Annotated[str, _help("Name of BonkLink's pipe.")] = "BonkLink"
+    token_file: Annotated[
+        str, _help("File with the secret that BonkLink's game asks for; empty: none.")
+    ] = ""
+    research_dir: Annotated[str, _help("Folder of ResearchPlugin's shared memory.")] = "/dev/shm"
+    instance: Annotated[
+        str, _help("Which game of ResearchPlugin; several are numbered on from it.")
+    ] = "0"
 
 
 class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

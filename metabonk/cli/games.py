@@ -37,6 +37,8 @@ ABOUT = {
     "grid64": "built-in puzzles and mazes on 64x64 cells of 16 colours",
     "doom": "the real Doom through ViZDoom, from pixels",
     "gym": "any environment registered in Gymnasium",
+    "bonklink": "a game that runs already, over BonkLink: the real one, or `metabonk host`",
+    "research_shm": "the same over ResearchPlugin's shared memory",
 }
 
 
@@ -121,7 +123,7 @@ def _missing(kind: str, module: str) -> str:
     """What has to be installed or built before the game can be made; empty if nothing."""
     if kind == "doom" and importlib.util.find_spec("vizdoom") is None:
         return "pip install 'metabonk[games]'"
-    if kind in ("arena", "grid64") and not machine.core_built():
+    if kind in ("arena", "grid64", "bonklink", "research_shm") and not machine.core_built():
         return "the native core is not built: ./scripts/build"
     try:
         importlib.import_module(module)

@@ -22,13 +22,22 @@ NAMES = {
     "grid64": ("metabonk.games.grid64", "grid64/<name>"),
     "doom": ("metabonk.games.doom", "doom/<scenario>"),
     "gym": ("metabonk.games.gym", "gym/<registered id>"),
+    "bonklink": ("metabonk.games.bonklink", "bonklink"),
+    "research_shm": ("metabonk.games.research_shm", "research_shm"),
 }
+
+# Keys of the configuration that are settings of games.
+_PASSED = (
+    "level", "threads", "pixels", "frame_skip", "protocol", "host", "port", "use_pipe", "pipe_name",
+    "token_file", "research_dir", "instance",
+)  # fmt: skip
 
 
 def make(name: str, num_envs: int = 1, **settings: Any) -> BatchGame:
     """N environments of one game that step in one call.
 
-    name: "arena", "grid64/<name>", "doom/<scenario>" or "gym/<any id registered in Gymnasium>".
+    name: "arena", "grid64/<name>", "doom/<scenario>", "gym/<any id registered in Gymnasium>", or
+    "bonklink" and "research_shm" for games that run already.
     settings: those of the game's module; an unknown one raises ConfigError that lists them.
     Raises MissingExtraError if the game needs a package that is not installed.
     """
@@ -56,7 +65,7 @@ def from_config(config: GameConfig, num_envs: int | None = None, **settings: Any
     accepted = _settings_of(factory)
     defaults = type(config)()
     chosen: dict[str, Any] = {}
-    for key in ("level", "threads", "pixels", "frame_skip"):
+    for key in _PASSED:
         value = getattr(config, key)
         if value != getattr(defaults, key):
             if key not in accepted:
@@ -68,7 +77,7 @@ def from_config(config: GameConfig, num_envs: int | None = None, **settings: Any
 def in_processes(name: str) -> bool:
     """Whether every environment of a game is a process of its own: many cost memory, and few are as
     quick."""
-    return name.startswith("doom/")
+    return name.startswith("doom/") or name in ("bonklink", "research_shm")
 
 
 def accepts(name: str, setting: str) -> bool:

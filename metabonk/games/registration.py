@@ -26,6 +26,12 @@ GRID64 = (
     "conveyor",
 )
 
+# Games that run already, by id.
+LINKS = {
+    "metabonk/BonkLink-v0": "metabonk.games.bonklink:BonkLinkEnv",
+    "metabonk/ResearchShm-v0": "metabonk.games.research_shm:ResearchShmEnv",
+}
+
 
 def grid64_id(game: str) -> str:
     """The id of a grid64 game: `key_door` is metabonk/Grid64-KeyDoor-v0."""
@@ -43,6 +49,9 @@ def register() -> None:
             entry_point="metabonk.games.arena:ArenaEnv",
             vector_entry_point="metabonk.games.arena:ArenaVectorEnv",
         )
+    for name, entry in LINKS.items():
+        if name not in registry:
+            add(name, entry_point=entry)
     for game in GRID64:
         if grid64_id(game) not in registry:
             add(
