@@ -41,7 +41,7 @@ struct ReaderCounts {
   uint64_t frames = 0;     // handed out
   uint64_t skipped = 0;    // that were committed between two of those, and never seen here
   uint64_t attached = 0;   // rings that it was attached to, one after the other
-  uint64_t retries = 0;    // times that the writer was faster and a newer frame was taken
+  uint64_t overtaken = 0;  // times that the writer was faster, dozens of times in a row
   uint64_t refused = 0;    // slots that described an impossible frame
   uint64_t lost = 0;       // leases that were overwritten while they were held
   uint64_t reclaimed = 0;  // rings of dead writers that this reader removed
@@ -63,6 +63,9 @@ class Lease {
   bool Valid() const;
   // Lets the frame go, from any thread; whether it was whole all along. data() is null afterwards.
   bool Release();
+  // The pixels are mapped for reading alone, so that writing to them is a fault. This lifts that
+  // for the whole ring, for libraries that know no memory that cannot be written.
+  bool AllowWriting();
 
  private:
   friend class RingReader;

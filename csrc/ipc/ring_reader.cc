@@ -1,0 +1,223 @@
+#include "ipc/ring_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ipc/attachment.h"
+#include "ipc/futex.h"
+#include "ipc/ring_file.h"
+
+namespace metabonk::ipc {
+namespace {
+
+constexpr int kPinTries = 64;
+constexpr int64_t kSleepNs = 20'000'000;        // at most, between two looks at who lives
+constexpr int64_t kAttachPeriodNs = 1'000'000;  // between two looks for a file
+constexpr int64_t kMicrosecond = 1'000;
+
+}  // namespace
+
+Lease::Lease() = default;
+Lease::~Lease() { Release(); }
+
+Lease::Lease(Lease&& other) noexcept { *this = std::move(other); }
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  if (this == &other) return *this;
+  Release();
+  from_ = std::move(other.from_);
+  data_ = std::exchange(other.data_, nullptr);
+  index_ = other.index_;
+  slot_ = other.slot_;
+  info_ = other.info_;
+  return *this;
+}
+
+bool Lease::Valid() const { return data_ != nullptr && from_->leases().Whole(slot_, info_.number); }
+
+bool Lease::Release() {
+  if (data_ == nullptr) return false;
+  const bool whole = Valid();
+  from_->leases().Unpin(index_, slot_);
+  from_->Free(index_);
+  if (!whole) from_->lost.fetch_add(1, std::memory_order_relaxed);
+  data_ = nullptr;
+  from_.reset();
+  return whole;
+}
+
+bool Lease::AllowWriting() {
+  return data_ != nullptr && from_->segment().Protect(from_->geometry().pixels_offset, true);
+}
+
+struct RingReader::State {
+  explicit State(const ReaderOptions& o) : options(o) {}
+
+  Take Get(int64_t timeout_ns, Lease* lease, bool again);
+  bool Attached();
+  void Detach();
+  Take Try(Lease* lease, uint64_t after);
+  Take Fill(Lease* lease, uint32_t index, uint32_t slot, uint64_t number);
+  void Wait(int64_t ns, uint64_t after);
+  bool alive() const { return at && at->alive(); }
+
+  ReaderOptions options;
+  std::string path;
+  std::shared_ptr<Attachment> at;
+  uint64_t last = 0, last_session = 0;
+  int64_t next_look_ns = 0;
+  bool full = false;
+  Status why;
+  ReaderCounts counts;
+};
+
+void RingReader::State::Detach() {
+  counts.lost += at->lost.load(std::memory_order_relaxed);
+  counts.reclaimed += at->reclaimed.load(std::memory_order_relaxed);
+  at.reset();
+  next_look_ns = 0;
+}
+
+// Whether there is a ring to take frames from, after looking for one.
+bool RingReader::State::Attached() {
+  if (at && !at->open()) Detach();
+  if (at) return true;
+  const int64_t now = MonotonicNs();
+  if (now < next_look_ns) return false;
+  next_look_ns = now + kAttachPeriodNs;
+  why = Attachment::Make(path, options.locks, options.beats, &at, &full);
+  if (!at) return false;
+  ++counts.attached;
+  if (at->session() != last_session) last = 0;
+  last_session = at->session();
+  return true;
+}
+
+Take RingReader::State::Try(Lease* lease, uint64_t after) {
+  const int index = at->Hold();
+  if (index < 0) {
+    why = {Code::kUnavailable, "lease", "all are held: let one go, or make the ring with more"};
+    return Take::kNoLease;
+  }
+  const auto held = static_cast<uint32_t>(index);
+  uint32_t slot = 0;
+  uint64_t number = 0;
+  const Pinned pinned = at->leases().Pin(held, after, kPinTries, &slot, &number);
+  if (pinned == Pinned::kTaken) return Fill(lease, held, slot, number);
+  at->Free(held);
+  if (pinned == Pinned::kOvertaken) ++counts.overtaken;
+  if (pinned == Pinned::kEvicted) at->Evicted();
+  if (pinned == Pinned::kImpossible) {
+    why = {Code::kCorrupt, "newest", "names a slot that the ring does not have"};
+    last = number;
+    ++counts.refused;
+  }
+  return Take::kTimeout;
+}
+
+Take RingReader::State::Fill(Lease* lease, uint32_t index, uint32_t slot, uint64_t number) {
+  if (last != 0 && number > last + 1) counts.skipped += number - last - 1;
+  const bool anew = number != last;
+  last = number;
+  const RingGeometry& geometry = at->geometry();
+  const Status status = ReadSlot(at->words().slot(slot), geometry.pixels_stride, &lease->info_);
+  if (!status.ok()) {
+    at->leases().Unpin(index, slot);
+    at->Free(index);
+    why = status;
+    counts.refused += anew ? 1 : 0;
+    return Take::kTimeout;
+  }
+  at->Touch(slot);
+  lease->info_.session = at->session();
+  lease->info_.number = number;
+  lease->index_ = index;
+  lease->slot_ = slot;
+  lease->data_ = at->segment().data() + geometry.pixels_of(slot);
+  lease->from_ = at;
+  ++counts.frames;
+  why = Status::Ok();
+  return Take::kFrame;
+}
+
+// Until a frame newer than `after`, or for a while.
+void RingReader::State::Wait(int64_t ns, uint64_t after) {
+  if (!at) return SleepNs(std::min(ns, kAttachPeriodNs));
+  if (!at->wakes()) return SleepNs(std::min(ns, options.poll_us * kMicrosecond));
+  const int64_t until = MonotonicNs() + std::min(ns, options.spin_us * kMicrosecond);
+  const SharedWords& words = at->words();
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (words.Load<Site::kNewest>({Kind::kNewest}) >> 8 > after) return;
+      Relax();
+    }
+  } while (MonotonicNs() < until);
+  uint32_t bell = 0;
+  if (at->leases().MaySleep(after, &bell)) {
+    FutexWait(&words.header().doorbell, bell, std::min(ns, kSleepNs));
+  }
+}
+
+Take RingReader::State::Get(int64_t timeout_ns, Lease* lease, bool again) {
+  lease->Release();
+  const int64_t deadline = MonotonicNs() + std::max<int64_t>(timeout_ns, 0);
+  bool was_alive = alive();
+  while (true) {
+    const bool attached = Attached();
+    const uint64_t after = again ? 0 : last;
+    if (attached) {
+      const Take take = Try(lease, after);
+      if (take != Take::kTimeout) return take;
+    }
+    const bool is_alive = alive();
+    const int64_t left = deadline - MonotonicNs();
+    // Who waits for a frame is told at once that its writer went; after that, waiting is for
+    // another one.
+    if (left <= 0 || (was_alive && !is_alive)) {
+      if (is_alive) return Take::kTimeout;
+      if (at) why = {Code::kUnavailable, "writer", "is silent: the game hangs or has died"};
+      return !at && full ? Take::kNoRoom : Take::kNoWriter;
+    }
+    was_alive = is_alive;
+    Wait(left, after);
+  }
+}
+
+RingReader::RingReader(const ReaderOptions& options) : state_(std::make_unique<State>(options)) {}
+RingReader::~RingReader() = default;
+
+Status RingReader::Open(const ReaderOptions& options, std::unique_ptr<RingReader>* out) {
+  std::unique_ptr<RingReader> reader(new RingReader(options));
+  State& state = *reader->state_;
+  const Status status = RingPath(options.folder, options.name, &state.path);
+  if (!status.ok()) return status;
+  if (options.poll_us < 1 || options.poll_us > 1000) {
+    return {Code::kOutOfRange, "poll_us", "must be 1..1000"};
+  }
+  if (options.spin_us > 1000) return {Code::kOutOfRange, "spin_us", "must be 0..1000"};
+  SweepRings(options.folder);
+  state.Attached();
+  *out = std::move(reader);
+  return Status::Ok();
+}
+
+Take RingReader::Latest(int64_t timeout_ns, Lease* lease) {
+  return state_->Get(timeout_ns, lease, false);
+}
+Take RingReader::Again(int64_t timeout_ns, Lease* lease) {
+  return state_->Get(timeout_ns, lease, true);
+}
+bool RingReader::alive() const { return state_->alive(); }
+uint64_t RingReader::session() const { return state_->at ? state_->at->session() : 0; }
+Status RingReader::why() const { return state_->why; }
+
+ReaderCounts RingReader::counts() const {
+  ReaderCounts counts = state_->counts;
+  if (state_->at) {
+    counts.lost += state_->at->lost.load(std::memory_order_relaxed);
+    counts.reclaimed += state_->at->reclaimed.load(std::memory_order_relaxed);
+  }
+  return counts;
+}
+
+}  // namespace metabonk::ipc

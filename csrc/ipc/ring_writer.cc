@@ -1,0 +1,286 @@
+#include "ipc/ring_writer.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "ipc/futex.h"
+#include "ipc/heartbeat.h"
+#include "ipc/ring_file.h"
+#include "ipc/ring_memory.h"
+#include "ipc/segment.h"
+
+namespace metabonk::ipc {
+namespace {
+
+using Claims = RingClaims<SharedWords>;
+using Leases = RingLeases<SharedWords>;
+
+constexpr uint32_t kBeatsPerLook = 16;  // how seldom the name is looked at
+constexpr Status kTaken{Code::kUnavailable, "name",
+                        "another writer has taken this ring's name: end it, or choose another"};
+
+uint64_t NewSession() {
+  uint64_t session = 0;
+  while (session == 0) {
+    if (getrandom(&session, sizeof session, 0) != sizeof session) {
+      session = static_cast<uint64_t>(MonotonicNs());
+    }
+  }
+  return session;
+}
+
+// One file and what the writer knows of it.
+struct Made {
+  std::unique_ptr<Segment> segment;
+  RingGeometry geometry;
+  SharedWords words;
+  std::optional<Claims> claims;
+  std::vector<bool> reserved;  // slots that have memory
+};
+
+Status MakeRing(const RingOptions& options, uint64_t frame_bytes, Made* out) {
+  Made made;
+  Status status = RingGeometry::Make(options.readers, options.leases, frame_bytes, &made.geometry);
+  if (!status.ok()) return status;
+  const RingGeometry& g = made.geometry;
+  status = Segment::Make(options.folder, g.total_bytes, &made.segment);
+  if (!status.ok()) return status;
+  if (!made.segment->Reserve(0, g.pixels_offset)) {
+    return {Code::kUnavailable, "folder", "has no memory left for the ring"};
+  }
+  made.words = SharedWords(made.segment->data(), g);
+  metabonk_ring_header& header = made.words.header();
+  header.version = METABONK_RING_VERSION;
+  header.header_bytes = sizeof header;
+  header.session = NewSession();
+  header.total_bytes = g.total_bytes;
+  header.slot_count = g.counts.slots;
+  header.reader_count = g.counts.readers;
+  header.lease_count = g.counts.leases;
+  if (options.wakes) header.flags |= METABONK_RING_WRITER_WAKES;
+  if (options.locks) header.flags |= METABONK_RING_WRITER_LOCKS;
+  header.pixels_offset = g.pixels_offset;
+  header.pixels_stride = g.pixels_stride;
+  header.state = METABONK_RING_OPEN;
+  std::atomic_ref(header.magic).store(METABONK_RING_MAGIC, std::memory_order_release);
+  if (options.locks && !made.segment->Lock(0)) {
+    return {Code::kUnavailable, "folder", "takes no file locks: use another, as /dev/shm"};
+  }
+  made.claims.emplace(made.words, g.counts);
+  made.reserved.assign(g.counts.slots, false);
+  *out = std::move(made);
+  return Status::Ok();
+}
+
+void Announce(const Made& made, uint32_t state) {
+  metabonk_ring_header& header = made.words.header();
+  std::atomic_ref(header.state).store(state, std::memory_order_release);
+  FutexWake(&header.doorbell);
+}
+
+// Gives a new ring its name, which a dead writer may have had.
+Status TakeName(Segment* segment, const std::string& path) {
+  for (int tries = 0; tries < 4; ++tries) {
+    if (segment->Name(path)) return Status::Ok();
+    const Status status = ClearRing(path);
+    if (!status.ok()) return status;
+  }
+  return kTaken;
+}
+
+// The readers of one ring as its writer sees them.
+class Roll {
+ public:
+  void Look(const Made& made, int64_t now) {
+    uint32_t living = 0;
+    for (uint32_t i = 0; i < made.geometry.counts.readers; ++i) living += Lives(made, i, now);
+    living_.store(living, std::memory_order_relaxed);
+  }
+  void Clear() { std::fill(std::begin(seen_), std::end(seen_), Seen{}); }
+
+  uint32_t living() const { return living_.load(std::memory_order_relaxed); }
+  uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Seen {
+    uint32_t token = 0;
+    Pulse pulse;
+  };
+
+  bool Lives(const Made& made, uint32_t i, int64_t now) {
+    metabonk_ring_reader& reader = made.words.reader(i);
+    const uint32_t token = std::atomic_ref(reader.token).load(std::memory_order_acquire);
+    if (token != seen_[i].token) seen_[i] = {token, {}};
+    if (token == 0) return false;
+    const int64_t still =
+        seen_[i].pulse.Still(std::atomic_ref(reader.beat).load(std::memory_order_acquire), now);
+    if (still < kBeatTimeoutNs) return true;
+    const uint32_t flags = std::atomic_ref(reader.flags).load(std::memory_order_acquire);
+    const bool dead =
+        (flags & METABONK_RING_READER_LOCKS) ? !made.segment->Locked(1 + i) : still >= kBeatGraceNs;
+    if (dead && Leases::Evict(made.words, made.geometry.counts, i, token)) {
+      lost_.fetch_add(1, std::memory_order_relaxed);
+    }
+    return false;
+  }
+
+  Seen seen_[METABONK_RING_READERS_MAX];
+  std::atomic<uint32_t> living_{0};
+  std::atomic<uint64_t> lost_{0};
+};
+
+}  // namespace
+
+struct RingWriter::Ring final : Beating {
+  explicit Ring(const RingOptions& o) : options(o) {}
+
+  void Beat(int64_t now_ns) override {
+    const std::lock_guard lock(mutex);
+    metabonk_ring_header& header = made.words.header();
+    std::atomic_ref(header.beat).store(++beats, std::memory_order_release);
+    roll.Look(made, now_ns);
+    const uint32_t state = std::atomic_ref(header.state).load(std::memory_order_acquire);
+    const bool named = beats % kBeatsPerLook != 0 || made.segment->Is(path);
+    if (state != METABONK_RING_OPEN || !named) reclaimed.store(true, std::memory_order_relaxed);
+  }
+
+  // A new file under the ring's name, for larger frames or because the old one is gone.
+  Status Renew(uint64_t frame_bytes) {
+    Made next;
+    Status status = MakeRing(options, frame_bytes, &next);
+    if (!status.ok()) return status;
+    RemoveSegment(*made.segment, path);
+    status = TakeName(next.segment.get(), path);
+    if (!status.ok()) {
+      reclaimed.store(true, std::memory_order_relaxed);  // so that the next frame tries again
+      return status;
+    }
+    {
+      const std::lock_guard lock(mutex);
+      std::swap(made, next);
+      roll.Clear();
+      reclaimed.store(false, std::memory_order_relaxed);
+    }
+    Announce(next, METABONK_RING_REPLACED);
+    replaced.fetch_add(1, std::memory_order_relaxed);
+    return Status::Ok();
+  }
+
+  RingOptions options;
+  std::string path;
+  Made made;
+  FrameShape shape;
+  uint64_t shape_bytes = 0;
+  Roll roll;
+  uint64_t beats = 0;
+  std::mutex mutex;  // between the heart and a change of `made`
+  std::atomic<bool> reclaimed{false};
+  std::atomic<uint64_t> frames{0}, replaced{0};
+};
+
+RingWriter::RingWriter(const RingOptions& options) : ring_(std::make_unique<Ring>(options)) {}
+
+Status RingWriter::Create(const RingOptions& options, std::unique_ptr<RingWriter>* out) {
+  std::unique_ptr<RingWriter> writer(new RingWriter(options));
+  Ring& ring = *writer->ring_;
+  Status status = RingPath(options.folder, options.name, &ring.path);
+  if (!status.ok()) return status;
+  Made made;
+  status = MakeRing(options, options.frame_bytes, &made);
+  if (!status.ok()) return status;
+  SweepRings(options.folder);
+  status = TakeName(made.segment.get(), ring.path);
+  if (!status.ok()) return status;
+  ring.made = std::move(made);
+  if (options.beats) StartBeating(&ring);
+  *out = std::move(writer);
+  return Status::Ok();
+}
+
+RingWriter::~RingWriter() {
+  if (!ring_->made.segment) return;
+  StopBeating(ring_.get());
+  if (!ring_->made.segment->ours()) return;
+  RemoveSegment(*ring_->made.segment, ring_->path);
+  Announce(ring_->made, METABONK_RING_CLOSED);
+}
+
+Status RingWriter::Begin(const FrameShape& shape, std::span<uint8_t>* pixels) {
+  Ring& ring = *ring_;
+  uint64_t bytes = 0;
+  Status status = CheckShape(shape, &bytes);
+  if (!status.ok()) return status;
+  if (!ring.made.segment->ours()) {
+    return {Code::kUnavailable, "ring",
+            "belongs to the process that was forked from: make another"};
+  }
+  ring.made.claims->Abandon();
+  const uint64_t room = frame_bytes();
+  if (bytes > room || ring.reclaimed.load(std::memory_order_relaxed)) {
+    // Half as much again, so that pictures whose size varies do not replace the ring every time.
+    const uint64_t wanted = bytes > room ? std::max(bytes, room + room / 2) : room;
+    status = ring.Renew(std::min(wanted, METABONK_RING_BYTES_MAX));
+    if (!status.ok()) return status;
+  }
+  Made& made = ring.made;
+  const int claimed = made.claims->Claim();
+  if (claimed < 0) return {Code::kCorrupt, "leases", "more slots are held than there are leases"};
+  const auto slot = static_cast<uint32_t>(claimed);
+  const uint64_t offset = made.geometry.pixels_of(slot);
+  if (!made.reserved[slot]) {
+    if (!made.segment->Reserve(offset, made.geometry.pixels_stride)) {
+      made.claims->Abandon();
+      return {Code::kUnavailable, "folder", "has no memory left for another frame: free some"};
+    }
+    made.segment->Populate(offset, made.geometry.pixels_stride, true);
+    made.reserved[slot] = true;
+  }
+  ring.shape = shape;
+  ring.shape_bytes = bytes;
+  *pixels = {made.segment->data() + offset, bytes};
+  return Status::Ok();
+}
+
+Status RingWriter::Commit(uint64_t step, uint64_t capture_ns) {
+  Ring& ring = *ring_;
+  const int claimed = ring.made.claims->claimed();
+  if (claimed < 0) return {Code::kInvalidArgument, "frame", "none was begun: call Begin first"};
+  metabonk_ring_slot& slot = ring.made.words.slot(static_cast<uint32_t>(claimed));
+  const FrameShape& shape = ring.shape;
+  const bool rows = shape.format != FrameFormat::kJpeg && shape.format != FrameFormat::kBytes;
+  const bool picture = shape.format != FrameFormat::kBytes;
+  slot.step = step;
+  slot.capture_ns = capture_ns;
+  slot.bytes = ring.shape_bytes;
+  slot.width = picture ? shape.width : 0;
+  slot.height = picture ? shape.height : 0;
+  slot.channels = picture ? shape.channels : 0;
+  slot.row_stride = rows ? shape.width * shape.channels : 0;
+  slot.format = static_cast<uint32_t>(shape.format);
+  slot.row_order = static_cast<uint32_t>(shape.row_order);
+  const bool somebody_sleeps = ring.made.claims->Publish();
+  ring.frames.fetch_add(1, std::memory_order_relaxed);
+  if (somebody_sleeps && ring.options.wakes) FutexWake(&ring.made.words.header().doorbell);
+  return Status::Ok();
+}
+
+void RingWriter::Abandon() { ring_->made.claims->Abandon(); }
+
+const std::string& RingWriter::name() const { return ring_->options.name; }
+const std::string& RingWriter::path() const { return ring_->path; }
+uint64_t RingWriter::session() const { return ring_->made.words.header().session; }
+uint64_t RingWriter::frame_bytes() const { return ring_->made.geometry.pixels_stride; }
+
+WriterCounts RingWriter::counts() const {
+  return {.frames = ring_->frames.load(std::memory_order_relaxed),
+          .replaced = ring_->replaced.load(std::memory_order_relaxed),
+          .readers_lost = ring_->roll.lost(),
+          .readers = ring_->roll.living()};
+}
+
+}  // namespace metabonk::ipc
