@@ -15,7 +15,8 @@ constexpr int32_t kOptionsMax = 64;
 constexpr size_t kTrailerHeaderBytes = 12;
 constexpr size_t kInputBytes = 28;
 constexpr size_t kAnnouncementBytes = 8;
-constexpr size_t kStepBytes = 20;
+constexpr size_t kStepBytes = 20;  // at least: then `returned`, which was added later
+constexpr size_t kStepBytesWritten = kStepBytes + sizeof(double);
 constexpr int32_t kTrailerVersion = 1;
 constexpr uint32_t kMaskV1 = kHasPlayer | kHasEntities | kHasMenu | kHasOffers;
 
@@ -71,11 +72,12 @@ void PutAnnouncement(const Announcement& announcement, ByteWriter* to) {
 }
 
 void PutStep(const StepResult& step, ByteWriter* to) {
-  PutTrailerHeader(kTagStep, kTrailerVersion, kStepBytes, to);
+  PutTrailerHeader(kTagStep, kTrailerVersion, kStepBytesWritten, to);
   to->Put(step.reward);
   to->Put({step.is_first, step.terminated, step.truncated, uint8_t{0}});
   to->Put(step.action_sequence);
   to->Put(step.episode);
+  to->Put(step.returned);
 }
 
 size_t Mbx2Bytes(const GameState& state) {
@@ -165,6 +167,7 @@ Status GetStep(std::span<const uint8_t> payload, StateTrailers* trailers) {
   from.Get<uint8_t>();
   got.action_sequence = from.Get<uint64_t>();
   got.episode = from.Get<uint32_t>();
+  if (payload.size() >= kStepBytesWritten) got.returned = from.Get<double>();
   return Status::Ok();
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 
@@ -48,6 +49,9 @@ struct StepResult {
   uint8_t truncated;
   uint64_t action_sequence;  // of the newest ACTION that went into this state, 0 for none
   uint32_t episode;          // counts from 1
+  // Sum of the episode's rewards up to this state: what was earned in states that nobody read is
+  // not lost. NaN from games that do not say.
+  double returned = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct StateTrailers {
