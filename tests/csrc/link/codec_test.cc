@@ -73,7 +73,7 @@ TEST(link_states_with_mbx2_are_equal_bit_for_bit) {
     StateTrailers trailers{.extra = true}, got;
     trailers.input = {{0.5f, -1.0f}, {0.25f, 0.0f}, 1, 0, 1, 0, {0.125f, 0.75f}};
     trailers.announcement = {2, 2, kCapabilities};
-    trailers.step = {1.5f, 1, 0, 1, 99, 3};
+    trailers.step = {1.5f, 1, 0, 1, 99, 3, 2.75};
     const Bytes bytes = EncodedState(*state, trailers);
     CHECK(bytes.size() > 0 && bytes.size() <= kStateBytesMax);
     CHECK(DecodeState(bytes, Axes::kUnity, back.get(), &got).ok());
@@ -83,6 +83,7 @@ TEST(link_states_with_mbx2_are_equal_bit_for_bit) {
     CHECK_EQ(got.announcement->capabilities, uint32_t{kCapabilities});
     CHECK_EQ(got.step->action_sequence, uint64_t{99});
     CHECK_EQ(got.step->truncated, 1);
+    CHECK_EQ(got.step->returned, 2.75);
     // Without the trailer the difference is seen: the comparison is none that always holds.
     CHECK(DecodeState(EncodedState(*state, {}), Axes::kOurs, back.get(), &got).ok());
     CHECK(!SameBytes(*state, *back));
