@@ -1,0 +1,391 @@
+// Connection: one agent at the other end of a stream. One thread reads it, one writes to it; what is
+// written next is the newest state and the newest frame, control messages first. Everything that
+// both and the main thread touch is under the server's lock.
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Net.Sockets;
+using System.Threading;
+
+namespace Metabonk.Core
+{
+    sealed class Connection
+    {
+        const int JoinMs = 1000, SendMs = 10000;
+
+        readonly GameServer server;
+        readonly Stream stream;
+        readonly Socket socket;
+        readonly StreamDecoder decoder;
+        readonly Queue<byte[]> control = new Queue<byte[]>();
+        readonly Thread reading, writing;
+
+        // What the main thread hands over, and what the writing thread took.
+        GameState pending = new GameState(), taken = new GameState();
+        StateTrailers pendingTrailers, takenTrailers;
+        long pendingNs, takenNs;
+        bool fresh, freshFrame;
+        Frame pendingFrame = new Frame(), takenFrame = new Frame();
+
+        readonly Frame converted = new Frame();
+        readonly ByteWriter payload = new ByteWriter(1 << 16), message = new ByteWriter(1 << 16);
+        readonly JpegEncoder jpeg;
+        Hello agreed;  // null in v1
+        ulong states, controls;
+        bool ending, closed, announced;
+
+        public Connection(GameServer server, Stream stream, Socket socket)
+        {
+            this.server = server;
+            this.stream = stream;
+            this.socket = socket;
+            jpeg = new JpegEncoder(server.Options.JpegQuality);
+            decoder = new StreamDecoder(Sender.Agent, server.Options.Protocol, server.Options.Limits);
+            Admitted = server.Options.Token.Length == 0;
+            if (socket != null) socket.SendTimeout = SendMs;
+            reading = new Thread(Read) { IsBackground = true, Name = "metabonk read" };
+            writing = new Thread(Write) { IsBackground = true, Name = "metabonk write" };
+        }
+
+        /// <summary>Whether it said the token, or needs none.</summary>
+        public bool Admitted { get; private set; }
+        public int Version { get { return agreed != null ? Wire.Version2 : server.Options.Protocol == Protocol.V2 ? 0 : Wire.Version1; } }
+        public bool UsesRing { get { return agreed != null && (agreed.Capabilities & Capabilities.Ring) != 0; } }
+
+        public void Start()
+        {
+            reading.Start();
+            writing.Start();
+        }
+
+        // Under Gate.
+        public void Publish(GameState state, StateTrailers trailers, long captureNs)
+        {
+            if (fresh) ++server.counts.StatesOvertaken;
+            state.CopyTo(pending);
+            pendingTrailers = trailers;
+            pendingNs = captureNs;
+            fresh = true;
+            Monitor.PulseAll(server.Gate);
+        }
+
+        // Under Gate.
+        public void Publish(Frame frame)
+        {
+            if (freshFrame) ++server.counts.FramesOvertaken;
+            frame.CopyTo(pendingFrame);
+            freshFrame = true;
+            Monitor.PulseAll(server.Gate);
+        }
+
+        /// <summary>Says BYE where the agent understands it, then ends. Under Gate.</summary>
+        public void End(ByeReason reason, string text)
+        {
+            if (ending) return;
+            if (agreed != null || decoder.Version == Wire.Version2)
+            {
+                var bye = new ByteWriter(64);
+                new Bye { Reason = reason, Text = text }.Write(bye);
+                Say(MessageType.Bye, bye);
+            }
+            ending = true;
+            Monitor.PulseAll(server.Gate);
+        }
+
+        void Say(MessageType type, ByteWriter body)
+        {
+            if (ending) return;
+            var whole = new ByteWriter(Wire.HeaderBytes + body.Count);
+            Wire.WriteHeader(whole, type, body.Count, ++controls, Clock.Now);
+            whole.Raw(body.Bytes, 0, body.Count);
+            var bytes = new byte[whole.Count];
+            Buffer.BlockCopy(whole.Bytes, 0, bytes, 0, bytes.Length);
+            control.Enqueue(bytes);
+            Monitor.PulseAll(server.Gate);
+        }
+
+        void Read()
+        {
+            try
+            {
+                if (!Admitted || server.Options.Protocol == Protocol.V2) SetReadTimeout(server.Options.HandshakeMs);
+                while (true)
+                {
+                    decoder.Room();
+                    int count = stream.Read(decoder.Buffer, decoder.Free, decoder.Buffer.Length - decoder.Free);
+                    if (count <= 0) break;
+                    decoder.Commit(count);
+                    Message received;
+                    while (decoder.Next(out received)) Handle(received, Clock.Now);
+                    if (agreed != null) SetReadTimeout(server.Options.IdleMs);
+                }
+            }
+            catch (ProtocolException error)
+            {
+                lock (server.Gate)
+                {
+                    ++server.counts.ProtocolErrors;
+                    End(ByeReason.Protocol, error.Message);
+                }
+                server.Log("agent dropped: " + error.Message);
+            }
+            catch (Exception error) when (error is IOException || error is SocketException || error is ObjectDisposedException)
+            {
+                // The stream broke, was closed, or was silent for too long: the end of it either way.
+                lock (server.Gate) End(ByeReason.Idle, "nothing was heard for too long");
+            }
+            finally
+            {
+                lock (server.Gate)
+                {
+                    ending = true;
+                    Monitor.PulseAll(server.Gate);
+                }
+            }
+        }
+
+        void SetReadTimeout(int milliseconds)
+        {
+            if (socket != null) socket.ReceiveTimeout = milliseconds;  // pipes have none
+        }
+
+        void Handle(Message received, long now)
+        {
+            lock (server.Gate)
+            {
+                if (ending) return;
+                bool hello = received.Type == MessageType.Hello;
+                if (!Admitted && !hello)
+                {
+                    End(ByeReason.Token, "this game wants a token in HELLO");
+                    return;
+                }
+                if (received.Type == MessageType.Hello) Greet(Hello.Read(received.Bytes, received.Offset, received.Count));
+                else if (received.Type == MessageType.Action) TakeAction(received, now);
+                else if (received.Type == MessageType.Ping) Answer(received, now);
+                else if (received.Type == MessageType.Bye) ending = true;
+                else if (received.Type == MessageType.Reset && agreed != null && (agreed.Capabilities & Capabilities.Resets) != 0)
+                    server.Ask(ResetRequest.Read(received.Bytes, received.Offset, received.Count));
+            }
+        }
+
+        void Greet(Hello asked)
+        {
+            ServerOptions options = server.Options;
+            if (options.Token.Length > 0 && !Hello.SameToken(options.Token, asked.Token))
+            {
+                ++server.counts.Refused;
+                End(ByeReason.Token, "wrong token");
+                return;
+            }
+            Hello answer = Hello.Negotiate(Offered(), asked);
+            if (answer == null)
+            {
+                End(ByeReason.Version, "this game speaks version " + Wire.Version2);
+                return;
+            }
+            Admitted = true;
+            server.Admit(this);
+            agreed = answer;
+            var body = new ByteWriter(128);
+            answer.Write(body);
+            Say(MessageType.HelloAck, body);
+        }
+
+        Hello Offered()
+        {
+            ServerOptions options = server.Options;
+            var offered = new Hello
+            {
+                Capabilities = OfferedCapabilities(),
+                Limits = options.Limits.Clone(),
+                Width = (ushort)options.Width,
+                Height = (ushort)options.Height,
+                Rate = (ushort)options.Rate,
+                Machine = Machine.Id,
+                Ring = options.Ring,
+                Name = options.Name,
+            };
+            return offered;
+        }
+
+        Capabilities OfferedCapabilities()
+        {
+            Capabilities can = Capabilities.Jpeg | Capabilities.Extra | Capabilities.Input | Capabilities.Step;
+            if (server.Options.Format != PixelFormat.Jpeg) can |= Capabilities.Rgb | Capabilities.Rgba | Capabilities.BottomUp;
+            if (server.Options.Ring.Length > 0) can |= Capabilities.Ring;
+            if (server.Options.Resets) can |= Capabilities.Resets;
+            return can;
+        }
+
+        void TakeAction(Message received, long now)
+        {
+            var arrived = new ArrivedAction { Sequence = received.Sequence, MadeNs = received.TimeNs, ReceivedNs = now };
+            arrived.Action = received.Version == Wire.Version1
+                ? ActionCodec.ReadVersion1(received.Bytes, received.Offset, received.Count, server.Options.Width, server.Options.Height)
+                : ActionCodec.ReadVersion2(received.Bytes, received.Offset, received.Count, out arrived.Answers);
+            ++server.counts.Actions;
+            server.Actions.Put(arrived);
+        }
+
+        void Answer(Message ping, long now)
+        {
+            var body = new ByteWriter(32);
+            new Pong { PingSequence = ping.Sequence, PingNs = ping.TimeNs, ReceivedNs = now }.Write(body);
+            Say(MessageType.Pong, body);
+        }
+
+        void Write()
+        {
+            try
+            {
+                while (true)
+                {
+                    byte[] said = null;
+                    bool state = false, frame = false, last = false;
+                    Hello hello;
+                    lock (server.Gate)
+                    {
+                        while (control.Count == 0 && !ending && !(fresh && Admitted && Version != 0)) Monitor.Wait(server.Gate);
+                        if (control.Count > 0) said = control.Dequeue();
+                        else if (ending) last = true;
+                        else Take(out state, out frame);
+                        hello = agreed;
+                    }
+                    if (last) break;
+                    if (said != null) stream.Write(said, 0, said.Length);
+                    else SendTick(hello, frame);
+                }
+            }
+            catch (Exception error) when (error is IOException || error is SocketException || error is ObjectDisposedException)
+            {
+                // The agent is gone; reading ends too.
+            }
+            finally
+            {
+                Close();
+                server.Gone(this, !Admitted);
+            }
+        }
+
+        // The newest state and frame change places with those sent before. Under Gate.
+        void Take(out bool state, out bool frame)
+        {
+            GameState other = taken;
+            taken = pending;
+            pending = other;
+            takenTrailers = pendingTrailers;
+            takenNs = pendingNs;
+            fresh = false;
+            state = true;
+            frame = freshFrame;
+            if (!frame) return;
+            Frame otherFrame = takenFrame;
+            takenFrame = pendingFrame;
+            pendingFrame = otherFrame;
+            freshFrame = false;
+        }
+
+        void SendTick(Hello hello, bool frame)
+        {
+            ++states;
+            message.Clear();
+            Frame picture = frame && !(hello != null && (hello.Capabilities & Capabilities.Ring) != 0) ? Chosen(hello) : null;
+            Limits limits = hello != null ? hello.Limits : server.Options.Limits;
+            if (picture != null && FrameCodec.Size(picture, hello != null ? 2 : 1) > limits.FrameBytes)
+            {
+                server.Log("a frame of " + FrameCodec.Size(picture, 2) + " bytes is larger than the limit of " + limits.FrameBytes + ": raise MaxFrameBytes");
+                picture = null;
+            }
+            if (hello == null) WriteTick1(picture);
+            else WriteTick2(hello, picture);
+            stream.Write(message.Bytes, 0, message.Count);
+            lock (server.Gate)
+            {
+                ++server.counts.StatesSent;
+                if (picture != null) ++server.counts.FramesSent;
+            }
+        }
+
+        void WriteTick1(Frame picture)
+        {
+            StateTrailers trailers = takenTrailers;
+            trailers.Step = null;  // v2 only
+            trailers.Extra = server.Options.Axes == Axes.Ours;
+            if (!announced && server.Options.Protocol == Protocol.Auto)
+                trailers.Announcement = new Announcement { LowestVersion = Wire.Version2, HighestVersion = Wire.Version2, Capabilities = OfferedCapabilities() };
+            announced = true;
+            int length = message.Skip(4);
+            StateCodec.Write(taken, trailers, server.Options.Axes, message);
+            message.PatchI32(length, message.Count - length - 4);
+            length = message.Skip(4);
+            if (picture != null) FrameCodec.WriteVersion1(picture, message);
+            message.PatchI32(length, message.Count - length - 4);
+        }
+
+        void WriteTick2(Hello hello, Frame picture)
+        {
+            if (picture != null)
+            {
+                payload.Clear();
+                FrameCodec.WriteVersion2(picture, payload);
+                Wire.WriteHeader(message, MessageType.Frame, payload.Count, states, takenFrame.CaptureNs);
+                message.Raw(payload.Bytes, 0, payload.Count);
+            }
+            StateTrailers trailers = takenTrailers;
+            trailers.Extra = (hello.Capabilities & Capabilities.Extra) != 0;
+            if ((hello.Capabilities & Capabilities.Input) == 0) trailers.Input = null;
+            if ((hello.Capabilities & Capabilities.Step) == 0) trailers.Step = null;
+            payload.Clear();
+            StateCodec.Write(taken, trailers, server.Options.Axes, payload);
+            Wire.WriteHeader(message, MessageType.State, payload.Count, states, takenNs);
+            message.Raw(payload.Bytes, 0, payload.Count);
+        }
+
+        /// <summary>The taken frame in the format that was agreed upon; v1: as the options say.</summary>
+        Frame Chosen(Hello hello)
+        {
+            Frame frame = takenFrame;
+            if (frame.Format == PixelFormat.Jpeg) return frame;
+            Capabilities can = hello == null ? Capabilities.None : hello.Capabilities;
+            bool raw = server.Options.Format != PixelFormat.Jpeg && (hello == null || (can & (Capabilities.Rgb | Capabilities.Rgba)) != 0);
+            if (!raw)
+            {
+                jpeg.Encode(frame, converted);
+                return converted;
+            }
+            bool upright = frame.RowOrder == RowOrder.TopDown || (can & Capabilities.BottomUp) != 0;
+            bool asItIs = frame.Format == PixelFormat.Rgba ? (can & Capabilities.Rgba) != 0 : (can & Capabilities.Rgb) != 0;
+            if (hello == null && frame.Format == PixelFormat.Rgb) return frame;  // WriteVersion1 turns rows
+            if (hello != null && upright && asItIs) return frame;
+            FrameConverter.ToRgb(frame, hello == null ? RowOrder.BottomUp : RowOrder.TopDown, converted);
+            return converted;
+        }
+
+        public void Close()
+        {
+            lock (server.Gate)
+            {
+                if (closed) return;
+                closed = ending = true;
+                Monitor.PulseAll(server.Gate);
+            }
+            try
+            {
+                // What was written before, BYE included, still arrives; a thread that reads wakes up.
+                if (socket != null && socket.Connected) socket.Shutdown(SocketShutdown.Both);
+            }
+            catch (SocketException)
+            {
+                // It was broken already.
+            }
+            stream.Dispose();
+        }
+
+        public void Join()
+        {
+            if (writing.IsAlive && Thread.CurrentThread != writing) writing.Join(JoinMs);
+            Close();
+        }
+    }
+}

@@ -1,0 +1,39 @@
+"""The C# of plugins/, compiled once and run on mono and on .NET: as peers of our own ends.
+
+`runtime` runs a test on each that is there. Absent tools skip; ./scripts/test names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from csharp import PLUGINS, Peer, compile_cs, runtime_command
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Metabonk.Core.dll."""
+    out = tmp_path_factory.mktemp("core") / "Metabonk.Core.dll"
+    return compile_cs(out, list((PLUGINS / "Core").glob("*.cs")), [], "-unsafe")
+
+
+@pytest.fixture(scope="session")
+def peer_program(core: Path) -> Path:
+    """Peer.exe beside Core."""
+    here = Path(__file__).parent
+    return compile_cs(core.with_name("Peer.exe"), list(here.glob("Peer*.cs")), [core], "-unsafe")
+
+
+@pytest.fixture(params=["mono", "dotnet"])
+def runtime(request: pytest.FixtureRequest) -> list[str | Path]:
+    """How a compiled program is started."""
+    return runtime_command(request.param)
+
+
+@pytest.fixture
+def peer(runtime: list[str | Path], peer_program: Path) -> Iterator[Peer]:
+    made = Peer(runtime, peer_program)
+    yield made
+    made.close()
