@@ -112,9 +112,14 @@ Status Segment::Find(const std::string& path, uint64_t least, std::unique_ptr<Se
   return Status::Ok();
 }
 
+// A mapping keeps its file description, and that its locks, alive in a forked child however much it
+// closes: so the mapping is of another description than the locks.
 Status Segment::Map() {
   generation_ = Files().generation;
-  void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+  const int twin = open(Self().c_str(), O_RDWR | O_CLOEXEC);
+  if (twin < 0) return {Code::kUnavailable, "name", "cannot be opened again: is /proc mounted?"};
+  void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, twin, 0);
+  close(twin);
   if (memory == MAP_FAILED) {
     return {Code::kUnavailable, "frame_bytes", "the address space has no room for the ring"};
   }
@@ -129,9 +134,10 @@ Segment::~Segment() {
 
 bool Segment::ours() const { return generation_ == Files().generation; }
 
+std::string Segment::Self() const { return "/proc/self/fd/" + std::to_string(fd_); }
+
 bool Segment::Name(const std::string& path) {
-  const std::string self = "/proc/self/fd/" + std::to_string(fd_);
-  return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  return linkat(AT_FDCWD, Self().c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0;
 }
 
 bool Segment::Is(const std::string& path) const {

@@ -51,6 +51,7 @@ class Segment {
  private:
   Segment(int fd, uint64_t bytes) : fd_(fd), bytes_(bytes) {}
   Status Map();
+  std::string Self() const;
 
   int fd_;
   uint64_t bytes_;
