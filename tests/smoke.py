@@ -35,10 +35,13 @@ TORCH_FREE = [
     "metabonk.cognition",
     "metabonk.cli",
 ]
-# Compiling a policy needs it, running one does not.
+# Compiling a policy needs it, running one does not; so do datasets for it.
 NEEDS_TORCH = [
-    f"metabonk.play.compiler.{name}"
-    for name in ("tracing", "lowering", "elements", "axes", "layers", "assembly")
+    "metabonk.data.torch_dataset",
+    *(
+        f"metabonk.play.compiler.{name}"
+        for name in ("tracing", "lowering", "elements", "axes", "layers", "assembly")
+    ),
 ]
 
 

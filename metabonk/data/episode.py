@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -261,15 +261,40 @@ class EpisodeStore:
         ]
         return [key for _, key in sorted(chosen)]
 
+    def steps(self, env: int, number: int) -> int:
+        """Actions of an episode, without reading it."""
+        parts = self._parts[(env, number)]
+        return sum(s.stop - s.start for _, s in parts) - int(parts[-1][1].complete)
+
     def read(self, env: int, number: int) -> Episode:
         """One episode. Raises KeyError if there is none, CorruptError for a damaged chunk."""
-        pieces = [_read_rows(self.directory, c, s) for c, s in self._parts[(env, number)]]
-        rows = {key: np.concatenate([p[key] for p in pieces]) for key in pieces[0]}
+        rows = self.read_rows(env, number)
         steps = len(rows["reward"]) - int(rows["is_last"][-1])
         names = ("action", "log_prob", "reward", "terminated", "truncated")
         fields = {name: rows[name][:steps] for name in names}
         seen, extra = _under(rows, OBSERVATION), _under(rows, EXTRA)
         return Episode(env, number, self.header, seen, **fields, extra=extra)
+
+    def read_rows(
+        self,
+        env: int,
+        number: int,
+        start: int = 0,
+        stop: int | None = None,
+        wanted: Callable[[str], bool] = lambda key: True,
+    ) -> dict[str, Array]:
+        """Rows `start` to `stop` of an episode, of all without, as arrays by the chunks' keys; only
+        those rows of keys that are `wanted` are read. Raises as `read` does."""
+        pieces: list[dict[str, Array]] = []
+        at = 0
+        for chunk, segment in self._parts[(env, number)]:
+            rows = segment.stop - segment.start
+            first, last = max(0, start - at), rows if stop is None else min(rows, stop - at)
+            if first < last:
+                span = slice(segment.start + first, segment.start + last)
+                pieces.append(_read_rows(self.directory / chunk.file, env, span, wanted))
+            at += rows
+        return {key: np.concatenate([p[key] for p in pieces]) for key in pieces[0]}
 
     def __iter__(self) -> Iterator[Episode]:
         """Every complete episode, oldest first."""
@@ -304,13 +329,15 @@ def _under(rows: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     return {k.removeprefix(prefix): v for k, v in rows.items() if k.startswith(prefix)}
 
 
-def _read_rows(directory: Path, chunk: Chunk, segment: Segment) -> dict[str, Array]:
+def _read_rows(
+    path: Path, env: int, span: slice, wanted: Callable[[str], bool]
+) -> dict[str, Array]:
     from safetensors import SafetensorError, safe_open
 
-    path = directory / chunk.file
     try:
         with safe_open(path, framework="numpy") as file:
-            rows = (slice(segment.env, segment.env + 1), slice(segment.start, segment.stop))
-            return {key: np.array(file.get_slice(key)[rows][0]) for key in file.keys()}  # noqa: SIM118
+            keys = [key for key in file.keys() if wanted(key)]  # noqa: SIM118
+            rows = (slice(env, env + 1), span)
+            return {key: np.array(file.get_slice(key)[rows][0]) for key in keys}
     except (SafetensorError, OSError) as error:
         raise CorruptError(f"{path} cannot be read ({error}): remove its index line") from error

@@ -153,7 +153,6 @@ def read_npz(path: Path | str) -> list[Episode]:
     header = _header(path, arrays, action.shape[1])
     known = {"observations", "actions", "rows", "rewards", "dones", "truncated", "is_first"}
     extra = {k: v for k, v in arrays.items() if k not in known and v.shape[:1] == (steps,)}
-    bounds = [0, *(int(i) for i in np.flatnonzero(ends.is_first) if i), steps]
     return [
         Episode(
             0,
@@ -167,7 +166,7 @@ def read_npz(path: Path | str) -> list[Episode]:
             ends.truncated[a:b],
             {key: value[a:b] for key, value in extra.items()},
         )
-        for number, (a, b) in enumerate(itertools.pairwise(bounds))
+        for number, (a, b) in enumerate(spans_of(ends))
     ]
 
 
@@ -188,6 +187,12 @@ def ends_of(path: Path, arrays: Mapping[str, Array], steps: int) -> Ends:
     is_first = _column(path, arrays, "is_first", steps).astype(np.bool_)
     is_first[1:] |= (terminated | truncated)[:-1]
     return Ends(terminated, truncated, is_first)
+
+
+def spans_of(ends: Ends) -> list[tuple[int, int]]:
+    """First row and the row after the last of every episode, or part of one."""
+    starts = [int(i) for i in np.flatnonzero(ends.is_first) if i]
+    return list(itertools.pairwise([0, *starts, len(ends.is_first)]))
 
 
 def import_npz(paths: Iterable[Path | str], directory: Path | str) -> int:
