@@ -1,0 +1,203 @@
+"""`metabonk host`: runs a game as a process that agents play over BonkLink or shared memory."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from metabonk import config as settings_module
+from metabonk import machine
+from metabonk.cli.interrupt import interruptible
+from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.errors import BackendError, ConfigError
+
+if TYPE_CHECKING:
+    from metabonk.games.host import Host
+
+app, command = verb(
+    """Run a game as a process that agents play: in real time, with menus and frames.
+
+It speaks BonkLink ([bold]auto[/]: v1 until the agent says HELLO, then v2), or with
+[bold]--research[/] ResearchPlugin's shared memory. [bold]--locked[/] waits for the answer
+to every state instead of running in real time. While nobody is connected the game
+stands still. Ctrl-C ends it and shows what was counted.
+
+$ metabonk host                                   the arena on port 5560, 60 states a second
+$ metabonk train --game bonklink --set game.port=5560      learns it, in another window
+$ metabonk host --hz 15 --locked                  as fast as it is answered
+$ metabonk host --game doom/basic --protocol v1 --frames jpeg
+$ metabonk host --restart menu                    as people play, from the main menu on
+$ metabonk host --research --size 84x84           shared memory of instance 0"""
+)
+
+LOOK_SECONDS = 0.25  # between two looks at the counts
+QUIET_SECONDS = 15.0  # between lines where the output is not a terminal
+SIZES = {"arena": (180, 320), "doom": (120, 160), "research": (84, 84)}
+
+
+@command
+def host(
+    game: str = typer.Option("arena", help="arena, or doom/<scenario>.", metavar="NAME"),
+    address: str = typer.Option("127.0.0.1", "--host", help="Address to listen on."),
+    port: int = typer.Option(
+        5560, help="Port to listen on; 0: one that is free.", min=0, max=65535
+    ),
+    pipe: str = typer.Option(None, help="Listen on this pipe instead.", metavar="NAME"),
+    protocol: str = typer.Option("auto", help="BonkLink's version: v1, v2 or auto."),
+    research: bool = typer.Option(
+        False, "--research", help="ResearchPlugin's shared memory instead of BonkLink."
+    ),
+    hz: float = typer.Option(
+        0.0, help="States per second of game time; 0: one per tick (arena 60, Doom 35)."
+    ),
+    speed: float = typer.Option(1.0, help="Game time per real time."),
+    locked: bool = typer.Option(False, "--locked", help="Wait for the answer to every state."),
+    frames: str = typer.Option("raw", help="jpeg, raw, or none."),
+    size: str = typer.Option(
+        None,
+        help="Size of frames; 180x320, Doom 120x160, shared memory 84x84.",
+        metavar="HEIGHTxWIDTH",
+    ),
+    quality: int = typer.Option(90, help="Of JPEG frames.", min=1, max=100),
+    ring: bool = typer.Option(
+        True, help="Frames over a shared-memory ring to v2 agents on this machine."
+    ),
+    restart: str = typer.Option(
+        "auto", help="What begins the next run: auto, an answer; menu, the game's own menus."
+    ),
+    seed: int = typer.Option(0, help="Seed of the first episodes.", min=0),
+    level: Path = typer.Option(None, help="The arena's level (JSON).", metavar="FILE"),
+    token_file: Path = typer.Option(
+        None, help="File with a secret that agents must know.", metavar="FILE"
+    ),
+    instance: str = typer.Option("0", help="Of shared memory, which game this is."),
+    research_dir: Path = typer.Option(None, help="Folder of shared memory.", metavar="DIR"),
+    seconds: float = typer.Option(0.0, help="End after so many seconds; 0: by Ctrl-C.", min=0.0),
+    json: bool = JsonFlag,
+) -> None:
+    if not machine.core_built():
+        raise BackendError("the native core is not built: in a checkout run ./scripts/build")
+    settings_module.cap_cpu()
+    from metabonk.games.host import Host, Pace
+    from metabonk.games.hosted import make_hosted
+
+    pace = Pace(locked=locked, speed=speed)
+    shape = size_of(size, "research" if research else game.partition("/")[0])
+    with contextlib.ExitStack() as stack:
+        hosted = make_hosted(game, level, shape, hz, restart)
+        stack.callback(hosted.close)
+        if research:
+            from metabonk.games.host_links import ResearchLink
+            from metabonk.link.research_shm import path_of
+
+            folder = research_dir or settings_module.load(notice=notice_line).game.research_dir
+            link: Any = ResearchLink(path_of(instance, folder), shape)
+        else:
+            from metabonk.games.host_bonklink import BonkLinkLink, Offer
+
+            offer = Offer(
+                host=address, port=port, pipe=pipe or "", protocol=protocol,
+                frames=frames, quality=quality, ring=ring, size=shape,
+                rate=hosted.hz, locked=locked, token=secret_of(token_file),
+            )  # fmt: skip
+            link = BonkLinkLink(offer)
+        stack.callback(link.close)
+        running = Host(hosted, link, pace, seed)
+        how = "locked" if locked else f"{hosted.hz * speed:.4g} states a second"
+        stderr.print(f"{hosted.name} at {link.status()}, {how}; Ctrl-C ends it", soft_wrap=True)
+        began = time.monotonic()
+        _run(running, seconds, quiet=json)
+        found = {
+            "game": hosted.name,
+            "seconds": time.monotonic() - began,
+            "host": asdict(running.counts),
+            "link": dict(link.counters()),
+        }
+    _show(found, json)
+
+
+def size_of(text: str | None, kind: str) -> tuple[int, int]:
+    """Height and width from HEIGHTxWIDTH; those that a kind of game has without."""
+    if text is None:
+        return SIZES.get(kind, SIZES["arena"])
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise ConfigError(f"--size {text}: give HEIGHTxWIDTH, as 180x320")
+    return int(height), int(width)
+
+
+def secret_of(path: Path | None) -> str:
+    """The secret in a file, without the line's end. Raises ConfigError for an empty one."""
+    if path is None:
+        return ""
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--token-file {path}: not text") from error
+    if not secret:
+        raise ConfigError(f"--token-file {path}: it is empty, write the secret into it")
+    return secret
+
+
+def _run(running: Host, seconds: float, *, quiet: bool) -> None:
+    end = time.monotonic() + seconds
+    with interruptible() as stopped, _Progress(running, quiet=quiet) as progress:
+        running.run(lambda: stopped() or (seconds > 0.0 and time.monotonic() >= end), progress.look)
+
+
+def _show(found: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(found)
+        return
+    rows = [(key, f"{count:,}") for key, count in found["host"].items()]
+    rows += [(f"link: {key}", f"{count:,}") for key, count in found["link"].items() if count]
+    console.print(table(("", ">"), rows, header=False))
+
+
+class _Progress:
+    """What goes on, in one line that changes; a line now and then in logs."""
+
+    def __init__(self, running: Host, *, quiet: bool) -> None:
+        self._host, self._quiet = running, quiet
+        self._status = stderr.status("waiting")
+        self._next = 0.0
+        self._said = time.monotonic()
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if self._quiet or now < self._next:
+            return
+        self._next = now + LOOK_SECONDS
+        if stderr.is_terminal:
+            self._status.update(self.line())
+        elif now - self._said >= QUIET_SECONDS:
+            self._said = now
+            stderr.print(self.line(), markup=False, soft_wrap=True)
+
+    def line(self) -> str:
+        """The state of things in one line."""
+        counts, shown = self._host.counts, self._host.now
+        parts = [
+            self._host.link.status(),
+            f"episode {counts.episodes:,}, {shown.seconds:,.0f} s",
+            f"return {shown.returned:.2f}",
+            f"{counts.moments:,} states, {counts.actions:,} actions",
+        ]
+        told = {"held": counts.held, "stale": counts.stale, "late": counts.late}
+        parts += [f"{count:,} {name}" for name, count in told.items() if count]
+        if shown.menu not in ("", "None"):
+            parts.append(f"menu {shown.menu}")
+        return " · ".join(parts)
+
+    def __enter__(self) -> _Progress:
+        if not self._quiet and stderr.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._status.stop()
