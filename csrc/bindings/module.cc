@@ -13,5 +13,6 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindGrid64(module);
   metabonk::bindings::BindNn(module);
   metabonk::bindings::BindVideo(module);
+  metabonk::bindings::BindPlay(module);
   metabonk::bindings::BindResearchShm(module);
 }

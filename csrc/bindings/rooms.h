@@ -13,6 +13,7 @@ void BindArena(nanobind::module_& core);
 void BindGrid64(nanobind::module_& core);
 void BindNn(nanobind::module_& core);
 void BindVideo(nanobind::module_& core);
+void BindPlay(nanobind::module_& core);
 void BindResearchShm(nanobind::module_& core);  // a part of ipc
 // Parts of nn, added by BindNn.
 void BindCfc(nanobind::module_& nn);

@@ -41,8 +41,8 @@ static_assert(sizeof(InputRecord) == 64);
 struct ArenaSettings {
   arena::LevelSpec level;       // valid; one tick per decision is played, whatever it says
   std::vector<uint64_t> seeds;  // one per arena
-  PacerSettings pacer;
-  ThreadSettings thread;
+  PacerSettings pacer = {};
+  ThreadSettings thread = {};
   int32_t height = 84, width = 84;  // of frames; 0: none, and no ring
   std::string ring;                 // name of the first one's ring, "-1" and so on follow
   std::string ring_folder = "/dev/shm";

@@ -6,8 +6,12 @@ namespace metabonk::play {
 
 namespace {
 
-constexpr int64_t kFollowPart = 8;                   // of the distance in phase, at every tick
-constexpr int64_t kFollowMost = 500 * kMicrosecond;  // and no more than this
+// Of the distance in phase, per tick: what the plan is shifted by at once, and what the game's
+// period is taken to differ by. Damped well enough not to swing.
+constexpr int64_t kFollowPart = 8;
+constexpr int64_t kDriftPart = 256;
+constexpr int64_t kFollowMost = 500 * kMicrosecond;
+constexpr int64_t kDriftMost = 200 * kMicrosecond;
 
 }  // namespace
 
@@ -76,7 +80,8 @@ void Loop::Follow(const TickTimes& first) {
   behind %= period;  // the nearest capture, before or after
   if (behind > period / 2) behind -= period;
   if (behind < -period / 2) behind += period;
-  pacer_.Shift(std::clamp(-behind / kFollowPart, -kFollowMost, kFollowMost));
+  drift_ = std::clamp(drift_ - behind / kDriftPart, -kDriftMost, kDriftMost);
+  pacer_.Shift(drift_ + std::clamp(-behind / kFollowPart, -kFollowMost, kFollowMost));
 }
 
 std::vector<TickTimes> Loop::Times(size_t seat) const {

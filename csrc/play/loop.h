@@ -4,7 +4,9 @@
 //
 // Phase: a game captures at its own times. A tick that starts whenever it likes answers a capture
 // that is up to a period old; so the plan is shifted a little every tick until ticks start `margin`
-// after the first seat's captures can be had (a phase-locked loop of the first order).
+// after the first seat's captures can be had. A phase-locked loop of the second order: it also
+// learns by how much the game's period differs, else ticks would trail a game whose clock is slower
+// and answer each capture just before the next.
 #pragma once
 
 #include <atomic>
@@ -24,8 +26,8 @@
 namespace metabonk::play {
 
 struct LoopSettings {
-  PacerSettings pacer;
-  ThreadSettings thread;
+  PacerSettings pacer = {};
+  ThreadSettings thread = {};
   bool follow = true;        // the game's phase
   int64_t margin = 300'000;  // nanoseconds
   uint64_t ticks = 0;        // after which it stops by itself, skipped ones included; 0: never
@@ -72,6 +74,7 @@ class Loop {
   std::vector<Seat*> seats_;
   std::vector<TickTimes> times_;  // [remembered, seats], a ring
   uint64_t turns_ = 0;
+  int64_t drift_ = 0;  // of the game's period against ours, nanoseconds
   Counter ticks_, skipped_;
   Histogram lateness_;
   std::unique_ptr<Reference> reference_;

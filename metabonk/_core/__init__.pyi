@@ -5,6 +5,7 @@ from metabonk._core import (
     grid64 as grid64,
     ipc as ipc,
     nn as nn,
+    play as play,
     records as records,
     support as support,
     video as video

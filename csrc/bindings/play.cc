@@ -1,0 +1,444 @@
+// metabonk._core.play: the control loop and what it is made of. Objects and numbers only: files,
+// cards and settings are metabonk/play's. Nothing here runs in the thread that ticks.
+#include "bindings/play.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "bindings/rooms.h"
+#include "games/arena/view.h"
+#include "play/arena_game.h"
+#include "play/decider.h"
+#include "play/directive.h"
+#include "play/journal.h"
+#include "play/ledger.h"
+#include "play/loop.h"
+#include "play/tick.h"
+
+namespace nb = nanobind;
+
+namespace metabonk::bindings {
+namespace {
+
+using Words = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Row = nb::ndarray<const float, nb::shape<kActionColumns>, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+play::ArtifactHash HashOf(const nb::bytes& given) {
+  play::ArtifactHash hash;
+  if (given.size() != hash.size()) throw nb::value_error("artifact: must be 32 bytes, a SHA-256");
+  std::memcpy(hash.data(), given.data(), hash.size());
+  return hash;
+}
+
+Action ActionOf(const Row& row) {
+  Action action;
+  std::memcpy(&action, row.data(), sizeof action);
+  return action;
+}
+
+nb::object RowOf(const Action& action) {
+  float* data;
+  nb::object array = NewArray<float>({static_cast<size_t>(kActionColumns)}, &data);
+  std::memcpy(data, &action, sizeof action);
+  return array;
+}
+
+play::PacerSettings PacerOf(double hz, double spin) {
+  if (!(hz >= 0.1 && hz <= 1e4)) throw nb::value_error("hz: must be between 0.1 and 10,000");
+  if (!(spin >= 0.0 && spin <= 1.0)) throw nb::value_error("spin: must be seconds, 0 to 1");
+  return {static_cast<int64_t>(1e9 / hz + 0.5), static_cast<int64_t>(spin * 1e9)};
+}
+
+int64_t Nanoseconds(double seconds, const char* name) {
+  if (!(seconds >= 0.0 && seconds <= 1e6)) {
+    throw nb::value_error((std::string(name) + ": must be seconds, 0 or more").c_str());
+  }
+  return static_cast<int64_t>(seconds * 1e9);
+}
+
+// What a histogram holds: values' lower bounds and counts of the buckets that are not empty.
+nb::dict Described(const play::Histogram& histogram) {
+  std::vector<std::pair<uint64_t, uint64_t>> found;
+  for (int i = 0; i < play::Histogram::kBuckets; ++i) {
+    if (histogram.at(i) != 0) found.emplace_back(play::Histogram::LowOf(i), histogram.at(i));
+  }
+  uint64_t *low, *counts;
+  nb::dict described;
+  described["low"] = NewArray<uint64_t>({found.size()}, &low);
+  described["counts"] = NewArray<uint64_t>({found.size()}, &counts);
+  for (size_t i = 0; i < found.size(); ++i) std::tie(low[i], counts[i]) = found[i];
+  described["count"] = histogram.count();
+  described["max"] = histogram.most();
+  for (const auto& [name, share] : {std::pair{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}}) {
+    described[name] = histogram.Quantile(share);
+  }
+  return described;
+}
+
+nb::dict Counts(const play::Seat& seat) {
+  const play::SeatCounts& counts = seat.counts();
+  nb::dict found;
+  const std::pair<const char*, const play::Counter*> named[] = {
+      {"ticks", &counts.ticks},
+      {"decided", &counts.decided},
+      {"held", &counts.held},
+      {"safe", &counts.safe},
+      {"faults", &counts.faults},
+      {"unanswered", &counts.unanswered},
+      {"refused", &counts.refused},
+      {"lost", &counts.lost},
+      {"directed", &counts.directed},
+      {"expired", &counts.expired},
+      {"ungrounded", &counts.ungrounded},
+      {"released", &counts.released},
+      {"begun", &counts.begun},
+      {"missed", &counts.missed},
+      {"untold", &counts.untold},
+  };
+  for (const auto& [name, counter] : named) found[name] = counter->Get();
+  return found;
+}
+
+nb::dict JournalState(const play::Journal& journal) {
+  const play::JournalCounts counts = journal.counts();
+  nb::dict found;
+  found["pushed"] = counts.pushed;
+  found["dropped"] = counts.dropped;
+  found["written"] = counts.written;
+  found["error"] = counts.error == 0 ? std::string() : std::string(std::strerror(counts.error));
+  return found;
+}
+
+std::unique_ptr<play::Journal> MakeJournal(const std::string& path, const std::string& name,
+                                           size_t record_bytes, size_t capacity) {
+  std::unique_ptr<play::Journal> made;
+  const Status status = play::Journal::Create(path, name, record_bytes, capacity, &made);
+  if (status.code == Code::kUnavailable) {
+    const std::string text = path + ": " + status.what;
+    PyErr_SetString(PyExc_OSError, text.c_str());
+    throw nb::python_error();
+  }
+  RaiseUnlessOk(status);
+  return made;
+}
+
+std::unique_ptr<play::ArenaGame> MakeArena(const nb::bytes& level, std::vector<uint64_t> seeds,
+                                           double hz, int height, int width,
+                                           const std::string& ring, play::Journal* inputs, int cpu,
+                                           int priority) {
+  play::ArenaSettings settings;
+  if (level.size() != sizeof settings.level)
+    throw nb::value_error("level: must be one packed level");
+  std::memcpy(&settings.level, level.data(), sizeof settings.level);
+  RaiseUnlessOk(arena::Validate(settings.level));
+  if (seeds.empty() || seeds.size() > 256) throw nb::value_error("seeds: give 1 to 256 of them");
+  if (height != 0 || width != 0) RaiseUnlessOk(arena::CheckFrame(height, width));
+  settings.seeds = std::move(seeds);
+  settings.pacer = PacerOf(hz, 0.0);
+  RaiseUnlessOk(play::CheckPacer(settings.pacer));
+  settings.thread = {cpu, priority};
+  RaiseUnlessOk(play::CheckThread(settings.thread));
+  settings.height = height;
+  settings.width = width;
+  settings.ring = ring;
+  std::unique_ptr<play::ArenaGame> made;
+  {
+    const nb::gil_scoped_release release;
+    const Status status = play::ArenaGame::Create(play::MonotonicClock(), settings, inputs, &made);
+    if (status.ok()) return made;
+    const nb::gil_scoped_acquire acquire;
+    RaiseUnlessOk(status);
+  }
+  return made;
+}
+
+Port PortOf(play::ArenaGame& game, size_t index) {
+  if (index >= game.size()) throw nb::index_error("no such arena");
+  return {&game.source(index), &game.sink(index)};
+}
+
+nn::Program Read(const Words& words) {
+  nn::Program program;
+  int64_t instruction = -1;
+  const Status status = nn::ReadProgram({words.data(), words.size()}, &program, &instruction);
+  RaiseUnlessOk(status);
+  return program;
+}
+
+std::unique_ptr<const nn::ProgramWeights> Pack(const nn::Program& program,
+                                               const std::vector<uintptr_t>& tensors) {
+  std::vector<const void*> at;
+  for (const uintptr_t address : tensors) at.push_back(reinterpret_cast<const void*>(address));
+  std::unique_ptr<const nn::ProgramWeights> weights;
+  RaiseUnlessOk(nn::ProgramWeights::Make(program, at, &weights));
+  return weights;
+}
+
+void MakeCompiled(play::CompiledDecider* decider, const Words& words,
+                  const std::vector<uintptr_t>& tensors, uint64_t seed, const nb::bytes& artifact) {
+  nn::Program program = Read(words);
+  RaiseUnlessOk(play::CompiledDecider::CheckProgram(program));
+  auto weights = Pack(program, tensors);
+  new (decider) play::CompiledDecider(std::move(program), std::move(weights), seed,
+                                      HashOf(artifact), play::MonotonicClock());
+}
+
+bool Swap(play::CompiledDecider& decider, const std::vector<uintptr_t>& tensors,
+          const nb::bytes& artifact) {
+  const play::ArtifactHash hash = HashOf(artifact);
+  auto weights = Pack(decider.program(), tensors);
+  const nb::gil_scoped_release release;
+  return decider.Swap(std::move(weights), hash).ok();
+}
+
+// The next question, waiting for one up to `seconds`; None if none came.
+nb::object Ask(play::RemoteDecider& decider, double seconds) {
+  const auto asked = std::make_unique<play::RemoteDecider::Question>();
+  bool found = false;
+  {
+    const nb::gil_scoped_release release;
+    play::Clock& clock = play::MonotonicClock();
+    const int64_t until = clock.Now() + static_cast<int64_t>(seconds * 1e9);
+    while (!(found = decider.Ask(asked.get())) && clock.Now() < until) {
+      clock.SleepUntil(clock.Now() + 100 * play::kMicrosecond);
+    }
+  }
+  if (!found) return nb::none();
+  return nb::make_tuple(nb::bytes(reinterpret_cast<const char*>(&asked->state), sizeof(GameState)),
+                        asked->sequence, asked->capture, asked->begins);
+}
+
+void MakeSeat(play::Seat* seat, const Port& port, play::Decider& decider, play::Journal* ledger,
+              int agent, double patience, double stale, const Row& safe) {
+  if (agent < 0 || agent > 255) throw nb::value_error("agent: must be 0 to 255");
+  play::SeatSettings settings;
+  settings.agent = static_cast<uint8_t>(agent);
+  settings.patience = Nanoseconds(patience, "patience");
+  settings.stale = Nanoseconds(stale, "stale");
+  settings.safe = ActionOf(safe);
+  new (seat)
+      play::Seat(play::MonotonicClock(), *port.source, decider, *port.sink, ledger, settings);
+}
+
+play::Directive DirectiveOf(uint32_t id, int action, int target, int priority, int64_t until) {
+  if (action < 0 || action >= static_cast<int>(play::DirectiveAction::kCount) || target < 0 ||
+      target > 255 || priority < 0 || priority > 255) {
+    throw nb::value_error("directive: action, target or priority is out of range");
+  }
+  const play::Directive directive = {id,
+                                     static_cast<play::DirectiveAction>(action),
+                                     static_cast<uint8_t>(target),
+                                     static_cast<uint8_t>(priority),
+                                     0,
+                                     until};
+  RaiseUnlessOk(play::CheckDirective(directive));
+  return directive;
+}
+
+// A directive on a row, as a tick applies it: the row and what became of the directive.
+nb::object Applied(uint32_t id, int action, int target, int priority, int64_t until,
+                   const nb::bytes& state, int64_t now, const Row& row) {
+  if (state.size() != sizeof(GameState)) throw nb::value_error("state: must be a packed GameState");
+  const auto unpacked = std::make_unique<GameState>();
+  std::memcpy(static_cast<void*>(unpacked.get()), state.data(), sizeof(GameState));
+  Action changed = ActionOf(row);
+  const play::Applied applied =
+      play::Apply(DirectiveOf(id, action, target, priority, until), *unpacked, now, &changed);
+  return nb::make_tuple(RowOf(changed), static_cast<int>(applied));
+}
+
+void MakeLoop(play::Loop* loop, double hz, double spin, int cpu, int priority, bool follow,
+              double margin, uint64_t ticks, size_t remembered, bool reference) {
+  play::LoopSettings settings;
+  settings.pacer = PacerOf(hz, spin);
+  settings.thread = {cpu, priority};
+  settings.follow = follow;
+  settings.margin = Nanoseconds(margin, "margin");
+  settings.ticks = ticks;
+  settings.remembered = remembered;
+  settings.reference = reference;
+  RaiseUnlessOk(play::CheckLoop(settings));
+  new (loop) play::Loop(play::MonotonicClock(), settings);
+}
+
+nb::object TimesOf(const play::Loop& loop, size_t seat) {
+  if (loop.running()) throw nb::value_error("times: the loop runs: stop it first");
+  if (seat >= loop.seats()) throw nb::index_error("no such seat");
+  const std::vector<play::TickTimes> times = loop.Times(seat);
+  uint8_t* data;
+  nb::object array = NewArray<uint8_t>({times.size(), sizeof(play::TickTimes)}, &data);
+  if (!times.empty()) std::memcpy(data, times.data(), times.size() * sizeof(play::TickTimes));
+  return array;
+}
+
+nb::object ReferenceOf(const play::Loop& loop, uint64_t first, size_t count) {
+  if (loop.reference() == nullptr) return nb::none();
+  int64_t* late;
+  nb::dict found = Described(loop.reference()->lateness());
+  found["late"] = NewArray<int64_t>({count}, &late);
+  for (size_t i = 0; i < count; ++i) late[i] = loop.reference()->LateAfter(first + i);
+  found["missed"] = loop.reference()->missed();
+  return found;
+}
+
+nb::dict Granted(const play::ThreadGranted& granted) {
+  nb::dict found;
+  found["cpu"] = granted.cpu;
+  found["priority"] = granted.priority;
+  found["cpu_error"] = granted.cpu_error == 0 ? "" : std::strerror(granted.cpu_error);
+  found["priority_error"] =
+      granted.priority_error == 0 ? "" : std::strerror(granted.priority_error);
+  return found;
+}
+
+// How late a pacer woke, nanoseconds [ticks]; on a thread of its own, without the GIL.
+nb::object Pace(double hz, double spin, size_t ticks, int cpu, int priority) {
+  const play::PacerSettings settings = PacerOf(hz, spin);
+  RaiseUnlessOk(play::CheckPacer(settings));
+  const play::ThreadSettings thread = {cpu, priority};
+  RaiseUnlessOk(play::CheckThread(thread));
+  int64_t* late;
+  nb::object array = NewArray<int64_t>({ticks}, &late);
+  const nb::gil_scoped_release release;
+  std::thread([&] {
+    play::PrepareThread(thread, "mb-pacer");
+    play::Pacer pacer(play::MonotonicClock(), settings);
+    pacer.Start(play::MonotonicClock().Now() + settings.period);
+    for (size_t i = 0; i < ticks; ++i) late[i] = pacer.Wait().late();
+  }).join();
+  return array;
+}
+
+nb::tuple DigestOf(const std::vector<Bytes>& arrays) {
+  play::Digester digester;
+  for (const Bytes& array : arrays) digester.Add(array.data(), array.size());
+  const play::Digest digest = digester.Get();
+  return nb::make_tuple(digest.low, digest.high);
+}
+
+void BindParts(nb::module_& module) {
+  nb::class_<play::Journal>(module, "Journal",
+                            "An append-only file of records, written by a thread of its own.")
+      .def(nb::new_(&MakeJournal), nb::arg("path"), nb::arg("name"), nb::arg("record_bytes"),
+           nb::arg("capacity"), "Raises OSError where the file exists or cannot be made.")
+      .def(
+          "push",
+          [](play::Journal& journal, const nb::bytes& record, size_t record_bytes) {
+            if (record.size() != record_bytes) throw nb::value_error("record: of another size");
+            return journal.Push(record.data());
+          },
+          nb::arg("record"), nb::arg("record_bytes"), "False if the queue is full.")
+      .def("counts", &JournalState, "pushed, dropped, written and the error that ended writing.");
+  nb::class_<Port>(module, "Port", "One agent's side of a game: a source and a sink.");
+  nb::class_<play::ArenaGame>(module, "Arena", "Arenas that run in real time on a native thread.")
+      .def(nb::new_(&MakeArena), nb::arg("level"), nb::arg("seeds"), nb::arg("hz"),
+           nb::arg("height"), nb::arg("width"), nb::arg("ring"), nb::arg("inputs").none(),
+           nb::arg("cpu"), nb::arg("priority"), nb::keep_alive<1, 8>(),
+           "level: packed. height, width: of frames, 0 for none. ring: name of the frames' ring. "
+           "inputs: a Journal of records of 64 bytes, or None.")
+      .def("port", &PortOf, nb::arg("index"), nb::keep_alive<0, 1>())
+      .def("start", &play::ArenaGame::Start)
+      .def("stop", &play::ArenaGame::Stop, nb::call_guard<nb::gil_scoped_release>())
+      .def("ring_name", &play::ArenaGame::ring_name, nb::arg("index"))
+      .def("lateness", [](const play::ArenaGame& game) { return Described(game.lateness()); })
+      .def_prop_ro("steps", &play::ArenaGame::steps, "Ticks of the game so far.")
+      .def_prop_ro("skipped", &play::ArenaGame::skipped, "Ticks that it came too late for.")
+      .def_prop_ro("unwritten", &play::ArenaGame::unwritten, "Inputs that the journal refused.");
+}
+
+void BindDeciders(nb::module_& module) {
+  nb::class_<play::Decider>(module, "Decider");
+  nb::class_<play::CompiledDecider, play::Decider>(module, "Compiled",
+                                                   "A compiled policy of batch 1 in the loop.")
+      .def("__init__", &MakeCompiled, nb::arg("program"), nb::arg("tensors"), nb::arg("seed"),
+           nb::arg("artifact"),
+           "program: its words. tensors: address of each; they are copied. artifact: its SHA-256.")
+      .def("swap", &Swap, nb::arg("tensors"), nb::arg("artifact"),
+           "Weights of the same program from the next tick on. False while the swap before has not "
+           "been taken up.")
+      .def_prop_ro("swaps", &play::CompiledDecider::swaps)
+      .def_prop_ro("frame", [](const play::CompiledDecider& decider) {
+        return std::make_tuple(decider.frame().height, decider.frame().width);
+      });
+  nb::class_<play::RemoteDecider, play::Decider>(module, "Remote",
+                                                 "A decider on a thread of Python.")
+      .def("__init__",
+           [](play::RemoteDecider* decider) {
+             new (decider) play::RemoteDecider(play::MonotonicClock());
+           })
+      .def("ask", &Ask, nb::arg("seconds"),
+           "(state, sequence, capture, begins) of the newest moment, or None after `seconds`.")
+      .def(
+          "answer",
+          [](play::RemoteDecider& decider, const Row& row, uint64_t sequence) {
+            decider.Answer(ActionOf(row), sequence);
+          },
+          nb::arg("row").noconvert(), nb::arg("sequence"))
+      .def_prop_ro("unseen", &play::RemoteDecider::unseen);
+  nb::class_<play::Seat>(module, "Seat", "One agent at the controls.")
+      .def("__init__", &MakeSeat, nb::arg("port"), nb::arg("decider"), nb::arg("ledger").none(),
+           nb::arg("agent"), nb::arg("patience"), nb::arg("stale"), nb::arg("safe").noconvert(),
+           nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>(),
+           "patience, stale: seconds. safe: the row that is sent when the game falls silent.")
+      .def(
+          "direct",
+          [](play::Seat& seat, uint32_t id, int action, int target, int priority, int64_t until) {
+            return seat.Direct(DirectiveOf(id, action, target, priority, until)).ok();
+          },
+          nb::arg("id"), nb::arg("action"), nb::arg("target"), nb::arg("priority"),
+          nb::arg("until"), "False if one of higher priority is in force. until: nanoseconds.")
+      .def("counts", &Counts)
+      .def("latency", [](const play::Seat& seat) { return Described(seat.latency()); });
+}
+
+}  // namespace
+
+void BindPlay(nb::module_& core) {
+  nb::module_ module = core.def_submodule("play");
+  BindParts(module);
+  BindDeciders(module);
+  nb::class_<play::Loop>(module, "Loop", "The control thread; see csrc/play/loop.h.")
+      .def("__init__", &MakeLoop, nb::arg("hz"), nb::arg("spin"), nb::arg("cpu"),
+           nb::arg("priority"), nb::arg("follow"), nb::arg("margin"), nb::arg("ticks"),
+           nb::arg("remembered"), nb::arg("reference"), "spin, margin: seconds.")
+      .def("add", &play::Loop::Add, nb::arg("seat"), nb::keep_alive<1, 2>())
+      .def("start", &play::Loop::Start)
+      .def("stop", &play::Loop::Stop, nb::call_guard<nb::gil_scoped_release>())
+      .def("times", &TimesOf, nb::arg("seat"), "uint8 [ticks, bytes of a TickTimes].")
+      .def("reference", &ReferenceOf, nb::arg("first"), nb::arg("count"),
+           "Lateness of the reference thread, and after each of `count` ticks; None without one.")
+      .def("lateness", [](const play::Loop& loop) { return Described(loop.lateness()); })
+      .def("granted", [](const play::Loop& loop) { return Granted(loop.granted()); })
+      .def_prop_ro("running", &play::Loop::running)
+      .def_prop_ro("ticks", &play::Loop::ticks)
+      .def_prop_ro("skipped", &play::Loop::skipped);
+  module.attr("TICK_BYTES") = sizeof(play::TickTimes);
+  module.attr("LEDGER_BYTES") = sizeof(play::LedgerTick);
+  module.attr("INPUT_BYTES") = sizeof(play::InputRecord);
+  module.def("pace", &Pace, nb::arg("hz"), nb::arg("spin"), nb::arg("ticks"), nb::arg("cpu"),
+             nb::arg("priority"), "How late each of `ticks` wakes was, nanoseconds.");
+  module.def("digest", &DigestOf, nb::arg("arrays"), "128 bits of arrays of bytes: (low, high).");
+  module.def("apply_directive", &Applied, nb::arg("id"), nb::arg("action"), nb::arg("target"),
+             nb::arg("priority"), nb::arg("until"), nb::arg("state"), nb::arg("now"),
+             nb::arg("row").noconvert(), "(row, 0 nothing, 1 changed, 2 expired, 3 ungrounded).");
+  module.def("crc32c", [](const nb::bytes& bytes) {
+    return play::Crc32c({static_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  });
+  module.def("last_cpu", &play::LastCpu, "The last processor that this process may use.");
+  module.def("now", [] { return play::MonotonicClock().Now(); }, "Monotonic nanoseconds.");
+}
+
+}  // namespace metabonk::bindings

@@ -1,0 +1,159 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+class Journal:
+    """An append-only file of records, written by a thread of its own."""
+
+    def __init__(self, path: str, name: str, record_bytes: int, capacity: int) -> None:
+        """Raises OSError where the file exists or cannot be made."""
+
+    def push(self, record: bytes, record_bytes: int) -> bool:
+        """False if the queue is full."""
+
+    def counts(self) -> dict:
+        """pushed, dropped, written and the error that ended writing."""
+
+class Port:
+    """One agent's side of a game: a source and a sink."""
+
+class Arena:
+    """Arenas that run in real time on a native thread."""
+
+    def __init__(self, level: bytes, seeds: Sequence[int], hz: float, height: int, width: int, ring: str, inputs: Journal | None, cpu: int, priority: int) -> None:
+        """
+        level: packed. height, width: of frames, 0 for none. ring: name of the frames' ring. inputs: a Journal of records of 64 bytes, or None.
+        """
+
+    def port(self, index: int) -> Port: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def ring_name(self, index: int) -> str: ...
+
+    def lateness(self) -> dict: ...
+
+    @property
+    def steps(self) -> int:
+        """Ticks of the game so far."""
+
+    @property
+    def skipped(self) -> int:
+        """Ticks that it came too late for."""
+
+    @property
+    def unwritten(self) -> int:
+        """Inputs that the journal refused."""
+
+class Decider:
+    pass
+
+class Compiled(Decider):
+    """A compiled policy of batch 1 in the loop."""
+
+    def __init__(self, program: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], tensors: Sequence[int], seed: int, artifact: bytes) -> None:
+        """
+        program: its words. tensors: address of each; they are copied. artifact: its SHA-256.
+        """
+
+    def swap(self, tensors: Sequence[int], artifact: bytes) -> bool:
+        """
+        Weights of the same program from the next tick on. False while the swap before has not been taken up.
+        """
+
+    @property
+    def swaps(self) -> int: ...
+
+    @property
+    def frame(self) -> tuple[int, int]: ...
+
+class Remote(Decider):
+    """A decider on a thread of Python."""
+
+    def __init__(self) -> None: ...
+
+    def ask(self, seconds: float) -> object:
+        """
+        (state, sequence, capture, begins) of the newest moment, or None after `seconds`.
+        """
+
+    def answer(self, row: Annotated[NDArray[numpy.float32], dict(shape=(12), order='C', device='cpu', writable=False)], sequence: int) -> None: ...
+
+    @property
+    def unseen(self) -> int: ...
+
+class Seat:
+    """One agent at the controls."""
+
+    def __init__(self, port: Port, decider: Decider, ledger: Journal | None, agent: int, patience: float, stale: float, safe: Annotated[NDArray[numpy.float32], dict(shape=(12), order='C', device='cpu', writable=False)]) -> None:
+        """
+        patience, stale: seconds. safe: the row that is sent when the game falls silent.
+        """
+
+    def direct(self, id: int, action: int, target: int, priority: int, until: int) -> bool:
+        """False if one of higher priority is in force. until: nanoseconds."""
+
+    def counts(self) -> dict: ...
+
+    def latency(self) -> dict: ...
+
+class Loop:
+    """The control thread; see csrc/play/loop.h."""
+
+    def __init__(self, hz: float, spin: float, cpu: int, priority: int, follow: bool, margin: float, ticks: int, remembered: int, reference: bool) -> None:
+        """spin, margin: seconds."""
+
+    def add(self, seat: Seat) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def times(self, seat: int) -> object:
+        """uint8 [ticks, bytes of a TickTimes]."""
+
+    def reference(self, first: int, count: int) -> object:
+        """
+        Lateness of the reference thread, and after each of `count` ticks; None without one.
+        """
+
+    def lateness(self) -> dict: ...
+
+    def granted(self) -> dict: ...
+
+    @property
+    def running(self) -> bool: ...
+
+    @property
+    def ticks(self) -> int: ...
+
+    @property
+    def skipped(self) -> int: ...
+
+TICK_BYTES: int = 104
+
+LEDGER_BYTES: int = 192
+
+INPUT_BYTES: int = 64
+
+def pace(hz: float, spin: float, ticks: int, cpu: int, priority: int) -> object:
+    """How late each of `ticks` wakes was, nanoseconds."""
+
+def digest(arrays: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]]) -> tuple:
+    """128 bits of arrays of bytes: (low, high)."""
+
+def apply_directive(id: int, action: int, target: int, priority: int, until: int, state: bytes, now: int, row: Annotated[NDArray[numpy.float32], dict(shape=(12), order='C', device='cpu', writable=False)]) -> object:
+    """(row, 0 nothing, 1 changed, 2 expired, 3 ungrounded)."""
+
+def crc32c(arg: bytes, /) -> int: ...
+
+def last_cpu() -> int:
+    """The last processor that this process may use."""
+
+def now() -> int:
+    """Monotonic nanoseconds."""

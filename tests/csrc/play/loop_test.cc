@@ -1,0 +1,168 @@
+// The loop: it follows the game's phase, ticks every seat, ends where it was told, and its
+// reference thread answers for the machine.
+#include "play/loop.h"
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "play/loop_fakes.h"
+
+namespace metabonk::play {
+
+namespace {
+
+constexpr int64_t kPeriod = 16'666'667;
+
+// A loop over a game that captures every `period`, beginning `phase` after the start.
+struct Match {
+  explicit Match(int64_t phase, int64_t period = kPeriod, bool follow = true)
+      : loop(clock, {.pacer = {kPeriod, 0}, .follow = follow, .ticks = 2000, .remembered = 4096}) {
+    for (int i = 0; i < 2100; ++i) game.captures.push_back(clock.now + phase + i * period);
+    game.delay = 100 * kMicrosecond;
+    loop.Add(&seat);
+  }
+  std::vector<TickTimes> Play() {
+    while (loop.Turn()) {
+    }
+    return loop.Times(0);
+  }
+
+  FakeClock clock;
+  FakeGame game{clock};
+  FakeDecider decider{clock};
+  Seat seat{clock, game, decider, game, nullptr, {}};
+  Loop loop;
+};
+
+int64_t WorstLatency(const std::vector<TickTimes>& times, size_t from) {
+  int64_t worst = 0;
+  for (size_t i = from; i < times.size(); ++i) {
+    if (times[i].gate & kGateDecided) worst = std::max(worst, times[i].acted - times[i].capture);
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST(loop_follows_the_games_phase) {
+  for (int64_t phase = 0; phase < kPeriod; phase += kPeriod / 7) {
+    Match match(phase);
+    const std::vector<TickTimes> times = match.Play();
+    CHECK_EQ(times.size(), size_t{2000});
+    CHECK(WorstLatency(times, 200) < kMillisecond);
+    CHECK(match.seat.counts().held.Get() <= 2);
+  }
+}
+
+TEST(loop_follows_a_game_whose_clock_runs_otherwise) {
+  for (const int64_t period : {kPeriod - kPeriod / 200, kPeriod + kPeriod / 200}) {
+    Match match(kPeriod / 3, period);
+    const std::vector<TickTimes> times = match.Play();
+    CHECK(WorstLatency(times, 300) < kMillisecond);
+  }
+}
+
+TEST(loop_that_does_not_follow_answers_old_captures) {
+  Match match(kPeriod / 2, kPeriod, false);
+  CHECK(WorstLatency(match.Play(), 200) > kPeriod / 3);
+}
+
+TEST(loop_ticks_every_seat_and_keeps_the_newest_times) {
+  FakeClock clock;
+  FakeGame one(clock), two(clock);
+  FakeDecider decider(clock);
+  Seat first(clock, one, decider, one, nullptr, {.agent = 0});
+  Seat second(clock, two, decider, two, nullptr, {.agent = 1});
+  Loop loop(clock, {.pacer = {kPeriod, 0}, .ticks = 50, .remembered = 8});
+  loop.Add(&first);
+  loop.Add(&second);
+  while (loop.Turn()) {
+  }
+  CHECK_EQ(loop.ticks(), uint64_t{50});
+  CHECK_EQ(first.counts().ticks.Get(), uint64_t{50});
+  CHECK_EQ(second.counts().ticks.Get(), uint64_t{50});
+  const std::vector<TickTimes> times = loop.Times(1);
+  CHECK_EQ(times.size(), size_t{8});
+  for (size_t i = 0; i < times.size(); ++i) {
+    CHECK_EQ(times[i].tick, 42 + i);
+    CHECK_EQ(times[i].agent, 1);
+  }
+}
+
+TEST(loop_counts_what_it_skipped) {
+  Match match(0);
+  for (int i = 0; i < 10; ++i) CHECK(match.loop.Turn());
+  match.clock.now += 5 * kPeriod;
+  CHECK(match.loop.Turn());
+  CHECK(match.loop.skipped() == 3 || match.loop.skipped() == 4);
+  CHECK_EQ(match.loop.ticks(), 11 + match.loop.skipped());
+}
+
+TEST(loop_runs_on_a_thread_and_stops) {
+  Clock& clock = MonotonicClock();
+  FakeClock fake;
+  FakeGame game(clock);
+  game.captures = {clock.Now()};
+  FakeDecider decider(fake);
+  Seat seat(clock, game, decider, game, nullptr, {.patience = 0});
+  Loop loop(clock, {.pacer = {kMillisecond, 50'000}, .margin = 0, .reference = true});
+  loop.Add(&seat);
+  loop.Start();
+  while (loop.ticks() < 50) std::this_thread::yield();
+  CHECK(loop.running());
+  const Directive hold = {.id = 1, .action = DirectiveAction::kHold, .until = INT64_MAX};
+  CHECK(seat.Direct(hold).ok());  // while it ticks
+  while (seat.counts().directed.Get() == 0 && seat.counts().safe.Get() < 200) {
+    std::this_thread::yield();
+  }
+  loop.Stop();
+  CHECK(!loop.running());
+  CHECK(seat.counts().ticks.Get() + loop.skipped() == loop.ticks());
+  CHECK(loop.reference()->lateness().count() > 0);
+  loop.Stop();
+}
+
+TEST(loop_settings_are_checked) {
+  CHECK(CheckLoop({}).ok());
+  CHECK(!CheckLoop({.margin = kSecond}).ok());
+  CHECK(!CheckLoop({.remembered = 0}).ok());
+  CHECK(!CheckLoop({.thread = {.cpu = -2}}).ok());
+  CHECK(!CheckLoop({.thread = {.priority = 100}}).ok());
+}
+
+TEST(reference_wakes_half_a_period_after_each_tick) {
+  FakeClock clock;
+  Plan plan;
+  Reference reference(clock, plan, kPeriod, 100, {});
+  CHECK(!reference.Wake());  // nothing is planned yet
+  int64_t planned = clock.now + kPeriod;
+  for (uint64_t tick = 0; tick < 50; ++tick) {
+    plan.Tell(tick, planned);
+    CHECK(reference.Wake());
+    CHECK(clock.now >= planned + kPeriod / 2);
+    CHECK(clock.now <= planned + kPeriod / 2 + 1000);
+    CHECK(reference.LateAfter(tick) >= 0 && reference.LateAfter(tick) < 1000);
+    planned += kPeriod + (tick % 2 ? 100'000 : -100'000);  // as a loop shifts
+  }
+  CHECK_EQ(reference.LateAfter(50), int64_t{-1});
+  CHECK_EQ(reference.missed(), uint64_t{0});
+}
+
+TEST(reference_knows_how_late_every_wake_of_a_stall_was) {
+  FakeClock clock;
+  Plan plan;
+  Reference reference(clock, plan, kPeriod, 100, {});
+  plan.Tell(0, clock.now + kPeriod);
+  clock.stalls = {2 * kPeriod + kPeriod / 2};
+  CHECK(reference.Wake());
+  CHECK(reference.LateAfter(0) >= 2 * kPeriod);
+  CHECK(reference.LateAfter(1) >= kPeriod && reference.LateAfter(1) < 2 * kPeriod);
+  CHECK(reference.LateAfter(2) >= kPeriod / 2 && reference.LateAfter(2) < kPeriod);
+  CHECK_EQ(reference.LateAfter(3), int64_t{-1});
+  CHECK_EQ(reference.missed(), uint64_t{2});
+}
+
+}  // namespace metabonk::play

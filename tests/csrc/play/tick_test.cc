@@ -1,0 +1,263 @@
+// One agent's tick: new moments are decided about, silence is held and then made safe, presses
+// happen once, directives change what goes out, every count can be seen, nothing allocates.
+#include "play/tick.h"
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "play/artifacts.h"
+#include "play/loop_fakes.h"
+
+namespace metabonk::play {
+
+namespace {
+
+constexpr int64_t kPeriod = 16'666'667;
+
+struct Table {
+  explicit Table(SeatSettings settings = {}, Journal* ledger = nullptr)
+      : seat(clock, game, decider, game, ledger, settings) {}
+
+  // Tick `n`, planned for n periods after the start.
+  TickTimes Tick(uint64_t n) {
+    Beat beat;
+    beat.tick = n;
+    beat.planned = start + static_cast<int64_t>(n) * kPeriod;
+    clock.now = std::max(clock.now, beat.planned);
+    beat.woke = clock.now;
+    beat.next = beat.planned + kPeriod;
+    return seat.Tick(beat);
+  }
+  // A capture before every tick from `first` to `last`.
+  void Capture(uint64_t first, uint64_t last) {
+    for (uint64_t n = first; n <= last; ++n) {
+      game.captures.push_back(start + static_cast<int64_t>(n) * kPeriod - 200 * kMicrosecond);
+    }
+  }
+
+  FakeClock clock;
+  int64_t start = clock.now + kPeriod;
+  FakeGame game{clock};
+  FakeDecider decider{clock};
+  Seat seat;
+};
+
+}  // namespace
+
+TEST(tick_answers_every_new_moment) {
+  Table table;
+  table.Capture(0, 9);
+  table.decider.takes = 300 * kMicrosecond;
+  for (uint64_t n = 0; n < 10; ++n) {
+    const TickTimes times = table.Tick(n);
+    CHECK_EQ(times.gate, n == 0 ? kGateDecided | kGateBegins : kGateDecided + 0);
+    CHECK_EQ(times.sequence, n + 1);
+    CHECK_EQ(table.game.answers.back(), n + 1);
+    CHECK_EQ(table.game.actions.back().move[0], 0.5f);
+    CHECK(times.acted - times.capture >= 500 * kMicrosecond);
+    CHECK(times.acted - times.capture < 520 * kMicrosecond);
+    CHECK(times.planned <= times.found && times.found <= times.seen);
+    CHECK(times.seen <= times.decided && times.decided <= times.acted);
+  }
+  CHECK_EQ(table.seat.counts().decided.Get(), uint64_t{10});
+  CHECK_EQ(table.seat.counts().begun.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{0});
+  CHECK_EQ(table.seat.latency().count(), uint64_t{10});
+}
+
+TEST(tick_waits_a_little_for_a_moment) {
+  Table table;
+  table.game.captures = {table.start + 700 * kMicrosecond};
+  const TickTimes times = table.Tick(0);
+  CHECK(times.gate & kGateDecided);
+  CHECK(times.found >= table.start + 700 * kMicrosecond);
+  CHECK(times.found < table.start + 800 * kMicrosecond);
+}
+
+TEST(tick_holds_and_then_plays_safe) {
+  SeatSettings settings;
+  settings.safe.slide = 1.0f;
+  Table table(settings);
+  table.Capture(0, 0);
+  table.decider.action.choice = 3.0f;
+  table.Tick(0);
+  CHECK_EQ(table.game.actions.back().choice, 3.0f);
+  int held = 0, safe = 0;
+  for (uint64_t n = 1; n <= 12; ++n) {
+    const TickTimes times = table.Tick(n);
+    const Action& sent = table.game.actions.back();
+    CHECK(times.found - times.planned <= settings.patience + 200 * kMicrosecond);
+    if (times.gate == kGateHeld) {
+      ++held;
+      CHECK_EQ(sent.move[0], 0.5f);
+      CHECK_EQ(sent.choice, 0.0f);  // pressed once
+    } else {
+      CHECK_EQ(times.gate, kGateSafe + 0);
+      ++safe;
+      CHECK_EQ(sent.move[0], 0.0f);
+      CHECK_EQ(sent.slide, 1.0f);
+    }
+  }
+  CHECK_EQ(held, 5);  // 100 ms
+  CHECK_EQ(safe, 7);
+  CHECK_EQ(table.seat.counts().held.Get(), uint64_t{5});
+  CHECK_EQ(table.seat.counts().safe.Get(), uint64_t{7});
+  table.Capture(13, 13);
+  CHECK(table.Tick(13).gate & kGateDecided);  // the game is back
+}
+
+TEST(tick_plays_safe_where_a_game_never_shows_anything) {
+  Table table;
+  for (uint64_t n = 0; n < 12; ++n) table.Tick(n);
+  CHECK(table.seat.counts().safe.Get() >= 5);
+  for (const Action& action : table.game.actions) {
+    CHECK(std::memcmp(&action, &kSafeAction, sizeof action) == 0);
+  }
+}
+
+TEST(tick_counts_captures_that_nobody_saw) {
+  Table table;
+  table.Capture(0, 0);
+  table.Tick(0);
+  for (int i = 0; i < 4; ++i) table.game.captures.push_back(table.start + 1000 + i);
+  CHECK_EQ(table.Tick(1).sequence, uint64_t{5});
+  CHECK_EQ(table.seat.counts().lost.Get(), uint64_t{3});
+}
+
+TEST(tick_lets_go_between_two_presses) {
+  Table table;
+  table.Capture(0, 5);
+  table.decider.action.choice = 1.0f;
+  std::vector<float> sent;
+  for (uint64_t n = 0; n < 6; ++n) {
+    table.Tick(n);
+    sent.push_back(table.game.actions.back().choice);
+  }
+  CHECK((sent == std::vector<float>{1, 0, 1, 0, 1, 0}));
+  CHECK_EQ(table.seat.counts().released.Get(), uint64_t{3});
+}
+
+TEST(tick_applies_the_directive_in_force) {
+  Table table;
+  table.Capture(0, 9);
+  const Directive hold = {
+      .id = 7, .action = DirectiveAction::kHold, .priority = 2, .until = table.start + 3 * kPeriod};
+  CHECK(table.seat.Direct(hold).ok());
+  Directive low = hold;
+  low.priority = 1;
+  low.action = DirectiveAction::kInteract;
+  CHECK(!table.seat.Direct(low).ok());
+  for (uint64_t n = 0; n < 6; ++n) {
+    const TickTimes times = table.Tick(n);
+    const bool in_force = n < 3;
+    CHECK_EQ(table.game.actions.back().move[0], in_force ? 0.0f : 0.5f);
+    CHECK_EQ((times.gate & kGateDirected) != 0, in_force);
+    CHECK_EQ((times.gate & kGateExpired) != 0, n == 3);
+  }
+  CHECK_EQ(table.seat.counts().directed.Get(), uint64_t{3});
+  CHECK_EQ(table.seat.counts().expired.Get(), uint64_t{1});
+  low.until = table.start + 100 * kPeriod;
+  CHECK(table.seat.Direct(low).ok());  // the other one has run out
+  table.Tick(6);
+  CHECK_EQ(table.game.actions.back().interact, 1.0f);
+}
+
+TEST(tick_counts_a_deadline_that_was_missed) {
+  Table table;
+  table.Capture(0, 3);
+  table.Tick(0);
+  table.decider.takes = kPeriod;
+  CHECK(table.Tick(1).gate & kGateMissed);
+  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{1});
+}
+
+TEST(tick_holds_where_the_policy_has_no_answer) {
+  Table table;
+  table.Capture(0, 4);
+  table.decider.status = {Code::kOutOfRange, "index", "is none"};
+  CHECK_EQ(table.Tick(0).gate, kGateFault + kGateHeld);
+  table.decider.status = {Code::kUnavailable, "policy", "has no answer yet"};
+  CHECK_EQ(table.Tick(1).gate, kGateUnanswered + kGateHeld);
+  table.decider.status = Status::Ok();
+  CHECK_EQ(table.Tick(2).gate, kGateDecided + 0);
+  // What began at the first moment was told again after the fault, and once only.
+  CHECK((table.decider.begins == std::vector<bool>{true, true, false}));
+  table.game.takes = false;
+  CHECK_EQ(table.Tick(3).gate, kGateDecided + kGateRefused);
+  CHECK_EQ(table.seat.counts().refused.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().faults.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().unanswered.Get(), uint64_t{1});
+}
+
+TEST(tick_tells_the_ledger_what_it_did) {
+  const TemporaryDirectory directory;
+  std::unique_ptr<Journal> ledger;
+  CHECK(Journal::Create(directory / "ledger", "ledger", sizeof(LedgerTick), 64, &ledger).ok());
+  SeatSettings settings;
+  settings.agent = 3;
+  Table table(settings, ledger.get());
+  table.Capture(0, 4);
+  const Directive hold = {
+      .id = 9, .action = DirectiveAction::kHold, .until = table.start + 100 * kPeriod};
+  for (uint64_t n = 0; n < 5; ++n) {
+    if (n == 2) CHECK(table.seat.Direct(hold).ok());
+    table.Tick(n);
+  }
+  ledger.reset();
+  std::ifstream file(directory / "ledger", std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  CHECK_EQ(bytes.size(), kJournalHeader + 6 * sizeof(LedgerTick));
+  uint64_t tick = 0;
+  for (int i = 0; i < 6; ++i) {
+    LedgerTick record;
+    std::memcpy(&record, &bytes[kJournalHeader + static_cast<size_t>(i) * sizeof record],
+                sizeof record);
+    CHECK_EQ(record.agent, 3);
+    if (i == 2) {
+      LedgerDirective told;
+      std::memcpy(&told, &record, sizeof told);
+      CHECK(told.entry == Entry::kDirective);
+      CHECK_EQ(told.id, 9u);
+      CHECK_EQ(told.until, hold.until);
+      CHECK_EQ(told.tick, uint64_t{2});
+      continue;
+    }
+    CHECK(record.entry == Entry::kTick);
+    CHECK_EQ(record.tick, tick);
+    CHECK_EQ(record.sequence, tick + 1);
+    CHECK_EQ(record.directive, i < 2 ? 0u : 9u);
+    CHECK_EQ(record.action.move[0], i < 2 ? 0.5f : 0.0f);
+    CHECK(record.woke >= 0 && record.woke <= record.seen && record.decided <= record.acted);
+    CHECK_NEAR(record.dt, 1.0f / 60.0f, 1e-6);
+    ++tick;
+  }
+}
+
+TEST(tick_allocates_nothing) {
+  const TemporaryDirectory directory;
+  std::unique_ptr<Journal> ledger;
+  CHECK(Journal::Create(directory / "ledger", "ledger", sizeof(LedgerTick), 4096, &ledger).ok());
+  FakeClock clock;
+  FakeGame game(clock);
+  for (int i = 0; i < 600; ++i) game.captures.push_back(clock.now + i * kPeriod);
+  game.actions.reserve(1000);
+  game.answers.reserve(1000);
+  const nn::Program program = StatePilot();
+  CHECK(CompiledDecider::CheckProgram(program).ok());
+  CompiledDecider decider(program, nn::WeightsOf(program, 1), 5, HashNumber(1), clock);
+  Seat seat(clock, game, decider, game, ledger.get(), {});
+  Pacer pacer(clock, {kPeriod, 0});
+  pacer.Start(clock.now + kMillisecond);
+  seat.Tick(pacer.Wait());
+  const size_t before = check::Allocations();
+  for (int n = 0; n < 500; ++n) seat.Tick(pacer.Wait());
+  CHECK_EQ(check::Allocations() - before, size_t{0});
+  CHECK_EQ(seat.counts().decided.Get(), uint64_t{501});
+}
+
+}  // namespace metabonk::play
