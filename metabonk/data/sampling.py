@@ -3,8 +3,9 @@
 Knows capture times and what a row adds up to; does not know games, clocks or disks.
 
 A grid of 1 / rate begins with each episode, and the first capture of every period is kept. A
-running game's captures come early and late: up to a quarter of a period early they count for the
-period that follows, so that a game recorded at its own rate gives every capture once. Nothing is
+running game's captures come early and late, and its rate is not quite what it says: up to half a
+period early they count for the period that follows, and where every period has one capture the grid
+goes along with them, so that a game recorded at its own rate gives every capture once. Nothing is
 doubled, and a period in which nothing was captured stays empty and is counted. The first and the
 last observation of an episode are always kept.
 
@@ -28,7 +29,8 @@ from metabonk.spaces import ActionLayout
 
 NANOSECONDS = 1_000_000_000
 _PERIOD = 1000 * NANOSECONDS  # in thousandths of a row times nanoseconds
-_EARLY_LIVE, _EARLY = _PERIOD // 4, _PERIOD // 100  # games that wait are early by rounding alone
+_EARLY_LIVE, _EARLY = _PERIOD // 2, _PERIOD // 100  # games that wait are early by rounding alone
+_FOLLOW = 16  # the grid goes along by this part of the difference: slower than jitter
 CAPTURE, DECISIONS = "extra/capture_ns", "extra/decisions"  # of a row: its time, what it adds up
 
 Row = dict[str, Array]
@@ -67,6 +69,7 @@ class Stream:
         self._row: Row | None = None
         self._began = self._latest = 0  # capture times: of the episode, and the newest
         self._at = 0  # period of the row at hand
+        self._captures = 0  # in that row
 
     @property
     def empty(self) -> bool:
@@ -80,7 +83,11 @@ class Stream:
         if self._live and capture_ns <= self._latest:
             self.counts.repeated += 1
             return False
-        return not self._rate or self._period(capture_ns) > self._at
+        self._latest = capture_ns
+        if not self._rate or self._period(capture_ns) > self._at:
+            return True
+        self._captures += 1
+        return False
 
     def open(
         self,
@@ -103,6 +110,9 @@ class Stream:
             period = self._period(capture_ns)
             self.counts.empty += period - self._at - 1
             self._at = period
+            if self._live and self._captures == 1:
+                self._began += self._difference(capture_ns) // _FOLLOW
+        self._captures = 1
         self._latest = capture_ns
         self.counts.rows += 1
         self._row = {
@@ -140,6 +150,10 @@ class Stream:
         """The period that a capture counts for. In whole numbers, for times are large."""
         milli = round(self._rate * 1000)
         return ((capture_ns - self._began) * milli + self._early) // _PERIOD
+
+    def _difference(self, capture_ns: int) -> int:
+        """Nanoseconds from the beginning of the period at hand to a capture."""
+        return capture_ns - self._began - self._at * _PERIOD // round(self._rate * 1000)
 
 
 def _press(action: FloatArray, later: FloatArray) -> None:
