@@ -1,0 +1,130 @@
+// Core's ring, settings of a plugin and its memory for ResearchPlugin as another process.
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using Metabonk.Core;
+
+static partial class Peer
+{
+    static int More(string command, List<string> rest)
+    {
+        switch (command)
+        {
+            case "ring-layout": return RingOffsets();
+            case "ring-write": return RingWrite(Named(rest));
+            case "ring-read": return RingRead(Named(rest));
+            default: throw new ArgumentException("command: " + command);
+        }
+    }
+
+    // name offset, as the runtime lays the structs out.
+    static unsafe int RingOffsets()
+    {
+        RingHeader h;
+        RingReaderEntry r;
+        RingSlot s;
+        byte* header = (byte*)&h, reader = (byte*)&r, slot = (byte*)&s;
+        Console.WriteLine("header {0} reader {1} slot {2}", sizeof(RingHeader), sizeof(RingReaderEntry), sizeof(RingSlot));
+        Action<string, long> show = delegate(string name, long at) { Console.WriteLine("{0} {1}", name, at); };
+        show("header.magic", (byte*)&h.Magic - header);
+        show("header.version", (byte*)&h.Version - header);
+        show("header.header_bytes", (byte*)&h.HeaderBytes - header);
+        show("header.session", (byte*)&h.Session - header);
+        show("header.total_bytes", (byte*)&h.TotalBytes - header);
+        show("header.slot_count", (byte*)&h.SlotCount - header);
+        show("header.reader_count", (byte*)&h.ReaderCount - header);
+        show("header.lease_count", (byte*)&h.LeaseCount - header);
+        show("header.flags", (byte*)&h.Flags - header);
+        show("header.pixels_offset", (byte*)&h.PixelsOffset - header);
+        show("header.pixels_stride", (byte*)&h.PixelsStride - header);
+        show("header.newest", (byte*)&h.Newest - header);
+        show("header.doorbell", (byte*)&h.Doorbell - header);
+        show("header.state", (byte*)&h.State - header);
+        show("header.beat", (byte*)&h.Beat - header);
+        show("header.last_token", (byte*)&h.LastToken - header);
+        show("reader.token", (byte*)&r.Token - reader);
+        show("reader.flags", (byte*)&r.Flags - reader);
+        show("reader.beat", (byte*)&r.Beat - reader);
+        show("reader.leases", (byte*)&r.Leases - reader);
+        show("slot.sequence", (byte*)&s.Sequence - slot);
+        show("slot.step", (byte*)&s.Step - slot);
+        show("slot.capture_ns", (byte*)&s.CaptureNs - slot);
+        show("slot.bytes", (byte*)&s.Bytes - slot);
+        show("slot.width", (byte*)&s.Width - slot);
+        show("slot.height", (byte*)&s.Height - slot);
+        show("slot.channels", (byte*)&s.Channels - slot);
+        show("slot.row_stride", (byte*)&s.RowStride - slot);
+        show("slot.format", (byte*)&s.Format - slot);
+        show("slot.row_order", (byte*)&s.RowOrder - slot);
+        return 0;
+    }
+
+    // Frames whose every byte is their number, until a line comes in. growAt: from that frame on they
+    // are twice as wide.
+    static unsafe int RingWrite(Dictionary<string, string> named)
+    {
+        int width = int.Parse(Get(named, "width", "64")), height = int.Parse(Get(named, "height", "48"));
+        long growAt = long.Parse(Get(named, "growAt", "0")), most = long.Parse(Get(named, "frames", "0")), pause = long.Parse(Get(named, "pauseMs", "0"));
+        using (var ring = new RingWriter(Get(named, "folder", null), named["name"], width * height * 3))
+        {
+            Console.WriteLine(ring.FilePath);
+            Console.Out.Flush();
+            var stop = new ManualResetEvent(false);
+            new Thread(delegate() { Console.In.ReadLine(); stop.Set(); }) { IsBackground = true }.Start();
+            long n = 0;
+            while (!stop.WaitOne((int)pause) && (most == 0 || n < most))
+            {
+                if (++n == growAt) width *= 2;
+                int bytes = width * height * 3;
+                byte* to = ring.Begin(bytes);
+                for (int i = 0; i < bytes; ++i) to[i] = (byte)n;
+                ring.Commit(Ring.Rgb8, RowOrder.BottomUp, width, height, 3, width * 3, (ulong)n, Clock.Now);
+            }
+            stop.WaitOne();
+            RingCounts counts = ring.Counts;
+            Console.WriteLine("frames {0} renewed {1} lost {2}", counts.Frames, counts.Renewed, counts.ReadersLost);
+        }
+        return 0;
+    }
+
+    // Takes frames, each of which must be one number all over, until there were `frames` or the
+    // writer is gone.
+    static int RingRead(Dictionary<string, string> named)
+    {
+        int wanted = int.Parse(named["frames"]);
+        using (var ring = new RingReader(Get(named, "folder", null), named["name"]))
+        {
+            var seen = new Frame();
+            int torn = 0, taken = 0;
+            ulong number = 0, before = 0;
+            ulong session = 0;
+            while (taken < wanted)
+            {
+                RingTake take = ring.Latest(int.Parse(Get(named, "waitMs", "5000")), seen, out number);
+                if (take != RingTake.Frame)
+                {
+                    Console.WriteLine(take);
+                    break;
+                }
+                if (ring.Session == session && number <= before) throw new IOException("frame " + number + " came after " + before);
+                session = ring.Session;
+                before = number;
+                ++taken;
+                for (int i = 0; i < seen.Bytes; ++i)
+                {
+                    if (seen.Pixels[i] == seen.Pixels[0]) continue;
+                    ++torn;
+                    break;
+                }
+                if (taken == 1)
+                {
+                    Console.WriteLine("first {0}x{1} {2} {3} step {4} byte {5}", seen.Width, seen.Height, seen.Format, seen.RowOrder, seen.Step, seen.Pixels[0]);
+                    Console.Out.Flush();
+                }
+            }
+            Console.WriteLine("taken {0} torn {1} attached {2} width {3}", taken, torn, ring.Attached, seen.Width);
+        }
+        return 0;
+    }
+}
