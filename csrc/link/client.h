@@ -16,6 +16,7 @@
 #include "link/hello.h"
 #include "link/message.h"
 #include "link/state.h"
+#include "link/tick.h"
 #include "metabonk/records.h"
 #include "metabonk/status.h"
 
@@ -39,23 +40,6 @@ struct ClientOptions {
   int64_t pause_max = 2'000'000'000;
   int64_t ping_every = 250'000'000;  // v2
   int64_t idle = 5'000'000'000;  // v2: a link that says nothing for so long is dropped; 0: never
-};
-
-// The newest state and the newest frame that came with or before it. Of the states that it overtook
-// trailers.step has what must not be lost: their rewards are added, is_first, terminated and
-// truncated are set if one of them had it.
-struct Tick {
-  GameState state;
-  StateTrailers trailers;
-  uint64_t sequence = 0;
-  uint16_t version = 0;
-  int64_t capture_ns = 0;   // the game's clock; 0 in v1
-  int64_t received_ns = 0;  // our clock, when the last byte had come
-  uint64_t skipped = 0;     // states overtaken since the one handed out before
-  bool first = false;       // of a connection
-  FrameView frame;          // empty if none came since the tick before; gone with the next Poll
-  uint64_t frame_sequence = 0;
-  int64_t frame_capture_ns = 0;
 };
 
 class Client {

@@ -158,10 +158,10 @@ Fd StartConnect(const Endpoint& endpoint, uint64_t attempt, std::string* error) 
   return begin(std::move(fd), chosen->ai_addr, chosen->ai_addrlen);
 }
 
-int ConnectError(const Fd& fd) {
+int ConnectError(int fd) {
   int error = 0;
   socklen_t size = sizeof error;
-  return getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 std::string ErrorText(int error) {

@@ -45,7 +45,7 @@ Fd AcceptFrom(const Fd& listener);
 // ConnectError gives 0. On failure *error says why. A name of several addresses is tried at another
 // one with every attempt.
 Fd StartConnect(const Endpoint& endpoint, uint64_t attempt, std::string* error);
-int ConnectError(const Fd& fd);
+int ConnectError(int fd);
 std::string ErrorText(int error);
 
 enum class Transfer : uint8_t { kSome, kLater, kEnded };

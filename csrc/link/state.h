@@ -55,9 +55,9 @@ struct StepResult {
 };
 
 struct StateTrailers {
-  std::optional<InputSnapshot> input;
-  std::optional<Announcement> announcement;
-  std::optional<StepResult> step;
+  std::optional<InputSnapshot> input = {};
+  std::optional<Announcement> announcement = {};
+  std::optional<StepResult> step = {};
   bool extra = false;  // MBX2 is there: GameState has every field
 };
 

@@ -1,0 +1,247 @@
+#include "link/server.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <ctime>
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "link/agent.h"
+#include "link/machine.h"
+#include "link/sockets.h"
+
+namespace metabonk::link {
+namespace {
+
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+constexpr int kAcceptsMax = 16;  // in one turn
+
+}  // namespace
+
+class Server::Session {
+ public:
+  Session(const ServerOptions& options, Fd listener, const Endpoint& bound)
+      : options_(options), endpoint_(bound), listener_(std::move(listener)) {}
+  ~Session();
+
+  Status Poll(int64_t timeout_ns, bool* fresh);
+  Status Send(const GameState& state, const StateTrailers& trailers, const FrameView& frame,
+              int64_t capture_ns, uint64_t* sequence);
+  bool TakeAction(ActionArrival* arrival);
+  bool TakeReset(ResetMessage* reset);
+
+  const Agent* agent() const { return active_.get(); }
+  uint64_t connection() const { return connection_; }
+  const Endpoint& endpoint() const { return endpoint_; }
+  const Counters& counters() const { return counters_; }
+  const ClockRelation& clock() const { return active_ ? active_->clock() : no_clock_; }
+  const std::string& peer_name() const { return active_ ? active_->name() : no_name_; }
+  std::string last_error() const {
+    const std::lock_guard<std::mutex> lock(error_mutex_);
+    return last_error_;
+  }
+  void Wake() { waker_.Wake(); }
+
+ private:
+  void Advance(int64_t now);
+  int64_t NextDue() const;
+  bool Wait(int64_t until, int64_t now);
+  void Accept();
+  void Adopt(std::unique_ptr<Agent> agent);
+  // Deals with an agent that may be read or written; drops it if it is gone.
+  void Serve(std::unique_ptr<Agent>* agent, int events);
+  void Drop(std::unique_ptr<Agent>* agent, const std::string& why);
+
+  const ServerOptions options_;
+  const Endpoint endpoint_;
+  const Fd listener_;
+  Waker waker_;
+  Counters counters_;
+  std::unique_ptr<Agent> active_;
+  std::unique_ptr<Agent> knocking_;  // owes HELLO
+  uint64_t connection_ = 0;
+  bool changed_ = false;  // another agent is there since Poll returned last
+  const ClockRelation no_clock_;
+  const std::string no_name_;
+  mutable std::mutex error_mutex_;
+  std::string last_error_;
+};
+
+Server::Session::~Session() {
+  for (auto* agent : {&active_, &knocking_}) {
+    if (*agent) (*agent)->Leave(ByeReason::kLeaving);
+  }
+  if (endpoint_.kind == Endpoint::Kind::kUnix) unlink(endpoint_.path.c_str());
+}
+
+Status Server::Session::Poll(int64_t timeout_ns, bool* fresh) {
+  int64_t now = MonotonicNs();
+  const int64_t deadline = timeout_ns < 0 || timeout_ns > kNever - now ? kNever : now + timeout_ns;
+  for (;;) {
+    Advance(now);
+    const bool woken = Wait(std::min(deadline, NextDue()), now);
+    *fresh = std::exchange(changed_, false);
+    if (active_ && active_->TakeNews()) *fresh = true;
+    if (*fresh) return Status::Ok();
+    now = MonotonicNs();
+    if (woken || now >= deadline) return Status::Ok();
+  }
+}
+
+void Server::Session::Advance(int64_t now) {
+  if (knocking_ && now - knocking_->opened_ns() > options_.handshake) {
+    counters_.refused.Add();
+    Drop(&knocking_, "an agent did not say HELLO in the time allowed");
+  }
+  if (!active_ || active_->version() != kVersion2) return;
+  active_->PingIfDue(now, options_.ping_every);
+  if (options_.idle > 0 && now - active_->heard_ns() > options_.idle) {
+    active_->Leave(ByeReason::kIdle);
+    counters_.idle_losses.Add();
+    Drop(&active_, "nothing was heard from the agent for too long");
+  }
+}
+
+int64_t Server::Session::NextDue() const {
+  int64_t due = kNever;
+  if (knocking_) due = knocking_->opened_ns() + options_.handshake + 1;
+  if (!active_ || active_->version() != kVersion2) return due;
+  if (options_.ping_every > 0) due = std::min(due, active_->next_ping(options_.ping_every));
+  if (options_.idle > 0) due = std::min(due, active_->heard_ns() + options_.idle + 1);
+  return due;
+}
+
+bool Server::Session::Wait(int64_t until, int64_t now) {
+  std::array<pollfd, 4> fds = {pollfd{waker_.fd(), POLLIN, 0}, pollfd{listener_.get(), POLLIN, 0},
+                               pollfd{-1, 0, 0}, pollfd{-1, 0, 0}};
+  if (active_) fds[2] = {active_->fd(), active_->events(), 0};
+  if (knocking_) fds[3] = {knocking_->fd(), knocking_->events(), 0};
+  const int64_t wait = std::max<int64_t>(until == kNever ? kNever : until - now, 0);
+  const timespec limit{wait / 1'000'000'000, wait % 1'000'000'000};
+  if (ppoll(fds.data(), fds.size(), until == kNever ? nullptr : &limit, nullptr) <= 0) return false;
+  if (fds[0].revents) waker_.Drain();
+  if (fds[2].revents) Serve(&active_, fds[2].revents);
+  if (fds[3].revents) Serve(&knocking_, fds[3].revents);
+  if (fds[1].revents) Accept();
+  return fds[0].revents != 0;
+}
+
+void Server::Session::Accept() {
+  const bool owes_hello = !options_.token.empty() || options_.protocol == Protocol::kV2;
+  for (int i = 0; i < kAcceptsMax; ++i) {
+    Fd fd = AcceptFrom(listener_);
+    if (!fd.open()) return;
+    auto agent = std::make_unique<Agent>(options_, &counters_, std::move(fd), MonotonicNs());
+    if (!owes_hello) {
+      Adopt(std::move(agent));
+    } else {
+      if (knocking_) {
+        counters_.refused.Add();
+        Drop(&knocking_, "a newer connection came before HELLO was said");
+      }
+      knocking_ = std::move(agent);
+    }
+  }
+}
+
+void Server::Session::Adopt(std::unique_ptr<Agent> agent) {
+  if (active_) {
+    active_->Leave(ByeReason::kReplaced);
+    counters_.replaced.Add();
+    Drop(&active_, "a newer connection replaced this one");
+  }
+  active_ = std::move(agent);
+  counters_.connections.Add();
+  ++connection_;
+  changed_ = true;
+}
+
+void Server::Session::Serve(std::unique_ptr<Agent>* agent, int events) {
+  const Status status = (*agent)->Serve(events);
+  if (!status.ok()) {
+    const bool left = status.code == Code::kUnavailable;
+    if (!left) counters_.protocol_errors.Add();
+    return Drop(agent, std::string(status.where) + ": " + status.what);
+  }
+  if (agent == &knocking_ && knocking_->admitted()) Adopt(std::move(knocking_));
+}
+
+void Server::Session::Drop(std::unique_ptr<Agent>* agent, const std::string& why) {
+  if (agent == &active_) {
+    counters_.losses.Add();
+    changed_ = true;
+  }
+  agent->reset();
+  const std::lock_guard<std::mutex> lock(error_mutex_);
+  last_error_ = why;
+}
+
+Status Server::Session::Send(const GameState& state, const StateTrailers& trailers,
+                             const FrameView& frame, int64_t capture_ns, uint64_t* sequence) {
+  *sequence = 0;
+  return active_ ? active_->Send(state, trailers, frame, capture_ns, sequence) : Status::Ok();
+}
+
+bool Server::Session::TakeAction(ActionArrival* arrival) {
+  return active_ && active_->TakeAction(arrival);
+}
+
+bool Server::Session::TakeReset(ResetMessage* reset) {
+  return active_ && active_->TakeReset(reset);
+}
+
+Status Server::Listen(const ServerOptions& options, std::unique_ptr<Server>* server) {
+  if (options.token.empty() && !options.endpoint.local()) {
+    return {Code::kInvalidArgument, "token",
+            "is needed to listen beyond this machine; or listen on 127.0.0.1"};
+  }
+  if (options.protocol == Protocol::kV1 && !options.token.empty()) {
+    return {Code::kInvalidArgument, "token", "cannot be said in v1; use protocol v2 or auto"};
+  }
+  for (const std::string* text : {&options.token, &options.name, &options.ring}) {
+    if (text->size() > kHelloTextMax) {
+      return {Code::kInvalidArgument, "token, ring, name", "at most 255 bytes each"};
+    }
+  }
+  Fd listener;
+  Endpoint bound;
+  const Status status = ListenAt(options.endpoint, &listener, &bound);
+  if (!status.ok()) return status;
+  server->reset(new Server(std::make_unique<Session>(options, std::move(listener), bound)));
+  return status;
+}
+
+Server::Server(std::unique_ptr<Session> session) : session_(std::move(session)) {}
+Server::~Server() = default;
+
+Status Server::Poll(int64_t timeout_ns, bool* fresh) { return session_->Poll(timeout_ns, fresh); }
+Status Server::Send(const GameState& state, const StateTrailers& trailers, const FrameView& frame,
+                    int64_t capture_ns, uint64_t* sequence) {
+  return session_->Send(state, trailers, frame, capture_ns, sequence);
+}
+bool Server::TakeAction(ActionArrival* arrival) { return session_->TakeAction(arrival); }
+bool Server::TakeReset(ResetMessage* reset) { return session_->TakeReset(reset); }
+bool Server::connected() const { return session_->agent() != nullptr; }
+uint64_t Server::connection() const { return session_->connection(); }
+uint16_t Server::version() const {
+  return session_->agent() ? session_->agent()->version() : uint16_t{0};
+}
+uint32_t Server::capabilities() const {
+  return session_->agent() ? session_->agent()->capabilities() : 0;
+}
+bool Server::uses_ring() const { return (capabilities() & kTakesRing) != 0; }
+bool Server::pending() const { return session_->agent() && session_->agent()->pending(); }
+const std::string& Server::peer_name() const { return session_->peer_name(); }
+const Endpoint& Server::endpoint() const { return session_->endpoint(); }
+const ClockRelation& Server::clock() const { return session_->clock(); }
+const Counters& Server::counters() const { return session_->counters(); }
+std::string Server::last_error() const { return session_->last_error(); }
+void Server::Wake() { session_->Wake(); }
+
+}  // namespace metabonk::link

@@ -1,0 +1,508 @@
+// Both ends over real sockets, in one thread: negotiation, draining, slow and broken peers.
+#include <unistd.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "check.h"
+#include "link/client.h"
+#include "link/server.h"
+#include "link/sockets.h"
+#include "link/states.h"
+
+namespace metabonk::link {
+namespace {
+
+constexpr int64_t kMs = 1'000'000;
+constexpr int64_t kHang = 20'000 * kMs;  // nothing here takes so long unless it hangs
+
+Endpoint Somewhere() {
+  static int count = 0;
+  Endpoint endpoint{.kind = Endpoint::Kind::kUnix, .host = {}, .port = 0, .path = {}};
+  endpoint.path = "/tmp/metabonk-link-" + std::to_string(getpid()) + "-" + std::to_string(count++);
+  return endpoint;
+}
+
+std::unique_ptr<Server> Serve(ServerOptions options) {
+  std::unique_ptr<Server> server;
+  const Status status = Server::Listen(options, &server);
+  CHECK(status.ok());
+  return server;
+}
+
+ServerOptions At(const Endpoint& endpoint) {
+  ServerOptions options;
+  options.endpoint = endpoint;
+  return options;
+}
+
+ClientOptions To(const Endpoint& endpoint) {
+  ClientOptions options;
+  options.endpoint = endpoint;
+  options.pause_first = kMs;
+  options.pause_max = 10 * kMs;
+  return options;
+}
+
+// Turns both ends until it is so; false if it never comes.
+bool Until(Client* client, Server* server, const std::function<bool()>& so) {
+  const int64_t end = MonotonicNs() + kHang;
+  while (!so()) {
+    bool fresh = false;
+    if (server != nullptr) server->Poll(kMs / 4, &fresh);
+    if (client != nullptr) client->Poll(kMs / 4, &fresh);
+    if (MonotonicNs() > end) return false;
+  }
+  return true;
+}
+
+GameState SomeState(float x, int things = 3) {
+  GameState state;
+  FillState(things, &state);
+  state.position[0] = x;
+  return state;
+}
+
+uint64_t SendState(Server* server, float x, const StateTrailers& trailers = {},
+                   const FrameView& frame = {}) {
+  uint64_t sequence = 0;
+  CHECK(server->Send(SomeState(x), trailers, frame, MonotonicNs(), &sequence).ok());
+  return sequence;
+}
+
+FrameView Picture(const Bytes& pixels, uint32_t width, uint32_t height) {
+  return {.format = PixelFormat::kRgb,
+          .width = width,
+          .height = height,
+          .stride = 3 * width,
+          .pixels = pixels};
+}
+
+// One more state there and back.
+bool Exchange(Client* client, Server* server, float x) {
+  if (SendState(server, x) == 0) return false;
+  return Until(client, server, [&] { return client->tick().state.position[0] == x; });
+}
+
+TEST(link_auto_becomes_v2) {
+  auto server = Serve(At(Somewhere()));
+  Client client(To(server->endpoint()));
+  CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+  CHECK_EQ(server->version(), kVersion1);
+  CHECK_EQ(SendState(server.get(), 5.0f), uint64_t{1});
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  CHECK_EQ(client.tick().state.position[0], 5.0f);
+  CHECK_EQ(client.tick().version, kVersion1);
+  CHECK(client.tick().trailers.announcement.has_value());
+  CHECK_EQ(server->version(), kVersion2);
+  CHECK_EQ(client.peer_name(), std::string("metabonk"));
+  const Bytes pixels(640 * 360 * 3, 7);
+  const GameState sent = SomeState(6.0f, 200);
+  uint64_t sequence = 0;
+  CHECK(server->Send(sent, {}, Picture(pixels, 640, 360), 123, &sequence).ok());
+  CHECK_EQ(sequence, uint64_t{2});
+  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 2; }));
+  const Tick& tick = client.tick();
+  CHECK(std::memcmp(&tick.state, &sent, sizeof sent) == 0);
+  CHECK_EQ(tick.capture_ns, int64_t{123});
+  CHECK_EQ(tick.frame.width, 640u);
+  CHECK(Bytes(tick.frame.pixels.begin(), tick.frame.pixels.end()) == pixels);
+  Action action = NoAction();
+  action.jump = 1.0f, action.choice = 7.0f;
+  client.Send(action);
+  ActionArrival arrival;
+  CHECK(Until(nullptr, server.get(), [&] { return server->TakeAction(&arrival); }));
+  CHECK(std::memcmp(&arrival.action, &action, sizeof action) == 0);
+  CHECK_EQ(arrival.answers, uint64_t{2});
+  CHECK(arrival.round_trip_ns > 0);
+  CHECK(client.SendReset({.seed = 42, .has_seed = true}).ok());
+  ResetMessage reset;
+  CHECK(Until(nullptr, server.get(), [&] { return server->TakeReset(&reset); }));
+  CHECK(reset.has_seed && reset.seed == 42);
+}
+
+TEST(link_v1_at_either_end) {
+  for (const bool game : {true, false}) {
+    ServerOptions at = At(Somewhere());
+    if (game) at.protocol = Protocol::kV1;
+    auto server = Serve(at);
+    ClientOptions to = To(server->endpoint());
+    if (!game) to.protocol = Protocol::kV1;
+    Client client(to);
+    CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+    const Bytes pixels(4 * 2 * 3, 9);
+    SendState(server.get(), 2.0f, {}, Picture(pixels, 4, 2));
+    CHECK(Until(&client, server.get(), [&] { return client.version() != 0; }));
+    CHECK_EQ(client.tick().frame.height, 2u);
+    Action action = NoAction();
+    action.fire = 1.0f, action.jump = 1.0f, action.click[0] = action.click[1] = 0.6f;
+    client.Send(action);
+    ActionArrival arrival;
+    CHECK(Until(&client, server.get(), [&] { return server->TakeAction(&arrival); }));
+    CHECK(arrival.action.fire == 1.0f && arrival.action.jump == 0.0f);
+    CHECK_NEAR(arrival.action.click[0], 0.625f, 1e-6);  // the middle of pixel 2 of 4
+    CHECK_NEAR(arrival.action.click[1], 0.75f, 1e-6);
+    CHECK_EQ(client.counters().inputs_lost.value(), uint64_t{1});
+    CHECK(Exchange(&client, server.get(), 3.0f));
+    CHECK_EQ(client.version(), kVersion1);
+    CHECK_EQ(server->version(), kVersion1);
+    CHECK(!client.SendReset({}).ok());
+  }
+}
+
+TEST(link_v2_at_once) {
+  ServerOptions at = At(Somewhere());
+  at.protocol = Protocol::kV2;
+  auto server = Serve(at);
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  Client client(to);
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  CHECK(Exchange(&client, server.get(), 3.0f));
+  // Somebody who says nothing replaces nobody; after a while it is shown out.
+  std::string error;
+  const Fd scanner = StartConnect(server->endpoint(), 0, &error);
+  CHECK(Exchange(&client, server.get(), 4.0f));
+  CHECK_EQ(server->connection(), uint64_t{1});
+}
+
+TEST(link_tokens) {
+  ServerOptions at = At(Somewhere());
+  at.token = "secret";
+  auto server = Serve(at);
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  to.token = "secret";
+  Client friendly(to);
+  CHECK(Until(&friendly, server.get(), [&] { return friendly.version() == kVersion2; }));
+  to.token = "secreT";
+  Client hostile(to);
+  bool fresh = false;
+  Status refused;
+  CHECK(Until(nullptr, server.get(), [&] {
+    refused = hostile.Poll(kMs, &fresh);
+    return !refused.ok();
+  }));
+  CHECK_EQ(std::string(refused.where), std::string("token"));
+  CHECK(!hostile.Poll(0, &fresh).ok());  // for good
+  CHECK(Exchange(&friendly, server.get(), 3.0f));
+  CHECK_EQ(server->connection(), uint64_t{1});
+  CHECK_EQ(server->counters().refused.value(), uint64_t{1});
+  // Nothing is sent to who has not said it, v1 or not.
+  to.protocol = Protocol::kAuto;
+  Client silent(to);
+  for (int i = 0; i < 20; ++i) {
+    SendState(server.get(), 5.0f);
+    server->Poll(kMs / 4, &fresh);
+    silent.Poll(kMs / 4, &fresh);
+  }
+  CHECK_EQ(silent.counters().bytes_in.value(), uint64_t{0});
+}
+
+TEST(link_beyond_this_machine_wants_a_token) {
+  ServerOptions at;
+  at.endpoint = {.kind = Endpoint::Kind::kTcp, .host = "0.0.0.0", .port = 0, .path = {}};
+  std::unique_ptr<Server> server;
+  const Status status = Server::Listen(at, &server);
+  CHECK(!status.ok() && std::string(status.where) == "token" && !server);
+}
+
+TEST(link_the_newest_connection_replaces_the_old_one) {
+  for (const Protocol protocol : {Protocol::kV2, Protocol::kV1}) {
+    auto server = Serve(At(Somewhere()));
+    ClientOptions to = To(server->endpoint());
+    to.protocol = protocol;
+    to.pause_first = to.pause_max = 1000'000 * kMs;  // v1 cannot be told to stay away
+    Client first(to), second(to);
+    CHECK(Until(&first, server.get(), [&] { return server->connected(); }));
+    SendState(server.get(), 1.0f);
+    CHECK(Until(&first, server.get(), [&] { return first.connected(); }));
+    CHECK(Until(&second, server.get(), [&] { return server->connection() == 2; }));
+    CHECK(Exchange(&second, server.get(), 2.0f));
+    bool fresh = false;
+    Status status;
+    CHECK(Until(nullptr, server.get(), [&] {
+      status = first.Poll(kMs, &fresh);
+      return !first.connected();
+    }));
+    CHECK_EQ(status.ok(), protocol == Protocol::kV1);
+    CHECK_EQ(server->counters().replaced.value(), uint64_t{1});
+    CHECK(Exchange(&second, server.get(), 3.0f));
+  }
+}
+
+TEST(link_drains_to_the_newest) {
+  auto server = Serve(At(Somewhere()));
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  Client client(to);
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  const Bytes pixels(8 * 8 * 3, 3);
+  StateTrailers trailers;
+  for (int i = 1; i <= 50; ++i) {
+    trailers.step = {.reward = 0.5f,
+                     .is_first = static_cast<uint8_t>(i == 10),
+                     .terminated = 0,
+                     .truncated = 0,
+                     .action_sequence = 0,
+                     .episode = 1};
+    SendState(server.get(), static_cast<float>(i), trailers,
+              i == 20 || i == 30 ? Picture(pixels, 8, 8) : FrameView{});
+  }
+  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 50; }));
+  CHECK_EQ(client.tick().state.position[0], 50.0f);
+  CHECK_EQ(client.tick().skipped, uint64_t{49});
+  CHECK_EQ(client.tick().trailers.step->reward, 25.0f);
+  CHECK_EQ(client.tick().trailers.step->is_first, 1);
+  CHECK_EQ(client.tick().frame_sequence, uint64_t{30});
+  CHECK(Bytes(client.tick().frame.pixels.begin(), client.tick().frame.pixels.end()) == pixels);
+  CHECK_EQ(client.counters().states_skipped.value(), uint64_t{49});
+  CHECK_EQ(client.counters().frames_skipped.value(), uint64_t{1});
+  CHECK_EQ(client.counters().states.value(), uint64_t{50});
+}
+
+TEST(link_a_slow_agent_holds_nothing_up) {
+  for (const Protocol protocol : {Protocol::kV1, Protocol::kV2}) {
+    auto server = Serve(At(Somewhere()));
+    ClientOptions to = To(server->endpoint());
+    to.protocol = protocol;
+    Client client(to);
+    CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+    if (protocol == Protocol::kV2) {
+      CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+    }
+    Bytes pixels(320 * 180 * 3);
+    size_t before = 0;
+    uint64_t sequence = 0;
+    for (int i = 1; i <= 300; ++i) {
+      if (i == 100) before = check::Allocations();
+      std::fill(pixels.begin(), pixels.end(), static_cast<uint8_t>(i));
+      sequence = SendState(server.get(), static_cast<float>(i), {}, Picture(pixels, 320, 180));
+    }
+    CHECK_EQ(check::Allocations() - before, size_t{0});
+    CHECK(server->pending());
+    CHECK(server->counters().states_skipped.value() > 200);
+    CHECK_EQ(server->counters().states_skipped.value(), server->counters().frames_skipped.value());
+    CHECK(Until(&client, server.get(), [&] { return client.tick().state.position[0] == 300.0f; }));
+    CHECK_EQ(sequence, uint64_t{300});
+    CHECK_EQ(client.tick().frame.pixels[0], 300 % 256);
+    CHECK_EQ(client.counters().protocol_errors.value(), uint64_t{0});
+    // What was overtaken on either side and what arrived are all there were.
+    const auto& there = server->counters();
+    const auto& here = client.counters();
+    CHECK_EQ(there.states.value(), uint64_t{300});
+    CHECK_EQ(here.states.value() + there.states_skipped.value(), uint64_t{300});
+  }
+}
+
+TEST(link_reconnects_when_the_game_comes_back) {
+  const Endpoint endpoint = Somewhere();
+  Client client(To(endpoint));
+  bool fresh = false;
+  for (int i = 0; i < 5; ++i) CHECK(client.Poll(2 * kMs, &fresh).ok());
+  CHECK(!client.connected());
+  CHECK(client.counters().refused.value() > 0);
+  CHECK(client.last_error().find(endpoint.path) != std::string::npos);
+  for (int round = 1; round <= 3; ++round) {
+    auto server = Serve(At(endpoint));
+    CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+    const float x = static_cast<float>(round);
+    CHECK(Exchange(&client, server.get(), x));
+    CHECK(client.tick().first || round == 1);
+    CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+    CHECK_EQ(client.counters().connections.value(), static_cast<uint64_t>(round));
+    server.reset();
+    CHECK(Until(&client, nullptr, [&] { return !client.connected(); }));
+    CHECK(access(endpoint.path.c_str(), F_OK) != 0);  // nothing is left behind
+    client.Send(NoAction());
+  }
+  CHECK_EQ(client.counters().losses.value(), uint64_t{3});
+  CHECK_EQ(client.counters().actions_unsent.value(), uint64_t{3});
+}
+
+TEST(link_one_listens_at_a_path) {
+  const Endpoint endpoint = Somewhere();
+  auto server = Serve(At(endpoint));
+  std::unique_ptr<Server> second;
+  CHECK(!Server::Listen(At(endpoint), &second).ok());
+  CHECK(access(endpoint.path.c_str(), F_OK) == 0);
+}
+
+TEST(link_strangers_are_shown_out) {
+  auto server = Serve(At(Somewhere()));
+  std::string error;
+  Bytes wrong = {'G', 'E', 'T', ' ', '/', ' ', 'H', 'T', 'T', 'P'};
+  for (int round = 1; round <= 3; ++round) {
+    if (round == 2) {  // a v2 message before HELLO
+      wrong.clear();
+      AppendV2(MessageType::kAction, 1, Bytes(kActionV2Bytes, 0), &wrong);
+    }
+    if (round == 3) wrong[8] = wrong[9] = wrong[10] = wrong[11] = 0xFF;
+    const Fd stranger = StartConnect(server->endpoint(), 0, &error);
+    size_t sent = 0;
+    SendSome(stranger, {{iovec{wrong.data(), wrong.size()}}}, &sent);
+    const auto count = static_cast<uint64_t>(round);
+    CHECK(Until(nullptr, server.get(),
+                [&] { return server->counters().protocol_errors.value() == count; }));
+    CHECK(!server->connected());
+    CHECK(!server->last_error().empty());
+  }
+  Client client(To(server->endpoint()));
+  CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+  CHECK(Exchange(&client, server.get(), 1.0f));
+}
+
+TEST(link_a_game_that_sends_byte_by_byte) {
+  Fd listener;
+  Endpoint bound;
+  CHECK(ListenAt(Somewhere(), &listener, &bound).ok());
+  Client client(To(bound));
+  bool fresh = false;
+  Fd game;
+  CHECK(Until(&client, nullptr, [&] {
+    if (!game.open()) game = AcceptFrom(listener);
+    return game.open();
+  }));
+  Bytes bytes;
+  for (int i = 0; i < 3; ++i) {
+    const GameState state = SomeState(static_cast<float>(i));
+    AppendTick(EncodedState(state, {}), i == 1 ? JpegHead(64, 48) : Bytes{}, &bytes);
+  }
+  int ticks = 0, frames = 0;
+  for (uint8_t& byte : bytes) {
+    size_t sent = 0;
+    SendSome(game, {{iovec{&byte, 1}}}, &sent);
+    CHECK(client.Poll(0, &fresh).ok());
+    ticks += fresh;
+    frames += fresh && !client.tick().frame.empty();
+  }
+  CHECK(Until(&client, nullptr, [&] { return client.tick().sequence == 3; }) || ticks == 3);
+  CHECK_EQ(frames, 1);
+  CHECK_EQ(client.version(), kVersion1);  // nobody announced v2
+  // Enemies keep their ids although v1 has none.
+  CHECK(client.tick().state.entities[1].id != 0);
+  game.Close();
+  CHECK(Until(&client, nullptr, [&] { return !client.connected(); }));
+  unlink(bound.path.c_str());
+}
+
+TEST(link_a_game_that_sends_nonsense_is_left) {
+  Fd listener;
+  Endpoint bound;
+  CHECK(ListenAt(Somewhere(), &listener, &bound).ok());
+  Client client(To(bound));
+  for (uint64_t round = 1; round <= 2; ++round) {
+    Fd game;
+    CHECK(Until(&client, nullptr, [&] {
+      if (!game.open()) game = AcceptFrom(listener);
+      return game.open();
+    }));
+    Bytes bytes;
+    AppendTick(round == 1 ? Bytes(10, 1) : EncodedState(SomeState(1.0f), {}), {}, &bytes);
+    if (round == 2) bytes[3] = 0x7F;  // a length of two billion
+    size_t sent = 0;
+    SendSome(game, {{iovec{bytes.data(), bytes.size()}}}, &sent);
+    CHECK(Until(&client, nullptr,
+                [&] { return client.counters().protocol_errors.value() == round; }));
+    CHECK(!client.last_error().empty());
+  }
+  unlink(bound.path.c_str());
+}
+
+TEST(link_a_game_that_falls_silent_is_left) {
+  ServerOptions at = At(Somewhere());
+  auto server = Serve(at);
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  to.idle = 20 * kMs;
+  to.ping_every = 5 * kMs;
+  Client client(to);
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  CHECK(Until(&client, server.get(), [&] { return client.counters().pongs.value() >= 3; }));
+  CHECK_EQ(client.counters().idle_losses.value(), uint64_t{0});
+  // Both ends read one clock here, so the offset is no more than may be wrong.
+  const int64_t now = MonotonicNs();
+  CHECK(client.clock().known());
+  CHECK(std::abs(client.clock().Offset(now)) <= client.clock().Uncertainty(now));
+  CHECK(Until(&client, nullptr, [&] { return client.counters().idle_losses.value() > 0; }));
+}
+
+TEST(link_poll_can_be_woken) {
+  Client client(To(Somewhere()));
+  bool fresh = false;
+  client.Wake();
+  CHECK(client.Poll(-1, &fresh).ok());  // would wait for ever
+  auto server = Serve(At(Somewhere()));
+  server->Wake();
+  CHECK(server->Poll(-1, &fresh).ok());
+}
+
+TEST(link_tcp_and_a_port_that_is_free) {
+  ServerOptions at;
+  at.endpoint = {.kind = Endpoint::Kind::kTcp, .host = "127.0.0.1", .port = 0, .path = {}};
+  auto server = Serve(at);
+  CHECK(server->endpoint().port != 0);
+  Client client(To(server->endpoint()));
+  CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+  CHECK(Exchange(&client, server.get(), 1.0f));
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+}
+
+TEST(link_a_frame_above_the_limit_is_an_error_and_loses_nothing) {
+  ServerOptions at = At(Somewhere());
+  at.limits.frame_bytes = 1000;
+  auto server = Serve(at);
+  Client client(To(server->endpoint()));
+  CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+  const Bytes pixels(32 * 32 * 3, 1);
+  uint64_t sequence = 9;
+  const Status status = server->Send(SomeState(1.0f), {}, Picture(pixels, 32, 32), 0, &sequence);
+  CHECK(status.code == Code::kOutOfRange);
+  CHECK_EQ(sequence, uint64_t{0});
+  CHECK(Exchange(&client, server.get(), 2.0f));
+  CHECK_EQ(client.tick().sequence, uint64_t{1});
+}
+
+TEST(link_rings_are_offered_and_refused) {
+  ServerOptions at = At(Somewhere());
+  at.capabilities |= kTakesRing;
+  at.ring = "somewhere";
+  auto server = Serve(at);
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  Client client(to);
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  CHECK_EQ(client.ring(), std::string("somewhere"));
+  CHECK(server->uses_ring());
+  const Bytes pixels(8 * 8 * 3, 1);
+  SendState(server.get(), 1.0f, {}, Picture(pixels, 8, 8));
+  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 1; }));
+  CHECK(client.tick().frame.empty());
+  client.RefuseRing();
+  CHECK(Until(&client, server.get(), [&] { return !server->uses_ring(); }));
+  SendState(server.get(), 2.0f, {}, Picture(pixels, 8, 8));
+  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 2; }));
+  CHECK(!client.tick().frame.empty() && client.ring().empty());
+}
+
+TEST(link_endpoints_are_written_and_read) {
+  Endpoint endpoint;
+  CHECK(ParseEndpoint("tcp://127.0.0.1:5560", "/tmp", &endpoint).ok());
+  CHECK(endpoint.port == 5560 && endpoint.local());
+  CHECK_EQ(EndpointText(endpoint), std::string("tcp://127.0.0.1:5560"));
+  CHECK(ParseEndpoint("tcp://[::1]:80", "/tmp", &endpoint).ok());
+  CHECK(endpoint.host == "::1" && EndpointText(endpoint) == "tcp://[::1]:80");
+  CHECK(ParseEndpoint("pipe://BonkLink", "/tmp/", &endpoint).ok());
+  CHECK_EQ(endpoint.path, std::string("/tmp/CoreFxPipe_BonkLink"));
+  CHECK(ParseEndpoint("unix:///run/x", "/tmp", &endpoint).ok() && endpoint.path == "/run/x");
+  for (const char* wrong :
+       {"", "5555", "tcp://", "tcp://h", "tcp://h:", "tcp://h:65536", "tcp://:1", "tcp://h:1x",
+        "unix://", "pipe://", "pipe://a/b", "http://h:1"}) {
+    CHECK(!ParseEndpoint(wrong, "/tmp", &endpoint).ok());
+  }
+  CHECK(!ParseEndpoint("unix://" + std::string(200, 'x'), "/tmp", &endpoint).ok());
+}
+
+}  // namespace
+}  // namespace metabonk::link
