@@ -15,4 +15,5 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindVideo(module);
   metabonk::bindings::BindPlay(module);
   metabonk::bindings::BindResearchShm(module);
+  metabonk::bindings::BindFrameRing(module);
 }

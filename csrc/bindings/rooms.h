@@ -15,6 +15,7 @@ void BindNn(nanobind::module_& core);
 void BindVideo(nanobind::module_& core);
 void BindPlay(nanobind::module_& core);
 void BindResearchShm(nanobind::module_& core);  // a part of ipc
+void BindFrameRing(nanobind::module_& core);    // likewise
 // Parts of nn, added by BindNn.
 void BindCfc(nanobind::module_& nn);
 void BindPeaks(nanobind::module_& nn);

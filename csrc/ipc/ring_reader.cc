@@ -211,6 +211,14 @@ bool RingReader::alive() const { return state_->alive(); }
 uint64_t RingReader::session() const { return state_->at ? state_->at->session() : 0; }
 Status RingReader::why() const { return state_->why; }
 
+uint8_t* RingReader::Region(uint64_t* bytes, std::shared_ptr<const void>* hold) const {
+  const std::shared_ptr<Attachment>& at = state_->at;
+  if (!at) return nullptr;
+  *bytes = at->geometry().total_bytes - at->geometry().pixels_offset;
+  *hold = at;
+  return at->segment().data() + at->geometry().pixels_offset;
+}
+
 ReaderCounts RingReader::counts() const {
   ReaderCounts counts = state_->counts;
   if (state_->at) {

@@ -93,6 +93,9 @@ class RingReader {
   // Whether there is a ring whose writer's heart beats.
   bool alive() const;
   uint64_t session() const;  // 0 while there is none
+  // The pixels of all slots of the ring that this reader is attached to now, mapped as long as
+  // `hold` lives; null without one. For those who tell a device about memory, not to be read.
+  uint8_t* Region(uint64_t* bytes, std::shared_ptr<const void>* hold) const;
   // Why the last Take was not kFrame, for people; "" if it was.
   Status why() const;
   ReaderCounts counts() const;

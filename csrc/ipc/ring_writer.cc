@@ -36,7 +36,7 @@ uint64_t NewSession() {
 
 // One file and what the writer knows of it.
 struct Made {
-  std::unique_ptr<Segment> segment;
+  std::shared_ptr<Segment> segment;
   RingGeometry geometry;
   SharedWords words;
   std::optional<Claims> claims;
@@ -48,8 +48,10 @@ Status MakeRing(const RingOptions& options, uint64_t frame_bytes, Made* out) {
   Status status = RingGeometry::Make(options.readers, options.leases, frame_bytes, &made.geometry);
   if (!status.ok()) return status;
   const RingGeometry& g = made.geometry;
-  status = Segment::Make(options.folder, g.total_bytes, &made.segment);
+  std::unique_ptr<Segment> segment;
+  status = Segment::Make(options.folder, g.total_bytes, &segment);
   if (!status.ok()) return status;
+  made.segment = std::move(segment);
   if (!made.segment->Reserve(0, g.pixels_offset)) {
     return {Code::kUnavailable, "folder", "has no memory left for the ring"};
   }
@@ -275,6 +277,8 @@ const std::string& RingWriter::name() const { return ring_->options.name; }
 const std::string& RingWriter::path() const { return ring_->path; }
 uint64_t RingWriter::session() const { return ring_->made.words.header().session; }
 uint64_t RingWriter::frame_bytes() const { return ring_->made.geometry.pixels_stride; }
+
+std::shared_ptr<const void> RingWriter::memory() const { return ring_->made.segment; }
 
 WriterCounts RingWriter::counts() const {
   return {.frames = ring_->frames.load(std::memory_order_relaxed),

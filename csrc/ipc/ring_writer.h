@@ -60,6 +60,8 @@ class RingWriter {
   const std::string& path() const;
   uint64_t session() const;
   uint64_t frame_bytes() const;  // room that a frame has now
+  // Keeps what Begin returned mapped, for those who cannot let go of it before the ring grows.
+  std::shared_ptr<const void> memory() const;
   WriterCounts counts() const;
 
  private:

@@ -1,3 +1,11 @@
+"""Shared memory between a game and its agent."""
+
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
 class ResearchAgent:
     """
     The agent's end of ResearchPlugin's shared memory. One thread at a time.
@@ -53,3 +61,117 @@ class ResearchGame:
         """Whether an agent that locks is there."""
 
     def counters(self) -> dict: ...
+
+class RingWriter:
+    """See metabonk/link/ring.py."""
+
+    def __init__(self, name: str, frame_bytes: int, readers: int, leases: int, folder: str, wakes: bool, locks: bool) -> None: ...
+
+    def begin(self, width: int, height: int, channels: int, format: int, row_order: int, bytes: int) -> object:
+        """
+        Memory of the next frame, [height, width, channels] or [bytes]; to be written until commit.
+        """
+
+    def commit(self, step: int, capture_ns: int) -> None: ...
+
+    def abandon(self) -> None: ...
+
+    def write(self, frame: Annotated[NDArray[numpy.uint8], dict(order='C', device='cpu', writable=False)], step: int, capture_ns: int, width: int, height: int, channels: int, format: int, row_order: int) -> None:
+        """Begin, a copy, and commit."""
+
+    def close(self) -> None: ...
+
+    def counts(self) -> dict: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def session(self) -> int: ...
+
+    @property
+    def frame_bytes(self) -> int: ...
+
+class RingRegion:
+    """Memory that stays mapped as long as this lives."""
+
+    @property
+    def address(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+class RingReader:
+    """See metabonk/link/ring.py."""
+
+    def __init__(self, name: str, folder: str, spin_us: int, poll_us: int, locks: bool) -> None: ...
+
+    def take(self, timeout_ns: int, again: bool) -> tuple:
+        """
+        What came (0 frame, 1 timeout, 2 no writer, 3 no room, 4 no lease) and the lease.
+        """
+
+    def close(self) -> None: ...
+
+    def region(self) -> object:
+        """All pixels of the ring it is attached to; None without one."""
+
+    def counts(self) -> dict: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def session(self) -> int: ...
+
+    @property
+    def why(self) -> str: ...
+
+class RingLease:
+    """A frame that stays as it is until this goes."""
+
+    def array(self) -> object:
+        """Read-only view uint8, [height, width, channels] or [bytes]."""
+
+
+    @property
+    def valid(self) -> bool: ...
+
+    @property
+    def session(self) -> int: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def capture_ns(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def format(self) -> int: ...
+
+    @property
+    def row_order(self) -> int: ...
+
+def sweep_rings(folder: str) -> int:
+    """Removes the rings of dead writers; how many those were."""
