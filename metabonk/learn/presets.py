@@ -31,6 +31,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ppo.entropy_coef": 0.003,
         "run.eval_episodes": 256,
     },
+    # One game in real time: what a policy of the arena is like, from few decisions a second.
+    "bonklink": {
+        "game.envs": 1,
+        "game.frame_skip": 4,
+        "model.hidden": 64,
+        "model.steer": "move",
+        "model.press": 0.1,
+        "model.fixed": "click=-1,look=0,interact=1",
+        "model.decisive": "choice",
+        "ppo.horizon": 256,
+        "ppo.sequence": 16,
+        "ppo.gamma": 0.995,
+        "ppo.gae_lambda": 0.9,
+        "ppo.minibatches": 2,
+        "ppo.entropy_coef": 0.003,
+        "run.eval_episodes": 4,
+    },
+    "research_shm": {"game.envs": 1, "ppo.horizon": 256, "run.eval_episodes": 4},
     # Every environment is an engine in a process of its own. Health gathering reaches the longest
     # life there is, 2,100 tics, in ten minutes; random play lives for 406.
     "doom/*": {"game.envs": 4, "ppo.horizon": 128},

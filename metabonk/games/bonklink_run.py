@@ -1,0 +1,294 @@
+"""The run behind one line of BonkLink: where it begins, what a decision led to, how it ends.
+
+Knows states, the trailer STEP and menus; does not know the wire (bonklink_line.py) or batches.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from metabonk.errors import GameError
+from metabonk.games.bonklink_line import Line, Tick
+from metabonk.games.derived import Derived, End, end_of, in_run, menu_of
+from metabonk.games.doom_worker import shrink
+from metabonk.protocols import Array, FloatArray
+from metabonk.records import ACTION_COLUMNS, GAME_STATE
+
+# Widgets that begin a run, by the beginning of their texts, the best first.
+_BEGINNERS = ("quick start", "try again", "retry", "restart", "play again", "continue", "start")
+_PRESS_SECONDS = 0.25  # between two presses in menus of a game in real time
+_REST = 3  # presses of other widgets before an agreed place is tried
+
+State = Any  # a GAME_STATE scalar
+
+
+class Run:
+    """One game as one environment meets it. owner: who plays; another one that begins takes the
+    line over. lost: times that the game went away; skipped: states that nobody read; reconnected:
+    connections that were made again within an episode. cut: the episode was left before its end."""
+
+    def __init__(
+        self,
+        line: Line,
+        owner: object,
+        derived: Derived,
+        frame_skip: int,
+        patience: float,
+        restart_click: tuple[float, float],
+    ) -> None:
+        self.line = line
+        self.state: State = np.zeros((), GAME_STATE)
+        self.frame: Array | None = None
+        self.dt = 0.0
+        self.capture_ns = 0
+        self.inputs: FloatArray = np.full(ACTION_COLUMNS, np.nan, np.float32)
+        self.lost = self.skipped = self.reconnected = 0
+        self.cut = False
+        self._owner = owner
+        self._derived = derived
+        self._skip = frame_skip
+        self._patience = patience
+        self._click = restart_click
+        self._episode = 0
+        self._returned = 0.0
+        self._row: FloatArray | None = None
+        self._early: Tick | None = None  # of an episode that began before anybody asked for it
+
+    def meet(self) -> None:
+        """Waits for the game. Raises GameError that says what is there instead."""
+        if self.line.newest is None and self._next(time.monotonic() + self._patience) is None:
+            raise GameError(self.line.complaint(self._patience))
+
+    def begin(self, seed: int | None) -> None:
+        """The first state of an episode. seed: of a new one, None for the next. Raises GameError
+        if the game does not come to it."""
+        taken = self.line.owner is not self._owner
+        self.line.owner = self._owner
+        deadline = time.monotonic() + self._patience
+        early, self._early = self._early, None
+        if seed is None and early is not None and not taken:
+            self._start(self.line.newest or early)
+            return
+        tick = self._fresh(deadline)
+        fresh_start = seed is not None or self.cut or taken
+        self.cut = False
+        if fresh_start and self.line.resets:
+            tick = self._reset(tick, seed, deadline)
+        elif tick.step is not None and not fresh_start:
+            tick = self._onward(tick, deadline)
+        else:
+            tick = self._through_menus(tick, deadline)
+        self._start(tick)
+
+    def act(self, row: FloatArray) -> None:
+        """Sends what is to be done; `wait` tells what came of it. NaN only watches."""
+        self._row = None if np.isnan(row).any() else row
+        if self._row is not None and self.line.owner is self._owner:
+            self.line.act(self._row)
+
+    def wait(self) -> tuple[float, bool, bool]:
+        """Reward, terminated and truncated of the decision that was sent."""
+        if self.line.owner is not self._owner:
+            return 0.0, False, True
+        before, reward, seen, dt = self.state, 0.0, 0, 0.0
+        deadline = time.monotonic() + self._patience
+        while True:
+            tick = self._next(deadline)
+            if tick is None:
+                return self._lose(reward)
+            if tick.first:
+                if not self._goes_on(tick):
+                    self._early = tick
+                    return self._lose(reward)
+                self.reconnected += 1
+                if self._row is not None:
+                    self.line.act(self._row)  # what was sent before is gone
+                continue
+            self.skipped += tick.skipped
+            seen += 1 + tick.skipped
+            dt += tick.dt
+            self._row = None if self._row is None else _held(self._row)
+            more, end, cut = self._worth(before, tick)
+            reward += more
+            self.dt = dt
+            if self._early is None:
+                self._take(tick, dt)
+            before = tick.state
+            if end is not End.NO or cut:
+                return reward, end in (End.DIED, End.WON) and not cut, cut or end is End.LEFT
+            if seen >= self._skip:
+                return reward, False, False
+            if self._row is not None:
+                self.line.act(self._row)
+
+    def show(self, out: Array) -> None:
+        """Writes the present frame uint8 [h, w, 3], shrunk where it is larger. Raises GameError
+        where there is none or it is smaller."""
+        if self.frame is None:
+            raise GameError(
+                f"{self.line.place}: the game shows no frames, but `pixels` were asked for"
+            )
+        if self.frame.shape == out.shape:
+            out[:] = self.frame
+        elif self.frame.shape[0] >= out.shape[0] and self.frame.shape[1] >= out.shape[1]:
+            shrink(self.frame, out)
+        else:
+            raise GameError(
+                f"{self.line.place}: frames are {self.frame.shape[0]}x{self.frame.shape[1]}, "
+                f"smaller than pixels {out.shape[0]}x{out.shape[1]}: ask for less"
+            )
+
+    def _next(self, deadline: float) -> Tick | None:
+        tick = self.line.tick(max(0.0, deadline - time.monotonic()))
+        if tick is not None and tick.frame is not None:
+            self.frame = tick.frame
+        return tick
+
+    def _fresh(self, deadline: float) -> Tick:
+        """The newest state there is, waiting for one where there was none or the line broke."""
+        tick = self.line.newest if self.line.connected else None
+        tick = tick or self._next(deadline)
+        if tick is None:
+            raise GameError(self.line.complaint(self._patience))
+        return tick
+
+    def _reset(self, tick: Tick, seed: int | None, deadline: float) -> Tick:
+        """RESET, said again on a connection that was made meanwhile."""
+        episode = tick.step.episode if tick.step else 0
+        self.line.reset(seed)
+        while True:
+            now = self._next(deadline)
+            if now is None:
+                raise GameError(
+                    f"{self.line.place}: the game did not begin an episode within "
+                    f"{self._patience:g} seconds of RESET"
+                )
+            if now.first:
+                self.line.reset(seed)
+            if now.step is not None:
+                # Without a seed, an episode that had not begun yet stays as it is.
+                begun = now.step.is_first and (seed is None or episode == 0)
+                if begun or (episode and now.step.episode != episode):
+                    return now
+            elif in_run(now.state) and float(now.state["time"]) < float(tick.state["time"]):
+                return now
+
+    def _onward(self, tick: Tick, deadline: float) -> Tick:
+        """Answers until the next episode begins, which a host does by itself or by its menus."""
+        episode = self._episode
+        presses = _Presses(self._click)
+        while tick.step is not None and tick.step.episode == episode:
+            if presses.due():
+                self.line.act(presses.row(tick.state))
+            elif self.line.stepped:
+                self.line.act(_nothing())
+            tick = self._wait_for_begin(deadline)
+        return tick
+
+    def _through_menus(self, tick: Tick, deadline: float) -> Tick:
+        presses = _Presses(self._click)
+        while not in_run(tick.state):
+            if presses.due():
+                self.line.act(presses.row(tick.state))
+            tick = self._wait_for_begin(deadline)
+        return tick
+
+    def _wait_for_begin(self, deadline: float) -> Tick:
+        tick = self._next(deadline)
+        if tick is None:
+            raise GameError(
+                f"{self.line.place}: no run began within {self._patience:g} seconds; it shows "
+                f"the menu {menu_of(self.line.newest.state) if self.line.newest else ''!r}: begin "
+                "one there, or set restart_click to where the game does"
+            )
+        return tick
+
+    def _start(self, tick: Tick) -> None:
+        self._take(tick, 0.0)
+        if tick.step is not None:
+            self._episode = tick.step.episode
+            self._returned = tick.step.returned
+
+    def _take(self, tick: Tick, dt: float) -> None:
+        self.state, self.dt = tick.state, dt
+        self.capture_ns, self.inputs = tick.capture_ns, tick.inputs
+
+    def _goes_on(self, tick: Tick) -> bool:
+        """Whether a new connection shows the run that went on before."""
+        if tick.step is not None:
+            return tick.step.episode == self._episode
+        return end_of(self.state, tick.state) is End.NO and in_run(tick.state)
+
+    def _worth(self, before: State, tick: Tick) -> tuple[float, End, bool]:
+        """Reward of the way from `before` to a state, how the run ended there, and whether it was
+        cut."""
+        step = tick.step
+        if step is None:
+            end = end_of(before, tick.state)
+            if end is End.LEFT and in_run(tick.state):
+                self._early = tick
+            return self._derived.reward(before, tick.state, end), end, False
+        if step.episode != self._episode:  # its last state was overtaken by the next one's first
+            self._early = tick
+            known = step.reward - (step.returned if math.isfinite(step.returned) else 0.0)
+            return known, End.DIED if step.terminated else End.NO, not step.terminated
+        exact = tick.skipped == 0 or not math.isfinite(step.returned + self._returned)
+        reward = step.reward if exact else step.returned - self._returned
+        self._returned = step.returned
+        return reward, End.DIED if step.terminated else End.NO, step.truncated
+
+    def _lose(self, reward: float) -> tuple[float, bool, bool]:
+        self.lost += 1
+        self.cut = True
+        self.dt = 0.0
+        return reward, False, True
+
+
+class _Presses:
+    """What to press, one after the other, so that a run begins."""
+
+    def __init__(self, click: tuple[float, float]) -> None:
+        self._click = click
+        self._count = 0
+        self._next = 0.0
+
+    def due(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def row(self, state: State) -> FloatArray:
+        """A choice or a click, then nothing: menus take a press after a moment without one."""
+        row = _nothing()
+        self._count += 1
+        if self._count % 2 == 0:
+            return row
+        self._next = time.monotonic() + _PRESS_SECONDS
+        widgets = state["widgets"][: int(state["widget_count"])]
+        enabled = [i for i, widget in enumerate(widgets) if widget["enabled"]]
+        if not enabled:
+            row[10:] = self._click
+            return row
+        texts = {i: bytes(widgets[i]["text"]).decode("utf-8", "replace").lower() for i in enabled}
+        for word in _BEGINNERS:
+            for i, text in texts.items():
+                if text.startswith(word):
+                    row[9] = i + 1
+                    return row
+        row[9] = enabled[(self._count // 2 // _REST) % len(enabled)] + 1
+        return row
+
+
+def _nothing() -> FloatArray:
+    row = np.zeros(ACTION_COLUMNS, np.float32)
+    row[10:] = -1.0
+    return row
+
+
+def _held(row: FloatArray) -> FloatArray:
+    """The row for the states of a decision after its first: a choice and a click are made once."""
+    held = row.copy()
+    held[9], held[10:] = 0.0, -1.0
+    return held
