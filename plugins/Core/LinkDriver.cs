@@ -1,0 +1,120 @@
+// LinkDriver: what BonkLink does in each frame of a game: the newest action in, the state and the
+// pictures out. Runs on the game's main thread and never waits; knows no Unity.
+using System;
+
+namespace Metabonk.Core
+{
+    /// <summary>Decides in this process, instead of an agent at the other end of a link.</summary>
+    public interface IPilot
+    {
+        PlayerAction Act(GameState state);
+
+        /// <summary>A run begins anew.</summary>
+        void Reset();
+    }
+
+    public sealed class LinkDriver : IDisposable
+    {
+        readonly IGame game;
+        readonly ICapture capture;  // null: no pictures
+        readonly GameServer server;
+        readonly RingWriter ring;   // null: none
+        readonly UploadGuard guard;
+        readonly BonkLinkOptions options;
+        readonly Action<string> log;
+        readonly GameState state = new GameState();
+        readonly Frame frame = new Frame();
+        readonly IPilot pilot;      // null: agents play over the link
+        ulong step;
+        long nextFrameNs;
+        double lastTime;
+        bool injecting, refusalSaid, playing;
+
+        public LinkDriver(IGame game, ICapture capture, GameServer server, RingWriter ring, UploadGuard guard, IPilot pilot, BonkLinkOptions options, Action<string> log)
+        {
+            this.game = game;
+            this.capture = capture;
+            this.server = server;
+            this.ring = ring;
+            this.guard = guard;
+            this.pilot = pilot;
+            this.options = options;
+            this.log = log ?? delegate { };
+        }
+
+        public long FramesTaken { get; private set; }
+        public long CapturesSkipped { get; private set; }
+
+        /// <summary>One frame of the game. seconds: its length. nowNs: Clock.Now.</summary>
+        public void Tick(float seconds, long nowNs)
+        {
+            ++step;
+            ResetRequest reset;
+            if (server.TakeReset(out reset) && MayInject()) game.Restart(reset);
+            Act(seconds, nowNs);
+            Say(nowNs);
+            Show(nowNs);
+        }
+
+        void Act(float seconds, long nowNs)
+        {
+            ArrivedAction arrived;
+            ActionSource source = server.Actions.Take(nowNs, out arrived);
+            PlayerAction action = arrived.Action;
+            if (pilot != null)
+            {
+                source = ActionSource.Fresh;
+                action = pilot.Act(state).Sane();
+            }
+            bool inject = options.InjectActions && source != ActionSource.None && MayInject();
+            if (inject) game.Apply(action, seconds);
+            else if (injecting) game.Release();
+            injecting = inject;
+        }
+
+        bool MayInject()
+        {
+            if (options.BlockUploads && guard.MayInject()) return true;
+            if (!refusalSaid) log("no action is injected: uploads of scores cannot be kept back here (BlockUploads = " + options.BlockUploads + ")");
+            refusalSaid = true;
+            return false;
+        }
+
+        void Say(long nowNs)
+        {
+            state.Clear();
+            game.Fill(state);
+            state.Dt = state.Time >= lastTime ? (float)(state.Time - lastTime) : 0;
+            lastTime = state.Time;
+            if (pilot != null && state.Playing && !playing) pilot.Reset();
+            playing = state.Playing;
+            var trailers = new StateTrailers();
+            if (options.EnableInputSnapshot) trailers.Input = game.Input();
+            server.Publish(state, trailers, nowNs);
+        }
+
+        void Show(long nowNs)
+        {
+            if (capture == null) return;
+            while (capture.TryTake(frame))
+            {
+                ++FramesTaken;
+                if (ring != null) ring.Write(frame);
+                server.Publish(frame);
+            }
+            if (options.FrameHz <= 0 || nowNs < nextFrameNs) return;
+            long period = (long)(1e9 / options.FrameHz);
+            // From the plan, not from now, so that the rate holds; a game that is slower skips.
+            nextFrameNs = nextFrameNs + period < nowNs ? nowNs + period : nextFrameNs + period;
+            if (!capture.Request(step, nowNs)) ++CapturesSkipped;
+        }
+
+        public void Dispose()
+        {
+            if (injecting) game.Release();
+            injecting = false;
+            server.Dispose();
+            if (ring != null) ring.Dispose();
+        }
+    }
+}
