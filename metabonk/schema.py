@@ -32,6 +32,18 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     frame_skip: Annotated[
         int, _help("Game ticks per decision; 0: the game's own default.", ge=0)
     ] = 0
+    latency: Annotated[
+        float,
+        _help("Seconds until a decision takes effect, simulated; 0: at once.", ge=0.0, le=5.0),
+    ] = 0.0
+    jitter: Annotated[
+        float,
+        _help("Seconds by which simulated delays are longer at most, at random.", ge=0.0, le=5.0),
+    ] = 0.0
+    observation_latency: Annotated[
+        float,
+        _help("Seconds until what the game shows is seen, simulated.", ge=0.0, le=5.0),
+    ] = 0.0
     protocol: Annotated[
         Literal["auto", "v1", "v2"],
         _help("BonkLink's version; auto: v2 where the game announces it."),

@@ -33,12 +33,25 @@ _PASSED = (
 )  # fmt: skip
 
 
-def make(name: str, num_envs: int = 1, **settings: Any) -> BatchGame:
+# And those that simulate a link to any game: see latency.py.
+_DELAYS = ("latency", "jitter", "observation_latency")
+
+
+def make(
+    name: str,
+    num_envs: int = 1,
+    *,
+    latency: float = 0.0,
+    jitter: float = 0.0,
+    observation_latency: float = 0.0,
+    **settings: Any,
+) -> BatchGame:
     """N environments of one game that step in one call.
 
     name: "arena", "grid64/<name>", "doom/<scenario>", "gym/<any id registered in Gymnasium>", or
     "bonklink" and "research_shm" for games that run already.
     settings: those of the game's module; an unknown one raises ConfigError that lists them.
+    latency, jitter, observation_latency: seconds of simulated delay, see latency.py.
     Raises MissingExtraError if the game needs a package that is not installed.
     """
     factory, rest = _factory(name)
@@ -52,7 +65,15 @@ def make(name: str, num_envs: int = 1, **settings: Any) -> BatchGame:
                 f"it has {', '.join(accepted) or 'none'}"
             )
     game: BatchGame = factory(rest, num_envs, **settings)
-    return game
+    if not (latency or jitter or observation_latency):
+        return game
+    from metabonk.games.latency import Delays, delayed
+
+    try:
+        return delayed(game, Delays(latency, jitter, observation_latency))
+    except ConfigError:
+        game.close()
+        raise
 
 
 def from_config(config: GameConfig, num_envs: int | None = None, **settings: Any) -> BatchGame:
@@ -71,6 +92,7 @@ def from_config(config: GameConfig, num_envs: int | None = None, **settings: Any
             if key not in accepted:
                 raise ConfigError(f"game.{key}: {config.name} has no such setting, leave it out")
             chosen[key] = value
+    chosen |= {key: getattr(config, key) for key in _DELAYS}
     return make(config.name, num_envs or config.envs, **{**chosen, **settings})
 
 
