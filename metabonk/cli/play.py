@@ -104,6 +104,11 @@ def _watch(
 
     if save is not None and game.name != "arena":
         raise ConfigError(f"--save: only the arena has replays of play, not {game.name}")
+    if save is not None and not hasattr(game, "hashes"):
+        raise ConfigError(
+            "--save: a replay holds what the game was given, which under game.latency is not what "
+            "was decided: leave game.latency, game.jitter and game.observation_latency out"
+        )
     showings = [Showing(game, player, seeds(seed, 1), 0, number) for number in range(episodes)]
 
     def frames() -> Iterator[Any]:

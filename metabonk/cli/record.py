@@ -20,6 +20,7 @@ from metabonk.cli.players import default, player_of, run_of
 from metabonk.config import Config
 from metabonk.errors import ConfigError
 from metabonk.games import accepts, from_config
+from metabonk.games.make import DELAYS
 from metabonk.protocols import Captured, Visible
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ def _session(
         name = policy or default(config)
         player = player_of(name, run, game, config, seed, greedy)
         actor = f"policy:{_hash(run)}" if run is not None else name
-    header = header_of(game, plan, seed=seed, actor=actor)
+    delays = {key: getattr(config.game, key) for key in DELAYS if getattr(config.game, key)}
+    header = header_of(game, plan, seed=seed, actor=actor, **delays)
     if "npz" in formats and not isinstance(game, Visible) and not _sees_frames(game):
         raise ConfigError(f"--format: {game.name} shows no frames; give --format episodes")
     recorders = open_recorders(

@@ -236,7 +236,8 @@ class _Line:
     def draw(self, uniform: npt.NDArray[np.float64]) -> Longs:
         """Delays [N] in steps, from numbers [2, N] in [0, 1)."""
         exact = self._mean + uniform[0] * self._more
-        return np.floor(exact + 1e-9 + uniform[1] * (1.0 - 2e-9)).astype(np.int64)
+        steps: Longs = np.floor(exact + 1e-9 + uniform[1] * (1.0 - 2e-9)).astype(np.int64)
+        return steps
 
     def clear(self, which: BoolArray) -> None:
         """Forgets what is on its way in these environments [N]."""
@@ -252,7 +253,8 @@ class _Line:
 
     def newest(self, step: int) -> Longs:
         """When the newest value that has arrived was sent [N]; _NEVER where none has."""
-        return np.where(self._due <= step, self._sent, _NEVER).max(0)
+        sent: Longs = np.where(self._due <= step, self._sent, _NEVER).max(0)
+        return sent
 
     def take(self, step: int, out: Mapping[str, Array]) -> None:
         """Writes the newest values that have arrived; leaves `out` as it is where none has."""
@@ -274,9 +276,8 @@ class _Random:
 
     def __init__(self, num: int, seeds: Sequence[int]) -> None:
         words = [_STREAM, *(int(seed) % 2**64 for seed in seeds)]
-        self.key: npt.NDArray[np.uint64] = np.random.SeedSequence(words).generate_state(
-            2, np.uint64
-        )
+        state = np.random.SeedSequence(words).generate_state(2, np.uint64)
+        self.key: npt.NDArray[np.uint64] = np.asarray(state, np.uint64)
         self._num = num
         self._block = _NEVER
         self._drawn: npt.NDArray[np.float64] = np.zeros(0)
@@ -293,7 +294,8 @@ class _Random:
             self._block = step // _BLOCK
             philox = np.random.Philox(key=self.key, counter=[0, 0, 0, self._block])
             self._drawn = np.random.Generator(philox).random((_BLOCK, 2, 2, self._num))
-        return self._drawn[step % _BLOCK, line]
+        drawn: npt.NDArray[np.float64] = self._drawn[step % _BLOCK, line]
+        return drawn
 
 
 def nothing(name: str, layout: ActionLayout) -> FloatArray:

@@ -34,7 +34,7 @@ _PASSED = (
 
 
 # And those that simulate a link to any game: see latency.py.
-_DELAYS = ("latency", "jitter", "observation_latency")
+DELAYS = ("latency", "jitter", "observation_latency")
 
 
 def make(
@@ -92,7 +92,7 @@ def from_config(config: GameConfig, num_envs: int | None = None, **settings: Any
             if key not in accepted:
                 raise ConfigError(f"game.{key}: {config.name} has no such setting, leave it out")
             chosen[key] = value
-    chosen |= {key: getattr(config, key) for key in _DELAYS}
+    chosen |= {key: getattr(config, key) for key in DELAYS}
     return make(config.name, num_envs or config.envs, **{**chosen, **settings})
 
 

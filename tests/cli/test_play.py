@@ -52,3 +52,11 @@ def test_a_run_says_that_it_needs_torch(tmp_path: Path) -> None:
     done = play_without_torch("--policy", tmp_path)
     assert done.returncode != 0
     assert "metabonk[train]" in done.stderr
+
+
+def test_a_replay_of_late_actions_is_refused(tmp_path: Path) -> None:
+    words = ("--set", "game.latency=0.2", "--video", str(tmp_path / "x.gif"))
+    done = play_without_torch(*words, "--save", str(tmp_path / "x.replay"))
+    assert done.returncode == 2
+    assert "--save: a replay holds what the game was given" in done.stderr
+    assert not (tmp_path / "x.replay").exists()
