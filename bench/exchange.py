@@ -75,8 +75,9 @@ class Exchange:
         if self._process.is_alive():
             self._process.terminate()
         self._process.join(PATIENCE)
-        self._pipe.close()
-        self._channel.close()
+        if not self._pipe.closed:
+            self._pipe.close()
+            self._channel.close()
 
     def _round(self, count: int) -> list[int]:
         found = []

@@ -1,4 +1,4 @@
-"""Keeping time as people write it: absolute deadlines and time.sleep. Knows the standard library."""
+"""Keeping time as people write it: absolute deadlines and time.sleep. Knows no more than that."""
 
 from __future__ import annotations
 

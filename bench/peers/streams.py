@@ -1,7 +1,7 @@
 """Ways to cut BonkLink's bytes into messages as people write them in Python. Knows asyncio only.
 
-Both read version 1, `i32 n | state | i32 m | frame`, and keep the newest state's bytes, no more: they
-do not look into states.
+Both read version 1, `i32 n | state | i32 m | frame`, and keep the newest state's bytes, no more:
+they do not look into states.
 """
 
 from __future__ import annotations

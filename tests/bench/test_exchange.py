@@ -1,0 +1,53 @@
+"""bench/exchange.py: what is timed is the frame that was sent, over every transport that is here."""
+
+from __future__ import annotations
+
+from multiprocessing.context import SpawnContext
+
+import numpy as np
+import pytest
+
+from metabonk.bench.exchange import SHAPE, Exchange, Frame
+from metabonk.bench.peers.exchange import CHANNELS, spinning
+from metabonk.errors import MetabonkError, MissingExtraError
+
+
+@pytest.mark.parametrize("name", [*CHANNELS, "spinning"])
+def test_the_frame_arrives(name: str) -> None:
+    try:
+        exchange = CHANNELS.get(name, spinning)()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    try:
+        exchange.prepare()  # raises if another frame comes
+        assert exchange.measure() > 0.0
+    finally:
+        exchange.close()
+        exchange.close()  # twice is once
+
+
+class Stale:
+    """Hands out a frame that nobody sent."""
+
+    def __init__(self, context: SpawnContext) -> None:
+        self._queue = context.Queue(1)
+
+    def open(self, sends: bool) -> None: ...
+
+    def send(self, frame: Frame) -> None:
+        self._queue.put(0)
+
+    def receive(self) -> Frame:
+        self._queue.get(timeout=20.0)
+        return np.zeros(SHAPE, np.uint8)
+
+    def close(self) -> None: ...
+
+
+def test_another_frame_is_noticed() -> None:
+    exchange = Exchange(Stale)
+    try:
+        with pytest.raises(MetabonkError, match="not the one that was sent"):
+            exchange.prepare()
+    finally:
+        exchange.close()
