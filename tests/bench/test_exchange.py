@@ -1,4 +1,4 @@
-"""bench/exchange.py: what is timed is the frame that was sent, over every transport that is here."""
+"""bench/exchange.py: what is timed is the frame that was sent, over every transport there is."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from multiprocessing.context import SpawnContext
 
 import numpy as np
 import pytest
-
 from metabonk.bench.exchange import SHAPE, Exchange, Frame
 from metabonk.bench.peers.exchange import CHANNELS, spinning
+
 from metabonk.errors import MetabonkError, MissingExtraError
 
 
