@@ -14,6 +14,7 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindNn(module);
   metabonk::bindings::BindVideo(module);
   metabonk::bindings::BindPlay(module);
+  metabonk::bindings::BindLink(module);
   metabonk::bindings::BindResearchShm(module);
   metabonk::bindings::BindFrameRing(module);
 }

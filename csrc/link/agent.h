@@ -33,6 +33,7 @@ class Agent {
 
   bool admitted() const { return said_hello_; }
   uint16_t version() const { return version_; }
+  uint64_t next_sequence() const { return sequence_ + 1; }
   uint32_t capabilities() const { return agreed_.capabilities; }
   const std::string& name() const { return name_; }
   bool pending() const { return !connection_.outbox().empty(); }

@@ -225,6 +225,9 @@ Status Server::Send(const GameState& state, const StateTrailers& trailers, const
                     int64_t capture_ns, uint64_t* sequence) {
   return session_->Send(state, trailers, frame, capture_ns, sequence);
 }
+uint64_t Server::next_sequence() const {
+  return session_->agent() ? session_->agent()->next_sequence() : 0;
+}
 bool Server::TakeAction(ActionArrival* arrival) { return session_->TakeAction(arrival); }
 bool Server::TakeReset(ResetMessage* reset) { return session_->TakeReset(reset); }
 bool Server::connected() const { return session_->agent() != nullptr; }

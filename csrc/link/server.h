@@ -43,6 +43,8 @@ class Server {
               int64_t capture_ns, uint64_t* sequence);
 
   // The newest action that was not taken yet.
+  // What Send will give the next state; 0 while nobody is there.
+  uint64_t next_sequence() const;
   bool TakeAction(ActionArrival* arrival);
   bool TakeReset(ResetMessage* reset);
 

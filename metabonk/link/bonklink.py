@@ -1,0 +1,486 @@
+"""BonkLink from Python: the two ends of a link between a game and its agent.
+
+Knows connections, states, frames and actions; does not know episodes, policies or games. The loops
+are native (csrc/link): they wait without the GIL, drain to the newest state, reconnect with growing
+pauses, and count everything that was dropped. What goes over the wire is in docs/bonklink.md.
+
+    with Server("tcp://127.0.0.1:5560") as game:              # the game
+        game.send(state, pixels, capture_ns=time.monotonic_ns())
+        if (arrival := game.poll(1 / 60)) is not None: ...
+
+    with Client("tcp://127.0.0.1:5560") as agent:             # the agent
+        while (tick := agent.poll(timeout=1.0)) is not None:
+            agent.send(act(tick.state, tick.pixels))
+
+Addresses: `tcp://HOST:PORT`, `unix:///PATH`, and `pipe://NAME` for the named pipe of that name,
+which .NET on Linux makes as the Unix socket ${TMPDIR:-/tmp}/CoreFxPipe_NAME. A named pipe of
+Windows, or of Wine, cannot be reached from a Linux process: use TCP there.
+
+Either end may vanish at any time. A client then connects again; a server waits for the next. Where
+both ends share a machine and the game has a frame ring (metabonk.link.ring), frames come through
+that and `Tick.pixels` is a view of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metabonk import _core
+from metabonk.errors import LinkError
+from metabonk.link import ring as rings
+from metabonk.link.clock import Reading
+from metabonk.link.wire import (
+    FRAME_BYTES,
+    STATE_BYTES,
+    AxesName,
+    Capability,
+    InputSnapshot,
+    Picture,
+    PixelFormat,
+    Pixels,
+    ProtocolName,
+    Row,
+    StepResult,
+    Trailers,
+    input_tuple,
+    packed_state,
+    row_of,
+    trailers_of,
+)
+from metabonk.records import Action, GameState
+
+PIPES = "/tmp"  # where pipe:// addresses lie unless said otherwise
+_SLICE = 0.1  # seconds of one native wait, after which Python sees signals
+_ALL = ~Capability(0)
+_GAME = _ALL & ~Capability.RING & ~Capability.STEPPED
+
+
+class Tick:
+    """The newest state, and the newest frame that came with it or with one that it overtook.
+
+    sequence: of the state, counted by its connection. version: 1 or 2, in which it came.
+    capture_ns: when the game was so, on the game's clock; 0 in v1. received_ns: when it had
+    arrived, on ours. skipped: states that it overtook. first: of a connection. trailers: what came
+    beside it. packed: the GameState as uint8 [16376].
+    """
+
+    __slots__ = (
+        "_frame",
+        "_state",
+        "capture_ns",
+        "first",
+        "frame_capture_ns",
+        "frame_sequence",
+        "packed",
+        "received_ns",
+        "sequence",
+        "skipped",
+        "trailers",
+        "version",
+    )
+
+    def __init__(self, found: tuple[Any, ...], frame: Picture | rings.Frame | None) -> None:
+        self.packed: Pixels = found[0]
+        self.trailers: Trailers = trailers_of(found[1])
+        self.sequence: int = found[2]
+        self.version: int = found[3]
+        self.capture_ns: int = found[4]
+        self.received_ns: int = found[5]
+        self.skipped: int = found[6]
+        self.first: bool = found[7]
+        self._frame = frame
+        ringed = isinstance(frame, rings.Frame)
+        self.frame_sequence: int = frame.step if ringed else found[9]  # type: ignore[union-attr]
+        self.frame_capture_ns: int = frame.capture_ns if ringed else found[10]  # type: ignore[union-attr]
+        self._state: GameState | None = None
+
+    @property
+    def state(self) -> GameState:
+        """Unpacked when first asked for. `dt` counts from the state handed out before."""
+        if self._state is None:
+            self._state = GameState.unpack(self.packed)
+        return self._state
+
+    @property
+    def step(self) -> StepResult | None:
+        """What an environment says beside the state."""
+        return self.trailers.step
+
+    @property
+    def frame(self) -> Picture | rings.Frame | None:
+        """As it came: over the wire, or a frame under lease from the ring; None for no new one."""
+        return self._frame
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """uint8 [H, W, 3] from the top down, decoded when asked for; None for no new frame.
+
+        Raises CorruptError if a JPEG is damaged.
+        """
+        if isinstance(self._frame, Picture):
+            return self._frame.pixels()
+        if self._frame is None:
+            return None
+        if self._frame.format == rings.FrameFormat.JPEG:
+            data = self._frame.raw.tobytes()
+            return Picture(PixelFormat.JPEG, self._frame.width, self._frame.height, data).pixels()
+        return self._frame.pixels[..., :3]
+
+
+class Arrival(NamedTuple):
+    """An action as a game gets it. row: float32 [12] (`Action.from_row`). answers: sequence of the
+    state that it answers, 0 in v1. made_ns: on the agent's clock, 0 in v1. round_trip_ns: from that
+    state's leaving to this arrival, on ours; 0 if not known."""
+
+    row: Row
+    sequence: int
+    answers: int
+    made_ns: int
+    received_ns: int
+    round_trip_ns: int
+
+
+class Reset(NamedTuple):
+    """An agent asks for an episode. seed: None leaves it to the game."""
+
+    seed: int | None
+
+
+class _End:
+    """What both ends share: one call at a time, and closing from any thread."""
+
+    _native: Any
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+
+    @property
+    def last_error(self) -> str:
+        """Why the last connection ended or was not made; empty before any did."""
+        return str(self._native.last_error)
+
+    @property
+    def version(self) -> int:
+        """Spoken now: 1, 2, or 0 while nothing is."""
+        return int(self._native.version)
+
+    @property
+    def capabilities(self) -> Capability:
+        """Agreed upon in HELLO; none in v1."""
+        return Capability(self._native.capabilities)
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._native.connected)
+
+    def counters(self) -> dict[str, int]:
+        """Everything that came, went or was dropped since this end began; `meanings` explains."""
+        return dict(self._native.counters())
+
+    @property
+    def peer(self) -> str:
+        """What the other end calls itself in HELLO; empty in v1."""
+        with self._turn:
+            return str(self._native.peer)
+
+    def clock(self) -> Reading:
+        """The other end's clock against ours, by PING and PONG (v2)."""
+        with self._turn:
+            return Reading(*self._native.clock(time.monotonic_ns()))
+
+    def close(self) -> None:
+        """Ends the connection with BYE; safe to call twice and from any thread."""
+        if self._native.closed:
+            return
+        self._native.wake()
+        with self._turn:
+            self._native.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Client(_End):
+    """The agent's end.
+
+    address: see the module. protocol: "auto" speaks v1 and changes to v2 with a game that announces
+    it, "v2" asks for it at once, "v1" never. token: the secret that a game asks for (v2). name:
+    what the game is told we are. capabilities: what the game may send. state_bytes, frame_bytes:
+    the largest that are accepted. axes: of v1 states without MBX2, "unity" for plugins older than
+    v2. size, rate: frames (width, height) and states per second wished for, 0 for any.
+    connect_timeout, pause, pause_max, ping_every, idle: seconds; `idle` without a word ends a v2
+    connection, 0 never. ring_folder: of the frame ring. pipe_folder: where pipe:// addresses lie.
+
+    Raises ValueError for an argument that cannot be. Connecting begins with the first `poll`.
+    """
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:5555",
+        *,
+        protocol: ProtocolName = "auto",
+        token: str = "",
+        name: str = "metabonk",
+        capabilities: Capability = _ALL,
+        state_bytes: int = STATE_BYTES,
+        frame_bytes: int = FRAME_BYTES,
+        axes: AxesName = "ours",
+        size: tuple[int, int] = (0, 0),
+        rate: int = 0,
+        connect_timeout: float = 2.0,
+        pause: float = 0.05,
+        pause_max: float = 2.0,
+        ping_every: float = 0.25,
+        idle: float = 5.0,
+        ring_folder: str = rings.FOLDER,
+        pipe_folder: str = PIPES,
+    ) -> None:
+        super().__init__()
+        self.address = address
+        self._ring: rings.RingReader | None = None
+        self._ring_folder = ring_folder
+        self._rings_refused = 0
+        self._native = _core.link.Client(
+            address, pipe_folder, protocol, token, name, int(capabilities), state_bytes,
+            frame_bytes, axes, *size, rate, connect_timeout, pause, pause_max, ping_every, idle,
+        )  # fmt: skip
+
+    def poll(self, timeout: float = 0.0) -> Tick | None:
+        """The newest state if there is one that was not handed out, waiting up to `timeout`
+        seconds; else None.
+
+        A game that is not there or goes away is no error: it is tried again, `last_error` says why
+        and `counters` how often. Raises LinkError for what no attempt will mend: a wrong token, no
+        version in common, a newer agent in this one's place.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._turn, refusals(self.address):
+                found = self._native.poll(
+                    min(max(deadline - time.monotonic(), 0.0), _SLICE), self._ring is None
+                )
+                if found is not None:
+                    return Tick(found, self._frame(found))
+            if time.monotonic() >= deadline:
+                return None
+
+    def send(self, action: Action | Row) -> None:
+        """The answer to the tick handed out last; one that has not left yet is replaced."""
+        with self._turn, refusals(self.address):
+            self._native.send(row_of(action))
+
+    def reset(self, seed: int | None = None) -> None:
+        """Asks for an episode. Raises LinkError where the game starts none on demand (v1)."""
+        with self._turn, refusals(self.address):
+            self._native.send_reset(seed)
+
+    def disconnect(self) -> None:
+        """Ends this connection; the next `poll` makes another."""
+        with self._turn:
+            self._native.disconnect()
+
+    def counters(self) -> dict[str, int]:
+        """And `rings_refused`: rings that the game offered and that could not be opened here."""
+        return {**super().counters(), "rings_refused": self._rings_refused}
+
+    @property
+    def uses_ring(self) -> bool:
+        """Whether frames come through shared memory."""
+        return self._ring is not None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def close(self) -> None:
+        super().close()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def _frame(self, found: tuple[Any, ...]) -> Picture | rings.Frame | None:
+        name = self._native.ring
+        if self._ring is not None and self._ring.name != name:
+            self._ring.close()
+            self._ring = None
+        if name and self._ring is None:
+            self._open_ring(name)
+        if self._ring is not None:
+            return self._ring.latest(0.0)
+        return None if found[8] is None else Picture(PixelFormat(found[8][0]), *found[8][1:])
+
+    def _open_ring(self, name: str) -> None:
+        """Frames through the ring that the game offers, or over the wire if it cannot be seen from
+        here: another container, another user."""
+        try:
+            reader = rings.RingReader(name, folder=self._ring_folder)
+        except (ValueError, LinkError):  # a name that cannot be: the game's fault, not ours
+            self._refuse_ring()
+            return
+        if reader.alive:
+            self._ring = reader
+        else:
+            reader.close()
+            self._refuse_ring()
+
+    def _refuse_ring(self) -> None:
+        self._rings_refused += 1
+        self._native.refuse_ring()
+
+
+class Server(_End):
+    """The game's end: listens, and talks to one agent at a time, the newest.
+
+    address: see the module; port 0 takes a free one, which `address` then has. protocol: "auto"
+    speaks v1 until an agent says HELLO, "v2" sends nothing before, "v1" never changes. token: a
+    secret that agents must say in HELLO (which v1 cannot); needed to listen beyond this machine.
+    capabilities: what the game can send and do. extra_in_v1: MBX2 after v1's states too, which
+    readers of v1 pass over. size, rate: frames (width, height) and states per second, as HELLO_ACK
+    says them. ring: name of a frame ring that this end makes and writes frames to, empty for none.
+    handshake: seconds in which HELLO must come where it is owed; the others as for `Client`.
+
+    Raises ValueError for an argument that cannot be, LinkError if nothing can listen there.
+    """
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:5560",
+        *,
+        protocol: ProtocolName = "auto",
+        token: str = "",
+        name: str = "metabonk",
+        capabilities: Capability = _GAME,
+        state_bytes: int = STATE_BYTES,
+        frame_bytes: int = FRAME_BYTES,
+        axes: AxesName = "ours",
+        extra_in_v1: bool = True,
+        size: tuple[int, int] = (0, 0),
+        rate: int = 0,
+        ring: str = "",
+        handshake: float = 2.0,
+        ping_every: float = 0.25,
+        idle: float = 5.0,
+        ring_folder: str = rings.FOLDER,
+        pipe_folder: str = PIPES,
+    ) -> None:
+        super().__init__()
+        self._ring: rings.RingWriter | None = None
+        offered = capabilities | Capability.RING if ring else capabilities & ~Capability.RING
+        with refusals(address):
+            self._native = _core.link.Server(
+                address, pipe_folder, protocol, token, name, int(offered), state_bytes,
+                frame_bytes, axes, extra_in_v1, *size, rate, ring, handshake, ping_every, idle,
+            )  # fmt: skip
+        if ring:
+            frame = (size[1] or 1, size[0] or 1, 3)
+            try:
+                self._ring = rings.RingWriter(ring, frame, folder=ring_folder)
+            except BaseException:
+                self._native.close()
+                raise
+        self.address: str = self._native.address
+
+    def send(
+        self,
+        state: GameState | Pixels,
+        frame: Pixels | bytes | None = None,
+        *,
+        capture_ns: int | None = None,
+        step: StepResult | None = None,
+        input: InputSnapshot | None = None,
+        bottom_up: bool = False,
+    ) -> int:
+        """Sends a state and its picture; returns the state's sequence, 0 if nobody is there.
+
+        state: a GameState or its packed bytes. frame: uint8 [H, W, 3 or 4], the bytes of a JPEG, or
+        None for no new one. capture_ns: when the game was so, on the monotonic clock, by default
+        now. step: what an environment says beside it (v2). bottom_up: the frame's first row is its
+        lowest. Of what a slow agent has not taken yet the newest is kept. Raises ValueError if
+        state or frame exceed this link's limits.
+        """
+        at = time.monotonic_ns() if capture_ns is None else capture_ns
+        with self._turn, refusals(self.address):
+            if self._ring is not None and frame is not None and self._native.uses_ring:
+                self._write_ring(frame, at, bottom_up)
+                frame = None
+            return int(
+                self._native.send(
+                    packed_state(state), frame, bottom_up, input_tuple(input), step, at
+                )
+            )
+
+    def poll(self, timeout: float = 0.0) -> Arrival | Reset | None:
+        """The newest action or reset that was not handed out, waiting up to `timeout` seconds;
+        a reset before an action. None if none came, or if agents changed: see `connection`."""
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._turn, refusals(self.address):
+                left = max(deadline - time.monotonic(), 0.0)
+                fresh = self._native.poll(min(left, _SLICE))
+                if (reset := self._native.take_reset()) is not None:
+                    return Reset(reset[0])
+                if (action := self._native.take_action()) is not None:
+                    return Arrival(*action)
+            if fresh or time.monotonic() >= deadline:
+                return None
+
+    @property
+    def connection(self) -> int:
+        """How many agents there have been: a change means that another one is there."""
+        return int(self._native.connection)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits for the agent to read."""
+        return bool(self._native.pending)
+
+    @property
+    def uses_ring(self) -> bool:
+        """Whether the agent takes frames through shared memory."""
+        return bool(self._native.uses_ring)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def close(self) -> None:
+        super().close()
+        if self._ring is not None:
+            self._ring.close()
+
+    def _write_ring(self, frame: Pixels | bytes, capture_ns: int, bottom_up: bool) -> None:
+        assert self._ring is not None
+        number = int(self._native.next_sequence)
+        order = rings.RowOrder.BOTTOM_UP if bottom_up else rings.RowOrder.TOP_DOWN
+        if isinstance(frame, bytes):
+            self._ring.write(frame, number, capture_ns, format=rings.FrameFormat.JPEG)
+        else:
+            pixels = np.ascontiguousarray(frame)
+            self._ring.write(pixels, number, capture_ns, row_order=order)
+
+
+def meanings() -> Mapping[str, str]:
+    """What each counter of an end counts."""
+    found: Mapping[str, str] = _core.link.counter_meanings()
+    return found
+
+
+@contextmanager
+def refusals(address: str) -> Iterator[None]:
+    """What the core cannot do now, as LinkError that names the address."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, LinkError):
+            raise
+        raise LinkError(f"{address}: {error}") from error
