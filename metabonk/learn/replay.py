@@ -1,0 +1,193 @@
+"""Replay: rollouts on disk, from which sequences are drawn at random.
+
+Knows rollouts and arrays; does not know networks or who learns. Every rollout becomes a folder of
+`.npy` files that is never changed again and is read through the page cache: memory holds what is in
+use, the disk at most `capacity` steps and what the kept checkpoints still name. Time runs on from
+one rollout to the next, so that a sequence may begin in one and end in another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from metabonk.errors import CheckpointError, ConfigError
+from metabonk.learn.rollout import Rollout
+from metabonk.protocols import Array, BoolArray, FloatArray
+
+PREFIX = "rollout-"
+FLAT = ("action", "reward", "terminated", "is_first")
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """L steps of B sequences as a world model reads them.
+
+    observation by key [L, B, ...]; is_first bool [L, B]; and of the step that led to each
+    observation: action float32 [L, B, columns], reward float32 [L, B] and terminated bool [L, B],
+    all zero where there was none (`is_first`).
+    """
+
+    observation: dict[str, Array]
+    action: FloatArray
+    reward: FloatArray
+    terminated: BoolArray
+    is_first: BoolArray
+
+
+@dataclass
+class _Chunk:
+    name: str
+    steps: int
+    digest: str
+    arrays: dict[str, Array] = field(repr=False)
+
+
+class Replay:
+    """What N environments went through, the newest `capacity` steps of them together.
+
+    directory: made if it is not there; what lies in it from an earlier run is taken by `load` only.
+    """
+
+    def __init__(self, directory: Path | str, capacity: int, num_envs: int) -> None:
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.capacity = capacity
+        self.num_envs = num_envs
+        self.count = 0  # rollouts ever added
+        self._chunks: list[_Chunk] = []
+
+    def __len__(self) -> int:
+        """Steps of all environments that can be drawn from."""
+        return self._steps * self.num_envs
+
+    @property
+    def _steps(self) -> int:
+        return sum(chunk.steps for chunk in self._chunks)
+
+    def add(self, rollout: Rollout) -> None:
+        """Keeps the steps that the last `collect` played. Raises OSError on a full disk, and keeps
+        nothing then."""
+        start, stop = rollout.first, len(rollout.reward)
+        arrays = {key: getattr(rollout, key)[start:stop] for key in FLAT}
+        arrays |= {f"observation.{k}": v[start:stop] for k, v in rollout.observation.items()}
+        name = f"{PREFIX}{self.count:08d}"
+        digest = _write(self.directory / name, arrays)
+        self._chunks.append(_Chunk(name, stop - start, digest, _map(self.directory / name)))
+        self.count += 1
+        while self._steps - self._chunks[0].steps >= self.capacity / self.num_envs:
+            self._chunks.pop(0)
+
+    def ready(self, length: int) -> bool:
+        """Whether a sequence of `length` steps can be drawn."""
+        return self._steps > length
+
+    def draw(self, batch: int, length: int, generator: np.random.Generator) -> Sequences:
+        """`batch` sequences of `length` steps, each from a random environment and moment, all
+        equally likely. Raises ConfigError if there are not as many steps yet."""
+        if not self.ready(length):
+            raise ConfigError(
+                f"world.sequence: {length} steps are asked of {self._steps} that were played; "
+                "wait for more or shorten it"
+            )
+        starts = generator.integers(1, self._steps - length + 1, batch)
+        envs = generator.integers(0, self.num_envs, batch)
+        return self.at(starts, envs, length)
+
+    def at(
+        self, starts: npt.NDArray[np.int64], envs: npt.NDArray[np.int64], length: int
+    ) -> Sequences:
+        """Sequences from given steps (1 or later: the one before led there) and environments."""
+        times = starts + np.arange(length)[:, None]
+        columns = np.broadcast_to(envs, times.shape)
+        observation = {
+            key.split(".", 1)[1]: self._gather(key, times, columns)
+            for key in self._chunks[0].arrays
+            if "." in key
+        }
+        is_first = self._gather("is_first", times, columns)
+        before = {key: self._gather(key, times - 1, columns) for key in FLAT if key != "is_first"}
+        for array in before.values():
+            array[is_first] = 0
+        return Sequences(observation, is_first=is_first, **before)
+
+    def _gather(self, key: str, times: Array, envs: Array) -> Array:
+        """Elements [L, B, ...] of an array that lies in several chunks."""
+        like = self._chunks[0].arrays[key]
+        out = np.empty((*times.shape, *like.shape[2:]), like.dtype)
+        first = 0
+        for chunk in self._chunks:
+            here = (times >= first) & (times < first + chunk.steps)
+            if here.any():
+                out[here] = chunk.arrays[key][times[here] - first, envs[here]]
+            first += chunk.steps
+        return out
+
+    def listing(self) -> list[dict[str, object]]:
+        """What a checkpoint says of it: name, steps and hash of every rollout."""
+        return [{"name": c.name, "steps": c.steps, "sha256": c.digest} for c in self._chunks]
+
+    def load(self, listing: Sequence[dict[str, object]], count: int) -> None:
+        """Goes on from a checkpoint's listing; what was written later is deleted.
+
+        Raises CheckpointError that names a rollout which is missing or was changed.
+        """
+        chunks = []
+        for entry in listing:
+            name, steps = str(entry["name"]), int(str(entry["steps"]))
+            folder = self.directory / name
+            if not folder.is_dir() or _digest(folder) != entry["sha256"]:
+                raise CheckpointError(
+                    f"{folder}: the replay's rollout is missing or damaged; "
+                    "go on from an earlier checkpoint, or train anew"
+                )
+            chunks.append(_Chunk(name, steps, str(entry["sha256"]), _map(folder)))
+        self._chunks, self.count = chunks, count
+        for folder in self.directory.glob(f"{PREFIX}*"):
+            if int(folder.name.removeprefix(PREFIX)) >= count:
+                shutil.rmtree(folder)
+
+    def prune(self, kept: Sequence[Sequence[dict[str, object]]]) -> None:
+        """Deletes what neither this replay nor the listings of kept checkpoints name."""
+        names = {c.name for c in self._chunks} | {str(e["name"]) for one in kept for e in one}
+        for folder in self.directory.glob(f"{PREFIX}*"):
+            if folder.name not in names:
+                shutil.rmtree(folder)
+
+
+def _write(folder: Path, arrays: dict[str, Array]) -> str:
+    """Arrays as files of a folder that is whole or not there; returns its hash."""
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        for key, array in arrays.items():
+            np.save(partial / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        digest = _digest(partial)
+        os.replace(partial, folder)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return digest
+
+
+def _map(folder: Path) -> dict[str, Array]:
+    return {
+        file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
+        for file in sorted(folder.glob("*.npy"))
+    }
+
+
+def _digest(folder: Path) -> str:
+    whole = hashlib.sha256()
+    for file in sorted(folder.glob("*.npy")):
+        whole.update(file.name.encode())
+        whole.update(file.read_bytes())
+    return whole.hexdigest()

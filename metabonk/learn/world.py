@@ -1,0 +1,158 @@
+"""The world model's loss and its updates (Hafner et al. 2023).
+
+Knows the world model, sequences and the flat optimiser; does not know games, replay or files.
+
+    loss = sum over keys of the observation's loss
+         + two-hot cross-entropy of the reward + cross-entropy of going on
+         + kl_dynamics       max(free, KL(sg(posterior) || prior))
+         + kl_representation max(free, KL(posterior || sg(prior)))
+
+averaged over the steps that count: all but a sequence's first `burn_in`, where its state is still
+that of an episode that began just now. Reward and end have no loss where a step is an episode's
+first. An update whose input, loss or gradient is not finite changes nothing and is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metabonk.config import WorldConfig
+from metabonk.learn.optimizer import FlatAdam
+from metabonk.learn.replay import Sequences
+from metabonk.models.rssm import Latent, RssmStates
+from metabonk.models.world import WorldModel, observations
+
+WORLD_STREAM = 7
+STATISTICS = ("wm_recon", "wm_reward", "wm_continue", "wm_kl")
+
+
+class Batch(NamedTuple):
+    """Sequences as tensors; see Sequences."""
+
+    observation: dict[str, Tensor]
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    is_first: Tensor
+
+    @classmethod
+    def of(cls, sequences: Sequences) -> Batch:
+        return cls(
+            observations(sequences.observation),
+            torch.from_numpy(sequences.action),
+            torch.from_numpy(sequences.reward),
+            torch.from_numpy(sequences.terminated),
+            torch.from_numpy(sequences.is_first),
+        )
+
+    def finite(self) -> bool:
+        """Whether every number is one."""
+        floats = [t for t in (*self.observation.values(), *self[1:]) if t.is_floating_point()]
+        return all(bool(torch.isfinite(t).all()) for t in floats)
+
+
+class WorldLearner:
+    """Updates `model` from sequences. updates: done so far. skipped: of them, without effect."""
+
+    def __init__(self, model: WorldModel, config: WorldConfig, *, seed: int = 0) -> None:
+        self.model = model
+        self.config = config
+        self.seed = seed
+        self.optimizer = FlatAdam(model)
+        self.updates = 0
+        self.skipped = 0
+
+    def update(self, sequences: Sequences) -> tuple[dict[str, float], Latent]:
+        """One gradient step; returns its metrics and the posterior states [L * B, ...] detached,
+        from which dreams may start; none where it was skipped."""
+        batch = Batch.of(sequences)
+        if not batch.finite():
+            return self._skip()
+        if self.updates == 0:  # nothing was seen: losses would be of numbers in their own units
+            self.model.learn_scales(_flat(batch.observation))
+        states = self.states(batch)
+        terms = self.losses(batch, states)
+        loss = terms["loss"]
+        self.optimizer.zero()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(self.optimizer.clip(self.config.max_grad_norm))
+        if not (math.isfinite(loss.item()) and math.isfinite(norm)):
+            return self._skip()
+        self.updates += 1
+        self.optimizer.step(self.config.learning_rate)
+        self.model.learn_scales(_flat(batch.observation))
+        metrics = {name: float(terms[name]) for name in STATISTICS}
+        metrics |= {"wm_gradient_norm": norm, "wm_skipped": float(self.skipped)}
+        after = Latent(states.deter.flatten(0, 1), states.stoch.flatten(0, 1))
+        return metrics, after.detach()
+
+    def _skip(self) -> tuple[dict[str, float], Latent]:
+        self.updates += 1
+        self.skipped += 1
+        return {"wm_skipped": float(self.skipped)}, self.model.init(0)
+
+    def states(self, batch: Batch) -> RssmStates:
+        """Posterior states of sequences, from nothing at their beginnings. The random numbers are a
+        function of the seed and the update's number."""
+        length, num = batch.is_first.shape
+        noise = self.noise(length, num)
+        before = self.model.init(num)
+        return self.model.sequence(before, batch.action, batch.observation, batch.is_first, noise)
+
+    def noise(self, *shape: int) -> Tensor:
+        philox = np.random.Philox(key=[self.seed, WORLD_STREAM], counter=[0, 0, 0, self.updates])
+        generator = torch.Generator().manual_seed(int(philox.random_raw()) >> 1)
+        return self.model.rssm.noise(*shape, generator=generator)
+
+    def losses(self, batch: Batch, states: RssmStates) -> dict[str, Tensor]:
+        """Scalars: `loss`, and the terms of STATISTICS, which are means per step."""
+        assert states.posterior is not None
+        model, config = self.model, self.config
+        counts = self._counts(batch.is_first)
+        features = Latent(states.deter, states.stoch).features.flatten(0, 1)
+        keys = model.reconstruction(features, _flat(batch.observation))
+        recon = _mean(torch.stack(list(keys.values())).sum(0), counts.flatten())
+        came = counts & ~batch.is_first
+        logits = model.reward(features).unflatten(0, came.shape)
+        reward = _mean(model.values.loss(logits, batch.reward), came)
+        going = model.going(features)[:, 0].unflatten(0, came.shape)
+        target = (~batch.terminated).float()
+        ends = _mean(
+            functional.binary_cross_entropy_with_logits(going, target, reduction="none"), came
+        )
+        posterior, prior = states.posterior, states.prior
+        dynamics = self.model.rssm.divergence(posterior.detach(), prior)
+        representation = self.model.rssm.divergence(posterior, prior.detach())
+        free = config.free_nats
+        loss = recon + reward + ends
+        loss = loss + config.kl_dynamics * _mean(dynamics.clamp(min=free), counts)
+        loss = loss + config.kl_representation * _mean(representation.clamp(min=free), counts)
+        return {
+            "loss": loss,
+            "wm_recon": recon.detach(),
+            "wm_reward": reward.detach(),
+            "wm_continue": ends.detach(),
+            "wm_kl": _mean(dynamics.detach(), counts),
+        }
+
+    def _counts(self, is_first: Tensor) -> Tensor:
+        """Steps [L, B] whose state knows what went before: those after the burn-in, or after an
+        episode's beginning."""
+        ahead = torch.arange(len(is_first))[:, None] >= self.config.burn_in
+        return ahead | (is_first.cumsum(0) > 0)
+
+
+def _flat(observation: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.flatten(0, 1) for key, value in observation.items()}
+
+
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Over the steps that count; 0 where there are none."""
+    counted = torch.where(counts, values, 0.0)
+    return counted.sum() / counts.sum().clamp(min=1)

@@ -1,0 +1,181 @@
+"""Decoders: features become the observation that they stand for.
+
+Knows the same conventions of observations as encoders.py, and torch. Does not know what made the
+features, or losses over time. Each key of the space has a part that predicts it:
+
+- numbers [*shape]: means in units of their running deviation; loss 1/2 squared error, summed.
+- sets `X` [K, F] beside `X_mask`: the rows likewise where they are there, and whether they are.
+- masks, `action_mask` among them: a probability for each element.
+- cells [H, W], palette: a distribution over the colours of each.
+- pixels [H, W, C]: their brightness 0..1; loss 1/2 squared error in units of 0.1, summed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from gymnasium import spaces as gs
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metabonk.errors import ConfigError
+from metabonk.models.encoders import CELL_COLOURS, Tensors, is_image
+from metabonk.models.layers import linear
+from metabonk.models.scale import Scale
+
+PIXEL_DEVIATION = 0.1
+SEED = 8  # places along each side from which frames are grown
+
+
+class Part(nn.Module, ABC):
+    """Predicts one key. `forward` gives raw predictions [B, ...]."""
+
+    @abstractmethod
+    def loss(self, raw: Tensor, key: str, observation: Tensors) -> Tensor:
+        """[B], of observations [B, ...]."""
+
+    @abstractmethod
+    def expect(self, raw: Tensor) -> Tensor:
+        """The likeliest value [B, ...] in the observation's units, float32 or uint8."""
+
+    def learn(self, key: str, observation: Tensors) -> None:
+        """Takes statistics from observations [B, ...]; between updates only."""
+
+
+class Numbers(Part):
+    """A vector, or with `rows` a set whose mask says which rows are there."""
+
+    def __init__(self, features: int, shape: tuple[int, ...], rows: bool) -> None:
+        super().__init__()
+        self.shape, self.rows = shape, rows
+        self.scale = Scale(shape[1:] if rows else shape)
+        self.linear = linear(features, int(np.prod(shape)), 1.0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(features)).view(-1, *self.shape)
+
+    def loss(self, raw: Tensor, key: str, observation: Tensors) -> Tensor:
+        error = (raw - self.scale(observation[key].float())).square()
+        if self.rows:
+            error = torch.where(_there(key, observation), error, 0.0)
+        total: Tensor = 0.5 * error.flatten(1).sum(1)
+        return total
+
+    def expect(self, raw: Tensor) -> Tensor:
+        mean: Tensor = raw / self.scale.inverse + self.scale.mean
+        return mean
+
+    def learn(self, key: str, observation: Tensors) -> None:
+        if not self.rows:
+            self.scale.learn(observation[key].float())
+            return
+        rows = observation[key].float().flatten(0, 1)
+        self.scale.learn(rows, _there(key, observation).flatten(0, 1))
+
+
+class Flags(Part):
+    """A mask."""
+
+    def __init__(self, features: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.linear = linear(features, int(np.prod(shape)), 0.01)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(features)).view(-1, *self.shape)
+
+    def loss(self, raw: Tensor, key: str, observation: Tensors) -> Tensor:
+        each = functional.binary_cross_entropy_with_logits(
+            raw, observation[key].float(), reduction="none"
+        )
+        return each.flatten(1).sum(1)
+
+    def expect(self, raw: Tensor) -> Tensor:
+        return (raw > 0.0).to(torch.uint8)
+
+
+class Frame(Part):
+    """Grows a frame from an 8 x 8 seed by doubling; sides that do not fit are cut.
+
+    Cells of a palette [H, W] or pixels [H, W, C].
+    """
+
+    def __init__(self, features: int, shape: tuple[int, ...], width: int = 32) -> None:
+        super().__init__()
+        self.shape, self.cells = shape, len(shape) == 2
+        outputs = CELL_COLOURS if self.cells else shape[2]
+        doublings = max(1, int(np.ceil(np.log2(max(shape[:2]) / SEED))))
+        self.width = width * 2
+        self.seed = linear(features, self.width * SEED * SEED)
+        layers: list[nn.Module] = []
+        channels = self.width
+        for left in reversed(range(doublings)):
+            after = outputs if left == 0 else width
+            layers.append(nn.ConvTranspose2d(channels, after, 4, 2, 1))
+            if left:
+                layers.append(nn.ReLU(inplace=True))
+            channels = after
+        self.grow = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, C or colours, H, W]."""
+        seed = torch.relu(self.seed(features)).view(-1, self.width, SEED, SEED)
+        return cast(Tensor, self.grow(seed))[:, :, : self.shape[0], : self.shape[1]]
+
+    def loss(self, raw: Tensor, key: str, observation: Tensors) -> Tensor:
+        seen = observation[key]
+        if self.cells:
+            each = functional.cross_entropy(raw, seen.long(), reduction="none")
+            return each.flatten(1).sum(1)
+        error = raw - seen.permute(0, 3, 1, 2).float() * (1.0 / 255.0)
+        return 0.5 * (error / PIXEL_DEVIATION).square().flatten(1).sum(1)
+
+    def expect(self, raw: Tensor) -> Tensor:
+        if self.cells:
+            return raw.argmax(1).to(torch.uint8)
+        return (raw * 255.0).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class ObservationDecoder(nn.Module):
+    """Features [B, features] -> every key of `space`."""
+
+    def __init__(self, features: int, space: gs.Dict) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict()
+        for key, sub in sorted(space.spaces.items()):
+            if not isinstance(sub, gs.Box):
+                raise ConfigError(f"observation {key!r}: {sub} is no Box, convert it in the game")
+            if key.endswith("_mask"):
+                self.parts[key] = Flags(features, sub.shape)
+            elif is_image(sub):
+                self.parts[key] = Frame(features, sub.shape)
+            else:
+                rows = f"{key}_mask" in space.spaces
+                self.parts[key] = Numbers(features, sub.shape, rows)
+
+    def part(self, key: str) -> Part:
+        return cast(Part, self.parts[key])
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        return {key: part(features) for key, part in self.parts.items()}
+
+    def losses(self, raw: Mapping[str, Tensor], observation: Tensors) -> dict[str, Tensor]:
+        """[B] by key, of observations [B, ...]."""
+        return {key: self.part(key).loss(value, key, observation) for key, value in raw.items()}
+
+    def expect(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The likeliest observation [B, ...] by key."""
+        return {key: self.part(key).expect(value) for key, value in raw.items()}
+
+    def learn(self, observation: Tensors) -> None:
+        """Shows observations [B, ...] to the scales; between updates only."""
+        for key in self.parts:
+            self.part(key).learn(key, observation)
+
+
+def _there(key: str, observation: Tensors) -> Tensor:
+    return observation[f"{key}_mask"].bool()[..., None]
