@@ -78,8 +78,8 @@ class _Memory:
 
     def _map(self) -> None:
         data: Any = self._memory.buf
-        self._word = np.frombuffer(data, np.int64, 1)
-        self._slots = np.frombuffer(data, np.uint8, SLOTS * SIZE, 4096).reshape(SLOTS, *SHAPE)
+        self._word: Any = np.frombuffer(data, np.int64, 1)
+        self._slots: Any = np.frombuffer(data, np.uint8, SLOTS * SIZE, 4096).reshape(SLOTS, *SHAPE)
 
     def __getstate__(self) -> dict[str, Any]:
         hidden = ("_memory", "_word", "_slots")
@@ -98,8 +98,13 @@ class _Memory:
         self._number += 1
         self._slots[self._number % SLOTS][...] = frame
 
+    def _read(self) -> Frame:
+        self._number += 1
+        view: Frame = self._slots[self._number % SLOTS]
+        return view
+
     def close(self) -> None:
-        self._word = self._slots = np.zeros(0, np.uint8)
+        self._word = self._slots = None  # views would keep the memory mapped
         self._memory.close()
         self._memory.unlink()
 
@@ -116,8 +121,7 @@ class _Semaphore(_Memory):
     def receive(self) -> Frame:
         if not self._full.acquire(timeout=PATIENCE):
             raise TimeoutError("no frame")
-        self._number += 1
-        return self._slots[self._number % SLOTS]
+        return self._read()
 
 
 class _Spinning(_Memory):
@@ -133,8 +137,7 @@ class _Spinning(_Memory):
         word, number = self._word, self._number
         while word[0] == number:
             pass
-        self._number += 1
-        return self._slots[self._number % SLOTS]
+        return self._read()
 
 
 class _Zmq:
@@ -148,7 +151,7 @@ class _Zmq:
         import zmq
 
         self._context: Any = zmq.Context()
-        self._socket = self._context.socket(zmq.PUSH if sends else zmq.PULL)
+        self._socket: Any = self._context.socket(zmq.PUSH if sends else zmq.PULL)
         self._socket.setsockopt(zmq.LINGER, 0)
         if sends:
             with open(self._file, encoding="utf-8") as file:
@@ -223,8 +226,9 @@ class _Iceoryx2:
                 break
             self._listener.timed_wait(self._patience)
         self._sample = sample  # the view is good as long as this is held
-        memory = (ctypes.c_uint8 * SIZE).from_address(sample.payload_ptr)
-        return np.frombuffer(memory, np.uint8).reshape(SHAPE)
+        memory: Any = (ctypes.c_uint8 * SIZE).from_address(sample.payload_ptr)
+        view: Frame = np.frombuffer(memory, np.uint8).reshape(SHAPE)
+        return view
 
     def close(self) -> None:
         self._sample = None
