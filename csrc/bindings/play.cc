@@ -34,6 +34,7 @@ namespace {
 
 using Words = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Row = nb::ndarray<const float, nb::shape<kActionColumns>, nb::c_contig, nb::device::cpu>;
+using Records = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 play::ArtifactHash HashOf(const nb::bytes& given) {
@@ -133,6 +134,26 @@ std::unique_ptr<play::Journal> MakeJournal(const std::string& path, const std::s
   }
   RaiseUnlessOk(status);
   return made;
+}
+
+bool Push(play::Journal& journal, const nb::bytes& record) {
+  if (record.size() != journal.record_bytes()) {
+    throw nb::value_error("record: of another size than the journal's");
+  }
+  return journal.Push(record.data());
+}
+
+// How many records from the first on have the checksum that they say.
+size_t WholeRecords(const Records& records) {
+  const size_t size = records.shape(1);
+  if (size < 8) throw nb::value_error("records: must be uint8 [n, bytes], 8 bytes or more each");
+  for (size_t i = 0; i < records.shape(0); ++i) {
+    const uint8_t* at = records.data() + i * size;
+    uint32_t crc;
+    std::memcpy(&crc, at, sizeof crc);
+    if (crc != play::Crc32c({at + sizeof crc, size - sizeof crc})) return i;
+  }
+  return records.shape(0);
 }
 
 std::unique_ptr<play::ArenaGame> MakeArena(const nb::bytes& level, std::vector<uint64_t> seeds,
@@ -334,13 +355,7 @@ void BindParts(nb::module_& module) {
                             "An append-only file of records, written by a thread of its own.")
       .def(nb::new_(&MakeJournal), nb::arg("path"), nb::arg("name"), nb::arg("record_bytes"),
            nb::arg("capacity"), "Raises OSError where the file exists or cannot be made.")
-      .def(
-          "push",
-          [](play::Journal& journal, const nb::bytes& record, size_t record_bytes) {
-            if (record.size() != record_bytes) throw nb::value_error("record: of another size");
-            return journal.Push(record.data());
-          },
-          nb::arg("record"), nb::arg("record_bytes"), "False if the queue is full.")
+      .def("push", &Push, nb::arg("record"), "False if the queue is full.")
       .def("counts", &JournalState, "pushed, dropped, written and the error that ended writing.");
   nb::class_<Port>(module, "Port", "One agent's side of a game: a source and a sink.");
   nb::class_<play::ArenaGame>(module, "Arena", "Arenas that run in real time on a native thread.")
@@ -437,6 +452,8 @@ void BindPlay(nb::module_& core) {
   module.def("crc32c", [](const nb::bytes& bytes) {
     return play::Crc32c({static_cast<const uint8_t*>(bytes.data()), bytes.size()});
   });
+  module.def("whole_records", &WholeRecords, nb::arg("records").noconvert(),
+             "How many records of a journal, uint8 [n, bytes], are whole from the first on.");
   module.def("last_cpu", &play::LastCpu, "The last processor that this process may use.");
   module.def("now", [] { return play::MonotonicClock().Now(); }, "Monotonic nanoseconds.");
 }

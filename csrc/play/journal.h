@@ -54,6 +54,7 @@ class Journal {
   // in the copy. False if the queue is full.
   bool Push(const void* record);
   JournalCounts counts() const;
+  size_t record_bytes() const { return record_bytes_; }
 
  private:
   Journal(int file, size_t record_bytes, size_t capacity);

@@ -8,6 +8,7 @@ namespace {
 
 // Of the distance in phase, per tick: what the plan is shifted by at once, and what the game's
 // period is taken to differ by. Damped well enough not to swing.
+constexpr uint64_t kFollowAtOnce = 8;  // decided ticks
 constexpr int64_t kFollowPart = 8;
 constexpr int64_t kDriftPart = 256;
 constexpr int64_t kFollowMost = 500 * kMicrosecond;
@@ -80,6 +81,10 @@ void Loop::Follow(const TickTimes& first) {
   behind %= period;  // the nearest capture, before or after
   if (behind > period / 2) behind -= period;
   if (behind < -period / 2) behind += period;
+  if (followed_++ < kFollowAtOnce) {  // the beginning: there is no course to hold yet
+    pacer_.Shift(-behind);
+    return;
+  }
   drift_ = std::clamp(drift_ - behind / kDriftPart, -kDriftMost, kDriftMost);
   pacer_.Shift(drift_ + std::clamp(-behind / kFollowPart, -kFollowMost, kFollowMost));
 }

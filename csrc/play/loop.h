@@ -73,7 +73,7 @@ class Loop {
   Plan plan_;
   std::vector<Seat*> seats_;
   std::vector<TickTimes> times_;  // [remembered, seats], a ring
-  uint64_t turns_ = 0;
+  uint64_t turns_ = 0, followed_ = 0;
   int64_t drift_ = 0;  // of the game's period against ours, nanoseconds
   Counter ticks_, skipped_;
   Histogram lateness_;

@@ -11,7 +11,7 @@ class Journal:
     def __init__(self, path: str, name: str, record_bytes: int, capacity: int) -> None:
         """Raises OSError where the file exists or cannot be made."""
 
-    def push(self, record: bytes, record_bytes: int) -> bool:
+    def push(self, record: bytes) -> bool:
         """False if the queue is full."""
 
     def counts(self) -> dict:
@@ -151,6 +151,11 @@ def apply_directive(id: int, action: int, target: int, priority: int, until: int
     """(row, 0 nothing, 1 changed, 2 expired, 3 ungrounded)."""
 
 def crc32c(arg: bytes, /) -> int: ...
+
+def whole_records(records: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> int:
+    """
+    How many records of a journal, uint8 [n, bytes], are whole from the first on.
+    """
 
 def last_cpu() -> int:
     """The last processor that this process may use."""

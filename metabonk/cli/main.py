@@ -23,6 +23,7 @@ VERBS = {
     "play": ("Play a game yourself, or watch a policy play it.", "Look"),
     "record": ("Record a game that is played, as episodes and .npz files.", "Look"),
     "replay": ("Check a recorded game and watch it again.", "Look"),
+    "why": ("Say where one tick's action of a live session came from.", "Look"),
     "host": ("Run a game as a process that agents play over BonkLink.", "Look"),
     "games": ("List the games and what is missing to play them.", "Look"),
     "doctor": ("Show what this machine offers and what to do about what is missing.", "Set up"),

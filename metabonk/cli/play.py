@@ -12,7 +12,8 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.output import console, notice_line, stderr, verb
+from metabonk.cli.live import LIVE_ONLY, Plan, run_live
+from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, verb
 from metabonk.cli.players import default, player_of, run_of
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
@@ -26,11 +27,19 @@ app, command = verb(
 A policy is [bold]scripted[/], [bold]random[/], or the directory of a run. It is shown in a
 window, or filmed with [bold]--video[/]: .mp4, or .gif.
 
+[bold]--live[/] plays in real time, 60 decisions a second by a thread of its own that never
+waits for Python, and keeps a ledger of every tick. [bold]--proof N[/] does so for N ticks
+beside a thread that does nothing but wake, and says what each took; 10,000 ticks or
+more earn the policy the latency certificate that [bold]--live[/] asks for.
+
 $ metabonk play --human                       you, with keyboard and mouse
 $ metabonk play                               the scripted player in the arena
 $ metabonk play --policy runs/long            what a run learned
 $ metabonk play --game doom/basic --policy random
 $ metabonk play --policy runs/long --video best.mp4 --seed 7
+$ metabonk play --policy runs/long --proof 36000             ten minutes, certified
+$ metabonk play --policy runs/long --live --seconds 60
+$ metabonk play --policy runs/long --proof 3600 --agents 16 --load busy --load gc
 
 By hand:
 
@@ -52,9 +61,29 @@ def play(
     save: Path = typer.Option(None, help="Keep the last episode as a replay.", metavar="FILE"),
     greedy: bool = typer.Option(False, "--greedy", help="A run's policy acts without chance."),
     level: Path = typer.Option(None, help="The arena's level (JSON).", metavar="FILE"),
+    live: bool = typer.Option(False, "--live", help="In real time, by the control loop."),
+    proof: int = typer.Option(0, help="So many ticks of it, measured.", min=0, metavar="N"),
+    seconds: float = typer.Option(0.0, help="End --live after so long; 0: by Ctrl-C.", min=0.0),
+    agents: int = typer.Option(1, help="How many agents --live and --proof play.", min=1, max=64),
+    hz: float = typer.Option(60.0, help="Ticks per second of --live and --proof."),
+    frames: str = typer.Option(
+        None, help="Size of live frames; default: what the policy reads, or 84x84.", metavar="HxW"
+    ),
+    load_: list[str] = typer.Option(
+        [], "--load", help="Of --proof: busy, gc or reader; repeatable.", metavar="NAME"
+    ),
+    realtime: int = typer.Option(
+        0, help="Real-time priority of the loop (SCHED_FIFO, 1 to 99).", min=0, max=99
+    ),
+    cpu: int = typer.Option(None, help="Processor of the loop; -1: any.", min=-1),
+    uncertified: bool = typer.Option(
+        False, "--uncertified", help="--live without a latency certificate."
+    ),
+    out: Path = typer.Option(None, help="Where the live session is kept.", metavar="DIR"),
     set_: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. game.frame_skip=4; repeatable.", metavar="KEY=VALUE"
     ),
+    json: bool = JsonFlag,
 ) -> None:
     flags: dict[str, Any] = {
         **settings_module.parse_assignments(set_),
@@ -69,9 +98,17 @@ def play(
     if human:
         _play_human(config, seed)
         return
+    if live or proof or config.game.name in LIVE_ONLY:
+        plan = Plan(
+            policy=policy or default(config), run=run, seed=seed, seconds=seconds, proof=proof,
+            agents=agents, hz=hz, frames=frames, loads=tuple(load_), realtime=realtime, cpu=cpu,
+            uncertified=uncertified, greedy=greedy, out=out, json=json,
+        )  # fmt: skip
+        run_live(plan, config)
+        return
     with contextlib.closing(_visible(config)) as made:
         player = player_of(policy or default(config), run, made, config, seed, greedy)
-        _watch(made, player, config, seed, episodes, video, save)
+        _watch(made, player, config, seed, episodes, video, save, json)
 
 
 def _play_human(config: Config, seed: int) -> None:
@@ -98,6 +135,7 @@ def _watch(
     episodes: int,
     video: Path | None,
     save: Path | None,
+    json: bool,
 ) -> None:
     from metabonk.learn.evaluate import seeds
     from metabonk.learn.report_film import Showing
@@ -114,25 +152,31 @@ def _watch(
     def frames() -> Iterator[Any]:
         for number, showing in enumerate(showings):
             yield from showing.frames()
-            if not video:
+            if not video and not json:
                 console.print(f"episode {number + 1}: return {showing.reward:,.2f}")
         if save is not None:
-            _save(game, config, showings[-1].actions, save)
+            _save(game, config, showings[-1].actions, save, json)
 
+    count = 0
     if video is None:
         from metabonk.play.window import show
 
         show(frames(), game.picture_rate, game.name)
-        return
-    from metabonk.data.film import write_film
+    else:
+        from metabonk.data.film import write_film
 
-    with stderr.status("playing"):
-        count = write_film(video, frames(), game.picture_rate)
+        with stderr.status("playing"):
+            count = write_film(video, frames(), game.picture_rate)
     total = sum(s.reward for s in showings) / episodes
-    console.print(f"{video}: {count} frames, mean return {total:,.2f}", soft_wrap=True)
+    if json:
+        played = [{"return": s.reward, "decisions": len(s.actions)} for s in showings]
+        files = {"video": str(video or ""), "frames": count, "replay": str(save or "")}
+        print_json({"game": game.name, "seed": seed, "episodes": played, **files})
+    elif video is not None:
+        console.print(f"{video}: {count} frames, mean return {total:,.2f}", soft_wrap=True)
 
 
-def _save(game: Any, config: Config, actions: list[Any], path: Path) -> None:
+def _save(game: Any, config: Config, actions: list[Any], path: Path, quiet: bool) -> None:
     """The arena's episode that just ended, as a replay."""
     import numpy as np
 
@@ -142,4 +186,5 @@ def _save(game: Any, config: Config, actions: list[Any], path: Path) -> None:
     level = level_of(config.game.level or None, config.game.frame_skip)
     replay = Replay(level, game.game_state(0).run_seed, np.stack(actions), int(game.hashes()[0]))
     size = replay.save(path)
-    console.print(f"{path}: {size:,} bytes, `metabonk replay` shows it again", soft_wrap=True)
+    if not quiet:
+        console.print(f"{path}: {size:,} bytes, `metabonk replay` shows it again", soft_wrap=True)

@@ -12,6 +12,7 @@ import typer
 
 from metabonk.cli.output import JsonFlag, console, print_json, stderr, verb
 from metabonk.errors import ConfigError
+from metabonk.play.session import parse_place, place
 
 app, command = verb(
     """Check a recorded game and watch it again.
@@ -20,9 +21,14 @@ A replay of the arena or of grid64 is played again natively and must end at the 
 that it recorded. A directory of episodes is compared with its hashes. Doom's .lmp
 recordings are shown; they need the scenario that they were made with.
 
+RUN:TICK decides one tick of a live session again: what was seen and remembered is
+made again from the recording and checked by hash, and the action must come out bit
+for bit. RUN is a session, or a run whose newest session is meant.
+
 $ metabonk replay best.replay
 $ metabonk replay best.replay --video best.mp4
 $ metabonk replay runs/long/episodes
+$ metabonk replay runs/long:1200
 $ metabonk replay basic.lmp --scenario basic --video basic.mp4"""
 )
 
@@ -40,12 +46,18 @@ class Found(msgspec.Struct, frozen=True):
 
 @command
 def replay(
-    file: Path = typer.Argument(help="Recording, or a directory of episodes.", metavar="FILE"),
+    file: Path = typer.Argument(
+        help="Recording, a directory of episodes, or a tick of a session.", metavar="FILE|RUN:TICK"
+    ),
     video: Path = typer.Option(None, help="Film it: .mp4 or .gif.", metavar="FILE"),
     watch: bool = typer.Option(False, "--watch", help="Show it in a window."),
     scenario: str = typer.Option("", help="Doom's scenario of a .lmp recording.", metavar="NAME"),
+    agent: int = typer.Option(0, help="Of RUN:TICK, whose tick.", min=0),
     json: bool = JsonFlag,
 ) -> None:
+    if not file.exists() and parse_place(str(file)) is not None:
+        _retrace(str(file), agent, json)
+        return
     if not file.exists():
         raise FileNotFoundError(f"{file}: no such recording")
     opened = _open(file, scenario)
@@ -61,6 +73,31 @@ def replay(
         if opened.frames is None:
             raise ConfigError(f"{file}: {found.format} cannot be shown again")
         _show(opened.frames(), opened.fps, video, file)
+
+
+def _retrace(text: str, agent: int, json: bool) -> None:
+    from metabonk.play.retrace import retrace
+
+    session, tick = place(text)
+    with stderr.status("playing it again"):
+        found = retrace(session, tick, agent)
+    if json:
+        print_json({"session": str(session.directory), **msgspec.to_builtins(found)})
+        return
+    console.print(
+        f"[bold]{session.directory}[/] tick {tick}: [green]the same action, bit for bit[/]",
+        soft_wrap=True,
+    )
+    facts = {
+        "policy": found.artifact,
+        "decisions made again": f"{found.decisions:,}",
+        "random counter": found.counter,
+        "decided": found.own,
+        "directive": found.directive or "none",
+        "sent": found.action,
+    }
+    for name, value in facts.items():
+        console.print(f"  {name}: {value}", soft_wrap=True)
 
 
 def _show(frames: Iterator[Any], fps: float, video: Path | None, file: Path) -> None:

@@ -13,6 +13,8 @@ number of steps. Weights can be swapped between two steps without a pause.
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +105,17 @@ class CompiledPolicy:
     def swaps(self) -> int:
         """Times that a step took up new weights."""
         return int(self._native.swaps)
+
+    def states(self) -> list[Array]:
+        """The recurrent state as it is now, in the program's order: views that steps write to."""
+        found = []
+        for index, (_, kind, sizes) in enumerate(self._native.states):
+            dtype = DTYPES[Type(kind)]
+            count = math.prod(sizes) * dtype.itemsize
+            memory = (ctypes.c_uint8 * count).from_address(self._native.state_at(index))
+            memory._policy = self._native  # keeps it alive as long as a view lives
+            found.append(np.frombuffer(memory, dtype).reshape(sizes))
+        return found
 
     def step(self, observation: Observation) -> FloatArray:
         """The action rows float32 [B, columns] for an observation [B, ...] of every input.

@@ -1,0 +1,350 @@
+"""`metabonk play --live` and `--proof`: sets a live session up, watches it, says what came of it.
+
+Knows flags, where policies and certificates are, and tables; the loop is metabonk.play's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from metabonk import artifact, files, machine
+from metabonk.cli.interrupt import interruptible
+from metabonk.cli.output import console, notice_line, print_json, require, stderr, table
+from metabonk.config import Config
+from metabonk.errors import BackendError, ConfigError, CorruptError
+
+if TYPE_CHECKING:
+    from metabonk.play.loop import Decider, Live, LoopSettings
+    from metabonk.play.proof import Report, Spread
+    from metabonk.play.session import Session
+
+LIVE_ONLY = ("bonklink", "research_shm")  # games that cannot wait
+REPORT, TRACE = "report.json", "trace.json"
+FRAMES = (84, 84)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the flags ask for. run: the policy's run directory, if that is what it names."""
+
+    policy: str
+    run: Path | None
+    seed: int
+    seconds: float
+    proof: int
+    agents: int
+    hz: float
+    frames: str | None
+    loads: tuple[str, ...]
+    realtime: int
+    cpu: int | None
+    uncertified: bool
+    greedy: bool
+    out: Path | None
+    json: bool
+
+
+def run_live(plan: Plan, config: Config) -> None:
+    """Plays, or proves; prints what came of it. Raises ConfigError for flags that do not go
+    together and for a policy without a certificate."""
+    if not machine.core_built():
+        raise BackendError("the native core is not built: in a checkout run ./scripts/build")
+    if plan.loads and not plan.proof:
+        raise ConfigError("--load: only --proof makes loads")
+    if plan.proof and plan.seconds:
+        raise ConfigError("--proof N ends by itself: leave --seconds out")
+    found = _artifact(plan)
+    if found is not None and not plan.proof:
+        _certified(found, plan)
+    with _assembled(plan, config, found) as (live, session):
+        if plan.proof:
+            _prove(plan, config, found, live, session)
+        else:
+            _play(plan, live, session)
+
+
+@contextlib.contextmanager
+def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple[Live, Session]]:
+    """The loop over the game, ready to start; stopped at the end."""
+    from metabonk.play.loop import Live, LoopSettings, described
+    from metabonk.play.proof import WARM_UP
+    from metabonk.play.session import Session, Setup, new_directory
+
+    settings = LoopSettings(hz=plan.hz, cpu=plan.cpu, priority=plan.realtime)
+    deciders = [_decider(plan, config, found, agent) for agent in range(plan.agents)]
+    seeds = tuple(plan.seed + agent for agent in range(plan.agents))
+    frames = _frames(plan, deciders)
+    setup = Setup(
+        game=config.game.name,
+        hz=plan.hz,
+        seeds=seeds,
+        frames=frames,
+        policy=plan.policy,
+        artifact=deciders[0].hash,
+        loop=described(settings),
+        machine=msgspec.to_builtins(machine.describe()),
+        level=_level(config),
+    )
+    session = Session.create(plan.out or new_directory(plan.run), setup)
+    if found is not None:
+        session.keep_artifact(found)
+    game = _game(plan, config, frames, session, settings)
+    ticks = plan.proof + WARM_UP if plan.proof else 0
+    proving = {"remembered": ticks, "reference": True} if plan.proof else {}
+    live = Live(game, deciders, settings, session, ticks=ticks, **proving)
+    try:
+        yield live, session
+    finally:
+        live.stop()
+
+
+def _artifact(plan: Plan) -> Path | None:
+    """The compiled policy that is meant; None for players that are written in Python.
+
+    Of a run it is policies/fp32, made if it is not there.
+    """
+    path = Path(plan.policy)
+    if (path / artifact.CARD).exists():
+        return path
+    if plan.run is None:
+        return None
+    made = plan.run / "policies" / ("greedy" if plan.greedy else "live")
+    if not _current(made, plan.run):
+        require("torch", "train", f"compiling {plan.policy}")
+        from metabonk.learn.compiling import compile_run
+
+        with stderr.status("compiling the policy"):
+            compile_run(plan.run, made, sampled=not plan.greedy, episodes=0, seed=plan.seed)
+    return made
+
+
+def _current(made: Path, run: Path) -> bool:
+    """Whether a compiled policy is there and no checkpoint of the run is newer."""
+    try:
+        artifact.load(made, verify=False)
+    except (FileNotFoundError, CorruptError):
+        return False
+    compiled = (made / artifact.CARD).stat().st_mtime
+    checkpoints = (run / "checkpoints").glob(f"*/{artifact.CARD}")
+    return all(path.stat().st_mtime <= compiled for path in checkpoints)
+
+
+def _certified(found: Path, plan: Plan) -> None:
+    from metabonk.play import certificate
+
+    try:
+        certificate.require(found, plan.hz, plan.agents)
+    except ConfigError as error:
+        if not plan.uncertified:
+            raise
+        notice_line(str(error))
+
+
+def _decider(plan: Plan, config: Config, found: Path | None, agent: int) -> Decider:
+    from metabonk.play.loop import CompiledDecider, PythonDecider
+
+    if found is not None:
+        return CompiledDecider(found)
+    from metabonk.games import scripted
+    from metabonk.records import ACTION_LAYOUT
+
+    if plan.policy == "random":
+        return PythonDecider(scripted.RandomPolicy(plan.seed + agent, ACTION_LAYOUT), "random")
+    if plan.policy == "scripted":
+        from metabonk.games.arena import level_of
+
+        size = level_of(config.game.level or None).terrain.size
+        return PythonDecider(scripted.ScriptedPolicy(scripted.Habits(size=size)), "scripted")
+    raise ConfigError(
+        f"--policy {plan.policy}: not the directory of a run or of a compiled policy, and not "
+        "scripted or random"
+    )
+
+
+def _frames(plan: Plan, deciders: list[Decider]) -> tuple[int, int]:
+    from metabonk.play.loop import CompiledDecider
+
+    first = deciders[0]
+    read = first.frame if isinstance(first, CompiledDecider) else (0, 0)
+    if plan.frames is None:
+        return read if read[0] else FRAMES
+    parts = plan.frames.split("x")
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise ConfigError(f"--frames {plan.frames}: give HEIGHTxWIDTH, as 84x84, or 0x0 for none")
+    asked = (int(parts[0]), int(parts[1]))
+    if read[0] and asked != read:
+        raise ConfigError(f"--frames {plan.frames}: the policy reads {read[0]}x{read[1]}")
+    return asked
+
+
+def _level(config: Config) -> dict[str, Any]:
+    """The arena's level as the live game plays it: a decision at every tick."""
+    if config.game.name != "arena":
+        return {}
+    from metabonk.games.arena import level_of
+
+    plain: dict[str, Any] = msgspec.to_builtins(level_of(config.game.level or None, 1))
+    return plain
+
+
+def _game(
+    plan: Plan, config: Config, frames: tuple[int, int], session: Session, settings: LoopSettings
+) -> Any:
+    if config.game.name != "arena":
+        raise ConfigError(f"--live: {config.game.name} is not played live; arena is")
+    from metabonk.games.arena import level_of
+    from metabonk.play.loop import ArenaLive
+
+    level = level_of(config.game.level or None, 1)
+    return ArenaLive(level.pack(), session.setup.seeds, frames, session, settings.hz)
+
+
+def _play(plan: Plan, live: Live, session: Session) -> None:
+    live.start()
+    if not plan.json:
+        stderr.print(f"playing; Ctrl-C ends it; {session.directory} keeps it", soft_wrap=True)
+    with interruptible() as asked:
+        live.wait(asked, plan.seconds)
+    live.stop()
+    _notice_refused(live, plan)
+    counts = live.counts()
+    if plan.json:
+        latency = [seat.latency() for seat in live.seats]
+        shown = [{k: v for k, v in one.items() if k not in ("low", "counts")} for one in latency]
+        print_json({"session": str(session.directory), **counts, "latency_ns": shown})
+        return
+    rows = []
+    for agent, (seat, of) in enumerate(zip(live.seats, counts["agents"], strict=True)):
+        latency = seat.latency()
+        names = ("ticks", "decided", "held", "safe", "missed", "lost", "faults")
+        spread = f"{latency['p50'] / 1e6:.3f} / {latency['p99'] / 1e6:.3f}"
+        rows.append((agent, *(f"{of[name]:,}" for name in names), spread))
+    heads = ["agent", ">ticks", ">decided", ">held", ">safe", ">missed", ">lost", ">faults"]
+    console.print(table([*heads, ">capture to action p50 / p99, ms"], rows))
+    console.print(f"kept in {session.directory}", soft_wrap=True)
+
+
+def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: Session) -> None:
+    from metabonk.play import certificate, proof, trace
+    from metabonk.play.loads import running
+    from metabonk.play.loop import ArenaLive
+
+    ring = live.game.ring_name() if isinstance(live.game, ArenaLive) else ""
+    live.start()
+    with running(plan.loads, ring) as loads:
+        _watch(live, plan)
+    live.stop()
+    _notice_refused(live, plan)
+    report = proof.examine(live, loads)
+    files.write(session.directory / REPORT, msgspec.json.format(msgspec.json.encode(report)))
+    times = [live.times(agent)[proof.WARM_UP :] for agent in range(len(live.seats))]
+    first = int(times[0]["tick"][0])
+    late = live.loop.reference(first, report.ticks)["late"]
+    files.write(session.directory / TRACE, trace.perfetto(times, late, first))
+    said = ""
+    if found is not None:
+        try:
+            certificate.add(found, certificate.of(report, config.game.name))
+            said = f"certified  {found}"
+        except ConfigError as error:
+            said = str(error)
+    if plan.json:
+        found_json = {"session": str(session.directory), "certificate": said}
+        print_json({**found_json, **msgspec.to_builtins(report)})
+    else:
+        show_report(report)
+        console.print(f"written  {session.directory / REPORT}", soft_wrap=True)
+        trace_at = session.directory / TRACE
+        console.print(f"written  {trace_at}: open it at https://ui.perfetto.dev", soft_wrap=True)
+        if said:
+            console.print(said, soft_wrap=True)
+    if not report.passed:
+        raise SystemExit(1)
+
+
+def _watch(live: Live, plan: Plan) -> None:
+    """Until the loop ends, with a bar."""
+    total = plan.proof
+    bar = Progress(
+        TextColumn("proving"), BarColumn(bar_width=None), TextColumn("{task.completed:,.0f} ticks"),
+        TextColumn("{task.fields[missed]} missed"), TimeRemainingColumn(),
+        console=stderr, expand=True, disable=plan.json or not stderr.is_terminal,
+        refresh_per_second=2,
+    )  # fmt: skip
+    task = bar.add_task("", total=total, missed=0)
+    with bar, interruptible() as asked:
+        while live.loop.running and not asked():
+            live.wait(asked, 0.5, look=0.25)
+            missed = sum(int(seat.counts()["missed"]) for seat in live.seats) + live.loop.skipped
+            bar.update(task, completed=min(live.loop.ticks, total), missed=missed)
+        if asked():
+            raise KeyboardInterrupt
+
+
+def _notice_refused(live: Live, plan: Plan) -> None:
+    granted = live.loop.granted()
+    for what, asked in (("priority", plan.realtime > 0), ("cpu", live.settings.processor() >= 0)):
+        if asked and granted[f"{what}_error"]:
+            notice_line(f"the loop's {what} was refused: {granted[f'{what}_error']}")
+
+
+def show_report(report: Report) -> None:
+    """Tables and histograms of a proof."""
+    verdict = "[green]passed[/]" if report.passed else "[red]failed[/]"
+    console.print(
+        f"{verdict}: {report.missed:,} of {report.ticks * len(report.agents):,} deadlines missed, "
+        f"{report.excused:,} of them while the reference thread was late; it missed "
+        f"{report.reference_missed:,}",
+        soft_wrap=True,
+    )
+    spreads = [
+        ("capture to action", report.latency),
+        ("wakes late by", report.lateness),
+        ("reference late by", report.reference),
+    ]
+    rows = [(name, *_milliseconds(spread)) for name, spread in spreads]
+    console.print(table(["ms", ">p50", ">p99", ">p99.9", ">max"], rows))
+    console.print(_histogram(spreads[:2]))
+    if len(report.agents) > 1:
+        each = [
+            (i, f"{a.missed:,}", f"{a.excused:,}", f"{a.held:,}", *_milliseconds(a.latency))
+            for i, a in enumerate(report.agents)
+        ]
+        heads = ["agent", ">missed", ">excused", ">held", ">p50", ">p99", ">p99.9", ">max"]
+        console.print(table(heads, each, "capture to action by agent, ms"))
+    facts = {**report.drops, **{f"rounds of load {k}": v for k, v in report.loads.items()}}
+    console.print(table(["counted", ">"], [(k, f"{v:,}") for k, v in facts.items()]))
+
+
+def _milliseconds(spread: Spread) -> list[str]:
+    return [f"{1e3 * value:.3f}" for value in (spread.p50, spread.p99, spread.p999, spread.max)]
+
+
+def _histogram(spreads: list[tuple[str, Spread]]) -> Any:
+    """Bars on a logarithmic scale: rare ticks are what one looks for."""
+    import math
+
+    from metabonk.play.proof import BINS
+
+    ends = [f"<= {1e3 * end:.3f}" for end in BINS] + ["beyond"]
+    used = [i for i in range(len(ends)) if any(s.bins[i] for _, s in spreads)]
+    rows = []
+    for i in used:
+        cells = []
+        for _, spread in spreads:
+            count = spread.bins[i]
+            full = math.log10(1 + spread.count) or 1.0
+            bar = "█" * round(24 * math.log10(1 + count) / full)
+            cells += [f"{count:,}" if count else "", bar]
+        rows.append((ends[i], *cells))
+    heads = ["ms"]
+    for name, _ in spreads:
+        heads += [">", name]
+    return table(heads, rows)

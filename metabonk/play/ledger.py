@@ -1,0 +1,169 @@
+"""The decision ledger and the record of inputs, as they lie on disk.
+
+Knows the journals' framing (csrc/play/journal.h), the records in them (csrc/play/ledger.h,
+arena_game.h) and what a kill leaves: whole records are handed out, a torn end is not. Does not
+know games or policies.
+
+A record's times `woke`, `seen`, `decided` and `acted` are nanoseconds after `planned`; `planned`
+and `capture` are of the machine's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metabonk import _core
+from metabonk.errors import CorruptError
+from metabonk.records import ACTION_COLUMNS
+
+Array = npt.NDArray[Any]
+
+LEDGER, INPUTS = "ledger", "inputs"
+MAGIC, FORMAT, HEADER_BYTES = b"MBJOURN1", 1, 64
+RECORDS_MAX = 1 << 26  # what a reader takes in: a fortnight of one agent
+
+TICK = np.dtype(
+    [
+        ("crc", "<u4"), ("entry", "u1"), ("agent", "u1"), ("gate", "<u2"), ("tick", "<u8"),
+        ("sequence", "<u8"), ("capture", "<i8"), ("planned", "<i8"), ("woke", "<i4"),
+        ("seen", "<i4"), ("decided", "<i4"), ("acted", "<i4"), ("counter", "<u8"),
+        ("observation", "<u8", 2), ("memory", "<u8"), ("artifact", "u1", 32),
+        ("action", "<f4", ACTION_COLUMNS), ("directive", "<u4"), ("candidate", "<i4"),
+        ("score", "<f4"), ("dt", "<f4"), ("frame", "<u8"),
+    ]
+)  # fmt: skip
+DIRECTIVE = np.dtype(
+    [
+        ("crc", "<u4"), ("entry", "u1"), ("agent", "u1"), ("unused", "<u2"), ("tick", "<u8"),
+        ("id", "<u4"), ("action", "u1"), ("target", "u1"), ("priority", "u1"), ("reserved", "u1"),
+        ("until", "<i8"), ("rest", "u1", 160),
+    ]
+)  # fmt: skip
+INPUT = np.dtype(
+    [
+        ("crc", "<u4"), ("agent", "<u2"), ("reserved", "<u2"), ("step", "<u8"),
+        ("action", "<f4", ACTION_COLUMNS),
+    ]
+)  # fmt: skip
+_ENTRY_TICK, _ENTRY_DIRECTIVE = 1, 2
+
+
+class Gate(enum.IntFlag):
+    """What stood between the policy and the game in a tick (csrc/play/ledger.h)."""
+
+    DECIDED = 1
+    BEGINS = 2
+    DIRECTED = 4
+    EXPIRED = 8
+    UNGROUNDED = 16
+    RELEASED = 32
+    HELD = 64
+    SAFE = 128
+    FAULT = 256
+    UNANSWERED = 512
+    REFUSED = 1024
+    MISSED = 2048
+
+
+MEANING = {
+    Gate.DECIDED: "the policy answered a new moment",
+    Gate.BEGINS: "a run began: it had forgotten its past",
+    Gate.DIRECTED: "the directive in force changed the action",
+    Gate.EXPIRED: "the directive had run out",
+    Gate.UNGROUNDED: "the directive fits nothing in this state",
+    Gate.RELEASED: "a choice or click was left out: games take a press after a release only",
+    Gate.HELD: "nothing new came: the last action was sent again",
+    Gate.SAFE: "nothing had come for too long: the safe action was sent",
+    Gate.FAULT: "the policy refused the moment",
+    Gate.UNANSWERED: "the policy, on a thread of its own, had no answer yet",
+    Gate.REFUSED: "the game did not take the action",
+    Gate.MISSED: "the action left after the next tick's planned start",
+}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a ledger holds. ticks: TICK [T], in the order in which they were played; directives:
+    DIRECTIVE [D]. torn: bytes at the end that are no whole record."""
+
+    ticks: Array
+    directives: Array
+    torn: int
+
+    def at(self, tick: int, agent: int = 0) -> int:
+        """Row of a tick in `ticks`. Raises KeyError that says which there are."""
+        of_agent = self.ticks["agent"] == agent
+        rows = np.flatnonzero(of_agent & (self.ticks["tick"] == tick))
+        if len(rows) == 0:
+            known = self.ticks["tick"][of_agent]
+            if len(known) == 0:
+                raise KeyError(f"the ledger has no tick of agent {agent}")
+            raise KeyError(
+                f"the ledger has no tick {tick} of agent {agent}: it has {int(known.min())} to "
+                f"{int(known.max())}, without those that were skipped"
+            )
+        return int(rows[0])
+
+    def directive(self, number: int, agent: int = 0) -> Array | None:
+        """The directive of that id, None if the ledger has none."""
+        chosen = (self.directives["id"] == number) & (self.directives["agent"] == agent)
+        rows = np.flatnonzero(chosen)
+        return self.directives[rows[-1]] if len(rows) else None
+
+
+def create(directory: Path, name: str, record: np.dtype[Any], capacity: int) -> Any:
+    """A native journal `<directory>/<name>.bin`. Raises OSError if there is one already."""
+    return _core.play.Journal(str(path_of(directory, name)), name, record.itemsize, capacity)
+
+
+def path_of(directory: Path, name: str) -> Path:
+    """Where a journal of a session lies."""
+    return directory / f"{name}.bin"
+
+
+def read_ledger(directory: Path) -> Ledger:
+    """The ledger of a session, also while it is being written. Raises CorruptError."""
+    rows, torn = read_journal(path_of(directory, LEDGER), LEDGER, TICK)
+    directives = rows[rows["entry"] == _ENTRY_DIRECTIVE].view(DIRECTIVE)
+    return Ledger(rows[rows["entry"] == _ENTRY_TICK], directives, torn)
+
+
+def read_inputs(directory: Path) -> Array:
+    """What was played, INPUT [T]. Raises CorruptError."""
+    return read_journal(path_of(directory, INPUTS), INPUTS, INPUT)[0]
+
+
+def read_journal(path: Path, name: str, record: np.dtype[Any]) -> tuple[Array, int]:
+    """The whole records of a journal and how many bytes at its end are none.
+
+    Raises CorruptError for a file that is no journal of these records, or that is damaged anywhere
+    but at its end.
+    """
+    with path.open("rb") as file:
+        data = file.read(HEADER_BYTES + RECORDS_MAX * record.itemsize)
+    head = data[:HEADER_BYTES]
+    if len(head) < HEADER_BYTES or head[:8] != MAGIC:
+        raise CorruptError(f"{path} is no journal: its first {HEADER_BYTES} bytes are not those")
+    version, size = np.frombuffer(head[8:16], "<u4")
+    if _core.play.crc32c(head[:60]) != int(np.frombuffer(head[60:], "<u4")[0]):
+        raise CorruptError(f"{path} is damaged: the checksum of its header differs")
+    if version > FORMAT:
+        raise CorruptError(f"{path} has format {version}, this version reads up to {FORMAT}")
+    if head[24:56].rstrip(b"\0") != name.encode() or size != record.itemsize:
+        raise CorruptError(f"{path} holds other records than {name} of {record.itemsize} bytes")
+    whole = (len(data) - HEADER_BYTES) // record.itemsize
+    rows = np.frombuffer(data, record, whole, HEADER_BYTES)
+    good = _core.play.whole_records(rows.view(np.uint8).reshape(whole, record.itemsize))
+    if good < whole - 1:  # a kill tears the last record only; the disk may have lost the end
+        rest = rows[good:]
+        if bool(rest.view(np.uint8).any()):
+            raise CorruptError(
+                f"{path} is damaged at record {good} of {whole}: restore it from a copy"
+            )
+    return rows[:good], len(data) - HEADER_BYTES - good * record.itemsize

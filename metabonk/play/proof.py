@@ -1,0 +1,176 @@
+"""Proof of the loop's timing: what N ticks took, against a thread that did nothing but wake.
+
+Knows the times of ticks and what a missed deadline is; does not know how a loop is set up.
+
+A tick's deadline is the next tick's planned start: it is missed when the action leaves later. A
+tick that was skipped altogether is missed too. Misses are excused where the reference thread (same
+processor, same priority) was itself more than a millisecond late after the same tick: that was the
+machine. Figures are exact, of every tick, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from metabonk.play.ledger import Gate
+from metabonk.play.loop import Live
+
+Array = npt.NDArray[Any]
+
+EXCUSE_SECONDS = 1e-3
+WARM_UP = 60  # ticks at the beginning, while the loop finds the game's phase; not counted
+BINS = (  # upper ends of the bins that people see, seconds
+    1e-6, 2e-6, 5e-6, 10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3,
+    1 / 60, 50e-3, 100e-3,
+)  # fmt: skip
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """A distribution in seconds: quantiles, the largest, and how many fell into each bin of BINS
+    (the last one: beyond)."""
+
+    count: int = 0
+    p50: float = 0.0
+    p99: float = 0.0
+    p999: float = 0.0
+    max: float = 0.0
+    bins: tuple[int, ...] = ()
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """One agent's ticks. latency: capture to action, of ticks that answered a new moment. work:
+    from this agent's turn to its action. missed: deadlines, among them `skipped` ticks; excused:
+    those of them in which the reference thread was late too. lost: captures that no tick saw."""
+
+    ticks: int
+    missed: int
+    skipped: int
+    excused: int
+    decided: int
+    held: int
+    safe: int
+    lost: int
+    faults: int
+    latency: Spread
+    work: Spread
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a proof found. ticks: planned, of each agent, after the warm-up. lateness: of the wakes.
+    reference: of the reference thread's wakes; reference_missed: those later than a period.
+    drops: everything that was dropped anywhere, by name. passed: no deadline was missed but with an
+    excuse, or under load no more than the reference thread itself missed."""
+
+    hz: float
+    ticks: int
+    agents: list[Agent]
+    lateness: Spread
+    reference: Spread
+    reference_missed: int
+    latency: Spread
+    missed: int
+    excused: int
+    drops: dict[str, int]
+    loads: dict[str, int]
+    granted: dict[str, Any]
+    passed: bool
+
+
+def examine(live: Live, loads: Mapping[str, int]) -> Report:
+    """The report of a stopped loop that had a reference thread and remembered all its ticks."""
+    times = [live.times(i)[WARM_UP:] for i in range(len(live.seats))]
+    if any(len(rows) == 0 for rows in times):
+        raise ValueError(f"a proof takes more than {WARM_UP} ticks: the rest finds the phase")
+    first, last = int(times[0]["tick"][0]), int(times[0]["tick"][-1])
+    reference = live.loop.reference(first, last - first + 1)
+    late = np.asarray(reference["late"], np.int64)
+    agents = [_agent(rows, late, counts) for rows, counts in zip(times, _counts(live), strict=True)]
+    missed, excused = sum(a.missed for a in agents), sum(a.excused for a in agents)
+    reference_missed = int((late > 1e9 / live.settings.hz).sum())
+    wakes = times[0]
+    latencies = [rows["acted"] - rows["capture"] for rows in map(_decided, times)]
+    excusable = missed == excused
+    return Report(
+        hz=live.settings.hz,
+        ticks=last - first + 1,
+        agents=agents,
+        lateness=spread(wakes["woke"] - wakes["planned"]),
+        reference=spread(late[late >= 0]),
+        reference_missed=reference_missed,
+        latency=spread(np.concatenate(latencies)),
+        missed=missed,
+        excused=excused,
+        drops=drops(live),
+        loads=dict(loads),
+        granted=dict(live.loop.granted()),
+        passed=excusable or bool(loads and missed <= reference_missed * len(agents)),
+    )
+
+
+def spread(nanoseconds: Array) -> Spread:
+    """The distribution of times in nanoseconds [N]."""
+    if len(nanoseconds) == 0:
+        return Spread(bins=(0,) * (len(BINS) + 1))
+    seconds = np.sort(nanoseconds.astype(np.float64)) * 1e-9
+    ends = np.searchsorted(seconds, BINS, side="right")
+    counts = np.diff(np.concatenate([[0], ends, [len(seconds)]]))
+    p50, p99, p999 = np.quantile(seconds, (0.5, 0.99, 0.999), method="higher")
+    return Spread(
+        len(seconds),
+        float(p50),
+        float(p99),
+        float(p999),
+        float(seconds[-1]),
+        tuple(int(count) for count in counts),
+    )
+
+
+def drops(live: Live) -> dict[str, int]:
+    """Everything that was dropped on the way, by name."""
+    counts = live.counts()
+    found = {
+        "captures that no tick saw": sum(a["lost"] for a in counts["agents"]),
+        "ticks that the ledger lost": sum(a["untold"] for a in counts["agents"]),
+        "actions that the game refused": sum(a["refused"] for a in counts["agents"]),
+        "ticks that the game skipped": int(counts["game"].get("skipped", 0)),
+    }
+    for name in ("inputs",):
+        if name in counts["game"]:
+            found[f"{name} that the disk lost"] = int(counts["game"][name]["dropped"])
+    return found
+
+
+def _counts(live: Live) -> list[dict[str, int]]:
+    return [dict(seat.counts()) for seat in live.seats]
+
+
+def _agent(rows: Array, late: Array, counts: Mapping[str, int]) -> Agent:
+    first, last = int(rows["tick"][0]), int(rows["tick"][-1])
+    missed = np.ones(last - first + 1, np.bool_)  # a tick that is not there was skipped
+    places = (rows["tick"] - rows["tick"][0]).astype(np.int64)
+    missed[places] = rows["acted"] > rows["next"]
+    excused = missed & (late > EXCUSE_SECONDS * 1e9)
+    decided = _decided(rows)
+    return Agent(
+        ticks=len(missed),
+        missed=int(missed.sum()),
+        skipped=len(missed) - len(rows),
+        excused=int(excused.sum()),
+        decided=len(decided),
+        held=int(((rows["gate"] & Gate.HELD) != 0).sum()),
+        safe=int(((rows["gate"] & Gate.SAFE) != 0).sum()),
+        lost=int(counts["lost"]),
+        faults=int(((rows["gate"] & Gate.FAULT) != 0).sum()),
+        latency=spread(decided["acted"] - decided["capture"]),
+        work=spread(rows["acted"] - rows["began"]),
+    )
+
+
+def _decided(rows: Array) -> Array:
+    chosen: Array = rows[(rows["gate"] & Gate.DECIDED) != 0]
+    return chosen

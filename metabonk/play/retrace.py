@@ -1,0 +1,229 @@
+"""Retracing: one tick of a session decided again, bit for bit, from what was kept.
+
+Knows sessions, the ledger, and how the arena is played again from its seed and its inputs. Every
+decision up to the tick is made again by the policy that was in use then: its recurrent state is
+reproduced, not trusted. What each decision saw and what it had in memory is compared with the
+ledger's hashes, and its action with the ledger's bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metabonk import _core, artifact
+from metabonk.errors import ConfigError, CorruptError
+from metabonk.games.level import parse
+from metabonk.observations import OBSERVATION_SPACE, observe_into
+from metabonk.play.compiled import OWN, CompiledPolicy, load
+from metabonk.play.directive import Verb
+from metabonk.play.ledger import Gate, Ledger, read_inputs, read_ledger
+from metabonk.play.session import Session
+from metabonk.protocols import FloatArray
+from metabonk.records import GAME_STATE, Action
+
+Array = npt.NDArray[Any]
+
+_PRESSES = slice(9, 12)  # choice and click in a row
+
+
+@dataclass(frozen=True)
+class Retraced:
+    """A tick that was decided again. decisions: how many were, up to it. own: the policy's action;
+    action: as it was sent. directive: of it, for people; empty for none."""
+
+    tick: int
+    agent: int
+    decisions: int
+    artifact: str
+    counter: int
+    own: Action
+    action: Action
+    directive: str
+
+
+@dataclass
+class _Pilot:
+    """The policy of a session, decision after decision, with the weights of each moment."""
+
+    session: Session
+    policy: CompiledPolicy | None = None
+    digest: str = ""
+    observation: dict[str, Array] = field(default_factory=dict)
+    bound: Any = None
+
+    def take(self, digest: str) -> None:
+        """Uses the weights of that hash from now on; the recurrent state stays."""
+        if digest == self.digest:
+            return
+        path = self.session.artifact_path(digest)
+        if artifact.load(path).hash != digest:
+            raise CorruptError(f"{path} is another policy than its name says: restore it")
+        loaded = load(path)
+        if self.policy is None:
+            self.policy = loaded
+            self.observation = {
+                name: np.zeros(sizes, dtype)
+                for name, (dtype, sizes) in loaded.inputs.items()
+                if name not in OWN
+            }
+            self.bound = loaded.bind(self.observation)
+        else:
+            self.policy.swap(loaded)
+        self.digest = digest
+
+
+def retrace(session: Session, tick: int, agent: int = 0) -> Retraced:
+    """Decides tick `tick` of `agent` again.
+
+    Raises ConfigError where there is nothing to decide again (the tick held the last action, a
+    policy in Python decided, the game was not recorded), CorruptError at the first hash or bit that
+    differs, KeyError for a tick that is not in the ledger.
+    """
+    ledger = read_ledger(session.directory)
+    row = ledger.ticks[ledger.at(tick, agent)]
+    _refuse(session, row)
+    of_agent = ledger.ticks[ledger.ticks["agent"] == agent]
+    decided = of_agent[((of_agent["gate"] & Gate.DECIDED) != 0) & (of_agent["tick"] <= tick)]
+    if len(decided) == 0 or int(decided["counter"][0]) != 0:
+        raise CorruptError(
+            f"the ledger lacks this agent's first decisions: the recurrent state before tick {tick}"
+            " cannot be made again"
+        )
+    world = _arena(session, agent)
+    pilot = _Pilot(session)
+    own: FloatArray = np.zeros(0, np.float32)
+    state = b""
+    for number, one in enumerate(decided):
+        if int(one["counter"]) != number:
+            raise CorruptError(f"the ledger lacks decisions before tick {int(one['tick'])}")
+        state = _state_at(world, one)
+        own = _decide(pilot, world, one, state)
+    sent, directive = _gates(ledger, row, own, state, agent)
+    if sent.tobytes() != row["action"].tobytes():
+        raise CorruptError(
+            f"tick {tick}: the action that is decided again differs from the one in the ledger: "
+            f"{sent.tolist()} against {row['action'].tolist()}"
+        )
+    return Retraced(
+        tick=tick,
+        agent=agent,
+        decisions=len(decided),
+        artifact=pilot.digest,
+        counter=int(row["counter"]),
+        own=Action.from_row(own),
+        action=Action.from_row(sent),
+        directive=directive,
+    )
+
+
+def _refuse(session: Session, row: Array) -> None:
+    tick = int(row["tick"])
+    if not int(row["gate"]) & Gate.DECIDED:
+        raise ConfigError(
+            f"tick {tick}: nothing was decided in it, the last action or the safe one was sent; "
+            "`metabonk why` says more"
+        )
+    if not row["artifact"].any():
+        raise ConfigError(
+            f"tick {tick}: a policy on a thread of Python decided, whose own state is not kept: "
+            "only compiled policies are reproduced bit for bit"
+        )
+    if session.setup.game != "arena":
+        raise ConfigError(
+            f"{session.directory} has no recording of {session.setup.game} to take observations "
+            "from: sessions of the arena keep their inputs; nothing can be checked here"
+        )
+
+
+@dataclass
+class _World:
+    """The arena of one agent, played again input by input."""
+
+    batch: Any
+    inputs: Array
+    buffers: Any
+    frames: tuple[int, int]
+    step: int = 0
+
+    def play_to(self, sequence: int) -> None:
+        """Until the capture of that sequence; 1 is the beginning."""
+        if sequence - 1 > len(self.inputs):
+            raise CorruptError(
+                f"the inputs end after step {len(self.inputs)}, the ledger saw {sequence - 1}: the "
+                "disk lost the end"
+            )
+        while self.step < sequence - 1:
+            self.batch.step(self.inputs["action"][self.step][None], self.buffers)
+            self.step += 1
+
+
+def _arena(session: Session, agent: int) -> _World:
+    setup = session.setup
+    inputs = read_inputs(session.directory)
+    inputs = inputs[inputs["agent"] == agent]
+    if not np.array_equal(inputs["step"], np.arange(1, len(inputs) + 1)):
+        raise CorruptError(f"{session.directory}: inputs are missing, the game cannot be played on")
+    level = parse(setup.level)
+    batch = _core.arena.Batch(level.pack(), 1, 1)
+    outcome = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))
+    buffers = batch.bind({"dt": np.zeros((1, 1), np.float32)}, *outcome)
+    batch.reset(np.array([setup.seeds[agent] % 2**64], np.uint64), buffers)
+    return _World(batch, inputs, buffers, setup.frames)
+
+
+def _state_at(world: _World, row: Array) -> bytes:
+    """The state that a tick saw, with the time step that it was told."""
+    world.play_to(int(row["sequence"]))
+    state = np.frombuffer(bytearray(world.batch.game_state(0)), GAME_STATE)
+    state["dt"] = row["dt"]
+    return state.tobytes()
+
+
+def _decide(pilot: _Pilot, world: _World, row: Array, state: bytes) -> FloatArray:
+    """One decision again; its action. Raises CorruptError where a hash differs."""
+    tick = int(row["tick"])
+    pilot.take(bytes(row["artifact"]).hex())
+    assert pilot.policy is not None
+    wanted = {k: a for k, a in pilot.observation.items() if k in OBSERVATION_SPACE.spaces}
+    observe_into(np.frombuffer(bytearray(state), np.uint8)[None], wanted)
+    if "pixels" in pilot.observation:
+        pilot.observation["pixels"][0] = world.batch.render(0, *world.frames)
+    seen = _core.play.digest([_bytes(array) for array in pilot.observation.values()])
+    if tuple(int(x) for x in row["observation"]) != seen:
+        raise CorruptError(f"tick {tick}: what is observed again has another hash than the ledger")
+    memory = _core.play.digest([_bytes(array) for array in pilot.policy.states()])
+    if int(row["memory"]) != memory[0]:
+        raise CorruptError(f"tick {tick}: the recurrent state has another hash than in the ledger")
+    if int(row["gate"]) & Gate.BEGINS:
+        pilot.policy.reset()
+    action: FloatArray = pilot.bound.step()[0].copy()
+    return action
+
+
+def _gates(
+    ledger: Ledger, row: Array, own: FloatArray, state: bytes, agent: int
+) -> tuple[FloatArray, str]:
+    """What the loop made of the policy's action: the directive in force, then the release."""
+    sent, said = own.copy(), ""
+    number = int(row["directive"])
+    if number:
+        found = ledger.directive(number, agent)
+        if found is None:
+            raise CorruptError(f"the ledger lacks directive {number}")
+        terms = [int(found[name]) for name in ("id", "action", "target", "priority", "until")]
+        sent, outcome = _core.play.apply_directive(*terms, state, int(row["planned"]), sent)
+        if outcome != 1:
+            raise CorruptError(f"directive {number} changes nothing when it is applied again")
+        said = f"{Verb(terms[1]).name.lower()} {terms[2]}, priority {terms[3]}"
+    if int(row["gate"]) & Gate.RELEASED:
+        released = Action().row()
+        sent[_PRESSES] = released[_PRESSES]
+    return sent, said
+
+
+def _bytes(array: Array) -> Array:
+    return np.ascontiguousarray(array).view(np.uint8).reshape(-1)
