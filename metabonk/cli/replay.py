@@ -18,8 +18,9 @@ app, command = verb(
     """Check a recorded game and watch it again.
 
 A replay of the arena or of grid64 is played again natively and must end at the hash
-that it recorded. A directory of episodes is compared with its hashes. Doom's .lmp
-recordings are shown; they need the scenario that they were made with.
+that it recorded. A directory of episodes is compared with its hashes. Recordings in
+.npz and .pt files are opened, and their frames shown. Doom's .lmp recordings are
+shown; they need the scenario that they were made with.
 
 RUN:TICK decides one tick of a live session again: what was seen and remembered is
 made again from the recording and checked by hash, and the action must come out bit
@@ -28,6 +29,7 @@ for bit. RUN is a session, or a run whose newest session is meant.
 $ metabonk replay best.replay
 $ metabonk replay best.replay --video best.mp4
 $ metabonk replay runs/long/episodes
+$ metabonk replay rollouts/run-000000.npz --video run.mp4
 $ metabonk replay runs/long:1200
 $ metabonk replay basic.lmp --scenario basic --video basic.mp4"""
 )
@@ -128,6 +130,8 @@ def _open(file: Path, scenario: str) -> Opened:
         return _episodes(file)
     if file.suffix == ".lmp":
         return _doom(file, scenario)
+    if file.suffix in (".npz", ".pt"):
+        return _rows(file)
     with file.open("rb") as opened:
         head = opened.read(len(GRID64_MAGIC))
     return _grid64(file) if head == GRID64_MAGIC else _arena(file)
@@ -199,6 +203,34 @@ def _episodes(directory: Path) -> Opened:
         "manifest": store.manifest(),
     }
     return Opened(Found("recorded episodes", facts, True))
+
+
+def _rows(file: Path) -> Opened:
+    """Rows of a recorder, ours or another's. They hold no hash to be compared with."""
+    from metabonk.data.library import READERS
+
+    episodes = READERS[file.suffix](file)
+    header = episodes[0].header
+    facts = {
+        "source": header.source,
+        "made by": header.actor,
+        "rate": f"{header.rate:g} rows per second" if header.rate else "unknown",
+        "episodes": len(episodes),
+        "rows": sum(len(e) for e in episodes),
+        "ended": sum(bool(e.terminated.any()) for e in episodes),
+        "cut": sum(bool(e.truncated.any()) for e in episodes),
+        "reward": round(sum(float(e.reward.sum()) for e in episodes), 3),
+        "actions": f"{header.columns} columns",
+        "observation": {k: list(v.shape[1:]) for k, v in episodes[0].observation.items()},
+    }
+    found = Found(f"a recording in {file.suffix}", facts, False)
+    if "pixels" not in episodes[0].observation:
+        return Opened(found)
+
+    def frames() -> Iterator[Any]:
+        return (frame for e in episodes for frame in e.observation["pixels"])
+
+    return Opened(found, frames, header.rate or 15.0)
 
 
 def _played(game: Any, seed: int, actions: Any) -> Iterator[Any]:

@@ -105,3 +105,22 @@ def test_episodes(metabonk: Run, tmp_path: Path) -> None:
     (chunk,) = (tmp_path / "episodes").glob("chunk-*")
     chunk.write_bytes(chunk.read_bytes()[:-1] + b"\x01")
     assert metabonk("replay", tmp_path / "episodes").code == 2
+
+
+def test_rows_of_recorders(metabonk: Run, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    words = ("record", "--out-dir", tmp_path, "--seconds", 2, "--pixels", "36x64")
+    assert metabonk(*words).code == 0
+    (path,) = tmp_path.glob("*.npz")
+    code, out, err = metabonk("replay", path, "--json", "--video", tmp_path / "a.gif")
+    assert code == 0, err
+    found = json.loads(out)
+    assert not found["verified"]
+    assert found["facts"]["rows"] == 20
+    assert found["facts"]["observation"] == {"pixels": [36, 64, 3]}
+    with image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 20
+    path.write_bytes(path.read_bytes()[:-50])
+    code, _, err = metabonk("replay", path)
+    assert code == 2
+    assert path.name in err
