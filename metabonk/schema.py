@@ -100,6 +100,9 @@ class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     learning_rate: Annotated[float, _help("Adam's step size.", gt=0.0)] = 1e-3
     anneal: Annotated[bool, _help("Let the learning rate fall to zero over the run.")] = True
     gamma: Annotated[float, _help("Discount per step.", ge=0.0, le=1.0)] = 0.99
+    gamma_end: Annotated[
+        float, _help("What it becomes towards the end of the run; 0: it stays.", ge=0.0, lt=1.0)
+    ] = 0.0
     discount_time: Annotated[
         bool,
         _help("Discount by game time, 1/15 s counting as one step, where the game tells it."),

@@ -76,11 +76,11 @@ class PPO:
         """Learns from one rollout; returns the update's metrics.
 
         remaining: the part of the run still to come, 1 to 0, which `anneal` multiplies the learning
-        rate with.
+        rate with and `gamma_end` lengthens the horizon by.
         """
         config = self.config
         rate = config.learning_rate * (remaining if config.anneal else 1.0)
-        targets, variance = self._targets(rollout)
+        targets, variance = self._targets(rollout, remaining)
         philox = np.random.Philox(key=[self.seed, SHUFFLE_STREAM], counter=[0, 0, 0, self.version])
         shuffle = np.random.Generator(philox)
         totals: list[Tensor] = []
@@ -99,6 +99,7 @@ class PPO:
         return {
             **dict(zip(STATISTICS, means, strict=True)),
             "learning_rate": rate,
+            "gamma": self._discount(remaining),
             "epochs": epochs,
             "explained_variance": variance,
         }
@@ -133,18 +134,27 @@ class PPO:
             return sequences(rollout, targets, self.config.minibatches, length, shuffle)
         return samples(rollout, targets, self.config.minibatches, shuffle)
 
-    def _targets(self, rollout: Rollout) -> tuple[Targets, float]:
+    def _discount(self, remaining: float) -> float:
+        """Between `gamma` and `gamma_end`: the horizon 1 / (1 - gamma) grows evenly in proportion.
+        What pays off soon is learned soon, and what pays off late rests on it."""
+        gamma, end = self.config.gamma, self.config.gamma_end
+        if not end or gamma >= 1.0:
+            return gamma
+        return 1.0 - (1.0 - gamma) ** remaining * (1.0 - end) ** (1.0 - remaining)
+
+    def _targets(self, rollout: Rollout, remaining: float = 1.0) -> tuple[Targets, float]:
         """What the network is pulled to, and the variance that the critic explained."""
         config, start = self.config, rollout.burn_in
+        discount = self._discount(remaining)
         value, reward = rollout.value[start:], rollout.reward[start:]
         terminated, truncated = rollout.terminated[start:], rollout.truncated[start:]
         is_reset = rollout.is_first[start + 1 :]
-        gamma: float | FloatArray = config.gamma
+        gamma: float | FloatArray = discount
         if "dt" in rollout.observation:
             passed = rollout.observation["dt"][start + 1 :, :, 0]
             if config.discount_time:
                 # Time that does not pass does not discount: hiding in a menu puts nothing off.
-                gamma = np.power(config.gamma, passed / DEFAULT_DT, dtype=np.float32)
+                gamma = np.power(discount, passed / DEFAULT_DT, dtype=np.float32)
             reward = reward - np.float32(config.idle_cost) * ((passed == 0.0) & ~is_reset)
         if config.normalize_rewards:
             scale = self.return_scale.update(

@@ -60,6 +60,7 @@ for _name, _unit, _help in (
     ("clip_fraction", "", "Part of the samples whose ratio was clipped"),
     ("gradient_norm", "", "Length of the gradient before clipping"),
     ("learning_rate", "", "Step size of Adam"),
+    ("gamma", "", "Discount per step"),
     ("epochs", "", "Passes over the rollout"),
     ("explained_variance", "", "Part of the returns' variance that the critic explains"),
     ("steps_per_second", "1/s", "Environment steps per second, learning included"),

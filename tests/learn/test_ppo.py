@@ -211,6 +211,17 @@ def test_anneal_multiplies_the_learning_rate(rollout: bytes) -> None:
     assert learner.update(data, remaining=0.25)["learning_rate"] == pytest.approx(1e-3)
 
 
+def test_the_discount_lengthens_towards_the_end() -> None:
+    learner, rollout = timed(gamma=0.9, gamma_end=0.999, gae_lambda=0.0, discount_time=False)
+    seen = [learner.update(rollout, remaining=r)["gamma"] for r in (1.0, 0.5, 0.0)]
+    assert seen == pytest.approx([0.9, 0.99, 0.999])
+    late, early = (learner._targets(rollout, r)[0].advantage for r in (0.0, 1.0))
+    ahead = rollout.value[1:] * ~rollout.terminated * ~rollout.is_first[1:]
+    np.testing.assert_allclose(late - early, 0.099 * ahead, atol=1e-5)
+    learner.set_hyperparameters(gamma_end=0.0)
+    assert learner.update(rollout, remaining=0.0)["gamma"] == pytest.approx(0.9)
+
+
 def test_a_value_out_of_range_is_refused_and_changes_nothing() -> None:
     learner, _ = make()
     with pytest.raises(ConfigError, match="gamma"):
