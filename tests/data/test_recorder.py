@@ -200,7 +200,7 @@ for t in range(10**9):
     recorder.append(row(t))
     threading.Event().wait(0.001)
     if t % 10 == 9 and recorder.counts.kept:
-        print(recorder.counts.kept, flush=True)
+        print(recorder.counts.kept, recorder.counts.taken, flush=True)
 """
 
 
@@ -214,10 +214,11 @@ def test_a_kill_loses_nothing_that_was_in_a_journal(tmp_path: Path, chunk_bytes:
         said = [child.stdout.readline() for _ in range(3 + 5 * run)]
         child.send_signal(signal.SIGKILL)
         rest = child.communicate()[0].splitlines()
-        kept = int([line for line in [*said, *rest] if line.strip()][-1])
+        kept, taken = map(int, [line for line in [*said, *rest] if line.strip()][-1].split())
         recovered = recover(place)
         rows = len(times_of_episodes(place))
         assert rows >= kept > 0
+        assert rows >= taken - 1.0 * HEADER.rate  # of what was taken, less than a second is gone
         assert recovered <= rows
         check(place, range(rows))
         assert recover(place) == 0

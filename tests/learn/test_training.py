@@ -80,3 +80,27 @@ def test_doom_claim(tmp_path: Path) -> None:
     result = train(config)
     assert result.evaluation is not None
     assert result.evaluation.against["random"].better
+
+
+@pytest.mark.training
+def test_latency_claim(tmp_path: Path) -> None:
+    """CartPole under 80 ms from decision to effect: who learned without them falls, who learned
+    with them does not. The same 64 episodes, whichever way the policy learned."""
+    from metabonk.config import load as read
+    from metabonk.games import from_config
+    from metabonk.learn.assess import load_model
+    from metabonk.learn.evaluate import play
+    from metabonk.models.actor import Actor
+
+    found: dict[float, float] = {}
+    for latency in (0.0, 0.08):
+        run = tmp_path / f"{latency}"
+        train(configure("gym/CartPole-v1", run, run__steps=100_000, game__latency=latency))
+        config = read(run / "config.toml", environ={})
+        config.game.latency = 0.08
+        game = from_config(config.game, 32)
+        model, _ = load_model(run, game, config)
+        found[latency] = float(play(game, Actor(model, sampled=False), 64, 0)["return"].mean())
+        game.close()
+    assert found[0.0] < 100.0
+    assert found[0.08] > 400.0
