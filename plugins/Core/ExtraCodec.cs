@@ -75,7 +75,7 @@ namespace Metabonk.Core
             to.U16((ushort)stride);
         }
 
-        static void WriteWidget(Widget widget, ByteWriter to)
+        internal static void WriteWidget(Widget widget, ByteWriter to)
         {
             to.F32(widget.X0);
             to.F32(widget.Y0);
@@ -87,7 +87,7 @@ namespace Metabonk.Core
             to.FixedText(widget.Text, GameState.TextBytes);
         }
 
-        static void WriteOffer(Offer offer, ByteWriter to)
+        internal static void WriteOffer(Offer offer, ByteWriter to)
         {
             to.U8((byte)offer.Kind);
             to.U8(offer.Rarity);

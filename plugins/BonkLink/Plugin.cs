@@ -1,0 +1,111 @@
+// BonkLink: the BepInEx plugin that lets agents see and play Megabonk. Makes the parts and joins them;
+// what they do in each frame is Core's LinkDriver.
+using System;
+using System.IO;
+using BepInEx;
+using BepInEx.Unity.IL2CPP;
+using Il2CppInterop.Runtime.Injection;
+using Metabonk.Core;
+using Metabonk.Game;
+using UnityEngine;
+
+namespace Metabonk.BonkLink
+{
+    [BepInPlugin(Id, "BonkLink", "2.0.0")]
+    [BepInProcess("Megabonk.exe")]
+    public sealed class Plugin : BasePlugin
+    {
+        public const string Id = "com.metabonk.bonklink";
+
+        public override void Load()
+        {
+            var options = new BonkLinkOptions();
+            try
+            {
+                options.Load(Path.Combine(Paths.ConfigPath, BonkLinkOptions.FileName));
+                TakeVariables(options);
+                foreach (string unknown in options.Unknown) Log.LogWarning("setting " + unknown + " is not known and does nothing");
+                if (!options.Enabled) return;
+                if (!Patches.Claim(Id))
+                {
+                    Log.LogError("another plugin, " + Patches.Owner + ", drives the game: switch one of them off");
+                    return;
+                }
+                MainThread.IsHere();
+                Patches.Apply(line => Log.LogInfo(line));
+                ClassInjector.RegisterTypeInIl2Cpp<LinkBehaviour>();
+                AddComponent<LinkBehaviour>().Begin(Make(options));
+            }
+            catch (Exception error) when (error is OptionException || error is IOException || error is ArgumentException || error is MissingMethodException)
+            {
+                Log.LogError(error.Message);
+                Patches.Remove(Id);
+            }
+        }
+
+        // A launcher that starts several games gives each its port.
+        static void TakeVariables(BonkLinkOptions options)
+        {
+            string port = Environment.GetEnvironmentVariable("METABONK_BONKLINK_PORT");
+            if (!string.IsNullOrEmpty(port)) options.Parse("[Link]\nPort = " + port);
+        }
+
+        LinkDriver Make(BonkLinkOptions options)
+        {
+            ServerOptions server = options.Server();
+            server.Resets = options.InjectActions;
+            RingWriter ring = options.UseRing && options.FrameHz > 0 ? MakeRing(options) : null;
+            if (ring != null) server.Ring = ring.Name;
+            IPilot pilot = null;
+            if (options.PolicyLibrary.Length > 0) pilot = new PolicyPilot(options.PolicyLibrary, options.PolicyPath);
+            var actions = new ActionMailbox(options.HoldMs * 1000000L);
+            // The link's threads log through here, and BepInEx's log reaches into IL2CPP.
+            var listening = new GameServer(server, actions, line =>
+            {
+                MainThread.Attach();
+                Log.LogInfo(line);
+            });
+            Log.LogInfo(options.UsePipe ? "listening on pipe " + options.PipeName : "listening on " + options.Host + ":" + listening.Port);
+            GpuCapture capture = options.FrameHz > 0 && SystemInfo.supportsAsyncGPUReadback ? new GpuCapture(options.Width, options.Height, options.AgentCanvases) : null;
+            if (capture == null && options.FrameHz > 0) Log.LogWarning("this GPU gives no pictures back: states only");
+            var game = new MegabonkGame(options.LookDegreesPerSecond, line => Log.LogInfo(line));
+            return new LinkDriver(game, capture, listening, ring, UploadGuard.Current, pilot, options, line => Log.LogWarning(line));
+        }
+
+        RingWriter MakeRing(BonkLinkOptions options)
+        {
+            string name = options.RingName.Length > 0 ? options.RingName : "bonklink-" + options.Port;
+            try
+            {
+                return new RingWriter(options.RingFolder.Length > 0 ? options.RingFolder : null, name, options.Width * options.Height * 4);
+            }
+            catch (Exception error) when (error is IOException || error is UnauthorizedAccessException)
+            {
+                Log.LogWarning("no frame ring: " + error.Message + "; pictures go over the socket");
+                return null;
+            }
+        }
+    }
+
+    /// <summary>Unity's calls into the driver.</summary>
+    public sealed class LinkBehaviour : MonoBehaviour
+    {
+        LinkDriver driver;
+
+        public LinkBehaviour(IntPtr pointer) : base(pointer) { }
+
+        internal void Begin(LinkDriver made) { driver = made; }
+
+        // After the game's own Update: the state that is sent is this frame's.
+        public void LateUpdate()
+        {
+            if (driver != null) driver.Tick(Time.deltaTime, Clock.Now);
+        }
+
+        public void OnDestroy()
+        {
+            if (driver != null) driver.Dispose();
+            driver = null;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+// MegabonkGame: Megabonk behind Core's IGame: what the game says, piece by piece, and what is done to
+// it. Main thread only: Unity allows nothing else. Knows the pieces; each piece knows its own part of
+// the game's classes, as public mods name them.
+using System;
+using Assets.Scripts.Actors.Player;
+using Assets.Scripts.Managers;
+using Metabonk.Core;
+
+namespace Metabonk.Game
+{
+    public sealed class MegabonkGame : IGame
+    {
+        readonly PlayerReader player = new PlayerReader();
+        readonly MenuReader menus = new MenuReader();
+        readonly PickupTracker pickups;
+        readonly Controls controls;
+        readonly Action<string> log;
+        bool restartSaid;
+
+        public MegabonkGame(float lookDegreesPerSecond, Action<string> log)
+        {
+            this.log = log ?? delegate { };
+            pickups = new PickupTracker();
+            controls = new Controls(menus, lookDegreesPerSecond, this.log);
+        }
+
+        public void Fill(GameState state)
+        {
+            MainThread.Check();
+            bool playing = player.Fill(state);
+            if (playing)
+            {
+                EnemyTracker.Fill(state);
+                pickups.Fill(state);
+            }
+            else
+            {
+                EnemyTracker.Clear();
+                pickups.Clear();
+            }
+            menus.Fill(state);
+        }
+
+        public InputSnapshot Input()
+        {
+            MainThread.Check();
+            return controls.Snapshot();
+        }
+
+        public void Apply(PlayerAction action, float seconds)
+        {
+            MainThread.Check();
+            controls.Apply(action, seconds);
+        }
+
+        public void Release()
+        {
+            MainThread.Check();
+            controls.Release();
+        }
+
+        public void Restart(ResetRequest request)
+        {
+            MainThread.Check();
+            if (MyPlayer.Instance == null)
+            {
+                if (!restartSaid) log("a new run begins from the menus: choose Play there, no run can be begun anew from outside of one");
+                restartSaid = true;
+                return;
+            }
+            EnemyTracker.Clear();
+            pickups.Clear();
+            if (request.HasSeed) UnityEngine.Random.InitState(unchecked((int)request.Seed));
+            MapController.RestartRun();
+        }
+    }
+}
