@@ -88,7 +88,8 @@ Status Agent::TakeHello(const Message& message) {
   status = Negotiate(offered, asked, &answer);
   if (!status.ok()) {
     counters_->refused.Add();
-    connection_.SayBye(ByeReason::kVersion, {});
+    const bool version = status.code == Code::kVersionMismatch;
+    connection_.SayBye(version ? ByeReason::kVersion : ByeReason::kProtocol, status.what);
     return {Code::kUnavailable, status.where, status.what};
   }
   std::array<uint8_t, kHelloBytesMax> payload;
@@ -177,10 +178,14 @@ size_t Agent::FrameBytes(const FrameView& frame) const {
 
 Status Agent::Send(const GameState& state, const StateTrailers& trailers, const FrameView& frame,
                    int64_t capture_ns, uint64_t* sequence) {
-  const size_t frame_bytes = FrameBytes(frame);
-  if (frame_bytes > agreed_.limits.frame_bytes) {
+  size_t frame_bytes = FrameBytes(frame);
+  if (frame_bytes > options_.limits.frame_bytes) {
     counters_->frames_refused.Add();
-    return {Code::kOutOfRange, "frame", "larger than the limit frame_bytes of this link"};
+    return {Code::kOutOfRange, "frame", "larger than this end's limit frame_bytes; raise it"};
+  }
+  if (frame_bytes > agreed_.limits.frame_bytes) {  // what the agent asked for is no fault of ours
+    counters_->frames_refused.Add();
+    frame_bytes = 0;
   }
   ++sequence_;
   Status status = PutState(state, trailers, capture_ns);
@@ -211,9 +216,6 @@ Status Agent::PutState(const GameState& state, const StateTrailers& trailers, in
   const Status status = EncodeState(state, Trailers(trailers), v1 ? options_.axes : Axes::kOurs,
                                     {room + head, kStateBytesMax}, &size);
   if (!status.ok()) return status;
-  if (size > agreed_.limits.state_bytes) {
-    return {Code::kOutOfRange, "state", "larger than the limit state_bytes of this link"};
-  }
   if (v1) {
     const auto length = static_cast<int32_t>(size);
     std::memcpy(room, &length, kLength);

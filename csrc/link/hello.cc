@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "link/bytes.h"
+#include "link/state.h"
 
 namespace metabonk::link {
 namespace {
@@ -63,6 +64,9 @@ Status Negotiate(const Hello& offered, const Hello& asked, Hello* answer) {
   const uint16_t highest = std::min(offered.highest_version, asked.highest_version);
   if (lowest > highest) {
     return {Code::kVersionMismatch, "HELLO", "the two ends have no version in common"};
+  }
+  if (asked.limits.state_bytes < kStateBytesMax) {
+    return {Code::kOutOfRange, "HELLO", "must take states of 24576 bytes, which any fits in"};
   }
   *answer = offered;
   answer->lowest_version = answer->highest_version = highest;

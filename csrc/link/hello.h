@@ -50,7 +50,7 @@ Status DecodeHello(std::span<const uint8_t> payload, Hello* hello);
 
 // The answer of a game that could do `offered` to an agent that asks for `asked`: what both have,
 // the smaller limits, the ring only if both take it and share a machine. kVersionMismatch if they
-// have no version in common.
+// have no version in common, kOutOfRange if the agent takes no whole states.
 Status Negotiate(const Hello& offered, const Hello& asked, Hello* answer);
 
 // Compares secrets in a time that depends on their lengths only.

@@ -204,6 +204,10 @@ Status Server::Listen(const ServerOptions& options, std::unique_ptr<Server>* ser
   if (options.protocol == Protocol::kV1 && !options.token.empty()) {
     return {Code::kInvalidArgument, "token", "cannot be said in v1; use protocol v2 or auto"};
   }
+  if (options.limits.state_bytes < kStateBytesMax) {
+    return {Code::kOutOfRange, "limits.state_bytes",
+            "must be 24576 at least, which any state fits"};
+  }
   for (const std::string* text : {&options.token, &options.name, &options.ring}) {
     if (text->size() > kHelloTextMax) {
       return {Code::kInvalidArgument, "token, ring, name", "at most 255 bytes each"};

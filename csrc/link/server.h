@@ -38,7 +38,8 @@ class Server {
 
   // Sends a state and, where frame is not empty, its picture: raw pictures as they are in v2, from
   // the bottom up in v1. Returns the state's sequence through *sequence; 0 if nobody is connected.
-  // kOutOfRange if they exceed the limits agreed upon, with nothing sent.
+  // kOutOfRange for a frame above this end's own limit, with nothing sent; one above the agent's is
+  // left out and counted.
   Status Send(const GameState& state, const StateTrailers& trailers, const FrameView& frame,
               int64_t capture_ns, uint64_t* sequence);
 

@@ -347,7 +347,7 @@ TEST(link_frames_that_lie_are_refused) {
 
 TEST(link_hello_round_trips_and_is_negotiated) {
   const Hello asked{.capabilities = kTakesRgb | kTakesRing | kTakesExtra,
-                    .limits = {1000, 5000},
+                    .limits = {30000, 5000},
                     .width = 320,
                     .machine = 7,
                     .token = "secret",
@@ -366,12 +366,15 @@ TEST(link_hello_round_trips_and_is_negotiated) {
   Hello answer;
   CHECK(Negotiate(offered, asked, &answer).ok());
   CHECK_EQ(answer.capabilities, asked.capabilities);
-  CHECK_EQ(answer.limits.state_bytes, 1000u);
+  CHECK_EQ(answer.limits.state_bytes, 30000u);
   CHECK_EQ(answer.width, 640);
   CHECK(answer.ring == "r1" && answer.token.empty());
   offered.machine = 8;  // another machine has no ring to offer
   CHECK(Negotiate(offered, asked, &answer).ok());
   CHECK(answer.ring.empty() && !(answer.capabilities & kTakesRing));
+  Hello narrow = asked;
+  narrow.limits.state_bytes = 24575;
+  CHECK(Negotiate(offered, narrow, &answer).code == Code::kOutOfRange);
   offered.lowest_version = offered.highest_version = 3;
   CHECK(Negotiate(offered, asked, &answer).code == Code::kVersionMismatch);
   CHECK(SameToken("abc", "abc") && SameToken("", ""));

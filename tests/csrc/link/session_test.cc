@@ -464,6 +464,20 @@ TEST(link_a_frame_above_the_limit_is_an_error_and_loses_nothing) {
   CHECK_EQ(client.tick().sequence, uint64_t{1});
 }
 
+TEST(link_a_frame_above_the_agents_limit_is_left_out) {
+  auto server = Serve(At(Somewhere()));
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  to.limits.frame_bytes = 1000;
+  Client client(to);
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  const Bytes pixels(32 * 32 * 3, 1);
+  SendState(server.get(), 1.0f, {}, Picture(pixels, 32, 32));
+  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 1; }));
+  CHECK(client.tick().frame.empty());
+  CHECK_EQ(server->counters().frames_refused.value(), uint64_t{1});
+}
+
 TEST(link_rings_are_offered_and_refused) {
   ServerOptions at = At(Somewhere());
   at.capabilities |= kTakesRing;
