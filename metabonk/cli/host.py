@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -101,7 +101,7 @@ def host(
             from metabonk.games.host_bonklink import BonkLinkLink, Offer
 
             offer = Offer(
-                host=address, port=port, pipe=pipe or "", protocol=protocol,
+                host=address, port=port, pipe=pipe or "", protocol=cast(Any, protocol),
                 frames=frames, quality=quality, ring=ring, size=shape,
                 rate=hosted.hz, locked=locked, token=secret_of(token_file),
             )  # fmt: skip

@@ -38,6 +38,7 @@ from metabonk.games.batch_env import BatchEnv
 from metabonk.games.bonklink_line import Address, Line, lines
 from metabonk.games.bonklink_run import Run
 from metabonk.games.derived import Derived
+from metabonk.link.wire import ProtocolName
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT, GAME_STATE, GameState
@@ -48,7 +49,7 @@ def make(
     num_envs: int,
     host: str = "127.0.0.1",
     port: int = 5555,
-    protocol: str = "auto",
+    protocol: ProtocolName = "auto",
     use_pipe: bool = False,
     pipe_name: str = "BonkLink",
     token_file: str = "",
@@ -93,12 +94,10 @@ def make(
         for i in range(num_envs)
     ]
     derived = Derived(level_of(level).reward)
-    game = BonkLinkGame(
-        places, derived, pixels, frame_skip or 1, patience, limit, restart_click, hz
+    frames = visible or min(pixels) > 0
+    return BonkLinkGame(
+        places, derived, pixels, frames, frame_skip or 1, patience, limit, restart_click, hz
     )
-    if visible or min(pixels) > 0:
-        game.want_frames()
-    return game
 
 
 class BonkLinkGame:
@@ -113,6 +112,7 @@ class BonkLinkGame:
         places: Sequence[Address],
         derived: Derived,
         pixels: tuple[int, int],
+        frames: bool,
         frame_skip: int,
         patience: float,
         limit: int,
@@ -131,7 +131,7 @@ class BonkLinkGame:
         self._lines: list[Line] = []
         try:
             for place in places:
-                self._lines.append(lines.open(place))
+                self._lines.append(lines.open(place, frames))
             self._runs = [
                 Run(line, self, derived, frame_skip, patience, restart_click)
                 for line in self._lines
@@ -144,11 +144,6 @@ class BonkLinkGame:
         self._states = np.zeros(self.num_envs, GAME_STATE)
         self._ended: BoolArray = np.zeros(self.num_envs, np.bool_)
         self._sums = EpisodeSums(self.num_envs)
-
-    def want_frames(self) -> None:
-        """Frames are kept from now on."""
-        for line in self._lines:
-            line.wants_frames = True
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
         if len(seeds) != self.num_envs:
@@ -240,7 +235,7 @@ class BonkLinkGame:
 
     def close(self) -> None:
         while self._lines:
-            lines.close(self._lines.pop(), self)
+            lines.close(self._lines.pop())
 
     def _write(self, observation: Observation) -> None:
         wanted = {key: array for key, array in observation.items() if key != "pixels"}

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 import numpy as np
 
 from metabonk.errors import GameError
 from metabonk.games.bonklink_line import Line, Tick
-from metabonk.games.derived import Derived, End, end_of, in_run, menu_of
+from metabonk.games.derived import Derived, End, State, end_of, in_run, menu_of
 from metabonk.games.doom_worker import shrink
 from metabonk.protocols import Array, FloatArray
 from metabonk.records import ACTION_COLUMNS, GAME_STATE
@@ -22,8 +21,6 @@ from metabonk.records import ACTION_COLUMNS, GAME_STATE
 _BEGINNERS = ("quick start", "try again", "retry", "restart", "play again", "continue", "start")
 _PRESS_SECONDS = 0.25  # between two presses in menus of a game in real time
 _REST = 3  # presses of other widgets before an agreed place is tried
-
-State = Any  # a GAME_STATE scalar
 
 
 class Run:
@@ -41,7 +38,7 @@ class Run:
         restart_click: tuple[float, float],
     ) -> None:
         self.line = line
-        self.state: State = np.zeros((), GAME_STATE)
+        self.state: State = np.zeros(1, GAME_STATE)[0]
         self.frame: Array | None = None
         self.dt = 0.0
         self.capture_ns = 0
@@ -143,10 +140,7 @@ class Run:
             )
 
     def _next(self, deadline: float) -> Tick | None:
-        tick = self.line.tick(max(0.0, deadline - time.monotonic()))
-        if tick is not None and tick.frame is not None:
-            self.frame = tick.frame
-        return tick
+        return self.line.tick(max(0.0, deadline - time.monotonic()))
 
     def _fresh(self, deadline: float) -> Tick:
         """The newest state there is, waiting for one where there was none or the line broke."""
@@ -215,6 +209,7 @@ class Run:
 
     def _take(self, tick: Tick, dt: float) -> None:
         self.state, self.dt = tick.state, dt
+        self.frame = self.frame if tick.frame is None else tick.frame
         self.capture_ns, self.inputs = tick.capture_ns, tick.inputs
 
     def _goes_on(self, tick: Tick) -> bool:

@@ -30,7 +30,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from metabonk.errors import ConfigError
 from metabonk.games.level import Reward
@@ -40,7 +39,7 @@ from metabonk.records import EntityFlag, FieldGroup, PickupKind
 DURING = ("none", "gameplay", "levelup", "chest", "pause", "encounter", "shrine", "upgrade")
 _WON = ("victory", "win", "won")
 
-State = npt.NDArray[np.void]  # a GAME_STATE scalar
+State = np.void  # a GAME_STATE scalar
 
 
 class End(enum.IntEnum):
