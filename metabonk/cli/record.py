@@ -30,8 +30,8 @@ app, command = verb(
     """Record a game that is played, as episodes and .npz files.
 
 Rows are taken at [bold]--hz[/] by capture time: what was seen, what was done, what
-it led to. Every row goes to a journal at once, so that killing it loses at most the
-last half second; recording into the same folder goes on where it ended. A game that
+it led to. Every row goes to a journal first, so that killing it loses at most the
+last second; recording into the same folder goes on where it ended. A game that
 is running is recorded while somebody else plays it ([bold]--policy watch[/]).
 Ctrl-C ends it, and loses nothing.
 
@@ -245,8 +245,10 @@ class _Progress:
         """The state of things in one line."""
         found = self._session.result()
         behind = sum(r.behind for r in self._session.recorders)
+        waiting = found.counts.kept - found.counts.closed
         parts = [f"{self._name}: {found.rows:,} rows of {found.seconds:,.0f} s"]
         parts += [f"{found.episodes} episodes", f"{behind} rows waiting for the disk"]
+        parts.append(f"{waiting:,} in journals")
         if found.counts.dropped:
             parts.append(f"{found.counts.dropped:,} dropped")
         return ", ".join(parts)

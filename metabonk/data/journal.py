@@ -11,6 +11,7 @@ short or whose checksum fails.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from collections.abc import Mapping
@@ -98,8 +99,9 @@ class Journal:
         self._write(view)
 
     def sync(self) -> None:
-        """Puts the rows on the disk."""
-        os.fdatasync(self._file.fileno())
+        """Puts the rows on the disk; nothing once it is closed. Any thread may."""
+        with contextlib.suppress(ValueError):  # closed by another thread meanwhile
+            os.fdatasync(self._file.fileno())
 
     def close(self) -> None:
         """Leaves the file as it is; safe to call twice."""

@@ -21,7 +21,7 @@ from metabonk.data.episode import EXTRA, OBSERVATION, Episode, EpisodeStore
 from metabonk.data.index import HEADER
 from metabonk.data.npz import Ends, ends_of, meta_of, read_npz, spans_of
 from metabonk.data.pt import read_pt
-from metabonk.data.recorder import recover
+from metabonk.data.recovery import recover
 from metabonk.data.sinks import EPISODES
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.protocols import Array

@@ -130,9 +130,8 @@ def write_part(
     }
     if header.columns == ACTION_COLUMNS:
         arrays["actions"] = to_columns(part.rows)
-    save = np.savez_compressed if compress else np.savez
     with replacing(path) as partial, partial.open("wb") as file:
-        save(file, allow_pickle=False, **arrays)
+        npy.save(file, arrays, compress=compress)
 
 
 def read_npz(path: Path | str) -> list[Episode]:

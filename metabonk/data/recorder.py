@@ -2,44 +2,41 @@
 
 Knows threads, journals and sinks; does not know games or rates.
 
-A row waits in a queue for half a second at most, is written to a journal (from then on no kill of
-the process takes it) and with others becomes a chunk, by a thread of its own, for compressing and
-flushing take long. Where the disk stays behind, `append` waits, or where a game cannot wait drops
-the row: then it is counted, and the next row begins an episode, so that nothing is joined that did
-not follow. What a kill leaves in journals is put into chunks by whoever opens the directory next.
+A row waits in a queue for half a second at most and is written to a journal: from then on no kill
+of the process takes it. A thread of its own makes chunks of journals, for compressing and flushing
+take long; while it is behind, journals wait on the disk and nobody is held up. Only where the disk
+does not even take journals does `append` wait, or where a game cannot wait drop the row: then it is
+counted, and the next row begins an episode, so that nothing is joined that did not follow.
 
-Layout: the sinks' files; `journal-<n>` for rows that are in no chunk yet; `lock`, held while
+Layout: the sinks' files; `journal-<row>` for rows that are in no chunk yet; `lock`, held while
 somebody records.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Literal
 
-import msgspec
 import numpy as np
 
 from metabonk.data import journal
 from metabonk.data.episode import CHUNK_BYTES, Header
 from metabonk.data.journal import Journal
+from metabonk.data.recovery import close_journal, details_of, lock, recover_locked
 from metabonk.data.sampling import Row
-from metabonk.data.sinks import FORMATS, Sink, make_sink
+from metabonk.data.sinks import FORMATS, make_sink
 from metabonk.errors import ConfigError, CorruptError
-from metabonk.protocols import Array
 
 QUEUE_SECONDS = 0.5  # of rows that no journal holds yet
 CHUNK_SECONDS = 30.0  # after which rows are given to readers though the chunk is not full
 SYNC_SECONDS = 0.5  # between flushes of the journal, for power cuts
-WAITING_CHUNKS = 2
 _ROOM = (2, 256)  # rows in the queue, whatever the rate
 
 Full = Literal["wait", "drop"]
@@ -49,7 +46,7 @@ Full = Literal["wait", "drop"]
 class Counts:
     """What became of the rows. taken: by `append`. kept: safe from a kill. closed: in chunks.
 
-    dropped: of rows that the disk was too slow for, and gaps the episodes that this cut in two.
+    dropped: of rows that the disk was too slow for, and gaps the episodes that were cut in two.
     recovered: rows that an earlier recording was killed before closing. waited: seconds that
     `append` was held up. bytes: in journals so far.
     """
@@ -87,11 +84,11 @@ class Recorder:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._counts = Counts()
         self._opened = contextlib.ExitStack()
-        if not self._opened.enter_context(_lock(self.directory)):
+        if not self._opened.enter_context(lock(self.directory)):
             raise ConfigError(f"{self.directory}: somebody records there now, give another folder")
         with contextlib.ExitStack() as failed:
             failed.callback(self._opened.close)
-            self._counts.recovered = _recover(self.directory)
+            self._counts.recovered = recover_locked(self.directory)
             self._header, self._compress = header, compress
             self._sinks = {
                 name: make_sink(name, self.directory, header, compress=compress) for name in formats
@@ -108,11 +105,13 @@ class Recorder:
         self._closing = self._gap = False
         self._error: BaseException | None = None
         self._begun = 0  # rows in journals that were begun before the one at hand
-        self._chunks: queue.Queue[_Open | None] = queue.Queue(WAITING_CHUNKS)
         self._open: _Open | None = None
+        self._full: queue.SimpleQueue[_Open | None] = queue.SimpleQueue()
+        self._done = threading.Event()
+        works = {"journal": self._keep, "chunks": self._close_chunks, "sync": self._sync}
         self._threads = [
             threading.Thread(target=self._guard, args=(work,), name=f"record-{name}", daemon=True)
-            for name, work in (("journal", self._keep), ("chunks", self._close_chunks))
+            for name, work in works.items()
         ]
         for thread in self._threads:
             thread.start()
@@ -176,7 +175,7 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _guard(self, work: Any) -> None:
+    def _guard(self, work: Callable[[], None]) -> None:
         try:
             work()
         except Exception as error:  # noqa: BLE001 - raised again where the caller is
@@ -196,7 +195,8 @@ class Recorder:
                 self._hand_over_old()
             self._hand_over()
         finally:
-            self._put(None)
+            self._full.put(None)
+            self._done.set()
 
     def _next(self) -> Row | None:
         """The next row, None when there will be none."""
@@ -212,7 +212,7 @@ class Recorder:
             self._hand_over_old()
 
     def _fitting(self, row: Row) -> _Open:
-        """The chunk that this row goes into: another one, and another episode, if the game's frames
+        """The journal that takes this row: another one, and another episode, if the game's frames
         have changed their size."""
         if self._open is not None and not self._open.takes(row):
             self._hand_over()
@@ -220,14 +220,10 @@ class Recorder:
             with self._changed:
                 self._counts.gaps += 1
         if self._open is None:
-            at = {name: base + self._begun for name, base in self._base.items()}
-            details = {
-                "first": at,
-                "header": msgspec.to_builtins(self._header),
-                "compress": self._compress,
-            }
+            first = {name: base + self._begun for name, base in self._base.items()}
+            details = details_of(self._header, self._compress, first)
             path = self.directory / f"journal-{self._begun:012d}"
-            self._open = _Open(Journal(path, row, details))
+            self._open = _Open(Journal(path, row, details), row)
         return self._open
 
     def _hand_over_old(self) -> None:
@@ -236,132 +232,53 @@ class Recorder:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Gives the open chunk to the other thread; waits if too many are there already."""
+        """Gives the journal at hand to the thread of chunks."""
         chunk, self._open = self._open, None
         if chunk is not None:
-            self._begun += len(chunk.rows)
+            self._begun += chunk.rows
             with self._changed:
                 self._counts.bytes += chunk.journal.nbytes
-            self._put(chunk)
+            self._full.put(chunk)
 
-    def _put(self, chunk: _Open | None) -> None:
-        while self._error is None:
-            with contextlib.suppress(queue.Full):
-                self._chunks.put(chunk, timeout=0.1)
-                return
-        if chunk is not None:
-            chunk.journal.close()
-
-    # The thread of chunks.
+    # The thread of chunks, and that of flushing.
 
     def _close_chunks(self) -> None:
-        """Writes chunks, and between them flushes the journal that is open."""
-        while True:
-            try:
-                chunk = self._chunks.get(timeout=SYNC_SECONDS)
-            except queue.Empty:
-                if self._error is not None:
-                    return
-                self._sync()
-                continue
-            if chunk is None:
-                return
+        """Makes chunks of journals until the last one, or until something failed: what is left in
+        journals then is recovered later."""
+        while (chunk := self._full.get()) is not None and self._error is None:
             chunk.journal.sync()
-            _write(self._sinks, chunk.arrays(), chunk.first(self._base, self._counts.closed))
             chunk.journal.close()
-            chunk.journal.path.unlink()
+            path = chunk.journal.path
+            rows = close_journal(path, journal.read(path), self._sinks)
+            if rows != chunk.rows:
+                raise CorruptError(f"{path} has {rows} rows of {chunk.rows}: the disk lost some")
+            path.unlink()
             with self._changed:
-                self._counts.closed += len(chunk.rows)
+                self._counts.closed += rows
 
     def _sync(self) -> None:
-        chunk = self._open  # closed by this thread alone
-        if chunk is not None:
-            chunk.journal.sync()
+        """Flushes the journal at hand now and then; whoever closes it flushes the rest."""
+        while not self._done.wait(SYNC_SECONDS):
+            chunk = self._open
+            if chunk is not None:
+                chunk.journal.sync()
 
 
 class _Open:
-    """A chunk that is being filled: its rows in memory and in a journal."""
+    """A journal that is being filled, and what its rows look like."""
 
-    def __init__(self, made: Journal) -> None:
+    def __init__(self, made: Journal, row: Row) -> None:
         self.journal = made
-        self.rows: list[Row] = []
+        self.rows = 0
+        self._like = {key: (value.shape, value.dtype) for key, value in row.items()}
         self._began = time.monotonic()
 
     def takes(self, row: Row) -> bool:
-        first = self.rows[0] if self.rows else row
-        return row.keys() == first.keys() and all(
-            row[k].shape == v.shape and row[k].dtype == v.dtype for k, v in first.items()
-        )
+        return {key: (value.shape, value.dtype) for key, value in row.items()} == self._like
 
     def append(self, row: Row) -> None:
         self.journal.append(row)
-        self.rows.append(row)
+        self.rows += 1
 
     def over(self, most_bytes: int, seconds: float) -> bool:
         return self.journal.nbytes >= most_bytes or time.monotonic() - self._began >= seconds
-
-    def arrays(self) -> dict[str, Array]:
-        return {key: np.stack([row[key] for row in self.rows]) for key in self.rows[0]}
-
-    @staticmethod
-    def first(base: Mapping[str, int], closed: int) -> dict[str, int]:
-        return {name: position + closed for name, position in base.items()}
-
-
-def recover(directory: Path | str) -> int:
-    """Puts what a kill left in journals into chunks; returns how many rows those were.
-
-    Nothing happens while somebody records there. Raises CorruptError for a damaged journal.
-    """
-    directory = Path(directory)
-    if not any(directory.glob("journal-*")):
-        return 0
-    with _lock(directory) as ours:
-        return _recover(directory) if ours else 0
-
-
-def _recover(directory: Path) -> int:
-    rows = 0
-    for path in sorted(directory.glob("journal-*")):
-        if b"\n" in path.read_bytes()[: 1 << 20]:  # else it was killed before its first line
-            rows += _replay(directory, path)
-        path.unlink()
-    return rows
-
-
-def _replay(directory: Path, path: Path) -> int:
-    found = journal.read(path)
-    count = len(next(iter(found.arrays.values()), ()))
-    try:
-        header = msgspec.convert(found.details["header"], Header)
-        first = msgspec.convert(found.details["first"], dict[str, int])
-        compress = bool(found.details["compress"])
-    except (KeyError, msgspec.ValidationError) as error:
-        raise CorruptError(f"{path} is no journal of a recording: {error}") from error
-    if count:
-        sinks = {name: make_sink(name, directory, header, compress=compress) for name in first}
-        _write(sinks, found.arrays, first)
-    return count
-
-
-def _write(
-    sinks: Mapping[str, Sink], arrays: Mapping[str, Array], first: Mapping[str, int]
-) -> None:
-    """Rows whose first one is number `first[name]` of each sink, but for those it has already."""
-    for name, sink in sinks.items():
-        have = min(max(0, sink.position - first[name]), len(arrays["reward"]))
-        if have < len(arrays["reward"]):
-            sink.write({key: value[have:] for key, value in arrays.items()})
-
-
-@contextlib.contextmanager
-def _lock(directory: Path) -> Iterator[bool]:
-    """Whether nobody else holds the directory; held until the block ends."""
-    file: IO[bytes]
-    with (directory / "lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

@@ -21,7 +21,7 @@ if not machine.core_built():
 
 from metabonk.data.episode import EpisodeStore
 from metabonk.data.npz import read_npz
-from metabonk.data.recorder import recover
+from metabonk.data.recovery import recover
 from metabonk.data.sinks import read_entries
 
 Run = Callable[..., "tuple[int, str, str]"]
