@@ -160,6 +160,9 @@ class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     burn_in: Annotated[
         int, _help("Steps that only warm its state up, at the start of a sequence.", ge=0)
     ] = 8
+    frames: Annotated[
+        int, _help("Frames per update that are drawn and compared with what was seen.", ge=1)
+    ] = 128
     ratio: Annotated[float, _help("Replayed steps learned from per step played.", gt=0.0)] = 1.0
     replay: Annotated[int, _help("Steps of all games that are kept to learn from.", ge=1)] = 500_000
     free_nats: Annotated[

@@ -25,10 +25,11 @@ from torch.nn import functional
 from metabonk.config import WorldConfig
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.replay import Sequences
+from metabonk.models.decoder import Frame
 from metabonk.models.rssm import Latent, RssmStates
 from metabonk.models.world import WorldModel, observations
 
-WORLD_STREAM = 7
+WORLD_STREAM, FRAMES_STREAM = 7, 8
 STATISTICS = ("wm_recon", "wm_reward", "wm_continue", "wm_kl")
 
 
@@ -116,8 +117,7 @@ class WorldLearner:
         model, config = self.model, self.config
         counts = self._counts(batch.is_first)
         features = Latent(states.deter, states.stoch).features.flatten(0, 1)
-        keys = model.reconstruction(features, _flat(batch.observation))
-        recon = _mean(torch.stack(list(keys.values())).sum(0), counts.flatten())
+        recon = self._reconstruction(features, _flat(batch.observation), counts.flatten())
         came = counts & ~batch.is_first
         logits = model.reward(features).unflatten(0, came.shape)
         reward = _mean(model.values.loss(logits, batch.reward), came)
@@ -140,6 +140,29 @@ class WorldLearner:
             "wm_continue": ends.detach(),
             "wm_kl": _mean(dynamics.detach(), counts),
         }
+
+    def _reconstruction(
+        self, features: Tensor, observation: dict[str, Tensor], counts: Tensor
+    ) -> Tensor:
+        """Mean over the steps that count, of all keys together; of frames, which cost a thousand
+        times a number, only some steps of every update are drawn."""
+        decoder = self.model.decoder
+        hidden = self.model.decoder_input(features)
+        some = torch.nonzero(counts)[:, 0]
+        if len(some) > self.config.frames:
+            philox = np.random.Philox(
+                key=[self.seed, FRAMES_STREAM], counter=[0, 0, 0, self.updates]
+            )
+            order = np.random.Generator(philox).permutation(len(some))
+            some = some[torch.from_numpy(order[: self.config.frames])]
+        total: Tensor = hidden.new_zeros(())
+        for key in decoder.parts:
+            if isinstance(decoder.part(key), Frame):
+                seen = {key: observation[key][some]}
+                total = total + decoder.loss(key, hidden[some], seen).sum() / max(1, len(some))
+            else:
+                total = total + _mean(decoder.loss(key, hidden, observation), counts)
+        return total
 
     def _counts(self, is_first: Tensor) -> Tensor:
         """Steps [L, B] whose state knows what went before: those after the burn-in, or after an

@@ -163,9 +163,10 @@ class ObservationDecoder(nn.Module):
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         return {key: part(features) for key, part in self.parts.items()}
 
-    def losses(self, raw: Mapping[str, Tensor], observation: Tensors) -> dict[str, Tensor]:
-        """[B] by key, of observations [B, ...]."""
-        return {key: self.part(key).loss(value, key, observation) for key, value in raw.items()}
+    def loss(self, key: str, features: Tensor, observation: Tensors) -> Tensor:
+        """[B], of features [B, features] against that key of observations [B, ...]."""
+        part = self.part(key)
+        return part.loss(part(features), key, observation)
 
     def expect(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The likeliest observation [B, ...] by key."""

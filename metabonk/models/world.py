@@ -118,11 +118,6 @@ class WorldModel(nn.Module):
         reward = self.values.mean(self.reward(features))
         return Decoded(observation, reward, torch.sigmoid(self.going(features)[..., 0]))
 
-    def reconstruction(self, features: Tensor, observation: Tensors) -> dict[str, Tensor]:
-        """Losses [B] by key of features [B, F] against observations [B, ...]."""
-        raw = self.decoder(self.decoder_input(features))
-        return self.decoder.losses(raw, observation)
-
     def learn_scales(self, observation: Tensors) -> None:
         """Shows observations [B, ...] to every normaliser; between updates only."""
         self.reader.learn(observation)
