@@ -37,7 +37,8 @@ enum class Site : uint8_t {
   kPin,         // reader: lease = slot
   kConfirm,     // reader: sequence, after the pin
   kUnpin,       // reader: lease = nothing
-  kWhole,       // reader: sequence, while or after the frame was used
+  kStill,       // reader: its lease, while or after the frame was used
+  kWhole,       // reader: sequence, if that lease is gone
   kListen,      // reader: doorbell, before it looks whether to sleep
   kSleep,       // reader: doorbell |= 1
   kToken,       // reader: a new token
@@ -196,21 +197,19 @@ class RingLeases {
 
   // Finds an entry in the table of readers. False if all are taken, or if it was evicted at once.
   bool Enter() {
-    uint32_t token = 0;
-    while (token == 0) {
-      token = static_cast<uint32_t>(words_.template Add<Site::kToken>({Kind::kLastToken}, 1)) + 1;
-    }
-    for (uint32_t reader = 0; reader < counts_.readers; ++reader) {
-      uint64_t free = 0;
-      if (!words_.template Cas<Site::kEnter>({Kind::kToken, reader}, free, token)) continue;
-      reader_ = reader;
-      token_ = token;
+    for (int tries = 0; tries < 4; ++tries) {
+      token_ = 0;
+      while (token_ == 0) {
+        const uint64_t last = words_.template Add<Site::kToken>({Kind::kLastToken}, 1);
+        token_ = static_cast<uint32_t>(last) + 1;
+      }
+      if (!TakeEntry()) break;
       bool open = true;
       for (uint32_t lease = 0; lease < counts_.leases; ++lease) open = open && Open(lease);
       if (open && Entered()) return true;
-      token_ = 0;
-      return false;
+      Leave();  // the entry's last owner had a later token than ours and is still leaving
     }
+    token_ = 0;
     return false;
   }
 
@@ -246,10 +245,13 @@ class RingLeases {
     return Pinned::kOvertaken;
   }
 
-  // Whether the slot has had that frame, whole, until now. What was read before is ordered before
-  // it by who calls (Words::Fence).
-  bool Whole(uint32_t slot, uint64_t number) {
+  // Whether a pinned frame has been whole until now. Who still has the lease has the frame; the
+  // sequence alone does not say so, since a writer may claim the slot for the moment until it sees
+  // the lease. Reads of the frame before this are ordered before it.
+  bool Whole(uint32_t lease, uint32_t slot, uint64_t number) {
     words_.Fence();
+    const uint64_t held = words_.template Load<Site::kStill>({Kind::kLease, reader_, lease});
+    if (held == LeaseOf(token_, slot)) return true;
     return words_.template Load<Site::kWhole>({Kind::kSequence, slot}) == 2 * number;
   }
 
@@ -270,22 +272,32 @@ class RingLeases {
   }
 
   // Frees an entry and its slots. Done to others only once they are dead, or silent where that
-  // cannot be known; false if it was no longer that token's.
+  // cannot be known; false if it was no longer that token's. The entry goes first: one who is just
+  // entering sees that before it takes a slot.
   static bool Evict(Words words, RingCounts counts, uint32_t reader, uint32_t token) {
+    uint64_t mine = token;
+    if (!words.template Cas<Site::kEvict>({Kind::kToken, reader}, mine, 0)) return false;
     for (uint32_t lease = 0; lease < counts.leases; ++lease) {
       const Place place{Kind::kLease, reader, lease};
       uint64_t word = words.template Load<Site::kEvictLease>(place);
       while (word >> 32 == token && !words.template Cas<Site::kEvictLease>(place, word, 0)) {
       }
     }
-    uint64_t mine = token;
-    return words.template Cas<Site::kEvict>({Kind::kToken, reader}, mine, 0);
+    return true;
   }
 
   uint32_t reader() const { return reader_; }
   uint32_t token() const { return token_; }
 
  private:
+  bool TakeEntry() {
+    for (reader_ = 0; reader_ < counts_.readers; ++reader_) {
+      uint64_t free = 0;
+      if (words_.template Cas<Site::kEnter>({Kind::kToken, reader_}, free, token_)) return true;
+    }
+    return false;
+  }
+
   // What is in the word may have been left by one who was evicted while it entered; or it may
   // belong to the entry's next owner, if that happened to us. Tokens rise, which tells the two
   // apart.
