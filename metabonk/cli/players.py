@@ -39,7 +39,7 @@ def player_of(
 
     if name == "random":
         return scripted.RandomPolicy(seed, game.action_layout)
-    if name == "scripted" and game.name == "arena":
+    if name == "scripted" and _as_the_arena(game):
         from metabonk.games.arena import level_of
 
         size = level_of(config.game.level or None).terrain.size
@@ -48,8 +48,16 @@ def player_of(
         from metabonk.games.grid64_solver import SolverPolicy
 
         return SolverPolicy(game)
-    has_script = game.name == "arena" or game.name.startswith("grid64/")
+    has_script = _as_the_arena(game) or game.name.startswith("grid64/")
     known = "random, scripted" if has_script else "random"
     raise ConfigError(
         f"--policy {name}: not the directory of a run, and {config.game.name} has only {known}"
     )
+
+
+def _as_the_arena(game: Any) -> bool:
+    """Whether a game is seen and played as the arena is, over whatever link."""
+    from metabonk.records import ACTION_LAYOUT
+
+    same = game.action_layout.branches == ACTION_LAYOUT.branches
+    return same and "entities" in game.observation_space.spaces

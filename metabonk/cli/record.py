@@ -45,7 +45,7 @@ Folders: DIR/*.npz with recording.jsonl, and DIR/episodes; with several games
 DIR/000, DIR/001, …"""
 )
 
-WATCH = "watch"
+WATCH = "watch"  # who plays, and the setting of games that can be watched
 PICTURE = (180, 320)  # of frames that are drawn for the recording
 LOOK_SECONDS = 0.25  # between two looks at the counts
 QUIET_SECONDS = 15.0  # between lines where the output is not a terminal
@@ -88,7 +88,8 @@ def record(
     if machine.core_built():
         settings_module.cap_cpu(config)
     formats = _formats(format_, config)
-    with contextlib.closing(_make(config, pixels, formats)) as made:
+    watched = policy == WATCH or (policy is None and accepts(config.game.name, WATCH))
+    with contextlib.closing(_make(config, pixels, formats, watched)) as made:
         live = isinstance(made, Captured)
         bounded = bool(episodes or seconds or live)
         plan = Plan(
@@ -96,7 +97,7 @@ def record(
             episodes=episodes if bounded else 1,
             seconds=seconds,
             frames="npz" in formats,
-            watched=policy == WATCH or (live and policy is None),
+            watched=watched,
         )
         session = _session(
             made, config, plan, out_dir, run, policy, formats, when_full, seed, greedy
@@ -116,7 +117,7 @@ def _formats(asked: str, config: Config) -> tuple[str, ...]:
     return known[asked]
 
 
-def _make(config: Config, pixels: str | None, formats: tuple[str, ...]) -> Any:
+def _make(config: Config, pixels: str | None, formats: tuple[str, ...], watched: bool) -> Any:
     """The game. Frames are drawn for the recording alone where a policy has no use for them."""
     name = config.game.name
     size = _size(pixels)
@@ -126,6 +127,8 @@ def _make(config: Config, pixels: str | None, formats: tuple[str, ...]) -> Any:
     settings: dict[str, Any] = {}
     if "npz" in formats and accepts(name, "visible"):
         settings["visible"] = True
+    if watched and accepts(name, WATCH):
+        settings[WATCH] = True
     made = from_config(config.game, **settings)
     if draws and hasattr(made, "picture"):
         made.picture = size or PICTURE

@@ -172,7 +172,7 @@ class Session:
             return rows
         inputs = self.game.inputs()
         unknown = np.isnan(inputs)
-        self._unknown += int(unknown.any(1).sum())
+        self._unknown += int(unknown.all(1).sum())
         return np.where(unknown, np.float32(0.0), inputs)
 
     def _see(

@@ -61,6 +61,7 @@ def make(
     restart_click: tuple[float, float] = (0.5, 0.41),
     hz: float = 60.0,
     visible: bool = False,
+    watch: bool = False,
 ) -> BonkLinkGame:
     """`num_envs` games that run already, on ports that are numbered on from `port`.
 
@@ -71,7 +72,8 @@ def make(
     game to appear or to answer. limit: decisions after which an episode is cut, 0 for none.
     restart_click: where a run is begun, 0..1 from the top left, if the game names no widgets. hz:
     decisions per second of game time, for films. visible: frames are kept for `render` though
-    observations have none.
+    observations have none. watch: somebody else plays: nothing is ever sent to the game, and a
+    reset joins the run that goes on, or the next one however long it takes to begin.
     """
     if rest:
         raise ConfigError(f"game: bonklink has no variant {rest!r}, give a host and a port")
@@ -96,7 +98,7 @@ def make(
     derived = Derived(level_of(level).reward)
     frames = visible or min(pixels) > 0
     return BonkLinkGame(
-        places, derived, pixels, frames, frame_skip or 1, patience, limit, restart_click, hz
+        places, derived, pixels, frames, frame_skip or 1, patience, limit, restart_click, hz, watch
     )
 
 
@@ -118,6 +120,7 @@ class BonkLinkGame:
         limit: int,
         restart_click: tuple[float, float],
         hz: float,
+        watch: bool = False,
     ) -> None:
         self.num_envs = len(places)
         self.frame_rate = self.picture_rate = hz / frame_skip
@@ -133,7 +136,7 @@ class BonkLinkGame:
             for place in places:
                 self._lines.append(lines.open(place, frames))
             self._runs = [
-                Run(line, self, derived, frame_skip, patience, restart_click)
+                Run(line, self, derived, frame_skip, patience, restart_click, watch)
                 for line in self._lines
             ]
             for run in self._runs:

@@ -20,6 +20,7 @@ from metabonk.records import ACTION_COLUMNS, GAME_STATE
 # Widgets that begin a run, by the beginning of their texts, the best first.
 _BEGINNERS = ("quick start", "try again", "retry", "restart", "play again", "continue", "start")
 _PRESS_SECONDS = 0.25  # between two presses in menus of a game in real time
+_LOOK_SECONDS = 1.0  # of one wait for a run that somebody else begins
 _REST = 3  # presses of other widgets before an agreed place is tried
 
 
@@ -36,6 +37,7 @@ class Run:
         frame_skip: int,
         patience: float,
         restart_click: tuple[float, float],
+        watch: bool = False,
     ) -> None:
         self.line = line
         self.state: State = np.zeros(1, GAME_STATE)[0]
@@ -50,6 +52,7 @@ class Run:
         self._skip = frame_skip
         self._patience = patience
         self._click = restart_click
+        self._watch = watch
         self._episode = 0
         self._returned = 0.0
         self._row: FloatArray | None = None
@@ -67,6 +70,9 @@ class Run:
         self.line.owner = self._owner
         deadline = time.monotonic() + self._patience
         early, self._early = self._early, None
+        if self._watch:
+            self._start(self._joined(early, seed is None))
+            return
         if seed is None and early is not None and not taken:
             self._start(self.line.newest or early)
             return
@@ -83,7 +89,7 @@ class Run:
 
     def act(self, row: FloatArray) -> None:
         """Sends what is to be done; `wait` tells what came of it. NaN only watches."""
-        self._row = None if np.isnan(row).any() else row
+        self._row = None if self._watch or np.isnan(row).any() else row
         if self._row is not None and self.line.owner is self._owner:
             self.line.act(self._row)
 
@@ -148,6 +154,15 @@ class Run:
         tick = tick or self._next(deadline)
         if tick is None:
             raise GameError(self.line.complaint(self._patience))
+        return tick
+
+    def _joined(self, early: Tick | None, another: bool) -> Tick:
+        """A run that somebody else has begun, however long that takes; another: than the last."""
+        tick = early or self._fresh(time.monotonic() + self._patience)
+        while not in_run(tick.state) or (
+            another and tick.step is not None and tick.step.episode == self._episode
+        ):
+            tick = self._next(time.monotonic() + _LOOK_SECONDS) or tick
         return tick
 
     def _reset(self, tick: Tick, seed: int | None, deadline: float) -> Tick:

@@ -75,7 +75,7 @@ class Running(Counting):
 
     def inputs(self) -> Any:
         unknown = self.tick % 10 == 9
-        return np.array([[np.nan, np.nan] if unknown else [self.tick, 1.0]], np.float32)
+        return np.array([[np.nan, np.nan] if unknown else [self.tick, np.nan]], np.float32)
 
 
 class Waiting(Counting):
