@@ -43,7 +43,7 @@ State = np.void  # a GAME_STATE scalar
 
 
 class End(enum.IntEnum):
-    """How an episode ended. LEFT: the run was left or began anew, and nobody died."""
+    """How an episode ended. LEFT: its time was up, it was left or began anew; nobody died."""
 
     NO = 0
     DIED = 1
@@ -72,8 +72,7 @@ def end_of(before: State, now: State) -> End:
         return End.LEFT if float(now["time"]) < float(before["time"]) - 0.5 else End.NO
     if menu_of(now).lower().startswith(_WON):
         return End.WON
-    died = float(now["health"]) <= 0.0 or "death" in menu_of(now).lower()
-    return End.DIED if died else End.LEFT
+    return End.DIED if float(now["health"]) <= 0.0 else End.LEFT  # a death menu may end time, too
 
 
 class Derived:
@@ -90,8 +89,8 @@ class Derived:
     def reward(self, before: State, now: State, end: End) -> float:
         """Of what happened from one state of a run to a later one of it."""
         w, both = self.weights, FieldGroup(int(before["fields"]) & int(now["fields"]))
-        if end is End.LEFT:
-            return 0.0
+        if end is End.LEFT and in_run(now):
+            return 0.0  # another run: nothing of it belongs to this one
         total = w.death if end is End.DIED else (w.victory if end is End.WON else 0.0)
         if both & FieldGroup.PLAYER:
             total += w.alive * max(_rise(before, now, "time"), 0.0)
