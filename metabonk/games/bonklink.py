@@ -8,8 +8,8 @@ what the transport does not carry masked, and `pixels` where they are asked for.
 Episodes. A game that says where they begin and end, and what each decision was worth (BonkLink's
 trailer STEP), is believed; of others both are worked out from states (derived.py), with the reward
 terms of `level`. A reset with a seed is sent where the game takes it (v2); elsewhere the run that
-goes on is joined, or where none does its menus are clicked through: a widget that starts or
-restarts a run, else the place `restart_click` of the screen.
+goes on is joined. Menus before a run are clicked through: a widget that starts or restarts one,
+else the place `restart_click` of the screen.
 
 A step acts and waits for the next state, of a game in real time as of one that waits for answers.
 What a state that nobody read was worth is not lost where STEP tells the return so far. A row of NaN

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from metabonk.errors import GameError
 from metabonk.games.bonklink_line import Line, Tick
 from metabonk.games.derived import Derived, End, State, end_of, in_run, menu_of
 from metabonk.games.doom_worker import shrink
+from metabonk.games.hosted import neutral
 from metabonk.protocols import Array, FloatArray
 from metabonk.records import ACTION_COLUMNS, GAME_STATE
 
@@ -83,9 +85,7 @@ class Run:
             tick = self._reset(tick, seed, deadline)
         elif tick.step is not None and not fresh_start:
             tick = self._onward(tick, deadline)
-        else:
-            tick = self._through_menus(tick, deadline)
-        self._start(tick)
+        self._start(self._through_menus(tick, deadline))
 
     def act(self, row: FloatArray) -> None:
         """Sends what is to be done; `wait` tells what came of it. NaN only watches."""
@@ -150,7 +150,7 @@ class Run:
 
     def _fresh(self, deadline: float) -> Tick:
         """The newest state there is, waiting for one where there was none or the line broke."""
-        tick = self.line.newest if self.line.connected else None
+        tick = self.line.tick(0.0) or (self.line.newest if self.line.connected else None)
         tick = tick or self._next(deadline)
         if tick is None:
             raise GameError(self.line.complaint(self._patience))
@@ -189,31 +189,28 @@ class Run:
     def _onward(self, tick: Tick, deadline: float) -> Tick:
         """Answers until the next episode begins, which a host does by itself or by its menus."""
         episode = self._episode
+        return self._press(
+            tick, deadline, lambda now: now.step is None or now.step.episode != episode
+        )
+
+    def _through_menus(self, tick: Tick, deadline: float) -> Tick:
+        return self._press(tick, deadline, lambda now: in_run(now.state))
+
+    def _press(self, tick: Tick, deadline: float, begun: Callable[[Tick], bool]) -> Tick:
+        """Presses what begins a run until one has begun, whether states come meanwhile or not."""
         presses = _Presses(self._click)
-        while tick.step is not None and tick.step.episode == episode:
+        while not begun(tick):
             if presses.due():
                 self.line.act(presses.row(tick.state))
             elif self.line.stepped:
-                self.line.act(_nothing())
-            tick = self._wait_for_begin(deadline)
-        return tick
-
-    def _through_menus(self, tick: Tick, deadline: float) -> Tick:
-        presses = _Presses(self._click)
-        while not in_run(tick.state):
-            if presses.due():
-                self.line.act(presses.row(tick.state))
-            tick = self._wait_for_begin(deadline)
-        return tick
-
-    def _wait_for_begin(self, deadline: float) -> Tick:
-        tick = self._next(deadline)
-        if tick is None:
-            raise GameError(
-                f"{self.line.place}: no run began within {self._patience:g} seconds; it shows "
-                f"the menu {menu_of(self.line.newest.state) if self.line.newest else ''!r}: begin "
-                "one there, or set restart_click to where the game does"
-            )
+                self.line.act(neutral())
+            tick = self._next(min(deadline, presses.next)) or tick
+            if time.monotonic() >= deadline and not begun(tick):
+                raise GameError(
+                    f"{self.line.place}: no run began within {self._patience:g} seconds; the menu "
+                    f"{menu_of(tick.state)!r} is open: begin one there, or set restart_click to "
+                    "where the game does"
+                )
         return tick
 
     def _start(self, tick: Tick) -> None:
@@ -264,18 +261,18 @@ class _Presses:
     def __init__(self, click: tuple[float, float]) -> None:
         self._click = click
         self._count = 0
-        self._next = 0.0
+        self.next = 0.0  # when
 
     def due(self) -> bool:
-        return time.monotonic() >= self._next
+        return time.monotonic() >= self.next
 
     def row(self, state: State) -> FloatArray:
         """A choice or a click, then nothing: menus take a press after a moment without one."""
-        row = _nothing()
+        row = neutral()
         self._count += 1
+        self.next = time.monotonic() + _PRESS_SECONDS / 2
         if self._count % 2 == 0:
             return row
-        self._next = time.monotonic() + _PRESS_SECONDS
         widgets = state["widgets"][: int(state["widget_count"])]
         enabled = [i for i, widget in enumerate(widgets) if widget["enabled"]]
         if not enabled:
@@ -289,12 +286,6 @@ class _Presses:
                     return row
         row[9] = enabled[(self._count // 2 // _REST) % len(enabled)] + 1
         return row
-
-
-def _nothing() -> FloatArray:
-    row = np.zeros(ACTION_COLUMNS, np.float32)
-    row[10:] = -1.0
-    return row
 
 
 def _held(row: FloatArray) -> FloatArray:
