@@ -38,6 +38,13 @@ class Channel(Protocol):
     def send(self, frame: Frame) -> None:
         """Copies the frame to where the receiver finds it."""
 
+    def place(self, frame: Frame) -> Frame:
+        """Copies the frame to where the receiver will find it, as a game that draws there does;
+        returns that memory. Asked only of channels that can."""
+
+    def publish(self) -> None:
+        """Sends what `place` gave."""
+
     def receive(self) -> Frame:
         """Waits for the next frame, uint8 [H, W, C]; what was received before may be gone."""
 
@@ -48,19 +55,19 @@ class Channel(Protocol):
 class Exchange:
     """A meter of a channel: median microseconds from the sender to the receiver.
 
-    make: the channel, from the context that its locks have to come from.
+    make: the channel, from the context that its locks have to come from. in_place: frames are in
+    the transport's memory before time is taken.
     """
 
-    def __init__(self, make: Callable[[SpawnContext], Channel], pause: float = PAUSE) -> None:
+    def __init__(self, make: Callable[[SpawnContext], Channel], *, in_place: bool = False) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pause = pause
+        self._in_place = in_place
         self._channel = make(context)
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_receive, args=(self._channel, other), daemon=True)
         self._process.start()
         other.close()
         self._frame = np.random.default_rng(0).integers(0, 255, SHAPE, np.uint8)
-        self._stamp = self._frame.reshape(-1)[:_STAMP].view(np.int64)
         self._last = int(self._frame.reshape(-1)[-1])
         self._hear()  # its end is open
         self._channel.open(sends=True)
@@ -83,11 +90,16 @@ class Exchange:
         found = []
         for _ in range(count):
             self._pipe.send(True)  # wait for a frame now
-            time.sleep(self._pause)
-            self._stamp[0] = time.monotonic_ns()
-            self._channel.send(self._frame)
+            frame = self._channel.place(self._frame) if self._in_place else self._frame
+            stamp = frame.reshape(-1)[:_STAMP].view(np.int64)
+            time.sleep(PAUSE)
+            stamp[0] = began = time.monotonic_ns()
+            if self._in_place:
+                self._channel.publish()
+            else:
+                self._channel.send(frame)
             arrived, sent, last = self._hear()
-            if sent != self._stamp[0] or last != self._last:
+            if sent != began or last != self._last:
                 raise MetabonkError("exchange: the frame that arrived is not the one that was sent")
             found.append(arrived - sent)
         return found

@@ -29,14 +29,14 @@ def queue() -> Exchange:
     return Exchange(_Queue)
 
 
-def semaphore() -> Exchange:
+def semaphore(in_place: bool = False) -> Exchange:
     """Shared memory with slots, and a semaphore that counts them."""
-    return Exchange(_Semaphore)
+    return Exchange(_Semaphore, in_place=in_place)
 
 
-def spinning() -> Exchange:
+def spinning(in_place: bool = False) -> Exchange:
     """The same memory and a counter in it that the reader looks at until it changes."""
-    return Exchange(_Spinning)
+    return Exchange(_Spinning, in_place=in_place)
 
 
 def zmq(scheme: str) -> Exchange:
@@ -45,17 +45,28 @@ def zmq(scheme: str) -> Exchange:
     return Exchange(lambda context: _Zmq(scheme))
 
 
-def iceoryx2() -> Exchange:
+def iceoryx2(in_place: bool = False) -> Exchange:
     """iceoryx2's publisher and subscriber with an event to wait for."""
     require("iceoryx2")
-    return Exchange(lambda context: _Iceoryx2())
+    return Exchange(lambda context: _Iceoryx2(), in_place=in_place)
 
 
-class _Queue:
+class Copying:
+    """A channel whose memory nobody can draw into."""
+
+    def open(self, sends: bool) -> None:
+        """Nothing to do."""
+
+    def place(self, frame: Frame) -> Frame:
+        raise NotImplementedError
+
+    def publish(self) -> None:
+        raise NotImplementedError
+
+
+class _Queue(Copying):
     def __init__(self, context: SpawnContext) -> None:
         self._queue = context.Queue(1)
-
-    def open(self, sends: bool) -> None: ...
 
     def send(self, frame: Frame) -> None:
         self._queue.put(frame)
@@ -92,16 +103,22 @@ class _Memory:
         self._memory = shared_memory.SharedMemory(name=name)
         self._map()
 
-    def open(self, sends: bool) -> None: ...
+    def open(self, sends: bool) -> None:
+        """Nothing to do: it is mapped."""
 
-    def _write(self, frame: Frame) -> None:
+    def place(self, frame: Frame) -> Frame:
         self._number += 1
-        self._slots[self._number % SLOTS][...] = frame
+        slot = self._slot()
+        slot[...] = frame
+        return slot
+
+    def _slot(self) -> Frame:
+        view: Frame = self._slots[self._number % SLOTS]
+        return view
 
     def _read(self) -> Frame:
         self._number += 1
-        view: Frame = self._slots[self._number % SLOTS]
-        return view
+        return self._slot()
 
     def close(self) -> None:
         self._word = self._slots = None  # views would keep the memory mapped
@@ -115,7 +132,10 @@ class _Semaphore(_Memory):
         self._full = context.Semaphore(0)
 
     def send(self, frame: Frame) -> None:
-        self._write(frame)
+        self.place(frame)
+        self.publish()
+
+    def publish(self) -> None:
         self._full.release()
 
     def receive(self) -> Frame:
@@ -130,7 +150,10 @@ class _Spinning(_Memory):
         self._word[0] = 0
 
     def send(self, frame: Frame) -> None:
-        self._write(frame)
+        self.place(frame)
+        self.publish()
+
+    def publish(self) -> None:
         self._word[0] = self._number
 
     def receive(self) -> Frame:
@@ -140,7 +163,7 @@ class _Spinning(_Memory):
         return self._read()
 
 
-class _Zmq:
+class _Zmq(Copying):
     def __init__(self, scheme: str) -> None:
         # A port that the system picks is known only after binding: the receiver writes it down.
         self._folder = tempfile.mkdtemp(prefix="metabonk-bench-")
@@ -205,6 +228,7 @@ class _Iceoryx2:
         )
         self._patience = iox2.Duration.from_secs(round(PATIENCE))
         self._sample: Any = None
+        self._loan: Any = None
         if sends:
             self._publisher = frames.publisher_builder().initial_max_slice_len(SIZE).create()
             self._notifier = event.notifier_builder().create()
@@ -213,9 +237,16 @@ class _Iceoryx2:
             self._listener = event.listener_builder().create()
 
     def send(self, frame: Frame) -> None:
-        sample = self._publisher.loan_slice_uninit(SIZE)
-        ctypes.memmove(sample.payload_ptr, frame.ctypes.data, SIZE)
-        sample.assume_init().send()
+        self.place(frame)
+        self.publish()
+
+    def place(self, frame: Frame) -> Frame:
+        self._loan = self._publisher.loan_slice_uninit(SIZE)
+        ctypes.memmove(self._loan.payload_ptr, frame.ctypes.data, SIZE)
+        return _view(self._loan.payload_ptr)
+
+    def publish(self) -> None:
+        self._loan.assume_init().send()
         self._notifier.notify()
 
     def receive(self) -> Frame:
@@ -226,12 +257,16 @@ class _Iceoryx2:
                 break
             self._listener.timed_wait(self._patience)
         self._sample = sample  # the view is good as long as this is held
-        memory: Any = (ctypes.c_uint8 * SIZE).from_address(sample.payload_ptr)
-        view: Frame = np.frombuffer(memory, np.uint8).reshape(SHAPE)
-        return view
+        return _view(sample.payload_ptr)
 
     def close(self) -> None:
         self._sample = None
+
+
+def _view(address: int) -> Frame:
+    memory: Any = (ctypes.c_uint8 * SIZE).from_address(address)
+    view: Frame = np.frombuffer(memory, np.uint8).reshape(SHAPE)
+    return view
 
 
 CHANNELS: dict[str, Callable[[], Exchange]] = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from multiprocessing.context import SpawnContext
 
 import numpy as np
 import pytest
 from metabonk.bench.exchange import SHAPE, Exchange, Frame
-from metabonk.bench.peers.exchange import CHANNELS, spinning
+from metabonk.bench.peers.exchange import CHANNELS, Copying, iceoryx2, semaphore, spinning
 
 from metabonk.errors import MetabonkError, MissingExtraError
 
@@ -26,13 +27,23 @@ def test_the_frame_arrives(name: str) -> None:
         exchange.close()  # twice is once
 
 
-class Stale:
+@pytest.mark.parametrize("make", [semaphore, spinning, iceoryx2])
+def test_a_frame_in_place_arrives_too(make: Callable[[bool], Exchange]) -> None:
+    try:
+        exchange = make(True)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    try:
+        exchange.prepare()
+    finally:
+        exchange.close()
+
+
+class Stale(Copying):
     """Hands out a frame that nobody sent."""
 
     def __init__(self, context: SpawnContext) -> None:
         self._queue = context.Queue(1)
-
-    def open(self, sends: bool) -> None: ...
 
     def send(self, frame: Frame) -> None:
         self._queue.put(0)

@@ -1,4 +1,4 @@
-"""Recording a game behind BonkLink that somebody else plays: nothing is sent, everything is seen."""
+"""Recording a game behind BonkLink that others play: nothing is sent, everything is seen."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def test_a_game_that_runs_is_recorded_and_left_alone(tmp_path: Path, protocol: A
     episodes = [store.read(*key) for key in store.entries(complete=False)]
     frames = np.concatenate([e.extra["frame"] for e in episodes])
     assert frames.shape[1:] == (*SIZE, 3)
-    assert len(np.unique(frames.reshape(len(frames), -1), axis=0)) > 5  # until a menu waits for somebody
+    assert (
+        len(np.unique(frames.reshape(len(frames), -1), axis=0)) > 5
+    )  # until a menu waits for somebody
     times = np.concatenate([e.extra["capture_ns"] for e in episodes])
     assert (np.diff(times) > 0).all()
