@@ -8,7 +8,9 @@ the other process waits again, so that nothing queues.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from multiprocessing.context import SpawnContext
@@ -26,6 +28,14 @@ WARM = 30
 PAUSE = 0.0005  # seconds after which the receiver sleeps in its wait again
 PATIENCE = 20.0  # seconds until a process that does not answer is given up
 _STAMP = 8
+
+
+_numbers = itertools.count()
+
+
+def own_name(start: str) -> str:
+    """A name that nobody else on this machine uses now."""
+    return f"{start}{os.getpid()}-{next(_numbers)}"
 
 
 class Channel(Protocol):
@@ -114,7 +124,7 @@ def _receive(channel: Channel, pipe: Any) -> None:
     """The other process."""
     channel.open(sends=False)
     pipe.send(None)
-    while pipe.recv():
+    while _asked(pipe):
         frame = channel.receive()
         flat = frame.reshape(-1)
         last = int(flat[-1])
@@ -122,3 +132,11 @@ def _receive(channel: Channel, pipe: Any) -> None:
         sent = int.from_bytes(flat[:_STAMP].tobytes(), "little", signed=True)
         del frame, flat
         pipe.send((arrived, sent, last))
+
+
+def _asked(pipe: Any) -> bool:
+    """Whether another frame comes; not once the first process is gone."""
+    try:
+        return bool(pipe.recv())
+    except EOFError:
+        return False

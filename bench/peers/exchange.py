@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..exchange import PATIENCE, SHAPE, Exchange, Frame
+from ..exchange import PATIENCE, SHAPE, Exchange, Frame, own_name
 from ..versus import AbsentError
 from . import require
 
@@ -204,7 +204,7 @@ class _Zmq(Copying):
 
 class _Iceoryx2:
     def __init__(self) -> None:
-        self._name = f"metabonk/bench/{os.getpid()}"
+        self._name = own_name("metabonk/bench/")
 
     def open(self, sends: bool) -> None:
         import iceoryx2 as iox2
@@ -260,7 +260,9 @@ class _Iceoryx2:
         return _view(sample.payload_ptr)
 
     def close(self) -> None:
-        self._sample = None
+        for name in ("_sample", "_loan", "_publisher", "_subscriber", "_notifier", "_listener"):
+            self.__dict__.pop(name, None)
+        self.__dict__.pop("_node", None)
 
 
 def _view(address: int) -> Frame:
