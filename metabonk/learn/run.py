@@ -73,6 +73,13 @@ for _name, _unit, _help in (
     ("seconds_env", "s", "Time of a rollout spent in the game"),
     ("seconds_policy", "s", "Time of a rollout spent in the network"),
     ("seconds_update", "s", "Time of the update"),
+    ("seconds_world", "s", "Time of the world model's updates"),
+    ("wm_recon", "nats", "World model: loss of what was seen, per step"),
+    ("wm_reward", "nats", "World model: loss of the reward, per step"),
+    ("wm_continue", "nats", "World model: loss of whether the episode goes on, per step"),
+    ("wm_kl", "nats", "World model: what was seen beyond what was expected, per step"),
+    ("wm_gradient_norm", "", "World model: length of the gradient before clipping"),
+    ("wm_skipped", "", "World model: updates so far that were skipped, not finite"),
     ("seconds_left", "s", "Estimated time until the run ends"),
     ("minutes", "min", "Training time so far"),
 ):
@@ -131,7 +138,8 @@ class Session:
         self.directory, self.config = context.directory, context.config
         run = self.config.run
         self.steps, self.minutes = presets.budget(self.config.game.name, run.steps, run.minutes)
-        self.profile = dict.fromkeys(("env", "policy", "update", "other"), 0.0)
+        world = ("world",) if self.config.world.enabled else ()
+        self.profile = dict.fromkeys(("env", "policy", "update", *world, "other"), 0.0)
         self.seconds = 0.0  # of training, earlier processes included
         self.parents = tuple(i.hash for i in context.inputs)
         self.stopped = False
@@ -159,7 +167,7 @@ class Session:
         torch.manual_seed(self.config.run.seed)  # for whatever a network may draw from torch itself
         self.game = from_config(self.config.game)
         opened.callback(self.game.close)
-        self.trainer = Trainer(self.game, self.config, planned=self.steps)
+        self.trainer = Trainer(self.game, self.config, directory=self.directory, planned=self.steps)
         self.assessor = Assessor(self.directory, self.config)
         opened.callback(self.assessor.close)
         record = self.config.run.record
@@ -293,6 +301,8 @@ class Session:
         if saved.hash not in self.parents:
             self.parents = (saved.hash,)
         assess.prune(self.directory)
+        if self.trainer.world is not None:
+            self.trainer.world.saved(self.config.run.keep_checkpoints)
         self.registry.event("checkpoint", step=snapshot.step, hash=saved.hash)
         return saved
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from metabonk.config import Config
 from metabonk.errors import CheckpointError, ConfigError
 from metabonk.learn import backends
 from metabonk.learn.acting import CompiledActing, TorchActing, quicker
+from metabonk.learn.beside import WorldTraining
 from metabonk.learn.checkpoint import (
     Snapshot,
     check_description,
@@ -37,8 +39,9 @@ STATE_VERSION = 1
 
 
 class Trainer:
-    """Alternates `Collector.collect` and `PPO.update`.
+    """Alternates `Collector.collect` and `PPO.update`, and what learns beside it.
 
+    directory: where what learns beside it keeps what was played; not used without a world model.
     planned: environment steps of the whole run, which schedules count against; 0 while unknown.
     restarted: whether the last `restore` had to begin new episodes. differs: what rounds otherwise
     than before it, in words.
@@ -49,6 +52,7 @@ class Trainer:
         game: BatchGame,
         config: Config,
         *,
+        directory: Path | None = None,
         planned: int = 0,
         average: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
@@ -81,6 +85,11 @@ class Trainer:
             burn_in=config.ppo.burn_in,
             seed=self.seed,
         )
+        self.world: WorldTraining | None = None
+        if config.world.enabled:
+            if directory is None:
+                raise ConfigError("world.enabled: a directory is needed to keep what was played")
+            self.world = WorldTraining(game, config.world, directory, self.seed)
 
     @property
     def steps(self) -> int:
@@ -131,12 +140,16 @@ class Trainer:
             watch(rollout)
         collected = time.perf_counter()
         metrics = self.ppo.update(rollout, remaining)
-        ended = time.perf_counter()
+        updated = ended = time.perf_counter()
+        if self.world is not None:
+            metrics |= self.world.learn(rollout)
+            ended = time.perf_counter()
+            metrics["seconds_world"] = ended - updated
         seconds = self.collector.seconds
         metrics |= {
             "seconds_env": seconds["env"],
             "seconds_policy": seconds["policy"],
-            "seconds_update": ended - collected,
+            "seconds_update": updated - collected,
             "steps_per_second": (self.steps - before) / (ended - began),
         }
         for key, values in rollout.episodes.items():
@@ -153,6 +166,8 @@ class Trainer:
         state["random.torch"] = torch.get_rng_state().numpy()
         if self.game.snapshots:
             state["game"] = np.frombuffer(self.game.clone_state(), np.uint8)
+        if self.world is not None:
+            state |= {f"world.{k}": v for k, v in self.world.state().items()}
         return Snapshot(
             step=self.steps,
             seed=self.seed,
@@ -174,6 +189,7 @@ class Trainer:
                 },
                 "random": {"generator": "philox", "key": self.seed},
                 "backends": backends.here(self.collector.acting.name),
+                "world": {} if self.world is None else self.world.details(),
             },
         )
 
@@ -193,6 +209,8 @@ class Trainer:
         self.ppo.optimizer.load(saved.optimizer)
         self.ppo.set_hyperparameters(**details["hyperparameters"])
         self.ppo.return_scale.load(_under(saved.state, "return_scale"))
+        if self.world is not None:
+            self.world.load(_under(saved.state, "world"), details.get("world", {}))
         self.ppo.version = int(details["counters"]["updates"])
         self.restarts = int(details["counters"]["restarts"])
         self.planned = int(details["schedule"]["planned"])

@@ -11,7 +11,7 @@ from tiny_games import Memory, Walk
 
 from metabonk import artifact
 from metabonk.config import Config
-from metabonk.errors import CheckpointError
+from metabonk.errors import CheckpointError, ConfigError
 from metabonk.learn import checkpoint
 from metabonk.learn.trainer import Trainer, parse_fixed
 
@@ -49,6 +49,72 @@ def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert {k: v for k, v in found.items() if not k.startswith(timed)} == {
         k: v for k, v in expected.items() if not k.startswith(timed)
     }
+
+
+def with_world(directory: Path) -> Trainer:
+    config = Config()
+    config.model.hidden, config.ppo.horizon = 8, 8
+    world = config.world
+    world.enabled, world.deter, world.groups, world.classes, world.hidden = True, 8, 2, 4, 8
+    world.batch, world.sequence, world.burn_in = 4, 10, 2
+    return Trainer(Walk(6), config, directory=directory, planned=5_000)
+
+
+def test_a_world_model_goes_on_bit_for_bit_too(tmp_path: Path) -> None:
+    """The other process had played on after the checkpoint, and is made to have not."""
+    trainer = with_world(tmp_path)
+    trainer.start()
+    seen = [trainer.iterate() for _ in range(3)]
+    assert ["wm_recon" in metrics for metrics in seen] == [False, True, True]
+    saved = checkpoint.save(tmp_path, trainer.snapshot())
+    for _ in range(3):
+        expected = trainer.iterate()
+    other = with_world(tmp_path)
+    other.restore(checkpoint.read(artifact.load(saved.path)))
+    for _ in range(3):
+        found = other.iterate()
+    names = [key for key in expected if key.startswith("wm_")]
+    assert len(names) == 6
+    assert [found[key] for key in names] == [expected[key] for key in names]
+    a, b = trainer.snapshot(), other.snapshot()
+    assert a.details == b.details
+    for key, array in a.state.items():
+        np.testing.assert_array_equal(b.state[key], array, err_msg=key)
+
+
+def test_a_world_model_leaves_the_policy_alone(tmp_path: Path) -> None:
+    """It learns beside the policy: until something uses it, the policy is the same without it."""
+    config = Config()
+    config.model.hidden, config.ppo.horizon = 8, 8
+    alone = Trainer(Walk(6), config, planned=5_000)
+    beside = with_world(tmp_path)
+    for trainer in (alone, beside):
+        trainer.start()
+        for _ in range(3):
+            trainer.iterate()
+    a, b = alone.snapshot(), beside.snapshot()
+    for key, array in a.weights.items():
+        np.testing.assert_array_equal(b.weights[key], array, err_msg=key)
+
+
+def test_a_checkpoint_without_a_world_model_is_refused_by_a_run_with_one(tmp_path: Path) -> None:
+    trainer = make()
+    trainer.start()
+    trainer.iterate()
+    saved = checkpoint.read(checkpoint.save(tmp_path, trainer.snapshot()))
+    config = Config()
+    config.model.hidden = 8
+    config.world.enabled = True
+    other = Trainer(Walk(6), config, directory=tmp_path)
+    with pytest.raises(CheckpointError, match="the checkpoint has no world model"):
+        other.restore(saved)
+
+
+def test_a_world_model_needs_a_directory() -> None:
+    config = Config()
+    config.world.enabled = True
+    with pytest.raises(ConfigError, match="a directory is needed"):
+        Trainer(Walk(6), config)
 
 
 def test_hyperparameters_set_during_the_run_come_back(tmp_path: Path) -> None:
