@@ -62,11 +62,6 @@ class SharedWords {
   }
 
   template <Site kSite>
-  uint64_t Add(Place place, uint64_t value) const {
-    return std::atomic_ref(Word32(place)).fetch_add(static_cast<uint32_t>(value), OrderOf(kSite));
-  }
-
-  template <Site kSite>
   bool Cas(Place place, uint64_t& expected, uint64_t desired) const {
     if (!Narrow(place.kind)) {
       return std::atomic_ref(Word64(place))
@@ -97,11 +92,10 @@ class SharedWords {
     return order == std::memory_order_acq_rel ? std::memory_order_release : order;
   }
   static constexpr bool Narrow(Kind kind) {
-    return kind == Kind::kDoorbell || kind == Kind::kLastToken || kind == Kind::kToken;
+    return kind == Kind::kDoorbell || kind == Kind::kToken;
   }
   uint32_t& Word32(Place place) const {
     if (place.kind == Kind::kDoorbell) return header().doorbell;
-    if (place.kind == Kind::kLastToken) return header().last_token;
     return reader(place.index).token;
   }
   uint64_t& Word64(Place place) const {

@@ -11,10 +11,10 @@
 // At least one of two that meet sees the other and steps back. The writer never claims the newest
 // slot, so a reader steps back only if a newer frame has come meanwhile.
 //
-// A reader that died, or a silent one, is evicted: its lease words become 0. Words carry the token
-// of their owner and change by compare-and-swap only, so that one who was evicted and comes back
-// can neither hold a slot nor disturb the entry's next owner; that it lost its lease it sees from
-// the slot's sequence.
+// A reader that died, or a silent one, is evicted: its entry gets a new token and its lease words
+// become 0. Lease words carry the token of their owner and change by compare-and-swap only, so that
+// one who was evicted and comes back can neither hold a slot nor disturb the entry's next owner,
+// whose token is later; that it lost its frame it sees from the slot's sequence.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,6 @@ enum class Site : uint8_t {
   kClaim,       // writer: sequence = odd
   kLook,        // writer: a lease, as a hint which slots are worth claiming
   kScan,        // writer: a lease, after the claim
-  kUnclaim,     // writer: sequence = what it was
   kSeal,        // writer: sequence = even
   kPublish,     // writer: newest
   kRing,        // writer: doorbell
@@ -41,7 +40,7 @@ enum class Site : uint8_t {
   kWhole,       // reader: sequence, if that lease is gone
   kListen,      // reader: doorbell, before it looks whether to sleep
   kSleep,       // reader: doorbell |= 1
-  kToken,       // reader: a new token
+  kFree,        // reader: whether an entry is free
   kEnter,       // reader: its entry in the table
   kOpenLease,   // reader: a lease word of that entry
   kEntered,     // reader: whether the entry is still its own
@@ -62,7 +61,6 @@ constexpr std::memory_order OrderOf(Site site) {
     case Site::kRing:
     case Site::kSleep:
       return std::memory_order_seq_cst;
-    case Site::kUnclaim:
     case Site::kSeal:
     case Site::kPublish:
     case Site::kLeave:
@@ -76,7 +74,7 @@ constexpr std::memory_order OrderOf(Site site) {
 }
 
 // Which word.
-enum class Kind : uint8_t { kNewest, kDoorbell, kLastToken, kToken, kLease, kSequence };
+enum class Kind : uint8_t { kNewest, kDoorbell, kToken, kLease, kSequence };
 struct Place {
   Kind kind;
   uint32_t index = 0;  // slot, or reader
@@ -91,7 +89,7 @@ struct RingCounts {
 };
 
 // Words: Load<Site>(Place), Store<Site>(Place, value), Swap<Site>(Place, value) -> old,
-// Cas<Site>(Place, expected&, desired) -> whether, Add<Site>(Place, value) -> old.
+// Cas<Site>(Place, expected&, desired) -> whether.
 
 // The writer's side. One thread.
 template <typename Words>
@@ -110,7 +108,6 @@ class RingClaims {
       if (slot < 0) return -1;
       words_.template Store<Site::kClaim>(Sequence(slot), 2 * (number_ + 1) + 1);
       if (!Held(slot)) return claimed_ = slot;
-      words_.template Store<Site::kUnclaim>(Sequence(slot), 2 * written_[slot]);
       Mark(refused, slot);
     }
     return -1;
@@ -129,11 +126,10 @@ class RingClaims {
     return words_.template Swap<Site::kRing>({Kind::kDoorbell}, bell) & 1;
   }
 
-  // The claimed slot has no frame any more: one who still wants the old one must not find it.
+  // The claimed slot has no frame any more, which its odd sequence goes on saying.
   void Abandon() {
     if (claimed_ < 0) return;
     written_[claimed_] = 0;
-    words_.template Store<Site::kUnclaim>(Sequence(claimed_), 0);
     claimed_ = -1;
   }
 
@@ -197,17 +193,15 @@ class RingLeases {
 
   // Finds an entry in the table of readers. False if all are taken, or if it was evicted at once.
   bool Enter() {
-    for (int tries = 0; tries < 4; ++tries) {
-      token_ = 0;
-      while (token_ == 0) {
-        const uint64_t last = words_.template Add<Site::kToken>({Kind::kLastToken}, 1);
-        token_ = static_cast<uint32_t>(last) + 1;
-      }
-      if (!TakeEntry()) break;
+    for (reader_ = 0; reader_ < counts_.readers; ++reader_) {
+      uint64_t free = words_.template Load<Site::kFree>({Kind::kToken, reader_});
+      if (free & 1) continue;
+      token_ = static_cast<uint32_t>(free) + 1;
+      if (!words_.template Cas<Site::kEnter>({Kind::kToken, reader_}, free, token_)) continue;
       bool open = true;
       for (uint32_t lease = 0; lease < counts_.leases; ++lease) open = open && Open(lease);
       if (open && Entered()) return true;
-      Leave();  // the entry's last owner had a later token than ours and is still leaving
+      break;
     }
     token_ = 0;
     return false;
@@ -246,8 +240,8 @@ class RingLeases {
   }
 
   // Whether a pinned frame has been whole until now. Who still has the lease has the frame; the
-  // sequence alone does not say so, since a writer may claim the slot for the moment until it sees
-  // the lease. Reads of the frame before this are ordered before it.
+  // sequence alone does not say so, since a writer may have claimed the slot until it saw the
+  // lease. Reads of the frame before this are ordered before it.
   bool Whole(uint32_t lease, uint32_t slot, uint64_t number) {
     words_.Fence();
     const uint64_t held = words_.template Load<Site::kStill>({Kind::kLease, reader_, lease});
@@ -276,7 +270,7 @@ class RingLeases {
   // entering sees that before it takes a slot.
   static bool Evict(Words words, RingCounts counts, uint32_t reader, uint32_t token) {
     uint64_t mine = token;
-    if (!words.template Cas<Site::kEvict>({Kind::kToken, reader}, mine, 0)) return false;
+    if (!words.template Cas<Site::kEvict>({Kind::kToken, reader}, mine, token + 1)) return false;
     for (uint32_t lease = 0; lease < counts.leases; ++lease) {
       const Place place{Kind::kLease, reader, lease};
       uint64_t word = words.template Load<Site::kEvictLease>(place);
@@ -290,21 +284,12 @@ class RingLeases {
   uint32_t token() const { return token_; }
 
  private:
-  bool TakeEntry() {
-    for (reader_ = 0; reader_ < counts_.readers; ++reader_) {
-      uint64_t free = 0;
-      if (words_.template Cas<Site::kEnter>({Kind::kToken, reader_}, free, token_)) return true;
-    }
-    return false;
-  }
-
-  // What is in the word may have been left by one who was evicted while it entered; or it may
-  // belong to the entry's next owner, if that happened to us. Tokens rise, which tells the two
-  // apart.
+  // What is in the word is the last owner's; or the next owner's, if we were evicted meanwhile.
+  // The token tells the two apart.
   bool Open(uint32_t lease) {
     const Place place{Kind::kLease, reader_, lease};
     uint64_t word = words_.template Load<Site::kOpenLease>(place);
-    while (static_cast<int32_t>(token_ - static_cast<uint32_t>(word >> 32)) > 0 || word == 0) {
+    while (static_cast<int32_t>(token_ - static_cast<uint32_t>(word >> 32)) > 0) {
       if (words_.template Cas<Site::kOpenLease>(place, word, LeaseOf(token_))) return true;
     }
     return false;

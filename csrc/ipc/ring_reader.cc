@@ -33,7 +33,9 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   return *this;
 }
 
-bool Lease::Valid() const { return data_ != nullptr && from_->leases().Whole(index_, slot_, info_.number); }
+bool Lease::Valid() const {
+  return data_ != nullptr && from_->leases().Whole(index_, slot_, info_.number);
+}
 
 bool Lease::Release() {
   if (data_ == nullptr) return false;

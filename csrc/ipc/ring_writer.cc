@@ -118,7 +118,7 @@ class Roll {
     metabonk_ring_reader& reader = made.words.reader(i);
     const uint32_t token = std::atomic_ref(reader.token).load(std::memory_order_acquire);
     if (token != seen_[i].token) seen_[i] = {token, {}};
-    if (token == 0) return false;
+    if (token % 2 == 0) return false;
     const int64_t still =
         seen_[i].pulse.Still(std::atomic_ref(reader.beat).load(std::memory_order_acquire), now);
     if (still < kBeatTimeoutNs) return true;

@@ -54,7 +54,6 @@ namespace Metabonk.Core
         [FieldOffset(72)] public int Doorbell;
         [FieldOffset(76)] public int State;
         [FieldOffset(128)] public long Beat;
-        [FieldOffset(192)] public int LastToken;
     }
 
     [StructLayout(LayoutKind.Explicit, Size = 64)]

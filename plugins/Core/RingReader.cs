@@ -88,10 +88,12 @@ namespace Metabonk.Core
         void Enter()
         {
             token = 0;
-            while (token == 0) token = (uint)Interlocked.Increment(ref words.Header->LastToken);
             for (int i = 0; i < words.Geometry.Readers; ++i)
             {
-                if (Interlocked.CompareExchange(ref words.Reader(i)->Token, (int)token, 0) != 0) continue;
+                int free = Volatile.Read(ref words.Reader(i)->Token);  // even: nobody's
+                if ((free & 1) != 0) continue;
+                if (Interlocked.CompareExchange(ref words.Reader(i)->Token, free + 1, free) != free) continue;
+                token = unchecked((uint)free + 1);
                 entry = i;
                 bool open = true;
                 for (int lease = 0; lease < words.Geometry.Leases; ++lease) open = open && OpenLease(words.Lease(i, lease));
@@ -103,11 +105,11 @@ namespace Metabonk.Core
             throw new IOException("the ring's table of readers is full");
         }
 
-        // What is in the word may be an evicted reader's, or the entry's next owner's; tokens rise.
+        // What is in the word is the last owner's, or the next one's if we were evicted; tokens rise.
         bool OpenLease(long* lease)
         {
             long word = Volatile.Read(ref *lease);
-            while (unchecked((int)(token - (uint)((ulong)word >> 32))) > 0 || word == 0)
+            while (unchecked((int)(token - (uint)((ulong)word >> 32))) > 0)
             {
                 long seen = Interlocked.CompareExchange(ref *lease, unchecked((long)Ring.LeaseOf(token)), word);
                 if (seen == word) return true;
@@ -174,9 +176,11 @@ namespace Metabonk.Core
             }
         }
 
-        /// <summary>Frees an entry and its slots; false if it was no longer that token's.</summary>
+        /// <summary>Frees an entry, then its slots; false if it was no longer that token's.</summary>
         internal static bool Evict(RingWords words, int reader, uint token)
         {
+            int next = unchecked((int)token + 1);
+            if (Interlocked.CompareExchange(ref words.Reader(reader)->Token, next, (int)token) != (int)token) return false;
             for (int lease = 0; lease < words.Geometry.Leases; ++lease)
             {
                 long* place = words.Lease(reader, lease);
@@ -188,7 +192,7 @@ namespace Metabonk.Core
                     word = seen;
                 }
             }
-            return Interlocked.CompareExchange(ref words.Reader(reader)->Token, 0, (int)token) == (int)token;
+            return true;
         }
 
         // Under gate.

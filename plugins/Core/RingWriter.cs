@@ -269,7 +269,7 @@ namespace Metabonk.Core
                 tokens[index] = token;
                 pulses[index] = new Pulse();
             }
-            if (token == 0) return;
+            if ((token & 1) == 0) return;
             long still = pulses[index].Still(Volatile.Read(ref reader->Beat), now);
             if (still < Ring.BeatGraceMs * 1000000L) ++counts.Readers;
             else if (RingReader.Evict(words, index, (uint)token)) ++counts.ReadersLost;

@@ -42,7 +42,6 @@ static partial class Peer
         show("header.doorbell", (byte*)&h.Doorbell - header);
         show("header.state", (byte*)&h.State - header);
         show("header.beat", (byte*)&h.Beat - header);
-        show("header.last_token", (byte*)&h.LastToken - header);
         show("reader.token", (byte*)&r.Token - reader);
         show("reader.flags", (byte*)&r.Flags - reader);
         show("reader.beat", (byte*)&r.Beat - reader);

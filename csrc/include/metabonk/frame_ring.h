@@ -99,17 +99,17 @@ typedef struct metabonk_ring_header {
   uint64_t beat; /* the writer's heartbeat, a counter (atomic) */
   uint8_t pad2[56];
 
-  uint32_t last_token; /* the last token that was given to a reader (atomic) */
-  uint8_t pad3[60];
+  uint8_t pad3[64];
 } metabonk_ring_header;
 
 /* 64 bytes: one reader, which alone takes its leases. */
 typedef struct metabonk_ring_reader {
-  uint32_t token; /* whose entry it is; 0: free (atomic) */
+  /* Odd: taken, by the reader that made it so; even: free. Only ever goes up by one, so that who
+   * comes later has the later token (atomic). */
+  uint32_t token;
   uint32_t flags; /* METABONK_RING_READER_* (atomic) */
   uint64_t beat;  /* its heartbeat, a counter (atomic) */
-  /* token << 32 | 1 + slot while the slot is held, token << 32 while it is not; 0: nobody's
-   * (atomic). */
+  /* token << 32 | 1 + slot while the slot is held, else the low half is 0 (atomic). */
   uint64_t leases[METABONK_RING_LEASES_MAX];
 } metabonk_ring_reader;
 
@@ -149,7 +149,6 @@ METABONK_RING_AT(metabonk_ring_header, newest, 64);
 METABONK_RING_AT(metabonk_ring_header, doorbell, 72);
 METABONK_RING_AT(metabonk_ring_header, state, 76);
 METABONK_RING_AT(metabonk_ring_header, beat, 128);
-METABONK_RING_AT(metabonk_ring_header, last_token, 192);
 static_assert(sizeof(metabonk_ring_reader) == 64);
 METABONK_RING_AT(metabonk_ring_reader, token, 0);
 METABONK_RING_AT(metabonk_ring_reader, flags, 4);
