@@ -19,6 +19,7 @@ SUITES = {
     "ppo": "training on CartPole: against a CleanRL-style loop over EnvPool, and Stable-Baselines3",
     "ops": "operations of networks on the processor: against torch and the libraries for each",
     "policy": "decisions of compiled policies: against torch, torch.compile and ONNX Runtime",
+    "link": "between a game and its agent: frames, BonkLink's bytes, the loop's time",
     "start": "time until the command line and the package are there",
 }
 
