@@ -82,7 +82,7 @@ class _Ring:
         from metabonk.link.ring import RingReader, RingWriter
 
         if sends:
-            self._end = RingWriter(self._name, SHAPE)
+            self._end = RingWriter(self._name, SHAPE, readers=1)
         else:
             self._end = RingReader(self._name, spin_us=self._spin_us)
 
