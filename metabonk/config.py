@@ -45,8 +45,8 @@ __all__ = [
     "as_text",
     "by_key",
     "cap_cpu",
+    "flags_of",
     "load",
-    "parse_assignments",
     "settings",
     "to_toml",
     "variables",
@@ -152,15 +152,16 @@ def by_key(config: Config) -> dict[str, Any]:
     return {key: getattr(getattr(config, section), name) for key, section, name in split}
 
 
-def parse_assignments(pairs: list[str]) -> dict[str, str]:
-    """`["ppo.clip=0.1"]` as flags. Raises ConfigError for text without `=`."""
-    flags: dict[str, str] = {}
+def flags_of(pairs: list[str], named: Mapping[str, Any]) -> dict[str, Any]:
+    """What `--set` assigns (`["ppo.clip=0.1"]`), and flags of their own by key, None where they
+    were not given, which win. Raises ConfigError for text without `=`."""
+    flags: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"--set {pair}: write it as section.key=value, e.g. ppo.clip=0.1")
         flags[key.strip()] = value.strip()
-    return flags
+    return flags | {key: value for key, value in named.items() if value is not None}
 
 
 def to_toml(config: Config, *, comments: bool = True) -> str:

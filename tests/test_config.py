@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metabonk import config, machine
-from metabonk.config import Config, load
+from metabonk.config import Config, flags_of, load
 from metabonk.environment import KNOWN
 from metabonk.errors import ConfigError
 
@@ -68,6 +68,19 @@ def test_text_takes_the_type_of_its_key() -> None:
     assert loaded.game.pixels == (84, 96)
     assert (loaded.run.video, loaded.run.record, loaded.ppo.anneal) == (False, True, False)
     assert load(environ={}, flags={"game.pixels": "[84, 96]"}).game.pixels == (84, 96)
+
+
+def test_a_flag_that_was_not_given_leaves_what_set_assigns() -> None:
+    named = {"run.steps": None, "run.seed": 7, "run.record": False}
+    found = flags_of(["run.steps=500", "run.seed = 3", "game.name=arena"], named)
+    assert found == {
+        "run.steps": "500",
+        "run.seed": 7,
+        "run.record": False,
+        "game.name": "arena",
+    }
+    with pytest.raises(ConfigError, match=r"--set ppo\.clip: write it as section\.key=value"):
+        flags_of(["ppo.clip"], {})
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def show(
     if env:
         _show_variables(json)
         return
-    flags = {**settings_module.parse_assignments(set_), "game.name": game}
+    flags = settings_module.flags_of(set_, {"game.name": game})
     chosen = settings_module.load(config, presets=preset, flags=flags, notice=notice_line)
     if json:
         print_json(msgspec.to_builtins(chosen))

@@ -85,11 +85,8 @@ def play(
     ),
     json: bool = JsonFlag,
 ) -> None:
-    flags: dict[str, Any] = {
-        **settings_module.parse_assignments(set_),
-        "game.name": game,
-        "game.level": None if level is None else str(level),
-    }
+    named = {"game.name": game, "game.level": None if level is None else str(level)}
+    flags = settings_module.flags_of(set_, named)
     run = run_of(policy)
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)

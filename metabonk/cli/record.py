@@ -81,7 +81,7 @@ def record(
     from metabonk.data.record import Plan
 
     run = run_of(policy)
-    flags: dict[str, Any] = {**settings_module.parse_assignments(set_), "game.name": game}
+    flags = settings_module.flags_of(set_, {"game.name": game})
     flags |= {"game.envs": envs}
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)

@@ -58,8 +58,7 @@ def train(
     require("torch", "train", "training")
     if resume and run is None:
         raise ResumeError(f"--resume needs the run's directory{_newest_run()}")
-    flags: dict[str, Any] = {
-        **settings_module.parse_assignments(set_),
+    named = {
         "game.name": game,
         "run.minutes": minutes,
         "run.steps": steps,
@@ -67,6 +66,7 @@ def train(
         "run.directory": None if run is None else str(run),
         "run.record": record,
     }
+    flags = settings_module.flags_of(set_, named)
     chosen = _settings(config, flags, run if resume else None)
     if machine.core_built():
         settings_module.cap_cpu(chosen)
