@@ -17,7 +17,8 @@ namespace Metabonk.Core
         readonly Stream stream;
         readonly Socket socket;
         readonly StreamDecoder decoder;
-        readonly Queue<byte[]> control = new Queue<byte[]>();
+        // No Queue: mono's compiler binds it to an assembly where .NET has none.
+        readonly List<byte[]> control = new List<byte[]>();
         readonly Thread reading, writing;
 
         // What the main thread hands over, and what the writing thread took.
@@ -100,7 +101,7 @@ namespace Metabonk.Core
             whole.Raw(body.Bytes, 0, body.Count);
             var bytes = new byte[whole.Count];
             Buffer.BlockCopy(whole.Bytes, 0, bytes, 0, bytes.Length);
-            control.Enqueue(bytes);
+            control.Add(bytes);
             Monitor.PulseAll(server.Gate);
         }
 
@@ -247,7 +248,11 @@ namespace Metabonk.Core
                     lock (server.Gate)
                     {
                         while (control.Count == 0 && !ending && !(fresh && Admitted && Version != 0)) Monitor.Wait(server.Gate);
-                        if (control.Count > 0) said = control.Dequeue();
+                        if (control.Count > 0)
+                        {
+                            said = control[0];
+                            control.RemoveAt(0);
+                        }
                         else if (ending) last = true;
                         else Take(out state, out frame);
                         hello = agreed;

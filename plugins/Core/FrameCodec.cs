@@ -5,7 +5,7 @@ using System;
 namespace Metabonk.Core
 {
     /// <summary>Values are v2's on the wire.</summary>
-    public enum PixelFormat : byte { Jpeg = 0, Rgb = 1, Rgba = 2 }
+    public enum PixelFormat : byte { Rgb = 1, Rgba = 2, Jpeg = 16 }
 
     public enum RowOrder : byte { TopDown = 0, BottomUp = 1 }
 
@@ -121,7 +121,8 @@ namespace Metabonk.Core
         {
             var from = new ByteReader(bytes, offset, count);
             byte format = from.U8("frame.format"), order = from.U8("frame.rowOrder");
-            if (format > (byte)PixelFormat.Rgba) throw new ProtocolException("frame.format: " + format + ", 0..2 are known");
+            if (format != (byte)PixelFormat.Rgb && format != (byte)PixelFormat.Rgba && format != (byte)PixelFormat.Jpeg)
+                throw new ProtocolException("frame.format: " + format + ", 1, 2 and 16 are known");
             if (order > 1) throw new ProtocolException("frame.rowOrder: " + order + ", 0 or 1 is wanted");
             from.Skip(2, "frame");
             uint width = from.U32("frame.width"), height = from.U32("frame.height"), stride = from.U32("frame.stride");

@@ -41,7 +41,7 @@ namespace Metabonk.Core
 
     public sealed class GameServer : IDisposable
     {
-        const int CandidatesMax = 4;
+        const int CandidatesMax = 4, AcceptPollUs = 50000;
 
         internal readonly ServerOptions Options;
         internal readonly object Gate = new object();
@@ -159,6 +159,12 @@ namespace Metabonk.Core
                 {
                     if (listener != null)
                     {
+                        // A blocking accept would keep .NET's Stop waiting for ever.
+                        if (!listener.Server.Poll(AcceptPollUs, SelectMode.SelectRead))
+                        {
+                            lock (Gate) if (closed) return;
+                            continue;
+                        }
                         socket = listener.AcceptSocket();
                         socket.NoDelay = true;
                         stream = new NetworkStream(socket, true);

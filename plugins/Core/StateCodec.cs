@@ -26,6 +26,7 @@ namespace Metabonk.Core
         public bool IsFirst, Terminated, Truncated;
         public ulong ActionSequence;  // of the newest ACTION that went into this state, 0 for none
         public uint Episode;          // counts from 1
+        public double? Returned;      // sum of the episode's rewards up to this state
     }
 
     public struct StateTrailers
@@ -113,6 +114,7 @@ namespace Metabonk.Core
             to.U8(0);
             to.U64(step.ActionSequence);
             to.U32(step.Episode);
+            if (step.Returned.HasValue) to.F64(step.Returned.Value);
         }
 
         static int BeginTrailer(uint tag, ByteWriter to)
@@ -223,6 +225,7 @@ namespace Metabonk.Core
                 from.Skip(1, "STEP");
                 step.ActionSequence = from.U64("STEP.action");
                 step.Episode = from.U32("STEP.episode");
+                if (from.Left >= 8) step.Returned = from.F64("STEP.returned");
                 trailers.Step = step;
             }
             else if (tag == Wire.TagExtra)

@@ -23,7 +23,7 @@ namespace Metabonk.Game
 
         readonly RenderTexture texture;
         readonly Camera camera;
-        readonly Queue<Asked> onTheWay = new Queue<Asked>();
+        readonly List<Asked> onTheWay = new List<Asked>();  // the oldest first
         readonly HashSet<string> agentCanvases;
         readonly int width, height;
 
@@ -52,16 +52,17 @@ namespace Metabonk.Game
             if (onTheWay.Count >= OnTheWayMost) return false;
             Draw();
             AsyncGPUReadbackRequest request = AsyncGPUReadback.Request(texture, 0, TextureFormat.RGBA32, null);
-            onTheWay.Enqueue(new Asked { Request = request, Step = step, CaptureNs = captureNs });
+            onTheWay.Add(new Asked { Request = request, Step = step, CaptureNs = captureNs });
             return true;
         }
 
         public bool TryTake(Frame frame)
         {
             MainThread.Check();
-            while (onTheWay.Count > 0 && onTheWay.Peek().Request.done)
+            while (onTheWay.Count > 0 && onTheWay[0].Request.done)
             {
-                Asked asked = onTheWay.Dequeue();
+                Asked asked = onTheWay[0];
+                onTheWay.RemoveAt(0);
                 if (asked.Request.hasError || asked.Request.layerDataSize < width * height * 4)
                 {
                     ++Failed;

@@ -204,6 +204,7 @@ static partial class Peer
             Ring = Get(named, "ring", ""),
         };
         var actions = new ActionMailbox(1000000000L);
+        using (RingWriter ring = Get(named, "makeRing", "0") == "1" ? new RingWriter(null, options.Ring, width * height * 4) : null)
         using (var server = new GameServer(options, actions, Console.Error.WriteLine))
         {
             Console.WriteLine(server.Port);
@@ -224,6 +225,7 @@ static partial class Peer
                 actions.Take(Clock.Now, out arrived);
                 Sample(state, n, seed, arrived.Action);
                 Picture(picture, n, width, height, Get(named, "pixels", "rgb") == "rgba" ? PixelFormat.Rgba : PixelFormat.Rgb);
+                if (ring != null) ring.Write(picture);
                 server.Publish(picture);
                 var trailers = new StateTrailers { Input = new InputSnapshot { MoveX = 0.5f, Fire = true } };
                 trailers.Step = new StepResult { Reward = n, ActionSequence = arrived.Sequence, Episode = 1, IsFirst = n == 1 };

@@ -2,6 +2,8 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
+using System.Reflection;
 using System.Threading;
 using Metabonk.Core;
 
@@ -11,11 +13,41 @@ static partial class Peer
     {
         switch (command)
         {
+            case "prepare": return Prepare(rest);
             case "ring-layout": return RingOffsets();
             case "ring-write": return RingWrite(Named(rest));
             case "ring-read": return RingRead(Named(rest));
             default: throw new ArgumentException("command: " + command);
         }
+    }
+
+    // Compiles every method of assemblies on this runtime: what it lacks is an error here, and not
+    // in the middle of a game.
+    static int Prepare(List<string> paths)
+    {
+        const BindingFlags all = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
+        AppDomain.CurrentDomain.AssemblyResolve += delegate(object sender, ResolveEventArgs wanted)
+        {
+            string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(paths[0])), new AssemblyName(wanted.Name).Name + ".dll");
+            return File.Exists(beside) ? Assembly.LoadFrom(beside) : null;
+        };
+        int prepared = 0;
+        foreach (string path in paths)
+        {
+            foreach (Type type in Assembly.LoadFrom(Path.GetFullPath(path)).GetTypes())
+            {
+                if (type.ContainsGenericParameters) continue;
+                foreach (MethodBase method in type.GetMembers(all).OfType<MethodBase>())
+                {
+                    if (method.IsAbstract || method.ContainsGenericParameters || (method.Attributes & MethodAttributes.PinvokeImpl) != 0) continue;
+                    if (typeof(Delegate).IsAssignableFrom(type)) continue;
+                    System.Runtime.CompilerServices.RuntimeHelpers.PrepareMethod(method.MethodHandle);
+                    ++prepared;
+                }
+            }
+        }
+        Console.WriteLine(prepared);
+        return 0;
     }
 
     // name offset, as the runtime lays the structs out.

@@ -26,6 +26,19 @@ def peer_program(core: Path) -> Path:
     return compile_cs(core.with_name("Peer.exe"), list(here.glob("Peer*.cs")), [core], "-unsafe")
 
 
+@pytest.fixture(scope="session")
+def plugins(core: Path) -> dict[str, Path]:
+    """The stand-ins and the plugins, compiled beside Core; by the names of their folders."""
+    made = {"Core": core}
+    stubs = compile_cs(core.with_name("Stubs.dll"), list((PLUGINS / "Stubs").glob("*.cs")), [])
+    made["Stubs"] = stubs
+    for room in ("Game", "BonkLink", "ResearchPlugin"):
+        name = "Metabonk.Game.dll" if room == "Game" else f"{room}.dll"
+        sources = list((PLUGINS / room).glob("*.cs"))
+        made[room] = compile_cs(core.with_name(name), sources, list(made.values()), "-unsafe")
+    return made
+
+
 @pytest.fixture(params=["mono", "dotnet"])
 def runtime(request: pytest.FixtureRequest) -> list[str | Path]:
     """How a compiled program is started."""

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLUGINS = ROOT / "plugins"
-HANG = 60.0  # seconds that no test of ours takes
+HANG = 30.0  # seconds that no test of ours takes
 STRICT = ["-langversion:7", "-warnaserror", "-warn:4", "-optimize"]
 
 

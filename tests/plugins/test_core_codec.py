@@ -94,9 +94,9 @@ def test_unitys_axes_are_turned_and_turned_back(peer: Peer) -> None:
 
 def test_what_a_reader_does_not_know_is_passed_over(peer: Peer) -> None:
     unknown = trailer(b"NEWS", b"something", 3)
-    longer = trailer(b"STEP", struct.pack("<f4BQI", 1.5, 1, 0, 1, 0, 77, 4) + b"later")
-    (seen,) = peer.transcode("state", [STATE + unknown + longer + b"\1\2\3"])
-    assert seen == STATE + trailer(b"STEP", struct.pack("<f4BQI", 1.5, 1, 0, 1, 0, 77, 4))
+    step = struct.pack("<f4BQId", 1.5, 1, 0, 1, 0, 77, 4, 12.25)
+    (seen,) = peer.transcode("state", [STATE + unknown + trailer(b"STEP", step + b"later") + b"\1"])
+    assert seen == STATE + trailer(b"STEP", step)
 
 
 def test_lists_beyond_ours_are_cut(peer: Peer) -> None:

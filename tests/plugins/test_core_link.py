@@ -1,0 +1,348 @@
+"""Core as a real peer of our own ends: codec, server, client, ring; TCP and shared memory."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from csharp import HANG, Peer
+
+from metabonk.errors import LinkError
+from metabonk.link import ring as rings
+from metabonk.link import wire
+from metabonk.link.bonklink import Arrival, Client, Server, Tick
+from metabonk.records import (
+    Action,
+    Entity,
+    EntityFlag,
+    FieldGroup,
+    GameState,
+    Offer,
+    OfferKind,
+    Pickup,
+    PickupKind,
+    Slot,
+    StatChange,
+    Widget,
+)
+
+T = TypeVar("T")
+
+
+def whole_state(seed: int) -> GameState:
+    """A state with something in every field, float32 all over."""
+    rng = np.random.default_rng(seed)
+
+    def numbers(count: int) -> tuple[float, ...]:
+        return tuple(float(x) for x in rng.normal(0, 50, count).astype(np.float32))
+
+    def entity(i: int) -> Entity:
+        position, velocity = numbers(3), numbers(3)
+        return Entity(i + 1, i % 200, EntityFlag(i % 8), position, velocity, *numbers(2))  # type: ignore[arg-type]
+
+    def offer(i: int) -> Offer:
+        changes = [StatChange(j, j % 2 == 1, numbers(1)[0]) for j in range(i % 5)]
+        return Offer(OfferKind(i % 4), i % 5, i, i + 1, changes, f"Angebot {i} für dich")
+
+    state = GameState(FieldGroup(int(rng.integers(0, 4096))), *numbers(1))
+    state.time, state.run_seed = float(np.float32(rng.uniform(0, 900))), int(rng.integers(0, 2**63))
+    state.position, state.velocity = numbers(3), numbers(3)  # type: ignore[assignment]
+    for name in ("yaw", "health", "max_health", "shield", "xp", "xp_next", "gold", "score"):
+        setattr(state, name, numbers(1)[0])
+    state.kills, state.level = int(rng.integers(0, 2**32)), int(rng.integers(0, 2**16))
+    state.grounded, state.playing, state.paused = True, bool(seed % 2), not seed % 2
+    state.tier, state.character, state.menu = 3, 5, "LevelUp"
+    state.weapons = [Slot(i, i + 1) for i in range(8)]
+    state.tomes = [Slot(8 - i, i) for i in range(8)]
+    state.entities = [entity(i) for i in range(int(rng.integers(0, 257)))]
+    state.pickups = [
+        Pickup(i, PickupKind(i % 7), numbers(3), *numbers(1))  # type: ignore[arg-type]
+        for i in range(int(rng.integers(0, 129)))
+    ]
+    state.widgets = [Widget(*numbers(4), i % 2 == 0, i % 9, f"W{i}") for i in range(seed % 33)]
+    state.offers = [offer(i) for i in range(seed % 9)]
+    return state
+
+
+def test_both_codecs_write_the_same_bytes(peer: Peer) -> None:
+    states, actions = [], []
+    for seed in range(40):
+        step = wire.StepResult(0.5, True, False, True, 7, 2, 3.25)
+        state = whole_state(seed)
+        trailers = wire.Trailers(step=step if seed % 3 else None, extra=True)
+        states.append(wire.encode_state(state, trailers))
+        states.append(wire.encode_state(state, wire.Trailers()))
+        row = np.random.default_rng(seed).uniform(-1, 1, 12).astype(np.float32)
+        actions.append(wire.encode_action(row, answers=seed))
+    assert peer.transcode("state", states) == states
+    assert peer.transcode("action2", actions) == actions
+
+
+def test_clicks_fall_on_the_same_pixels(peer: Peer) -> None:
+    rows, wanted = [], []
+    for i in range(200):
+        x, y = (float(v) for v in np.random.default_rng(i).uniform(0, 1, 2).astype(np.float32))
+        action = Action((0.5, -1.0), click=(x, y), fire=i % 2 == 0)
+        rows.append(wire.encode_action(action.row(), answers=0))
+        wanted.append(wire.encode_action(action, version=1, capture=(640, 360)))
+    assert peer.transcode("action21:640:360", rows) == wanted
+    back = peer.transcode("action12:640:360", wanted)
+    for raw, body in zip(wanted, back, strict=True):
+        assert isinstance(body, bytes)
+        ours, _ = wire.decode_action(raw, version=1, capture=(640, 360))
+        assert body[8:] == ours.tobytes()
+
+
+def wait_for(what: Callable[[], T | None]) -> T:
+    """The first value that is not None; fails when it takes as long as a hang."""
+    deadline = time.monotonic() + HANG
+    while time.monotonic() < deadline:
+        if (found := what()) is not None:
+            return found
+    raise AssertionError("nothing came")
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, int]:
+    out, err = process.communicate("stop\n", timeout=HANG)
+    assert process.returncode == 0, err
+    words = out.split()
+    return {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+
+
+@pytest.fixture
+def shm_name() -> Iterator[str]:
+    made = f"plugins-{uuid.uuid4().hex[:12]}"
+    yield made
+    for path in Path("/dev/shm").iterdir():
+        if made in path.name:
+            path.unlink()
+
+
+def picture_of(n: int, width: int = 32, height: int = 24) -> np.ndarray:
+    """What Peer.cs draws in frame n, top row first."""
+    raw = (n * 31 + np.arange(width * height * 3) * 7).astype(np.uint8)
+    return raw.reshape(height, width, 3)[::-1]
+
+
+def check(tick: Tick) -> None:
+    state = tick.state
+    assert state.menu == "Gameplay"
+    assert (state.health, state.max_health, state.time) == (75, 100, state.kills / 64)
+    assert len(state.entities) == state.kills % 5
+    assert state.widgets[0].text == "Bogen für Anfänger"
+    assert state.offers[0].changes == [StatChange(5, True, 0.25)]
+    assert state.weapons[0] == Slot(1, 2)
+    assert tick.trailers.input is not None
+    assert tick.trailers.input.fire
+    if tick.pixels is not None:
+        n = tick.frame_sequence if tick.version == 0 else None
+        assert tick.pixels.shape == (24, 32, 3)
+        first = int(tick.pixels[-1, 0, 0])
+        assert n is None or first == (n * 31) % 256
+        drawn = (first + np.arange(32 * 24 * 3) * 7).astype(np.uint8)
+        assert (tick.pixels == drawn.reshape(24, 32, 3)[::-1]).all()
+
+
+@pytest.mark.parametrize("protocol", ["v1", "auto", "v2"])
+def test_our_client_plays_a_game_in_c_sharp(peer: Peer, protocol: str) -> None:
+    game = peer.start("serve", f"protocol={protocol}")
+    frames = 0
+    with Client(f"tcp://127.0.0.1:{port_of(game)}", protocol=protocol) as agent:  # type: ignore[arg-type]
+        for i in range(30):
+            tick = wait_for(lambda: agent.poll(1.0))
+            check(tick)
+            frames += tick.pixels is not None
+            move = (i / 64, -0.5)
+            agent.send(Action(move, jump=True, click=(0.25, 0.75), choice=3))
+        v2 = protocol != "v1"
+
+        def heard() -> Tick | None:
+            tick = agent.poll(1.0)
+            arrived = tick is not None and tick.state.position[0] == np.float32(29 / 64)
+            return tick if arrived and tick is not None and tick.state.velocity[0] >= 0 else None
+
+        agent.send(Action((29 / 64, -0.5), jump=True, click=(0.25, 0.75)))
+        tick = wait_for(heard)
+        assert tick.state.position == (29 / 64, -0.5, 1.0 if v2 else 0.0)
+        np.testing.assert_allclose(tick.state.velocity[:2], (0.25, 0.75), atol=0.05)
+        assert agent.version == (2 if v2 else 1)
+        assert frames > 5
+        if v2:
+            assert tick.step is not None
+            assert tick.step.action_sequence > 0
+            agent.reset(seed=77)
+            wait_for(lambda: t if (t := agent.poll(1.0)) and t.state.run_seed == 77 else None)
+            wait_for(lambda: r if (r := agent.clock()).known else agent.poll(0.1) and None)
+    counts = finish(game)
+    assert counts["connections"] == 1
+    assert counts["errors"] == 0
+    assert counts["actions"] >= 20
+    assert counts["resets"] == (1 if v2 else 0)
+
+
+@pytest.mark.parametrize("pixels", ["rgb", "rgba"])
+@pytest.mark.parametrize("kind", ["raw", "jpeg"])
+def test_frames_in_every_format(peer: Peer, kind: str, pixels: str) -> None:
+    for protocol in ("v1", "v2"):
+        game = peer.start("serve", f"protocol={protocol}", f"format={kind}", f"pixels={pixels}")
+        with Client(f"tcp://127.0.0.1:{port_of(game)}", protocol=protocol) as agent:  # type: ignore[arg-type]
+            tick = wait_for(lambda: t if (t := agent.poll(1.0)) and t.frame is not None else None)
+            assert isinstance(tick.frame, wire.Picture)
+            assert (tick.frame.format == wire.PixelFormat.JPEG) == (kind == "jpeg")
+            seen = tick.pixels
+            assert seen is not None
+            assert seen.shape == (24, 32, 3)
+            if kind == "raw" and pixels == "rgb":
+                check(tick)
+        finish(game)
+
+
+def test_one_agent_at_a_time_the_newest(peer: Peer) -> None:
+    game = peer.start("serve")
+    address = f"tcp://127.0.0.1:{port_of(game)}"
+    with Client(address) as first, Client(address) as second:
+        wait_for(lambda: t if (t := first.poll(1.0)) and first.version == 2 else None)
+        wait_for(lambda: second.poll(1.0))
+        with pytest.raises(LinkError, match="newer"):
+            wait_for(lambda: first.poll(1.0) and None)
+        assert second.connected
+    assert finish(game)["connections"] == 2
+
+
+def test_tokens(peer: Peer) -> None:
+    game = peer.start("serve", "token=open sesame")
+    address = f"tcp://127.0.0.1:{port_of(game)}"
+    with Client(address, protocol="v2", token="wrong") as agent, pytest.raises(LinkError):
+        wait_for(lambda: agent.poll(1.0))
+    with Client(address, protocol="v2", token="open sesame") as agent:
+        check(wait_for(lambda: agent.poll(1.0)))
+    counts = finish(game)
+    assert counts["refused"] >= 1
+    assert counts["connections"] == 1
+
+
+def test_bytes_that_are_no_bonklink_end_the_connection_alone(peer: Peer) -> None:
+    import socket
+
+    game = peer.start("serve")
+    port = port_of(game)
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG) as stream:
+        stream.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
+        while stream.recv(65536):
+            pass
+    with Client(f"tcp://127.0.0.1:{port}") as agent:
+        check(wait_for(lambda: agent.poll(1.0)))
+    assert finish(game)["errors"] == 1
+
+
+def test_a_killed_game_is_met_again(peer: Peer) -> None:
+    game = peer.start("serve")
+    port = port_of(game)
+    with Client(f"tcp://127.0.0.1:{port}") as agent:
+        wait_for(lambda: agent.poll(1.0))
+        game.kill()
+        game.wait(HANG)
+        wait_for(lambda: True if agent.poll(0.05) is None and not agent.connected else None)
+        assert agent.last_error
+
+
+@pytest.mark.parametrize("protocol", ["v1", "auto", "v2"])
+def test_an_agent_in_c_sharp_plays_our_game(peer: Peer, protocol: str) -> None:
+    frame = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    state = whole_state(8)
+    with Server("tcp://127.0.0.1:0", protocol=protocol) as game:  # type: ignore[arg-type]
+        port = game.address.rsplit(":", 1)[1]
+        agent = peer.start("agent", f"port={port}", f"protocol={protocol}", "ticks=25")
+        rows = []
+        deadline = time.monotonic() + HANG
+        while agent.poll() is None and time.monotonic() < deadline:
+            game.send(state, frame)
+            arrival = game.poll(0.01)
+            if isinstance(arrival, Arrival):
+                rows.append(arrival)
+        out, err = agent.communicate(timeout=HANG)
+    assert agent.returncode == 0, err
+    lines = [line.split() for line in out.splitlines()]
+    assert len(lines) == 25, out
+    versions = {int(line[0]) for line in lines}
+    assert versions <= {"v1": {1}, "auto": {1, 2}, "v2": {2}}[protocol]
+    assert int(lines[-1][0]) == (1 if protocol == "v1" else 2)
+    crc = f"{zlib.crc32(wire.encode_state(state)):08x}"
+    assert all(line[2] == crc for line in lines if int(line[0]) == 2)
+    upright, turned = (
+        f"{zlib.crc32(np.ascontiguousarray(f).tobytes()):08x}" for f in (frame, frame[::-1])
+    )
+    pictures = [line for line in lines if line[3] != "0"]
+    assert len(pictures) > 5
+    for line in pictures:
+        assert line[4:6] == ["32x24", "Rgb"]
+        assert line[7] == (upright if line[6] == "TopDown" else turned)
+    moves = [float(arrival.row[0]) for arrival in rows]
+    assert moves
+    assert max(moves) <= 24 / 256
+    if protocol != "v1":
+        assert any(arrival.answers > 0 for arrival in rows)
+
+
+def test_frames_through_a_ring_that_c_sharp_writes(peer: Peer, shm_name: str) -> None:
+    game = peer.start("ring-write", f"name={shm_name}", "growAt=300")
+    assert game.stdout is not None
+    assert game.stdout.readline().strip() == f"/dev/shm/metabonk-ring-{shm_name}"
+    with rings.RingReader(shm_name) as reader:
+        steps, widths = [], set()
+        while len(steps) < 1000:
+            frame = wait_for(lambda: reader.latest(1.0))
+            pixels = frame.pixels
+            assert (pixels == pixels[0, 0, 0]).all()
+            assert int(pixels[0, 0, 0]) == frame.step % 256
+            assert frame.valid
+            steps.append(frame.step)
+            widths.add(pixels.shape[1])
+            del pixels, frame
+        assert steps == sorted(set(steps))
+        assert 128 in widths
+        assert reader.alive
+    out, err = game.communicate("stop\n", timeout=HANG)
+    assert game.returncode == 0, err
+    assert "renewed 1" in out
+
+
+def test_a_ring_that_we_write_is_read_in_c_sharp(peer: Peer, shm_name: str) -> None:
+    with rings.RingWriter(shm_name, (48, 64, 3)) as writer:
+        reader = peer.start("ring-read", f"name={shm_name}", "frames=300")
+        n = 0
+        deadline = time.monotonic() + HANG
+        while reader.poll() is None and time.monotonic() < deadline:
+            n += 1
+            writer.write(np.full((48, 64, 3), n % 256, np.uint8), step=n, capture_ns=n)
+        out, err = reader.communicate(timeout=HANG)
+    assert reader.returncode == 0, err
+    assert "Rgb TopDown" in out
+    assert out.splitlines()[-1].startswith("taken 300 torn 0")
+
+
+def test_a_whole_link_with_frames_through_the_ring(peer: Peer, shm_name: str) -> None:
+    game = peer.start("serve", f"ring={shm_name}", "makeRing=1")
+    with Client(f"tcp://127.0.0.1:{port_of(game)}", protocol="v2") as agent:
+        frames = 0
+        for _ in range(40):
+            tick = wait_for(lambda: agent.poll(1.0))
+            frames += tick.frame is not None
+            check(tick)
+            del tick  # and the lease of its frame
+        assert agent.uses_ring
+        assert agent.counters()["rings_refused"] == 0
+        assert frames > 5
+    finish(game)
