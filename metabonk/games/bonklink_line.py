@@ -74,8 +74,13 @@ class Line:
         self.newest: Tick | None = None
         self.damaged = 0
         try:
+            # A learner may not look for a while: silence is borne as long as the caller does.
             self._client = Client(
-                str(place), protocol=place.protocol, token=place.token, frame_bytes=_FRAME_BYTES
+                str(place),
+                protocol=place.protocol,
+                token=place.token,
+                frame_bytes=_FRAME_BYTES,
+                idle=0.0,
             )
         except ValueError as error:
             raise GameError(f"bonklink: {error}") from error

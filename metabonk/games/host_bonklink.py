@@ -26,6 +26,7 @@ _SENDS = (
     | Capability.EXTRA | Capability.STEP | Capability.RESETS
 )  # fmt: skip
 _FRAME_BYTES = 64 << 20
+_IDLE_SECONDS = 120.0  # without a word from an agent: learners are silent while they learn
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class BonkLinkLink:
                 extra_in_v1=offer.protocol != "v1",
                 size=(width, height),
                 rate=round(offer.rate),
+                idle=_IDLE_SECONDS,
                 ring=f"metabonk-host-{os.getpid()}-{id(self):x}" if ringed else "",
             )
         except ValueError as error:

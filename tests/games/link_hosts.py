@@ -13,7 +13,7 @@ from metabonk.games.hosted import make_hosted
 
 SIZE = (36, 64)
 # Short, crowded and generous: runs end in both ways, and levels go up.
-LEVEL = {
+CROWDED = {
     "time": {"duration": 6.0, "boss_at": -1.0},
     "enemies": {"at_start": 60, "damage": 8.0},
     "offers": {"xp_rate": 2.0},
@@ -24,7 +24,7 @@ LEVEL = {
 def hosting(
     game: str = "arena",
     *,
-    level: Any = LEVEL,
+    level: Any = CROWDED,
     hz: float = 15.0,
     seed: int = 5,
     restart: str = "auto",

@@ -14,7 +14,7 @@ from metabonk import games, machine
 if not machine.core_built():
     pytest.skip("the native core is not built", allow_module_level=True)
 
-from link_hosts import LEVEL, SIZE, hosting
+from link_hosts import CROWDED, SIZE, hosting
 
 from metabonk.games.arena import ArenaGame
 from metabonk.games.batch import allocate
@@ -80,12 +80,12 @@ class Seen:
 
 
 def here(seed: int, rows: np.ndarray) -> Seen:
-    return Seen(games.make("arena", 1, level=LEVEL, pixels=SIZE, frame_skip=4), seed, rows)
+    return Seen(games.make("arena", 1, level=CROWDED, pixels=SIZE, frame_skip=4), seed, rows)
 
 
 def over(seed: int, rows: np.ndarray, protocol: str = "v2", **offer: Any) -> Seen:
     with hosting(protocol=protocol, **offer) as (host, port):
-        game = games.make("bonklink", 1, port=port, protocol=protocol, level=LEVEL, pixels=SIZE)
+        game = games.make("bonklink", 1, port=port, protocol=protocol, level=CROWDED, pixels=SIZE)
         try:
             seen = Seen(game, seed, rows)
             ringed = host.link.status().count("ring")

@@ -1,0 +1,92 @@
+"""cli/host.py: a game is there for who plays it, and ends in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metabonk import machine
+
+if not machine.core_built():
+    pytest.skip("the native core is not built", allow_module_level=True)
+
+from metabonk import games
+from metabonk.games.batch import allocate
+from metabonk.games.source import Flags
+
+Run = Callable[..., "tuple[int, str, str]"]
+HANG_SECONDS = 120.0
+
+
+def host(*words: object) -> subprocess.Popen[str]:
+    """The verb as a process that says where it is before it is handed out."""
+    start = "from metabonk.cli.main import run; run()"
+    command = [sys.executable, "-c", start, "host", *map(str, words)]
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("METABONK_")}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    )
+    threading.Timer(HANG_SECONDS, process.kill).start()
+    return process
+
+
+def test_it_counts_what_was_played_and_leaves_nothing(tmp_path: Path) -> None:
+    process = host(
+        *("--research", "--locked", "--research-dir", tmp_path),
+        *("--size", "24x32", "--hz", 15, "--json"),
+    )
+    assert process.stderr is not None
+    assert "arena at" in process.stderr.readline()
+    game = games.make("research_shm", 1, research_dir=str(tmp_path))
+    observation, flags = allocate(game.observation_space, 1), Flags(1)
+    game.reset_into(observation, [0])
+    for _ in range(25):
+        game.step_into(np.zeros((1, 6), np.float32), observation, *flags.arrays())
+    game.close()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    found = json.loads(out)
+    assert found["game"] == "arena"
+    assert found["host"]["actions"] == 25
+    assert found["link"]["observations"] == found["host"]["moments"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_ends_by_itself_after_the_time_given(metabonk: Run, tmp_path: Path) -> None:
+    code, out, err = metabonk(
+        "host", "--research", "--research-dir", tmp_path, "--seconds", 0.2, "--speed", 10
+    )
+    assert code == 0
+    assert "research v1" in err
+    assert "moments" in out
+    assert "held" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--hz", "45"], "hz: arena has 60 ticks a second"),
+        (["--game", "grid64/key_door"], "cannot be hosted"),
+        (["--size", "24"], "--size 24"),
+        (["--restart", "never"], "restart"),
+        (["--speed", "0"], "speed"),
+        (["--level", "nowhere.json"], "nowhere.json"),
+        (["--token-file", "/dev/null"], "empty"),
+    ],
+)
+def test_what_cannot_be_is_named(
+    metabonk: Run, tmp_path: Path, words: list[str], message: str
+) -> None:
+    code, _, err = metabonk("host", "--port", 0, *words, "--seconds", 0.1)
+    assert code == 2
+    assert message in err
