@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/link.h"
 #include "bindings/rooms.h"
 #include "games/arena/view.h"
 #include "play/arena_game.h"
@@ -24,6 +25,7 @@
 #include "play/directive.h"
 #include "play/journal.h"
 #include "play/ledger.h"
+#include "play/link_game.h"
 #include "play/loop.h"
 #include "play/tick.h"
 
@@ -33,7 +35,8 @@ namespace metabonk::bindings {
 namespace {
 
 using Words = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Row = nb::ndarray<const float, nb::shape<kActionColumns>, nb::c_contig, nb::device::cpu>;
+using ActionRow =
+    nb::ndarray<const float, nb::shape<kActionColumns>, nb::c_contig, nb::device::cpu>;
 using Records = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
@@ -44,13 +47,13 @@ play::ArtifactHash HashOf(const nb::bytes& given) {
   return hash;
 }
 
-Action ActionOf(const Row& row) {
+Action ActionOf(const ActionRow& row) {
   Action action;
   std::memcpy(&action, row.data(), sizeof action);
   return action;
 }
 
-nb::object RowOf(const Action& action) {
+nb::object RowFor(const Action& action) {
   float* data;
   nb::object array = NewArray<float>({static_cast<size_t>(kActionColumns)}, &data);
   std::memcpy(data, &action, sizeof action);
@@ -167,6 +170,9 @@ std::unique_ptr<play::ArenaGame> MakeArena(const nb::bytes& level, std::vector<u
   RaiseUnlessOk(arena::Validate(settings.level));
   if (seeds.empty() || seeds.size() > 256) throw nb::value_error("seeds: give 1 to 256 of them");
   if (height != 0 || width != 0) RaiseUnlessOk(arena::CheckFrame(height, width));
+  if (inputs != nullptr && inputs->record_bytes() != sizeof(play::InputRecord)) {
+    throw nb::value_error("inputs: its records are not of INPUT_BYTES");
+  }
   settings.seeds = std::move(seeds);
   settings.pacer = PacerOf(hz, 0.0);
   RaiseUnlessOk(play::CheckPacer(settings.pacer));
@@ -189,6 +195,31 @@ std::unique_ptr<play::ArenaGame> MakeArena(const nb::bytes& level, std::vector<u
 Port PortOf(play::ArenaGame& game, size_t index) {
   if (index >= game.size()) throw nb::index_error("no such arena");
   return {&game.source(index), &game.sink(index)};
+}
+
+std::unique_ptr<play::LinkGame> MakeLink(const std::string& address, const std::string& pipe_folder,
+                                         const std::string& protocol, const std::string& token,
+                                         const std::string& axes, int height, int width) {
+  play::LinkSettings settings;
+  RaiseLink(link::ParseEndpoint(address, pipe_folder, &settings.client.endpoint));
+  settings.client.protocol = ProtocolFrom(protocol);
+  settings.client.token = token;
+  settings.client.axes = AxesFrom(axes);
+  if (height < 0 || width < 0 || (height == 0) != (width == 0) || height > 4096 || width > 4096) {
+    throw nb::value_error("height, width: must be 1 to 4096, or both 0 for no frames");
+  }
+  settings.height = height;
+  settings.width = width;
+  return std::make_unique<play::LinkGame>(play::MonotonicClock(), settings);
+}
+
+nb::dict LinkCounts(const play::LinkGame& game) {
+  nb::dict counts;
+#define METABONK_PLAY_COUNT(name, meaning) counts[#name] = game.counters().name.value();
+  METABONK_LINK_COUNTERS(METABONK_PLAY_COUNT)
+#undef METABONK_PLAY_COUNT
+  counts["frames_unusable"] = game.frames_refused();
+  return counts;
 }
 
 nn::Program Read(const Words& words) {
@@ -243,13 +274,22 @@ nb::object Ask(play::RemoteDecider& decider, double seconds) {
 }
 
 void MakeSeat(play::Seat* seat, const Port& port, play::Decider& decider, play::Journal* ledger,
-              int agent, double patience, double stale, const Row& safe) {
+              play::Journal* seen, int agent, double patience, double stale,
+              const ActionRow& safe) {
+  const size_t wanted = play::SeenRecordBytes(decider.seen_bytes());
+  if (seen != nullptr && (decider.seen_bytes() == 0 || seen->record_bytes() != wanted)) {
+    throw nb::value_error("seen: its records are not of the decider's seen_record_bytes");
+  }
+  if (ledger != nullptr && ledger->record_bytes() != sizeof(play::LedgerTick)) {
+    throw nb::value_error("ledger: its records are not of LEDGER_BYTES");
+  }
   if (agent < 0 || agent > 255) throw nb::value_error("agent: must be 0 to 255");
   play::SeatSettings settings;
   settings.agent = static_cast<uint8_t>(agent);
   settings.patience = Nanoseconds(patience, "patience");
   settings.stale = Nanoseconds(stale, "stale");
   settings.safe = ActionOf(safe);
+  settings.seen = seen;
   new (seat)
       play::Seat(play::MonotonicClock(), *port.source, decider, *port.sink, ledger, settings);
 }
@@ -271,14 +311,14 @@ play::Directive DirectiveOf(uint32_t id, int action, int target, int priority, i
 
 // A directive on a row, as a tick applies it: the row and what became of the directive.
 nb::object Applied(uint32_t id, int action, int target, int priority, int64_t until,
-                   const nb::bytes& state, int64_t now, const Row& row) {
+                   const nb::bytes& state, int64_t now, const ActionRow& row) {
   if (state.size() != sizeof(GameState)) throw nb::value_error("state: must be a packed GameState");
   const auto unpacked = std::make_unique<GameState>();
   std::memcpy(static_cast<void*>(unpacked.get()), state.data(), sizeof(GameState));
   Action changed = ActionOf(row);
   const play::Applied applied =
       play::Apply(DirectiveOf(id, action, target, priority, until), *unpacked, now, &changed);
-  return nb::make_tuple(RowOf(changed), static_cast<int>(applied));
+  return nb::make_tuple(RowFor(changed), static_cast<int>(applied));
 }
 
 void MakeLoop(play::Loop* loop, double hz, double spin, int cpu, int priority, bool follow,
@@ -372,10 +412,30 @@ void BindParts(nb::module_& module) {
       .def_prop_ro("steps", &play::ArenaGame::steps, "Ticks of the game so far.")
       .def_prop_ro("skipped", &play::ArenaGame::skipped, "Ticks that it came too late for.")
       .def_prop_ro("unwritten", &play::ArenaGame::unwritten, "Inputs that the journal refused.");
+  nb::class_<play::LinkGame>(module, "Link", "A game at the other end of a BonkLink.")
+      .def(nb::new_(&MakeLink), nb::arg("address"), nb::arg("pipe_folder"), nb::arg("protocol"),
+           nb::arg("token"), nb::arg("axes"), nb::arg("height"), nb::arg("width"),
+           "height, width: of the frames that the policy reads, 0 for none.")
+      .def(
+          "port", [](play::LinkGame& game) { return Port{&game.source(), &game.sink()}; },
+          nb::keep_alive<0, 1>())
+      .def("start", &play::LinkGame::Start)
+      .def("stop", &play::LinkGame::Stop, nb::call_guard<nb::gil_scoped_release>())
+      .def("counts", &LinkCounts)
+      .def_prop_ro("connected", &play::LinkGame::connected)
+      .def_prop_ro("failed", &play::LinkGame::failed, "Whether the link is given up for good.")
+      .def_prop_ro("why", &play::LinkGame::why, "Why it was given up, or was lost last.");
 }
 
 void BindDeciders(nb::module_& module) {
-  nb::class_<play::Decider>(module, "Decider");
+  nb::class_<play::Decider>(module, "Decider")
+      .def_prop_ro(
+          "seen_record_bytes",
+          [](const play::Decider& decider) {
+            const size_t observed = decider.seen_bytes();
+            return observed == 0 ? 0 : play::SeenRecordBytes(observed);
+          },
+          "Of a record of what it observed; 0 if that cannot be recorded.");
   nb::class_<play::CompiledDecider, play::Decider>(module, "Compiled",
                                                    "A compiled policy of batch 1 in the loop.")
       .def("__init__", &MakeCompiled, nb::arg("program"), nb::arg("tensors"), nb::arg("seed"),
@@ -398,16 +458,18 @@ void BindDeciders(nb::module_& module) {
            "(state, sequence, capture, begins) of the newest moment, or None after `seconds`.")
       .def(
           "answer",
-          [](play::RemoteDecider& decider, const Row& row, uint64_t sequence) {
+          [](play::RemoteDecider& decider, const ActionRow& row, uint64_t sequence) {
             decider.Answer(ActionOf(row), sequence);
           },
           nb::arg("row").noconvert(), nb::arg("sequence"))
       .def_prop_ro("unseen", &play::RemoteDecider::unseen);
   nb::class_<play::Seat>(module, "Seat", "One agent at the controls.")
       .def("__init__", &MakeSeat, nb::arg("port"), nb::arg("decider"), nb::arg("ledger").none(),
-           nb::arg("agent"), nb::arg("patience"), nb::arg("stale"), nb::arg("safe").noconvert(),
-           nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>(),
-           "patience, stale: seconds. safe: the row that is sent when the game falls silent.")
+           nb::arg("seen").none(), nb::arg("agent"), nb::arg("patience"), nb::arg("stale"),
+           nb::arg("safe").noconvert(), nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),
+           nb::keep_alive<1, 4>(), nb::keep_alive<1, 5>(),
+           "ledger, seen: Journals, or None. patience, stale: seconds. safe: the row that is sent "
+           "when the game falls silent.")
       .def(
           "direct",
           [](play::Seat& seat, uint32_t id, int action, int target, int priority, int64_t until) {

@@ -5,24 +5,6 @@
 
 namespace metabonk::play {
 
-namespace {
-
-// A state on its way to the loop.
-struct Shown {
-  GameState state;
-  uint64_t step = 0;
-  uint64_t ticks = 0;  // of the game since the start, also in menus and through all its runs
-  int64_t capture = 0, ready = 0;
-  uint64_t run = 0;  // how many runs began before it
-};
-
-struct Answer {
-  Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
-  uint64_t answers = 0;
-};
-
-}  // namespace
-
 class ArenaGame::Port final : public Source, public Sink {
  public:
   bool Newest(Moment* moment) override {
@@ -33,14 +15,14 @@ class ArenaGame::Port final : public Source, public Sink {
     waiting_ = false;
     state_ = shown_.Taken();
     const Shown& now = state_;
-    state_.state.dt = static_cast<float>(now.ticks - seen_ticks_) * (1.0f / 60.0f);
+    state_.state.dt = static_cast<float>(now.clock - seen_clock_);
     moment->state = &state_.state;
     moment->sequence = now.step;
     moment->capture = now.capture;
     moment->ready = now.ready;
     moment->begins = now.run != seen_run_;
     moment->frame = frame_;
-    seen_ticks_ = now.ticks;
+    seen_clock_ = now.clock;
     seen_run_ = now.run;
     return true;
   }
@@ -70,7 +52,8 @@ class ArenaGame::Port final : public Source, public Sink {
   FrameView frame_;
   ipc::Lease lease_;
   bool waiting_ = false;  // for the frame of the state that was taken
-  uint64_t seen_ticks_ = 0, seen_run_ = UINT64_MAX;
+  double seen_clock_ = 0.0;
+  uint64_t seen_run_ = UINT64_MAX;
 };
 
 struct ArenaGame::Arena {
@@ -207,7 +190,7 @@ void ArenaGame::Show(size_t i, int64_t capture) {
   Shown& shown = arena.port.shown_.Draft();
   arena.environment.GameStateNow(&shown.state);
   shown.step = arena.step + 1;
-  shown.ticks = arena.ticks;
+  shown.clock = static_cast<double>(arena.ticks) / 60.0;
   shown.run = arena.runs;
   shown.capture = capture;
   shown.ready = clock_.Now();

@@ -24,6 +24,7 @@
 #include "play/journal.h"
 #include "play/mailbox.h"
 #include "play/pacer.h"
+#include "play/shown.h"
 #include "play/source.h"
 #include "play/thread.h"
 

@@ -44,6 +44,9 @@ class Decider {
   // Decides about a moment by `until`. kUnavailable: there is no answer now, which is no fault.
   // Never allocates. Called by the thread that ticks.
   virtual Status Decide(const Moment& moment, int64_t until, Decision* decision) = 0;
+  // What the last decision observed, as bytes for a recording; 0 where it is not at hand.
+  virtual size_t seen_bytes() const { return 0; }
+  virtual void CopySeen(uint8_t* to) const { (void)to; }
 };
 
 // A policy of batch 1 whose action has kActionColumns columns. One thread decides; any other may
@@ -56,6 +59,8 @@ class CompiledDecider final : public Decider {
   static Status CheckProgram(const nn::Program& program);
 
   Status Decide(const Moment& moment, int64_t until, Decision* decision) override;
+  size_t seen_bytes() const override { return observation_.bytes(); }
+  void CopySeen(uint8_t* to) const override { observation_.Copy(to); }
 
   // Weights for the same program, from the next decision on. One swap at a time: kUnavailable while
   // one that was handed over before has not been taken up by a decision.

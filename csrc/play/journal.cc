@@ -14,6 +14,7 @@ namespace metabonk::play {
 
 namespace {
 
+constexpr size_t kMemoryMax = size_t{256} << 20;
 constexpr auto kDrainPeriod = std::chrono::milliseconds(20);
 
 constexpr std::array<uint32_t, 256> MakeCrcTable() {
@@ -66,11 +67,11 @@ uint32_t Crc32c(std::span<const uint8_t> bytes) {
 Status Journal::Create(const std::string& path, const std::string& name, size_t record_bytes,
                        size_t capacity, std::unique_ptr<Journal>* made) {
   if (name.size() > 31) return {Code::kInvalidArgument, "name", "must have at most 31 bytes"};
-  if (record_bytes < 8 || record_bytes % 8 != 0 || record_bytes > 4096) {
-    return {Code::kInvalidArgument, "record_bytes", "must be a multiple of 8 up to 4096"};
+  if (record_bytes < 8 || record_bytes % 8 != 0 || record_bytes > kMemoryMax) {
+    return {Code::kInvalidArgument, "record_bytes", "must be a multiple of 8 up to 256 MiB"};
   }
-  if (capacity == 0 || capacity > (size_t{1} << 22)) {
-    return {Code::kInvalidArgument, "capacity", "must be between 1 and 4,194,304 records"};
+  if (capacity == 0 || capacity > kMemoryMax / record_bytes) {
+    return {Code::kInvalidArgument, "capacity", "must be 1 or more and fit into 256 MiB"};
   }
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (file < 0) {
@@ -106,17 +107,24 @@ Journal::~Journal() {
   ::close(file_);
 }
 
-bool Journal::Push(const void* record) {
+uint8_t* Journal::Begin() {
   const uint64_t place = pushed_.load(std::memory_order_relaxed);
   if (place - written_.load(std::memory_order_acquire) >= capacity_) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
-    return false;
+    return nullptr;
   }
-  uint8_t* to = queue_.data() + place % capacity_ * record_bytes_;
+  return queue_.data() + place % capacity_ * record_bytes_;
+}
+
+void Journal::Commit() {
+  pushed_.store(pushed_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+bool Journal::Push(const void* record) {
+  uint8_t* to = Begin();
+  if (to == nullptr) return false;
   std::memcpy(to, record, record_bytes_);
-  const uint32_t crc = Crc32c({to + 4, record_bytes_ - 4});
-  std::memcpy(to, &crc, 4);
-  pushed_.store(place + 1, std::memory_order_release);
+  Commit();
   return true;
 }
 
@@ -132,6 +140,11 @@ bool Journal::WriteOut() {
   for (uint64_t at = from; at != to && error_.load(std::memory_order_relaxed) == 0;) {
     const uint64_t place = at % capacity_;
     const uint64_t run = std::min<uint64_t>(to - at, capacity_ - place);  // up to the queue's end
+    for (uint64_t i = 0; i < run; ++i) {
+      uint8_t* record = queue_.data() + (place + i) * record_bytes_;
+      const uint32_t crc = Crc32c({record + 4, record_bytes_ - 4});
+      std::memcpy(record, &crc, 4);
+    }
     if (!WriteAll(file_, queue_.data() + place * record_bytes_, run * record_bytes_)) {
       error_.store(errno == 0 ? EIO : errno, std::memory_order_relaxed);
     }

@@ -50,9 +50,13 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  // One thread at a time; wait-free. record: record_bytes of them, the first four are filled here
-  // in the copy. False if the queue is full.
+  // One thread at a time; wait-free. record: record_bytes of them; the first four become the
+  // checksum before it is written. False if the queue is full.
   bool Push(const void* record);
+  // The same for who fills the record where it will lie: null if the queue is full, else
+  // record_bytes that Commit pushes.
+  uint8_t* Begin();
+  void Commit();
   JournalCounts counts() const;
   size_t record_bytes() const { return record_bytes_; }
 

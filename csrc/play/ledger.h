@@ -57,6 +57,20 @@ static_assert(offsetof(LedgerTick, counter) == 56);
 static_assert(offsetof(LedgerTick, artifact) == 88);
 static_assert(offsetof(LedgerTick, action) == 120);
 
+// The beginning of what a recording keeps of a decided tick. Behind it: GameState up to its
+// entities, its widgets, what the policy observed (Decider::CopySeen), zeros up to a multiple of 8.
+struct SeenHeader {
+  uint32_t crc;  // the journal's
+  uint16_t agent, reserved;
+  uint64_t tick;
+};
+static_assert(sizeof(SeenHeader) == 16);
+inline constexpr size_t kSeenState = offsetof(GameState, entities);
+inline constexpr size_t kSeenWidgets = sizeof(GameState::widgets);
+constexpr size_t SeenRecordBytes(size_t observed) {
+  return (sizeof(SeenHeader) + kSeenState + kSeenWidgets + observed + 7) / 8 * 8;
+}
+
 // A directive that came into force before the tick.
 struct LedgerDirective {
   uint32_t crc;

@@ -122,4 +122,17 @@ Digest Observation::digest() const {
   return digester.Get();
 }
 
+size_t Observation::bytes() const {
+  size_t sum = 0;
+  for (const Part& part : parts_) sum += part.bytes;
+  return sum;
+}
+
+void Observation::Copy(uint8_t* to) const {
+  for (const Part& part : parts_) {
+    std::memcpy(to, part.at, part.bytes);
+    to += part.bytes;
+  }
+}
+
 }  // namespace metabonk::play

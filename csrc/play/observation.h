@@ -36,6 +36,9 @@ class Observation {
   // Of what was filled, in the program's order.
   Digest digest() const;
   FrameSize frame() const { return frame_; }
+  // What was filled, part after part without gaps: bytes() of them.
+  size_t bytes() const;
+  void Copy(uint8_t* to) const;
 
  private:
   struct Part {

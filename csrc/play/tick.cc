@@ -53,6 +53,7 @@ TickTimes Seat::Tick(const Beat& beat) {
   Release(&times);
   Send(beat, &times);
   Tell(times);
+  if ((times.gate & kGateDecided) && settings_.seen != nullptr) Record(times);
   return times;
 }
 
@@ -214,6 +215,26 @@ void Seat::Tell(const TickTimes& times) {
     record.dt = moment_.state->dt;
   }
   if (!ledger_->Push(&record)) counts_.untold.Raise();
+}
+
+// After the action has left: nobody waits for this.
+void Seat::Record(const TickTimes& times) {
+  uint8_t* to = settings_.seen->Begin();
+  if (to == nullptr) {
+    counts_.unseen.Raise();
+    return;
+  }
+  const SeenHeader header = {0, settings_.agent, 0, times.tick};
+  std::memcpy(to, &header, sizeof header);
+  to += sizeof header;
+  std::memcpy(to, moment_.state, kSeenState);
+  to += kSeenState;
+  std::memcpy(to, moment_.state->widgets, kSeenWidgets);
+  to += kSeenWidgets;
+  decider_.CopySeen(to);
+  const size_t used = sizeof header + kSeenState + kSeenWidgets + decider_.seen_bytes();
+  std::memset(to + decider_.seen_bytes(), 0, SeenRecordBytes(decider_.seen_bytes()) - used);
+  settings_.seen->Commit();
 }
 
 }  // namespace metabonk::play

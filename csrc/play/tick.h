@@ -30,6 +30,9 @@ struct SeatSettings {
   // After so long without a new moment the safe action is sent instead of the last one.
   int64_t stale = 100 * kMillisecond;
   Action safe = kSafeAction;
+  // What decisions observed, for games that cannot be played again; records of SeenRecordBytes.
+  // May be null, and outlives the seat.
+  Journal* seen = nullptr;
 };
 
 // A sum that one thread raises and any may read.
@@ -51,6 +54,7 @@ struct SeatCounts {
   Counter lost;  // captures that were replaced by newer ones before a tick saw them
   Counter directed, expired, ungrounded, released, begun;
   Counter missed;  // actions that left after the next tick's planned start
+  Counter unseen;  // decisions whose observation the recording had no room for
   Counter untold;  // ticks that the ledger's queue had no room for
 };
 
@@ -88,6 +92,7 @@ class Seat {
   void Release(TickTimes* times);
   void Send(const Beat& beat, TickTimes* times);
   void Tell(const TickTimes& times);
+  void Record(const TickTimes& times);
 
   Clock& clock_;
   Source& source_;

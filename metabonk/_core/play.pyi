@@ -50,8 +50,35 @@ class Arena:
     def unwritten(self) -> int:
         """Inputs that the journal refused."""
 
+class Link:
+    """A game at the other end of a BonkLink."""
+
+    def __init__(self, address: str, pipe_folder: str, protocol: str, token: str, axes: str, height: int, width: int) -> None:
+        """height, width: of the frames that the policy reads, 0 for none."""
+
+    def port(self) -> Port: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def counts(self) -> dict: ...
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether the link is given up for good."""
+
+    @property
+    def why(self) -> str:
+        """Why it was given up, or was lost last."""
+
 class Decider:
-    pass
+    @property
+    def seen_record_bytes(self) -> int:
+        """Of a record of what it observed; 0 if that cannot be recorded."""
 
 class Compiled(Decider):
     """A compiled policy of batch 1 in the loop."""
@@ -90,9 +117,9 @@ class Remote(Decider):
 class Seat:
     """One agent at the controls."""
 
-    def __init__(self, port: Port, decider: Decider, ledger: Journal | None, agent: int, patience: float, stale: float, safe: Annotated[NDArray[numpy.float32], dict(shape=(12), order='C', device='cpu', writable=False)]) -> None:
+    def __init__(self, port: Port, decider: Decider, ledger: Journal | None, seen: Journal | None, agent: int, patience: float, stale: float, safe: Annotated[NDArray[numpy.float32], dict(shape=(12), order='C', device='cpu', writable=False)]) -> None:
         """
-        patience, stale: seconds. safe: the row that is sent when the game falls silent.
+        ledger, seen: Journals, or None. patience, stale: seconds. safe: the row that is sent when the game falls silent.
         """
 
     def direct(self, id: int, action: int, target: int, priority: int, until: int) -> bool:

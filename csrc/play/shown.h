@@ -1,0 +1,24 @@
+// Shown: a capture on its way from the thread of a game to the thread that ticks. Plain data, to
+// go through a mailbox.
+#pragma once
+
+#include <cstdint>
+
+#include "metabonk/records.h"
+
+namespace metabonk::play {
+
+struct Shown {
+  GameState state = {};
+  uint64_t step = 0;   // rises with every capture
+  uint64_t run = 0;    // how many runs began before it
+  double clock = 0.0;  // seconds of game time since the first, also in menus and through all runs
+  int64_t capture = 0, ready = 0;
+};
+
+struct Answer {
+  Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+  uint64_t answers = 0;
+};
+
+}  // namespace metabonk::play

@@ -1,0 +1,158 @@
+// A game behind BonkLink as the loop sees it: states arrive in order and once, frames shrink to
+// what is read, actions go back, runs begin when the game says so, and a game may come back.
+#include "play/link_game.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "link/server.h"
+#include "play/artifacts.h"
+
+namespace metabonk::play {
+
+namespace {
+
+// A game that sends a state every millisecond: health counts, every 40th state begins a run.
+class Host {
+ public:
+  Host(const std::string& path, link::Protocol protocol) {
+    link::ServerOptions options;
+    options.endpoint.kind = link::Endpoint::Kind::kUnix;
+    options.endpoint.path = path;
+    options.protocol = protocol;
+    const Status status = link::Server::Listen(options, &server_);
+    if (!status.ok()) check::Fail(__FILE__, __LINE__, std::string(status.where) + status.what);
+    thread_ = std::thread([this] { Serve(); });
+  }
+  ~Host() {
+    stop_ = true;
+    thread_.join();
+  }
+  std::atomic<int> actions{0};
+  std::atomic<float> last_move{0.0f};
+
+ private:
+  void Serve() {
+    auto state = std::make_unique<GameState>();
+    std::vector<uint8_t> pixels(size_t{8} * 12 * 3, 77);
+    for (uint64_t n = 0; !stop_; ++n) {
+      bool fresh = false;
+      CHECK(server_->Poll(kMillisecond, &fresh).ok());
+      link::ActionArrival arrival;
+      if (server_->TakeAction(&arrival)) {
+        ++actions;
+        last_move = arrival.action.move[0];
+      }
+      if (!server_->connected()) continue;
+      state->fields = kHasEverything;
+      state->playing = 1;
+      state->max_health = 1e6f;
+      state->health = static_cast<float>(++sent_);
+      state->time = static_cast<double>(sent_ % 40) / 60.0;
+      state->dt = 1.0f / 60.0f;
+      link::StateTrailers trailers;
+      trailers.extra = true;
+      link::FrameView frame;
+      frame.width = 12;
+      frame.height = 8;
+      frame.stride = 36;
+      frame.pixels = pixels;
+      uint64_t sequence;
+      CHECK(server_->Send(*state, trailers, frame, MonotonicClock().Now(), &sequence).ok());
+    }
+  }
+
+  std::unique_ptr<link::Server> server_;
+  uint64_t sent_ = 0;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+LinkSettings SettingsFor(const std::string& path, link::Protocol protocol) {
+  LinkSettings settings;
+  settings.client.endpoint.kind = link::Endpoint::Kind::kUnix;
+  settings.client.endpoint.path = path;
+  settings.client.protocol = protocol;
+  settings.client.pause_first = 2 * kMillisecond;
+  settings.client.pause_max = 5 * kMillisecond;
+  settings.height = 4;
+  settings.width = 6;
+  return settings;
+}
+
+bool Await(Source& source, Moment* moment) {
+  const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+  while (!source.Newest(moment)) {
+    if (MonotonicClock().Now() > until) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+void Play(link::Protocol protocol) {
+  const TemporaryDirectory folder;
+  const std::string path = folder / "game";
+  auto host = std::make_unique<Host>(path, protocol);
+  LinkGame game(MonotonicClock(), SettingsFor(path, protocol));
+  game.Start();
+  Moment moment;
+  uint64_t sequence = 0;
+  float health = 0.0f;
+  int begun = 0, framed = 0;
+  for (int taken = 0; taken < 150; ++taken) {
+    CHECK(Await(game.source(), &moment));
+    CHECK(moment.sequence > sequence);
+    CHECK(moment.state->health > health);
+    CHECK(moment.capture <= moment.ready);
+    CHECK(moment.state->dt >= 0.0f && moment.state->dt < 10.0f);
+    if (moment.frame.pixels != nullptr) {
+      ++framed;
+      CHECK_EQ(moment.frame.height, 4);
+      CHECK_EQ(moment.frame.width, 6);
+      CHECK_EQ(moment.frame.pixels[0], 77);
+    }
+    begun += moment.begins;
+    sequence = moment.sequence;
+    health = moment.state->health;
+    Action action = {{0.5f, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+    CHECK(game.sink().Act(action, sequence));
+  }
+  CHECK(begun >= 2);
+  CHECK(framed > 100);
+  CHECK(game.connected());
+  CHECK(!game.failed());
+  const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+  while (host->actions == 0 && MonotonicClock().Now() < until) std::this_thread::yield();
+  CHECK(host->actions > 0);
+  CHECK_EQ(host->last_move.load(), 0.5f);
+  // The game goes away and comes back.
+  host.reset();
+  host = std::make_unique<Host>(path, protocol);
+  for (int taken = 0; taken < 20; ++taken) CHECK(Await(game.source(), &moment));
+  CHECK(moment.sequence > sequence);
+  CHECK(game.counters().connections.value() >= 2);
+  game.Stop();
+}
+
+}  // namespace
+
+TEST(link_game_plays_over_bonklink_v1) { Play(link::Protocol::kV1); }
+TEST(link_game_plays_over_bonklink_v2) { Play(link::Protocol::kV2); }
+
+TEST(link_game_waits_for_a_game_that_is_not_there_yet) {
+  const TemporaryDirectory folder;
+  LinkGame game(MonotonicClock(), SettingsFor(folder / "none", link::Protocol::kV2));
+  game.Start();
+  Moment moment;
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CHECK(!game.source().Newest(&moment));
+  CHECK(!game.connected());
+  CHECK(!game.failed());
+  game.Stop();
+}
+
+}  // namespace metabonk::play
