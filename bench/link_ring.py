@@ -54,8 +54,8 @@ def _case(name: str, ours: Callable[[], Meter], others: dict[str, Callable[[], M
     return Case("link", name, UNIT, Contender("metabonk", ours), against, better="lower")
 
 
-def ring(*, in_place: bool = False, spin_us: int = 50) -> Exchange:
-    """Ours. spin_us: that the reader looks before it sleeps, of microseconds."""
+def ring(*, in_place: bool = False, spin_us: int = 0) -> Exchange:
+    """Ours. spin_us: that the reader looks before it sleeps, microseconds."""
     return Exchange(lambda context: _Ring(spin_us), in_place=in_place)
 
 

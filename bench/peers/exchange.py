@@ -1,7 +1,8 @@
 """Ways to bring a frame to another process as people do it. Knows multiprocessing, zmq, iceoryx2.
 
 Each is written as its documentation shows it, with the copies that it cannot do without and no
-others: what can hand out a view does.
+others: what can hand out a view that nobody overwrites does. Slots of shared memory cannot, unless
+readers may hold the writer up: there the reader copies its frame out.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class _Memory:
 
     def _read(self) -> Frame:
         self._number += 1
-        return self._slot()
+        return self._slot().copy()
 
     def close(self) -> None:
         self._word = self._slots = None  # views would keep the memory mapped
