@@ -89,7 +89,7 @@ class ResearchGameHandle {
 
   bool Publish(nb::handle pixels, float reward, bool done, int step, int time_ms) {
     const std::span<uint8_t> frame = Frame(pixels, width_, height_);
-    const ResearchHeader header = {0, ipc::kResearchMarker, reward, done, step, time_ms, 0, 0};
+    const ResearchHeader header = {0, ipc::kResearchLocks, reward, done, step, time_ms, 0, 0};
     const nb::gil_scoped_release release;
     return game_->Publish(header, frame);
   }
@@ -128,7 +128,7 @@ void BindResearchShm(nb::module_& core) {
       .def("reset", &ResearchAgent::Reset, "Asks for a new episode. False if it cannot be written.")
       .def_prop_ro("width", &ResearchAgent::width)
       .def_prop_ro("height", &ResearchAgent::height)
-      .def_prop_ro("marked", &ResearchAgent::marked,
+      .def_prop_ro("fills", &ResearchAgent::fills,
                    "Whether the game says that it fills reward and done.")
       .def("counters", [](const ResearchAgent& agent) { return CountersOf(agent.counters()); });
   nb::class_<ResearchGameHandle>(

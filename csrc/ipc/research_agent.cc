@@ -46,7 +46,7 @@ Status ResearchAgent::Open(const std::string& path, bool bottom_up,
     return {Code::kCorrupt, "path", "it is shorter than a header: start the game anew"};
   }
   std::unique_ptr<ResearchAgent> agent(new ResearchAgent(path, std::move(file), bottom_up));
-  agent->marked_ = header.marker == kResearchMarker;
+  agent->Note(header);
   if (agent->Dead()) {
     return {Code::kUnavailable, "path", "the game behind it is dead: start it anew"};
   }
@@ -106,13 +106,18 @@ ResearchEvent ResearchAgent::Look(ResearchHeader* header, std::span<uint8_t> pix
     ++counters_.torn;
     return ResearchEvent::kTimeout;
   }
-  marked_ = header->marker == kResearchMarker;
+  Note(*header);
   seen_ = true;
   resetting_ = acted_ = false;
   step_ = header->step;
   time_ms_ = header->time_ms;
   ++counters_.observations;
   return ResearchEvent::kObservation;
+}
+
+void ResearchAgent::Note(const ResearchHeader& header) {
+  locks_ = header.marker == kResearchLocks;
+  fills_ = locks_ || header.marker == kResearchFills;
 }
 
 bool ResearchAgent::IsNew(const ResearchHeader& header) const {
@@ -155,7 +160,7 @@ bool ResearchAgent::Reset() {
 // another one in its place.
 bool ResearchAgent::Dead() const {
   if (!file_.IsAt(path_)) return true;
-  if (!marked_ || file_.IsLocked(kResearchGameByte)) return false;
+  if (!locks_ || file_.IsLocked(kResearchGameByte)) return false;
   if (file_.Lock(kResearchGameByte) && file_.IsAt(path_)) ::unlink(path_.c_str());
   return true;
 }

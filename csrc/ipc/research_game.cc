@@ -47,7 +47,7 @@ Status ResearchGame::Create(const std::string& path, int width, int height, bool
   }
   const size_t bytes = sizeof(ResearchHeader) + ResearchPixelBytes(width, height) +
                        kResearchActionColumns * sizeof(float);
-  const ResearchHeader header = {0, kResearchMarker, 0.0f, 0, 0, 0, width, height};
+  const ResearchHeader header = {0, kResearchLocks, 0.0f, 0, 0, 0, width, height};
   const bool made = file.Resize(bytes) && file.Lock(kResearchGameByte) &&
                     file.Write(0, {reinterpret_cast<const uint8_t*>(&header), sizeof(header)}) &&
                     ::rename(fresh.c_str(), path.c_str()) == 0;

@@ -14,8 +14,8 @@
 //                        observation tells of step 0, or of a step below the one it left.
 //   An action lost       The same. The agent acts again on the next observation; a game of ours
 //                        reads the flag once more before it overwrites it.
-//   A dead game          Its file stays. A game of ours holds a lock on one byte and marks the
-//                        unused word: a marked file whose lock is free is dead, whatever it says.
+//   A dead game          Its file stays. A game of ours holds a lock on one byte and says so in the
+//                        unused word: such a file whose lock is free is dead, whatever it says.
 //   A game that started  Another file under the path, which the agent notices; or, from a plugin
 //   anew                 that opens the old one, a step that falls although nobody reset.
 //   A file cut short     Is read and written by calls that report it. Mapped, it would be SIGBUS.
@@ -45,7 +45,7 @@ enum class ResearchFlag : int32_t {
 
 struct ResearchHeader {
   int32_t flag;     // ResearchFlag
-  uint32_t marker;  // kResearchMarker from a game that locks and fills reward and done, else 0
+  uint32_t marker;  // kResearchLocks or kResearchFills from games of ours, else 0
   float reward;     // of the step that led here
   int32_t done;
   int32_t step;     // decisions since the reset
@@ -57,9 +57,12 @@ static_assert(offsetof(ResearchHeader, reward) == 0x08);
 static_assert(offsetof(ResearchHeader, width) == 0x18);
 static_assert(sizeof(ResearchHeader) == 0x20);
 
-inline constexpr uint32_t kResearchMarker = 0x3252424Du;  // "MBR2"
-inline constexpr int kResearchActionColumns = 6;          // moveX, moveY, four buttons
-inline constexpr int kMaxResearchSide = 4096;             // pixels
+// Words of games that fill reward and done: "MBR2" of one that also locks, "MBR3" of one that
+// cannot.
+inline constexpr uint32_t kResearchLocks = 0x3252424Du;
+inline constexpr uint32_t kResearchFills = 0x3352424Du;
+inline constexpr int kResearchActionColumns = 6;  // moveX, moveY, four buttons
+inline constexpr int kMaxResearchSide = 4096;     // pixels
 // The bytes that the two ends lock: of the unused word, though locks change no byte.
 inline constexpr size_t kResearchGameByte = 4;
 inline constexpr size_t kResearchAgentByte = 5;
@@ -133,12 +136,13 @@ class ResearchAgent {
 
   int width() const { return width_; }
   int height() const { return height_; }
-  bool marked() const { return marked_; }  // by a game that fills reward and done
+  bool fills() const { return fills_; }  // the game: reward and done
   const ResearchCounters& counters() const { return counters_; }
 
  private:
   ResearchAgent(std::string path, ResearchFile file, bool bottom_up);
   ResearchEvent Look(ResearchHeader* header, std::span<uint8_t> pixels, bool* repeated);
+  void Note(const ResearchHeader& header);  // who the game is
   bool IsNew(const ResearchHeader& header) const;
   // False if the file is cut short; `whole` false if the observation tore.
   bool Copy(const ResearchHeader& header, std::span<uint8_t> pixels, bool* whole);
@@ -147,7 +151,8 @@ class ResearchAgent {
   std::string path_;
   ResearchFile file_;
   bool bottom_up_;
-  bool marked_ = false;
+  bool fills_ = false;
+  bool locks_ = false;
   int width_ = 0;
   int height_ = 0;
   bool seen_ = false;  // an observation, whose step and time these are:

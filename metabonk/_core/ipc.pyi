@@ -34,7 +34,7 @@ class ResearchAgent:
     def height(self) -> int: ...
 
     @property
-    def marked(self) -> bool:
+    def fills(self) -> bool:
         """Whether the game says that it fills reward and done."""
 
     def counters(self) -> dict: ...
@@ -139,6 +139,7 @@ class RingLease:
     def array(self) -> object:
         """Read-only view uint8, [height, width, channels] or [bytes]."""
 
+    def allow_writing(self) -> bool: ...
 
     @property
     def valid(self) -> bool: ...

@@ -9,7 +9,7 @@ forward) and four buttons; in menus the buttons select the first four widgets. V
 seeds: those given to a reset only count where the game draws its own from them, which none does.
 
 A game that dies, falls silent or starts anew by itself ends its episode as truncated, is counted as
-`lost` and waited for at the next step. A plugin that fills neither reward nor done (`marked` is
+`lost` and waited for at the next step. A plugin that fills neither reward nor done (`fills` is
 False) gives rewards of 0 and episodes that never end by themselves: `limit` cuts them.
 """
 

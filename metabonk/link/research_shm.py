@@ -10,7 +10,7 @@ until a step 0 is seen, `lost`), an action that is overwritten (the agent acts a
 observation), a dead game whose file still says OBS_READY (a game of ours holds a lock that ends
 with it; a plugin's is noticed by silence alone), a file cut short, a second agent. What stays open
 is in csrc/ipc/research_shm.h. Plugins older than this project fill neither reward nor done:
-`ResearchAgent.marked` tells.
+`ResearchAgent.fills` tells.
 
 Rows of frames are in the file as Unity reads a texture, bottom row first, and are handed out and
 taken top row first; `bottom_up=False` is for files that are the other way round.
@@ -97,9 +97,9 @@ class ResearchAgent:
         return self._open.height, self._open.width
 
     @property
-    def marked(self) -> bool:
+    def fills(self) -> bool:
         """Whether the game says that it fills reward and done."""
-        return self._open.marked
+        return self._open.fills
 
     def observe(self, timeout: float) -> Seen | None:
         """The next new observation, or None if none came within `timeout` seconds.

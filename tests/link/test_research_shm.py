@@ -34,7 +34,7 @@ def test_a_frame_an_action_and_a_reset_go_through(tmp_path: Path) -> None:
     game = ResearchGame(path, SIZE)
     agent = ResearchAgent(path)
     assert game.agent
-    assert agent.marked
+    assert agent.fills
     assert agent.size == SIZE
     assert agent.observe(0.0) is None
     game.publish(frame(1), 0.5, True, 3, 50)

@@ -127,7 +127,7 @@ TEST(research_shm_takes_turns) {
   CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
   CHECK(!game->agent());
   CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
-  CHECK(game->agent() && agent->marked());
+  CHECK(game->agent() && agent->fills());
   ResearchHeader header;
   Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
   CHECK(agent->Wait(0, &header, pixels) == ResearchEvent::kTimeout);
@@ -157,7 +157,7 @@ TEST(research_shm_asks_again_where_a_reset_was_lost) {
   Plugin plugin(folder.path());
   std::unique_ptr<ResearchAgent> agent;
   CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
-  CHECK(!agent->marked());
+  CHECK(!agent->fills());
   ResearchHeader header;
   Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
   plugin.Show(9, 150, Pattern(0));
@@ -185,6 +185,18 @@ TEST(research_shm_waits_out_a_plugin_that_neither_counts_nor_ages) {
   plugin.Show(0, 40, Pattern(1));
   CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
   CHECK(pixels == Pattern(1));
+}
+
+TEST(research_shm_a_game_that_fills_and_cannot_lock) {
+  const Folder folder;
+  Plugin plugin(folder.path());
+  plugin.Put(4, static_cast<int32_t>(kResearchFills));
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  CHECK(agent->fills());
+  ResearchHeader header;
+  Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+  CHECK(agent->Wait(60'000'000, &header, pixels) == ResearchEvent::kTimeout);  // not: it is dead
 }
 
 TEST(research_shm_files_that_are_none) {
