@@ -15,6 +15,7 @@ import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metabonk import artifact, files, machine
+from metabonk.cli.host import secret_of
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import console, notice_line, print_json, require, stderr, table
 from metabonk.config import Config
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LIVE_ONLY = ("bonklink", "research_shm")  # games that cannot wait
 REPORT, TRACE = "report.json", "trace.json"
 FRAMES = (84, 84)
+PATIENCE = 30.0  # seconds for a game to appear
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Plan:
     uncertified: bool
     greedy: bool
     out: Path | None
+    record: bool
     json: bool
 
 
@@ -80,7 +83,7 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
     settings = LoopSettings(hz=plan.hz, cpu=plan.cpu, priority=plan.realtime)
     deciders = [_decider(plan, config, found, agent) for agent in range(plan.agents)]
     seeds = tuple(plan.seed + agent for agent in range(plan.agents))
-    frames = _frames(plan, deciders)
+    frames = _frames(plan, config, deciders)
     setup = Setup(
         game=config.game.name,
         hz=plan.hz,
@@ -98,7 +101,9 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
     game = _game(plan, config, frames, session, settings)
     ticks = plan.proof + WARM_UP if plan.proof else 0
     proving = {"remembered": ticks, "reference": True} if plan.proof else {}
-    live = Live(game, deciders, settings, session, ticks=ticks, **proving)
+    # The arena can be played again from its inputs; of other games the observations are kept.
+    record = found is not None and (plan.record or config.game.name != "arena")
+    live = Live(game, deciders, settings, session, ticks=ticks, record=record, **proving)
     try:
         yield live, session
     finally:
@@ -168,13 +173,13 @@ def _decider(plan: Plan, config: Config, found: Path | None, agent: int) -> Deci
     )
 
 
-def _frames(plan: Plan, deciders: list[Decider]) -> tuple[int, int]:
+def _frames(plan: Plan, config: Config, deciders: list[Decider]) -> tuple[int, int]:
     from metabonk.play.loop import CompiledDecider
 
     first = deciders[0]
     read = first.frame if isinstance(first, CompiledDecider) else (0, 0)
     if plan.frames is None:
-        return read if read[0] else FRAMES
+        return read if read[0] or config.game.name != "arena" else FRAMES
     parts = plan.frames.split("x")
     if len(parts) != 2 or not all(part.isdigit() for part in parts):
         raise ConfigError(f"--frames {plan.frames}: give HEIGHTxWIDTH, as 84x84, or 0x0 for none")
@@ -197,16 +202,29 @@ def _level(config: Config) -> dict[str, Any]:
 def _game(
     plan: Plan, config: Config, frames: tuple[int, int], session: Session, settings: LoopSettings
 ) -> Any:
-    if config.game.name != "arena":
-        raise ConfigError(f"--live: {config.game.name} is not played live; arena is")
-    from metabonk.games.arena import level_of
-    from metabonk.play.loop import ArenaLive
+    from metabonk.play.live_games import ArenaLive, BonkLinkLive
 
-    level = level_of(config.game.level or None, 1)
-    return ArenaLive(level.pack(), session.setup.seeds, frames, session, settings.hz)
+    of = config.game
+    if of.name == "arena":
+        from metabonk.games.arena import level_of
+
+        level = level_of(of.level or None, 1)
+        return ArenaLive(level.pack(), session.setup.seeds, frames, session, settings.hz)
+    if of.name != "bonklink":
+        raise ConfigError(f"--live: {of.name} is not played live; arena and bonklink are")
+    if of.use_pipe and plan.agents > 1:
+        raise ConfigError(f"--agents {plan.agents}: a pipe leads to one game; use ports")
+    host = f"[{of.host}]" if ":" in of.host else of.host
+    places = [f"tcp://{host}:{of.port + agent}" for agent in range(plan.agents)]
+    if of.use_pipe:
+        places = [f"pipe://{of.pipe_name}"]
+    token = secret_of(Path(of.token_file) if of.token_file else None)
+    return BonkLinkLive(places, of.protocol, token, frames)
 
 
 def _play(plan: Plan, live: Live, session: Session) -> None:
+    live.game.start()
+    _await_game(live)
     live.start()
     if not plan.json:
         stderr.print(f"playing; Ctrl-C ends it; {session.directory} keeps it", soft_wrap=True)
@@ -233,10 +251,12 @@ def _play(plan: Plan, live: Live, session: Session) -> None:
 
 def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: Session) -> None:
     from metabonk.play import certificate, proof, trace
+    from metabonk.play.live_games import ArenaLive
     from metabonk.play.loads import running
-    from metabonk.play.loop import ArenaLive
 
     ring = live.game.ring_name() if isinstance(live.game, ArenaLive) else ""
+    live.game.start()
+    _await_game(live)
     live.start()
     with running(plan.loads, ring) as loads:
         _watch(live, plan)
@@ -267,6 +287,14 @@ def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: 
             console.print(said, soft_wrap=True)
     if not report.passed:
         raise SystemExit(1)
+
+
+def _await_game(live: Live) -> None:
+    from metabonk.play.live_games import BonkLinkLive
+
+    if isinstance(live.game, BonkLinkLive):
+        with stderr.status("waiting for the game"):
+            live.game.await_connected(PATIENCE)
 
 
 def _watch(live: Live, plan: Plan) -> None:

@@ -80,6 +80,9 @@ def play(
         False, "--uncertified", help="--live without a latency certificate."
     ),
     out: Path = typer.Option(None, help="Where the live session is kept.", metavar="DIR"),
+    record: bool = typer.Option(
+        False, "--record", help="Keep what --live observes (other games than the arena always do)."
+    ),
     set_: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. game.frame_skip=4; repeatable.", metavar="KEY=VALUE"
     ),
@@ -99,7 +102,7 @@ def play(
         plan = Plan(
             policy=policy or default(config), run=run, seed=seed, seconds=seconds, proof=proof,
             agents=agents, hz=hz, frames=frames, loads=tuple(load_), realtime=realtime, cpu=cpu,
-            uncertified=uncertified, greedy=greedy, out=out, json=json,
+            uncertified=uncertified, greedy=greedy, out=out, record=record, json=json,
         )  # fmt: skip
         run_live(plan, config)
         return

@@ -20,13 +20,14 @@ import numpy.typing as npt
 
 from metabonk import _core
 from metabonk.errors import CorruptError
-from metabonk.records import ACTION_COLUMNS
+from metabonk.records import ACTION_COLUMNS, GAME_STATE
 
 Array = npt.NDArray[Any]
 
-LEDGER, INPUTS = "ledger", "inputs"
+LEDGER, INPUTS, SEEN = "ledger", "inputs", "seen"
 MAGIC, FORMAT, HEADER_BYTES = b"MBJOURN1", 1, 64
-RECORDS_MAX = 1 << 26  # what a reader takes in: a fortnight of one agent
+CAPACITY = 1 << 14  # records that wait for a disk: minutes of one agent, seconds of sixteen
+BYTES_MAX = 4 << 30  # of what a reader takes in: four days of one agent's ledger
 
 TICK = np.dtype(
     [
@@ -51,6 +52,9 @@ INPUT = np.dtype(
         ("action", "<f4", ACTION_COLUMNS),
     ]
 )  # fmt: skip
+# What a recording keeps of the state beside the observation: all but entities, pickups and offers.
+STATE_HEAD: int = GAME_STATE.fields["entities"][1]  # type: ignore[index]
+STATE_WIDGETS = GAME_STATE["widgets"].itemsize
 _ENTRY_TICK, _ENTRY_DIRECTIVE = 1, 2
 
 
@@ -117,9 +121,9 @@ class Ledger:
         return self.directives[rows[-1]] if len(rows) else None
 
 
-def create(directory: Path, name: str, record: np.dtype[Any], capacity: int) -> Any:
+def create(directory: Path, name: str, record_bytes: int, capacity: int) -> Any:
     """A native journal `<directory>/<name>.bin`. Raises OSError if there is one already."""
-    return _core.play.Journal(str(path_of(directory, name)), name, record.itemsize, capacity)
+    return _core.play.Journal(str(path_of(directory, name)), name, record_bytes, capacity)
 
 
 def path_of(directory: Path, name: str) -> Path:
@@ -139,6 +143,17 @@ def read_inputs(directory: Path) -> Array:
     return read_journal(path_of(directory, INPUTS), INPUTS, INPUT)[0]
 
 
+def seen_record(observed: int) -> np.dtype[Any]:
+    """A record of what a decision saw; `observed`: bytes of its observation."""
+    fields = [
+        ("crc", "<u4"), ("agent", "<u2"), ("reserved", "<u2"), ("tick", "<u8"),
+        ("head", "u1", STATE_HEAD), ("widgets", "u1", STATE_WIDGETS),
+        ("observation", "u1", observed),
+    ]  # fmt: skip
+    used = np.dtype(fields).itemsize
+    return np.dtype([*fields, ("padding", "u1", -used % 8)])
+
+
 def read_journal(path: Path, name: str, record: np.dtype[Any]) -> tuple[Array, int]:
     """The whole records of a journal and how many bytes at its end are none.
 
@@ -146,16 +161,19 @@ def read_journal(path: Path, name: str, record: np.dtype[Any]) -> tuple[Array, i
     but at its end.
     """
     with path.open("rb") as file:
-        data = file.read(HEADER_BYTES + RECORDS_MAX * record.itemsize)
+        size = path.stat().st_size
+        if size > BYTES_MAX:
+            raise CorruptError(f"{path} has {size:,} bytes, at most {BYTES_MAX:,} are read")
+        data = file.read(size)
     head = data[:HEADER_BYTES]
     if len(head) < HEADER_BYTES or head[:8] != MAGIC:
         raise CorruptError(f"{path} is no journal: its first {HEADER_BYTES} bytes are not those")
-    version, size = np.frombuffer(head[8:16], "<u4")
+    version, bytes_each = np.frombuffer(head[8:16], "<u4")
     if _core.play.crc32c(head[:60]) != int(np.frombuffer(head[60:], "<u4")[0]):
         raise CorruptError(f"{path} is damaged: the checksum of its header differs")
     if version > FORMAT:
         raise CorruptError(f"{path} has format {version}, this version reads up to {FORMAT}")
-    if head[24:56].rstrip(b"\0") != name.encode() or size != record.itemsize:
+    if head[24:56].rstrip(b"\0") != name.encode() or bytes_each != record.itemsize:
         raise CorruptError(f"{path} holds other records than {name} of {record.itemsize} bytes")
     whole = (len(data) - HEADER_BYTES) // record.itemsize
     rows = np.frombuffer(data, record, whole, HEADER_BYTES)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,14 @@ from metabonk.observations import OBSERVATION_SPACE, observe
 from metabonk.play import ledger as ledgers
 from metabonk.play.compiled import KIND, CompiledPolicy, load
 from metabonk.play.directive import Directive
+from metabonk.play.live_games import LiveGame
 from metabonk.play.session import Session
 from metabonk.protocols import Policy
 from metabonk.records import ACTION_COLUMNS, Action
 
 Array = npt.NDArray[Any]
 
-LEDGER_CAPACITY = 1 << 14  # records: minutes of one agent, seconds of sixteen, should a disk stall
+SEEN_MEMORY = 64 << 20  # bytes of observations that wait for the disk
 REMEMBERED = 4096  # ticks whose times are kept
 
 # One tick of one seat as the loop remembers it (csrc/play/tick.h), monotonic nanoseconds.
@@ -72,22 +73,6 @@ class LoopSettings:
         if self.cpu is not None:
             return self.cpu
         return int(_core.play.last_cpu()) if len(os.sched_getaffinity(0)) > 1 else -1
-
-
-class LiveGame(Protocol):
-    """A game that runs by itself, on threads or in processes of its own."""
-
-    name: str
-
-    def port(self, index: int) -> Any:
-        """Agent `index`'s native source and sink."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def counts(self) -> dict[str, Any]:
-        """What it counted and how late it was itself."""
 
 
 class CompiledDecider:
@@ -179,7 +164,8 @@ class Live:
 
     deciders: one per agent. session: where the ledger goes; None keeps none. ticks: after which
     the loop ends by itself, 0 for never. remembered: ticks whose times are kept. reference: run a
-    reference thread beside the loop.
+    reference thread beside the loop. record: keep what was observed, for games that cannot be
+    played again from their inputs; compiled policies only.
     """
 
     def __init__(
@@ -192,13 +178,16 @@ class Live:
         ticks: int = 0,
         remembered: int = REMEMBERED,
         reference: bool = False,
+        record: bool = False,
     ) -> None:
         self.game, self.deciders, self.settings = game, list(deciders), settings
-        self.ledger = None
+        self.ledger = self.seen = None
         if session is not None:
             self.ledger = ledgers.create(
-                session.directory, ledgers.LEDGER, ledgers.TICK, LEDGER_CAPACITY
+                session.directory, ledgers.LEDGER, ledgers.TICK.itemsize, ledgers.CAPACITY
             )
+        if session is not None and record:
+            self.seen = self._recording(session.directory)
         self.loop = _core.play.Loop(
             hz=settings.hz,
             spin=settings.spin,
@@ -213,11 +202,19 @@ class Live:
         self.seats = [self._seat(i, decider) for i, decider in enumerate(self.deciders)]
         self._given = 0
 
+    def _recording(self, directory: Path) -> Any:
+        sizes = {int(decider.native.seen_record_bytes) for decider in self.deciders}
+        if len(sizes) != 1 or 0 in sizes:
+            raise ConfigError("record: only compiled policies, all of one network, can be recorded")
+        size = sizes.pop()
+        return ledgers.create(directory, ledgers.SEEN, size, min(SEEN_MEMORY // size, 4096))
+
     def _seat(self, agent: int, decider: Decider) -> Any:
         seat = _core.play.Seat(
             self.game.port(agent),
             decider.native,
             self.ledger,
+            self.seen,
             agent,
             self.settings.patience,
             self.settings.stale,
@@ -280,64 +277,14 @@ class Live:
         }
         if self.ledger is not None:
             found["ledger"] = self.ledger.counts()
+        if self.seen is not None:
+            found["recording"] = self.seen.counts()
         return found
 
     def times(self, agent: int = 0) -> Array:
         """TIMES [ticks] of one agent, the newest ones; after `stop`."""
         rows: Array = self.loop.times(agent)
         return rows.view(TIMES).reshape(-1)
-
-
-class ArenaLive:
-    """Arenas in this process, in real time on a native thread, frames over the frame ring.
-
-    level: packed. frames: height and width, zeros for none and no ring. session: where the inputs
-    go, from which the game can be played again; None keeps none.
-    """
-
-    name = "arena"
-
-    def __init__(
-        self,
-        level: bytes,
-        seeds: Sequence[int],
-        frames: tuple[int, int],
-        session: Session | None = None,
-        hz: float = 60.0,
-    ) -> None:
-        self.inputs = None
-        if session is not None:
-            self.inputs = ledgers.create(
-                session.directory, ledgers.INPUTS, ledgers.INPUT, LEDGER_CAPACITY
-            )
-        ring = f"arena-{os.getpid()}-{id(self) & 0xFFFFFF:x}"
-        numbers = [int(seed) % 2**64 for seed in seeds]
-        self.native = _core.play.Arena(level, numbers, hz, *frames, ring, self.inputs, -1, 0)
-
-    def port(self, index: int) -> Any:
-        return self.native.port(index)
-
-    def ring_name(self, index: int = 0) -> str:
-        """Name of an arena's frame ring, empty without frames."""
-        return str(self.native.ring_name(index))
-
-    def start(self) -> None:
-        self.native.start()
-
-    def stop(self) -> None:
-        self.native.stop()
-
-    def counts(self) -> dict[str, Any]:
-        late = self.native.lateness()
-        found: dict[str, Any] = {
-            "steps": self.native.steps,
-            "skipped": self.native.skipped,
-            "late_p99": late["p99"] / 1e9,
-            "late_max": late["max"] / 1e9,
-        }
-        if self.inputs is not None:
-            found["inputs"] = self.inputs.counts()
-        return found
 
 
 def described(settings: LoopSettings) -> dict[str, Any]:

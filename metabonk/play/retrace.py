@@ -1,6 +1,7 @@
 """Retracing: one tick of a session decided again, bit for bit, from what was kept.
 
-Knows sessions, the ledger, and how the arena is played again from its seed and its inputs. Every
+Knows sessions, the ledger, recorded observations, and how the arena is played again from its seed
+and its inputs. Every
 decision up to the tick is made again by the policy that was in use then: its recurrent state is
 reproduced, not trusted. What each decision saw and what it had in memory is compared with the
 ledger's hashes, and its action with the ledger's bits.
@@ -8,8 +9,9 @@ ledger's hashes, and its action with the ledger's bits.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,16 @@ from metabonk.games.level import parse
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.play.compiled import OWN, CompiledPolicy, load
 from metabonk.play.directive import Verb
-from metabonk.play.ledger import Gate, Ledger, read_inputs, read_ledger
+from metabonk.play.ledger import (
+    SEEN,
+    Gate,
+    Ledger,
+    path_of,
+    read_inputs,
+    read_journal,
+    read_ledger,
+    seen_record,
+)
 from metabonk.play.session import Session
 from metabonk.protocols import FloatArray
 from metabonk.records import GAME_STATE, Action
@@ -85,7 +96,7 @@ def retrace(session: Session, tick: int, agent: int = 0) -> Retraced:
     """
     ledger = read_ledger(session.directory)
     row = ledger.ticks[ledger.at(tick, agent)]
-    _refuse(session, row)
+    _refuse(row)
     of_agent = ledger.ticks[ledger.ticks["agent"] == agent]
     decided = of_agent[((of_agent["gate"] & Gate.DECIDED) != 0) & (of_agent["tick"] <= tick)]
     if len(decided) == 0 or int(decided["counter"][0]) != 0:
@@ -93,15 +104,14 @@ def retrace(session: Session, tick: int, agent: int = 0) -> Retraced:
             f"the ledger lacks this agent's first decisions: the recurrent state before tick {tick}"
             " cannot be made again"
         )
-    world = _arena(session, agent)
+    game = _game(session, agent, bytes(row["artifact"]).hex())
     pilot = _Pilot(session)
     own: FloatArray = np.zeros(0, np.float32)
     state = b""
     for number, one in enumerate(decided):
         if int(one["counter"]) != number:
             raise CorruptError(f"the ledger lacks decisions before tick {int(one['tick'])}")
-        state = _state_at(world, one)
-        own = _decide(pilot, world, one, state)
+        own, state = _decide(pilot, game, one)
     sent, directive = _gates(ledger, row, own, state, agent)
     if sent.tobytes() != row["action"].tobytes():
         raise CorruptError(
@@ -120,7 +130,7 @@ def retrace(session: Session, tick: int, agent: int = 0) -> Retraced:
     )
 
 
-def _refuse(session: Session, row: Array) -> None:
+def _refuse(row: Array) -> None:
     tick = int(row["tick"])
     if not int(row["gate"]) & Gate.DECIDED:
         raise ConfigError(
@@ -132,15 +142,17 @@ def _refuse(session: Session, row: Array) -> None:
             f"tick {tick}: a policy on a thread of Python decided, whose own state is not kept: "
             "only compiled policies are reproduced bit for bit"
         )
-    if session.setup.game != "arena":
-        raise ConfigError(
-            f"{session.directory} has no recording of {session.setup.game} to take observations "
-            "from: sessions of the arena keep their inputs; nothing can be checked here"
-        )
+
+
+class _Game(Protocol):
+    """Where the observations of decisions come from."""
+
+    def see(self, row: Array, observation: dict[str, Array]) -> bytes:
+        """Fills the observation of a tick; returns its state, as far as directives need it."""
 
 
 @dataclass
-class _World:
+class _Arena:
     """The arena of one agent, played again input by input."""
 
     batch: Any
@@ -149,7 +161,17 @@ class _World:
     frames: tuple[int, int]
     step: int = 0
 
-    def play_to(self, sequence: int) -> None:
+    def see(self, row: Array, observation: dict[str, Array]) -> bytes:
+        self._play_to(int(row["sequence"]))
+        state = np.frombuffer(bytearray(self.batch.game_state(0)), GAME_STATE)
+        state["dt"] = row["dt"]
+        wanted = {k: a for k, a in observation.items() if k in OBSERVATION_SPACE.spaces}
+        observe_into(state, wanted)
+        if "pixels" in observation:
+            observation["pixels"][0] = self.batch.render(0, *self.frames)
+        return state.tobytes()
+
+    def _play_to(self, sequence: int) -> None:
         """Until the capture of that sequence; 1 is the beginning."""
         if sequence - 1 > len(self.inputs):
             raise CorruptError(
@@ -161,7 +183,51 @@ class _World:
             self.step += 1
 
 
-def _arena(session: Session, agent: int) -> _World:
+@dataclass
+class _Recorded:
+    """Observations as they were recorded. rows: of seen_record, by tick."""
+
+    rows: dict[int, Array]
+
+    def see(self, row: Array, observation: dict[str, Array]) -> bytes:
+        tick = int(row["tick"])
+        if tick not in self.rows:
+            raise CorruptError(
+                f"the recording lacks tick {tick}: its queue was full, or it is torn"
+            )
+        found = self.rows[tick]
+        data, at = found["observation"].tobytes(), 0
+        for array in observation.values():
+            array[...] = np.frombuffer(data, array.dtype, array.size, at).reshape(array.shape)
+            at += array.nbytes
+        state = np.zeros((), GAME_STATE)
+        raw = state.reshape(1).view(np.uint8)
+        raw[: len(found["head"])] = found["head"]
+        widgets = GAME_STATE.fields["widgets"][1]  # type: ignore[index]
+        raw[widgets : widgets + len(found["widgets"])] = found["widgets"]
+        return state.tobytes()
+
+
+def _game(session: Session, agent: int, digest: str) -> _Game:
+    """The session's recording, else its arena. Raises ConfigError where there is neither."""
+    if path_of(session.directory, SEEN).exists():
+        inputs = load(session.artifact_path(digest)).inputs
+        sizes = [
+            dtype.itemsize * math.prod(shape)
+            for name, (dtype, shape) in inputs.items()
+            if name not in OWN
+        ]
+        rows, _ = read_journal(path_of(session.directory, SEEN), SEEN, seen_record(sum(sizes)))
+        return _Recorded({int(row["tick"]): row for row in rows[rows["agent"] == agent]})
+    if session.setup.game == "arena":
+        return _arena(session, agent)
+    raise ConfigError(
+        f"{session.directory} has no recording of {session.setup.game} to take observations from: "
+        "play with --record; without one nothing can be checked"
+    )
+
+
+def _arena(session: Session, agent: int) -> _Arena:
     setup = session.setup
     inputs = read_inputs(session.directory)
     inputs = inputs[inputs["agent"] == agent]
@@ -172,26 +238,15 @@ def _arena(session: Session, agent: int) -> _World:
     outcome = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))
     buffers = batch.bind({"dt": np.zeros((1, 1), np.float32)}, *outcome)
     batch.reset(np.array([setup.seeds[agent] % 2**64], np.uint64), buffers)
-    return _World(batch, inputs, buffers, setup.frames)
+    return _Arena(batch, inputs, buffers, setup.frames)
 
 
-def _state_at(world: _World, row: Array) -> bytes:
-    """The state that a tick saw, with the time step that it was told."""
-    world.play_to(int(row["sequence"]))
-    state = np.frombuffer(bytearray(world.batch.game_state(0)), GAME_STATE)
-    state["dt"] = row["dt"]
-    return state.tobytes()
-
-
-def _decide(pilot: _Pilot, world: _World, row: Array, state: bytes) -> FloatArray:
-    """One decision again; its action. Raises CorruptError where a hash differs."""
+def _decide(pilot: _Pilot, game: _Game, row: Array) -> tuple[FloatArray, bytes]:
+    """One decision again: its action and the state. Raises CorruptError where a hash differs."""
     tick = int(row["tick"])
     pilot.take(bytes(row["artifact"]).hex())
     assert pilot.policy is not None
-    wanted = {k: a for k, a in pilot.observation.items() if k in OBSERVATION_SPACE.spaces}
-    observe_into(np.frombuffer(bytearray(state), np.uint8)[None], wanted)
-    if "pixels" in pilot.observation:
-        pilot.observation["pixels"][0] = world.batch.render(0, *world.frames)
+    state = game.see(row, pilot.observation)
     seen = _core.play.digest([_bytes(array) for array in pilot.observation.values()])
     if tuple(int(x) for x in row["observation"]) != seen:
         raise CorruptError(f"tick {tick}: what is observed again has another hash than the ledger")
@@ -201,7 +256,7 @@ def _decide(pilot: _Pilot, world: _World, row: Array, state: bytes) -> FloatArra
     if int(row["gate"]) & Gate.BEGINS:
         pilot.policy.reset()
     action: FloatArray = pilot.bound.step()[0].copy()
-    return action
+    return action, state
 
 
 def _gates(
