@@ -25,6 +25,7 @@ from metabonk.environment import KNOWN, Variable
 from metabonk.errors import BackendError, ConfigError
 from metabonk.schema import (
     Config,
+    DreamConfig,
     GameConfig,
     ModelConfig,
     NativeConfig,
@@ -35,6 +36,7 @@ from metabonk.schema import (
 
 __all__ = [
     "Config",
+    "DreamConfig",
     "GameConfig",
     "ModelConfig",
     "NativeConfig",

@@ -172,6 +172,26 @@ class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     kl_representation: Annotated[float, _help("Weight of seeing what is expected.", ge=0.0)] = 0.1
 
 
+class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """An actor and a critic that learn in the world model's dreams."""
+
+    horizon: Annotated[int, _help("Steps that a dream lasts.", ge=1)] = 15
+    starts: Annotated[
+        int, _help("Dreams per update, from states that were seen; 0: from all of them.", ge=0)
+    ] = 0
+    gamma: Annotated[float, _help("Discount per step in dreams.", ge=0.0, le=1.0)] = 0.99
+    lambda_: Annotated[
+        float, _help("Returns: 0 trusts the critic, 1 the dreamed rewards.", ge=0.0, le=1.0)
+    ] = 0.95
+    hidden: Annotated[int, _help("Units of each hidden layer.", ge=1)] = 256
+    learning_rate: Annotated[float, _help("Adam's step size.", gt=0.0)] = 3e-4
+    max_grad_norm: Annotated[float, _help("Longer gradients are scaled to this.", gt=0.0)] = 100.0
+    entropy_coef: Annotated[float, _help("Weight of the actor's entropy bonus.", ge=0.0)] = 3e-3
+    slow: Annotated[
+        float, _help("Share of the critic that its slow copy takes per update.", gt=0.0, le=1.0)
+    ] = 0.02
+
+
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One training run."""
 

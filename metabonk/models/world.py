@@ -115,8 +115,13 @@ class WorldModel(nn.Module):
         """What a state [B, ...] looks like."""
         features = state.features
         observation = self.decoder.expect(self.decoder(self.decoder_input(features)))
-        reward = self.values.mean(self.reward(features))
-        return Decoded(observation, reward, torch.sigmoid(self.going(features)[..., 0]))
+        return Decoded(observation, *self.outcome(features))
+
+    def outcome(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Expected reward and probability of going on, [...], of features [..., F]."""
+        flat = features.flatten(0, -2)
+        reward = self.values.mean(self.reward(flat)).view(features.shape[:-1])
+        return reward, torch.sigmoid(self.going(flat)).view(features.shape[:-1])
 
     def learn_scales(self, observation: Tensors) -> None:
         """Shows observations [B, ...] to every normaliser; between updates only."""

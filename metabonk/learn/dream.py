@@ -1,0 +1,142 @@
+"""Learning in dreams: an actor and a critic over a world model's states (Hafner et al. 2023).
+
+Knows the world model's four verbs and the dreamer; does not know games or replay. From states that
+were really seen the dreamer acts for H steps that nobody sees:
+
+    R_t = r_t + d_t ((1 - lambda) v_t+1 + lambda R_t+1)      d = gamma times P(the episode goes on)
+    actor:  - w_t (sg((R_t - v_t) / S) log pi(a_t) + entropy_coef H(pi))
+    critic: w_t (- ln p(R_t) - ln p(slow v_t)),  two-hot
+
+w_t is the product of all d before t. S is how far returns spread, a running difference of their
+95th and 5th percentiles, at least 1: small rewards are not blown up, large ones are cut down.
+Discrete and continuous actions learn alike, from log-probabilities; what the world model learned
+stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metabonk.config import DreamConfig
+from metabonk.learn.optimizer import FlatAdam
+from metabonk.models.dreamer import Dream, Dreamer, dream
+from metabonk.models.rssm import Latent
+from metabonk.models.world import WorldModel
+from metabonk.ops.returns import lambda_returns
+from metabonk.protocols import Array
+
+DREAM_STREAM = 10
+SPREAD_MEMORY = 0.99  # of the running percentiles
+
+
+class DreamLearner:
+    """Updates `dreamer` in the dreams of `world`. updates: done so far; skipped: of them, without
+    effect."""
+
+    def __init__(
+        self, world: WorldModel, dreamer: Dreamer, config: DreamConfig, *, seed: int = 0
+    ) -> None:
+        self.world, self.dreamer, self.config, self.seed = world, dreamer, config, seed
+        self.optimizer = FlatAdam(dreamer)
+        self.updates = 0
+        self.skipped = 0
+        self.spread = 0.0
+
+    def update(self, seen: Latent) -> dict[str, float]:
+        """One gradient step from dreams that start in states [B, ...]; returns its metrics, none
+        where there was nothing to start from."""
+        config = self.config
+        philox = np.random.Philox(key=[self.seed, DREAM_STREAM], counter=[0, 0, 0, self.updates])
+        generator = torch.Generator().manual_seed(int(philox.random_raw()) >> 1)
+        start = _some(seen.detach(), config.starts, generator)
+        if not len(start.deter):
+            return {}
+        dreamed = dream(self.world, self.dreamer, start, config.horizon, generator)
+        with torch.no_grad():
+            returns, value, weight = self._returns(dreamed)
+        self._widen(returns)
+        self.optimizer.zero()
+        actor, entropy = self._actor_loss(dreamed, returns - value, weight)
+        critic = self._critic_loss(dreamed.features[:-1], returns, weight)
+        (actor + critic).backward()  # type: ignore[no-untyped-call]
+        norm = float(self.optimizer.clip(config.max_grad_norm))
+        self.updates += 1
+        if math.isfinite(norm):
+            self.optimizer.step(config.learning_rate)
+            self.dreamer.follow(config.slow)
+        else:
+            self.skipped += 1
+        return {
+            "dream_return": float(returns[0].mean()),
+            "dream_actor_loss": float(actor.detach()),
+            "dream_critic_loss": float(critic.detach()),
+            "dream_entropy": float(entropy),
+            "dream_spread": self.spread,
+            "dream_gradient_norm": norm,
+            "dream_skipped": float(self.skipped),
+        }
+
+    def _returns(self, dreamed: Dream) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns, values and weights [H, B] of the states in which the dreamer chose."""
+        world, config = self.world, self.config
+        after = dreamed.features[1:]
+        reward, going = world.outcome(after)
+        discount = config.gamma * going
+        value = self.dreamer.value(dreamed.features)
+        returns = lambda_returns(reward, value, discount, config.lambda_)
+        ones = torch.ones_like(discount[:1])
+        return returns, value[:-1], torch.cat([ones, discount[:-1]]).cumprod(0)
+
+    def _widen(self, returns: Tensor) -> None:
+        low, high = torch.quantile(returns.flatten(), torch.tensor([0.05, 0.95])).tolist()
+        width = high - low
+        if not math.isfinite(width):
+            return
+        memory = SPREAD_MEMORY if self.updates else 0.0
+        self.spread = memory * self.spread + (1.0 - memory) * width
+
+    def _actor_loss(self, dreamed: Dream, gain: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the mean entropy."""
+        parameters = self.dreamer.parameters_of(dreamed.features[:-1].flatten(0, 1))
+        mask = None if dreamed.mask is None else dreamed.mask.flatten(0, 1)
+        log_prob, entropy = self.dreamer.head.log_prob(parameters, mask, dreamed.rows.flatten(0, 1))
+        gain = gain.flatten() / max(1.0, self.spread)
+        objective = gain * log_prob + self.config.entropy_coef * entropy
+        return -(weight.flatten() * objective).mean(), entropy.detach().mean()
+
+    def _critic_loss(self, features: Tensor, returns: Tensor, weight: Tensor) -> Tensor:
+        dreamer = self.dreamer
+        flat = features.flatten(0, 1)
+        logits = dreamer.critic(flat)
+        with torch.no_grad():
+            slow = dreamer.values.mean(dreamer.slow(flat))
+        loss = dreamer.values.loss(logits, returns.flatten()) + dreamer.values.loss(logits, slow)
+        total: Tensor = (weight.flatten() * loss).mean()
+        return total
+
+    def state(self) -> dict[str, Array]:
+        """Moments of the optimiser; the dreamer's weights are its own state_dict."""
+        return self.optimizer.state()
+
+    def details(self) -> dict[str, Any]:
+        return {"updates": self.updates, "skipped": self.skipped, "spread": self.spread}
+
+    def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
+        self.optimizer.load(state)
+        self.updates, self.skipped = int(details["updates"]), int(details["skipped"])
+        self.spread = float(details["spread"])
+
+
+def _some(seen: Latent, count: int, generator: torch.Generator) -> Latent:
+    """`count` of the states, each at most once; all of them if there are no more, or for 0."""
+    total = len(seen.deter)
+    if not count or count >= total:
+        return seen
+    index = torch.randperm(total, generator=generator)[:count]
+    return Latent(seen.deter[index], seen.stoch[index])

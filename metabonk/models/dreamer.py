@@ -1,0 +1,115 @@
+"""An actor and a critic that read a world model's states. Knows heads; no losses, no games."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from metabonk.config import ModelConfig
+from metabonk.models.heads import ActionHead
+from metabonk.models.layers import mlp
+from metabonk.models.policy import listed
+from metabonk.models.rssm import Latent
+from metabonk.models.twohot import TwoHot
+from metabonk.models.world import WorldModel
+from metabonk.spaces import ActionLayout
+
+MASK = "action_mask"
+
+
+class Dream(NamedTuple):
+    """features [H + 1, B, F]: of the start and after every step. rows [H, B, columns]: what was
+    done. mask [H, B, choices] or None: what was believed allowed there, uint8."""
+
+    features: Tensor
+    rows: Tensor
+    mask: Tensor | None
+
+
+class Dreamer(nn.Module):
+    """features [B, F] of a world model's states -> the action's parameters, and values.
+
+    model: the policy's own settings, so that the head's parameters mean what the policy's do.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        layout: ActionLayout,
+        hidden: int,
+        model: ModelConfig,
+        fixed: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.actor = mlp(features, hidden, 2)
+        self.head = ActionHead(
+            hidden, layout, fixed, listed(model.decisive), model.steer, model.press
+        )
+        self.values = TwoHot()
+        self.critic = _critic(features, hidden, len(self.values.bins))
+        self.slow = _critic(features, hidden, len(self.values.bins))
+        self.slow.load_state_dict(self.critic.state_dict())
+        self.slow.requires_grad_(False)
+
+    def parameters_of(self, features: Tensor) -> Tensor:
+        """Of the action's distribution, [B, outputs]."""
+        return cast(Tensor, self.head(self.actor(features)))
+
+    def value(self, features: Tensor) -> Tensor:
+        """Expected returns [...] of features [..., F]."""
+        return self.values.mean(self.critic(features.flatten(0, -2))).view(features.shape[:-1])
+
+    @torch.no_grad()
+    def follow(self, share: float) -> None:
+        """Moves the slow critic towards the critic."""
+        for slow, fast in zip(self.slow.parameters(), self.critic.parameters(), strict=True):
+            slow.lerp_(fast, share)
+
+
+def _critic(features: int, hidden: int, bins: int) -> nn.Sequential:
+    """Expects 0 of everything before it learned."""
+    last = nn.Linear(hidden, bins)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(mlp(features, hidden, 2), last)
+
+
+@torch.no_grad()
+def dream(
+    world: WorldModel,
+    dreamer: Dreamer,
+    start: Latent,
+    horizon: int,
+    generator: torch.Generator | None = None,
+) -> Dream:
+    """`horizon` steps from states [B, ...] in which nobody but the dreamer chooses."""
+    head, num = dreamer.head, len(start.deter)
+    state, features, rows, masks = start, [start.features], [], []
+    for _ in range(horizon):
+        mask = believed(world, state)
+        row = torch.empty(num, head.layout.columns)
+        head.sample(
+            dreamer.parameters_of(features[-1]),
+            mask,
+            torch.rand(num, head.categorical, generator=generator),
+            torch.randn(num, head.continuous, generator=generator),
+            row,
+            torch.empty(num, len(head.layout.branches)),
+        )
+        state = world.imagine(state, row, world.rssm.noise(num, generator=generator))
+        features.append(state.features)
+        rows.append(row)
+        masks.append(mask)
+    allowed = [m for m in masks if m is not None]
+    mask = torch.stack(allowed) if allowed else None
+    return Dream(torch.stack(features), torch.stack(rows), mask)
+
+
+def believed(world: WorldModel, state: Latent) -> Tensor | None:
+    """The action mask that the world model expects, uint8 [B, choices]; None without one."""
+    if MASK not in world.decoder.parts:
+        return None
+    part = world.decoder.part(MASK)
+    return part.expect(part(world.decoder_input(state.features)))
