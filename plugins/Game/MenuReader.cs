@@ -54,10 +54,9 @@ namespace Metabonk.Game
                 if (Usable(chest.b_open)) AddWidget(chest.b_open.button, "Open", 0, state);
                 return "Chest";
             }
-            bool paused = Shown(ref pause);
             AddPlainButtons(state);
-            if (paused) return "Pause";
-            return state.MaxHealth > 0 ? "Death" : SceneManager.GetActiveScene().name ?? "None";
+            if (!state.Playing) return state.MaxHealth > 0 ? "Death" : SceneManager.GetActiveScene().name ?? "None";
+            return Shown(ref pause) ? "Pause" : "None";
         }
 
         static bool Shown<T>(ref T window) where T : Behaviour

@@ -25,10 +25,8 @@ def test_they_compile_with_the_references_of_dotnet(tmp_path: Path) -> None:
     if folder is None:
         pytest.skip("needs .NET from PyPI: pip install dotnetcore2")
     facades = {"mscorlib", "netstandard", "System", "System.Core", "WindowsBase"}
-    managed = []
-    for path in sorted(folder.glob("shared/Microsoft.NETCore.App/*/*.dll")):
-        if path.stem not in facades and "VisualBasic" not in path.stem:
-            managed.append(path)
+    everything = sorted(folder.glob("shared/Microsoft.NETCore.App/*/*.dll"))
+    managed = [p for p in everything if p.stem not in facades and "VisualBasic" not in p.stem]
     # 1702: two references name the same assembly, which .NET's always do.
     flags = ["-nostdlib", "-noconfig", "-nowarn:1702,1701", "-unsafe", "-langversion:7"]
     made: list[Path] = []

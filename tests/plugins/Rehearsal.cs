@@ -1,0 +1,271 @@
+// The plugins in a game of cardboard: our stand-ins of Unity and of the game's classes, a player who
+// goes where the stick says, a few enemies. The plugins' own code runs as it is shipped. Commands come
+// in as lines and are obeyed between two frames. Usage: Rehearsal bonklink|research CONFIG_FOLDER HZ
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using System.Reflection;
+using System.Threading;
+using Assets.Scripts.Actors.Enemies;
+using Assets.Scripts.Actors.Player;
+using Assets.Scripts.Inventory__Items__Pickups;
+using Assets.Scripts.Inventory__Items__Pickups.Interactables;
+using Assets.Scripts.Inventory__Items__Pickups.Pickups;
+using Assets.Scripts.Inventory__Items__Pickups.Stats;
+using Assets.Scripts.Inventory__Items__Pickups.Weapons;
+using Assets.Scripts.Managers;
+using Assets.Scripts.Menu.Shop;
+using Assets.Scripts.Steam;
+using Assets.Scripts.Utility;
+using BepInEx.Unity.IL2CPP;
+using Inventory__Items__Pickups.Xp_and_Levels;
+using UnityEngine;
+using UnityEngine.SceneManagement;
+using Button = UnityEngine.UI.Button;
+
+static class Rehearsal
+{
+    static MyPlayer player;
+    static readonly List<Enemy> enemies = new List<Enemy>();
+    static LevelupScreen levelup;
+    static DeathCamera death;
+    static DetectInteractables interactables;
+    static int pressed;
+    static readonly List<GameObject> offers = new List<GameObject>();
+
+    static int Main(string[] arguments)
+    {
+        CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+        int hz = int.Parse(arguments[2]);
+        BepInEx.Paths.ConfigPath = arguments[1];
+        BuildWorld();
+        BasePlugin plugin = arguments[0] == "bonklink" ? (BasePlugin)new Metabonk.BonkLink.Plugin() : new Metabonk.ResearchPlugin.Plugin();
+        plugin.Load();
+        foreach (string line in plugin.Log.Lines) Console.WriteLine("log " + line);
+        int said = plugin.Log.Lines.Count;
+        Console.WriteLine("ready");
+        Console.Out.Flush();
+        var commands = new List<string>();
+        new Thread(delegate()
+        {
+            string line;
+            while ((line = Console.In.ReadLine()) != null) lock (commands) commands.Add(line);
+            lock (commands) commands.Add("stop");
+        }) { IsBackground = true }.Start();
+        while (true)
+        {
+            string command = null;
+            lock (commands)
+            {
+                if (commands.Count > 0)
+                {
+                    command = commands[0];
+                    commands.RemoveAt(0);
+                }
+            }
+            if (command == "stop") break;
+            if (command != null)
+            {
+                Obey(command);
+                for (; said < plugin.Log.Lines.Count; ++said) Console.WriteLine("log " + plugin.Log.Lines[said]);
+                Console.WriteLine("done " + command);
+                Console.Out.Flush();
+            }
+            FrameOf(plugin, hz);
+        }
+        Call(plugin, "OnDestroy");
+        Console.WriteLine("end");
+        return 0;
+    }
+
+    static void BuildWorld()
+    {
+        Screen.width = 1280;
+        Screen.height = 720;
+        Time.timeScale = 1;
+        SceneManager.Active = new Scene { name = "GeneratedMap" };
+        GameManager.Instance = new GameObject("GameManager").AddComponent<GameManager>();
+        Camera.main = new GameObject("Main Camera").AddComponent<Camera>();
+        Camera.main.transform.eulerAngles = new Vector3(0, 90, 0);
+        Camera.Draw = Draw;
+        player = new GameObject("Player").AddComponent<MyPlayer>();
+        player.playerInput = player.gameObject.AddComponent<PlayerInput>();
+        player.playerMovement = player.gameObject.AddComponent<PlayerMovement>();
+        player.character = ECharacter.Knight;
+        player.inventory = new PlayerInventory
+        {
+            playerHealth = new PlayerHealth { hp = 80, maxHp = 100, shield = 5 },
+            playerXp = new PlayerXp { xp = 12 },
+            gold = 34.5f,
+            Level = 4,
+            weaponInventory = new WeaponInventory(),
+            tomeInventory = new TomeInventory(),
+        };
+        player.inventory.weaponInventory.weapons[EWeapon.Bow] = new WeaponBase { level = 3 };
+        player.inventory.tomeInventory.tomeLevels[ETome.Speed] = 2;
+        MyPlayer.Instance = GameManager.Instance.player = player;
+        MapController.runConfig = new Assets.Scripts.Game.Other.RunConfig { mapTierIndex = 1 };
+        MapController.Restarted = Restarted;
+        interactables = new GameObject("Detect").AddComponent<DetectInteractables>();
+        levelup = new GameObject("LevelupScreen").AddComponent<LevelupScreen>();
+        levelup.window = new GameObject("Window");
+        levelup.window.SetActive(false);
+        death = new GameObject("DeathCamera").AddComponent<DeathCamera>();
+        death.enabled = false;
+    }
+
+    static void Restarted()
+    {
+        player.inventory.playerHealth.hp = 100;
+        player.transform.position = new Vector3(0, 0, 0);
+        GameManager.Instance.AliveTime = 0;
+        death.enabled = false;
+    }
+
+    // The lowest row says how far the player is, the others how many frames there were.
+    static void Draw(Camera camera, RenderTexture to)
+    {
+        for (int i = 0; i < to.Drawn.Length; ++i)
+            to.Drawn[i] = i % 4 == 3 ? (byte)255 : i < to.width * 4 ? (byte)(int)(player.transform.position.x * 10) : (byte)Time.frameCount;
+    }
+
+    static void FrameOf(BasePlugin plugin, int hz)
+    {
+        ++Time.frameCount;
+        float real = 1f / hz, passed = Time.captureDeltaTime > 0 ? Time.captureDeltaTime : real;
+        Time.deltaTime = passed * Time.timeScale;
+        if (Time.timeScale > 0 && !MyTime.paused && !death.enabled)
+        {
+            GameManager.Instance.AliveTime += Time.deltaTime;
+            player.playerInput.MovementInput();
+            Vector3 at = player.transform.position;
+            var velocity = new Vector3(player.playerInput.moveHorizontal * 6, 0, player.playerInput.moveVertical * 6);
+            player.playerMovement.Velocity = velocity;
+            player.transform.position = new Vector3(at.x + velocity.x * Time.deltaTime, at.y, at.z + velocity.z * Time.deltaTime);
+        }
+        Call(plugin, "LateUpdate");
+        if (Time.captureDeltaTime == 0) Thread.Sleep(1000 / hz);
+    }
+
+    static void Call(BasePlugin plugin, string method)
+    {
+        foreach (Type type in Il2CppInterop.Runtime.Injection.ClassInjector.Registered)
+        {
+            object behaviour = typeof(GameObject).GetMethod("GetComponent").MakeGenericMethod(type).Invoke(plugin.Holder, null);
+            MethodInfo called = type.GetMethod(method);
+            if (behaviour != null && called != null) called.Invoke(behaviour, null);
+        }
+    }
+
+    static void Obey(string command)
+    {
+        string[] words = command.Split(' ');
+        switch (words[0])
+        {
+            case "stick":
+                player.playerInput.StickX = float.Parse(words[1]);
+                player.playerInput.StickY = float.Parse(words[2]);
+                break;
+            case "hurt": player.inventory.playerHealth.hp -= int.Parse(words[1]); break;
+            case "spawn": Spawn(int.Parse(words[1])); break;
+            case "kill":
+                enemies[0].Kill();
+                enemies.RemoveAt(0);
+                break;
+            case "despawn":
+                enemies[0].gameObject.SetActive(false);
+                enemies.RemoveAt(0);
+                break;
+            case "drop": new GameObject("Pickups").AddComponent<PickupManager>().SpawnPickup(EPickup.Gold, new Vector3(1, 2, 3), 7, true); break;
+            case "chest": new GameObject("Chest").AddComponent<InteractableChest>(); break;
+            case "levelup": LevelUp(); break;
+            case "pause":
+                MyTime.paused = true;
+                PlainMenu();
+                break;
+            case "die":
+                player.inventory.playerHealth.hp = 0;
+                death.enabled = true;
+                break;
+            case "score":
+                Leaderboards.UploadScore(100);
+                Steamworks.SteamUserStats.StoreStats();
+                Console.WriteLine("uploaded {0} stored {1}", Leaderboards.Uploaded, Steamworks.SteamUserStats.Stored);
+                break;
+            case "show":
+                Console.WriteLine("jumps {0} slides {1} sliding {2} tried {3} pressed {4} restarts {5} yaw {6:0.00} scale {7} seeded {8}", player.playerMovement.Jumps, player.playerMovement.Slides,
+                    player.playerMovement.Sliding ? 1 : 0, interactables.Tried, pressed, MapController.Restarts, player.playerInput.desiredCameraRotation.y, Time.timeScale, UnityEngine.Random.Seeded);
+                break;
+            case "canvases":
+                foreach (Canvas canvas in Enumerable.Range(0, UnityEngine.Object.FindObjectsOfType<Canvas>().Length).Select(i => UnityEngine.Object.FindObjectsOfType<Canvas>()[i]))
+                    Console.WriteLine("canvas {0} {1}", canvas.name, canvas.renderMode);
+                break;
+            case "canvas":
+                var made = new GameObject(words[1]).AddComponent<Canvas>();
+                made.name = words[1];
+                break;
+        }
+    }
+
+    static void Spawn(int count)
+    {
+        for (int i = 0; i < count; ++i)
+        {
+            var enemy = new GameObject("Enemy").AddComponent<Enemy>();
+            enemy.hp = enemy.maxHp = 10 + i;
+            enemy.Boss = i == 1;
+            enemy.transform.position = new Vector3(i + 1, 2, -3);
+            enemy.InitEnemy();
+            enemies.Add(enemy);
+        }
+    }
+
+    static Button ButtonAt(GameObject holder, float x, float y, float width, float height)
+    {
+        holder.Add(new RectTransform()).Pixels = new Rect { x = x, y = y, width = width, height = height };
+        return holder.AddComponent<Button>();
+    }
+
+    static void LevelUp()
+    {
+        MyTime.paused = true;
+        levelup.window.SetActive(true);
+        for (int i = 0; i < 3; ++i)
+        {
+            var holder = new GameObject("UpgradeButton");
+            var one = holder.AddComponent<UpgradeButton>();
+            one.button = ButtonAt(holder, 100 + 300 * i, 200, 200, 400);
+            one.upgradable = new IUpgradable { Name = i == 2 ? "Speed Tome" : "Weapon " + i, Level = i };
+            one.rarity = (ERarity)(i + 1);
+            one.upgradeOffer = new Il2CppSystem.Collections.Generic.List<StatModifier>();
+            one.upgradeOffer.Add(new StatModifier { stat = EStat.Damage, modifyType = EStatModifyType.Multiplication, modification = 0.25f });
+            int index = i;
+            one.button.onClick.Invoked += delegate { Choose(index); };
+            offers.Add(holder);
+        }
+    }
+
+    static void Choose(int index)
+    {
+        pressed = pressed * 10 + index + 1;
+        MyTime.paused = false;
+        levelup.window.SetActive(false);
+        foreach (GameObject offer in offers) offer.SetActive(false);
+        offers.Clear();
+    }
+
+    static void PlainMenu()
+    {
+        var holder = new GameObject("Resume");
+        var button = holder.AddComponent<MyButton>();
+        button.button = ButtonAt(holder, 540, 500, 200, 60);
+        new GameObject("PauseUi").AddComponent<PauseUi>();
+        button.button.onClick.Invoked += delegate
+        {
+            pressed = pressed * 10 + 9;
+            MyTime.paused = false;
+            holder.SetActive(false);
+        };
+    }
+}

@@ -1,0 +1,323 @@
+"""BonkLink as it is shipped, in a game of our stand-ins, played by our own client."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from csharp import HANG, compile_cs
+
+from metabonk.link.bonklink import Client, Tick
+from metabonk.records import Action, EntityFlag, FieldGroup, OfferKind, PickupKind, Slot
+
+T = TypeVar("T")
+SETTINGS = "com.metabonk.bonklink.cfg"
+
+
+def wait_for(what: Callable[[], T | None]) -> T:
+    deadline = time.monotonic() + HANG
+    while time.monotonic() < deadline:
+        if (found := what()) is not None:
+            return found
+    raise AssertionError("nothing came")
+
+
+class Rehearsal:
+    """A running one."""
+
+    def __init__(self, command: list[str | Path], kind: str, folder: Path, hz: int = 100) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [str(part) for part in (*command, kind, folder, hz)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log = self._until("ready")
+
+    def _until(self, last: str) -> list[str]:
+        assert self.process.stdout is not None
+        lines: list[str] = []
+        for line in self.process.stdout:
+            if line.strip() == last:
+                return lines
+            lines.append(line.strip())
+        _, err = self.process.communicate()
+        raise AssertionError("\n".join((*lines, err)))
+
+    def do(self, command: str) -> list[str]:
+        """What is printed while the command is obeyed."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self._until("done " + command)
+
+    def told(self, command: str) -> str:
+        """The last line that is printed, but for the log's."""
+        return [line for line in self.do(command) if not line.startswith("log ")][-1]
+
+    def show(self) -> dict[str, float]:
+        words = self.told("show").split()
+        return {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+
+    @property
+    def port(self) -> int:
+        (line,) = [line for line in self.log if "listening on" in line]
+        return int(line.rsplit(":", 1)[1])
+
+    def stop(self) -> None:
+        out, err = self.process.communicate("stop\n", timeout=HANG)
+        assert self.process.returncode == 0, out + err
+        assert out.strip().endswith("end")
+
+
+@pytest.fixture(scope="session")
+def rehearsal_program(plugins: dict[str, Path]) -> Path:
+    source = Path(__file__).parent / "Rehearsal.cs"
+    out = plugins["Core"].with_name("Rehearsal.exe")
+    return compile_cs(out, [source], [*plugins.values(), Path("System.Core.dll")])
+
+
+@pytest.fixture
+def game(
+    runtime: list[str | Path], rehearsal_program: Path, tmp_path: Path
+) -> Iterator[Callable[..., Rehearsal]]:
+    started: list[Rehearsal] = []
+
+    def start(settings: str = "") -> Rehearsal:
+        base = "[Link]\nPort = 0\n[Ring]\nEnabled = false\n[Capture]\nWidth = 32\nHeight = 24\n"
+        (tmp_path / SETTINGS).write_text(base + settings)
+        started.append(Rehearsal([*runtime, rehearsal_program], "bonklink", tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+def agent_of(game: Rehearsal, **options: object) -> Client:
+    return Client(f"tcp://127.0.0.1:{game.port}", protocol="v2", **options)  # type: ignore[arg-type]
+
+
+def until(agent: Client, fits: Callable[[Tick], bool], act: Action | None = None) -> Tick:
+    """Plays until a tick fits."""
+
+    def one() -> Tick | None:
+        tick = agent.poll(1.0)
+        if tick is None:
+            return None
+        if fits(tick):
+            return tick
+        if act is not None:
+            agent.send(act)
+        return None
+
+    return wait_for(one)
+
+
+def test_every_field_comes_from_the_games_classes(game: Callable[..., Rehearsal]) -> None:
+    running = game()
+    running.do("spawn 3")
+    running.do("drop")
+    running.do("chest")
+    running.do("kill")
+    with agent_of(running) as agent:
+        tick = until(agent, lambda t: t.state.time > 1.2)
+        state = tick.state
+        assert state.fields == FieldGroup.EVERYTHING
+        assert (state.health, state.max_health, state.shield) == (80, 100, 5)
+        assert (state.xp, state.gold, state.level, state.kills, state.score) == (12, 34.5, 4, 1, 1)
+        assert (state.tier, state.character) == (2, 2)
+        assert (state.playing, state.paused, state.menu, state.grounded) == (
+            True,
+            False,
+            "None",
+            True,
+        )
+        assert state.yaw == pytest.approx(0, abs=1e-6)  # facing Unity's +x is east
+        assert state.weapons[0] == Slot(2, 3)
+        assert state.tomes[0] == Slot(2, 2)
+        assert [e.health for e in state.entities] == [11, 12]
+        assert state.entities[0].flags == EntityFlag.BOSS
+        assert state.entities[0].position == (2, -3, 2)  # Unity's (2, 2, -3)
+        assert len({e.id for e in state.entities}) == 2
+        chest, gold = state.pickups
+        assert (chest.kind, gold.kind, gold.value) == (PickupKind.CHEST, PickupKind.GOLD, 7)
+        assert gold.position == (1, 3, 2)
+        first = state.entities[0].id
+        running.do("despawn")
+        after = until(agent, lambda t: len(t.state.entities) == 1).state
+        assert after.entities[0].id != first
+        assert after.kills == 1  # a despawned one was not killed
+        assert after.dt > 0
+    running.stop()
+
+
+def test_actions_reach_the_games_own_methods(game: Callable[..., Rehearsal]) -> None:
+    running = game()
+    with agent_of(running) as agent:
+        start = until(agent, lambda t: True).state.position
+        moved = until(agent, lambda t: t.state.position[0] > start[0] + 1, Action(move=(1, 0)))
+        assert moved.state.velocity[0] == pytest.approx(6)
+        until(agent, lambda t: t.state.position[1] > 1, Action(move=(0, 1)))
+        agent.send(Action(jump=True, interact=True, look=(1, 0), slide=True))
+        wait_for(lambda: s if (s := running.show())["jumps"] >= 1 else None)
+        seen = running.show()
+        assert seen["tried"] >= 1
+        assert seen["slides"] >= 1
+        assert seen["yaw"] > 0
+        agent.send(Action())
+        wait_for(lambda: s if (s := running.show())["sliding"] == 0 else None)
+    # The agent is gone: the person's stick counts again, which says nothing.
+    wait_for(lambda: True if running.show()["sliding"] == 0 else None)
+    with agent_of(running) as agent:
+        here = until(agent, lambda t: True).state.position
+        later = until(agent, lambda t: t.skipped + t.sequence > 20).state.position
+        assert later == here
+    running.stop()
+
+
+def test_offers_are_chosen_and_clicked(game: Callable[..., Rehearsal]) -> None:
+    running = game()
+    with agent_of(running) as agent:
+        running.do("levelup")
+        state = until(agent, lambda t: t.state.menu == "LevelUp").state
+        assert [offer.text for offer in state.offers] == ["Weapon 0", "Weapon 1", "Speed Tome"]
+        assert [offer.kind for offer in state.offers] == [
+            OfferKind.WEAPON,
+            OfferKind.WEAPON,
+            OfferKind.TOME,
+        ]
+        assert [offer.rarity for offer in state.offers] == [0, 1, 2]
+        assert [offer.level for offer in state.offers] == [1, 2, 3]
+        assert state.offers[0].changes[0].amount == 0.25
+        widget = state.widgets[1]
+        place = (widget.x0, widget.y0, widget.x1, widget.y1)
+        np.testing.assert_allclose(
+            place, (400 / 1280, 1 - 600 / 720, 600 / 1280, 1 - 200 / 720), rtol=1e-5
+        )
+        assert (state.paused, widget.offer, widget.enabled) == (True, 2, True)
+        agent.send(Action(choice=2))
+        until(agent, lambda t: t.state.menu == "None")
+        assert running.show()["pressed"] == 2
+        running.do("levelup")
+        state = until(agent, lambda t: t.state.menu == "LevelUp").state
+        agent.send(Action(click=(0.5 * (state.widgets[2].x0 + state.widgets[2].x1), 0.5)))
+        until(agent, lambda t: t.state.menu == "None")
+        assert running.show()["pressed"] == 23
+        running.do("pause")
+        state = until(agent, lambda t: t.state.menu == "Pause").state
+        assert [w.text for w in state.widgets] == ["Resume"]
+        agent.send(Action(click=(0.05, 0.05)))  # beside it
+        agent.poll(0.2)
+        assert running.show()["pressed"] == 23
+        agent.send(Action(choice=1))
+        until(agent, lambda t: t.state.menu == "None")
+        running.do("die")
+        assert not until(agent, lambda t: t.state.menu == "Death").state.playing
+        agent.reset(seed=7)
+        until(agent, lambda t: t.state.playing)
+        assert running.show()["seeded"] == 7
+    running.stop()
+
+
+def test_scores_stay_here_once_an_agent_has_played(game: Callable[..., Rehearsal]) -> None:
+    running = game()
+    assert running.told("score") == "uploaded 1 stored 1"  # the control: a person's score leaves
+    with agent_of(running) as agent:
+        until(agent, lambda t: True)
+        assert (
+            running.told("score") == "uploaded 2 stored 2"
+        )  # one who only watches changes nothing
+        agent.send(Action(move=(1, 0)))
+        until(agent, lambda t: t.state.velocity[0] > 0)
+        lines = running.do("score")
+        assert "uploaded 2 stored 2" in lines
+        assert any("no scores and statistics are uploaded" in line for line in lines)
+    assert running.told("score") == "uploaded 2 stored 2"  # nor after it has gone
+    running.stop()
+
+
+@pytest.mark.parametrize("setting", ["InjectActions = false", "BlockUploads = false"])
+def test_nothing_is_injected_where_it_may_not(game: Callable[..., Rehearsal], setting: str) -> None:
+    running = game(f"[Control]\n{setting}\n")
+    with agent_of(running) as agent:
+        here = until(agent, lambda t: True).state.position
+        for _ in range(10):
+            agent.send(Action(move=(1, 0), jump=True))
+            until(agent, lambda t: True)
+        assert until(agent, lambda t: True).state.position == here
+    assert running.show()["jumps"] == 0
+    assert running.told("score") == "uploaded 1 stored 1"
+    running.stop()
+
+
+def test_pictures_are_the_worlds_and_the_agents_menus(game: Callable[..., Rehearsal]) -> None:
+    running = game("[Capture]\nFrameFormat = raw_rgb\nAgentCanvases = LevelupScreen\n")
+    running.do("canvas LevelupScreen")
+    running.do("canvas OtherMod")
+    with agent_of(running) as agent:
+        frame = until(agent, lambda t: t.pixels is not None).pixels
+        assert frame is not None
+        assert frame.shape == (24, 32, 3)
+        assert len(np.unique(frame[:-1])) == 1  # the number of the frame; the lowest row is another
+        moved = until(
+            agent,
+            lambda t: t.pixels is not None and int(t.pixels[-1, 0, 0]) >= 10,
+            Action(move=(1, 0)),
+        )
+        assert moved.pixels is not None
+        assert moved.frame_capture_ns < moved.capture_ns  # it came back from the GPU later
+    shown = running.do("canvases")
+    assert "canvas LevelupScreen ScreenSpaceCamera" in shown
+    assert "canvas OtherMod ScreenSpaceOverlay" in shown
+    running.stop()
+
+
+def test_pictures_through_the_ring(game: Callable[..., Rehearsal], tmp_path: Path) -> None:
+    name = f"rehearsal-{tmp_path.name}"[:60]
+    running = game(f"[Ring]\nEnabled = true\nName = {name}\n")
+    with agent_of(running) as agent:
+        tick = until(agent, lambda t: t.frame is not None)
+        assert agent.uses_ring
+        assert tick.pixels is not None
+        assert tick.pixels.shape == (24, 32, 3)
+        del tick
+    running.stop()
+    assert not Path(f"/dev/shm/metabonk-ring-{name}").exists()
+
+
+def test_what_the_person_does_is_seen(game: Callable[..., Rehearsal]) -> None:
+    running = game("[Capture]\nEnableInputSnapshot = true\n")
+    running.do("stick 0.5 -1")
+    with agent_of(running) as agent:
+        tick = until(agent, lambda t: t.trailers.input is not None and t.trailers.input.move[0] > 0)
+        assert tick.trailers.input is not None
+        assert tick.trailers.input.move == (0.5, -1)
+    running.stop()
+
+
+def test_settings_that_cannot_be_are_said_and_the_game_goes_on(
+    game: Callable[..., Rehearsal],
+) -> None:
+    running = game("[Capture]\nJpegQuality = 900\n")
+    assert any("JpegQuality = 900: a whole number 1..100" in line for line in running.log)
+    running.stop()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        running = game(f"[Link]\nPort = {taken.getsockname()[1]}\n")
+        assert any("set another Port" in line for line in running.log)
+        running.stop()
+    running = game("[Link]\nHost = 0.0.0.0\n")
+    assert any("needs a Token" in line for line in running.log)
+    running.stop()
