@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "check.h"
@@ -390,6 +391,37 @@ TEST(ring_outlives_its_removal) {
   Lease frame;
   CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
   CHECK_EQ(frame.info().session, writer->session());
+}
+
+// Writer, readers, what they hold and the heart, each on a thread of its own.
+TEST(ring_threads_of_one_process_share_a_ring) {
+  const Folder folder;
+  auto writer = Writer(folder, {.name = "ring", .readers = 3});
+  std::atomic<bool> done{false};
+  std::atomic<uint64_t> taken{0}, wrong{0};
+  const auto read = [&] {
+    while (!done) {
+      const auto reader = Reader(folder);
+      Lease frame, kept;
+      for (int i = 0; i < 200 && !done; ++i) {
+        if (reader->Latest(5 * kMs, &frame) != Take::kFrame) continue;
+        ++taken;
+        if (!Holds(frame, frame.info().step) || !frame.Valid()) ++wrong;
+        if (i % 20 == 0) kept = std::move(frame);
+      }
+      if (kept && !Holds(kept, kept.info().step)) ++wrong;
+    }
+  };
+  std::thread readers[] = {std::thread(read), std::thread(read), std::thread(read)};
+  uint64_t step = 0;
+  for (const uint32_t side : {16u, 64u, 32u, 128u}) {
+    for (int i = 0; i < 2000; ++i) CHECK(Put(writer.get(), step++, {side, side}).ok());
+  }
+  CHECK(Eventually([&] { return taken > 100 && Put(writer.get(), step++).ok(); }));
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  CHECK_EQ(wrong.load(), 0u);
+  CHECK_EQ(writer->counts().replaced, 1u);
 }
 
 TEST(ring_notices_a_killed_writer_and_removes_what_it_left) {
