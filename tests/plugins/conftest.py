@@ -50,3 +50,10 @@ def peer(runtime: list[str | Path], peer_program: Path) -> Iterator[Peer]:
     made = Peer(runtime, peer_program)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def rehearsal_program(plugins: dict[str, Path]) -> Path:
+    source = Path(__file__).parent / "Rehearsal.cs"
+    out = plugins["Core"].with_name("Rehearsal.exe")
+    return compile_cs(out, [source], [*plugins.values(), Path("System.Core.dll")])

@@ -6,13 +6,13 @@ import subprocess
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
 from csharp import HANG, Peer
+from rehearsal import wait_for
 
 from metabonk.errors import LinkError
 from metabonk.link import ring as rings
@@ -32,8 +32,6 @@ from metabonk.records import (
     StatChange,
     Widget,
 )
-
-T = TypeVar("T")
 
 
 def whole_state(seed: int) -> GameState:
@@ -98,15 +96,6 @@ def test_clicks_fall_on_the_same_pixels(peer: Peer) -> None:
         assert isinstance(body, bytes)
         ours, _ = wire.decode_action(raw, version=1, capture=(640, 360))
         assert body[8:] == ours.tobytes()
-
-
-def wait_for(what: Callable[[], T | None]) -> T:
-    """The first value that is not None; fails when it takes as long as a hang."""
-    deadline = time.monotonic() + HANG
-    while time.monotonic() < deadline:
-        if (found := what()) is not None:
-            return found
-    raise AssertionError("nothing came")
 
 
 def port_of(process: subprocess.Popen[str]) -> int:
