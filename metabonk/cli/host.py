@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from metabonk.games.host import Host
 
 app, command = verb(
-    """Run a game as a process that agents play: in real time, with menus and frames.
+    """Run a game as a process that agents play.
 
-It speaks BonkLink ([bold]auto[/]: v1 until the agent says HELLO, then v2), or with
-[bold]--research[/] ResearchPlugin's shared memory. [bold]--locked[/] waits for the answer
-to every state instead of running in real time. While nobody is connected the game
-stands still. Ctrl-C ends it and shows what was counted.
+It runs in real time, with menus and frames, and speaks BonkLink
+([bold]auto[/]: v1 until the agent says HELLO, then v2), or with [bold]--research[/]
+ResearchPlugin's shared memory. [bold]--locked[/] waits for the answer to every state
+instead. While nobody is connected the game stands still. Ctrl-C ends it and shows
+what was counted.
 
 $ metabonk host                                   the arena on port 5560, 60 states a second
 $ metabonk train --game bonklink --set game.port=5560      learns it, in another window

@@ -24,7 +24,7 @@ VERBS = {
     "record": ("Record a game that is played, as episodes and .npz files.", "Look"),
     "replay": ("Check a recorded game and watch it again.", "Look"),
     "why": ("Say where one tick's action of a live session came from.", "Look"),
-    "host": ("Run a game as a process that agents play over BonkLink.", "Look"),
+    "host": ("Run a game as a process that agents play.", "Look"),
     "games": ("List the games and what is missing to play them.", "Look"),
     "doctor": ("Show what this machine offers and what to do about what is missing.", "Set up"),
     "config": ("Show every setting, where it can be set and what it means.", "Set up"),
