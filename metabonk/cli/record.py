@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
+from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
 from metabonk.cli.players import default, player_of, run_of
 from metabonk.config import Config
@@ -197,31 +195,13 @@ def _run(session: Session, name: str, *, quiet: bool) -> Recorded:
     """Records until it is done or Ctrl-C, and shows how far it is."""
     from metabonk.data.record import run
 
-    with _interrupt() as stopped, _Progress(name, session, quiet=quiet) as progress:
+    with interruptible() as stopped, _Progress(name, session, quiet=quiet) as progress:
 
         def stop() -> bool:
             progress.look()
             return stopped()
 
         return run(session, stop)
-
-
-@contextlib.contextmanager
-def _interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and a polite kill end it after the decision at hand, a second one at once."""
-    asked: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Progress:
