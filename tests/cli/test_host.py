@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,34 @@ def test_it_counts_what_was_played_and_leaves_nothing(tmp_path: Path) -> None:
     assert found["host"]["actions"] == 25
     assert found["link"]["observations"] == found["host"]["moments"]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_host_is_noticed_and_its_successor_played() -> None:
+    """What it shared memory by is gone, and the agent goes on with whoever is there next."""
+    words = ("--locked", "--size", "24x32", "--hz", 15)
+    first = host(*words, "--port", 0)
+    assert first.stderr is not None
+    told = first.stderr.readline()
+    port = int(re.findall(r"tcp://127\.0\.0\.1:(\d+)", told)[0])
+    game = games.make("bonklink", 1, port=port, pixels=(24, 32), patience=HANG_SECONDS)
+    observation, flags = allocate(game.observation_space, 1), Flags(1)
+    game.reset_into(observation, [0])
+    idle = np.zeros((1, 12), np.float32)
+    game.step_into(idle, observation, *flags.arrays())
+    assert list(Path("/dev/shm").glob(f"*host-{first.pid}-*"))
+    first.kill()
+    first.wait()
+    second = host(*words, "--port", port)
+    game.step_into(idle, observation, *flags.arrays())
+    game.reset_into(observation, [7])
+    assert game.game_state(0).run_seed == 7
+    assert game.counters(0)["losses"] == 1
+    assert not list(Path("/dev/shm").glob(f"*host-{first.pid}-*"))
+    game.close()
+    second.send_signal(signal.SIGTERM)
+    _, said = second.communicate()
+    assert second.returncode == 0, said
+    assert not list(Path("/dev/shm").glob(f"*host-{second.pid}-*"))
 
 
 def test_it_ends_by_itself_after_the_time_given(metabonk: Run, tmp_path: Path) -> None:
