@@ -70,7 +70,7 @@ void MakeClient(Client* self, const std::string& address, const std::string& pip
                 uint32_t capabilities, uint32_t state_bytes, uint32_t frame_bytes,
                 const std::string& axes, uint16_t width, uint16_t height, uint16_t rate,
                 double connect_timeout, double pause, double pause_max, double ping_every,
-                double idle) {
+                double idle, double spin) {
   link::ClientOptions options;
   options.endpoint = EndpointFrom(address, pipe_folder);
   options.protocol = ProtocolFrom(protocol);
@@ -87,6 +87,7 @@ void MakeClient(Client* self, const std::string& address, const std::string& pip
   options.pause_max = Nanoseconds(pause_max, "pause_max");
   options.ping_every = Nanoseconds(ping_every, "ping_every");
   options.idle = Nanoseconds(idle, "idle");
+  options.spin = Nanoseconds(spin, "spin");
   new (self) Client(std::move(options));
 }
 
@@ -105,9 +106,12 @@ nb::object PollClient(Client& self, double timeout, bool frames) {
   RaiseLink(status);
   if (!fresh) return nb::none();
   const link::Tick& tick = client.tick();
-  uint8_t* data = nullptr;
-  nb::object packed = NewArray<uint8_t>({sizeof(GameState)}, &data);
-  std::memcpy(data, &tick.state, sizeof tick.state);
+  auto* state = new GameState(tick.state);
+  const nb::capsule owner(state,
+                          [](void* memory) noexcept { delete static_cast<GameState*>(memory); });
+  const size_t shape[1] = {sizeof(GameState)};
+  const nb::object packed =
+      nb::cast(nb::ndarray<nb::numpy, uint8_t>(reinterpret_cast<uint8_t*>(state), 1, shape, owner));
   nb::object frame = nb::none();
   if (frames && !tick.frame.empty()) frame = FrameTo(tick.frame);
   return nb::make_tuple(packed, TrailersTo(tick.trailers), tick.sequence, tick.version,
@@ -137,7 +141,7 @@ void BindClient(nb::module_& module) {
            nb::arg("token"), nb::arg("name"), nb::arg("capabilities"), nb::arg("state_bytes"),
            nb::arg("frame_bytes"), nb::arg("axes"), nb::arg("width"), nb::arg("height"),
            nb::arg("rate"), nb::arg("connect_timeout"), nb::arg("pause"), nb::arg("pause_max"),
-           nb::arg("ping_every"), nb::arg("idle"))
+           nb::arg("ping_every"), nb::arg("idle"), nb::arg("spin"))
       .def("poll", &PollClient, nb::arg("timeout"), nb::arg("frames"))
       .def("send", &SendAction, nb::arg("row").noconvert())
       .def("send_reset", &SendReset, nb::arg("seed").none())
@@ -177,7 +181,7 @@ void MakeServer(Server* self, const std::string& address, const std::string& pip
                 uint32_t capabilities, uint32_t state_bytes, uint32_t frame_bytes,
                 const std::string& axes, bool extra_in_v1, uint16_t width, uint16_t height,
                 uint16_t rate, const std::string& ring, double handshake, double ping_every,
-                double idle) {
+                double idle, double spin) {
   link::ServerOptions options;
   options.endpoint = EndpointFrom(address, pipe_folder);
   options.protocol = ProtocolFrom(protocol);
@@ -194,6 +198,7 @@ void MakeServer(Server* self, const std::string& address, const std::string& pip
   options.handshake = Nanoseconds(handshake, "handshake");
   options.ping_every = Nanoseconds(ping_every, "ping_every");
   options.idle = Nanoseconds(idle, "idle");
+  options.spin = Nanoseconds(spin, "spin");
   std::unique_ptr<link::Server> end;
   RaiseLink(link::Server::Listen(options, &end));
   new (self) Server{std::move(end), {}};
@@ -256,7 +261,7 @@ void BindServer(nb::module_& module) {
            nb::arg("token"), nb::arg("name"), nb::arg("capabilities"), nb::arg("state_bytes"),
            nb::arg("frame_bytes"), nb::arg("axes"), nb::arg("extra_in_v1"), nb::arg("width"),
            nb::arg("height"), nb::arg("rate"), nb::arg("ring"), nb::arg("handshake"),
-           nb::arg("ping_every"), nb::arg("idle"))
+           nb::arg("ping_every"), nb::arg("idle"), nb::arg("spin"))
       .def("poll", &PollServer, nb::arg("timeout"))
       .def("send", &SendMoment, nb::arg("packed").noconvert(), nb::arg("frame").none(),
            nb::arg("bottom_up"), nb::arg("input").none(), nb::arg("step").none(),

@@ -46,6 +46,7 @@ Status Agent::Read() {
       if (status.code != Code::kUnavailable) Leave(ByeReason::kProtocol);
       return status;
     }
+    if (connection_.drained()) return Status::Ok();
   }
   return Status::Ok();
 }

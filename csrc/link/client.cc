@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <ctime>
 #include <limits>
 #include <mutex>
 #include <utility>
@@ -155,9 +154,7 @@ bool Client::Session::Wait(int64_t until, int64_t now) {
   std::array<pollfd, 2> fds = {pollfd{waker_.fd(), POLLIN, 0}, pollfd{-1, 0, 0}};
   if (stage_ != Stage::kApart) fds[1].fd = connection_.fd();
   fds[1].events = stage_ == Stage::kConnecting ? int16_t{POLLOUT} : connection_.events();
-  const int64_t wait = std::max<int64_t>(until == kNever ? kNever : until - now, 0);
-  const timespec limit{wait / 1'000'000'000, wait % 1'000'000'000};
-  if (ppoll(fds.data(), fds.size(), until == kNever ? nullptr : &limit, nullptr) <= 0) return false;
+  if (WaitFor(fds, now, until, options_.spin) <= 0) return false;
   const bool woken = fds[0].revents != 0;
   if (woken) waker_.Drain();
   if (fds[1].revents == 0) return woken;
@@ -258,7 +255,7 @@ void Client::Session::ReadAll() {
         return Lose(std::string(status.where) + ": " + status.what);
       }
     }
-    if (connection_.waiting() == 0) return;
+    if (connection_.drained()) return;
   }
 }
 

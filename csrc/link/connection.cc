@@ -28,7 +28,9 @@ int16_t Connection::events() const {
 
 Transfer Connection::Fill() {
   size_t size = 0;
-  const Transfer transfer = ReceiveSome(fd_, decoder_.Room(), &size);
+  const std::span<uint8_t> room = decoder_.Room();
+  const Transfer transfer = ReceiveSome(fd_, room, &size);
+  drained_ = size < room.size();
   if (transfer == Transfer::kSome) {
     decoder_.Commit(size);
     counters_->bytes_in.Add(size);

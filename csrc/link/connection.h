@@ -33,8 +33,8 @@ class Connection {
   Transfer Fill();
   // The next message that is not about the connection itself: PING is answered, PONG taken.
   Status Next(Message* message);
-  // Bytes that can be read without waiting.
-  size_t waiting() const { return BytesWaiting(fd_); }
+  // Whether the last Fill took everything there was: it left room.
+  bool drained() const { return drained_; }
 
   // Queues a v2 control message and sends what can be sent.
   bool Say(MessageType type, std::span<const uint8_t> payload);
@@ -57,6 +57,7 @@ class Connection {
   Fd fd_;
   Decoder decoder_;
   Outbox outbox_;
+  bool drained_ = false;
   ClockRelation clock_;
   Counters* counters_;
   uint64_t unknown_seen_ = 0;

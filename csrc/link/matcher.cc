@@ -43,11 +43,14 @@ void Matcher::Match(float dt, GameState* state) {
         distance[nearest] = least;
       }
     }
+    bool any = false;
     for (int k = 0; k < count_; ++k) {
       if (claim[k] == kNobody) continue;
       owner[k] = claim[k];
       settled[claim[k]] = true;
+      any = true;
     }
+    if (!any) break;
   }
   for (int k = 0; k < count_; ++k) {
     if (owner[k] != kNobody) state->entities[owner[k]].id = known_[k].id;

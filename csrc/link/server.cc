@@ -7,7 +7,6 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <ctime>
 #include <limits>
 #include <mutex>
 #include <utility>
@@ -122,9 +121,7 @@ bool Server::Session::Wait(int64_t until, int64_t now) {
                                pollfd{-1, 0, 0}, pollfd{-1, 0, 0}};
   if (active_) fds[2] = {active_->fd(), active_->events(), 0};
   if (knocking_) fds[3] = {knocking_->fd(), knocking_->events(), 0};
-  const int64_t wait = std::max<int64_t>(until == kNever ? kNever : until - now, 0);
-  const timespec limit{wait / 1'000'000'000, wait % 1'000'000'000};
-  if (ppoll(fds.data(), fds.size(), until == kNever ? nullptr : &limit, nullptr) <= 0) return false;
+  if (WaitFor(fds, now, until, options_.spin) <= 0) return false;
   if (fds[0].revents) waker_.Drain();
   if (fds[2].revents) Serve(&active_, fds[2].revents);
   if (fds[3].revents) Serve(&knocking_, fds[3].revents);

@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <memory>
 
 namespace metabonk::link {
@@ -197,9 +197,19 @@ Transfer SendSome(const Fd& fd, std::span<const iovec> parts, size_t* size) {
   }
 }
 
-size_t BytesWaiting(const Fd& fd) {
-  int bytes = 0;
-  return ioctl(fd.get(), FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
+int WaitFor(std::span<pollfd> fds, int64_t now, int64_t until, int64_t spin) {
+  constexpr int64_t kNever = std::numeric_limits<int64_t>::max(), kSpinMax = 1'000'000;
+  const int64_t spin_end = std::min(until, now + std::min(spin, kSpinMax));
+  const timespec none{};
+  while (now < spin_end) {
+    const int ready = ppoll(fds.data(), fds.size(), &none, nullptr);
+    if (ready != 0) return ready;
+    now = MonotonicNs();
+  }
+  if (until == kNever) return ppoll(fds.data(), fds.size(), nullptr, nullptr);
+  const int64_t left = std::max<int64_t>(until - now, 0);
+  const timespec limit{left / 1'000'000'000, left % 1'000'000'000};
+  return ppoll(fds.data(), fds.size(), &limit, nullptr);
 }
 
 Waker::Waker() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}

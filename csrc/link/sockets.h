@@ -2,6 +2,7 @@
 // Knows endpoints and bytes, no BonkLink.
 #pragma once
 
+#include <poll.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -52,7 +53,10 @@ enum class Transfer : uint8_t { kSome, kLater, kEnded };
 // kSome: *size bytes, at least one. kLater: none now. kEnded: the other end is gone.
 Transfer ReceiveSome(const Fd& fd, std::span<uint8_t> room, size_t* size);
 Transfer SendSome(const Fd& fd, std::span<const iovec> parts, size_t* size);
-size_t BytesWaiting(const Fd& fd);
+
+// As ppoll: how many of `fds` are ready at `until` at the latest (INT64_MAX: no end); the first
+// `spin` nanoseconds it looks instead of sleeping.
+int WaitFor(std::span<pollfd> fds, int64_t now, int64_t until, int64_t spin);
 
 // A descriptor that becomes readable when another thread says so.
 class Waker {

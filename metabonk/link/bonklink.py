@@ -25,8 +25,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -67,11 +66,13 @@ class Tick:
 
     sequence: of the state, counted by its connection. version: 1 or 2, in which it came.
     capture_ns: when the game was so, on the game's clock; 0 in v1. received_ns: when it had
-    arrived, on ours. skipped: states that it overtook. first: of a connection. trailers: what came
-    beside it. packed: the GameState as uint8 [16376].
+    arrived, on ours. skipped: states that it overtook. first: of a connection. packed: the
+    GameState as uint8 [16376]. frame_sequence, frame_capture_ns: of the frame, which may be that of
+    a state that was overtaken.
     """
 
     __slots__ = (
+        "_found",
         "_frame",
         "_state",
         "capture_ns",
@@ -82,23 +83,28 @@ class Tick:
         "received_ns",
         "sequence",
         "skipped",
-        "trailers",
         "version",
     )
 
+    packed: Pixels
+    sequence: int
+    version: int
+    capture_ns: int
+    received_ns: int
+    skipped: int
+    first: bool
+    frame_sequence: int
+    frame_capture_ns: int
+
     def __init__(self, found: tuple[Any, ...], frame: Picture | rings.Frame | None) -> None:
-        self.packed: Pixels = found[0]
-        self.trailers: Trailers = trailers_of(found[1])
-        self.sequence: int = found[2]
-        self.version: int = found[3]
-        self.capture_ns: int = found[4]
-        self.received_ns: int = found[5]
-        self.skipped: int = found[6]
-        self.first: bool = found[7]
+        (
+            self.packed, self._found, self.sequence, self.version, self.capture_ns,
+            self.received_ns, self.skipped, self.first, _, self.frame_sequence,
+            self.frame_capture_ns,
+        ) = found  # fmt: skip
         self._frame = frame
-        ringed = isinstance(frame, rings.Frame)
-        self.frame_sequence: int = frame.step if ringed else found[9]  # type: ignore[union-attr]
-        self.frame_capture_ns: int = frame.capture_ns if ringed else found[10]  # type: ignore[union-attr]
+        if isinstance(frame, rings.Frame):
+            self.frame_sequence, self.frame_capture_ns = frame.step, frame.capture_ns
         self._state: GameState | None = None
 
     @property
@@ -107,6 +113,11 @@ class Tick:
         if self._state is None:
             self._state = GameState.unpack(self.packed)
         return self._state
+
+    @property
+    def trailers(self) -> Trailers:
+        """What came beside the state."""
+        return trailers_of(self._found)
 
     @property
     def step(self) -> StepResult | None:
@@ -221,7 +232,9 @@ class Client(_End):
     the largest that are accepted. axes: of v1 states without MBX2, "unity" for plugins older than
     v2. size, rate: frames (width, height) and states per second wished for, 0 for any.
     connect_timeout, pause, pause_max, ping_every, idle: seconds; `idle` without a word ends a v2
-    connection, 0 never. ring_folder: of the frame ring. pipe_folder: where pipe:// addresses lie.
+    connection, 0 never; for `spin` seconds, a millisecond at most, a wait looks before it sleeps,
+    which pays where each end has a processor of its own. ring_folder: of the frame ring.
+    pipe_folder: where pipe:// addresses lie.
 
     Raises ValueError for an argument that cannot be. Connecting begins with the first `poll`.
     """
@@ -244,6 +257,7 @@ class Client(_End):
         pause_max: float = 2.0,
         ping_every: float = 0.25,
         idle: float = 5.0,
+        spin: float = 0.0,
         ring_folder: str = rings.FOLDER,
         pipe_folder: str = PIPES,
     ) -> None:
@@ -255,6 +269,7 @@ class Client(_End):
         self._native = _core.link.Client(
             address, pipe_folder, protocol, token, name, int(capabilities), state_bytes,
             frame_bytes, axes, *size, rate, connect_timeout, pause, pause_max, ping_every, idle,
+            spin,
         )  # fmt: skip
 
     def poll(self, timeout: float = 0.0) -> Tick | None:
@@ -267,24 +282,32 @@ class Client(_End):
         """
         deadline = time.monotonic() + timeout
         while True:
-            with self._turn, refusals(self.address):
-                found = self._native.poll(
-                    min(max(deadline - time.monotonic(), 0.0), _SLICE), self._ring is None
-                )
+            left = max(deadline - time.monotonic(), 0.0)
+            with self._turn:
+                try:
+                    found = self._native.poll(min(left, _SLICE), self._ring is None)
+                except RuntimeError as error:
+                    raise refused(self.address, error) from error
                 if found is not None:
                     return Tick(found, self._frame(found))
-            if time.monotonic() >= deadline:
+            if left <= _SLICE and time.monotonic() >= deadline:
                 return None
 
     def send(self, action: Action | Row) -> None:
         """The answer to the tick handed out last; one that has not left yet is replaced."""
-        with self._turn, refusals(self.address):
-            self._native.send(row_of(action))
+        with self._turn:
+            try:
+                self._native.send(row_of(action))
+            except RuntimeError as error:
+                raise refused(self.address, error) from error
 
     def reset(self, seed: int | None = None) -> None:
         """Asks for an episode. Raises LinkError where the game starts none on demand (v1)."""
-        with self._turn, refusals(self.address):
-            self._native.send_reset(seed)
+        with self._turn:
+            try:
+                self._native.send_reset(seed)
+            except RuntimeError as error:
+                raise refused(self.address, error) from error
 
     def disconnect(self) -> None:
         """Ends this connection; the next `poll` makes another."""
@@ -371,17 +394,21 @@ class Server(_End):
         handshake: float = 2.0,
         ping_every: float = 0.25,
         idle: float = 5.0,
+        spin: float = 0.0,
         ring_folder: str = rings.FOLDER,
         pipe_folder: str = PIPES,
     ) -> None:
         super().__init__()
         self._ring: rings.RingWriter | None = None
         offered = capabilities | Capability.RING if ring else capabilities & ~Capability.RING
-        with refusals(address):
+        try:
             self._native = _core.link.Server(
                 address, pipe_folder, protocol, token, name, int(offered), state_bytes,
                 frame_bytes, axes, extra_in_v1, *size, rate, ring, handshake, ping_every, idle,
+                spin,
             )  # fmt: skip
+        except RuntimeError as error:
+            raise refused(address, error) from error
         if ring:
             frame = (size[1] or 1, size[0] or 1, 3)
             try:
@@ -410,29 +437,34 @@ class Server(_End):
         state or frame exceed this link's limits.
         """
         at = time.monotonic_ns() if capture_ns is None else capture_ns
-        with self._turn, refusals(self.address):
-            if self._ring is not None and frame is not None and self._native.uses_ring:
-                self._write_ring(frame, at, bottom_up)
-                frame = None
-            return int(
-                self._native.send(
-                    packed_state(state), frame, bottom_up, input_tuple(input), step, at
-                )
-            )
+        packed, snapshot = packed_state(state), input_tuple(input)
+        with self._turn:
+            try:
+                if self._ring is not None and frame is not None and self._native.uses_ring:
+                    self._write_ring(frame, at, bottom_up)
+                    frame = None
+                return int(self._native.send(packed, frame, bottom_up, snapshot, step, at))
+            except LinkError:  # the ring's own
+                raise
+            except RuntimeError as error:
+                raise refused(self.address, error) from error
 
     def poll(self, timeout: float = 0.0) -> Arrival | Reset | None:
         """The newest action or reset that was not handed out, waiting up to `timeout` seconds;
         a reset before an action. None if none came, or if agents changed: see `connection`."""
         deadline = time.monotonic() + timeout
         while True:
-            with self._turn, refusals(self.address):
-                left = max(deadline - time.monotonic(), 0.0)
-                fresh = self._native.poll(min(left, _SLICE))
+            left = max(deadline - time.monotonic(), 0.0)
+            with self._turn:
+                try:
+                    fresh = self._native.poll(min(left, _SLICE))
+                except RuntimeError as error:
+                    raise refused(self.address, error) from error
                 if (reset := self._native.take_reset()) is not None:
                     return Reset(reset[0])
                 if (action := self._native.take_action()) is not None:
                     return Arrival(*action)
-            if fresh or time.monotonic() >= deadline:
+            if fresh or (left <= _SLICE and time.monotonic() >= deadline):
                 return None
 
     @property
@@ -475,12 +507,6 @@ def meanings() -> Mapping[str, str]:
     return found
 
 
-@contextmanager
-def refusals(address: str) -> Iterator[None]:
-    """What the core cannot do now, as LinkError that names the address."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, LinkError):
-            raise
-        raise LinkError(f"{address}: {error}") from error
+def refused(address: str, error: RuntimeError) -> LinkError:
+    """What the core cannot do now, with the address."""
+    return LinkError(f"{address}: {error}")
