@@ -175,7 +175,19 @@ class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An actor and a critic that learn in the world model's dreams."""
 
-    horizon: Annotated[int, _help("Steps that a dream lasts.", ge=1)] = 15
+    enabled: Annotated[
+        bool, _help("Learn in the world model's dreams and teach the policy what was learned.")
+    ] = False
+    horizon: Annotated[
+        int, _help("Steps that a dream lasts; 0: as far as the model is seen to be right.", ge=0)
+    ] = 0
+    longest: Annotated[int, _help("Steps that it lasts at most.", ge=1)] = 15
+    distill_coef: Annotated[
+        float, _help("Weight of the policy's divergence from the dreamer.", ge=0.0)
+    ] = 0.1
+    warm_up: Annotated[
+        int, _help("Updates of the world model before anything is dreamed.", ge=0)
+    ] = 500
     starts: Annotated[
         int, _help("Dreams per update, from states that were seen; 0: from all of them.", ge=0)
     ] = 0
@@ -237,5 +249,6 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     model: ModelConfig = msgspec.field(default_factory=ModelConfig)
     ppo: PPOConfig = msgspec.field(default_factory=PPOConfig)
     world: WorldConfig = msgspec.field(default_factory=WorldConfig)
+    dream: DreamConfig = msgspec.field(default_factory=DreamConfig)
     run: RunConfig = msgspec.field(default_factory=RunConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)

@@ -6,7 +6,7 @@ run or clocks. Everything that a resumed run needs is in `state` and `details`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from metabonk.learn.checkpoint import load_weights, weights_of
 from metabonk.learn.replay import Replay
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.world import WorldLearner
+from metabonk.models.rssm import Latent
 from metabonk.models.world import build
 from metabonk.protocols import Array, BatchGame
 
@@ -37,9 +38,14 @@ class WorldTraining:
         self._owed = 0.0  # steps that were played and not yet learned from
         self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
 
-    def learn(self, rollout: Rollout) -> dict[str, float]:
+    def learn(
+        self, rollout: Rollout, after: Callable[[Latent], dict[str, float]] | None = None
+    ) -> dict[str, float]:
         """Keeps the rollout and updates the model; returns the mean of its updates' metrics, none
-        while there is not a whole sequence to learn from."""
+        while there is not a whole sequence to learn from.
+
+        after: what learns from the states [B, ...] of each update, and its metrics.
+        """
         config = self.config
         self.replay.add(rollout)
         self._owed += config.ratio * rollout.num_envs * (len(rollout.reward) - rollout.first)
@@ -54,7 +60,9 @@ class WorldTraining:
                 )
             )
             drawn = self.replay.draw(config.batch, config.sequence, generator)
-            metrics, _ = self.learner.update(drawn)
+            metrics, states = self.learner.update(drawn)
+            if after is not None:
+                metrics |= after(states)
             for key, value in metrics.items():
                 seen.setdefault(key, []).append(value)
         return {key: float(np.mean(values)) for key, values in seen.items()}

@@ -48,16 +48,16 @@ class DreamLearner:
         self.skipped = 0
         self.spread = 0.0
 
-    def update(self, seen: Latent) -> dict[str, float]:
-        """One gradient step from dreams that start in states [B, ...]; returns its metrics, none
-        where there was nothing to start from."""
+    def update(self, seen: Latent, horizon: int) -> dict[str, float]:
+        """One gradient step from dreams of `horizon` steps that start in states [B, ...]; returns
+        its metrics, none where there was nothing to start from."""
         config = self.config
         philox = np.random.Philox(key=[self.seed, DREAM_STREAM], counter=[0, 0, 0, self.updates])
         generator = torch.Generator().manual_seed(int(philox.random_raw()) >> 1)
         start = _some(seen.detach(), config.starts, generator)
         if not len(start.deter):
             return {}
-        dreamed = dream(self.world, self.dreamer, start, config.horizon, generator)
+        dreamed = dream(self.world, self.dreamer, start, horizon, generator)
         with torch.no_grad():
             returns, value, weight = self._returns(dreamed)
         self._widen(returns)

@@ -37,8 +37,9 @@ class Foresight:
 
     @property
     def trust(self) -> int:
-        """The trust horizon: how many steps ahead, without a gap, it beats persistence."""
-        worse = np.flatnonzero(~(self.error < self.persistence))
+        """The trust horizon: how many steps ahead, without a gap, its error is below those of
+        persistence and of the mean by a tenth at least."""
+        worse = np.flatnonzero(~(self.error < 0.9 * np.minimum(self.persistence, self.mean)))
         return int(worse[0]) if len(worse) else len(self.error)
 
 

@@ -29,18 +29,23 @@ Index = npt.NDArray[np.int64]
 
 @dataclass
 class Targets:
-    """What each step is pulled to; all [T, N], value as the acting policy saw it."""
+    """What each step is pulled to; all [T, N], value as the acting policy saw it. teacher
+    [T, N, outputs]: parameters of the distribution that the policy is to come close to, or None."""
 
     advantage: FloatArray
     returns: FloatArray
     log_prob: FloatArray
     value: FloatArray
     valid: BoolArray
+    teacher: FloatArray | None = None
 
     def rows(self) -> dict[str, Tensor]:
-        """Flattened to [T * N]."""
+        """Flattened to [T * N, ...]."""
         named = ("advantage", "returns", "log_prob", "value")
-        return {key: torch.from_numpy(getattr(self, key)).reshape(-1) for key in named}
+        rows = {key: torch.from_numpy(getattr(self, key)).reshape(-1) for key in named}
+        if self.teacher is not None:
+            rows["teacher"] = torch.from_numpy(self.teacher).flatten(0, 1)
+        return rows
 
 
 @dataclass
@@ -48,9 +53,10 @@ class Piece:
     """Part of a minibatch: B samples, or M sequences of L steps with B = L * M.
 
     observation: by key [B, ...], or [L, M, ...] for sequences. mask uint8 [B, choices] or None.
-    action [B, columns]; the rest [B], weight 0 for steps that are not learned from. For sequences:
-    state [M, R] before the first step (or before the warm-up), is_first bool [L, M], and in
-    `warm_up` the observations and `is_first` of the steps that come before.
+    action [B, columns]; teacher [B, outputs] or None; the rest [B], weight 0 for steps that are not
+    learned from. For sequences: state [M, R] before the first step (or before the warm-up),
+    is_first bool [L, M], and in `warm_up` the observations and `is_first` of the steps that come
+    before.
     """
 
     observation: dict[str, Tensor]
@@ -64,6 +70,7 @@ class Piece:
     is_first: Tensor
     state: Tensor | None = None
     warm_up: tuple[dict[str, Tensor], Tensor] | None = None
+    teacher: Tensor | None = None
 
 
 @dataclass

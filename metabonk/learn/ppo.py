@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,10 +26,22 @@ from metabonk.models.policy import DEFAULT_DT, ActorCritic
 from metabonk.protocols import Array, FloatArray
 
 SHUFFLE_STREAM = 2
-STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction", "gradient_norm")
+STATISTICS = (
+    "loss_policy", "loss_value", "entropy", "kl", "clip_fraction", "distill_kl", "gradient_norm",
+)  # fmt: skip
 SCALE_SAMPLES = 2048  # observations of each rollout that the input scales see
 KL = STATISTICS.index("kl")
 NO_STATE = torch.zeros(1, 0)
+
+
+class Teacher(NamedTuple):
+    """A policy to come close to. parameters [T, N, outputs] of its action distribution at every
+    step of the rollout, as the network's own head has them; log_std [continuous]; weight of the
+    divergence KL(teacher || policy) in the loss."""
+
+    parameters: Tensor
+    log_std: Tensor
+    weight: float
 
 
 class PPO:
@@ -59,6 +71,7 @@ class PPO:
         self.seed = seed
         self.version = 0
         self.return_scale = ReturnScale(num_envs)
+        self._teacher: Teacher | None = None  # of the update under way
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -72,15 +85,20 @@ class PPO:
         except msgspec.ValidationError as error:
             raise ConfigError(f"hyper-parameter: {error}") from error
 
-    def update(self, rollout: Rollout, remaining: float = 1.0) -> dict[str, float]:
+    def update(
+        self, rollout: Rollout, remaining: float = 1.0, teacher: Teacher | None = None
+    ) -> dict[str, float]:
         """Learns from one rollout; returns the update's metrics.
 
         remaining: the part of the run still to come, 1 to 0, which `anneal` multiplies the learning
-        rate with and `gamma_end` lengthens the horizon by.
+        rate with and `gamma_end` lengthens the horizon by. teacher: pulls the policy towards it.
         """
         config = self.config
         rate = config.learning_rate * (remaining if config.anneal else 1.0)
         targets, variance = self._targets(rollout, remaining)
+        self._teacher = teacher
+        if teacher is not None:
+            targets.teacher = teacher.parameters.numpy()
         philox = np.random.Philox(key=[self.seed, SHUFFLE_STREAM], counter=[0, 0, 0, self.version])
         shuffle = np.random.Generator(philox)
         totals: list[Tensor] = []
@@ -96,8 +114,11 @@ class PPO:
         self.model.reader.learn(spread(rollout, SCALE_SAMPLES), self.average)
         # Nothing is known of an update without a step to learn from.
         means = torch.stack(totals).mean(0).tolist() if totals else [math.nan] * len(STATISTICS)
+        learned = dict(zip(STATISTICS, means, strict=True))
+        if teacher is None:
+            del learned["distill_kl"]
         return {
-            **dict(zip(STATISTICS, means, strict=True)),
+            **learned,
             "learning_rate": rate,
             "gamma": self._discount(remaining),
             "epochs": epochs,
@@ -140,7 +161,8 @@ class PPO:
         gamma, end = self.config.gamma, self.config.gamma_end
         if not end or gamma >= 1.0:
             return gamma
-        return 1.0 - (1.0 - gamma) ** remaining * (1.0 - end) ** (1.0 - remaining)
+        short = (1.0 - gamma) ** remaining * (1.0 - end) ** (1.0 - remaining)
+        return float(1.0 - short)
 
     def _targets(self, rollout: Rollout, remaining: float = 1.0) -> tuple[Targets, float]:
         """What the network is pulled to, and the variance that the critic explained."""
@@ -214,12 +236,18 @@ class PPO:
             near = piece.value + (value - piece.value).clamp(-config.value_clip, config.value_clip)
             error = torch.maximum(error, (near - piece.returns).square())
         objective = gain - 0.5 * config.value_coef * error + config.entropy_coef * entropy
+        taught = torch.zeros_like(value)
+        if piece.teacher is not None and self._teacher is not None:
+            taught = model.head.divergence(
+                piece.teacher, self._teacher.log_std, parameters, piece.mask
+            )
+            objective = objective - self._teacher.weight * taught
         torch.dot(objective, piece.weight).mul(-share).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             moved = ((ratio - 1.0).abs() > config.clip).float()
             kl = ratio - 1.0 - log_ratio  # Schulman's estimator k3, never negative
-            sums = [torch.dot(x, piece.weight) for x in (-gain, 0.5 * error, entropy, kl, moved)]
-            return torch.stack(sums).mul_(share)
+            each = (-gain, 0.5 * error, entropy, kl, moved, taught)
+            return torch.stack([torch.dot(x, piece.weight) for x in each]).mul_(share)
 
     @staticmethod
     def _forward(model: ActorCritic, piece: Piece) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,8 @@ from metabonk.learn.checkpoint import (
     weights_of,
 )
 from metabonk.learn.collector import Collector
-from metabonk.learn.ppo import PPO
+from metabonk.learn.dreaming import DreamTraining
+from metabonk.learn.ppo import PPO, Teacher
 from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import build
@@ -90,6 +91,11 @@ class Trainer:
             if directory is None:
                 raise ConfigError("world.enabled: a directory is needed to keep what was played")
             self.world = WorldTraining(game, config.world, directory, self.seed)
+        self.dreams: DreamTraining | None = None
+        if config.dream.enabled:
+            if self.world is None:
+                raise ConfigError("dream.enabled: there is no world model, set world.enabled=1 too")
+            self.dreams = DreamTraining(game, config, self.world.learner, self.fixed)
 
     @property
     def steps(self) -> int:
@@ -139,17 +145,17 @@ class Trainer:
         if watch is not None:
             watch(rollout)
         collected = time.perf_counter()
-        metrics = self.ppo.update(rollout, remaining)
-        updated = ended = time.perf_counter()
+        metrics, teacher = self._imagine(rollout)
+        imagined = time.perf_counter()
+        metrics |= self.ppo.update(rollout, remaining, teacher)
+        ended = time.perf_counter()
         if self.world is not None:
-            metrics |= self.world.learn(rollout)
-            ended = time.perf_counter()
-            metrics["seconds_world"] = ended - updated
+            metrics["seconds_world"] = imagined - collected
         seconds = self.collector.seconds
         metrics |= {
             "seconds_env": seconds["env"],
             "seconds_policy": seconds["policy"],
-            "seconds_update": updated - collected,
+            "seconds_update": ended - imagined,
             "steps_per_second": (self.steps - before) / (ended - began),
         }
         for key, values in rollout.episodes.items():
@@ -158,6 +164,16 @@ class Trainer:
                 metrics[name] = float(np.mean(values))
         metrics["episodes"] = len(rollout.episodes.get("return", ()))
         return metrics
+
+    def _imagine(self, rollout: Rollout) -> tuple[dict[str, float], Teacher | None]:
+        """The world model's and the dreamer's updates; their metrics and what they teach."""
+        if self.world is None:
+            return {}, None
+        if self.dreams is None:
+            return self.world.learn(rollout), None
+        metrics = self.dreams.judge(rollout)
+        metrics |= self.world.learn(rollout, self.dreams.dream)
+        return metrics, self.dreams.teach(rollout)
 
     def snapshot(self) -> Snapshot:
         """Everything that the future of this run depends on."""
@@ -168,6 +184,8 @@ class Trainer:
             state["game"] = np.frombuffer(self.game.clone_state(), np.uint8)
         if self.world is not None:
             state |= {f"world.{k}": v for k, v in self.world.state().items()}
+        if self.dreams is not None:
+            state |= {f"dreams.{k}": v for k, v in self.dreams.state().items()}
         return Snapshot(
             step=self.steps,
             seed=self.seed,
@@ -190,6 +208,7 @@ class Trainer:
                 "random": {"generator": "philox", "key": self.seed},
                 "backends": backends.here(self.collector.acting.name),
                 "world": {} if self.world is None else self.world.details(),
+                "dreams": {} if self.dreams is None else self.dreams.details(),
             },
         )
 
@@ -211,6 +230,8 @@ class Trainer:
         self.ppo.return_scale.load(_under(saved.state, "return_scale"))
         if self.world is not None:
             self.world.load(_under(saved.state, "world"), details.get("world", {}))
+        if self.dreams is not None:
+            self.dreams.load(_under(saved.state, "dreams"), details.get("dreams", {}))
         self.ppo.version = int(details["counters"]["updates"])
         self.restarts = int(details["counters"]["restarts"])
         self.planned = int(details["schedule"]["planned"])

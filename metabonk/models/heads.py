@@ -203,6 +203,23 @@ class ActionHead(nn.Module):
             entropy = entropy - (log_p.exp() * log_p).sum((-1, -2))
         return total, entropy.expand(len(rows))
 
+    def divergence(
+        self, teacher: Tensor, teacher_log_std: Tensor, parameters: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """KL(teacher || this head) in nats, [B], of parameters [B, outputs] of two heads of one
+        kind; teacher_log_std [continuous] is the teacher's `log_std`."""
+        total = parameters.new_zeros(len(parameters))
+        if self.continuous:
+            std, other = self._half * teacher_log_std.exp(), self._half * self.log_std.exp()
+            apart = (self._mean(teacher) - self._mean(parameters)) / other
+            ratio = std / other
+            each = 0.5 * (ratio.square() + apart.square() - 1.0) - ratio.log()
+            total = total + each.sum(-1)
+        pairs = zip(self._log_probs(teacher, mask), self._log_probs(parameters, mask), strict=True)
+        for (_, wanted), (_, had) in pairs:
+            total = total + (wanted.exp() * (wanted - had)).sum((-1, -2))
+        return total
+
     def _mean(self, parameters: Tensor) -> Tensor:
         raw = parameters[:, : self.continuous]
         raw = torch.where(self._bounded, fast_tanh(raw), raw)

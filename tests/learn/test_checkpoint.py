@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_games import Memory, Walk
 
 from metabonk import artifact
@@ -51,30 +52,33 @@ def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     }
 
 
-def with_world(directory: Path) -> Trainer:
+def with_world(directory: Path, dreams: bool = False) -> Trainer:
     config = Config()
-    config.model.hidden, config.ppo.horizon = 8, 8
+    config.dream.enabled = dreams
+    config.dream.hidden, config.dream.warm_up, config.dream.longest = 8, 1, 4
+    config.model.hidden, config.ppo.horizon = 8, 16
     world = config.world
     world.enabled, world.deter, world.groups, world.classes, world.hidden = True, 8, 2, 4, 8
-    world.batch, world.sequence, world.burn_in = 4, 10, 2
+    world.batch, world.sequence, world.burn_in = 4, 18, 2
     return Trainer(Walk(6), config, directory=directory, planned=5_000)
 
 
-def test_a_world_model_goes_on_bit_for_bit_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dreams", [False, True])
+def test_a_world_model_goes_on_bit_for_bit_too(dreams: bool, tmp_path: Path) -> None:
     """The other process had played on after the checkpoint, and is made to have not."""
-    trainer = with_world(tmp_path)
+    trainer = with_world(tmp_path, dreams)
     trainer.start()
     seen = [trainer.iterate() for _ in range(3)]
     assert ["wm_recon" in metrics for metrics in seen] == [False, True, True]
     saved = checkpoint.save(tmp_path, trainer.snapshot())
     for _ in range(3):
         expected = trainer.iterate()
-    other = with_world(tmp_path)
+    other = with_world(tmp_path, dreams)
     other.restore(checkpoint.read(artifact.load(saved.path)))
     for _ in range(3):
         found = other.iterate()
-    names = [key for key in expected if key.startswith("wm_")]
-    assert len(names) == 6
+    names = [key for key in expected if key.startswith(("wm_", "dream_", "distill", "loss"))]
+    assert len(names) == (17 if dreams else 8)
     assert [found[key] for key in names] == [expected[key] for key in names]
     a, b = trainer.snapshot(), other.snapshot()
     assert a.details == b.details
@@ -85,7 +89,7 @@ def test_a_world_model_goes_on_bit_for_bit_too(tmp_path: Path) -> None:
 def test_a_world_model_leaves_the_policy_alone(tmp_path: Path) -> None:
     """It learns beside the policy: until something uses it, the policy is the same without it."""
     config = Config()
-    config.model.hidden, config.ppo.horizon = 8, 8
+    config.model.hidden, config.ppo.horizon = 8, 16
     alone = Trainer(Walk(6), config, planned=5_000)
     beside = with_world(tmp_path)
     for trainer in (alone, beside):
@@ -95,6 +99,28 @@ def test_a_world_model_leaves_the_policy_alone(tmp_path: Path) -> None:
     a, b = alone.snapshot(), beside.snapshot()
     for key, array in a.weights.items():
         np.testing.assert_array_equal(b.weights[key], array, err_msg=key)
+
+
+def test_dreams_draw_the_policy_towards_them(tmp_path: Path) -> None:
+    """Followed closely, the policy comes nearer to the dreamer than it was."""
+    trainer = with_world(tmp_path, dreams=True)
+    assert trainer.dreams is not None
+    trainer.dreams.config.distill_coef = 100.0
+    trainer.dreams.config.learning_rate = 1e-9  # a dreamer that stands still
+    with torch.no_grad():
+        head = trainer.dreams.learner.dreamer.head.linear
+        head.bias.copy_(torch.linspace(-1.0, 1.0, len(head.bias)))
+    trainer.start()
+    seen = [trainer.iterate() for _ in range(12)]
+    assert "distill_kl" not in seen[0]  # asleep
+    assert seen[-1]["distill_kl"] < 0.2 * seen[2]["distill_kl"]
+
+
+def test_dreams_need_a_world_model(tmp_path: Path) -> None:
+    config = Config()
+    config.dream.enabled = True
+    with pytest.raises(ConfigError, match=r"dream\.enabled: there is no world model"):
+        Trainer(Walk(6), config, directory=tmp_path)
 
 
 def test_a_checkpoint_without_a_world_model_is_refused_by_a_run_with_one(tmp_path: Path) -> None:

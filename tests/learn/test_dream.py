@@ -15,7 +15,8 @@ from metabonk.models.dreamer import Dreamer, dream
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
 
-SMALL = DreamConfig(horizon=6, hidden=32, learning_rate=2e-3, gamma=0.9)
+HORIZON = 6
+SMALL = DreamConfig(hidden=32, learning_rate=2e-3, gamma=0.9)
 
 
 def dreamer_of(world: WorldModel, seed: int = 0) -> Dreamer:
@@ -27,7 +28,7 @@ def dreamer_of(world: WorldModel, seed: int = 0) -> Dreamer:
 def dreamt(world: WorldModel, updates: int, config: DreamConfig = SMALL) -> DreamLearner:
     learner = DreamLearner(world, dreamer_of(world), config, seed=0)
     for update in range(updates):
-        learner.update(seen_states(world, walk(8, 16, seed=20_000 + update)))
+        learner.update(seen_states(world, walk(8, 16, seed=20_000 + update)), HORIZON)
     return learner
 
 
@@ -95,7 +96,7 @@ def test_a_resumed_learner_goes_on_bit_for_bit(world: WorldModel) -> None:
     two = DreamLearner(world, dreamer_of(world, seed=9), SMALL, seed=0)
     two.dreamer.load_state_dict(one.dreamer.state_dict())
     two.load(one.state(), one.details())
-    assert one.update(states) == two.update(states)
+    assert one.update(states, HORIZON) == two.update(states, HORIZON)
     for a, b in zip(one.dreamer.parameters(), two.dreamer.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -112,10 +113,10 @@ def test_starts_are_as_many_as_asked_and_none_twice(world: WorldModel) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metabonk.learn.dream.dream", watched)
-        learner.update(states)
+        learner.update(states, HORIZON)
     assert len(seen[0].deter) == 5
     assert len(seen[0].deter.unique(dim=0)) == 5  # type: ignore[no-untyped-call]
-    assert learner.update(world.init(0)) == {}
+    assert learner.update(world.init(0), HORIZON) == {}
 
 
 def test_ends_of_episodes_end_what_is_worth_dreaming_of(world: WorldModel) -> None:

@@ -227,3 +227,27 @@ def test_press_is_how_it_begins() -> None:
     assert gear is not None
     assert (parameters[0, gear] == 0).all()
     assert head.logits_of("aim") is None
+
+
+def test_divergence_is_torchs_own_and_zero_from_itself() -> None:
+    head, teacher = make_head(), make_head()
+    parameters, mask, _, _ = make_inputs(head)
+    other = parameters.flip(0)
+    with torch.no_grad():
+        teacher.log_std += 0.3
+    got = head.divergence(other, teacher.log_std, parameters, mask)
+    expected = torch.zeros(BATCH)
+    half = head._half
+    expected += torch.distributions.kl_divergence(
+        Normal(head._mean(other), half * teacher.log_std.exp()),
+        Normal(head._mean(parameters), half * head.log_std.exp()),
+    ).sum(-1)
+    pairs = zip(head._log_probs(other, mask), head._log_probs(parameters, mask), strict=True)
+    for (_, wanted), (_, had) in pairs:
+        expected += torch.distributions.kl_divergence(
+            Categorical(logits=wanted), Categorical(logits=had)
+        ).sum(-1)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    assert float(got.detach().min()) > 0.0
+    same = head.divergence(parameters, head.log_std, parameters, mask)
+    torch.testing.assert_close(same, torch.zeros(BATCH), rtol=0, atol=1e-5)
