@@ -155,7 +155,7 @@ namespace Metabonk.Core
                 if (option.Section != section) text.Append("\n[").Append(section = option.Section).Append("]\n");
                 text.Append("\n## ").Append(option.Help).Append('\n');
                 text.Append("# Setting type: ").Append(option.Type).Append('\n');
-                text.Append("# Default value: ").Append(option.Default).Append('\n');
+                text.Append(("# Default value: " + option.Default).TrimEnd()).Append('\n');
                 text.Append("# Acceptable values: ").Append(option.Accepts).Append('\n');
                 text.Append(option.Key).Append(" =").Append(option.Default.Length > 0 ? " " : "").Append(option.Default).Append('\n');
             }

@@ -27,7 +27,9 @@ static partial class Peer
                 case "jpeg": return Jpeg(int.Parse(rest[0]), int.Parse(rest[1]), int.Parse(rest[2]));
                 case "machine": Console.WriteLine(Machine.Id); return 0;
                 case "options": return ShowOptions(rest);
-                case "defaults": Console.Write(new BonkLinkOptions().Defaults()); return 0;
+                case "defaults":
+                    Console.Write(rest[0] == "bonklink" ? new BonkLinkOptions().Defaults() : new ResearchOptions().Defaults());
+                    return 0;
                 default: return More(command, rest);
             }
         }
