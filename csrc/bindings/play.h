@@ -1,7 +1,12 @@
-// Port: one agent's side of a game as Python hands it from who made the game to the loop. The
-// objects are the game's, which nanobind keeps alive.
+// What the bindings of the control loop share: one agent's side of a game as Python hands it from
+// who made the game to the loop (the objects are the game's, which nanobind keeps alive), settings
+// and histograms.
 #pragma once
 
+#include <nanobind/nanobind.h>
+
+#include "play/histogram.h"
+#include "play/pacer.h"
 #include "play/source.h"
 
 namespace metabonk::bindings {
@@ -10,5 +15,12 @@ struct Port {
   play::Source* source;
   play::Sink* sink;
 };
+
+// Raises ValueError that names hz or spin; spin is in seconds.
+play::PacerSettings PacerOf(double hz, double spin);
+// Values' lower bounds and counts of the buckets that are not empty, count, max and quantiles.
+nanobind::dict Described(const play::Histogram& histogram);
+// Arena, Link and Port, added by BindPlay.
+void BindLiveGames(nanobind::module_& module);
 
 }  // namespace metabonk::bindings

@@ -155,21 +155,34 @@ bool Journal::WriteOut() {
   return to != from;
 }
 
+void Journal::Flush() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  flush_ = true;
+  stop_changed_.notify_all();
+  flushed_.wait(lock, [this] { return !flush_; });
+}
+
 void Journal::Serve() {
   int64_t synced = MonotonicClock().Now();
   bool unsynced = false;
   std::unique_lock<std::mutex> lock(mutex_);
   for (bool last = false; !last;) {
-    last = stop_changed_.wait_for(lock, kDrainPeriod, [this] { return stop_; });
+    stop_changed_.wait_for(lock, kDrainPeriod, [this] { return stop_ || flush_; });
+    last = stop_;
+    const bool flush = flush_;
     lock.unlock();
     unsynced |= WriteOut();
     const int64_t now = MonotonicClock().Now();
-    if (unsynced && (last || now - synced >= kSyncPeriod)) {
+    if (unsynced && (last || flush || now - synced >= kSyncPeriod)) {
       ::fdatasync(file_);
       synced = now;
       unsynced = false;
     }
     lock.lock();
+    if (flush) {
+      flush_ = false;
+      flushed_.notify_all();
+    }
   }
 }
 

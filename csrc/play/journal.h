@@ -57,6 +57,8 @@ class Journal {
   // record_bytes that Commit pushes.
   uint8_t* Begin();
   void Commit();
+  // Returns once everything that was pushed before is on the disk, or cannot be written.
+  void Flush();
   JournalCounts counts() const;
   size_t record_bytes() const { return record_bytes_; }
 
@@ -74,7 +76,8 @@ class Journal {
   std::atomic<int> error_{0};
   std::mutex mutex_;
   std::condition_variable stop_changed_;
-  bool stop_ = false;
+  bool stop_ = false, flush_ = false;
+  std::condition_variable flushed_;
   std::thread thread_;
 };
 

@@ -14,6 +14,9 @@ class Journal:
     def push(self, record: bytes) -> bool:
         """False if the queue is full."""
 
+    def flush(self) -> None:
+        """Returns once everything that was pushed before is on the disk."""
+
     def counts(self) -> dict:
         """pushed, dropped, written and the error that ended writing."""
 

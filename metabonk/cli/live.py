@@ -76,7 +76,7 @@ def run_live(plan: Plan, config: Config) -> None:
 @contextlib.contextmanager
 def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple[Live, Session]]:
     """The loop over the game, ready to start; stopped at the end."""
-    from metabonk.play.loop import Live, LoopSettings, described
+    from metabonk.play.loop import REMEMBERED, Live, LoopSettings, described
     from metabonk.play.proof import WARM_UP
     from metabonk.play.session import Session, Setup, new_directory
 
@@ -100,10 +100,13 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
         session.keep_artifact(found)
     game = _game(plan, config, frames, session, settings)
     ticks = plan.proof + WARM_UP if plan.proof else 0
-    proving = {"remembered": ticks, "reference": True} if plan.proof else {}
+    remembered = ticks or REMEMBERED
     # The arena can be played again from its inputs; of other games the observations are kept.
     record = found is not None and (plan.record or config.game.name != "arena")
-    live = Live(game, deciders, settings, session, ticks=ticks, record=record, **proving)
+    live = Live(
+        game, deciders, settings, session, ticks=ticks, remembered=remembered,
+        reference=plan.proof > 0, record=record,
+    )  # fmt: skip
     try:
         yield live, session
     finally:
@@ -113,7 +116,7 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
 def _artifact(plan: Plan) -> Path | None:
     """The compiled policy that is meant; None for players that are written in Python.
 
-    Of a run it is policies/fp32, made if it is not there.
+    Of a run it is policies/live, or policies/greedy, made if it is not there or older than the run.
     """
     path = Path(plan.policy)
     if (path / artifact.CARD).exists():
@@ -126,7 +129,9 @@ def _artifact(plan: Plan) -> Path | None:
         from metabonk.learn.compiling import compile_run
 
         with stderr.status("compiling the policy"):
-            compile_run(plan.run, made, sampled=not plan.greedy, episodes=0, seed=plan.seed)
+            compile_run(
+                plan.run, made, sampled=not plan.greedy, episodes=0, seed=plan.seed, valued=True
+            )
     return made
 
 

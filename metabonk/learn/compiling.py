@@ -26,9 +26,10 @@ def compile_run(
     sampled: bool = False,
     episodes: int = 64,
     seed: int = 0,
+    valued: bool = False,
 ) -> Fidelity | None:
     """Writes the artifact `out`, replacing what is there; returns what was measured, None for no
-    episodes. The measurement is kept in the artifact's card as a certificate.
+    episodes. valued: it also gives the critic's value. The measurement is kept in the artifact's card as a certificate.
 
     Raises CompileError for a network or a precision that cannot be compiled.
     """
@@ -38,7 +39,7 @@ def compile_run(
     game = from_config(config.game, count)
     try:
         model, found = load_model(run, game, config)
-        policy = compile(model, precision, batch=batch, sampled=sampled, seed=seed)
+        policy = compile(model, precision, batch=batch, sampled=sampled, seed=seed, valued=valued)
         policy.save(out, parents=(found.hash,), replace=True)
         if not episodes:
             return None

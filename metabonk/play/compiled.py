@@ -233,15 +233,19 @@ def compile(
     batch: int = 1,
     sampled: bool | None = None,
     seed: int | None = None,
+    valued: bool = False,
 ) -> CompiledPolicy:
     """Compiles a trained network, or an Actor, whose `sampled` and `seed` are then the defaults.
 
     precision: of the layers' weights: `fp32` gives what torch gives up to rounding; the others
     trade exactness for less memory to stream. batch: rows per step. sampled: draw actions as in
-    training, else take the likeliest. Raises CompileError that names what cannot be compiled.
+    training, else take the likeliest. valued: also give the critic's value of what is observed, the
+    output `value` float32 [B]; the live loop's ledger keeps it. Raises CompileError that names what
+    cannot be compiled.
     """
     from metabonk.models.policy import ActorCritic
     from metabonk.play.compiler.assembly import assemble
+    from metabonk.play.compiler.tracing import ACTION, VALUE
 
     if not isinstance(policy, ActorCritic):
         sampled = policy.sampled if sampled is None else sampled
@@ -250,7 +254,8 @@ def compile(
     if batch < 1:
         raise CompileError(f"batch: {batch} rows; wanted one or more")
     drawn = True if sampled is None else sampled
-    program = assemble(policy, precision, batch=batch, sampled=drawn)
+    outputs = (ACTION, VALUE) if valued else (ACTION,)
+    program = assemble(policy, precision, batch=batch, sampled=drawn, outputs=outputs)
     columns = policy.head.layout.columns
     terms = Terms(batch=batch, precision=precision, sampled=drawn, seed=seed or 0, columns=columns)
     return CompiledPolicy(program, terms)

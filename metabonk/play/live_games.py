@@ -72,6 +72,8 @@ class ArenaLive:
 
     def stop(self) -> None:
         self.native.stop()
+        if self.inputs is not None:
+            self.inputs.flush()
 
     def counts(self) -> dict[str, Any]:
         late = self.native.lateness()

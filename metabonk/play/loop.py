@@ -144,7 +144,7 @@ class PythonDecider:
     def _serve(self) -> None:
         state = self._policy.reset(1)
         while not self._stop.is_set():
-            asked = self.native.ask(0.05)
+            asked: Any = self.native.ask(0.05)
             if asked is not None:
                 state = self._answer(asked, state)
 
@@ -188,7 +188,7 @@ class Live:
             )
         if session is not None and record:
             self.seen = self._recording(session.directory)
-        self.loop = _core.play.Loop(
+        self.loop: Any = _core.play.Loop(
             hz=settings.hz,
             spin=settings.spin,
             cpu=settings.processor(),
@@ -232,14 +232,20 @@ class Live:
         self.loop.start()
 
     def stop(self) -> None:
-        """Ends the loop, the game, then the policies; closes the ledger. Raises what a Python
-        policy raised."""
+        """Ends the loop, the game, then the policies; what was written is on the disk then. Raises
+        what a Python policy raised."""
         with contextlib.ExitStack() as stack:
             for decider in self.deciders:
                 if isinstance(decider, PythonDecider):
                     stack.callback(decider.stop)
+            stack.callback(self._flush)
             stack.callback(self.game.stop)
             self.loop.stop()
+
+    def _flush(self) -> None:
+        for journal in (self.ledger, self.seen):
+            if journal is not None:
+                journal.flush()
 
     def wait(
         self, until: Callable[[], bool] | None = None, seconds: float = 0.0, look: float = 0.05

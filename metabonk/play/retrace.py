@@ -269,11 +269,14 @@ def _gates(
         found = ledger.directive(number, agent)
         if found is None:
             raise CorruptError(f"the ledger lacks directive {number}")
-        terms = [int(found[name]) for name in ("id", "action", "target", "priority", "until")]
-        sent, outcome = _core.play.apply_directive(*terms, state, int(row["planned"]), sent)
+        verb, target, priority = (int(found[name]) for name in ("action", "target", "priority"))
+        applied: Any = _core.play.apply_directive(
+            number, verb, target, priority, int(found["until"]), state, int(row["planned"]), sent
+        )
+        sent, outcome = applied
         if outcome != 1:
             raise CorruptError(f"directive {number} changes nothing when it is applied again")
-        said = f"{Verb(terms[1]).name.lower()} {terms[2]}, priority {terms[3]}"
+        said = f"{Verb(verb).name.lower()} {target}, priority {priority}"
     if int(row["gate"]) & Gate.RELEASED:
         released = Action().row()
         sent[_PRESSES] = released[_PRESSES]

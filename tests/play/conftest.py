@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two compiled policies of the arena: the same network with other weights."""
+    from networks import arena_pilot
+
+    from metabonk.play.compiled import compile
+
+    folder = tmp_path_factory.mktemp("policies")
+    for number in (0, 1):
+        compile(arena_pilot(number), batch=1, sampled=True, seed=5, valued=True).save(
+            folder / str(number)
+        )
+    return folder / "0", folder / "1"

@@ -61,6 +61,20 @@ TEST(journal_keeps_what_was_pushed) {
   }
 }
 
+TEST(journal_flushes_what_was_pushed_before) {
+  const TemporaryDirectory directory;
+  std::unique_ptr<Journal> journal;
+  CHECK(Journal::Create(directory / "a", "a", sizeof(Record), 512, &journal).ok());
+  journal->Flush();
+  for (uint32_t i = 1; i <= 200; ++i) {
+    const Record record = {0, i, 0};
+    CHECK(journal->Push(&record));
+    if (i % 50 != 0) continue;
+    journal->Flush();
+    CHECK_EQ(BytesOf(directory / "a").size(), kJournalHeader + i * sizeof(Record));
+  }
+}
+
 TEST(journal_refuses_what_it_cannot_keep) {
   const TemporaryDirectory directory;
   std::unique_ptr<Journal> journal;

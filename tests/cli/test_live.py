@@ -1,0 +1,168 @@
+"""cli/live.py, why.py and `replay RUN:TICK`: a session from the command line to its explanation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from metabonk import artifact
+from metabonk.play import certificate, proof
+
+Metabonk = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sys.path.insert(0, str(Path(__file__).parent.parent / "play"))
+    from networks import arena_pilot
+
+    from metabonk.play.compiled import compile
+
+    path = tmp_path_factory.mktemp("live") / "policy"
+    compile(arena_pilot(), batch=1, sampled=True, seed=5).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def session(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A proof of 60 ticks: too few to certify, enough to explain."""
+    from metabonk.cli.main import run
+
+    to = tmp_path_factory.mktemp("session") / "s"
+    words = ["play", "--policy", policy, "--proof", 60, "--hz", 200, "--cpu", -1, "--out", to]
+    with pytest.raises(SystemExit) as ended:
+        run([str(word) for word in [*words, "--json"]])
+    assert ended.value.code in (0, None, 1)  # 1: the machine was busy and a deadline was missed
+    return to
+
+
+def test_a_proof_leaves_a_report_and_a_trace(session: Path, policy: Path) -> None:
+    report = msgspec.json.decode((session / "report.json").read_bytes(), type=proof.Report)
+    assert report.ticks == 60
+    assert sum(report.latency.bins) == report.agents[0].decided
+    trace = json.loads((session / "trace.json").read_bytes())
+    assert any(event["ph"] == "X" for event in trace["traceEvents"])
+    assert certificate.certificates(artifact.load(policy).card) == []  # 60 ticks earn none
+
+
+def test_why_says_where_an_action_came_from(metabonk: Metabonk, session: Path) -> None:
+    said = metabonk("why", f"{session}:100", "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["tick"] == 100
+    assert found["decided by"]["policy"] == found["decided by"]["policy"].lower()
+    assert len(found["sent"]["move"]) == 2
+    text = metabonk("why", f"{session}:100")
+    assert "capture to action" in text.out
+    assert found["decided by"]["policy"][:16] in text.out
+
+
+def test_a_tick_that_is_not_there_is_an_error(metabonk: Metabonk, session: Path) -> None:
+    said = metabonk("why", f"{session}:99999")
+    assert said.code == 2
+    assert "no tick 99999" in said.err
+    assert metabonk("why", session).code == 2
+    assert "RUN:TICK" in metabonk("why", session).err
+
+
+def test_replay_decides_a_tick_again(metabonk: Metabonk, session: Path) -> None:
+    said = metabonk("replay", f"{session}:100", "--json")
+    assert said.code == 0, said.err
+    why = json.loads(metabonk("why", f"{session}:100", "--json").out)
+    found = json.loads(said.out)
+    assert found["action"]["move"] == pytest.approx(why["sent"]["move"])
+    assert found["artifact"] == why["decided by"]["policy"]
+    assert "bit for bit" in metabonk("replay", f"{session}:100").out
+
+
+def test_a_run_means_its_newest_session(metabonk: Metabonk, session: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(session, tmp_path / "run" / "live" / "1")
+    assert metabonk("why", f"{tmp_path / 'run'}:100").code == 0
+    said = metabonk("why", f"{tmp_path}:100")
+    assert said.code == 2
+    assert "holds no session" in said.err
+
+
+def test_live_refuses_a_policy_without_a_certificate(
+    metabonk: Metabonk, policy: Path, tmp_path: Path
+) -> None:
+    words = ["play", "--policy", policy, "--live", "--seconds", 0.3, "--cpu", -1]
+    said = metabonk(*words, "--out", tmp_path / "a")
+    assert said.code == 2
+    assert "no latency certificate" in said.err
+    assert not (tmp_path / "a").exists()
+    told = metabonk(*words, "--out", tmp_path / "a", "--uncertified", "--json")
+    assert told.code == 0, told.err
+    assert "no latency certificate" in told.err
+    assert json.loads(told.out)["agents"][0]["ticks"] > 0
+
+
+def test_live_takes_a_policy_with_a_certificate(
+    metabonk: Metabonk, policy: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from metabonk import machine
+
+    certified = tmp_path / "certified"
+    shutil.copytree(policy, certified)
+    made = certificate.Certificate(
+        game="arena", hz=60.0, ticks=10_000, agents=1, missed=0, excused=0, reference_missed=0,
+        latency_p50=0.0, latency_p99=0.0, latency_p999=0.0, latency_max=0.0, lateness_p99=0.0,
+        lateness_max=0.0, priority=0, loads=(), processor=machine.processor(), tier="",
+    )  # fmt: skip
+    certificate.add(certified, made)
+    words = ["play", "--policy", certified, "--live", "--seconds", 0.3, "--cpu", -1]
+    said = metabonk(*words, "--out", tmp_path / "s")
+    assert said.code == 0, said.err
+    assert "decided" in said.out
+    faster = metabonk(*words, "--hz", 120, "--out", tmp_path / "t")
+    assert faster.code == 2
+    assert "not of 120" in faster.err
+
+
+def test_players_in_python_play_live_too(metabonk: Metabonk, tmp_path: Path) -> None:
+    words = ["play", "--policy", "scripted", "--live", "--seconds", 0.5, "--cpu", -1, "--json"]
+    said = metabonk(*words, "--out", tmp_path / "s")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["agents"][0]["decided"] > 0
+    assert "on a thread of Python" in metabonk("replay", f"{tmp_path / 's'}:20").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--live", "--load", "busy"], "only --proof"),
+        (["--proof", 100, "--seconds", 3], "leave --seconds out"),
+        (["--proof", 100, "--load", "nothing"], "busy, gc and reader"),
+        (["--proof", 100, "--frames", "0x0", "--load", "reader"], "no frame ring"),
+        (["--proof", 100, "--frames", "big"], "--frames big"),
+        (["--live", "--game", "grid64/t_maze"], "not played live"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_named(
+    metabonk: Metabonk, tmp_path: Path, words: list[Any], said: str
+) -> None:
+    found = metabonk("play", "--policy", "random", *words, "--out", tmp_path / "s")
+    assert found.code == 2
+    assert said in found.err
+
+
+def test_play_prints_json(metabonk: Metabonk, tmp_path: Path) -> None:
+    level = tmp_path / "short.json"
+    level.write_text(json.dumps({"time": {"duration": 1.0}}))
+    film = tmp_path / "a.gif"
+    said = metabonk("play", "--level", level, "--video", film, "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["video"] == str(film)
+    assert found["frames"] > 0
+    assert found["episodes"][0]["decisions"] > 0

@@ -1,0 +1,221 @@
+"""play/loop.py: the native loop over arenas in real time, with policies of both kinds."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sessions import play, session_at
+
+from metabonk.errors import CompileError, ConfigError
+from metabonk.games.scripted import RandomPolicy
+from metabonk.play.directive import Directive, Verb
+from metabonk.play.ledger import Gate, read_inputs, read_ledger
+from metabonk.play.loop import TIMES, CompiledDecider, Live, PythonDecider
+from metabonk.protocols import BoolArray, FloatArray, Observation
+from metabonk.records import ACTION_LAYOUT
+
+Policies = tuple[Path, Path]
+
+
+def test_every_tick_is_decided_and_told(tmp_path: Path, policies: Policies) -> None:
+    session = session_at(tmp_path / "s")
+    live = play(session, policies[0], 150)
+    counts = live.counts()["agents"][0]
+    ledger = read_ledger(session.directory)
+    assert len(ledger.ticks) == counts["ticks"]
+    assert counts["ticks"] + live.loop.skipped == 150
+    assert counts["decided"] + counts["held"] + counts["safe"] == counts["ticks"]
+    decided = ledger.ticks[(ledger.ticks["gate"] & Gate.DECIDED) != 0]
+    assert len(decided) == counts["decided"] > 10
+    assert np.array_equal(decided["counter"], np.arange(len(decided)))
+    assert (np.diff(decided["sequence"].astype(np.int64)) > 0).all()
+    assert np.array_equal(decided["sequence"], decided["frame"])  # a state and its own frame
+    assert {bytes(row).hex() for row in decided["artifact"]} == {live.deciders[0].hash}
+    assert len({bytes(row) for row in decided["observation"]}) > 10
+    assert np.isfinite(decided["score"]).all()  # the critic's value, of a policy that gives one
+    assert len(set(decided["score"].tolist())) > 10
+    assert (decided["candidate"] == 0).all()
+    assert (ledger.ticks["candidate"][(ledger.ticks["gate"] & Gate.DECIDED) == 0] == -1).all()
+
+
+def test_times_are_in_order_and_those_of_the_ledger(tmp_path: Path, policies: Policies) -> None:
+    session = session_at(tmp_path / "s")
+    live = play(session, policies[0], 80, reference=True)
+    times = live.times()
+    ledger = read_ledger(session.directory).ticks
+    assert times.dtype == TIMES
+    assert np.array_equal(times["tick"], ledger["tick"])
+    order = ["planned", "woke", "began", "found", "seen", "decided", "acted"]
+    for before, after in itertools.pairwise(order):
+        assert (times[before] <= times[after]).all(), (before, after)
+    assert np.array_equal(times["acted"] - times["planned"], ledger["acted"])
+    assert live.loop.reference(0, 80)["count"] > 0
+
+
+def test_what_is_sent_is_what_the_game_plays(tmp_path: Path, policies: Policies) -> None:
+    session = session_at(tmp_path / "s")
+    play(session, policies[0], 120)
+    sent = {row["action"][:9].tobytes() for row in read_ledger(session.directory).ticks}
+    played = read_inputs(session.directory)
+    still = np.zeros(9, np.float32).tobytes()  # before the first action came
+    assert len(played) > 50
+    assert {row["action"][:9].tobytes() for row in played} <= sent | {still}
+
+
+def test_a_directive_changes_actions_until_it_runs_out(tmp_path: Path, policies: Policies) -> None:
+    session = session_at(tmp_path / "s")
+    given: list[int] = []
+
+    def meanwhile(live: Live) -> None:
+        while live.loop.ticks < 20:
+            time.sleep(0.001)
+        given.append(live.direct(Directive(Verb.HOLD, seconds=0.5, priority=3)))
+        given.append(live.direct(Directive(Verb.INTERACT, seconds=0.5, priority=2)))
+
+    live = play(session, policies[0], 400, meanwhile)
+    assert given[0] > 0
+    assert given[1] == 0, "one of lower priority was taken"
+    ledger = read_ledger(session.directory)
+    assert list(ledger.directives["id"]) == given[:1]
+    directed = ledger.ticks[(ledger.ticks["gate"] & Gate.DIRECTED) != 0]
+    assert len(directed) > 5
+    assert (directed["directive"] == given[0]).all()
+    assert not directed["action"][:, :2].any()
+    until = int(ledger.directives["until"][0])
+    assert (directed["planned"] < until).all()
+    after = ledger.ticks[ledger.ticks["planned"] >= until]
+    assert after["action"][:, :2].any()
+    assert live.counts()["agents"][0]["expired"] == 1
+
+
+def test_weights_are_swapped_between_ticks(tmp_path: Path, policies: Policies) -> None:
+    session = session_at(tmp_path / "s")
+
+    def meanwhile(live: Live) -> None:
+        decider = live.deciders[0]
+        assert isinstance(decider, CompiledDecider)
+        for path in (policies[1], policies[0]):
+            before = live.loop.ticks
+            while live.loop.running and live.loop.ticks < before + 20:
+                time.sleep(0.001)
+            session.keep_artifact(path)
+            decider.swap(path, timeout=30.0)
+
+    play(session, policies[0], 300, meanwhile)
+    ticks = read_ledger(session.directory).ticks
+    decided = ticks[(ticks["gate"] & Gate.DECIDED) != 0]
+    hashes = [bytes(row).hex() for row in decided["artifact"]]
+    changes = [a for a, b in zip(hashes[1:], hashes[:-1], strict=True) if a != b]
+    first, second = (CompiledDecider(path).hash for path in policies)
+    assert hashes[0] == first
+    assert changes == [second, first]
+    assert np.array_equal(decided["counter"], np.arange(len(decided)))  # none was left out
+
+
+def test_another_network_is_not_swapped_in(policies: Policies, tmp_path: Path) -> None:
+    from networks import arena_pilot
+
+    from metabonk.play.compiled import compile
+
+    compile(arena_pilot(), batch=1, sampled=False).save(tmp_path / "greedy")
+    decider = CompiledDecider(policies[0])
+    with pytest.raises(CompileError, match="another program"):
+        decider.swap(tmp_path / "greedy")
+    compile(arena_pilot(), batch=2).save(tmp_path / "two")
+    with pytest.raises(ConfigError, match="2 games at a time"):
+        CompiledDecider(tmp_path / "two")
+
+
+def test_a_policy_in_python_decides_through_mailboxes(tmp_path: Path) -> None:
+    session = session_at(tmp_path / "s")
+    decider = PythonDecider(RandomPolicy(3, ACTION_LAYOUT), "random")
+    live = play(session, decider, 200)
+    counts = live.counts()["agents"][0]
+    assert counts["decided"] > 10
+    assert counts["faults"] == 0
+    ticks = read_ledger(session.directory).ticks
+    assert not ticks["artifact"].any()
+    decided = ticks[(ticks["gate"] & Gate.DECIDED) != 0]
+    assert (decided["sequence"] > 0).all()
+
+
+class Broken:
+    """A policy that fails at its third decision."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def reset(self, num_envs: int) -> Any:
+        return None
+
+    def act(
+        self, observation: Observation, state: Any, is_first: BoolArray
+    ) -> tuple[FloatArray, Any]:
+        self.calls += 1
+        if self.calls == 3:
+            raise ZeroDivisionError("third decision")
+        return np.zeros((1, 12), np.float32), state
+
+
+def test_a_policy_in_python_that_fails_is_heard(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError, match="third decision"):
+        play(session_at(tmp_path / "s"), PythonDecider(Broken(), "broken"), 5000)
+
+
+def test_many_agents_play_side_by_side(tmp_path: Path, policies: Policies) -> None:
+    session = session_at(tmp_path / "s", agents=16)
+    live = play(session, policies[0], 60)
+    ticks = read_ledger(session.directory).ticks
+    played = 60 - live.loop.skipped
+    assert [int((ticks["agent"] == agent).sum()) for agent in range(16)] == [played] * 16
+    assert all(counts["decided"] > 5 for counts in live.counts()["agents"])
+    first = [ticks["action"][ticks["agent"] == agent][5:20].tobytes() for agent in range(16)]
+    assert len(set(first)) > 1, "every agent does the same in other games"
+
+
+def test_a_session_is_never_written_over(tmp_path: Path, policies: Policies) -> None:
+    play(session_at(tmp_path / "s"), policies[0], 10)
+    with pytest.raises(FileExistsError):
+        session_at(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"hz": 0.0}, "hz"),
+        ({"spin": 1.0}, "spin"),
+        ({"margin": 1.0}, "margin"),
+        ({"priority": 100}, "priority"),
+        ({"patience": -1.0}, "patience"),
+        ({"stale": float("nan")}, "stale"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(
+    policies: Policies, wrong: dict[str, float], named: str
+) -> None:
+    from metabonk.games.arena import level_of
+    from metabonk.play.live_games import ArenaLive
+    from metabonk.play.loop import LoopSettings
+
+    game = ArenaLive(level_of(None, 1).pack(), [1], (0, 0))
+    with pytest.raises(ValueError, match=named):
+        Live(game, [CompiledDecider(policies[0])], LoopSettings(**wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("terms", "named"),
+    [
+        ({"verb": Verb.MOVE, "target": 16}, "target"),
+        ({"verb": Verb.HOLD, "target": 1}, "target"),
+        ({"verb": Verb.HOLD, "seconds": 3.0}, "seconds"),
+        ({"verb": Verb.HOLD, "priority": 256}, "priority"),
+    ],
+)
+def test_directives_outside_the_vocabulary_are_refused(terms: Any, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        Directive(**terms)

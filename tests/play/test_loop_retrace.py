@@ -1,0 +1,192 @@
+"""play/retrace.py: ticks decided again bit for bit, and everything that must not pass for that."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from sessions import play, session_at
+
+from metabonk import _core
+from metabonk.errors import ConfigError, CorruptError
+from metabonk.games.scripted import RandomPolicy
+from metabonk.play.directive import Directive, Verb
+from metabonk.play.ledger import HEADER_BYTES, INPUT, SEEN, TICK, Gate, path_of, read_ledger
+from metabonk.play.loop import CompiledDecider, Live, PythonDecider
+from metabonk.play.retrace import retrace
+from metabonk.play.session import Session
+from metabonk.records import ACTION_LAYOUT
+
+Policies = tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory, policies: Policies) -> Session:
+    """Two agents, a swap of weights, a directive; observations recorded as well."""
+    session = session_at(tmp_path_factory.mktemp("retrace") / "s", agents=2)
+
+    def meanwhile(live: Live) -> None:
+        while live.loop.ticks < 60:
+            time.sleep(0.001)
+        session.keep_artifact(policies[1])
+        first = live.deciders[0]
+        assert isinstance(first, CompiledDecider)
+        first.swap(policies[1], timeout=30.0)
+        live.direct(Directive(Verb.MOVE, target=3, seconds=0.5), agent=0)
+
+    play(session, policies[0], 250, meanwhile, record=True)
+    return session
+
+
+def without_recording(session: Session, to: Path) -> Session:
+    shutil.copytree(session.directory, to)
+    path_of(to, SEEN).unlink()
+    return Session.open(to)
+
+
+def decided(session: Session, agent: int, gate: Gate = Gate.DECIDED) -> list[int]:
+    rows = read_ledger(session.directory).ticks
+    rows = rows[(rows["agent"] == agent) & ((rows["gate"] & Gate.DECIDED) != 0)]
+    return [int(tick) for tick in rows["tick"][(rows["gate"] & gate) != 0]]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_ticks_are_decided_again_bit_for_bit(
+    played: Session, tmp_path: Path, recorded: bool
+) -> None:
+    session = played if recorded else without_recording(played, tmp_path / "s")
+    for agent in (0, 1):
+        ticks = decided(session, agent)
+        for tick in (ticks[0], ticks[len(ticks) // 2], ticks[-1]):
+            found = retrace(session, tick, agent)
+            assert found.decisions == ticks.index(tick) + 1 == found.counter + 1
+    directed = decided(session, 0, Gate.DIRECTED)
+    assert directed, "no tick was directed: nothing is tested"
+    found = retrace(session, directed[0])
+    assert found.directive.startswith("move 3")
+    assert found.own.move != found.action.move
+    hashes = {retrace(session, tick).artifact for tick in (ticks[0], decided(session, 0)[-1])}
+    assert len(hashes) == 2, "the swap is not in it: nothing is tested"
+
+
+def tampered(session: Session, to: Path, name: str, place: int, record: int) -> Session:
+    """A copy in which one bit of a journal is another, its checksum made good."""
+    copy = without_recording(session, to) if name != SEEN else session
+    if name == SEEN:
+        shutil.copytree(session.directory, to)
+        copy = Session.open(to)
+    path = path_of(copy.directory, name)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    at = HEADER_BYTES + (place - HEADER_BYTES) // record * record
+    crc = _core.play.crc32c(bytes(data[at + 4 : at + record]))
+    data[at : at + 4] = int(crc).to_bytes(4, "little")
+    path.write_bytes(data)
+    return copy
+
+
+def row_at(session: Session, tick: int, agent: int = 1) -> int:
+    """Where a tick's record begins in the file."""
+    data = path_of(session.directory, "ledger").read_bytes()
+    rows = np.frombuffer(data, TICK, offset=HEADER_BYTES)
+    chosen = (rows["entry"] == 1) & (rows["agent"] == agent) & (rows["tick"] == tick)
+    return HEADER_BYTES + int(np.flatnonzero(chosen)[0]) * TICK.itemsize
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("observation", "another hash"),
+        ("memory", "recurrent state has another hash"),
+        ("action", "differs from the one in the ledger"),
+        ("artifact", "has no policy"),
+    ],
+)
+def test_another_bit_in_the_ledger_does_not_pass(
+    played: Session, tmp_path: Path, field: str, said: str
+) -> None:
+    tick = decided(played, 1)[40]
+    assert TICK.fields is not None
+    place = row_at(played, tick) + TICK.fields[field][1]
+    session = tampered(played, tmp_path / "s", "ledger", place, TICK.itemsize)
+    with pytest.raises((CorruptError, FileNotFoundError), match=said):
+        retrace(session, tick, 1)
+    retrace(session, decided(session, 1)[39], 1)  # what was before it still stands
+
+
+def test_another_input_leads_to_another_observation(played: Session, tmp_path: Path) -> None:
+    tick = decided(played, 1)[-1]
+    inputs = np.frombuffer(path_of(played.directory, "inputs").read_bytes(), INPUT, -1, 64)
+    number = int(np.flatnonzero(inputs["agent"] == 1)[20])
+    assert INPUT.fields is not None
+    sign = HEADER_BYTES + number * INPUT.itemsize + INPUT.fields["action"][1] + 3
+    session = without_recording(played, tmp_path / "s")
+    data = bytearray(path_of(session.directory, "inputs").read_bytes())
+    data[sign] ^= 0x80  # the other way
+    at = HEADER_BYTES + number * INPUT.itemsize
+    crc = _core.play.crc32c(bytes(data[at + 4 : at + INPUT.itemsize]))
+    data[at : at + 4] = int(crc).to_bytes(4, "little")
+    path_of(session.directory, "inputs").write_bytes(data)
+    with pytest.raises(CorruptError, match="another hash"):
+        retrace(session, tick, 1)
+
+
+def test_inputs_that_end_early_are_said_to(played: Session, tmp_path: Path) -> None:
+    session = without_recording(played, tmp_path / "s")
+    path = path_of(session.directory, "inputs")
+    path.write_bytes(path.read_bytes()[: HEADER_BYTES + 20 * INPUT.itemsize])
+    retrace(session, decided(session, 0)[3])
+    with pytest.raises(CorruptError, match="the inputs end after step 10"):
+        retrace(session, decided(session, 0)[-1])
+
+
+def test_other_weights_do_not_pass(played: Session, tmp_path: Path, policies: Policies) -> None:
+    session = without_recording(played, tmp_path / "s")
+    digest = CompiledDecider(policies[0]).hash
+    shutil.rmtree(session.artifact_path(digest))
+    shutil.copytree(policies[1], session.directory / "artifacts" / digest)
+    with pytest.raises(CorruptError, match="another policy"):
+        retrace(session, decided(session, 0)[0])
+
+
+def test_a_game_without_a_recording_says_so(played: Session, tmp_path: Path) -> None:
+    session = without_recording(played, tmp_path / "s")
+    setup = msgspec.structs.replace(session.setup, game="bonklink")
+    with pytest.raises(ConfigError, match="no recording of bonklink"):
+        retrace(Session(session.directory, setup), decided(session, 0)[0])
+
+
+def test_a_ledger_without_its_beginning_cannot_be_retraced(played: Session, tmp_path: Path) -> None:
+    session = without_recording(played, tmp_path / "s")
+    path = path_of(session.directory, "ledger")
+    data = path.read_bytes()
+    path.write_bytes(data[:HEADER_BYTES] + data[HEADER_BYTES + 40 * TICK.itemsize :])
+    with pytest.raises(CorruptError, match="first decisions"):
+        retrace(session, decided(session, 1)[-1], 1)
+
+
+def test_a_policy_in_python_is_not_reproduced(tmp_path: Path) -> None:
+    session = session_at(tmp_path / "s")
+    play(session, PythonDecider(RandomPolicy(0, ACTION_LAYOUT), "random"), 120)
+    with pytest.raises(ConfigError, match="on a thread of Python"):
+        retrace(session, decided(session, 0)[-1])
+
+
+def test_a_tick_in_which_nothing_was_decided_says_so(tmp_path: Path, policies: Policies) -> None:
+    session = session_at(tmp_path / "s")
+
+    def meanwhile(live: Live) -> None:
+        while live.loop.ticks < 30:
+            time.sleep(0.001)
+        live.game.stop()
+
+    play(session, policies[0], 80, meanwhile)
+    rows = read_ledger(session.directory).ticks
+    held = rows["tick"][(rows["gate"] & Gate.HELD) != 0]
+    assert len(held) > 5
+    with pytest.raises(ConfigError, match="nothing was decided"):
+        retrace(session, int(held[-1]))
