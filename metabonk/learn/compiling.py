@@ -29,7 +29,8 @@ def compile_run(
     valued: bool = False,
 ) -> Fidelity | None:
     """Writes the artifact `out`, replacing what is there; returns what was measured, None for no
-    episodes. valued: it also gives the critic's value. The measurement is kept in the artifact's card as a certificate.
+    episodes. valued: it also gives the critic's value. The measurement is kept in the artifact's
+    card as a certificate.
 
     Raises CompileError for a network or a precision that cannot be compiled.
     """
