@@ -48,8 +48,9 @@ CARRIES: dict[str, G] = {
 
 STATE_FIELDS: dict[str, Carried] = {
     "fields": Carried(None, "the mask of v1", "the mask of v2", "the mask of npz"),
-    "dt": Carried(None, "difference of gameTime", "difference of gameTime", "difference of frames"),
-    "time": _v1(G.PLAYER, "gameTime"),
+    # Of states that overtook others it is the difference of times in both versions.
+    "dt": Carried(None, "difference of gameTime", "MBX2.dt", "difference of frames"),
+    "time": Carried(G.PLAYER, "gameTime", "MBX2.time"),  # float32 and float64
     "position": _v1(G.PLAYER, "playerPosition"),
     "velocity": _v1(G.PLAYER, "playerVelocity"),
     "health": _v1(G.PLAYER, "playerHealth"),

@@ -14,6 +14,7 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metabonk import transports
 from metabonk.errors import CorruptError
 from metabonk.link import wire
 from metabonk.link.clock import ClockRelation
@@ -124,6 +125,41 @@ def test_the_tables_of_the_description_are_what_is_written():
     assert offer[:8] == (OfferKind.TOME, 4, 2, 3, 2, 0, 0, 0)
     assert offer[8:16] == (5, 1, 0, 0.25, 2, 0, 0, 0.0)
     assert offer[-1] == b"Tome".ljust(48, b"\0")
+
+
+def changed(record: np.ndarray, path: str) -> np.ndarray:
+    """The record with another value in one field; in the first thing of a list."""
+    copy = record.copy()
+    *parents, leaf = path.split(".")
+    at = copy
+    for name in parents:
+        at = at[name][0]
+    old = at[leaf]
+    if isinstance(old, bytes):
+        at[leaf] = b"other"
+    elif old.ndim:
+        at[leaf][0] += 1
+    else:
+        at[leaf] = old ^ 1 if np.issubdtype(old.dtype, np.integer) else old + 1
+    return copy
+
+
+@pytest.mark.parametrize("field", transports.STATE_FIELDS)
+def test_the_table_of_transports_says_what_is_on_the_wire(field):
+    record = np.frombuffer(full_state().pack(), GAME_STATE).copy()[0]
+    if field.startswith("entities.position"):
+        record["entities"][0]["position"][:] = 1.0
+    other = changed(record, field)
+    row = transports.STATE_FIELDS[field]
+    for extra, transport in ((False, "bonklink_v1"), (True, "bonklink_v2")):
+        here, there = (
+            wire.encode_state(np.frombuffer(r.tobytes(), np.uint8), wire.Trailers(extra=extra))
+            for r in (record, other)
+        )
+        on = row.on(transport) or ""
+        # What a reader works out for itself is not sent.
+        sent = bool(on) and not on.startswith(("difference", "matched", "the mask of v1"))
+        assert (here != there) == sent, transport
 
 
 floats = st.floats(width=32)

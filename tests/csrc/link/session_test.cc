@@ -1,9 +1,11 @@
 // Both ends over real sockets, in one thread: negotiation, draining, slow and broken peers.
 #include <unistd.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "check.h"
 #include "link/client.h"
@@ -436,6 +438,30 @@ TEST(link_poll_can_be_woken) {
   auto server = Serve(At(Somewhere()));
   server->Wake();
   CHECK(server->Poll(-1, &fresh).ok());
+}
+
+TEST(link_threads_may_wake_and_ask) {
+  auto server = Serve(At(Somewhere()));
+  Client client(To(server->endpoint()));
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    uint64_t seen = 0;
+    while (!done.load()) {
+      client.Wake();
+      server->Wake();
+      const uint64_t now = client.counters().states.value();
+      CHECK(now >= seen && client.version() <= kVersion2);
+      seen = now;
+      CHECK(client.last_error().size() < 1000 && server->last_error().size() < 1000);
+    }
+  });
+  CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
+  for (int i = 1; i <= 200; ++i) CHECK(Exchange(&client, server.get(), static_cast<float>(i)));
+  server.get()->Wake();
+  client.Disconnect();
+  CHECK(Until(nullptr, server.get(), [&] { return !server->connected(); }));
+  done.store(true);
+  other.join();
 }
 
 TEST(link_tcp_and_a_port_that_is_free) {
