@@ -38,7 +38,7 @@ from metabonk.games.batch_env import BatchEnv
 from metabonk.games.bonklink_line import Address, Line, lines
 from metabonk.games.bonklink_run import Run
 from metabonk.games.derived import Derived
-from metabonk.link.wire import ProtocolName
+from metabonk.link.wire import AxesName, ProtocolName
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT, GAME_STATE, GameState
@@ -60,6 +60,7 @@ def make(
     limit: int = 0,
     restart_click: tuple[float, float] = (0.5, 0.41),
     hz: float = 60.0,
+    axes: AxesName = "unity",
     visible: bool = False,
     watch: bool = False,
 ) -> BonkLinkGame:
@@ -71,7 +72,8 @@ def make(
     frames are shrunk. frame_skip: states per decision, 0 for one. patience: seconds to wait for a
     game to appear or to answer. limit: decisions after which an episode is cut, 0 for none.
     restart_click: where a run is begun, 0..1 from the top left, if the game names no widgets. hz:
-    decisions per second of game time, for films. visible: frames are kept for `render` though
+    decisions per second of game time, for films. axes: of positions in pure v1, which does not
+    say: "unity", as plugins have them, or "ours". visible: frames are kept for `render` though
     observations have none. watch: somebody else plays: nothing is ever sent to the game, and a
     reset joins the run that goes on, or the next one however long it takes to begin.
     """
@@ -92,7 +94,7 @@ def make(
         raise ConfigError(f"port: {num_envs} games from {port} on go beyond 65535")
     token = _secret(token_file)
     places = [
-        Address(host, port + i, pipe_name if use_pipe else "", protocol, token)
+        Address(host, port + i, pipe_name if use_pipe else "", protocol, token, axes)
         for i in range(num_envs)
     ]
     derived = Derived(level_of(level).reward)

@@ -17,7 +17,7 @@ import numpy as np
 from metabonk.errors import CorruptError, GameError, LinkError
 from metabonk.link.bonklink import Client
 from metabonk.link.bonklink import Tick as Newest
-from metabonk.link.wire import Capability, InputSnapshot, ProtocolName, StepResult
+from metabonk.link.wire import AxesName, Capability, InputSnapshot, ProtocolName, StepResult
 from metabonk.protocols import Array, FloatArray
 from metabonk.records import ACTION_COLUMNS, GAME_STATE
 
@@ -28,13 +28,14 @@ _ZMTP = bytes((0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F))  # how a ZeroMQ socket greet
 
 @dataclass(frozen=True)
 class Address:
-    """Where a game is, and how it is spoken to."""
+    """Where a game is, and how it is spoken to. axes: of v1's states, see docs/bonklink.md."""
 
     host: str
     port: int
     pipe: str
     protocol: ProtocolName
     token: str = ""
+    axes: AxesName = "unity"
 
     def __str__(self) -> str:
         if self.pipe:
@@ -80,6 +81,7 @@ class Line:
                 protocol=place.protocol,
                 token=place.token,
                 frame_bytes=_FRAME_BYTES,
+                axes=place.axes,
                 idle=0.0,
             )
         except ValueError as error:
@@ -124,8 +126,8 @@ class Line:
     def complaint(self, seconds: float) -> str:
         """Why there is no state after waiting so long, and what to do."""
         what = f"{self.place}: no game answered within {seconds:g} seconds"
-        if stranger := _stranger(self.place):
-            return f"{what}: {stranger}"
+        if who := stranger(self.place):
+            return f"{what}: {who}"
         error = self._client.last_error
         if self._client.connected or not error:
             return f"{what}: it is connected and says nothing; is it waiting for somebody?"
@@ -208,7 +210,7 @@ def _inputs(said: InputSnapshot | None) -> FloatArray:
     return row
 
 
-def _stranger(place: Address) -> str:
+def stranger(place: Address) -> str:
     """Who answers where a game should be, if it can be told: nobody else greets like ZeroMQ."""
     if place.pipe:
         return ""

@@ -14,7 +14,8 @@ from typing import get_args
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 
-from metabonk.errors import ConfigError
+from metabonk.errors import ConfigError, LinkError
+from metabonk.games.bonklink_line import Address, stranger
 from metabonk.games.host import Answer
 from metabonk.games.hosted import Moment
 from metabonk.link.bonklink import Reset, Server
@@ -62,7 +63,8 @@ class Offer:
 
 
 class BonkLinkLink:
-    """Moments as BonkLink's states. With protocol v1 they carry what v1 carries and no more."""
+    """Moments as BonkLink's states. With protocol v1 they are what a v1 plugin sends and no more,
+    in Unity's axes."""
 
     def __init__(self, offer: Offer) -> None:
         self._offer = offer
@@ -77,6 +79,7 @@ class BonkLinkLink:
                 name=f"metabonk host {os.getpid()}",
                 capabilities=_SENDS | stepped,
                 frame_bytes=_FRAME_BYTES,
+                axes="unity" if offer.protocol == "v1" else "ours",
                 extra_in_v1=offer.protocol != "v1",
                 size=(width, height),
                 rate=round(offer.rate),
@@ -85,6 +88,9 @@ class BonkLinkLink:
             )
         except ValueError as error:
             raise ConfigError(f"host, port, pipe: {error}") from error
+        except LinkError as error:
+            who = stranger(Address(offer.host, offer.port, offer.pipe, offer.protocol))
+            raise LinkError(f"{error}; {who}" if who else str(error)) from error
         self.address = self._server.address
         self._answered = 0  # the newest action's own number, for STEP
 

@@ -1,0 +1,169 @@
+"""games/bonklink.py against a plugin that tells states and nothing else: no rewards, no ends, no
+resets, Unity's axes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metabonk import games, machine
+
+if not machine.core_built():
+    pytest.skip("the native core is not built", allow_module_level=True)
+
+from metabonk.games.batch import allocate
+from metabonk.games.source import Flags
+from metabonk.link.bonklink import Arrival, Server
+from metabonk.link.wire import Capability, InputSnapshot
+from metabonk.records import Action, Entity, FieldGroup, GameState
+
+REWARD = {"level": {"reward": {"alive": 1.0, "damage_taken": -1.0, "death": -10.0, "level": 5.0}}}
+FRAME = np.zeros((36, 64, 3), np.uint8)  # v1's clicks are pixels of it
+HUMAN = InputSnapshot((0.5, -0.5), (0.0, 1.0), True, False, True, True, (0.25, 0.75))
+
+
+def playing(time: float, health: float = 50.0, **more: Any) -> GameState:
+    told = {"fields": FieldGroup.EVERYTHING, "position": (1.0, 2.0, 3.0), "max_health": 100.0, "playing": True, "menu": "Gameplay"}
+    enemies = [Entity(position=(4.0, 5.0, 6.0), health=7.0)]
+    return GameState(time=time, health=health, entities=enemies, **{**told, **more})
+
+
+@contextmanager
+def plugin(
+    script: Callable[[int, Action | None], GameState | None], protocol: str = "v1"
+) -> Iterator[int]:
+    """A plugin that shows `script(number, newest action)`, one state per answer."""
+    capabilities = Capability.EXTRA | Capability.INPUT if protocol != "v1" else Capability(0)
+    server = Server(
+        "tcp://127.0.0.1:0",
+        protocol=protocol,  # type: ignore[arg-type]
+        axes="unity",
+        extra_in_v1=False,
+        capabilities=capabilities,
+    )
+    over = threading.Event()
+
+    def play() -> None:
+        number, connection, action = 0, 0, None
+        while not over.is_set():
+            if server.connected and server.connection != connection:
+                connection = server.connection
+                server.send(script(number, None) or playing(0.0), FRAME, input=HUMAN)
+            got = server.poll(0.02)
+            if isinstance(got, Arrival):
+                action = Action.from_row(got.row)
+                state = script(number + 1, action)
+                if state is not None:
+                    number += 1
+                    server.send(state, FRAME, input=HUMAN)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    try:
+        yield int(server.address.rpartition(":")[2])
+    finally:
+        over.set()
+        thread.join()
+        server.close()
+
+
+def step(game: Any, observation: dict[str, np.ndarray], **what: Any) -> Flags:
+    flags = Flags(1)
+    game.step_into(Action(**what).row()[None], observation, *flags.arrays())
+    return flags
+
+
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+def test_a_run_is_followed_by_its_states_alone(protocol: str) -> None:
+    pressed: list[Action] = []
+
+    def script(number: int, action: Action | None) -> GameState | None:
+        told = [
+            playing(1.0),
+            playing(1.5, 30.0),
+            playing(2.0, 40.0, menu="LevelUp"),
+            playing(2.0, 40.0, playing=False, menu="LevelUp"),  # as some plugins say it
+            playing(2.5, 40.0),
+            playing(3.0, 0.0, playing=False, menu="Death"),
+        ]
+        if number < len(told):
+            return told[number]
+        if number == len(told) and action is not None:  # the run begins by a press
+            pressed.append(action)
+            if action.click is None and not action.choice:
+                return None
+            return playing(0.1)
+        return playing(0.1 + 0.5 * (number - len(told)))
+
+    with plugin(script, protocol) as port:
+        game = games.make("bonklink", 1, port=port, protocol=protocol, **REWARD)
+        observation = allocate(game.observation_space, 1)
+        game.reset_into(observation, [0])
+        state = game.game_state(0)
+        assert state.position == (1.0, 2.0, 3.0)  # through Unity's axes and back
+        assert state.entities[0].position == (4.0, 5.0, 6.0)
+        if protocol == "v1":
+            assert state.fields & FieldGroup.EVERYTHING != FieldGroup.EVERYTHING
+        inputs = game.inputs()[0]
+        assert inputs[:4].tolist() == [0.5, -0.5, 0.0, 1.0]
+        assert inputs[6:9].tolist() == [1.0, 1.0, 0.0]
+        assert inputs[10:].tolist() == [0.25, 0.75]
+        assert np.isnan(inputs[[4, 5, 9]]).all()
+        rewards = []
+        for expected_end in (False, False, False, False, True):
+            flags = step(game, observation)
+            rewards.append(float(flags.reward[0]))
+            assert flags.terminated[0] == expected_end
+            assert not flags.truncated[0]
+        # half a second and 20 health; half a second and a level; nothing; half a second; death
+        level = 5.0 if protocol == "v1" else 0.0  # where levels are carried, they are looked at
+        assert rewards == pytest.approx([0.5 - 20.0, 0.5 + level, 0.0, 0.5, 0.5 - 40.0 - 10.0])
+        flags = step(game, observation)
+        assert flags.is_reset[0]
+        assert flags.reward[0] == 0.0
+        assert game.game_state(0).time == pytest.approx(0.1)
+        assert any(action.click or action.choice for action in pressed)
+        flags = step(game, observation)
+        assert flags.reward[0] == pytest.approx(0.5)
+        assert game.episode_info()["lost"][0] == 0
+        game.close()
+
+
+def test_a_run_that_begins_anew_unasked_ends_the_episode_as_truncated() -> None:
+    times = [5.0, 5.5, 0.1, 0.6]
+
+    def script(number: int, action: Action | None) -> GameState:
+        return playing(times[number] if number < len(times) else 0.6 + 0.5 * (number - 3))
+
+    with plugin(script) as port:
+        game = games.make("bonklink", 1, port=port, protocol="v1", **REWARD)
+        observation = allocate(game.observation_space, 1)
+        game.reset_into(observation, [0])
+        assert step(game, observation).reward[0] == pytest.approx(0.5)
+        flags = step(game, observation)
+        assert flags.truncated[0]
+        assert flags.reward[0] == 0.0
+        assert game.game_state(0).time == 5.5  # the last of that run
+        flags = step(game, observation)
+        assert flags.is_reset[0]
+        assert game.game_state(0).time == pytest.approx(0.1)
+        assert step(game, observation).reward[0] == pytest.approx(0.5)
+        game.close()
+
+
+def test_several_states_are_one_decision() -> None:
+    with plugin(lambda number, action: playing(float(number))) as port:
+        game = games.make("bonklink", 1, port=port, protocol="v1", frame_skip=3, **REWARD)
+        observation = allocate(game.observation_space, 1)
+        game.reset_into(observation, [0])
+        for expected in (3.0, 6.0):
+            flags = step(game, observation)
+            assert flags.reward[0] == pytest.approx(3.0)
+            assert game.game_state(0).time == expected
+            assert observation["dt"][0, 0] == pytest.approx(3.0)
+        game.close()
