@@ -176,7 +176,7 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An actor and a critic that learn in the world model's dreams."""
 
     enabled: Annotated[
-        bool, _help("Learn in the world model's dreams and teach the policy what was learned.")
+        bool, _help("Learn in dreams of a world model, and teach the policy what was learned.")
     ] = False
     horizon: Annotated[
         int, _help("Steps that a dream lasts; 0: as far as the model is seen to be right.", ge=0)

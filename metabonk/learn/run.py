@@ -149,7 +149,8 @@ class Session:
         self.directory, self.config = context.directory, context.config
         run = self.config.run
         self.steps, self.minutes = presets.budget(self.config.game.name, run.steps, run.minutes)
-        world = ("world",) if self.config.world.enabled else ()
+        imagines = self.config.world.enabled or self.config.dream.enabled
+        world = ("world",) if imagines else ()
         self.profile = dict.fromkeys(("env", "policy", "update", *world, "other"), 0.0)
         self.seconds = 0.0  # of training, earlier processes included
         self.parents = tuple(i.hash for i in context.inputs)

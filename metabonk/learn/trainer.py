@@ -87,14 +87,12 @@ class Trainer:
             seed=self.seed,
         )
         self.world: WorldTraining | None = None
-        if config.world.enabled:
+        if config.world.enabled or config.dream.enabled:
             if directory is None:
                 raise ConfigError("world.enabled: a directory is needed to keep what was played")
             self.world = WorldTraining(game, config.world, directory, self.seed)
         self.dreams: DreamTraining | None = None
-        if config.dream.enabled:
-            if self.world is None:
-                raise ConfigError("dream.enabled: there is no world model, set world.enabled=1 too")
+        if config.dream.enabled and self.world is not None:
             self.dreams = DreamTraining(game, config, self.world.learner, self.fixed)
 
     @property

@@ -54,11 +54,12 @@ def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def with_world(directory: Path, dreams: bool = False) -> Trainer:
     config = Config()
-    config.dream.enabled = dreams
+    config.dream.enabled = dreams  # which needs a world model and brings it along
     config.dream.hidden, config.dream.warm_up, config.dream.longest = 8, 1, 4
     config.model.hidden, config.ppo.horizon = 8, 16
     world = config.world
-    world.enabled, world.deter, world.groups, world.classes, world.hidden = True, 8, 2, 4, 8
+    world.enabled = not dreams
+    world.deter, world.groups, world.classes, world.hidden = 8, 2, 4, 8
     world.batch, world.sequence, world.burn_in = 4, 18, 2
     return Trainer(Walk(6), config, directory=directory, planned=5_000)
 
@@ -114,13 +115,6 @@ def test_dreams_draw_the_policy_towards_them(tmp_path: Path) -> None:
     seen = [trainer.iterate() for _ in range(12)]
     assert "distill_kl" not in seen[0]  # asleep
     assert seen[-1]["distill_kl"] < 0.2 * seen[2]["distill_kl"]
-
-
-def test_dreams_need_a_world_model(tmp_path: Path) -> None:
-    config = Config()
-    config.dream.enabled = True
-    with pytest.raises(ConfigError, match=r"dream\.enabled: there is no world model"):
-        Trainer(Walk(6), config, directory=tmp_path)
 
 
 def test_a_checkpoint_without_a_world_model_is_refused_by_a_run_with_one(tmp_path: Path) -> None:
