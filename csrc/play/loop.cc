@@ -9,6 +9,7 @@ namespace {
 // Of the distance in phase, per tick: what the plan is shifted by at once, and what the game's
 // period is taken to differ by. Damped well enough not to swing.
 constexpr uint64_t kFollowAtOnce = 8;  // decided ticks
+constexpr uint64_t kAnchorPeriod = 64;
 constexpr int64_t kFollowPart = 8;
 constexpr int64_t kDriftPart = 256;
 constexpr int64_t kFollowMost = 500 * kMicrosecond;
@@ -67,17 +68,42 @@ bool Loop::Turn() {
   skipped_.Raise(beat.skipped);
   TickTimes* times = times_.data() + turns_ % settings_.remembered * seats_.size();
   for (size_t i = 0; i < seats_.size(); ++i) times[i] = seats_[i]->Tick(beat);
-  if (settings_.follow && !seats_.empty()) Follow(times[0]);
+  if (settings_.follow) Follow(beat, {times, seats_.size()});
   ++turns_;
   ticks_.Raise(1 + beat.skipped);
   return settings_.ticks == 0 || beat.tick + 1 < settings_.ticks;
 }
 
-// A tick that decided about a moment knows when that could first be had.
-void Loop::Follow(const TickTimes& first) {
-  if (!(first.gate & kGateDecided) || first.ready == 0) return;
+// The seat after whose captures the others' leave the longest pause: ticks that start there are the
+// least behind all of them. Games whose captures come in a bunch are answered after its last.
+size_t Loop::Anchor(std::span<const TickTimes> seats) const {
   const int64_t period = settings_.pacer.period;
-  int64_t behind = first.planned - (first.ready + settings_.margin);
+  size_t best = 0;
+  int64_t longest = -1;
+  for (size_t i = 0; i < seats.size(); ++i) {
+    if (seats[i].ready == 0) continue;
+    int64_t pause = period;
+    for (const TickTimes& other : seats) {
+      const int64_t after = ((other.ready - seats[i].ready) % period + period) % period;
+      if (other.ready != 0 && after != 0) pause = std::min(pause, after);
+    }
+    if (pause > longest) {
+      longest = pause;
+      best = i;
+    }
+  }
+  return best;
+}
+
+// A tick that decided about a moment knows when that could first be had.
+void Loop::Follow(const Beat& beat, std::span<const TickTimes> seats) {
+  if (seats.empty()) return;
+  // Now and then only: of two pauses alike, jitter makes now the one and now the other longer.
+  if (followed_ < kFollowAtOnce || turns_ % kAnchorPeriod == 0) anchor_ = Anchor(seats);
+  const int64_t ready = seats[anchor_].ready;
+  if (ready == 0) return;
+  const int64_t period = settings_.pacer.period;
+  int64_t behind = beat.planned - (ready + settings_.margin);
   behind %= period;  // the nearest capture, before or after
   if (behind > period / 2) behind -= period;
   if (behind < -period / 2) behind += period;

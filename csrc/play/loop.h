@@ -4,7 +4,7 @@
 //
 // Phase: a game captures at its own times. A tick that starts whenever it likes answers a capture
 // that is up to a period old; so the plan is shifted a little every tick until ticks start `margin`
-// after the first seat's captures can be had. A phase-locked loop of the second order: it also
+// after the captures of its seats can be had. A phase-locked loop of the second order: it also
 // learns by how much the game's period differs, else ticks would trail a game whose clock is slower
 // and answer each capture just before the next.
 #pragma once
@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -65,7 +66,8 @@ class Loop {
   bool Turn();
 
  private:
-  void Follow(const TickTimes& first);
+  size_t Anchor(std::span<const TickTimes> seats) const;
+  void Follow(const Beat& beat, std::span<const TickTimes> seats);
 
   Clock& clock_;
   const LoopSettings settings_;
@@ -74,6 +76,7 @@ class Loop {
   std::vector<Seat*> seats_;
   std::vector<TickTimes> times_;  // [remembered, seats], a ring
   uint64_t turns_ = 0, followed_ = 0;
+  size_t anchor_ = 0;  // the seat whose captures are followed
   int64_t drift_ = 0;  // of the game's period against ours, nanoseconds
   Counter ticks_, skipped_;
   Histogram lateness_;

@@ -6,12 +6,14 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "metabonk/policy.h"
 #include "nn/policy.h"
+#include "play/observation.h"
 #include "play/policy_file.h"
 
 namespace nn = metabonk::nn;
@@ -34,7 +36,8 @@ struct metabonk_policy {
   std::vector<void*> outputs;  // null but for the action
   size_t action;
   int32_t batch, columns;
-  char error[METABONK_ERROR_BYTES] = "";  // of the thread that steps
+  std::unique_ptr<metabonk::play::Observation> observation;  // made by the first act
+  char error[METABONK_ERROR_BYTES] = "";                     // of the thread that steps
 };
 
 namespace {
@@ -48,6 +51,7 @@ static_assert(METABONK_F32 == static_cast<int>(nn::Type::kF32));
 static_assert(METABONK_I32 == static_cast<int>(nn::Type::kI32));
 static_assert(METABONK_U8 == static_cast<int>(nn::Type::kU8));
 static_assert(METABONK_RANK_MAX == nn::kRankMax);
+static_assert(METABONK_STATE_BYTES == sizeof(metabonk::GameState));
 
 void Say(const char* text, char* error, size_t bytes) {
   if (error != nullptr && bytes != 0) std::snprintf(error, bytes, "%s", text);
@@ -200,6 +204,36 @@ metabonk_status metabonk_policy_step(metabonk_policy* policy, const void* const*
     std::snprintf(policy->error, sizeof policy->error, "%s: %s", status.where, status.what);
   }
   return static_cast<metabonk_status>(status.code);
+}
+
+metabonk_status metabonk_policy_act(metabonk_policy* policy, const void* state, size_t state_bytes,
+                                    const uint8_t* pixels, int32_t width, int32_t height,
+                                    float* action) {
+  if (policy == nullptr) return METABONK_INVALID_ARGUMENT;
+  const bool aligned = reinterpret_cast<uintptr_t>(state) % alignof(metabonk::GameState) == 0;
+  if (state == nullptr || state_bytes != sizeof(metabonk::GameState) || !aligned) {
+    return Refuse(policy,
+                  "state: wanted METABONK_STATE_BYTES of a GameState at a multiple of eight");
+  }
+  return Guarded(policy->error, sizeof policy->error, [&]() -> Failure {
+    if (policy->observation == nullptr) {
+      const nn::Program& program = policy->policy.program();
+      if (const Status status = metabonk::play::Observation::Check(program); !status.ok()) {
+        return {status.code, std::string(status.where) + ": " + status.what};
+      }
+      policy->observation = std::make_unique<metabonk::play::Observation>(program);
+    }
+    metabonk::play::Moment moment;
+    moment.state = static_cast<const metabonk::GameState*>(state);
+    moment.frame = {.pixels = pixels, .height = height, .width = width, .channels = 3};
+    if (const Status status = policy->observation->Fill(moment); !status.ok()) {
+      return {status.code, std::string(status.where) + ": " + status.what};
+    }
+    const std::span<const void* const> inputs = policy->observation->inputs();
+    const auto count = static_cast<int32_t>(inputs.size());
+    const metabonk_status status = metabonk_policy_step(policy, inputs.data(), count, action);
+    return {static_cast<Code>(status), std::string(policy->error)};
+  });
 }
 
 metabonk_status metabonk_policy_seed(metabonk_policy* policy, uint64_t seed, uint64_t counter) {

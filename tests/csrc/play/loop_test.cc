@@ -70,6 +70,26 @@ TEST(loop_that_does_not_follow_answers_old_captures) {
   CHECK(WorstLatency(match.Play(), 200) > kPeriod / 3);
 }
 
+TEST(loop_waits_for_the_last_of_several_captures) {
+  FakeClock clock;
+  FakeGame early(clock), late(clock);
+  FakeDecider decider(clock);
+  for (int i = 0; i < 1000; ++i) {
+    early.captures.push_back(clock.now + i * kPeriod);
+    late.captures.push_back(clock.now + i * kPeriod + 5 * kMillisecond);
+  }
+  Seat first(clock, early, decider, early, nullptr, {});
+  Seat second(clock, late, decider, late, nullptr, {.agent = 1});
+  Loop loop(clock, {.pacer = {kPeriod, 0}, .ticks = 900, .remembered = 900});
+  loop.Add(&first);
+  loop.Add(&second);
+  while (loop.Turn()) {
+  }
+  CHECK(WorstLatency(loop.Times(1), 100) < kMillisecond);
+  CHECK(WorstLatency(loop.Times(0), 100) < 6 * kMillisecond);
+  CHECK(second.counts().held.Get() <= 2);
+}
+
 TEST(loop_ticks_every_seat_and_keeps_the_newest_times) {
   FakeClock clock;
   FakeGame one(clock), two(clock);
