@@ -12,7 +12,7 @@ from metabonk.errors import GameError
 from metabonk.games import plugin_build, plugin_folder
 
 app, command = verb(
-    """Put MetaBonk's plugins into the game's folder, or bring them up to date.
+    """Put our plugins into the real game's folder.
 
 What is replaced is kept under BepInEx/MetaBonk-backups; settings of yours stay. Doing it again
 changes nothing.

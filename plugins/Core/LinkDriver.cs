@@ -7,7 +7,8 @@ namespace Metabonk.Core
     /// <summary>Decides in this process, instead of an agent at the other end of a link.</summary>
     public interface IPilot
     {
-        PlayerAction Act(GameState state);
+        /// <summary>frame: the newest picture that came back; empty if none has.</summary>
+        PlayerAction Act(GameState state, Frame frame);
 
         /// <summary>A run begins anew.</summary>
         void Reset();
@@ -64,7 +65,7 @@ namespace Metabonk.Core
             if (pilot != null)
             {
                 source = ActionSource.Fresh;
-                action = pilot.Act(state).Sane();
+                action = pilot.Act(state, frame).Sane();
             }
             bool inject = options.InjectActions && source != ActionSource.None && MayInject();
             if (inject) game.Apply(action, seconds);

@@ -2,7 +2,6 @@
 // What the policy sees comes from the same native function as in training. Knows the library's C
 // functions; main thread only.
 using System;
-using System.Collections.Generic;
 using System.IO;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -14,11 +13,11 @@ namespace Metabonk.Core
         const int Version = 1, ErrorBytes = 512;
 
         readonly Calls calls;
-        readonly IntPtr policy, inputs, packed;
-        readonly List<IntPtr> arrays = new List<IntPtr>();
-        readonly int count;
+        readonly IntPtr policy, packed;
         readonly float* row;
         readonly ByteWriter writer = new ByteWriter(PackedState.Bytes);
+        readonly Frame upright = new Frame();
+        readonly bool sees;
         bool disposed;
 
         /// <summary>library: path of libmetabonk_policy. path: folder of the policy. IOException,
@@ -36,31 +35,26 @@ namespace Metabonk.Core
                 calls.Free(policy);
                 throw new IOException(path + ": decides for " + info.Batch + " games with " + info.Columns + " numbers each; 1 and " + PlayerAction.Columns + " are wanted: compile it with batch=1 from an arena policy");
             }
-            count = info.Inputs;
-            inputs = Marshal.AllocHGlobal(count * IntPtr.Size);
-            for (int i = 0; i < count; ++i) Bind(i);
+            for (int i = 0; i < info.Inputs; ++i)
+            {
+                Input input;
+                calls.Input(policy, i, out input);
+                sees |= Marshal.PtrToStringAnsi(input.Name) == "pixels";
+            }
             packed = Marshal.AllocHGlobal(PackedState.Bytes);
             row = (float*)Marshal.AllocHGlobal(PlayerAction.Columns * 4);
         }
 
-        void Bind(int index)
-        {
-            Input input;
-            calls.Input(policy, index, out input);
-            // What is the policy's own stays NULL.
-            IntPtr memory = input.Own != 0 ? IntPtr.Zero : Marshal.AllocHGlobal((IntPtr)input.Bytes);
-            Marshal.WriteIntPtr(inputs, index * IntPtr.Size, memory);
-            if (memory != IntPtr.Zero) arrays.Add(memory);
-        }
-
         public ulong Decisions { get { return calls.Counter(policy); } }
 
-        public PlayerAction Act(GameState state)
+        public PlayerAction Act(GameState state, Frame frame)
         {
             PackedState.Write(state, writer);
             Marshal.Copy(writer.Bytes, 0, packed, PackedState.Bytes);
-            Check(calls.Observe(policy, packed, (UIntPtr)PackedState.Bytes, inputs, count));
-            Check(calls.Step(policy, inputs, count, row));
+            bool shown = sees && !frame.IsEmpty && frame.Format != PixelFormat.Jpeg;
+            if (shown) FrameConverter.ToRgb(frame, RowOrder.TopDown, upright);
+            fixed (byte* pixels = upright.Pixels)
+                Check(calls.Act(policy, packed, (UIntPtr)PackedState.Bytes, shown ? pixels : null, upright.Width, upright.Height, row));
             return new PlayerAction
             {
                 MoveX = row[0], MoveY = row[1], LookX = row[2], LookY = row[3], Jump = row[4], Slide = row[5],
@@ -88,8 +82,6 @@ namespace Metabonk.Core
             if (disposed) return;
             disposed = true;
             calls.Free(policy);
-            foreach (IntPtr array in arrays) Marshal.FreeHGlobal(array);
-            Marshal.FreeHGlobal(inputs);
             Marshal.FreeHGlobal(packed);
             Marshal.FreeHGlobal((IntPtr)row);
         }
@@ -117,8 +109,7 @@ namespace Metabonk.Core
             [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int LoadCall(byte[] path, out IntPtr policy, byte[] error, UIntPtr bytes);
             [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int DescribeCall(IntPtr policy, out Info info);
             [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int InputCall(IntPtr policy, int index, out Input input);
-            [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int ObserveCall(IntPtr policy, IntPtr states, UIntPtr bytes, IntPtr arrays, int count);
-            [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int StepCall(IntPtr policy, IntPtr inputs, int count, float* action);
+            [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int ActCall(IntPtr policy, IntPtr state, UIntPtr bytes, byte* pixels, int width, int height, float* action);
             [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int ResetCall(IntPtr policy, IntPtr mask);
             [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate IntPtr ErrorCall(IntPtr policy);
             [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate ulong CounterCall(IntPtr policy);
@@ -128,8 +119,7 @@ namespace Metabonk.Core
             public readonly LoadCall Load;
             public readonly DescribeCall Describe;
             public readonly InputCall Input;
-            public readonly ObserveCall Observe;
-            public readonly StepCall Step;
+            public readonly ActCall Act;
             public readonly ResetCall Reset;
             public readonly ErrorCall Error;
             public readonly CounterCall Counter;
@@ -142,8 +132,7 @@ namespace Metabonk.Core
                 Load = Get<LoadCall>(library, "metabonk_policy_load", path);
                 Describe = Get<DescribeCall>(library, "metabonk_policy_describe", path);
                 Input = Get<InputCall>(library, "metabonk_policy_input", path);
-                Observe = Get<ObserveCall>(library, "metabonk_policy_observe", path);
-                Step = Get<StepCall>(library, "metabonk_policy_step", path);
+                Act = Get<ActCall>(library, "metabonk_policy_act", path);
                 Reset = Get<ResetCall>(library, "metabonk_policy_reset", path);
                 Error = Get<ErrorCall>(library, "metabonk_policy_error", path);
                 Counter = Get<CounterCall>(library, "metabonk_policy_counter", path);

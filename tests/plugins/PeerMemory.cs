@@ -14,6 +14,7 @@ static partial class Peer
         switch (command)
         {
             case "prepare": return Prepare(rest);
+            case "policy": return Policy(rest[0], rest[1]);
             case "ring-layout": return RingOffsets();
             case "ring-write": return RingWrite(Named(rest));
             case "ring-read": return RingRead(Named(rest));
@@ -47,6 +48,29 @@ static partial class Peer
             }
         }
         Console.WriteLine(prepared);
+        return 0;
+    }
+
+    // States as on the wire come in, each with its length before it; rows of 12 float32 go out.
+    static int Policy(string library, string path)
+    {
+        using (var pilot = new PolicyPilot(library, path))
+        {
+            var input = new BinaryReader(Console.OpenStandardInput());
+            var output = new BinaryWriter(Console.OpenStandardOutput());
+            var row = new ByteWriter(64);
+            while (true)
+            {
+                byte[] length = input.ReadBytes(4);
+                if (length.Length < 4) break;
+                byte[] bytes = input.ReadBytes(BitConverter.ToInt32(length, 0));
+                StateCodec.Read(bytes, 0, bytes.Length, Axes.Ours, scratch);
+                row.Clear();
+                ActionCodec.WriteVersion2(pilot.Act(scratch, frame), 0, row);
+                output.Write(row.Bytes, 8, 48);
+            }
+            output.Flush();
+        }
         return 0;
     }
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from csharp import PLUGINS, Peer, compile_cs, runtime_command
+from rehearsal import Rehearsal
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +58,23 @@ def rehearsal_program(plugins: dict[str, Path]) -> Path:
     source = Path(__file__).parent / "Rehearsal.cs"
     out = plugins["Core"].with_name("Rehearsal.exe")
     return compile_cs(out, [source], [*plugins.values(), Path("System.Core.dll")])
+
+
+@pytest.fixture
+def bonklink(
+    runtime: list[str | Path], rehearsal_program: Path, tmp_path: Path
+) -> Iterator[Callable[..., Rehearsal]]:
+    """Starts a game with BonkLink in it; settings: more of its file."""
+    started: list[Rehearsal] = []
+
+    def start(settings: str = "") -> Rehearsal:
+        base = "[Link]\nPort = 0\n[Ring]\nEnabled = false\n[Capture]\nWidth = 32\nHeight = 24\n"
+        (tmp_path / "com.metabonk.bonklink.cfg").write_text(base + settings)
+        started.append(Rehearsal([*runtime, rehearsal_program], "bonklink", tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +12,6 @@ from rehearsal import Rehearsal, wait_for
 
 from metabonk.link.bonklink import Client, Tick
 from metabonk.records import Action, EntityFlag, FieldGroup, OfferKind, PickupKind, Slot
-
-SETTINGS = "com.metabonk.bonklink.cfg"
-
-
-@pytest.fixture
-def game(
-    runtime: list[str | Path], rehearsal_program: Path, tmp_path: Path
-) -> Iterator[Callable[..., Rehearsal]]:
-    started: list[Rehearsal] = []
-
-    def start(settings: str = "") -> Rehearsal:
-        base = "[Link]\nPort = 0\n[Ring]\nEnabled = false\n[Capture]\nWidth = 32\nHeight = 24\n"
-        (tmp_path / SETTINGS).write_text(base + settings)
-        started.append(Rehearsal([*runtime, rehearsal_program], "bonklink", tmp_path))
-        return started[-1]
-
-    yield start
-    for one in started:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.process.communicate()
 
 
 def agent_of(game: Rehearsal, **options: object) -> Client:
@@ -55,8 +34,8 @@ def until(agent: Client, fits: Callable[[Tick], bool], act: Action | None = None
     return wait_for(one)
 
 
-def test_every_field_comes_from_the_games_classes(game: Callable[..., Rehearsal]) -> None:
-    running = game()
+def test_every_field_comes_from_the_games_classes(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink()
     running.do("spawn 3")
     running.do("drop")
     running.do("chest")
@@ -93,8 +72,8 @@ def test_every_field_comes_from_the_games_classes(game: Callable[..., Rehearsal]
     running.stop()
 
 
-def test_actions_reach_the_games_own_methods(game: Callable[..., Rehearsal]) -> None:
-    running = game()
+def test_actions_reach_the_games_own_methods(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink()
     with agent_of(running) as agent:
         start = until(agent, lambda t: True).state.position
         moved = until(agent, lambda t: t.state.position[0] > start[0] + 1, Action(move=(1, 0)))
@@ -117,8 +96,8 @@ def test_actions_reach_the_games_own_methods(game: Callable[..., Rehearsal]) -> 
     running.stop()
 
 
-def test_offers_are_chosen_and_clicked(game: Callable[..., Rehearsal]) -> None:
-    running = game()
+def test_offers_are_chosen_and_clicked(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink()
     with agent_of(running) as agent:
         running.do("levelup")
         state = until(agent, lambda t: t.state.menu == "LevelUp").state
@@ -161,8 +140,8 @@ def test_offers_are_chosen_and_clicked(game: Callable[..., Rehearsal]) -> None:
     running.stop()
 
 
-def test_scores_stay_here_once_an_agent_has_played(game: Callable[..., Rehearsal]) -> None:
-    running = game()
+def test_scores_stay_here_once_an_agent_has_played(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink()
     assert running.told("score") == "uploaded 1 stored 1"  # the control: a person's score leaves
     with agent_of(running) as agent:
         until(agent, lambda t: True)
@@ -179,8 +158,10 @@ def test_scores_stay_here_once_an_agent_has_played(game: Callable[..., Rehearsal
 
 
 @pytest.mark.parametrize("setting", ["InjectActions = false", "BlockUploads = false"])
-def test_nothing_is_injected_where_it_may_not(game: Callable[..., Rehearsal], setting: str) -> None:
-    running = game(f"[Control]\n{setting}\n")
+def test_nothing_is_injected_where_it_may_not(
+    bonklink: Callable[..., Rehearsal], setting: str
+) -> None:
+    running = bonklink(f"[Control]\n{setting}\n")
     with agent_of(running) as agent:
         here = until(agent, lambda t: True).state.position
         for _ in range(10):
@@ -192,8 +173,8 @@ def test_nothing_is_injected_where_it_may_not(game: Callable[..., Rehearsal], se
     running.stop()
 
 
-def test_pictures_are_the_worlds_and_the_agents_menus(game: Callable[..., Rehearsal]) -> None:
-    running = game("[Capture]\nFrameFormat = raw_rgb\nAgentCanvases = LevelupScreen\n")
+def test_pictures_are_the_worlds_and_the_agents_menus(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink("[Capture]\nFrameFormat = raw_rgb\nAgentCanvases = LevelupScreen\n")
     running.do("canvas LevelupScreen")
     running.do("canvas OtherMod")
     with agent_of(running) as agent:
@@ -214,9 +195,9 @@ def test_pictures_are_the_worlds_and_the_agents_menus(game: Callable[..., Rehear
     running.stop()
 
 
-def test_pictures_through_the_ring(game: Callable[..., Rehearsal], tmp_path: Path) -> None:
+def test_pictures_through_the_ring(bonklink: Callable[..., Rehearsal], tmp_path: Path) -> None:
     name = f"rehearsal-{tmp_path.name}"[:60]
-    running = game(f"[Ring]\nEnabled = true\nName = {name}\n")
+    running = bonklink(f"[Ring]\nEnabled = true\nName = {name}\n")
     with agent_of(running) as agent:
         tick = until(agent, lambda t: t.frame is not None)
         assert agent.uses_ring
@@ -227,8 +208,8 @@ def test_pictures_through_the_ring(game: Callable[..., Rehearsal], tmp_path: Pat
     assert not Path(f"/dev/shm/metabonk-ring-{name}").exists()
 
 
-def test_what_the_person_does_is_seen(game: Callable[..., Rehearsal]) -> None:
-    running = game("[Capture]\nEnableInputSnapshot = true\n")
+def test_what_the_person_does_is_seen(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink("[Capture]\nEnableInputSnapshot = true\n")
     running.do("stick 0.5 -1")
     with agent_of(running) as agent:
         tick = until(agent, lambda t: t.trailers.input is not None and t.trailers.input.move[0] > 0)
@@ -238,17 +219,17 @@ def test_what_the_person_does_is_seen(game: Callable[..., Rehearsal]) -> None:
 
 
 def test_settings_that_cannot_be_are_said_and_the_game_goes_on(
-    game: Callable[..., Rehearsal],
+    bonklink: Callable[..., Rehearsal],
 ) -> None:
-    running = game("[Capture]\nJpegQuality = 900\n")
+    running = bonklink("[Capture]\nJpegQuality = 900\n")
     assert any("JpegQuality = 900: a whole number 1..100" in line for line in running.log)
     running.stop()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        running = game(f"[Link]\nPort = {taken.getsockname()[1]}\n")
+        running = bonklink(f"[Link]\nPort = {taken.getsockname()[1]}\n")
         assert any("set another Port" in line for line in running.log)
         running.stop()
-    running = game("[Link]\nHost = 0.0.0.0\n")
+    running = bonklink("[Link]\nHost = 0.0.0.0\n")
     assert any("needs a Token" in line for line in running.log)
     running.stop()

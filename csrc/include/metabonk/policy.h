@@ -24,8 +24,8 @@
  * Errors: every call but the last four returns a metabonk_status, METABONK_OK = 0 if it did what it
  * says; then `error` is empty. Otherwise nothing has changed, and a text says what was wrong and
  * what to do about it: that of metabonk_policy_load and metabonk_policy_swap in `error`, that of
- * step, reset and seed behind metabonk_policy_error; describe and input leave none. A null pointer
- * where none may be is such an error. */
+ * step, act, reset and seed behind metabonk_policy_error; describe and input leave none. A null
+ * pointer where none may be is such an error. */
 #ifndef METABONK_POLICY_H_
 #define METABONK_POLICY_H_
 
@@ -49,6 +49,9 @@ extern "C" {
 #define METABONK_ERROR_BYTES 512
 
 #define METABONK_RANK_MAX 6
+
+/* A game's state as metabonk_policy_act takes it: GameState of metabonk/records.h. */
+#define METABONK_STATE_BYTES 16376
 
 typedef int32_t metabonk_status;
 enum {
@@ -111,6 +114,15 @@ METABONK_EXPORT metabonk_status metabonk_policy_reset(metabonk_policy* policy, c
 METABONK_EXPORT metabonk_status metabonk_policy_step(metabonk_policy* policy,
                                                      const void* const* inputs, int32_t count,
                                                      float* action);
+
+/* Decides from what a game says, as metabonk_policy_step does from arrays: the observation is made
+ * of `state` by the function that training uses. state: METABONK_STATE_BYTES, at a multiple of
+ * eight. pixels: RGB, top row first, of width x height pixels, for a policy that reads frames of
+ * that size; NULL for any other. For policies of batch 1, whose inputs a state (and a frame) can
+ * fill: METABONK_INVALID_ARGUMENT for others. */
+METABONK_EXPORT metabonk_status metabonk_policy_act(metabonk_policy* policy, const void* state,
+                                                    size_t state_bytes, const uint8_t* pixels,
+                                                    int32_t width, int32_t height, float* action);
 
 /* Takes the weights of another file of the same network, compiled in the same way: the next step
  * uses them, the recurrent state and the counter stay. Everything that takes time happens here, on
