@@ -3,23 +3,14 @@
 
     python scripts/record_experience.py --out-dir rollouts/onpolicy_npz --hz 10
 
-Without --game this is the game that is reached over BonkLink, and whoever plays it goes on
-undisturbed. Everything else is `metabonk record --help`.
+Without --game this is the game that METABONK_USE_RESEARCH_SHM or the like name, else the one behind
+BonkLink, and whoever plays it goes on undisturbed. The rest is `metabonk record --help`.
 """
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Sequence
 
-
-def words(given: Sequence[str]) -> list[str]:
-    """The command line of `metabonk` that is meant."""
-    named = any(word == "--game" or word.startswith("--game=") for word in given)
-    return ["record", *given] if named else ["record", "--game", "bonklink", *given]
-
+from metabonk.cli.main import run
+from metabonk.cli.record import of_the_running_game
 
 if __name__ == "__main__":
-    from metabonk.cli.main import run
-
-    run(words(sys.argv[1:]))
+    run(of_the_running_game(sys.argv[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -275,3 +276,13 @@ def _show(result: Recorded, out_dir: Path, hz: float, json: bool) -> None:
     ]
     console.print(table(["recorded", ">", ""], rows))
     console.print(f"\n  {out_dir}", soft_wrap=True)
+
+
+def of_the_running_game(given: Sequence[str]) -> list[str]:
+    """The command line for whoever means the game that runs, as `record_experience.py` does: the
+    game of METABONK_USE_RESEARCH_SHM or another that the environment names, else BonkLink's."""
+    if any(word == "--game" or word.startswith("--game=") for word in given):
+        return ["record", *given]
+    named = settings_module.load(notice=lambda _: None).game.name
+    unnamed = named == settings_module.GameConfig().name
+    return ["record", "--game", "bonklink" if unnamed else named, *given]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from metabonk import machine
 if not machine.core_built():
     pytest.skip("the native core is not built", allow_module_level=True)
 
+from metabonk.cli.record import of_the_running_game
 from metabonk.data.episode import EpisodeStore
 from metabonk.data.npz import read_npz
 from metabonk.data.recovery import recover
@@ -142,13 +142,14 @@ def test_whatever_ends_it_the_files_are_valid(tmp_path: Path, how: signal.Signal
         assert len(read_npz(out / entry.file)[0]) == entry.rows
 
 
-def test_the_script_says_the_same() -> None:
-    words = runpy.run_path(str(SCRIPT))["words"]
-    assert words(["--out-dir", "x", "--hz", "10"]) == [
-        *("record", "--game", "bonklink", "--out-dir", "x", "--hz", "10")
-    ]
-    assert words(["--game", "arena"]) == ["record", "--game", "arena"]
-    shown = subprocess.run(
-        [sys.executable, SCRIPT, "--help"], check=True, capture_output=True, text=True
-    ).stdout
+def test_the_script_means_the_running_game(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["--out-dir", "x", "--hz", "10"]
+    assert of_the_running_game(asked) == ["record", "--game", "bonklink", *asked]
+    assert of_the_running_game(["--game", "arena"]) == ["record", "--game", "arena"]
+    monkeypatch.setenv("METABONK_USE_BONKLINK", "1")
+    assert of_the_running_game(asked)[2] == "bonklink"
+    monkeypatch.setenv("METABONK_USE_RESEARCH_SHM", "1")
+    assert of_the_running_game(asked)[2] == "research_shm"
+    command = [sys.executable, SCRIPT, "--help"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "--out-dir" in shown
