@@ -61,8 +61,10 @@ class DreamTraining:
 
     @property
     def awake(self) -> bool:
-        """Whether the world model knows enough to dream of."""
-        return self.world.updates >= self.config.warm_up
+        """Whether the world model knows enough to dream of: it has learned for a while and, unless
+        a horizon was asked for, can be trusted for one step at least."""
+        trusted = bool(self.config.horizon) or self.trust >= 1.0
+        return trusted and self.world.updates >= self.config.warm_up
 
     def judge(self, rollout: Rollout) -> dict[str, float]:
         """Takes the measure of the world model on a rollout that it has not learned from; nothing

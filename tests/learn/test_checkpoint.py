@@ -56,6 +56,7 @@ def with_world(directory: Path, dreams: bool = False) -> Trainer:
     config = Config()
     config.dream.enabled = dreams  # which needs a world model and brings it along
     config.dream.hidden, config.dream.warm_up, config.dream.longest = 8, 1, 4
+    config.dream.horizon = 4
     config.model.hidden, config.ppo.horizon = 8, 16
     world = config.world
     world.enabled = not dreams

@@ -53,6 +53,12 @@ def test_trust_is_how_far_the_model_beats_persistence(knows: bool, most: int) ->
     assert dreams.trust == most if knows else dreams.trust <= most
     assert dreams.horizon == (most if knows else max(1, round(dreams.trust)))
     assert (seen["wm_ahead"] < 0.3) == knows
+    config.dream.warm_up = 0
+    assert dreams.awake == knows  # what cannot be trusted for a step teaches nothing
+    config.dream.horizon = 3
+    assert dreams.awake
+    config.dream.warm_up = 10_000
+    assert not dreams.awake
 
 
 def test_a_horizon_that_was_asked_for_wins_up_to_the_longest() -> None:
