@@ -65,6 +65,16 @@ struct Server {
   }
 };
 
+link::Limits LimitsOf(uint32_t state_bytes, uint32_t frame_bytes) {
+  if (state_bytes < link::kStateBytesMax || state_bytes > link::kStateBytesCeiling) {
+    throw nb::value_error("state_bytes: must be 24576, which holds any state, to 16777216");
+  }
+  if (frame_bytes > link::kFrameBytesCeiling) {
+    throw nb::value_error("frame_bytes: must be at most 268435456");
+  }
+  return {.state_bytes = state_bytes, .frame_bytes = frame_bytes};
+}
+
 void MakeClient(Client* self, const std::string& address, const std::string& pipe_folder,
                 const std::string& protocol, const std::string& token, const std::string& name,
                 uint32_t capabilities, uint32_t state_bytes, uint32_t frame_bytes,
@@ -77,7 +87,7 @@ void MakeClient(Client* self, const std::string& address, const std::string& pip
   options.token = token;
   options.name = name;
   options.capabilities = capabilities;
-  options.limits = {.state_bytes = state_bytes, .frame_bytes = frame_bytes};
+  options.limits = LimitsOf(state_bytes, frame_bytes);
   options.axes = AxesFrom(axes);
   options.width = width;
   options.height = height;
@@ -188,7 +198,7 @@ void MakeServer(Server* self, const std::string& address, const std::string& pip
   options.token = token;
   options.name = name;
   options.capabilities = capabilities;
-  options.limits = {.state_bytes = state_bytes, .frame_bytes = frame_bytes};
+  options.limits = LimitsOf(state_bytes, frame_bytes);
   options.axes = AxesFrom(axes);
   options.extra_in_v1 = extra_in_v1;
   options.width = width;

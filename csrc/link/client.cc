@@ -58,6 +58,7 @@ class Client::Session {
   enum class Stage : uint8_t { kApart, kConnecting, kTalking };
 
   void Advance(int64_t now);
+  void Expire(int64_t now);
   int64_t NextDue() const;
   bool Wait(int64_t until, int64_t now);
   void Connect(int64_t now);
@@ -104,8 +105,8 @@ Status Client::Session::Poll(int64_t timeout_ns, bool* fresh) {
   const int64_t deadline = timeout_ns < 0 || timeout_ns > kNever - now ? kNever : now + timeout_ns;
   for (;;) {
     Advance(now);
-    if (!final_.ok()) return final_;
-    const bool woken = Wait(std::min(deadline, NextDue()), now);
+    const bool woken = final_.ok() && Wait(std::min(deadline, NextDue()), now);
+    Expire(MonotonicNs());
     if (!final_.ok()) return final_;
     if (inbox_.fresh()) {
       inbox_.HandOut();
@@ -117,9 +118,14 @@ Status Client::Session::Poll(int64_t timeout_ns, bool* fresh) {
   }
 }
 
-// What time itself brings: attempts to connect, PINGs, and the end of patience.
+// What time itself brings: attempts to connect and PINGs.
 void Client::Session::Advance(int64_t now) {
   if (stage_ == Stage::kApart && now >= next_attempt_) Connect(now);
+  if (stage_ == Stage::kTalking && acknowledged_) connection_.PingIfDue(now, options_.ping_every);
+}
+
+// The end of patience; asked after what came was read, for the caller may have been away for long.
+void Client::Session::Expire(int64_t now) {
   if (stage_ == Stage::kConnecting && now - connection_.opened_ns() > options_.connect_timeout) {
     counters_.refused.Add();
     Lose("no connection within the time allowed");
@@ -129,10 +135,7 @@ void Client::Session::Advance(int64_t now) {
     if (now - hello_said_ > options_.connect_timeout) {
       Lose("HELLO was not answered; a game that speaks v1 only wants protocol auto");
     }
-    return;
-  }
-  connection_.PingIfDue(now, options_.ping_every);
-  if (options_.idle > 0 && now - connection_.heard_ns() > options_.idle) {
+  } else if (options_.idle > 0 && now - connection_.heard_ns() > options_.idle) {
     connection_.SayBye(ByeReason::kIdle, {});
     counters_.idle_losses.Add();
     Lose("nothing was heard from the game for too long");

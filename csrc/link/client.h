@@ -39,7 +39,7 @@ struct ClientOptions {
   int64_t pause_first = 50'000'000;  // before the second attempt; doubles from there
   int64_t pause_max = 2'000'000'000;
   int64_t ping_every = 250'000'000;  // v2
-  int64_t idle = 5'000'000'000;  // v2: a link that says nothing for so long is dropped; 0: never
+  int64_t idle = 30'000'000'000;  // v2: a link that says nothing for so long is dropped; 0: never
   // A wait looks so long before it sleeps, a millisecond at most: a wake-up saved where each end
   // has a processor of its own, time stolen from the other end where they share one.
   int64_t spin = 0;

@@ -48,7 +48,7 @@ class Server::Session {
   void Wake() { waker_.Wake(); }
 
  private:
-  void Advance(int64_t now);
+  void Expire(int64_t now);
   int64_t NextDue() const;
   bool Wait(int64_t until, int64_t now);
   void Accept();
@@ -83,8 +83,9 @@ Status Server::Session::Poll(int64_t timeout_ns, bool* fresh) {
   int64_t now = MonotonicNs();
   const int64_t deadline = timeout_ns < 0 || timeout_ns > kNever - now ? kNever : now + timeout_ns;
   for (;;) {
-    Advance(now);
+    if (active_ && active_->version() == kVersion2) active_->PingIfDue(now, options_.ping_every);
     const bool woken = Wait(std::min(deadline, NextDue()), now);
+    Expire(MonotonicNs());
     *fresh = std::exchange(changed_, false);
     if (active_ && active_->TakeNews()) *fresh = true;
     if (*fresh) return Status::Ok();
@@ -93,13 +94,13 @@ Status Server::Session::Poll(int64_t timeout_ns, bool* fresh) {
   }
 }
 
-void Server::Session::Advance(int64_t now) {
+// The end of patience; asked after what came was read, for the caller may have been away for long.
+void Server::Session::Expire(int64_t now) {
   if (knocking_ && now - knocking_->opened_ns() > options_.handshake) {
     counters_.refused.Add();
     Drop(&knocking_, "an agent did not say HELLO in the time allowed");
   }
   if (!active_ || active_->version() != kVersion2) return;
-  active_->PingIfDue(now, options_.ping_every);
   if (options_.idle > 0 && now - active_->heard_ns() > options_.idle) {
     active_->Leave(ByeReason::kIdle);
     counters_.idle_losses.Add();

@@ -29,7 +29,7 @@ struct ServerOptions {
   // Nanoseconds.
   int64_t handshake = 2'000'000'000;  // a connection that owes HELLO is dropped after this
   int64_t ping_every = 250'000'000;
-  int64_t idle = 5'000'000'000;
+  int64_t idle = 30'000'000'000;
   int64_t spin = 0;  // as the client's
 };
 

@@ -230,6 +230,19 @@ def test_clocks_are_related_and_one_who_falls_silent_is_left():
         until(lambda: client.counters()["idle_losses"] == 1, client)  # the server is not turned
 
 
+def test_a_pause_of_our_own_is_not_the_others_silence():
+    options = {"protocol": "v2", "ping_every": 0.01, "idle": 0.15}
+    with linked({"ping_every": 0.01}, options) as (server, client):
+        until(lambda: client.version == 2, server, client)
+        until(lambda: client.counters()["pongs"], server, client)
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:  # longer than the client's patience; the game goes on
+            server.poll(0.01)
+        sequence = server.send(state_at(9.0))
+        assert receive(server, client, sequence).state.position[0] == 9.0
+        assert client.counters()["idle_losses"] == 0
+
+
 def test_closing_from_another_thread_ends_a_wait():
     server = Server("tcp://127.0.0.1:0")
     client = Client("tcp://127.0.0.1:1")
@@ -275,6 +288,8 @@ def test_nobody_there_is_no_error_and_says_why():
         ({"protocol": "v3"}, "protocol"),
         ({"axes": "polar"}, "axes"),
         ({"idle": float("nan")}, "idle"),
+        ({"state_bytes": 24_575}, "state_bytes"),
+        ({"frame_bytes": 2**28 + 1}, "frame_bytes"),
     ],
 )
 def test_wrong_arguments_are_named(options, named):
