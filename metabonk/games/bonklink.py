@@ -38,10 +38,11 @@ from metabonk.games.batch_env import BatchEnv
 from metabonk.games.bonklink_line import Address, Line, lines
 from metabonk.games.bonklink_run import Run
 from metabonk.games.derived import Derived
+from metabonk.games.offer_places import ARENA, OfferPlaces
 from metabonk.link.wire import AxesName, ProtocolName
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
-from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT, GAME_STATE, GameState
+from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT, GAME_STATE, GameState, Point
 
 
 def make(
@@ -58,7 +59,8 @@ def make(
     frame_skip: int = 0,
     patience: float = 30.0,
     limit: int = 0,
-    restart_click: tuple[float, float] = (0.5, 0.41),
+    restart_click: Point = (0.5, 0.41),
+    offer_places: Sequence[Point] = ARENA,
     hz: float = 60.0,
     axes: AxesName = "unity",
     visible: bool = False,
@@ -71,7 +73,9 @@ def make(
     of rewards. pixels: height and width of the observation `pixels`, (0, 0) for none; larger
     frames are shrunk. frame_skip: states per decision, 0 for one. patience: seconds to wait for a
     game to appear or to answer. limit: decisions after which an episode is cut, 0 for none.
-    restart_click: where a run is begun, 0..1 from the top left, if the game names no widgets. hz:
+    restart_click: where a run is begun, 0..1 from the top left, if the game names no widgets.
+    offer_places: where its offers are then, the arena's unless said otherwise; choices of them
+    become clicks there. hz:
     decisions per second of game time, for films. axes: of positions in pure v1, which does not
     say: "unity", as plugins have them, or "ours". visible: frames are kept for `render` though
     observations have none. watch: somebody else plays: nothing is ever sent to the game, and a
@@ -100,8 +104,9 @@ def make(
     derived = Derived(level_of(level).reward)
     frames = visible or min(pixels) > 0
     return BonkLinkGame(
-        places, derived, pixels, frames, frame_skip or 1, patience, limit, restart_click, hz, watch
-    )
+        places, derived, pixels, frames, frame_skip or 1, patience, limit, restart_click,
+        offer_places, hz, watch,
+    )  # fmt: skip
 
 
 class BonkLinkGame:
@@ -120,7 +125,8 @@ class BonkLinkGame:
         frame_skip: int,
         patience: float,
         limit: int,
-        restart_click: tuple[float, float],
+        restart_click: Point,
+        offer_places: Sequence[Point],
         hz: float,
         watch: bool = False,
     ) -> None:
@@ -133,12 +139,13 @@ class BonkLinkGame:
         self.observation_space = gs.Dict(spaces)
         self._limit = limit
         self._pixels = pixels
+        offers = OfferPlaces(offer_places)
         self._lines: list[Line] = []
         try:
             for place in places:
                 self._lines.append(lines.open(place, frames))
             self._runs = [
-                Run(line, self, derived, frame_skip, patience, restart_click, watch)
+                Run(line, self, derived, frame_skip, patience, restart_click, offers, watch)
                 for line in self._lines
             ]
             for run in self._runs:

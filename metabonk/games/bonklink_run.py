@@ -16,8 +16,9 @@ from metabonk.games.bonklink_line import Line, Tick
 from metabonk.games.derived import Derived, End, State, end_of, in_run, menu_of
 from metabonk.games.doom_worker import shrink
 from metabonk.games.hosted import neutral
+from metabonk.games.offer_places import OfferPlaces
 from metabonk.protocols import Array, FloatArray
-from metabonk.records import ACTION_COLUMNS, GAME_STATE
+from metabonk.records import ACTION_COLUMNS, GAME_STATE, Point
 
 # Widgets that begin a run, by the beginning of their texts, the best first.
 _BEGINNERS = ("quick start", "try again", "retry", "restart", "play again", "continue", "start")
@@ -38,7 +39,8 @@ class Run:
         derived: Derived,
         frame_skip: int,
         patience: float,
-        restart_click: tuple[float, float],
+        restart_click: Point,
+        places: OfferPlaces,
         watch: bool = False,
     ) -> None:
         self.line = line
@@ -54,6 +56,8 @@ class Run:
         self._skip = frame_skip
         self._patience = patience
         self._click = restart_click
+        self._places = places
+        self._placed = False  # widgets of the present state are ours, and choices are clicks
         self._watch = watch
         self._episode = 0
         self._returned = 0.0
@@ -90,6 +94,8 @@ class Run:
     def act(self, row: FloatArray) -> None:
         """Sends what is to be done; `wait` tells what came of it. NaN only watches."""
         self._row = None if self._watch or np.isnan(row).any() else row
+        if self._row is not None and self._placed:
+            self._row = self._places.clicked(row, self.state)
         if self._row is not None and self.line.owner is self._owner:
             self.line.act(self._row)
 
@@ -220,7 +226,8 @@ class Run:
             self._returned = tick.step.returned
 
     def _take(self, tick: Tick, dt: float) -> None:
-        self.state, self.dt = tick.state, dt
+        self._placed = self._places.applies(tick.state)
+        self.state, self.dt = self._places.shown(tick.state), dt
         self.frame = self.frame if tick.frame is None else tick.frame
         self.capture_ns, self.inputs = tick.capture_ns, tick.inputs
 

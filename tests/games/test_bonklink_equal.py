@@ -83,9 +83,15 @@ def here(seed: int, rows: np.ndarray) -> Seen:
     return Seen(games.make("arena", 1, level=CROWDED, pixels=SIZE, frame_skip=4), seed, rows)
 
 
-def over(seed: int, rows: np.ndarray, protocol: str = "v2", **offer: Any) -> Seen:
+def over(
+    seed: int, rows: np.ndarray, protocol: str = "v2", places: bool = False, **offer: Any
+) -> Seen:
+    """places: widgets are made up for offers that v1 tells without."""
+    settings = {} if places else {"offer_places": ()}
     with hosting(protocol=protocol, **offer) as (host, port):
-        game = games.make("bonklink", 1, port=port, protocol=protocol, level=CROWDED, pixels=SIZE)
+        game = games.make(
+            "bonklink", 1, port=port, protocol=protocol, level=CROWDED, pixels=SIZE, **settings
+        )
         try:
             seen = Seen(game, seed, rows)
             ringed = host.link.status().count("ring")
@@ -153,6 +159,21 @@ def test_v1_is_the_same_in_what_v1_carries(frames: str) -> None:
         np.testing.assert_array_equal(b["pixels"][0], sent)
         worst = max(worst, float(np.abs(b["pixels"].astype(int) - a["pixels"]).mean()))
     assert worst <= (6.0 if frames == "jpeg" else 0.0)  # of 255
+
+
+def test_over_v1_a_choice_is_a_click_at_the_offers_place() -> None:
+    """What v1 cannot say, a choice, leads to the same frames as the choice does here."""
+    rows = actions(v1=True)
+    rng = np.random.default_rng(8)
+    rows[..., 10:] = -1.0
+    rows[..., 9] = rng.integers(0, 4, (STEPS, 1))
+    ours, theirs = here(5, rows), over(5, rows, "v1", places=True)
+    assert sum(state.menu == "LevelUp" for state in ours.states) > 5
+    for a, b in zip(ours.observations, theirs.observations, strict=True):
+        np.testing.assert_array_equal(a["pixels"], b["pixels"])
+        assert b["action_mask"][0, -32:].sum() == b["offers_mask"].sum()
+    rows[..., 9] = 0.0
+    assert "pixels" in theirs.differs(over(5, rows, "v1", places=True))
 
 
 def test_v1_rewards_are_worked_out_from_states() -> None:

@@ -28,7 +28,13 @@ HUMAN = InputSnapshot((0.5, -0.5), (0.0, 1.0), True, False, True, True, (0.25, 0
 
 
 def playing(time: float, health: float = 50.0, **more: Any) -> GameState:
-    told = {"fields": FieldGroup.EVERYTHING, "position": (1.0, 2.0, 3.0), "max_health": 100.0, "playing": True, "menu": "Gameplay"}
+    told = {
+        "fields": FieldGroup.EVERYTHING,
+        "position": (1.0, 2.0, 3.0),
+        "max_health": 100.0,
+        "playing": True,
+        "menu": "Gameplay",
+    }
     enemies = [Entity(position=(4.0, 5.0, 6.0), health=7.0)]
     return GameState(time=time, health=health, entities=enemies, **{**told, **more})
 
