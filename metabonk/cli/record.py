@@ -129,8 +129,9 @@ def _make(config: Config, pixels: str | None, formats: tuple[str, ...], watched:
     if watched and accepts(name, WATCH):
         settings[WATCH] = True
     made = from_config(config.game, **settings)
-    if draws and hasattr(made, "picture"):
-        made.picture = size or PICTURE
+    drawn = getattr(made, "game", made)  # inside simulated delays
+    if draws and hasattr(drawn, "picture"):
+        drawn.picture = size or PICTURE
     elif draws and size is not None:
         made.close()
         made = from_config(config.game, **settings, pixels=size)

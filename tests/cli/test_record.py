@@ -86,6 +86,16 @@ def test_several_games_side_by_side(metabonk: Run, tmp_path: Path) -> None:
         assert all(e.terminated[-1] and e.complete for e in store)  # the solver wins
 
 
+def test_late_games_are_recorded_as_they_were_met(metabonk: Run, tmp_path: Path) -> None:
+    words = ("record", "--out-dir", tmp_path, "--seconds", 2, "--pixels", "36x64")
+    code, _, err = metabonk(*words, "--set", "game.latency=0.2")
+    assert code == 0, err
+    store = EpisodeStore(tmp_path / "episodes")
+    assert store.header.details["latency"] == 0.2
+    episode = store.read(*store.entries(complete=False)[0])
+    assert episode.extra["frame"].shape[1:] == (36, 64, 3)
+
+
 def test_recording_again_goes_on(metabonk: Run, tmp_path: Path) -> None:
     words = ("record", "--out-dir", tmp_path, "--seconds", 2, "--format", "episodes")
     assert metabonk(*words).code == 0
