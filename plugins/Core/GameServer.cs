@@ -190,6 +190,9 @@ namespace Metabonk.Core
 
         NamedPipeServerStream NewPipe()
         {
+            // Mono has the class on Unix, and nothing behind it.
+            bool hollow = Path.DirectorySeparatorChar == '/' && Type.GetType("Mono.Runtime") != null;
+            if (hollow) throw new IOException("UsePipe: this runtime has no named pipes; set UsePipe = false");
             try
             {
                 return new NamedPipeServerStream(Options.Pipe, PipeDirection.InOut, NamedPipeServerStream.MaxAllowedServerInstances,

@@ -234,7 +234,8 @@ static partial class Peer
                 server.Publish(state, trailers, Clock.Now);
             }
             LinkCounts counts = server.Counts;
-            Console.WriteLine("connections {0} refused {1} errors {2} actions {3} resets {4}", counts.Connections, counts.Refused, counts.ProtocolErrors, counts.Actions, counts.Resets);
+            Console.WriteLine("connections {0} refused {1} errors {2} actions {3} resets {4} made {5} sent {6} overtaken {7}",
+                counts.Connections, counts.Refused, counts.ProtocolErrors, counts.Actions, counts.Resets, n, counts.StatesSent, counts.StatesOvertaken);
         }
         return 0;
     }

@@ -14,6 +14,8 @@ static partial class Peer
         switch (command)
         {
             case "prepare": return Prepare(rest);
+            case "mailbox": return Mailbox(rest);
+            case "guard": return Guard();
             case "policy": return Policy(rest[0], rest[1]);
             case "ring-layout": return RingOffsets();
             case "ring-write": return RingWrite(Named(rest));
@@ -48,6 +50,51 @@ static partial class Peer
             }
         }
         Console.WriteLine(prepared);
+        return 0;
+    }
+
+    // put MS MOVE JUMP CHOICE | take MS | clear, one after the other, with a hold of 100 ms.
+    static int Mailbox(List<string> words)
+    {
+        var mailbox = new ActionMailbox(100 * 1000000L);
+        for (int i = 0; i < words.Count;)
+        {
+            string word = words[i++];
+            if (word == "clear")
+            {
+                mailbox.Clear();
+                continue;
+            }
+            long now = long.Parse(words[i++]) * 1000000L;
+            if (word == "put")
+            {
+                PlayerAction action = PlayerAction.Idle;
+                action.MoveX = float.Parse(words[i++]);
+                action.Jump = float.Parse(words[i++]);
+                action.Choice = float.Parse(words[i++]);
+                mailbox.Put(new ArrivedAction { Action = action, ReceivedNs = now });
+                continue;
+            }
+            ArrivedAction taken;
+            ActionSource source = mailbox.Take(now, out taken);
+            Console.WriteLine("{0} {1} {2} {3}", source, taken.Action.MoveX, taken.Action.Jump, taken.Action.Choice);
+        }
+        ActionCounts counts = mailbox.Counts;
+        Console.WriteLine("received {0} overtaken {1} fresh {2} held {3} safe {4}", counts.Received, counts.Overtaken, counts.Fresh, counts.Held, counts.Safe);
+        return 0;
+    }
+
+    static int Guard()
+    {
+        var said = new List<string>();
+        var guard = new UploadGuard(said.Add);
+        Console.WriteLine("{0} {1}", guard.MayInject(), guard.MayUpload("a"));
+        guard.Guards("Steam only");
+        Console.WriteLine("{0} {1}", guard.MayInject(), guard.Ready);
+        guard.Guards(UploadGuard.Scores);
+        Console.WriteLine("{0} {1}", guard.MayUpload("b"), guard.MayInject());
+        Console.WriteLine("{0} {1} {2}", guard.MayUpload("c"), guard.MayUpload("d"), guard.Blocked);
+        Console.WriteLine(said.Count);
         return 0;
     }
 

@@ -189,6 +189,23 @@ def test_bytes_that_are_no_bonklink_end_the_connection_alone(peer: Peer) -> None
     assert finish(game)["errors"] == 1
 
 
+def test_an_agent_that_does_not_read_holds_nothing_up(peer: Peer) -> None:
+    import socket
+
+    game = peer.start("serve", "width=640", "height=480", "hz=100")
+    port = port_of(game)
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG) as stream:
+        time.sleep(1.0)  # buffers are full long before
+        with Client(f"tcp://127.0.0.1:{port}") as agent:
+            first = wait_for(lambda: agent.poll(1.0))
+            assert first.state.kills > 20  # the game went on meanwhile
+        assert stream.fileno() >= 0
+    counts = finish(game)
+    assert counts["overtaken"] > 5
+    assert counts["sent"] < counts["made"]
+    assert counts["connections"] == 2
+
+
 def test_a_killed_game_is_met_again(peer: Peer) -> None:
     game = peer.start("serve")
     port = port_of(game)
@@ -288,3 +305,74 @@ def test_a_whole_link_with_frames_through_the_ring(peer: Peer, shm_name: str) ->
         assert agent.counters()["rings_refused"] == 0
         assert frames > 5
     finish(game)
+
+
+def test_a_named_pipe_where_the_runtime_has_them(peer: Peer) -> None:
+    name = f"BonkLink-{uuid.uuid4().hex[:12]}"
+    if "mono" in str(peer.command[0]):
+        assert "UsePipe: this runtime has no named pipes" in peer.fail("serve", f"pipe={name}")
+        return
+    game = peer.start("serve", f"pipe={name}")
+    assert port_of(game) == 0
+    with Client(f"pipe://{name}", protocol="v2") as agent:
+        check(wait_for(lambda: agent.poll(1.0)))
+        agent.send(Action((0.5, 0.5)))
+        wait_for(lambda: t if (t := agent.poll(1.0)) and t.state.position[0] == 0.5 else None)
+    with Client(f"pipe://{name}", protocol="v1") as agent:
+        check(wait_for(lambda: agent.poll(1.0)))
+    assert finish(game)["connections"] == 2
+
+
+def test_both_ends_know_that_they_share_a_machine(peer: Peer) -> None:
+    hello = _hello_of_ours()
+    assert int(peer.run("machine")) == hello
+
+
+def _hello_of_ours() -> int:
+    """The number of this machine that our own client says."""
+    import socket
+    import threading
+
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def listen() -> None:
+            stream, _ = listening.accept()
+            with stream:
+                heard.append(stream.recv(4096))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        with Client(f"tcp://127.0.0.1:{listening.getsockname()[1]}", protocol="v2") as agent:
+            deadline = time.monotonic() + HANG
+            while thread.is_alive() and time.monotonic() < deadline:
+                agent.poll(0.05)
+        thread.join(HANG)
+    return int.from_bytes(heard[0][28 + 24 : 28 + 32], "little")
+
+
+def test_actions_are_held_kept_and_given_up(peer: Peer) -> None:
+    script = """take 0 put 1 0.5 0 0 take 2 take 50 take 150
+        put 200 0.25 1 0 put 201 -1 0 3 put 202 -0.5 0 0 take 203 take 204
+        put 300 NaN 1 99 take 301 clear take 302"""
+    assert peer.run("mailbox", *script.split()).decode().splitlines() == [
+        "None 0 0 0",  # nobody acts: the person does
+        "Fresh 0.5 0 0",
+        "Held 0.5 0 0",
+        "Safe 0 0 0",  # for too long nothing came
+        "Fresh -0.5 1 3",  # the newest move; what was pressed before it is not lost
+        "Held -0.5 0 0",  # nor pressed twice
+        "Fresh 0 1 99",
+        "None 0 0 0",  # the agent is gone
+        "received 5 overtaken 2 fresh 3 held 2 safe 1",
+    ]
+
+
+def test_the_guard_of_uploads_lets_nothing_through_once_an_agent_played(peer: Peer) -> None:
+    assert peer.run("guard").decode().splitlines() == [
+        "False True",  # scores are not watched: nothing may be injected
+        "False False",
+        "True True",  # watched, and nobody has played: a person's score leaves
+        "False False 2",
+        "2",
+    ]
