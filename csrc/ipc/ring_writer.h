@@ -25,7 +25,7 @@ struct RingOptions {
   std::string name;          // [A-Za-z0-9._-], up to 64
   uint64_t frame_bytes = 0;  // of the largest frame to begin with; larger ones make it grow
   uint32_t readers = 6;      // at once
-  uint32_t leases = 2;       // frames that each of them may hold
+  uint32_t leases = 3;       // frames that each of them may hold
   std::string folder = "/dev/shm";
   // What a writer that is no Linux process would not do; tests leave them out.
   bool wakes = true, locks = true, beats = true;

@@ -13,9 +13,10 @@ Layout and protocol are in docs/frame_ring.md, the C layout in csrc/include/meta
 
 How long a view is good: as long as it lives. A `Frame` and every array made from its `pixels` hold
 a lease on the memory; the writer has more slots than there are leases and leaves that one alone.
-The lease ends with the last view, and a reader may have `leases` of them (2) at once: copy what
-you keep. Nobody can take a lease from a living Linux process. From one whose system has no file
-locks (Wine) and whose heartbeat stood still for a second it is taken, which `Frame.valid` says.
+The lease ends with the last view. A reader may have `leases` of them (3) at once, one of which the
+old frame takes while the new one comes: copy what you keep. Nobody can take a lease from a living
+Linux process. From one whose system has no file locks (Wine) and whose heartbeat stood still for a
+second it is taken, which `Frame.valid` says.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class RingWriter:
         frame: tuple[int, int, int] | int,
         *,
         readers: int = 6,
-        leases: int = 2,
+        leases: int = 3,
         folder: str = FOLDER,
         wakes: bool = True,
         locks: bool = True,
@@ -143,7 +144,7 @@ class RingWriter:
         What is in it is some old frame. It is the writer's until `commit` only: what is written
         there later, readers see.
         """
-        if format.name not in _CHANNELS:
+        if FrameFormat(format).name not in _CHANNELS:
             raise ValueError(f"format: {format.name} has no rows: use write")
         with _refusals():
             array: Pixels = self._ring.begin(
@@ -391,6 +392,10 @@ class RingReader:
             return None
         self._pinned = _Pinned(region, session, self._register, self._unregister)
         return self._pinned
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._ring.closed)
 
     def close(self) -> None:
         """Lets go of the ring; frames that are held stay good. Safe to call twice."""
