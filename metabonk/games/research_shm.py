@@ -8,6 +8,9 @@ time since the observation before, 0 in the first of an episode. Actions: `move`
 forward) and four buttons; in menus the buttons select the first four widgets. Version 1 carries no
 seeds: those given to a reset only count where the game draws its own from them, which none does.
 
+One game has one agent: several BatchGames of one process over one file share it, and the one that
+was reset last plays; the others' episodes end as truncated at their next step.
+
 A game that dies, falls silent or starts anew by itself ends its episode as truncated, is counted as
 `lost` and waited for at the next step. A plugin that fills neither reward nor done (`fills` is
 False) gives rewards of 0 and episodes that never end by themselves: `limit` cuts them.
@@ -18,6 +21,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,16 +72,21 @@ def make(
     if num_envs > 1 and not instance.isdigit():
         raise ConfigError(f"instance: {instance!r} is no number from which {num_envs} could count")
     names = [instance] if num_envs == 1 else [str(int(instance) + i) for i in range(num_envs)]
-    ends = [_End(name, research_dir, bottom_up, patience) for name in names]
+    ends = [
+        _ends.open(path_of(name, research_dir), patience=patience, bottom_up=bottom_up)
+        for name in names
+    ]
     return ResearchShmGame(ends, limit, hz)
 
 
 class _End:
-    """One game's memory and the episode in it. lost: how often the game went away."""
+    """One game's memory and the episode in it. owner: who plays. lost: how often the game went
+    away."""
 
-    def __init__(self, instance: str, folder: str, bottom_up: bool, patience: float) -> None:
-        self.instance = instance
-        self.path = path_of(instance, folder)
+    def __init__(self, path: Path, patience: float, bottom_up: bool) -> None:
+        self.path = path
+        self.users = 0
+        self.owner: object = None
         self.patience = patience
         self.bottom_up = bottom_up
         self.lost = 0
@@ -161,6 +170,28 @@ class _End:
         return seen
 
 
+class _Ends:
+    """Those of this process, one per file."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, _End] = {}
+
+    def open(self, path: Path, *, patience: float, bottom_up: bool) -> _End:
+        end = self._open.setdefault(path, _End(path, patience, bottom_up))
+        end.users += 1
+        end.patience = patience
+        return end
+
+    def close(self, end: _End) -> None:
+        end.users -= 1
+        if end.users == 0:
+            self._open.pop(end.path, None)
+            end.close()
+
+
+_ends = _Ends()
+
+
 class ResearchShmGame:
     """N games behind shared memory as a BatchGame. They step one after the other's answer: a step
     lasts as long as the slowest."""
@@ -168,18 +199,24 @@ class ResearchShmGame:
     name = "research_shm"
     snapshots = False
 
-    def __init__(self, ends: Sequence[_End], limit: int, hz: float) -> None:
+    def __init__(self, ends: list[_End], limit: int, hz: float) -> None:
         self.num_envs = len(ends)
         self.frame_rate = self.picture_rate = hz
         self.action_layout = ActionLayout.of(ACTION_SPACE)
         self._ends = ends
         self._limit = limit
-        sizes = {end.agent().size for end in ends}
+        try:
+            sizes = {end.agent().size for end in ends}
+        except BaseException:
+            self.close()
+            raise
         if len(sizes) != 1:
+            self.close()
             raise ConfigError(
                 f"research_shm: games show {sorted(sizes)}, all must have frames of one size"
             )
         (size,) = sizes
+        self._seen: list[Seen | None] = [None] * self.num_envs
         self.observation_space = gs.Dict(
             {
                 "pixels": gs.Box(0, 255, (*size, 3), np.uint8),
@@ -195,8 +232,8 @@ class ResearchShmGame:
             raise ConfigError(
                 f"seeds: {len(seeds)} given, {self.num_envs} environments need one each"
             )
-        for i, end in enumerate(self._ends):
-            self._write(observation, i, end.begin(), 0.0)
+        for i in range(self.num_envs):
+            self._begin(observation, i)
         self._ended[:] = False
         self._sums.reset()
 
@@ -214,10 +251,10 @@ class ResearchShmGame:
         reward[:] = 0.0
         for i, end in enumerate(self._ends):
             if self._ended[i]:
-                self._write(observation, i, end.begin(), 0.0)
+                self._begin(observation, i)
                 continue
-            before = end.now
-            seen = end.step(actions[i, :COLUMNS])
+            before = self._seen[i]
+            seen = end.step(actions[i, :COLUMNS]) if end.owner is self else None
             if seen is None or before is None:
                 truncated[i] = True
                 if before is not None:
@@ -257,7 +294,7 @@ class ResearchShmGame:
         return np.full((self.num_envs, COLUMNS), np.nan, np.float32)
 
     def render(self, index: int) -> Array:
-        seen = self._ends[index].now
+        seen = self._seen[index]
         if seen is None:
             raise GameError("research_shm: nothing to show before the first reset")
         return seen.pixels
@@ -266,10 +303,16 @@ class ResearchShmGame:
         return [self.render(index)]
 
     def close(self) -> None:
-        for end in self._ends:
-            end.close()
+        while self._ends:
+            _ends.close(self._ends.pop())
+
+    def _begin(self, observation: Observation, index: int) -> None:
+        end = self._ends[index]
+        end.owner = self
+        self._write(observation, index, end.begin(), 0.0)
 
     def _write(self, observation: Observation, index: int, seen: Seen, dt: float) -> None:
+        self._seen[index] = seen
         for key, array in observation.items():
             if key == "pixels":
                 array[index] = seen.pixels

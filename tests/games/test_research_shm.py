@@ -169,6 +169,27 @@ def test_a_game_that_goes_away_ends_its_episode(tmp_path: Path) -> None:
     game.close()
 
 
+def test_two_games_of_one_process_share_the_memory(tmp_path: Path) -> None:
+    """As training and its evaluations do: who was reset last plays."""
+    with hosting(tmp_path):
+        first, second = (games.make("research_shm", 1, research_dir=str(tmp_path)) for _ in "ab")
+        observation, flags = allocate(first.observation_space, 1), Flags(1)
+        first.reset_into(observation, [0])
+        first.step_into(rows(1)[0], observation, *flags.arrays())
+        shown = observation["pixels"].copy()
+        second.reset_into(allocate(first.observation_space, 1), [0])
+        first.step_into(rows(1)[0], observation, *flags.arrays())
+        assert flags.truncated[0]
+        np.testing.assert_array_equal(observation["pixels"], shown)
+        second.close()
+        first.step_into(rows(1)[0], observation, *flags.arrays())
+        assert flags.is_reset[0]
+        first.step_into(rows(1)[0], observation, *flags.arrays())
+        assert not flags.truncated[0]
+        assert first.episode_info()["lost"][0] == 0
+        first.close()
+
+
 def test_a_game_that_says_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(GameError, match="no such file: start the game first"):
         games.make("research_shm", 1, research_dir=str(tmp_path), patience=0.01)
