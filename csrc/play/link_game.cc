@@ -176,29 +176,46 @@ bool LinkGame::TakeFrame(const link::Tick& tick, std::vector<uint8_t>* to) {
   bool taken = false;
   if (ring_ && ring_->Again(0, &lease_) == ipc::Take::kFrame) {
     const ipc::FrameInfo& info = lease_.info();
-    taken = info.format == ipc::FrameFormat::kRgb8 && info.row_order == ipc::RowOrder::kTopDown &&
-            info.row_stride == info.width * 3 && Shrink(lease_.data(), info.height, info.width, to);
+    link::FrameView view;
+    view.format = info.format == ipc::FrameFormat::kRgba8 ? link::PixelFormat::kRgba
+                                                          : link::PixelFormat::kRgb;
+    view.row_order = info.row_order == ipc::RowOrder::kTopDown ? link::RowOrder::kTopDown
+                                                               : link::RowOrder::kBottomUp;
+    view.width = info.width;
+    view.height = info.height;
+    view.stride = info.row_stride;
+    view.pixels = {lease_.data(), info.bytes};
+    const bool known =
+        info.format == ipc::FrameFormat::kRgb8 || info.format == ipc::FrameFormat::kRgba8;
+    taken = known && Shrink(view, to);
     lease_.Release();
   } else if (!tick.frame.empty() && tick.frame.format != link::PixelFormat::kJpeg) {
-    upright_.resize(size_t{tick.frame.height} * tick.frame.width * 3);
-    taken = link::CopyUpright(tick.frame, upright_).ok() &&
-            Shrink(upright_.data(), tick.frame.height, tick.frame.width, to);
+    taken = Shrink(tick.frame, to);
   }
   if (!taken) frames_refused_.fetch_add(1, std::memory_order_relaxed);
   return taken;
 }
 
-bool LinkGame::Shrink(const uint8_t* rgb, uint32_t height, uint32_t width,
-                      std::vector<uint8_t>* to) {
+// To the size that is read, the top row first, without gaps and without alpha.
+bool LinkGame::Shrink(const link::FrameView& frame, std::vector<uint8_t>* to) {
+  const uint32_t height = frame.height, width = frame.width;
+  if (height == 0 || width == 0) return false;
   const auto bytes =
       static_cast<size_t>(settings_.height) * static_cast<size_t>(settings_.width) * 3;
   to->resize(bytes);
+  const uint8_t* rgb = frame.pixels.data();
+  const bool plain = frame.format == link::PixelFormat::kRgb && frame.stride == width * 3 &&
+                     frame.row_order == link::RowOrder::kTopDown;
+  if (!plain) {
+    upright_.resize(size_t{height} * width * 3);
+    if (!link::CopyUpright(frame, upright_).ok()) return false;
+    rgb = upright_.data();
+  }
   if (height == static_cast<uint32_t>(settings_.height) &&
       width == static_cast<uint32_t>(settings_.width)) {
     std::memcpy(to->data(), rgb, bytes);
     return true;
   }
-  if (height == 0 || width == 0) return false;
   if (!resizer_ || height != from_height_ || width != from_width_) {
     resizer_ = std::make_unique<video::Resizer>(static_cast<int>(height), static_cast<int>(width),
                                                 3, settings_.height, settings_.width,

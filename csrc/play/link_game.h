@@ -59,7 +59,7 @@ class LinkGame {
   void Show();
   bool Begins(const link::Tick& tick);
   bool TakeFrame(const link::Tick& tick, std::vector<uint8_t>* to);
-  bool Shrink(const uint8_t* rgb, uint32_t height, uint32_t width, std::vector<uint8_t>* to);
+  bool Shrink(const link::FrameView& frame, std::vector<uint8_t>* to);
   void Say(const std::string& text);
 
   Clock& clock_;

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from metabonk.play.proof import Report, Spread
     from metabonk.play.session import Session
 
-LIVE_ONLY = ("bonklink", "research_shm")  # games that cannot wait
 REPORT, TRACE = "report.json", "trace.json"
 FRAMES = (84, 84)
 PATIENCE = 30.0  # seconds for a game to appear
@@ -236,7 +235,7 @@ def _play(plan: Plan, live: Live, session: Session) -> None:
     with interruptible() as asked:
         live.wait(asked, plan.seconds)
     live.stop()
-    _notice_refused(live, plan)
+    _notice_troubles(live, plan)
     counts = live.counts()
     if plan.json:
         latency = [seat.latency() for seat in live.seats]
@@ -266,7 +265,7 @@ def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: 
     with running(plan.loads, ring) as loads:
         _watch(live, plan)
     live.stop()
-    _notice_refused(live, plan)
+    _notice_troubles(live, plan)
     report = proof.examine(live, loads)
     files.write(session.directory / REPORT, msgspec.json.format(msgspec.json.encode(report)))
     times = [live.times(agent)[proof.WARM_UP :] for agent in range(len(live.seats))]
@@ -321,11 +320,15 @@ def _watch(live: Live, plan: Plan) -> None:
             raise KeyboardInterrupt
 
 
-def _notice_refused(live: Live, plan: Plan) -> None:
+def _notice_troubles(live: Live, plan: Plan) -> None:
     granted = live.loop.granted()
     for what, asked in (("priority", plan.realtime > 0), ("cpu", live.settings.processor() >= 0)):
         if asked and granted[f"{what}_error"]:
             notice_line(f"the loop's {what} was refused: {granted[f'{what}_error']}")
+    counts = live.counts()
+    for journal in (counts.get("ledger"), counts.get("recording"), counts["game"].get("inputs")):
+        if journal is not None and journal["error"]:
+            notice_line(f"the session's disk failed, what came later is lost: {journal['error']}")
 
 
 def show_report(report: Report) -> None:

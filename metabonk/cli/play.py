@@ -12,7 +12,7 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.live import LIVE_ONLY, Plan, run_live
+from metabonk.cli.live import Plan, run_live
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, verb
 from metabonk.cli.players import default, player_of, run_of
 from metabonk.config import Config
@@ -98,7 +98,7 @@ def play(
     if human:
         _play_human(config, seed)
         return
-    if live or proof or config.game.name in LIVE_ONLY:
+    if live or proof:
         plan = Plan(
             policy=policy or default(config), run=run, seed=seed, seconds=seconds, proof=proof,
             agents=agents, hz=hz, frames=frames, loads=tuple(load_), realtime=realtime, cpu=cpu,

@@ -139,9 +139,10 @@ def drops(live: Live) -> dict[str, int]:
         "actions that the game refused": sum(a["refused"] for a in counts["agents"]),
         "ticks that the game skipped": int(counts["game"].get("skipped", 0)),
     }
-    for name in ("inputs",):
-        if name in counts["game"]:
-            found[f"{name} that the disk lost"] = int(counts["game"][name]["dropped"])
+    journals = {"ledger": counts.get("ledger"), "recording": counts.get("recording")}
+    for name, journal in {**journals, "inputs": counts["game"].get("inputs")}.items():
+        if journal is not None:
+            found[f"records of the {name} that the disk lost"] = int(journal["dropped"])
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,31 @@ def test_players_in_python_play_live_too(metabonk: Metabonk, tmp_path: Path) -> 
     assert said.code == 0, said.err
     assert json.loads(said.out)["agents"][0]["decided"] > 0
     assert "on a thread of Python" in metabonk("replay", f"{tmp_path / 's'}:20").err
+
+
+def test_a_killed_session_can_be_explained(policy: Path, tmp_path: Path) -> None:
+    from metabonk.play.ledger import TICK, read_ledger
+    from metabonk.play.retrace import retrace
+    from metabonk.play.session import Session
+
+    to = tmp_path / "s"
+    words = ["play", "--policy", policy, "--live", "--uncertified", "--cpu", -1, "--out", to]
+    code = f"from metabonk.cli.main import run; run({[str(word) for word in words]!r})"
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60.0
+        ledger = to / "ledger.bin"
+        while not (ledger.exists() and ledger.stat().st_size > 90 * TICK.itemsize):
+            assert child.poll() is None
+            assert time.monotonic() < end, "no tick was told"
+            time.sleep(0.05)
+    finally:
+        child.kill()
+        child.wait()
+    ticks = read_ledger(to).ticks
+    assert len(ticks) >= 80
+    decided = ticks["tick"][(ticks["gate"] & 1) != 0]
+    assert retrace(Session.open(to), int(decided[len(decided) // 2])).decisions > 5
 
 
 @pytest.mark.parametrize(

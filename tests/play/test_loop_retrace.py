@@ -73,6 +73,26 @@ def test_ticks_are_decided_again_bit_for_bit(
     assert len(hashes) == 2, "the swap is not in it: nothing is tested"
 
 
+def test_frames_are_part_of_what_is_checked(tmp_path: Path, pixel_policy: Path) -> None:
+    session = session_at(tmp_path / "s", frames=(24, 32))
+    live = play(session, pixel_policy, 100)
+    assert live.counts()["agents"][0]["faults"] == 0
+    ticks = decided(session, 0)
+    assert retrace(session, ticks[-1]).decisions == len(ticks) > 10
+    setup = msgspec.structs.replace(session.setup, seeds=(8,))  # another game: other frames
+    with pytest.raises(CorruptError, match="another hash"):
+        retrace(Session(session.directory, setup), ticks[-1])
+
+
+def test_frames_of_another_size_are_a_fault_and_counted(tmp_path: Path, pixel_policy: Path) -> None:
+    session = session_at(tmp_path / "s", frames=(12, 16))
+    counts = play(session, pixel_policy, 60).counts()["agents"][0]
+    assert counts["decided"] == 0
+    assert counts["faults"] > 5
+    ticks = read_ledger(session.directory).ticks
+    assert not ticks["action"][:, :9].any()  # nothing but the safe action ever left
+
+
 def tampered(session: Session, to: Path, name: str, place: int, record: int) -> Session:
     """A copy in which one bit of a journal is another, its checksum made good."""
     copy = without_recording(session, to) if name != SEEN else session
