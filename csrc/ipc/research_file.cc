@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -48,12 +47,12 @@ bool ResearchFile::Read(size_t at, std::span<uint8_t> bytes) const {
     if (more <= 0) return false;
     got += static_cast<size_t>(more);
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  __sync_synchronize();
   return true;
 }
 
 bool ResearchFile::Write(size_t at, std::span<const uint8_t> bytes) const {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  __sync_synchronize();
   size_t put = 0;
   while (put < bytes.size()) {
     const ssize_t more =

@@ -67,7 +67,7 @@ inline constexpr int kMaxResearchSide = 4096;     // pixels
 inline constexpr size_t kResearchGameByte = 4;
 inline constexpr size_t kResearchAgentByte = 5;
 
-inline constexpr size_t ResearchPixelBytes(int width, int height) {
+constexpr size_t ResearchPixelBytes(int width, int height) {
   return static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
 }
 
