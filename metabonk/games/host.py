@@ -147,11 +147,13 @@ class Host:
         that was lost altogether is given up."""
         period = 1.0 / (self.game.hz * self.pace.speed)
         due = time.monotonic() + period
-        held, acted = neutral(), -1.0
+        held, acted, ended = neutral(), -1.0, False
         while self._meet() and not stop():
             if tick is not None:
                 tick()
-            fresh = self._until(due, lasting=self.now.ended)
+            # A menu after the end may be open for long: only the end itself is waited at.
+            fresh = self._until(due, lasting=self.now.ended and not ended)
+            ended = self.now.ended
             if fresh is not None:
                 acted = time.monotonic()
                 if fresh.row is None:
@@ -181,7 +183,7 @@ class Host:
             answer = self.link.wait(max(0.0, min(due - time.monotonic(), _SLICE)))
             if answer is not None:
                 self._take(answer)
-                fresh = answer
+                fresh = _both(fresh, answer)
                 # One without a number may answer an earlier moment: the last one is shown a while.
                 meant = (
                     answer.answers == self._number
@@ -226,3 +228,16 @@ class Host:
     def _publish(self) -> None:
         self.counts.moments += 1
         self._number = self.link.publish(self.now, time.monotonic_ns())
+
+
+def _both(before: Answer | None, answer: Answer) -> Answer:
+    """An answer that overtook another one of the same moment: what that one pressed is not lost."""
+    if before is None or before.row is None or answer.row is None:
+        return answer
+    silent = answer.row[9] < 0.5 and answer.row[10] < 0.0
+    pressed = before.row[9] >= 0.5 or before.row[10] >= 0.0
+    if not (silent and pressed):
+        return answer
+    row = answer.row.copy()
+    row[9:] = before.row[9:]
+    return answer._replace(row=row)

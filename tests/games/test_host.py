@@ -176,6 +176,43 @@ def test_the_last_moment_stays_until_it_is_answered() -> None:
     assert [moment.ended for moment in link.shown].count(True) == 1
 
 
+def test_a_press_that_is_overtaken_in_its_tick_is_not_lost() -> None:
+    link = Script([])
+    host = Host(make_hosted("arena", LEVEL, SIZE, 15.0), link, Pace(speed=1.0))
+    stepped: list[np.ndarray] = []
+    step = host.game.step
+    host.game.step = lambda row: stepped.append(row.copy()) or step(row)  # type: ignore[method-assign]
+    answers = deque([Answer(row(0.5, choice=3)), Answer(row(-0.5))])
+    link.wait = lambda timeout: answers.popleft() if answers else None  # type: ignore[method-assign]
+    host.run(lambda: len(stepped) >= 2)
+    assert stepped[0][0] == -0.5
+    assert stepped[0][9] == 3
+    assert stepped[1][9] == 0
+
+
+def test_a_menu_after_the_end_is_no_end_again() -> None:
+    """People sit in it as long as they like, and it is drawn all the time."""
+    link = Script([])
+    host = Host(HostedArena(LEVEL, SIZE, 4, "menu"), link, Pace(speed=1000.0, linger=1e9))
+    waits = 0
+
+    def ends() -> int:
+        return [moment.ended for moment in link.shown].count(True)
+
+    def wait(timeout: float) -> Answer | None:
+        nonlocal waits
+        waits += 1
+        if host.now.menu == "MainMenu":
+            return Answer(row(choice=2))
+        # Only the first moment of the end is answered.
+        return Answer(row(), answers=len(link.shown)) if ends() == 1 else None
+
+    link.wait = wait  # type: ignore[method-assign]
+    host.run(lambda: ends() > 5 or waits > 100_000)
+    assert ends() > 5
+    assert host.counts.episodes == 1
+
+
 def test_nobody_there_no_time_passes() -> None:
     link = Script([None] * 50, visitor=0)
     host = Host(make_hosted("arena", LEVEL, SIZE, 60.0), link)
