@@ -25,6 +25,7 @@ from metabonk.environment import KNOWN, Variable
 from metabonk.errors import BackendError, ConfigError
 from metabonk.schema import (
     Config,
+    CpqeConfig,
     DreamConfig,
     GameConfig,
     ModelConfig,
@@ -36,6 +37,7 @@ from metabonk.schema import (
 
 __all__ = [
     "Config",
+    "CpqeConfig",
     "DreamConfig",
     "GameConfig",
     "ModelConfig",

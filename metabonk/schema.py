@@ -204,6 +204,40 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 0.02
 
 
+class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A consistency motor with an ensemble of Q functions, learned from what was recorded."""
+
+    hidden: Annotated[int, _help("Units of each hidden layer.", ge=1)] = 128
+    layers: Annotated[int, _help("Residual layers of teacher and student.", ge=1)] = 2
+    members: Annotated[int, _help("Q functions that judge.", ge=2)] = 5
+    prior: Annotated[
+        float, _help("Weight of each one's random prior, in deviations of the return.", ge=0.0)
+    ] = 0.5
+    share: Annotated[
+        float, _help("Share of all steps that each Q function learns from.", gt=0.0, le=1.0)
+    ] = 0.5
+    candidates: Annotated[int, _help("Actions that are proposed per decision.", ge=1)] = 8
+    beta: Annotated[
+        float, _help("Disagreement, in its deviations, that counts against an action.", ge=0.0)
+    ] = 1.0
+    gamma: Annotated[float, _help("Discount per step.", ge=0.0, le=1.0)] = 0.99
+    batch: Annotated[int, _help("Steps per update.", ge=2)] = 256
+    teacher_updates: Annotated[int, _help("Updates of the diffusion teacher.", ge=1)] = 4000
+    student_updates: Annotated[int, _help("Updates of the student, after it.", ge=1)] = 6000
+    q_updates: Annotated[int, _help("Updates of the Q functions, after both.", ge=1)] = 4000
+    levels: Annotated[
+        int, _help("Noise levels between which the student learns to be consistent.", ge=2)
+    ] = 40
+    learning_rate: Annotated[float, _help("Adam's step size, falling to a tenth.", gt=0.0)] = 1e-3
+    max_grad_norm: Annotated[float, _help("Longer gradients are scaled to this.", gt=0.0)] = 10.0
+    slow: Annotated[
+        float, _help("Share of a Q function that its target takes per update.", gt=0.0, le=1.0)
+    ] = 0.01
+    most_steps: Annotated[
+        int, _help("Steps that are read from recordings, the first ones found.", ge=2)
+    ] = 1_000_000
+
+
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One training run."""
 
@@ -250,5 +284,6 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ppo: PPOConfig = msgspec.field(default_factory=PPOConfig)
     world: WorldConfig = msgspec.field(default_factory=WorldConfig)
     dream: DreamConfig = msgspec.field(default_factory=DreamConfig)
+    cpqe: CpqeConfig = msgspec.field(default_factory=CpqeConfig)
     run: RunConfig = msgspec.field(default_factory=RunConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
