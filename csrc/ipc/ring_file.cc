@@ -28,10 +28,7 @@ bool Ready(const Segment& segment) {
 
 // Whether nobody keeps this file, whose lock on byte 0 is ours: who takes no lock must beat.
 bool Deserted(const Segment& segment) {
-  if (!Ready(segment)) {
-    SleepNs(kBeatTimeoutNs);  // perhaps it is just being made
-    return !Ready(segment);
-  }
+  if (!Ready(segment)) return true;
   metabonk_ring_header& header = Header(segment);
   if (header.flags & METABONK_RING_WRITER_LOCKS) return true;
   if (std::atomic_ref(header.state).load(std::memory_order_acquire) != METABONK_RING_OPEN) {
@@ -77,7 +74,12 @@ bool ReclaimRing(Segment* segment, const std::string& path) {
 
 Status ClearRing(const std::string& path) {
   std::unique_ptr<Segment> found;
-  const Status status = Segment::Find(path, 1, &found);
+  Status status = Segment::Find(path, 0, &found);
+  if (status.ok() && !Ready(*found)) {
+    SleepNs(kBeatTimeoutNs);  // perhaps it is just being made
+    found.reset();
+    status = Segment::Find(path, 0, &found);
+  }
   if (!status.ok() && std::strcmp(status.what, "there is no ring of this name") == 0) {
     return Status::Ok();
   }

@@ -71,6 +71,9 @@ Status NotOpened(int error) {
 
 }  // namespace
 
+Segment::Segment(int fd, uint64_t bytes)
+    : fd_(fd), bytes_(bytes), generation_(Files().generation) {}
+
 Status Segment::Make(const std::string& folder, uint64_t bytes, std::unique_ptr<Segment>* out) {
   OpenFiles& files = Files();
   const int fd = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -107,6 +110,10 @@ Status Segment::Find(const std::string& path, uint64_t least, std::unique_ptr<Se
     return {Code::kUnavailable, "name", "the ring is not ready yet"};
   }
   segment->bytes_ = static_cast<uint64_t>(about.st_size);
+  if (segment->bytes_ == 0) {
+    *out = std::move(segment);
+    return Status::Ok();
+  }
   if (const Status status = segment->Map(); !status.ok()) return status;
   *out = std::move(segment);
   return Status::Ok();
@@ -115,7 +122,6 @@ Status Segment::Find(const std::string& path, uint64_t least, std::unique_ptr<Se
 // A mapping keeps its file description, and that its locks, alive in a forked child however much it
 // closes: so the mapping is of another description than the locks.
 Status Segment::Map() {
-  generation_ = Files().generation;
   const int twin = open(Self().c_str(), O_RDWR | O_CLOEXEC);
   if (twin < 0) return {Code::kUnavailable, "name", "cannot be opened again: is /proc mounted?"};
   void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, twin, 0);
@@ -129,7 +135,7 @@ Status Segment::Map() {
 
 Segment::~Segment() {
   if (data_ != nullptr) munmap(data_, bytes_);
-  if (generation_ == 0 || ours()) Files().Close(fd_);
+  if (ours()) Files().Close(fd_);
 }
 
 bool Segment::ours() const { return generation_ == Files().generation; }

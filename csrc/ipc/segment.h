@@ -20,7 +20,8 @@ class Segment {
   // not taken yet, see Reserve.
   static Status Make(const std::string& folder, uint64_t bytes, std::unique_ptr<Segment>* out);
   // An existing one, mapped to be read and written. kUnavailable if there is none. Refuses links,
-  // what belongs to another user, and what is smaller than `least`; takes others' rights away.
+  // what belongs to another user, and what is smaller than `least`; takes others' rights away. An
+  // empty file is not mapped.
   static Status Find(const std::string& path, uint64_t least, std::unique_ptr<Segment>* out);
   ~Segment();
   Segment(const Segment&) = delete;
@@ -49,14 +50,14 @@ class Segment {
   bool Locked(uint64_t byte) const;
 
  private:
-  Segment(int fd, uint64_t bytes) : fd_(fd), bytes_(bytes) {}
+  Segment(int fd, uint64_t bytes);
   Status Map();
   std::string Self() const;
 
   int fd_;
   uint64_t bytes_;
   uint8_t* data_ = nullptr;
-  uint32_t generation_ = 0;
+  uint32_t generation_;  // of forks, when it was opened
 };
 
 // Removes the file of that name if it is this segment. To be called with the lock on byte 0, which
