@@ -28,7 +28,7 @@ float Part(int32_t pixel, int32_t pixels) {
 // The widget that a choice selects, as the arena reads choices; null for none.
 const Widget* Chosen(float choice, const GameState* state) {
   const float bounded = std::min(choice, static_cast<float>(kMaxWidgets));
-  const int index = static_cast<int>(bounded + 0.5f) - 1;
+  const int index = static_cast<int>(std::lround(bounded)) - 1;
   if (state == nullptr || index < 0 || index >= state->widget_count) return nullptr;
   const Widget& widget = state->widgets[index];
   return widget.enabled ? &widget : nullptr;

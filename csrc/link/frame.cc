@@ -109,21 +109,26 @@ Status DecodeFrameV1(std::span<const uint8_t> bytes, FrameView* frame) {
 
 Status DecodeFrameV2(std::span<const uint8_t> bytes, FrameView* frame) {
   ByteReader from(bytes);
-  const auto format = static_cast<PixelFormat>(from.Get<uint8_t>());
+  const auto format = from.Get<uint8_t>();
   const auto order = from.Get<uint8_t>();
   from.Take(2);
-  FrameView got{.format = format, .row_order = static_cast<RowOrder>(order)};
+  FrameView got;
   got.width = from.Get<uint32_t>();
   got.height = from.Get<uint32_t>();
   got.stride = from.Get<uint32_t>();
   if (!from.ok()) return Malformed("FRAME", "the header is cut");
-  if (format == PixelFormat::kJpeg) return DecodeJpeg(from.Take(from.left()), frame);
-  if (format != PixelFormat::kRgb && format != PixelFormat::kRgba) {
+  if (format == static_cast<uint8_t>(PixelFormat::kJpeg)) {
+    return DecodeJpeg(from.Take(from.left()), frame);
+  }
+  if (format != static_cast<uint8_t>(PixelFormat::kRgb) &&
+      format != static_cast<uint8_t>(PixelFormat::kRgba)) {
     return Malformed("FRAME format", "must be 1, 2 or 16");
   }
   if (order > static_cast<uint8_t>(RowOrder::kBottomUp)) {
     return Malformed("FRAME row order", "must be 0 or 1");
   }
+  got.format = static_cast<PixelFormat>(format);
+  got.row_order = static_cast<RowOrder>(order);
   if (from.left() != uint64_t{got.stride} * got.height) {
     return Malformed("FRAME", "must have stride * height bytes of pixels");
   }

@@ -20,8 +20,9 @@ struct FrameView {
   RowOrder row_order = RowOrder::kTopDown;
   uint32_t width = 0;
   uint32_t height = 0;
-  uint32_t stride = 0;                   // bytes from row to row; 0 for JPEG
-  std::span<const uint8_t> pixels = {};  // JPEG: the file's bytes
+  uint32_t stride = 0;  // bytes from row to row; 0 for JPEG
+  // JPEG: the file's bytes
+  std::span<const uint8_t> pixels = {};  // NOLINT(readability-redundant-member-init)
 
   bool empty() const { return pixels.empty(); }
   uint32_t channels() const { return format == PixelFormat::kRgba ? 4u : 3u; }

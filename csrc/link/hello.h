@@ -38,11 +38,13 @@ struct Hello {
   Limits limits = {};  // the largest that this end takes
   uint16_t width = 0;  // of frames: wished for by the agent, chosen by the game; 0: any
   uint16_t height = 0;
-  uint16_t rate = 0;            // states per second; 0: any
-  uint64_t machine = 0;         // equal on one machine, see machine.h; 0: unknown
-  std::string_view token = {};  // shared secret; agent to game only
-  std::string_view ring = {};   // name of the frame ring; game to agent only
-  std::string_view name = {};   // program and version, for logs
+  uint16_t rate = 0;     // states per second; 0: any
+  uint64_t machine = 0;  // equal on one machine, see machine.h; 0: unknown
+  // The shared secret, agent to game only; the frame ring, game to agent only; program and version,
+  // for logs.
+  std::string_view token = {};  // NOLINT(readability-redundant-member-init)
+  std::string_view ring = {};   // NOLINT(readability-redundant-member-init)
+  std::string_view name = {};   // NOLINT(readability-redundant-member-init)
 };
 
 Status EncodeHello(const Hello& hello, std::span<uint8_t> room, size_t* size);

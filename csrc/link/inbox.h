@@ -41,7 +41,7 @@ class Inbox {
   const Axes axes_;
   Counters* const counters_;
   Matcher matcher_;
-  std::array<Tick, 2> ticks_{};  // one is handed out while the next is read into the other
+  std::array<Tick, 2> ticks_;  // one is handed out while the next is read into the other
   int newest_ = 0;
   bool fresh_ = false;
   bool first_ = true;          // no state of this connection has been handed out

@@ -54,11 +54,11 @@ struct StepResult {
   double returned = std::numeric_limits<double>::quiet_NaN();
 };
 
-struct StateTrailers {
-  std::optional<InputSnapshot> input = {};
-  std::optional<Announcement> announcement = {};
-  std::optional<StepResult> step = {};
-  bool extra = false;  // MBX2 is there: GameState has every field
+struct StateTrailers {  // initialisers may leave members out, which g++ reports without `= {}`
+  std::optional<InputSnapshot> input = {};        // NOLINT(readability-redundant-member-init)
+  std::optional<Announcement> announcement = {};  // NOLINT(readability-redundant-member-init)
+  std::optional<StepResult> step = {};            // NOLINT(readability-redundant-member-init)
+  bool extra = false;                             // MBX2 is there: GameState has every field
 };
 
 // More than any state takes, trailers included.

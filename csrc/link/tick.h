@@ -13,7 +13,7 @@ namespace metabonk::link {
 // trailers.step has what must not be lost: their rewards are added, is_first, terminated and
 // truncated are set if one of them had it.
 struct Tick {
-  GameState state;
+  GameState state{};
   StateTrailers trailers;
   uint64_t sequence = 0;
   uint16_t version = 0;
