@@ -4,6 +4,7 @@ using System;
 using System.IO;
 using BepInEx;
 using BepInEx.Unity.IL2CPP;
+using Il2CppInterop.Runtime.Attributes;
 using Il2CppInterop.Runtime.Injection;
 using Metabonk.Core;
 using Metabonk.Game;
@@ -16,6 +17,8 @@ namespace Metabonk.BonkLink
     public sealed class Plugin : BasePlugin
     {
         public const string Id = "com.metabonk.bonklink";
+
+        LinkBehaviour behaviour;
 
         public override void Load()
         {
@@ -34,13 +37,21 @@ namespace Metabonk.BonkLink
                 MainThread.IsHere();
                 Patches.Apply(line => Log.LogInfo(line));
                 ClassInjector.RegisterTypeInIl2Cpp<LinkBehaviour>();
-                AddComponent<LinkBehaviour>().Begin(Make(options));
+                behaviour = AddComponent<LinkBehaviour>();
+                behaviour.Begin(Make(options));
             }
             catch (Exception error) when (error is OptionException || error is IOException || error is ArgumentException || error is MissingMethodException)
             {
                 Log.LogError(error.Message);
                 Patches.Remove(Id);
             }
+        }
+
+        public override bool Unload()
+        {
+            if (behaviour != null) behaviour.OnDestroy();
+            Patches.Remove(Id);
+            return true;
         }
 
         // A launcher that starts several games gives each its port.
@@ -94,6 +105,7 @@ namespace Metabonk.BonkLink
 
         public LinkBehaviour(IntPtr pointer) : base(pointer) { }
 
+        [HideFromIl2Cpp]
         internal void Begin(LinkDriver made) { driver = made; }
 
         // After the game's own Update: the state that is sent is this frame's.

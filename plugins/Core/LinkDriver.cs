@@ -26,6 +26,7 @@ namespace Metabonk.Core
         readonly GameState state = new GameState();
         readonly Frame frame = new Frame();
         readonly IPilot pilot;      // null: agents play over the link
+        readonly Faults faults;
         ulong step;
         long nextFrameNs;
         double lastTime;
@@ -41,7 +42,11 @@ namespace Metabonk.Core
             this.pilot = pilot;
             this.options = options;
             this.log = log ?? delegate { };
+            faults = new Faults(this.log);
         }
+
+        /// <summary>What went wrong in frames; the game goes on, and the person plays.</summary>
+        public long Faulty { get { return faults.Total; } }
 
         public long FramesTaken { get; private set; }
         public long CapturesSkipped { get; private set; }
@@ -50,11 +55,49 @@ namespace Metabonk.Core
         public void Tick(float seconds, long nowNs)
         {
             ++step;
-            ResetRequest reset;
-            if (server.TakeReset(out reset) && MayInject()) game.Restart(reset);
-            Act(seconds, nowNs);
-            Say(nowNs);
-            Show(nowNs);
+            // The game changes under us with every version: what throws in one frame must cost no
+            // more than that part of that frame.
+            try
+            {
+                ResetRequest reset;
+                if (server.TakeReset(out reset) && MayInject()) game.Restart(reset);
+                Act(seconds, nowNs);
+            }
+            catch (Exception error)
+            {
+                faults.Add("acting", error);
+                StopInjecting();
+            }
+            try
+            {
+                Say(nowNs);
+            }
+            catch (Exception error)
+            {
+                faults.Add("reading the game", error);
+            }
+            try
+            {
+                Show(nowNs);
+            }
+            catch (Exception error)
+            {
+                faults.Add("capturing", error);
+            }
+        }
+
+        void StopInjecting()
+        {
+            if (!injecting) return;
+            injecting = false;
+            try
+            {
+                game.Release();
+            }
+            catch (Exception error)
+            {
+                faults.Add("letting go", error);
+            }
         }
 
         void Act(float seconds, long nowNs)
@@ -68,9 +111,13 @@ namespace Metabonk.Core
                 action = pilot.Act(state, frame).Sane();
             }
             bool inject = options.InjectActions && source != ActionSource.None && MayInject();
-            if (inject) game.Apply(action, seconds);
-            else if (injecting) game.Release();
-            injecting = inject;
+            if (!inject)
+            {
+                StopInjecting();
+                return;
+            }
+            injecting = true;
+            game.Apply(action, seconds);
         }
 
         bool MayInject()
@@ -100,8 +147,8 @@ namespace Metabonk.Core
             while (capture.TryTake(frame))
             {
                 ++FramesTaken;
-                if (ring != null) ring.Write(frame);
                 server.Publish(frame);
+                if (ring != null) ring.Write(frame);
             }
             if (options.FrameHz <= 0 || nowNs < nextFrameNs) return;
             long period = (long)(1e9 / options.FrameHz);
@@ -112,8 +159,7 @@ namespace Metabonk.Core
 
         public void Dispose()
         {
-            if (injecting) game.Release();
-            injecting = false;
+            StopInjecting();
             server.Dispose();
             if (ring != null) ring.Dispose();
         }

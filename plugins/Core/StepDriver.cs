@@ -36,6 +36,7 @@ namespace Metabonk.Core
         readonly UploadGuard guard;
         readonly Action<string> log;
         readonly RewardMeter meter;
+        readonly Faults faults;
         readonly GameState state = new GameState();
         readonly Frame frame = new Frame();
         readonly float[] numbers = new float[ResearchMemory.ActionColumns];
@@ -52,6 +53,7 @@ namespace Metabonk.Core
             this.guard = guard;
             this.log = log ?? delegate { };
             meter = new RewardMeter(options.Weights);
+            faults = new Faults(this.log);
             time.FixFrame(1 / options.Hz);
         }
 
@@ -59,6 +61,18 @@ namespace Metabonk.Core
 
         /// <summary>A frame of the game has ended.</summary>
         public void FrameEnded()
+        {
+            try
+            {
+                Advance();
+            }
+            catch (Exception error)
+            {
+                faults.Add("stepping", error);  // the next frame tries again
+            }
+        }
+
+        void Advance()
         {
             if (!waiting && --framesLeft <= 0)
             {

@@ -20,7 +20,7 @@ namespace Metabonk.Game
             public Vector3 Last;
             public double LastTime = -1;
             public Point3 Velocity;
-            public float MaxHealth;
+            public byte Kind;
         }
 
         static readonly Dictionary<int, Tracked> living = new Dictionary<int, Tracked>();
@@ -34,7 +34,7 @@ namespace Metabonk.Game
         [HarmonyPatch(nameof(Body.InitEnemy))]
         public static void Appeared(Body __instance)
         {
-            living[__instance.GetInstanceID()] = new Tracked { Of = __instance, Id = ++ids, MaxHealth = __instance.hp };
+            living[__instance.GetInstanceID()] = new Tracked { Of = __instance, Id = ++ids, Kind = (byte)Members.Number(__instance, "enemyType") };
         }
 
         [HarmonyPostfix]
@@ -88,16 +88,15 @@ namespace Metabonk.Game
                 tracked.Last = at;
                 tracked.LastTime = time;
             }
-            if (body.hp > tracked.MaxHealth) tracked.MaxHealth = body.hp;
             return new Enemy
             {
                 Id = tracked.Id,
-                Kind = (byte)Members.Number(body, "enemyType"),
+                Kind = tracked.Kind,
                 Flags = body.IsBoss() ? EnemyFlags.Boss : EnemyFlags.None,
                 Position = Space.Ours(at),
                 Velocity = tracked.Velocity,
                 Health = body.hp,
-                MaxHealth = tracked.MaxHealth,
+                MaxHealth = body.maxHp,
             };
         }
 

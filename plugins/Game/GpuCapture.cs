@@ -11,7 +11,7 @@ namespace Metabonk.Game
 {
     public sealed unsafe class GpuCapture : ICapture, ISyncCapture
     {
-        const int OnTheWayMost = 4;
+        const int OnTheWayMost = 4, DrawsPerLook = 30;
         const float CanvasDistance = 1;
 
         struct Asked
@@ -25,7 +25,10 @@ namespace Metabonk.Game
         readonly Camera camera;
         readonly List<Asked> onTheWay = new List<Asked>();  // the oldest first
         readonly HashSet<string> agentCanvases;
+        readonly List<Canvas> shown = new List<Canvas>();
+        readonly Frame whole = new Frame();
         readonly int width, height;
+        int drawn;
 
         /// <summary>canvases: names of the canvases that belong into the picture.</summary>
         public GpuCapture(int width, int height, string canvases)
@@ -76,8 +79,6 @@ namespace Metabonk.Game
             return false;
         }
 
-        readonly Frame whole = new Frame();
-
         public void Take(Frame frame)
         {
             MainThread.Check();
@@ -101,20 +102,23 @@ namespace Metabonk.Game
         {
             Camera main = Camera.main;
             if (main == null) return;
+            if (drawn++ % DrawsPerLook == 0) FindCanvases();
             camera.CopyFrom(main);
             camera.targetTexture = texture;
             camera.transform.SetPositionAndRotation(main.transform.position, main.transform.rotation);
-            var moved = ShowCanvases();
+            foreach (Canvas canvas in shown)
+                if (canvas != null) canvas.worldCamera = camera;
             camera.Render();
-            foreach (Canvas canvas in moved) canvas.worldCamera = main;
+            foreach (Canvas canvas in shown)
+                if (canvas != null) canvas.worldCamera = main;
         }
 
         // A canvas that lies over the screen is in no camera's picture. Those of the agent are put
         // before the camera instead, where people see them as before; all others stay where they are.
-        List<Canvas> ShowCanvases()
+        void FindCanvases()
         {
-            var shown = new List<Canvas>();
-            if (agentCanvases.Count == 0) return shown;
+            shown.Clear();
+            if (agentCanvases.Count == 0) return;
             var found = UnityEngine.Object.FindObjectsOfType<Canvas>();
             for (int i = 0; i < found.Length; ++i)
             {
@@ -122,10 +126,8 @@ namespace Metabonk.Game
                 if (!canvas.isRootCanvas || canvas.renderMode == RenderMode.WorldSpace || !agentCanvases.Contains(canvas.name)) continue;
                 canvas.renderMode = RenderMode.ScreenSpaceCamera;
                 canvas.planeDistance = CanvasDistance;
-                canvas.worldCamera = camera;
                 shown.Add(canvas);
             }
-            return shown;
         }
     }
 }

@@ -4,6 +4,7 @@ using System;
 using System.IO;
 using BepInEx;
 using BepInEx.Unity.IL2CPP;
+using Il2CppInterop.Runtime.Attributes;
 using Il2CppInterop.Runtime.Injection;
 using Metabonk.Core;
 using Metabonk.Game;
@@ -16,6 +17,8 @@ namespace Metabonk.ResearchPlugin
     public sealed class Plugin : BasePlugin
     {
         public const string Id = "com.metabonk.research";
+
+        StepBehaviour behaviour;
 
         public override void Load()
         {
@@ -33,13 +36,21 @@ namespace Metabonk.ResearchPlugin
                 MainThread.IsHere();
                 Patches.Apply(line => Log.LogInfo(line));
                 ClassInjector.RegisterTypeInIl2Cpp<StepBehaviour>();
-                AddComponent<StepBehaviour>().Begin(Make(options));
+                behaviour = AddComponent<StepBehaviour>();
+                behaviour.Begin(Make(options));
             }
             catch (Exception error) when (error is OptionException || error is IOException || error is ArgumentException || error is MissingMethodException)
             {
                 Log.LogError(error.Message);
                 Patches.Remove(Id);
             }
+        }
+
+        public override bool Unload()
+        {
+            if (behaviour != null) behaviour.OnDestroy();
+            Patches.Remove(Id);
+            return true;
         }
 
         StepDriver Make(ResearchOptions options)
@@ -60,6 +71,7 @@ namespace Metabonk.ResearchPlugin
 
         public StepBehaviour(IntPtr pointer) : base(pointer) { }
 
+        [HideFromIl2Cpp]
         internal void Begin(StepDriver made) { driver = made; }
 
         public void LateUpdate()

@@ -22,6 +22,14 @@ namespace Il2CppInterop.Runtime.InteropTypes.Arrays
     }
 }
 
+namespace Il2CppInterop.Runtime.Attributes
+{
+    [AttributeUsage(AttributeTargets.Method | AttributeTargets.Property)]
+    public class HideFromIl2CppAttribute : Attribute
+    {
+    }
+}
+
 namespace Il2CppInterop.Runtime.Injection
 {
     public static class ClassInjector

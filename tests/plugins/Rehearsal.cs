@@ -1,6 +1,6 @@
 // The plugins in a game of cardboard: our stand-ins of Unity and of the game's classes, a player who
 // goes where the stick says, a few enemies. The plugins' own code runs as it is shipped. Commands come
-// in as lines and are obeyed between two frames. Usage: Rehearsal bonklink|research CONFIG_FOLDER HZ
+// in as lines and are obeyed between two frames. Usage: Rehearsal bonklink|research|both CONFIG_FOLDER HZ
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -40,9 +40,15 @@ static class Rehearsal
         int hz = int.Parse(arguments[2]);
         BepInEx.Paths.ConfigPath = arguments[1];
         BuildWorld();
-        BasePlugin plugin = arguments[0] == "bonklink" ? (BasePlugin)new Metabonk.BonkLink.Plugin() : new Metabonk.ResearchPlugin.Plugin();
+        BasePlugin plugin = arguments[0] != "research" ? (BasePlugin)new Metabonk.BonkLink.Plugin() : new Metabonk.ResearchPlugin.Plugin();
         plugin.Load();
         foreach (string line in plugin.Log.Lines) Console.WriteLine("log " + line);
+        if (arguments[0] == "both")
+        {
+            var second = new Metabonk.ResearchPlugin.Plugin();
+            second.Load();
+            foreach (string line in second.Log.Lines) Console.WriteLine("log " + line);
+        }
         int said = plugin.Log.Lines.Count;
         Console.WriteLine("ready");
         Console.Out.Flush();
@@ -173,6 +179,8 @@ static class Rehearsal
                 enemies[0].Kill();
                 enemies.RemoveAt(0);
                 break;
+            case "break": player.inventory.weaponInventory.weapons[EWeapon.Axe] = null; break;
+            case "mend": player.inventory.weaponInventory.weapons.Remove(EWeapon.Axe); break;
             case "despawn":
                 enemies[0].gameObject.SetActive(false);
                 enemies.RemoveAt(0);

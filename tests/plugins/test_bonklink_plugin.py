@@ -233,3 +233,36 @@ def test_settings_that_cannot_be_are_said_and_the_game_goes_on(
     running = bonklink("[Link]\nHost = 0.0.0.0\n")
     assert any("needs a Token" in line for line in running.log)
     running.stop()
+
+
+def test_a_fault_in_the_game_is_counted_and_passes(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink()
+    with agent_of(running) as agent:
+        until(agent, lambda t: True)
+        running.do("break")
+        for _ in range(30):
+            agent.poll(0.02)
+        lines = running.do("mend")
+        faults = [line for line in lines if "reading the game failed" in line]
+        assert faults  # said, at the first, second, fourth, ... time
+        assert len(faults) < 12
+        assert "NullReferenceException" in faults[0]
+        until(agent, lambda t: t.state.weapons[0].level == 3)
+    running.stop()
+
+
+def test_a_second_plugin_keeps_off(
+    runtime: list[str | Path], rehearsal_program: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "com.metabonk.bonklink.cfg").write_text(
+        "[Link]\nPort = 0\n[Ring]\nEnabled = false\n"
+    )
+    (tmp_path / "com.metabonk.research.cfg").write_text(
+        f"[Memory]\nEnabled = true\nFolder = {tmp_path}\n"
+    )
+    running = Rehearsal([*runtime, rehearsal_program], "both", tmp_path)
+    assert any(
+        "another plugin, com.metabonk.bonklink, drives the game" in line for line in running.log
+    )
+    assert not (tmp_path / "megabonk_env_0").exists()
+    running.stop()

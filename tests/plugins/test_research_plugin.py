@@ -163,7 +163,7 @@ def test_a_game_that_ends_says_so(game: Callable[..., Rehearsal], tmp_path: Path
     agent.close()
 
 
-def test_both_plugins_do_not_drive_one_game(game: Callable[..., Rehearsal], tmp_path: Path) -> None:
+def test_it_is_off_until_it_is_switched_on(game: Callable[..., Rehearsal], tmp_path: Path) -> None:
     running = game("[Memory]\nEnabled = false\n")
     assert not path_of(0, tmp_path).exists()
     assert running.log == []
