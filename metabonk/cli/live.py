@@ -268,10 +268,9 @@ def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: 
     _notice_troubles(live, plan)
     report = proof.examine(live, loads)
     files.write(session.directory / REPORT, msgspec.json.format(msgspec.json.encode(report)))
-    times = [live.times(agent)[proof.WARM_UP :] for agent in range(len(live.seats))]
-    first = int(times[0]["tick"][0])
-    late = live.loop.reference(first, report.ticks)["late"]
-    files.write(session.directory / TRACE, trace.perfetto(times, late, first))
+    times = [live.times(agent) for agent in range(len(live.seats))]
+    late = live.loop.reference(0, report.ticks + proof.WARM_UP)["late"]
+    files.write(session.directory / TRACE, trace.perfetto(times, late, 0))
     said = ""
     if found is not None:
         try:

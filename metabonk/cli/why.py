@@ -7,7 +7,6 @@ from typing import Any
 import typer
 
 from metabonk.cli.output import JsonFlag, console, print_json, table, verb
-from metabonk.errors import ConfigError
 from metabonk.play.session import Session, place
 
 app, command = verb(
@@ -50,10 +49,7 @@ def explain(session: Session, tick: int, agent: int) -> dict[str, Any]:
     from metabonk.records import Action
 
     ledger = read_ledger(session.directory)
-    try:
-        row = ledger.ticks[ledger.at(tick, agent)]
-    except KeyError as error:
-        raise ConfigError(f"{session.directory}: {error.args[0]}") from error
+    row = ledger.ticks[ledger.at(tick, agent)]
     gate = Gate(int(row["gate"]))
     found: dict[str, Any] = {
         "tick": tick,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk import _core
-from metabonk.errors import CorruptError
+from metabonk.errors import ConfigError, CorruptError
 from metabonk.records import ACTION_COLUMNS, GAME_STATE
 
 Array = npt.NDArray[Any]
@@ -101,14 +101,14 @@ class Ledger:
     torn: int
 
     def at(self, tick: int, agent: int = 0) -> int:
-        """Row of a tick in `ticks`. Raises KeyError that says which there are."""
+        """Row of a tick in `ticks`. Raises ConfigError that says which there are."""
         of_agent = self.ticks["agent"] == agent
         rows = np.flatnonzero(of_agent & (self.ticks["tick"] == tick))
         if len(rows) == 0:
             known = self.ticks["tick"][of_agent]
             if len(known) == 0:
-                raise KeyError(f"the ledger has no tick of agent {agent}")
-            raise KeyError(
+                raise ConfigError(f"the ledger has no tick of agent {agent}")
+            raise ConfigError(
                 f"the ledger has no tick {tick} of agent {agent}: it has {int(known.min())} to "
                 f"{int(known.max())}, without those that were skipped"
             )

@@ -83,11 +83,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def examine(live: Live, loads: Mapping[str, int]) -> Report:
     """The report of a stopped loop that had a reference thread and remembered all its ticks."""
-    times = [live.times(i)[WARM_UP:] for i in range(len(live.seats))]
-    if any(len(rows) == 0 for rows in times):
+    times = [_warm(live.times(i)) for i in range(len(live.seats))]
+    planned = int(live.loop.ticks) - WARM_UP
+    if planned < 1 or any(len(rows) == 0 for rows in times):
         raise ValueError(f"a proof takes more than {WARM_UP} ticks: the rest finds the phase")
-    first, last = int(times[0]["tick"][0]), int(times[0]["tick"][-1])
-    reference = live.loop.reference(first, last - first + 1)
+    reference = live.loop.reference(WARM_UP, planned)
     late = np.asarray(reference["late"], np.int64)
     agents = [_agent(rows, late, counts) for rows, counts in zip(times, _counts(live), strict=True)]
     missed, excused = sum(a.missed for a in agents), sum(a.excused for a in agents)
@@ -97,7 +97,7 @@ def examine(live: Live, loads: Mapping[str, int]) -> Report:
     excusable = missed == excused
     return Report(
         hz=live.settings.hz,
-        ticks=last - first + 1,
+        ticks=planned,
         agents=agents,
         lateness=spread(wakes["woke"] - wakes["planned"]),
         reference=spread(late[late >= 0]),
@@ -151,10 +151,8 @@ def _counts(live: Live) -> list[dict[str, int]]:
 
 
 def _agent(rows: Array, late: Array, counts: Mapping[str, int]) -> Agent:
-    first, last = int(rows["tick"][0]), int(rows["tick"][-1])
-    missed = np.ones(last - first + 1, np.bool_)  # a tick that is not there was skipped
-    places = (rows["tick"] - rows["tick"][0]).astype(np.int64)
-    missed[places] = rows["acted"] > rows["next"]
+    missed = np.ones(len(late), np.bool_)  # a tick that is not there was skipped
+    missed[rows["tick"].astype(np.int64) - WARM_UP] = rows["acted"] > rows["next"]
     excused = missed & (late > EXCUSE_SECONDS * 1e9)
     decided = _decided(rows)
     return Agent(
@@ -170,6 +168,11 @@ def _agent(rows: Array, late: Array, counts: Mapping[str, int]) -> Agent:
         latency=spread(decided["acted"] - decided["capture"]),
         work=spread(rows["acted"] - rows["began"]),
     )
+
+
+def _warm(times: Array) -> Array:
+    rows: Array = times[times["tick"] >= WARM_UP]
+    return rows
 
 
 def _decided(rows: Array) -> Array:

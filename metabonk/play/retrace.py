@@ -90,9 +90,9 @@ class _Pilot:
 def retrace(session: Session, tick: int, agent: int = 0) -> Retraced:
     """Decides tick `tick` of `agent` again.
 
-    Raises ConfigError where there is nothing to decide again (the tick held the last action, a
-    policy in Python decided, the game was not recorded), CorruptError at the first hash or bit that
-    differs, KeyError for a tick that is not in the ledger.
+    Raises ConfigError where there is nothing to decide again (there is no such tick, it held the
+    last action, a policy in Python decided, the game was not recorded), CorruptError at the first
+    hash or bit that differs.
     """
     ledger = read_ledger(session.directory)
     row = ledger.ticks[ledger.at(tick, agent)]
@@ -233,6 +233,8 @@ def _arena(session: Session, agent: int) -> _Arena:
     inputs = inputs[inputs["agent"] == agent]
     if not np.array_equal(inputs["step"], np.arange(1, len(inputs) + 1)):
         raise CorruptError(f"{session.directory}: inputs are missing, the game cannot be played on")
+    if agent >= len(setup.seeds):
+        raise CorruptError(f"{session.directory}: its card has no seed of agent {agent}")
     level = parse(setup.level)
     batch = _core.arena.Batch(level.pack(), 1, 1)
     outcome = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))

@@ -46,7 +46,7 @@ def session(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_proof_leaves_a_report_and_a_trace(session: Path, policy: Path) -> None:
     report = msgspec.json.decode((session / "report.json").read_bytes(), type=proof.Report)
-    assert report.ticks == 60
+    assert report.ticks >= 60  # more if the last of them were skipped
     assert sum(report.latency.bins) == report.agents[0].decided
     trace = json.loads((session / "trace.json").read_bytes())
     assert any(event["ph"] == "X" for event in trace["traceEvents"])
@@ -69,6 +69,7 @@ def test_a_tick_that_is_not_there_is_an_error(metabonk: Metabonk, session: Path)
     said = metabonk("why", f"{session}:99999")
     assert said.code == 2
     assert "no tick 99999" in said.err
+    assert "no tick 99999" in metabonk("replay", f"{session}:99999").err
     assert metabonk("why", session).code == 2
     assert "RUN:TICK" in metabonk("why", session).err
 

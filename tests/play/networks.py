@@ -29,6 +29,14 @@ MASKED = gs.Dict(
         "action_mask": gs.Box(0, 1, (5,), np.uint8),
     }
 )
+TIMED = gs.Dict(
+    {
+        **MASKED.spaces,
+        "dt": gs.Box(0.0, 1.0, (1,), np.float32),
+        "things": gs.Box(-1.0, 1.0, (4, 3), np.float32),
+        "things_mask": gs.Box(0, 1, (4,), np.uint8),
+    }
+)
 
 
 def network(
@@ -81,20 +89,8 @@ NETWORKS = {
         (),
         seed,
     ),
-    "pilot": lambda seed=0: network(
-        gs.Dict(
-            {
-                **MASKED.spaces,
-                "dt": gs.Box(0.0, 1.0, (1,), np.float32),
-                "things": gs.Box(-1.0, 1.0, (4, 3), np.float32),
-                "things_mask": gs.Box(0, 1, (4,), np.uint8),
-            }
-        ),
-        MIXED,
-        "pilot",
-        ("choice",),
-        seed,
-    ),
+    "pilot": lambda seed=0: network(TIMED, MIXED, "pilot", ("choice",), seed),
+    "mamba": lambda seed=0: network(TIMED, MIXED, "mamba", ("choice",), seed),
     "arena": arena_pilot,
 }
 

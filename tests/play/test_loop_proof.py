@@ -45,6 +45,7 @@ class MadeUp:
         self.seats = [self] * len(times)
         self.loop = self
         self._times, self._late = times, late or {}
+        self.ticks = 300 if not len(times[0]) else max(300, int(times[0]["tick"][-1]) + 1)
 
     def times(self, agent: int) -> Any:
         return self._times[agent]
@@ -124,6 +125,13 @@ def test_under_load_the_reference_is_the_measure() -> None:
     assert report.reference_missed == 2
     assert report.passed
     assert not examine(times, {120: PERIOD + 1}, {"busy": 5}).passed
+
+
+@pytest.mark.parametrize("skipped", [tuple(range(58, 65)), tuple(range(295, 300))])
+def test_ticks_skipped_at_either_end_are_missed_too(skipped: tuple[int, ...]) -> None:
+    report = examine(made_up(skipped=skipped))
+    assert report.ticks == 240
+    assert report.missed == report.agents[0].skipped == 5  # of the first, two are of the warm-up
 
 
 def test_every_agent_counts() -> None:
