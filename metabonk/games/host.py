@@ -152,7 +152,7 @@ class Host:
             if tick is not None:
                 tick()
             # A menu after the end may be open for long: only the end itself is waited at.
-            fresh = self._until(due, lasting=self.now.ended and not ended)
+            fresh = self._until(due, stop, lasting=self.now.ended and not ended)
             ended = self.now.ended
             if fresh is not None:
                 acted = time.monotonic()
@@ -172,7 +172,7 @@ class Host:
             self._publish()
             due = max(due, time.monotonic() - period) + period
 
-    def _until(self, due: float, lasting: bool) -> Answer | None:
+    def _until(self, due: float, stop: Callable[[], bool], lasting: bool) -> Answer | None:
         """The newest answer that came before `due`; a reset at once. lasting: the moment is an
         episode's last, for whose answer there is more time."""
         fresh: Answer | None = None
@@ -192,7 +192,7 @@ class Host:
                 )
                 if answer.row is None or (lasting and meant):
                     return fresh
-            if time.monotonic() >= due or self.link.visitor() != self._visitor:
+            if time.monotonic() >= due or stop() or self.link.visitor() != self._visitor:
                 return fresh
 
     def _take(self, answer: Answer) -> None:
