@@ -40,7 +40,8 @@ def hosting(
     thread = threading.Thread(target=host.run, args=(over.is_set,))
     thread.start()
     try:
-        yield host, int(link.address.rpartition(":")[2])
+        port = link.address.rpartition(":")[2]
+        yield host, int(port) if port.isdigit() else 0
     finally:
         over.set()
         thread.join()

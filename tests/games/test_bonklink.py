@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -18,7 +19,7 @@ if not machine.core_built():
 
 from link_hosts import SIZE, hosting
 
-from metabonk.errors import ConfigError, GameError
+from metabonk.errors import ConfigError, GameError, LinkError
 from metabonk.games.batch import allocate
 from metabonk.games.host import Pace
 from metabonk.games.source import Flags
@@ -179,8 +180,18 @@ def test_several_games() -> None:
                 seeds = {game.game_state(i).run_seed for i in range(2)}
                 assert len(seeds) == 2
                 game.close()
-        except (OSError, ConfigError) as error:  # the next port belongs to somebody else
+        except LinkError as error:  # the next port belongs to somebody else
             pytest.skip(str(error))
+
+
+def test_a_pipe_leads_to_the_game() -> None:
+    name = f"metabonk-test-{os.getpid()}"
+    with hosting(pipe=name):
+        game = games.make("bonklink", 1, use_pipe=True, pipe_name=name)
+        observation, flags = started(game)
+        game.step_into(idle(), observation, *flags.arrays())
+        assert not flags.truncated[0]
+        game.close()
 
 
 def test_a_row_of_nan_watches() -> None:
