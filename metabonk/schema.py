@@ -67,8 +67,11 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The network."""
 
     name: Annotated[
-        Literal["mlp", "conv", "pilot"],
-        _help("mlp: vectors; conv: frames; pilot: recurrent CfC over both, told the time step."),
+        Literal["mlp", "conv", "pilot", "mamba"],
+        _help(
+            "mlp: vectors; conv: frames; pilot: recurrent CfC over both, told the time step; mamba: "
+            "a selective state space in the CfC's place."
+        ),
     ] = "pilot"
     hidden: Annotated[int, _help("Units per layer and of the recurrent state.", ge=1)] = 128
     layers: Annotated[int, _help("Hidden layers.", ge=1)] = 2

@@ -93,7 +93,7 @@ def test_a_flag_that_was_not_given_leaves_what_set_assigns() -> None:
         ({"ppo.clip": "x"}, r"must be a number > 0"),
         ({"ppo.gamma": 1.5}, r"must be a number >= 0 and <= 1"),
         ({"run.seed": 0.5}, r"run.seed = '0.5': must be a whole number >= 0"),
-        ({"model.name": "gru"}, r"must be one of mlp, conv, pilot"),
+        ({"model.name": "gru"}, r"must be one of mlp, conv, pilot, mamba"),
         ({"run.video": "maybe"}, r"must be true or false"),
         ({"game.pixels": "84"}, r"two whole numbers"),
         ({"game.pixels": "84x0"}, r"HEIGHTxWIDTH, or 0x0"),

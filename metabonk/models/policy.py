@@ -1,12 +1,14 @@
 """Actor and critic over any observation and action space, recurrent or not.
 
-Knows encoders, heads and the CfC cell; does not know games, losses or how it is trained. Three
+Knows encoders, heads and recurrent cells; does not know games, losses or how it is trained. Four
 networks behind one interface, chosen by name:
 
 - `mlp`: two towers of tanh layers, one for the actor and one for the critic.
 - `conv`: the same behind shared convolutions where the observation has frames.
 - `pilot`: an encoder, then a CfC cell that is told the true time step; both heads see the
   encoder's features and the cell's state.
+- `mamba`: the same with a selective state space in the cell's place, whose step sizes the true time
+  step scales.
 
 Where the game shows what lies around, directions are scored one by one; where it shows offers,
 these are: both by the same weights for all of them, added to what the head says.
@@ -31,6 +33,7 @@ from metabonk.models.compass import Steering
 from metabonk.models.encoders import ObservationReader, Reading, Tensors
 from metabonk.models.heads import ActionHead
 from metabonk.models.layers import Dense, linear, mlp
+from metabonk.models.mamba import Mamba
 from metabonk.models.offers import OfferScores
 from metabonk.ops.radar import SECTORS
 from metabonk.spaces import ActionLayout
@@ -145,8 +148,8 @@ class Towers(ActorCritic):
         return Output(parameters, out.value.view(steps, batch), state)
 
 
-class Pilot(ActorCritic):
-    """Encoder, CfC and two heads; state [B, hidden] is the cell's."""
+class Recurrent(ActorCritic):
+    """Encoder, a recurrent cell that is told the time, and two heads that see both."""
 
     def __init__(
         self,
@@ -156,13 +159,23 @@ class Pilot(ActorCritic):
         fixed: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(space, config, time=False)
-        self.state_size = config.hidden
         self.timed = "dt" in space.spaces
         self.input = Dense(self.reader.widths, config.hidden)
         self.layers = mlp(config.hidden, config.hidden, config.layers - 1)
-        self.rnn_cell = CfCCell(config.hidden, config.hidden, config.hidden)
+        self.state_size = self._make_cell(config.hidden)
         self._decide_by(2 * config.hidden, space, layout, config, fixed)
         self.value = linear(2 * config.hidden, 1, 1.0)
+
+    @abstractmethod
+    def _make_cell(self, hidden: int) -> int:
+        """Makes the cell, of `hidden` inputs and outputs; returns its state's width."""
+
+    @abstractmethod
+    def _unroll(
+        self, features: Tensor, state: Tensor, dt: Tensor | None, keep: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the cell gives for features [T, B, hidden], dt and keep [T, B, 1], and its state
+        after the last step [B, state_size]; dt in units of DEFAULT_DT, None for 1."""
 
     def sequence(self, observation: Tensors, state: Tensor, is_first: Tensor) -> Output:
         steps, batch = is_first.shape
@@ -170,11 +183,45 @@ class Pilot(ActorCritic):
         reading = self.reader(flat)
         features = self.layers(self.input(*reading.parts))
         keep = (~is_first).to(features.dtype)[..., None]
-        dt = observation["dt"] / DEFAULT_DT if self.timed else torch.ones_like(keep)
-        hidden = self.rnn_cell.sequence(features.view(steps, batch, -1), state, dt, keep)
-        joined = torch.cat([features, hidden.flatten(0, 1)], 1)
+        dt = observation["dt"] / DEFAULT_DT if self.timed else None
+        given, state = self._unroll(features.view(steps, batch, -1), state, dt, keep)
+        joined = torch.cat([features, given.flatten(0, 1)], 1)
         parameters = self._decide(joined, reading, flat).view(steps, batch, -1)
-        return Output(parameters, self.value(joined).view(steps, batch), hidden[-1])
+        return Output(parameters, self.value(joined).view(steps, batch), state)
+
+
+class Pilot(Recurrent):
+    """With a CfC cell; state [B, hidden]."""
+
+    def _make_cell(self, hidden: int) -> int:
+        self.rnn_cell = CfCCell(hidden, hidden, hidden)
+        return hidden
+
+    def _unroll(
+        self, features: Tensor, state: Tensor, dt: Tensor | None, keep: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        dt = torch.ones_like(keep) if dt is None else dt
+        hidden = self.rnn_cell.sequence(features, state, dt, keep)
+        return hidden, hidden[-1]
+
+
+class MambaPilot(Recurrent):
+    """With a layer of Mamba; state [B, state_size], 38 numbers per unit of it.
+
+    A first observation has none before it, so that its time says nothing: it is written into the
+    state as if a usual step had passed. Games that say 0 there would have it forgotten otherwise.
+    """
+
+    def _make_cell(self, hidden: int) -> int:
+        self.mamba = Mamba(hidden)
+        return self.mamba.state_size
+
+    def _unroll(
+        self, features: Tensor, state: Tensor, dt: Tensor | None, keep: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if dt is not None:
+            dt = dt * keep + (1.0 - keep)
+        return self.mamba.sequence(features, state, dt, keep)
 
 
 def listed(text: str) -> list[str]:
@@ -194,7 +241,8 @@ def build(
 
     space: one environment's observations. fixed: see ActionHead.
     """
-    kind = Pilot if "pilot" in config.name else Towers
+    kinds = {"pilot": Pilot, "mamba": MambaPilot}
+    kind = next((kinds[part] for part in kinds if part in config.name), Towers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return kind(space, layout, config, fixed)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from metabonk.models.policy import ActorCritic
-from metabonk.play.compiler import axes, elements, layers
+from metabonk.play.compiler import axes, elements, layers, scans
 from metabonk.play.compiler.lowering import TYPES, Lowering
 from metabonk.play.compiler.program import Builder, Program
 from metabonk.play.compiler.tracing import ACTION, OUTPUTS, STATE, trace
 from metabonk.play.compiler.weights import Precision, PrecisionName
 
-RULE_MODULES = (elements, axes, layers)  # imported for their rules
+RULE_MODULES = (elements, axes, layers, scans)  # imported for their rules
 
 
 def assemble(
