@@ -93,7 +93,7 @@ def read_header(directory: Path) -> Header:
         raise FileNotFoundError(f"{directory} holds no episodes: it has no {HEADER}")
     try:
         return msgspec.json.decode(path.read_bytes(), type=Header)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptError(f"{path} is damaged: {error}") from error
 
 
@@ -106,10 +106,22 @@ def read_index(directory: Path) -> list[Chunk]:
     chunks: list[Chunk] = []
     for number, line in enumerate(files.whole_lines(data).splitlines(), 1):
         try:
-            chunks.append(msgspec.json.decode(line, type=Chunk))
-        except msgspec.MsgspecError as error:
+            chunks.append(_checked(msgspec.json.decode(line, type=Chunk)))
+        except (msgspec.MsgspecError, ValueError) as error:
             raise CorruptError(f"{path}, line {number}: {error}; delete it and the rest") from error
     return chunks
+
+
+def _checked(chunk: Chunk) -> Chunk:
+    """The chunk, if it is one: a file of this directory, and segments inside it."""
+    if Path(chunk.file).name != chunk.file or not chunk.file or chunk.steps < 0 or chunk.first < 0:
+        raise ValueError(f"no chunk: {chunk.steps} rows from {chunk.first} in {chunk.file!r}")
+    for s in chunk.segments:
+        if not (0 <= s.start <= s.stop <= chunk.steps and s.env >= 0):
+            raise ValueError(
+                f"no part of a chunk: rows {s.start} to {s.stop} of environment {s.env}"
+            )
+    return chunk
 
 
 def write_header(directory: Path, header: Header) -> None:

@@ -6,8 +6,12 @@ and no file makes its reader allocate more than the bytes that it says it holds.
 
 from __future__ import annotations
 
+import contextlib
+import re
+import struct
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -18,7 +22,17 @@ from metabonk.protocols import Array
 
 MOST_BYTES = 4 << 30  # of all arrays of a file together
 _SUFFIX = ".npy"
-_READ = (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError)
+_HEADER_BYTES = 1 << 14
+# What zip files and arrays that were damaged make their readers raise.
+_DAMAGE = (
+    *(ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError, TypeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+# As numpy writes it. Its own reader takes more, by way of Python's parser.
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|=][a-zA-Z]\d+)', 'fortran_order': (?:True|False), "
+    rb"'shape': \(((?:\d+,? ?)*)\), \} *\n"
+)
 
 
 class Shape(NamedTuple):
@@ -38,17 +52,13 @@ def shapes(path: Path | str, *, most_bytes: int = MOST_BYTES) -> dict[str, Shape
     Raises CorruptError for a file that is none, that only pickle could read, whose arrays are not
     as long as they say, or that would fill more than `most_bytes` of memory.
     """
-    path = Path(path)
     found: dict[str, Shape] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.filename.endswith(_SUFFIX):
-                    with archive.open(member) as file:
-                        name = member.filename.removesuffix(_SUFFIX)
-                        found[name] = _shape(file, member.file_size)
-    except _READ as error:
-        raise _unreadable(path, error) from error
+    with _reading(Path(path)), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith(_SUFFIX):
+                with archive.open(member) as file:
+                    name = member.filename.removesuffix(_SUFFIX)
+                    found[name] = _shape(file, member.file_size)
     total = sum(s.nbytes for s in found.values())
     if total > most_bytes:
         raise CorruptError(
@@ -59,24 +69,33 @@ def shapes(path: Path | str, *, most_bytes: int = MOST_BYTES) -> dict[str, Shape
 
 def load(path: Path | str, *, most_bytes: int = MOST_BYTES) -> dict[str, Array]:
     """Every array by name. Raises CorruptError as `shapes` does."""
-    path = Path(path)
     names = shapes(path, most_bytes=most_bytes)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except _READ as error:
-        raise _unreadable(path, error) from error
+    with _reading(Path(path)), np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names}
 
 
 def column(path: Path | str, name: str) -> Array:
-    """One array of a file. Raises CorruptError, also where there is none of that name."""
-    path = Path(path)
+    """One array of a file of which `shapes` was asked. Raises CorruptError, also where there is
+    none of that name."""
+    with _reading(Path(path)), np.load(path, allow_pickle=False) as file:
+        found: Array = file[name]
+        return found
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What damage does becomes a CorruptError that names the file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found: Array = file[name]
-            return found
-    except _READ as error:
-        raise _unreadable(path, error) from error
+        yield
+    except _DAMAGE as error:
+        raise CorruptError(
+            f"{path} cannot be read without running code from it ({error}): "
+            "write it again as plain arrays"
+        ) from error
+    except OSError as error:
+        if error.filename is not None:  # it is not there, or may not be read
+            raise
+        raise CorruptError(f"{path} is damaged: {error}") from error
 
 
 def save(file: IO[bytes], arrays: Mapping[str, Array], *, compress: bool = True) -> None:
@@ -91,23 +110,18 @@ def save(file: IO[bytes], arrays: Mapping[str, Array], *, compress: bool = True)
 
 def _shape(file: IO[bytes], size: int) -> Shape:
     version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
+    if version not in ((1, 0), (2, 0)):
         raise ValueError(f"an array of numpy's format {version}")
-    shape, _, dtype = read(file)
+    width = 2 if version == (1, 0) else 4
+    length = int.from_bytes(file.read(width), "little")
+    header = _HEADER.fullmatch(file.read(min(length, _HEADER_BYTES)))
+    if header is None:
+        raise ValueError("an array of anything but plain numbers or text")
+    dtype = np.dtype(header[1].decode())
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
-    found = Shape(dtype, shape)
-    if min(shape, default=0) < 0 or found.nbytes != size - file.tell():
-        raise ValueError(f"an array {dtype} {shape} in {size - file.tell()} bytes")
+    found = Shape(dtype, tuple(int(n) for n in header[2].replace(b" ", b"").split(b",") if n))
+    held = size - file.tell()
+    if found.nbytes != held:
+        raise ValueError(f"an array {dtype} {found.shape} in {held} bytes")
     return found
-
-
-def _unreadable(path: Path, error: Exception) -> CorruptError:
-    return CorruptError(
-        f"{path} cannot be read without running code from it ({error}): "
-        "write it again as plain arrays"
-    )

@@ -7,7 +7,8 @@ the Episode. The end of a file is a cut, as in `.npz` files: see npz.py.
 from __future__ import annotations
 
 import importlib.util
-import pickle
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ import numpy as np
 from metabonk.data.episode import Episode, Header
 from metabonk.data.npz import ends_of, spans_of
 from metabonk.errors import CorruptError, MissingExtraError
+from metabonk.protocols import FloatArray
 
 MOST_BYTES = 4 << 30
 _NEEDED = ("observations", "actions")
+_FLAGS = ("dones", "truncated", "is_first")
 
 
 def read_pt(path: Path | str, *, most_bytes: int = MOST_BYTES) -> list[Episode]:
@@ -32,16 +35,17 @@ def read_pt(path: Path | str, *, most_bytes: int = MOST_BYTES) -> list[Episode]:
     path = Path(path)
     arrays = _load(path, most_bytes)
     for key in _NEEDED:
-        if key not in arrays or arrays[key].ndim != 2 or arrays[key].dtype.kind not in "fiu":
+        if not isinstance(arrays.get(key), np.ndarray) or arrays[key].ndim != 2:
             raise CorruptError(f"{path}: {key} must be numbers [T, columns]")
     steps = len(arrays["observations"])
-    for key in ("actions", "rewards", "dones", "truncated", "is_first"):
-        if key in arrays and len(arrays[key]) != steps:
-            raise CorruptError(f"{path}: {key} has {len(arrays[key])} rows, not {steps}")
+    for key in ("actions", "rewards", *_FLAGS):
+        if key in arrays and np.shape(arrays[key])[:1] != (steps,):
+            raise CorruptError(f"{path}: {key} has shape {np.shape(arrays[key])}, not ({steps}, …)")
     seen = np.asarray(arrays["observations"], np.float32)
     action = np.asarray(arrays["actions"], np.float32)
-    reward = np.asarray(arrays.get("rewards", np.zeros(steps)), np.float32).reshape(steps)
-    ends = ends_of(path, {k: v.reshape(steps) for k, v in arrays.items() if k in _FLAGS}, steps)
+    reward = _column(path, arrays, "rewards", steps)
+    flags = {key: _column(path, arrays, key, steps) for key in _FLAGS if key in arrays}
+    ends = ends_of(path, flags, steps)
     header = _header(path, arrays, action.shape[1])
     return [
         Episode(
@@ -59,7 +63,12 @@ def read_pt(path: Path | str, *, most_bytes: int = MOST_BYTES) -> list[Episode]:
     ]
 
 
-_FLAGS = ("dones", "truncated", "is_first")
+def _column(path: Path, arrays: Mapping[str, Any], key: str, steps: int) -> FloatArray:
+    """Numbers [steps], also where they are written as [steps, 1]; zeros where there are none."""
+    found = np.asarray(arrays.get(key, np.zeros(steps)))
+    if found.size != steps or found.dtype.kind not in "biuf":
+        raise CorruptError(f"{path}: {key} has shape {found.shape}, not ({steps},)")
+    return found.reshape(steps).astype(np.float32)
 
 
 def _load(path: Path, most_bytes: int) -> dict[str, Any]:
@@ -68,29 +77,44 @@ def _load(path: Path, most_bytes: int) -> dict[str, Any]:
         raise MissingExtraError("torch", "train", f"reading {path.name}")
     import torch
 
-    size = path.stat().st_size
+    size = _unpacked(path)
     if size > most_bytes:
         raise CorruptError(f"{path}: {size:,} bytes, at most {most_bytes:,} are read: cut it up")
     try:
         # Only tensors and plain values are made: whatever else a pickle names is refused.
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if not isinstance(found, Mapping):
+            raise CorruptError(f"{path} holds a {type(found).__name__}, not tensors by name")
+        return {str(k): _plain(path, str(k), v, size) for k, v in found.items()}
+    except (CorruptError, OSError):
+        raise
+    except Exception as error:  # damaged files make its reader raise anything
+        said = str(error).splitlines()
         raise CorruptError(
             f"{path} cannot be read without running code from it "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): "
-            "write it again as plain tensors"
+            f"({said[0] if said else type(error).__name__}): write it again as plain tensors"
         ) from error
-    if not isinstance(found, Mapping):
-        raise CorruptError(f"{path} holds a {type(found).__name__}, not tensors by name")
-    arrays: dict[str, Any] = {}
-    for key, value in found.items():
-        if isinstance(value, torch.Tensor):
-            if value.numel() * value.element_size() > size:  # an expanded view of a few bytes
-                raise CorruptError(f"{path}: {key} fills more memory than the file has bytes")
-            arrays[str(key)] = value.detach().to_dense().contiguous().float().numpy()
-        elif key == "meta":
-            arrays["meta"] = value
-    return arrays
+
+
+def _plain(path: Path, key: str, value: Any, size: int) -> Any:
+    """A tensor as float32 numbers; other values as they are."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.numel() * value.element_size() > size:  # an expanded view of a few bytes
+        raise CorruptError(f"{path}: {key} fills more memory than the file has bytes")
+    return value.detach().to_dense().contiguous().float().numpy()
+
+
+def _unpacked(path: Path) -> int:
+    """Bytes of all that is in the file; those of the file itself where it is no archive."""
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return max(size, sum(member.file_size for member in archive.infolist()))
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return size
 
 
 def _header(path: Path, arrays: Mapping[str, Any], columns: int) -> Header:

@@ -183,7 +183,7 @@ def read_entries(directory: Path) -> list[Entry]:
     for number, line in enumerate(files.whole_lines(path.read_bytes()).splitlines(), 1):
         try:
             found.append(msgspec.json.decode(line, type=Entry))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise CorruptError(f"{path}, line {number}: {error}; delete it and the rest") from error
     return found
 

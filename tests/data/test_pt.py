@@ -65,8 +65,10 @@ def test_nothing_runs(tmp_path: Path) -> None:
     ("more", "message"),
     [
         ({"observations": torch.zeros(4)}, r"observations must be numbers \[T, columns\]"),
-        ({"actions": torch.zeros(3, 2)}, "actions has 3 rows, not 4"),
-        ({"dones": torch.zeros(3, dtype=torch.bool)}, "dones has 3 rows, not 4"),
+        ({"actions": torch.zeros(3, 2)}, r"actions has shape \(3, 2\), not \(4, …\)"),
+        ({"dones": torch.zeros(3, dtype=torch.bool)}, r"dones has shape \(3,\), not \(4, …\)"),
+        ({"rewards": torch.zeros(4, 2)}, r"rewards has shape \(4, 2\), not \(4,\)"),
+        ({"rewards": "none"}, r"rewards has shape"),
         ({"meta": [1]}, "meta does not say what it should"),
         ({"observations": torch.zeros(1, 1).expand(10**7, 3)}, "more memory than the file has"),
     ],
