@@ -103,12 +103,19 @@ nb::tuple DecodeFrameBytes(int version, const nb::bytes& bytes) {
   return FrameTo(view);
 }
 
-nb::bytes EncodeHelloBytes(uint32_t capabilities, uint32_t state_bytes, uint32_t frame_bytes,
-                           uint16_t lowest, uint16_t highest, const std::string& token,
-                           const std::string& ring, const std::string& name) {
+using HelloTuple = std::tuple<uint16_t, uint16_t, uint32_t, uint32_t, uint32_t, uint16_t, uint16_t,
+                              uint16_t, uint64_t, std::string, std::string, std::string>;
+
+nb::bytes EncodeHelloBytes(const HelloTuple& told) {
+  const auto& [lowest, highest, capabilities, state_bytes, frame_bytes, width, height, rate,
+               machine, token, ring, name] = told;
   link::Hello hello{.lowest_version = lowest, .highest_version = highest};
   hello.capabilities = capabilities;
   hello.limits = {.state_bytes = state_bytes, .frame_bytes = frame_bytes};
+  hello.width = width;
+  hello.height = height;
+  hello.rate = rate;
+  hello.machine = machine;
   hello.token = token;
   hello.ring = ring;
   hello.name = name;
@@ -118,23 +125,17 @@ nb::bytes EncodeHelloBytes(uint32_t capabilities, uint32_t state_bytes, uint32_t
   return ToBytes({room.data(), size});
 }
 
-nb::dict DecodeHelloBytes(const nb::bytes& bytes) {
-  link::Hello hello;
-  RaiseLink(link::DecodeHello(BytesOf(bytes), &hello));
-  const auto text = [](std::string_view view) { return nb::str(view.data(), view.size()); };
-  nb::dict found;
-  found["lowest_version"] = hello.lowest_version;
-  found["highest_version"] = hello.highest_version;
-  found["capabilities"] = hello.capabilities;
-  found["state_bytes"] = hello.limits.state_bytes;
-  found["frame_bytes"] = hello.limits.frame_bytes;
-  found["width"] = hello.width;
-  found["height"] = hello.height;
-  found["rate"] = hello.rate;
-  found["token"] = text(hello.token);
-  found["ring"] = text(hello.ring);
-  found["name"] = text(hello.name);
-  return found;
+nb::tuple DecodeHelloBytes(const nb::bytes& bytes) {
+  link::Hello is;
+  RaiseLink(link::DecodeHello(BytesOf(bytes), &is));
+  // What a peer calls itself may be anything.
+  const auto text = [](std::string_view view) {
+    return nb::steal<nb::str>(
+        PyUnicode_DecodeUTF8(view.data(), static_cast<Py_ssize_t>(view.size()), "replace"));
+  };
+  return nb::make_tuple(is.lowest_version, is.highest_version, is.capabilities,
+                        is.limits.state_bytes, is.limits.frame_bytes, is.width, is.height, is.rate,
+                        is.machine, text(is.token), text(is.ring), text(is.name));
 }
 
 nb::bytes EncodeMessage(uint16_t type, const nb::bytes& payload, uint64_t sequence,
@@ -263,9 +264,8 @@ void BindLink(nb::module_& core) {
              nb::arg("bottom_up"));
   module.def("decode_frame", &DecodeFrameBytes, nb::arg("version"), nb::arg("data"),
              "(format, width, height, bytes of a JPEG or uint8 [H, W, 3] from the top down).");
-  module.def("encode_hello", &EncodeHelloBytes, nb::arg("capabilities"), nb::arg("state_bytes"),
-             nb::arg("frame_bytes"), nb::arg("lowest_version"), nb::arg("highest_version"),
-             nb::arg("token"), nb::arg("ring"), nb::arg("name"));
+  module.def("encode_hello", &EncodeHelloBytes, nb::arg("hello"),
+             "Versions, capabilities, limits, width, height, rate, machine, token, ring, name.");
   module.def("decode_hello", &DecodeHelloBytes, nb::arg("data"));
   module.def("encode_message", &EncodeMessage, nb::arg("type"), nb::arg("payload"),
              nb::arg("sequence"), nb::arg("time_ns"), "A v2 message, header and payload.");

@@ -37,6 +37,12 @@ link::Endpoint EndpointFrom(const std::string& address, const std::string& pipe_
   return endpoint;
 }
 
+// What a peer calls itself may be anything.
+nb::object Text(const std::string& text) {
+  return nb::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+}
+
 nb::dict CountsOf(const link::Counters& counters) {
   nb::dict counts;
 #define METABONK_LINK_COUNT(name, meaning) counts[#name] = counters.name.value();
@@ -181,9 +187,9 @@ void BindClient(nb::module_& module) {
       .def_prop_ro("connected", [](Client& self) { return self.Open().connected(); })
       .def_prop_ro("version", [](Client& self) { return self.Open().version(); })
       .def_prop_ro("capabilities", [](Client& self) { return self.Open().capabilities(); })
-      .def_prop_ro("ring", [](Client& self) { return self.Open().ring(); })
-      .def_prop_ro("peer", [](Client& self) { return self.Open().peer_name(); })
-      .def_prop_ro("last_error", [](Client& self) { return self.Open().last_error(); });
+      .def_prop_ro("ring", [](Client& self) { return Text(self.Open().ring()); })
+      .def_prop_ro("peer", [](Client& self) { return Text(self.Open().peer_name()); })
+      .def_prop_ro("last_error", [](Client& self) { return Text(self.Open().last_error()); });
 }
 
 void MakeServer(Server* self, const std::string& address, const std::string& pipe_folder,
@@ -298,9 +304,9 @@ void BindServer(nb::module_& module) {
       .def_prop_ro("uses_ring", [](Server& self) { return self.Open().uses_ring(); })
       .def_prop_ro("pending", [](Server& self) { return self.Open().pending(); })
       .def_prop_ro("next_sequence", [](Server& self) { return self.Open().next_sequence(); })
-      .def_prop_ro("peer", [](Server& self) { return self.Open().peer_name(); })
+      .def_prop_ro("peer", [](Server& self) { return Text(self.Open().peer_name()); })
       .def_prop_ro("address", [](Server& self) { return EndpointText(self.Open().endpoint()); })
-      .def_prop_ro("last_error", [](Server& self) { return self.Open().last_error(); });
+      .def_prop_ro("last_error", [](Server& self) { return Text(self.Open().last_error()); });
 }
 
 nb::dict CounterMeanings() {

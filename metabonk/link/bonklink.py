@@ -495,7 +495,9 @@ class Server(_End):
         number = int(self._native.next_sequence)
         order = rings.RowOrder.BOTTOM_UP if bottom_up else rings.RowOrder.TOP_DOWN
         if isinstance(frame, bytes):
-            self._ring.write(frame, number, capture_ns, format=rings.FrameFormat.JPEG)
+            _, width, height, _ = _core.link.decode_frame(1, frame)
+            jpeg = rings.FrameFormat.JPEG
+            self._ring.write(frame, number, capture_ns, format=jpeg, size=(height, width))
         else:
             pixels = np.ascontiguousarray(frame)
             self._ring.write(pixels, number, capture_ns, row_order=order)

@@ -87,6 +87,24 @@ class Announcement(NamedTuple):
     capabilities: Capability
 
 
+class Hello(NamedTuple):
+    """What an end can do and wants (HELLO), or what will be (HELLO_ACK). width, height, rate: 0 for
+    any. machine: equal on one machine, 0 unknown. token, ring, name: 255 bytes at most."""
+
+    lowest_version: int = 2
+    highest_version: int = 2
+    capabilities: Capability = ~Capability(0)
+    state_bytes: int = STATE_BYTES
+    frame_bytes: int = FRAME_BYTES
+    width: int = 0
+    height: int = 0
+    rate: int = 0
+    machine: int = 0
+    token: str = ""
+    ring: str = ""
+    name: str = ""
+
+
 class StepResult(NamedTuple):
     """What an environment says beside a state (STEP, v2 only).
 
@@ -281,6 +299,18 @@ def decode_jpeg(data: bytes) -> Pixels:
     except ValueError as error:
         raise CorruptError(f"frame: not a JPEG that can be read: {error}") from error
     return pixels
+
+
+def encode_hello(hello: Hello) -> bytes:
+    """The payload of HELLO or HELLO_ACK. Raises ValueError for a text above 255 bytes."""
+    return bytes(_core.link.encode_hello(hello))
+
+
+def decode_hello(data: bytes) -> Hello:
+    """What came. Raises CorruptError."""
+    with corrupt():
+        found = _core.link.decode_hello(bytes(data))
+    return Hello(*found[:2], Capability(found[2]), *found[3:])
 
 
 def encode_message(

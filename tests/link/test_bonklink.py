@@ -223,6 +223,10 @@ def test_frames_through_the_ring(tmp_path):
             assert isinstance(tick.frame, ring.Frame)
             assert (tick.frame_sequence, tick.frame_capture_ns) == (tick.sequence, i)
             assert (tick.pixels == i).all()
+        jpeg = simplejpeg.encode_jpeg(np.full((36, 64, 3), 90, np.uint8))
+        tick = receive(server, client, server.send(state_at(10.0), jpeg))
+        assert (tick.frame.height, tick.frame.width) == (36, 64)
+        assert np.abs(tick.pixels.astype(int) - 90).max() <= 2
         assert client.uses_ring
         assert server.counters()["frames"] == 0  # none crossed the socket
     assert not [p for p in tmp_path.iterdir() if "ring" in p.name]

@@ -59,6 +59,14 @@ def test_tokens():
         Server("tcp://127.0.0.1:0", token="x", protocol="v1")
 
 
+def test_a_name_that_is_no_text_harms_nobody():
+    with Server("tcp://127.0.0.1:0") as server, plain_agent(server) as peer:
+        payload = plain.hello(name="x")[:-1] + b"\xff"
+        peer.sendall(plain.message(1, payload, 1))
+        until(lambda: server.version == 2, server)
+        assert server.peer == "\ufffd"
+
+
 def test_the_newest_connection_replaces_the_old_one():
     with Server("tcp://127.0.0.1:0") as server:
         old = plain_agent(server)

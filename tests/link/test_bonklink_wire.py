@@ -379,6 +379,17 @@ def test_actions_of_v2_are_whole():
         wire.decode_action(data[:-1])
 
 
+def test_hellos_are_those_of_the_description():
+    told = wire.Hello(machine=7, token="secret", ring="r", name="ä")
+    assert wire.encode_hello(told) == plain.hello(0x3FF, "secret", "r", "ä", machine=7)
+    assert wire.decode_hello(wire.encode_hello(told)) == told
+    assert wire.decode_hello(plain.hello(0xFFFF_FFFF)).capabilities == ~wire.Capability(0)
+    with pytest.raises(ValueError, match="255"):
+        wire.encode_hello(wire.Hello(token="x" * 256))
+    with pytest.raises(CorruptError, match="HELLO"):
+        wire.decode_hello(plain.hello(name="x" * 256))
+
+
 def test_a_choice_is_a_click_in_v1():
     state = full_state()
     data = wire.encode_action(Action(choice=1), version=1, state=state, capture=(100, 50))
