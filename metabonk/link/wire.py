@@ -310,7 +310,7 @@ def decode_hello(data: bytes) -> Hello:
     """What came. Raises CorruptError."""
     with corrupt():
         found = _core.link.decode_hello(bytes(data))
-    return Hello(*found[:2], Capability(found[2]), *found[3:])
+    return Hello._make((*found[:2], Capability(found[2]), *found[3:]))
 
 
 def encode_message(
