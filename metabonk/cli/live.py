@@ -6,7 +6,8 @@ Knows flags, where policies and certificates are, and tables; the loop is metabo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,17 @@ from metabonk import artifact, files, machine
 from metabonk.cli.host import secret_of
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import console, notice_line, print_json, require, stderr, table
+from metabonk.cli.proof_table import show_report
 from metabonk.config import Config
 from metabonk.errors import BackendError, ConfigError, CorruptError
 
 if TYPE_CHECKING:
     from metabonk.play.loop import Decider, Live, LoopSettings
-    from metabonk.play.proof import Report, Spread
     from metabonk.play.session import Session
 
 REPORT, TRACE = "report.json", "trace.json"
 FRAMES = (84, 84)
+RELOAD_SECONDS = 0.5  # between two looks at the policy's directory
 PATIENCE = 30.0  # seconds for a game to appear
 
 
@@ -50,6 +52,7 @@ class Plan:
     greedy: bool
     out: Path | None
     record: bool
+    reload: bool
     json: bool
 
 
@@ -69,7 +72,7 @@ def run_live(plan: Plan, config: Config) -> None:
         if plan.proof:
             _prove(plan, config, found, live, session)
         else:
-            _play(plan, live, session)
+            _play(plan, found, live, session)
 
 
 @contextlib.contextmanager
@@ -226,14 +229,15 @@ def _game(
     return BonkLinkLive(places, of.protocol, token, frames)
 
 
-def _play(plan: Plan, live: Live, session: Session) -> None:
+def _play(plan: Plan, found: Path | None, live: Live, session: Session) -> None:
+    look = _reloader(plan, found, live, session) if plan.reload else None
     live.game.start()
     _await_game(live)
     live.start()
     if not plan.json:
         stderr.print(f"playing; Ctrl-C ends it; {session.directory} keeps it", soft_wrap=True)
     with interruptible() as asked:
-        live.wait(asked, plan.seconds)
+        live.wait(lambda: bool(look and look()) or asked(), plan.seconds)
     live.stop()
     _notice_troubles(live, plan)
     counts = live.counts()
@@ -251,6 +255,33 @@ def _play(plan: Plan, live: Live, session: Session) -> None:
     heads = ["agent", ">ticks", ">decided", ">held", ">safe", ">missed", ">lost", ">faults"]
     console.print(table([*heads, ">capture to action p50 / p99, ms"], rows))
     console.print(f"kept in {session.directory}", soft_wrap=True)
+
+
+def _reloader(plan: Plan, found: Path | None, live: Live, session: Session) -> Callable[[], bool]:
+    """Looks after the policy's directory now and then; never true."""
+    from metabonk.play import certificate
+    from metabonk.play.loop import CompiledDecider
+    from metabonk.play.reload import Reloader
+
+    deciders = [decider for decider in live.deciders if isinstance(decider, CompiledDecider)]
+    if found is None or not deciders:
+        raise ConfigError(f"--reload: {plan.policy} has no weights that could change")
+
+    def allowed() -> None:
+        if not plan.uncertified:
+            certificate.require(found, plan.hz, plan.agents)
+
+    watch, next_look = Reloader(found, deciders, session, allowed), time.monotonic()
+
+    def look() -> bool:
+        nonlocal next_look
+        if time.monotonic() >= next_look:
+            next_look = time.monotonic() + RELOAD_SECONDS
+            if said := watch.look():
+                notice_line(said)
+        return False
+
+    return look
 
 
 def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: Session) -> None:
@@ -328,58 +359,3 @@ def _notice_troubles(live: Live, plan: Plan) -> None:
     for journal in (counts.get("ledger"), counts.get("recording"), counts["game"].get("inputs")):
         if journal is not None and journal["error"]:
             notice_line(f"the session's disk failed, what came later is lost: {journal['error']}")
-
-
-def show_report(report: Report) -> None:
-    """Tables and histograms of a proof."""
-    verdict = "[green]passed[/]" if report.passed else "[red]failed[/]"
-    console.print(
-        f"{verdict}: {report.missed:,} of {report.ticks * len(report.agents):,} deadlines missed, "
-        f"{report.excused:,} of them while the reference thread was late; it missed "
-        f"{report.reference_missed:,}",
-        soft_wrap=True,
-    )
-    spreads = [
-        ("capture to action", report.latency),
-        ("wakes late by", report.lateness),
-        ("reference late by", report.reference),
-    ]
-    rows = [(name, *_milliseconds(spread)) for name, spread in spreads]
-    console.print(table(["ms", ">p50", ">p99", ">p99.9", ">max"], rows))
-    console.print(_histogram(spreads[:2]))
-    if len(report.agents) > 1:
-        each = [
-            (i, f"{a.missed:,}", f"{a.excused:,}", f"{a.held:,}", *_milliseconds(a.latency))
-            for i, a in enumerate(report.agents)
-        ]
-        heads = ["agent", ">missed", ">excused", ">held", ">p50", ">p99", ">p99.9", ">max"]
-        console.print(table(heads, each, "capture to action by agent, ms"))
-    facts = {**report.drops, **{f"rounds of load {k}": v for k, v in report.loads.items()}}
-    console.print(table(["counted", ">"], [(k, f"{v:,}") for k, v in facts.items()]))
-
-
-def _milliseconds(spread: Spread) -> list[str]:
-    return [f"{1e3 * value:.3f}" for value in (spread.p50, spread.p99, spread.p999, spread.max)]
-
-
-def _histogram(spreads: list[tuple[str, Spread]]) -> Any:
-    """Bars on a logarithmic scale: rare ticks are what one looks for."""
-    import math
-
-    from metabonk.play.proof import BINS
-
-    ends = [f"<= {1e3 * end:.3f}" for end in BINS] + ["beyond"]
-    used = [i for i in range(len(ends)) if any(s.bins[i] for _, s in spreads)]
-    rows = []
-    for i in used:
-        cells = []
-        for _, spread in spreads:
-            count = spread.bins[i]
-            full = math.log10(1 + spread.count) or 1.0
-            bar = "█" * round(24 * math.log10(1 + count) / full)
-            cells += [f"{count:,}" if count else "", bar]
-        rows.append((ends[i], *cells))
-    heads = ["ms"]
-    for name, _ in spreads:
-        heads += [">", name]
-    return table(heads, rows)

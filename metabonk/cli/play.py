@@ -83,6 +83,9 @@ def play(
     record: bool = typer.Option(
         False, "--record", help="Keep what --live observes (other games than the arena always do)."
     ),
+    reload: bool = typer.Option(
+        False, "--reload", help="--live takes up new weights when the policy's directory changes."
+    ),
     set_: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. game.frame_skip=4; repeatable.", metavar="KEY=VALUE"
     ),
@@ -102,7 +105,8 @@ def play(
         plan = Plan(
             policy=policy or default(config), run=run, seed=seed, seconds=seconds, proof=proof,
             agents=agents, hz=hz, frames=frames, loads=tuple(load_), realtime=realtime, cpu=cpu,
-            uncertified=uncertified, greedy=greedy, out=out, record=record, json=json,
+            uncertified=uncertified, greedy=greedy, out=out, record=record, reload=reload,
+            json=json,
         )  # fmt: skip
         run_live(plan, config)
         return
