@@ -62,7 +62,7 @@ def plugins(
     report = plugin_folder.install(
         game,
         folder,
-        plugin_build.defaults(),
+        plugin_build.defaults(folder),
         plugins=list(dict.fromkeys(plugin)),
         settings=_settings(set_),
         dry=dry_run,

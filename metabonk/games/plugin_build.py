@@ -36,16 +36,20 @@ def sources_folder() -> Path:
     return folder
 
 
-def defaults(folder: Path | None = None) -> dict[str, str]:
-    """A settings' file name -> its text with the defaults, as the plugins bring them."""
-    sources = folder or sources_folder()
-    return {
-        name: (sources / plugin / name).read_text("utf-8") for plugin, (_, name) in PLUGINS.items()
-    }
+def defaults(built: Path | None = None) -> dict[str, str]:
+    """A settings' file name -> its text with the defaults: those that lie beside built plugins, or
+    the repository's. Raises GameError if there are neither."""
+    texts = {}
+    for plugin, (_, name) in PLUGINS.items():
+        path = None if built is None else built / name
+        if path is None or not path.is_file():
+            path = sources_folder() / plugin / name
+        texts[name] = path.read_text("utf-8")
+    return texts
 
 
 def build(game: Path, out: Path, *, sources: Path | None = None, compiler: str = "auto") -> str:
-    """Builds every plugin into `out` and returns which compiler did.
+    """Builds every plugin into `out`, with its settings, and returns which compiler did.
 
     game: a folder that check_game accepts and in which BepInEx has run. compiler: "dotnet", "mcs",
     or "auto" for the first that is there. Raises GameError with the compiler's own words.
@@ -62,6 +66,8 @@ def build(game: Path, out: Path, *, sources: Path | None = None, compiler: str =
         _dotnet(game, out, folder)
     else:
         _mcs(game, out, folder)
+    for plugin, (_, name) in PLUGINS.items():
+        shutil.copyfile(folder / plugin / name, out / name)
     return chosen
 
 

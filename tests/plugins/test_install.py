@@ -225,6 +225,7 @@ def test_the_plugins_are_built_against_a_games_folder(game: Path, tmp_path: Path
     (game / "dotnet").symlink_to(framework)
     out = tmp_path / "out"
     assert plugin_build.build(game, out, compiler="mcs") == "mcs"
+    assert plugin_build.defaults(out) == plugin_build.defaults()  # a folder to carry elsewhere
     report = install(game, out, plugins=["BonkLink", "ResearchPlugin"])
     assert f"{OURS}/ResearchPlugin.dll" in {change.path for change in report.changes}
     # The control: a game that has changed is no silent success.

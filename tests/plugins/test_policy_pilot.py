@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from csharp import Peer
-from networks import arena_pilot
+from networks import NETWORKS, arena_pilot
 from rehearsal import Rehearsal, wait_for
 from states import whole_state
 
@@ -52,6 +53,65 @@ def test_what_cannot_be_played_by_is_said(peer: Peer, tmp_path: Path) -> None:
     (tmp_path / "no.so").write_text("no library")
     assert "cannot be loaded here" in peer.fail("policy", tmp_path / "no.so", tmp_path / "two")
     assert str(tmp_path / "none") in peer.fail("policy", LIBRARY, tmp_path / "none")
+
+
+class Library:
+    """The library's own functions, as a C program calls them."""
+
+    def __init__(self, path: Path) -> None:
+        self.calls = ctypes.CDLL(str(LIBRARY))
+        self.calls.metabonk_policy_error.restype = ctypes.c_char_p
+        self.policy = ctypes.c_void_p()
+        error = ctypes.create_string_buffer(512)
+        found = self.calls.metabonk_policy_load(
+            bytes(path), ctypes.byref(self.policy), error, ctypes.c_size_t(512)
+        )
+        assert found == 0, error.value
+        self.action = np.zeros(12, np.float32)
+
+    def act(self, at: int | None, size: int, pixels: np.ndarray | None = None) -> str:
+        """The text of the error, empty for none."""
+        shape = (0, 0) if pixels is None else pixels.shape[:2]
+        status = self.calls.metabonk_policy_act(
+            self.policy,
+            ctypes.c_void_p(at),
+            ctypes.c_size_t(size),
+            ctypes.c_void_p(None if pixels is None else pixels.ctypes.data),
+            shape[1],
+            shape[0],
+            ctypes.c_void_p(self.action.ctypes.data),
+        )
+        said: str = self.calls.metabonk_policy_error(self.policy).decode()
+        assert (status == 0) == (not said)
+        return said
+
+    def close(self) -> None:
+        self.calls.metabonk_policy_free(self.policy)
+
+
+def test_what_an_act_cannot_take_is_refused(tmp_path: Path) -> None:
+    policy = compile(arena_pilot(1), batch=1, seed=5)
+    policy.save(tmp_path / "policy")
+    library = Library(tmp_path / "policy")
+    states = np.zeros(16376 + 8, np.uint8)
+    states[:16376] = np.frombuffer(whole_state(2).pack(), np.uint8)
+    at = states.ctypes.data
+    assert at % 8 == 0
+    assert "METABONK_STATE_BYTES" in library.act(None, 16376)
+    assert "METABONK_STATE_BYTES" in library.act(at, 16375)
+    assert "multiple of eight" in library.act(at + 1, 16376)
+    assert library.act(at, 16376) == ""
+    seen = {k: np.asarray(v)[None] for k, v in observe(whole_state(2)).items()}
+    assert library.action.tobytes() == policy.step(seen).tobytes()
+    library.close()
+    compile(arena_pilot(1), batch=2).save(tmp_path / "two")
+    wide = Library(tmp_path / "two")
+    assert "batch 1" in wide.act(at, 16376)
+    wide.close()
+    compile(NETWORKS["mlp"](), batch=1).save(tmp_path / "other")
+    other = Library(tmp_path / "other")
+    assert "another shape" in other.act(at, 16376)
+    other.close()
 
 
 @pytest.mark.parametrize("uploads", ["true", "false"])
