@@ -54,5 +54,9 @@ class LinkError(MetabonkError, RuntimeError):
     """The other end of a link is not there, refuses us or went away."""
 
 
+class DivergedError(MetabonkError, ArithmeticError):
+    """Learning gave numbers that are none, again and again; nothing of it was kept."""
+
+
 class ResumeError(MetabonkError, RuntimeError):
     """A run that cannot be continued as asked."""

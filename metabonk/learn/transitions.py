@@ -1,0 +1,210 @@
+"""Transitions: single decisions and what came after them, out of episodes or rollouts.
+
+Knows episodes, the library and rollouts; does not know networks or who learns. All rows lie one
+after another in memory. What came next is a row's number, so that whoever looks at one row cannot
+see the next one by accident: it has to be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces as gs
+
+from metabonk.data.library import Library
+from metabonk.errors import ConfigError
+from metabonk.learn.rollout import Rollout
+from metabonk.protocols import Array, BoolArray, FloatArray
+from metabonk.spaces import ActionLayout
+
+OBSERVATION = "observation/"
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """S rows, D of them decisions.
+
+    observation: by key [S, ...]. action float32 [S, columns], reward float32 [S] and terminated
+    bool [S]: of the rows that are decisions. decisions int64 [D]: those rows. after int64 [S]: the
+    row of the next observation, -1 where there is none or nobody saw it. left_out: decisions that
+    cannot be learned from, by reason.
+    """
+
+    observation: dict[str, Array]
+    action: FloatArray
+    reward: FloatArray
+    terminated: BoolArray
+    decisions: Indices
+    after: Indices
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    @property
+    def judged(self) -> Indices:
+        """Decisions [J] whose outcome is known: the next observation was seen, or is no matter."""
+        known = (self.after[self.decisions] >= 0) | self.terminated[self.decisions]
+        return self.decisions[known]
+
+    def returns(self, gamma: float) -> FloatArray:
+        """Discounted rewards from every row to the last one that is known after it, [S]."""
+        total = np.zeros(len(self.reward), np.float64)
+        acted = np.zeros(len(self.reward), np.bool_)
+        acted[self.decisions] = True
+        for row in range(len(total) - 1, -1, -1):
+            if acted[row]:
+                later = self.after[row]
+                future = 0.0 if self.terminated[row] or later < 0 else gamma * total[later]
+                total[row] = self.reward[row] + future
+        return total.astype(np.float32)
+
+    def check(self, space: gs.Dict, layout: ActionLayout) -> None:
+        """Raises ConfigError naming the first way in which these are of another game."""
+        for key, sub in space.spaces.items():
+            found = self.observation.get(key)
+            wanted = tuple(sub.shape or ())
+            if found is None:
+                raise ConfigError(
+                    f"observation {key!r}: not among what was recorded, {sorted(self.observation)}; "
+                    "record the game with it, or learn another game's motor"
+                )
+            if found.shape[1:] != wanted or found.dtype != sub.dtype:
+                raise ConfigError(
+                    f"observation {key!r}: recorded as {found.dtype} {list(found.shape[1:])}, the "
+                    f"game has {sub.dtype} {list(wanted)}; record it anew"
+                )
+        if self.action.shape[1] != layout.columns:
+            raise ConfigError(
+                f"actions: recorded with {self.action.shape[1]} columns, the game has "
+                f"{layout.columns}; record it anew"
+            )
+
+
+def from_pieces(
+    pieces: Iterable[Mapping[str, Array]], layout: ActionLayout, most_steps: int = 0
+) -> Transitions:
+    """Rows of pieces of episodes, each in order of time.
+
+    pieces: arrays by the keys of Library: `observation/<key>` with T or T + 1 rows, `action`,
+    `reward` and `terminated` with T. most_steps: decisions after which nothing more is read; 0: all.
+    Raises ConfigError where nothing is left to learn from.
+    """
+    parts: list[Mapping[str, Array]] = []
+    steps = 0
+    for piece in pieces:
+        parts.append(_cut(piece, most_steps - steps) if most_steps else piece)
+        steps += len(parts[-1]["action"])
+        if most_steps and steps >= most_steps:
+            break
+    if not parts:
+        raise ConfigError("transitions: no episodes were given; record some, with `train --record`")
+    keys = [k for k in parts[0] if k.startswith(OBSERVATION)]
+    rows = [len(next(v for k, v in p.items() if k.startswith(OBSERVATION))) for p in parts]
+    joined = {k.removeprefix(OBSERVATION): np.concatenate([p[k] for p in parts]) for k in keys}
+    total = sum(rows)
+    action = np.zeros((total, parts[0]["action"].shape[1]), np.float32)
+    reward, terminated = np.zeros(total, np.float32), np.zeros(total, np.bool_)
+    acted, after = np.zeros(total, np.bool_), np.full(total, -1, np.int64)
+    first = 0
+    for part, count in zip(parts, rows, strict=True):
+        done = len(part["action"])
+        span = slice(first, first + done)
+        action[span], reward[span] = part["action"], part["reward"]
+        terminated[span], acted[span] = part["terminated"], True
+        after[first : first + count - 1] = np.arange(first + 1, first + count)
+        first += count
+    after[terminated] = -1
+    usable, left_out = _usable(joined, action, reward, acted, after, layout)
+    decisions = np.flatnonzero(usable)
+    if len(decisions) < 2:
+        raise ConfigError(
+            f"transitions: {len(decisions)} of {int(acted.sum())} decisions can be learned from "
+            f"({_reasons(left_out)}); record more"
+        )
+    return Transitions(joined, action, reward, terminated, decisions, after, left_out)
+
+
+def from_library(
+    paths: Iterable[Path | str], space: gs.Dict, layout: ActionLayout, most_steps: int = 0
+) -> Transitions:
+    """What recordings hold of a game: folders of episodes, `.npz` or `.pt` files.
+
+    Raises ConfigError for recordings of another game, CorruptError for damaged ones.
+    """
+    library = Library(list(paths))
+    keys = list(space.spaces)
+    read = (_whole(piece.read(0, piece.steps + 1, keys), piece.steps) for piece in library.pieces)
+    found = from_pieces(read, layout, most_steps)
+    found.check(space, layout)
+    return found
+
+
+def from_rollout(rollout: Rollout, layout: ActionLayout) -> Transitions:
+    """What a rollout's environments went through, episode by episode."""
+    pieces = []
+    for env in range(rollout.num_envs):
+        starts = np.flatnonzero(rollout.is_first[:, env]).tolist()
+        stops = len(rollout.reward)
+        bounds = sorted({0, *(s for s in starts if s <= stops), stops + 1})
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            # The step out of the last observation of an episode only started the next one.
+            span = slice(start, stop - 1)
+            piece = {f"{OBSERVATION}{k}": v[start:stop, env] for k, v in rollout.observation.items()}
+            piece |= {k: getattr(rollout, k)[span, env] for k in ("action", "reward", "terminated")}
+            if stop - 1 > start:
+                pieces.append(piece)
+    return from_pieces(pieces, layout)
+
+
+def _whole(rows: Mapping[str, Array], steps: int) -> dict[str, Array]:
+    """A piece's rows with one observation more than actions where the last one is known."""
+    flat = ("action", "reward", "terminated")
+    return {k: v[:steps] if k in flat else v for k, v in rows.items()}
+
+
+def _cut(piece: Mapping[str, Array], steps: int) -> Mapping[str, Array]:
+    """The first `steps` decisions of a piece, and the observation after them."""
+    if len(piece["action"]) <= steps:
+        return piece
+    return {k: v[: steps + k.startswith(OBSERVATION)] for k, v in piece.items()}
+
+
+def _usable(
+    observation: Mapping[str, Array],
+    action: FloatArray,
+    reward: FloatArray,
+    acted: BoolArray,
+    after: Indices,
+    layout: ActionLayout,
+) -> tuple[BoolArray, dict[str, int]]:
+    """Which rows can be learned from, and how many cannot, by reason."""
+    seen = np.ones(len(acted), np.bool_)
+    for value in observation.values():
+        if np.issubdtype(value.dtype, np.floating):
+            seen &= np.isfinite(value).reshape(len(value), -1).all(1)
+    later = np.where(after >= 0, seen[after], True)
+    chosen = np.isfinite(action).all(1)
+    for branch in layout.branches:
+        if branch.kind == "categorical" and branch.column < action.shape[1]:
+            value = action[:, branch.column]
+            chosen &= (value >= 0) & (value < branch.size) & (value == np.floor(value))
+    tests = {
+        "an observation that is not finite": seen & later,
+        "a reward that is not finite": np.isfinite(reward),
+        "an action that the game does not have": chosen,
+    }
+    left_out = {reason: int((acted & ~test).sum()) for reason, test in tests.items()}
+    usable = acted.copy()
+    for test in tests.values():
+        usable &= test
+    return usable, {reason: count for reason, count in left_out.items() if count}
+
+
+def _reasons(left_out: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} with {reason}" for reason, count in left_out.items()) or "too few"
