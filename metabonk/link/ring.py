@@ -97,7 +97,9 @@ class RingWriter:
             raise ValueError(f"frame: got {frame!r}, must have a byte or more")
         self.name = name
         with _refusals():
-            self._ring = _core.ipc.RingWriter(name, size, readers, leases, folder, wakes, locks)
+            self._ring: Any = _core.ipc.RingWriter(
+                name, size, readers, leases, folder, wakes, locks
+            )
 
     def write(
         self,
@@ -317,7 +319,7 @@ class RingReader:
         self._register: Callable[[int, int], None] | None = None
         self._unregister: Callable[[int], None] | None = None
         with _refusals():
-            self._ring = _core.ipc.RingReader(name, folder, spin_us, poll_us, locks)
+            self._ring: Any = _core.ipc.RingReader(name, folder, spin_us, poll_us, locks)
 
     def latest(self, timeout: float = 0.0, *, again: bool = False) -> Frame | None:
         """The newest frame, waiting up to `timeout` seconds for one that this reader has not had.
@@ -448,7 +450,8 @@ def _cuda_host_registration() -> tuple[Callable[[int, int], None], Callable[[int
         raise LinkError("pin_memory: needs torch: pip install 'metabonk[train]'") from None
     if not torch.cuda.is_available():
         raise LinkError("pin_memory: torch sees no CUDA device here")
-    runtime: Any = torch.cuda.cudart()
+    cuda: Any = torch.cuda
+    runtime = cuda.cudart()
 
     def register(address: int, size: int) -> None:
         _cuda(runtime.cudaHostRegister(address, size, 0), "cudaHostRegister")

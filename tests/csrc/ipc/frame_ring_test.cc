@@ -417,7 +417,7 @@ TEST(ring_threads_of_one_process_share_a_ring) {
   for (const uint32_t side : {16u, 64u, 32u, 128u}) {
     for (int i = 0; i < 2000; ++i) CHECK(Put(writer.get(), step++, {side, side}).ok());
   }
-  CHECK(Eventually([&] { return taken > 100 && Put(writer.get(), step++).ok(); }));
+  CHECK(Eventually([&] { return Put(writer.get(), step++).ok() && taken > 100; }));
   done = true;
   for (std::thread& reader : readers) reader.join();
   CHECK_EQ(wrong.load(), 0u);
@@ -593,6 +593,22 @@ TEST(ring_is_left_alone_by_a_forked_child) {
   CHECK(next != nullptr && Put(next.get(), 1).ok());
   close(told[0]);
   close(told[1]);
+}
+
+// Writers without nameless files make theirs step by step: what they left half-made goes too.
+TEST(ring_takes_over_a_file_that_was_never_finished) {
+  const Folder folder;
+  for (const off_t bytes : {0, 100, 70'000}) {
+    const int file = open(folder.ring("ring").c_str(), O_CREAT | O_RDWR, 0600);
+    CHECK_EQ(ftruncate(file, bytes), 0);
+    close(file);
+    const auto reader = Reader(folder);
+    Lease frame;
+    CHECK(reader->Latest(0, &frame) == Take::kNoWriter);
+    const auto writer = Writer(folder);
+    CHECK(writer != nullptr && Put(writer.get(), 1).ok());
+    CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
+  }
 }
 
 TEST(ring_sweeps_what_dead_writers_left) {
