@@ -12,6 +12,7 @@ import importlib.util
 import os
 import platform
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,23 @@ def processor_share() -> float | None:
         return None if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
         return None
+
+
+def realtime() -> str:
+    """Why a thread of this process gets no real-time priority (SCHED_FIFO); empty if it does."""
+    refused: list[str] = []
+
+    def ask() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        except OSError as error:
+            refused.append(error.strerror or str(error))
+
+    # It is the thread's own and ends with it.
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return refused[0] if refused else ""
 
 
 def core_built() -> bool:

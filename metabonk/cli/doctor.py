@@ -87,7 +87,22 @@ def _machine() -> list[Finding]:
         Finding("Machine", "processor", "ok", machine.processor()),
         Finding("Machine", "threads", "ok", f"{usable} usable of {os.cpu_count()}{quota}"),
         Finding("Machine", "memory", "ok", f"{machine.memory_gib()} GiB"),
+        _realtime(),
     ]
+
+
+def _realtime() -> Finding:
+    """For `play --live --realtime`."""
+    refused = machine.realtime()
+    if not refused:
+        return Finding("Machine", "real-time priority", "ok", "granted to threads that ask for it")
+    return Finding(
+        "Machine",
+        "real-time priority",
+        "off",
+        f"refused ({refused}): play --live --realtime does without",
+        "give the user an rtprio limit (/etc/security/limits.conf), or the program CAP_SYS_NICE",
+    )
 
 
 def _native() -> list[Finding]:

@@ -120,3 +120,24 @@ def test_a_missing_core_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.state == "missing"
     assert "./scripts/build" in finding.remedy
     assert machine.describe().tier == ""
+
+
+@pytest.mark.parametrize("refused", ["", "Operation not permitted"])
+def test_real_time_priority_is_tried(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    import os
+
+    asked: list[int] = []
+
+    def schedule(pid: int, policy: int, param: Any) -> None:
+        asked.append(policy)
+        if refused:
+            raise PermissionError(1, refused)
+
+    before = os.sched_getscheduler(0)
+    monkeypatch.setattr(os, "sched_setscheduler", schedule)
+    assert machine.realtime() == refused
+    assert asked == [os.SCHED_FIFO]
+    assert os.sched_getscheduler(0) == before
+    found = next(f for f in doctor.findings() if f.name == "real-time priority")
+    assert found.state == ("off" if refused else "ok")
+    assert bool(found.remedy) == bool(refused)
