@@ -138,6 +138,6 @@ def test_real_time_priority_is_tried(monkeypatch: pytest.MonkeyPatch, refused: s
     assert machine.realtime() == refused
     assert asked == [os.SCHED_FIFO]
     assert os.sched_getscheduler(0) == before
-    found = next(f for f in doctor.findings() if f.name == "real-time priority")
+    found = next(f for f in doctor._machine() if f.name == "real-time priority")
     assert found.state == ("off" if refused else "ok")
     assert bool(found.remedy) == bool(refused)
