@@ -206,3 +206,13 @@ def test_doom_over_the_link_is_doom_here() -> None:
             assert f.terminated[0] == n.terminated[0]
         link.close()
         doom.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_many_episodes_are_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(actions())
+    ours = here(seed, rows)
+    for ring in (True, False):
+        assert over(seed, rows, ring=ring).differs(ours) == []
