@@ -167,6 +167,13 @@ namespace Metabonk.Core
     /// <summary>Texts of the wire.</summary>
     public static class Texts
     {
+        /// <summary>What a record keeps of a text: up to its first zero, and at most `most` bytes.</summary>
+        public static string Kept(string text, int most)
+        {
+            int zero = text.IndexOf('\0');
+            return Cut(zero < 0 ? text : text.Substring(0, zero), most);
+        }
+
         /// <summary>The longest beginning of `text` that is at most `most` bytes of UTF-8.</summary>
         public static string Cut(string text, int most)
         {

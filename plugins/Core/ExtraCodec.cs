@@ -213,6 +213,7 @@ namespace Metabonk.Core
             widget.Y1 = row.F32("widget");
             widget.Enabled = row.U8("widget") != 0;
             widget.Offer = row.U8("widget");
+            if (widget.Offer > GameState.MaxOffers) throw new ProtocolException("widget.offer: " + widget.Offer + ", 0.." + GameState.MaxOffers + " is known");
             row.Skip(2, "widget");
             widget.Text = row.FixedText(GameState.TextBytes, "widget.text");
             return widget;

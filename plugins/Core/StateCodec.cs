@@ -137,6 +137,7 @@ namespace Metabonk.Core
             state.Clear();
             ReadVersion1(ref from, axes, state);
             StateTrailers trailers = ReadTrailers(bytes, ref from, state);
+            if ((state.Fields & FieldGroup.Menu) != 0 && state.Menu.Length == 0) state.Menu = "None";
             // v1's axes are a guess; MBX2 says that they are ours.
             if (axes == Axes.Unity && !trailers.Extra) SwapAxes(state);
             return trailers;
@@ -160,14 +161,13 @@ namespace Metabonk.Core
                 var enemy = new Enemy { Position = from.Point("enemy.position"), Health = from.F32("enemy.health") };
                 if (i < GameState.MaxEnemies) state.Enemies[state.EnemyCount++] = enemy;
             }
-            state.Menu = from.String("currentMenu");
-            if (state.Menu.Length == 0) state.Menu = "None";
+            state.Menu = Texts.Kept(from.String("currentMenu"), MenuBytes);
             int options = from.I32("levelUpOptions");
             if (options < 0 || options > MaxOptionsRead || options > from.Left)
                 throw new ProtocolException("levelUpOptions: " + options + " do not fit in " + from.Left + " bytes");
             for (int i = 0; i < options; ++i)
             {
-                string text = from.String("levelUpOptions");
+                string text = Texts.Kept(from.String("levelUpOptions"), MenuBytes);
                 if (i < GameState.MaxOffers) state.Offers[state.OfferCount++] = new Offer { Text = text };
             }
         }
@@ -196,9 +196,14 @@ namespace Metabonk.Core
                 else
                 {
                     int length = from.I32("trailer.length");
-                    if (length < 0 || length > from.Left) break;
+                    bool ours = version >= 1 && (tag == Wire.TagAnnounce || tag == Wire.TagStep || tag == Wire.TagExtra);
+                    if (length < 0 || length > from.Left)
+                    {
+                        if (ours) throw new ProtocolException("trailer.length: " + length + " bytes, " + from.Left + " are left");
+                        break;
+                    }
                     int begin = from.Skip(length, "trailer");
-                    if (version >= 1) ReadTrailer(tag, new ByteReader(bytes, begin, length), bytes, state, ref trailers);
+                    if (ours) ReadTrailer(tag, new ByteReader(bytes, begin, length), bytes, state, ref trailers);
                 }
                 first = false;
             }
@@ -207,7 +212,7 @@ namespace Metabonk.Core
 
         static void ReadTrailer(uint tag, ByteReader from, byte[] bytes, GameState state, ref StateTrailers trailers)
         {
-            if (tag == Wire.TagAnnounce && from.Left >= 8)
+            if (tag == Wire.TagAnnounce)
             {
                 trailers.Announcement = new Announcement
                 {
@@ -216,7 +221,7 @@ namespace Metabonk.Core
                     Capabilities = (Capabilities)from.U32("BNK2.capabilities"),
                 };
             }
-            else if (tag == Wire.TagStep && from.Left >= 20)
+            else if (tag == Wire.TagStep)
             {
                 var step = new StepResult { Reward = from.F32("STEP.reward") };
                 step.IsFirst = from.U8("STEP.isFirst") != 0;

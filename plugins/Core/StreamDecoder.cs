@@ -138,6 +138,7 @@ namespace Metabonk.Core
             known = type >= 1 && type <= (ushort)MessageType.Bye;
             int most = Wire.PayloadMax(known ? (MessageType)type : MessageType.None, limits);
             if (length > (uint)most) throw new ProtocolException("header.length: " + length + " bytes, at most " + most + " are taken");
+            if (type == 0 || known && !Sends((MessageType)type)) throw new ProtocolException("header.type: " + (MessageType)type + " is not what a " + sender + " sends");
             if (end - begin - Wire.HeaderBytes < (int)length) return false;
             message.Type = (MessageType)type;
             message.Version = Version = Wire.Version2;
@@ -148,6 +149,13 @@ namespace Metabonk.Core
             message.Count = (int)length;
             begin += Wire.HeaderBytes + (int)length;
             return true;
+        }
+
+        bool Sends(MessageType type)
+        {
+            if (type == MessageType.Ping || type == MessageType.Pong || type == MessageType.Bye) return true;
+            bool agents = type == MessageType.Hello || type == MessageType.Action || type == MessageType.Reset;
+            return agents == (sender == Sender.Agent);
         }
 
         bool Tick(out Message message)

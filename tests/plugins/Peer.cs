@@ -21,6 +21,7 @@ static partial class Peer
             switch (command)
             {
                 case "transcode": return Transcode(rest[0]);
+                case "decode-many": return DecodeMany(rest[0], rest[1], int.Parse(rest[2]));
                 case "decode": return Decode(rest[0], rest[1], int.Parse(rest[2]));
                 case "serve": return Serve(Named(rest));
                 case "agent": return Agent(Named(rest));
@@ -170,6 +171,36 @@ static partial class Peer
             lines.Append("error ").Append(error.Message).Append('\n');
         }
         lines.AppendFormat("capacity {0} unknown {1}\n", decoder.Capacity, decoder.Unknown);
+        Console.Out.Write(lines.ToString());
+        return 0;
+    }
+
+    // Streams, each with its length before it: a line of what each gave, "error" last where it did.
+    static int DecodeMany(string sender, string protocol, int piece)
+    {
+        var input = new BinaryReader(Console.OpenStandardInput());
+        var lines = new StringBuilder();
+        while (true)
+        {
+            byte[] length = input.ReadBytes(4);
+            if (length.Length < 4) break;
+            byte[] bytes = input.ReadBytes(BitConverter.ToInt32(length, 0));
+            var decoder = new StreamDecoder(sender == "game" ? Sender.Game : Sender.Agent, ProtocolOf(protocol), new Limits());
+            try
+            {
+                for (int at = 0; at < bytes.Length; at += piece)
+                {
+                    decoder.Feed(bytes, at, Math.Min(piece, bytes.Length - at));
+                    Message message;
+                    while (decoder.Next(out message)) lines.AppendFormat("{0}:{1}:{2}:{3}:{4:x8} ", (int)message.Type, message.Version, message.Sequence, message.TimeNs, Hash(message.Bytes, message.Offset, message.Count));
+                }
+            }
+            catch (ProtocolException)
+            {
+                lines.Append("error ");
+            }
+            lines.Append('\n');
+        }
         Console.Out.Write(lines.ToString());
         return 0;
     }

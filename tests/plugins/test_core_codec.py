@@ -44,7 +44,7 @@ def extra(enemies: int = 0, pickups: int = 0, widgets: int = 0, offers: int = 0)
     rows = [struct.pack("<IB3x4f", i, i % 7, 1, 2, 3, 0.5) for i in range(pickups)]
     out += struct.pack("<HH", pickups, 24) + b"".join(rows)
     rows = [
-        struct.pack("<4fBB2x48s", 0, 0.25, 0.5, 1, 1, i, f"Schaltfläche {i}".encode())
+        struct.pack("<4fBB2x48s", 0, 0.25, 0.5, 1, 1, i % 9, f"Schaltfläche {i}".encode())
         for i in range(widgets)
     ]
     out += struct.pack("<HH", widgets, 68) + b"".join(rows)
