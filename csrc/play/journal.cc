@@ -51,7 +51,7 @@ void MakeHeader(const std::string& name, size_t record_bytes, uint8_t* header) {
   std::memcpy(header + 8, &kJournalFormat, 4);
   std::memcpy(header + 12, &size, 4);
   std::memcpy(header + 16, &begun, 8);
-  std::memcpy(header + 24, name.data(), name.size());
+  std::copy(name.begin(), name.end(), header + 24);  // zeros behind it
   const uint32_t crc = Crc32c({header, kJournalHeader - 4});
   std::memcpy(header + kJournalHeader - 4, &crc, 4);
 }

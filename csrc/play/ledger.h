@@ -12,7 +12,7 @@
 namespace metabonk::play {
 
 // What a record is.
-enum class Entry : uint8_t { kTick = 1, kDirective = 2 };
+enum class Entry : uint8_t { kNone = 0, kTick = 1, kDirective = 2 };
 
 // What stood between the policy and the game in a tick.
 enum Gate : uint16_t {
