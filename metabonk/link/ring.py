@@ -22,39 +22,31 @@ second it is taken, which `Frame.valid` says.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from metabonk import _core
 from metabonk.errors import LinkError
+from metabonk.link.frame import CHANNELS, Frame, FrameFormat, Pixels, RowOrder, format_of
+from metabonk.link.pinned import Pinned, Register, Unregister, cuda_host_registration
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = [
+    "FOLDER",
+    "Frame",
+    "FrameFormat",
+    "Pixels",
+    "RingReader",
+    "RingWriter",
+    "RowOrder",
+    "sweep",
+]
 
 FOLDER = "/dev/shm"
 _SLICE = 0.1  # seconds of one native wait, after which Python sees signals
 _LONGEST = 1e6
-
-
-class FrameFormat(enum.IntEnum):
-    """What the bytes of a frame are; as in csrc/include/metabonk/frame_ring.h."""
-
-    RGB8 = 1
-    RGBA8 = 2
-    BGRA8 = 3
-    GREY8 = 4
-    JPEG = 16
-    BYTES = 17
-
-
-class RowOrder(enum.IntEnum):
-    """Which row of the picture is first in memory."""
-
-    TOP_DOWN = 0
-    BOTTOM_UP = 1
 
 
 class _Take(enum.IntEnum):
@@ -63,10 +55,6 @@ class _Take(enum.IntEnum):
     NO_WRITER = 2
     NO_ROOM = 3
     NO_LEASE = 4
-
-
-_FORMAT_OF_CHANNELS = {1: FrameFormat.GREY8, 3: FrameFormat.RGB8, 4: FrameFormat.RGBA8}
-_CHANNELS = {"RGB8": 3, "RGBA8": 4, "BGRA8": 4, "GREY8": 1}
 
 
 class RingWriter:
@@ -126,7 +114,7 @@ class RingWriter:
             )
         flat = array.ndim == 1
         height, width, channels = (*size, 3 if any(size) else 0) if flat else array.shape
-        kind = format or (FrameFormat.BYTES if flat else _format_of(channels))
+        kind = format or (FrameFormat.BYTES if flat else format_of(channels))
         if flat != (kind in (FrameFormat.JPEG, FrameFormat.BYTES)):
             raise ValueError(f"format: {kind.name} does not go with a frame of {array.ndim} axes")
         with _refusals():
@@ -146,11 +134,11 @@ class RingWriter:
         What is in it is some old frame. It is the writer's until `commit` only: what is written
         there later, readers see.
         """
-        if FrameFormat(format).name not in _CHANNELS:
-            raise ValueError(f"format: {format.name} has no rows: use write")
+        if format not in CHANNELS:
+            raise ValueError(f"format: {FrameFormat(format).name} has no rows: use write")
         with _refusals():
             array: Pixels = self._ring.begin(
-                width, height, _CHANNELS[format.name], int(format), int(row_order), 0
+                width, height, CHANNELS[format], int(format), int(row_order), 0
             )
         return array
 
@@ -201,100 +189,6 @@ class RingWriter:
         self.close()
 
 
-class Frame:
-    """One frame under lease: where its pixels lie and what is known of it.
-
-    number: its place among the session's frames, from 1. step: the game's own count. capture_ns:
-    when it was taken, by the writer's monotonic clock, which is ours only if a PING or the like has
-    shown so. session: of the ring. format, row_order: as written.
-    """
-
-    __slots__ = (
-        "_keep",
-        "_lease",
-        "capture_ns",
-        "format",
-        "height",
-        "number",
-        "row_order",
-        "session",
-        "step",
-        "width",
-    )
-
-    def __init__(self, lease: Any, keep: Any = None) -> None:
-        self._lease = lease
-        self._keep = keep  # what the memory is registered with, see RingReader.pin_memory
-        self.number: int = lease.number
-        self.step: int = lease.step
-        self.capture_ns: int = lease.capture_ns
-        self.session: int = lease.session
-        self.height: int = lease.height
-        self.width: int = lease.width
-        self.format = FrameFormat(lease.format)
-        self.row_order = RowOrder(lease.row_order)
-
-    @property
-    def raw(self) -> Pixels:
-        """The memory as it is, read-only uint8 [H, W, C], or [bytes] of a JPEG or BYTES."""
-        view: Pixels = self._held().array()
-        return view
-
-    @property
-    def pixels(self) -> Pixels:
-        """Read-only view uint8 [H, W, C], top row first (with a negative stride where rows are
-        stored from the bottom up). [bytes] of a JPEG or BYTES."""
-        view = self.raw
-        return view[::-1] if view.ndim == 3 and self.row_order == RowOrder.BOTTOM_UP else view
-
-    def copy(self) -> Pixels:
-        """`pixels` in memory of its own, writeable and contiguous."""
-        return np.array(self.pixels, order="C")
-
-    def torch(self) -> Any:
-        """`pixels` as a torch tensor uint8 on the same memory; it holds the lease as an array does.
-
-        Rows stored from the bottom up are copied, since torch has no negative strides. Torch knows
-        no memory that cannot be written, so from the first call on this reader's mapping can be:
-        who writes to the tensor changes the frame for all readers.
-        """
-        import torch
-
-        if self.row_order == RowOrder.BOTTOM_UP:
-            return torch.from_numpy(self.copy())
-        lease = self._held()
-        lease.allow_writing()
-        return torch.from_numpy(np.asarray(_Writeable(lease.array())))
-
-    @property
-    def valid(self) -> bool:
-        """Whether the frame has been whole until now; see the module's docstring."""
-        return bool(self._lease is not None and self._lease.valid)
-
-    def release(self) -> None:
-        """Lets go of the frame here; views that others still have keep it."""
-        self._lease = self._keep = None
-
-    def _held(self) -> Any:
-        if self._lease is None:
-            raise LinkError("frame: it was released: use it before that, or copy it")
-        return self._lease
-
-    def __enter__(self) -> Frame:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        lost = not self.valid
-        self.release()
-        if lost and kind is None:
-            raise LinkError("frame: it was overwritten while it was held: this process stood still")
-
-
 class RingReader:
     """Takes the newest frame of the ring `name`, now or once it exists.
 
@@ -314,10 +208,10 @@ class RingReader:
         locks: bool = True,
     ) -> None:
         self.name = name
-        self._pinned: _Pinned | None = None
+        self._pinned: Pinned | None = None
         self._pins = False
-        self._register: Callable[[int, int], None] | None = None
-        self._unregister: Callable[[int], None] | None = None
+        self._register: Register | None = None
+        self._unregister: Unregister | None = None
         with _refusals():
             self._ring: Any = _core.ipc.RingReader(name, folder, spin_us, poll_us, locks)
 
@@ -370,8 +264,8 @@ class RingReader:
 
     def pin_memory(
         self,
-        register: Callable[[int, int], None] | None = None,
-        unregister: Callable[[int], None] | None = None,
+        register: Register | None = None,
+        unregister: Unregister | None = None,
     ) -> None:
         """From now on the ring's memory is page-locked for CUDA, so that
         `frame.torch().to("cuda", non_blocking=True)` is one transfer straight out of it. Hold the
@@ -381,18 +275,18 @@ class RingReader:
         through torch. Raises LinkError where CUDA is not there.
         """
         if register is None or unregister is None:
-            register, unregister = _cuda_host_registration()
+            register, unregister = cuda_host_registration()
         self._register, self._unregister = register, unregister
         self._pin()
 
-    def _pin(self) -> _Pinned | None:
+    def _pin(self) -> Pinned | None:
         session = self._ring.session
         if self._pinned is not None and self._pinned.session == session:
             return self._pinned
         region = self._ring.region()
         if region is None or self._register is None or self._unregister is None:
             return None
-        self._pinned = _Pinned(region, session, self._register, self._unregister)
+        self._pinned = Pinned(region, session, self._register, self._unregister)
         return self._pinned
 
     @property
@@ -423,62 +317,6 @@ def sweep(folder: str = FOLDER) -> int:
     """
     swept: int = _core.ipc.sweep_rings(folder)
     return swept
-
-
-class _Pinned:
-    """A ring's pixels as long as a device knows them: frames keep it, so that it outlives them."""
-
-    def __init__(
-        self,
-        region: Any,
-        session: int,
-        register: Callable[[int, int], None],
-        unregister: Callable[[int], None],
-    ) -> None:
-        register(region.address, region.bytes)
-        self._region, self._unregister, self.session = region, unregister, session
-
-    def __del__(self) -> None:
-        if hasattr(self, "_region"):
-            self._unregister(self._region.address)
-
-
-def _cuda_host_registration() -> tuple[Callable[[int, int], None], Callable[[int], None]]:
-    try:
-        import torch
-    except ImportError:
-        raise LinkError("pin_memory: needs torch: pip install 'metabonk[train]'") from None
-    if not torch.cuda.is_available():
-        raise LinkError("pin_memory: torch sees no CUDA device here")
-    cuda: Any = torch.cuda
-    runtime = cuda.cudart()
-
-    def register(address: int, size: int) -> None:
-        _cuda(runtime.cudaHostRegister(address, size, 0), "cudaHostRegister")
-
-    def unregister(address: int) -> None:
-        _cuda(runtime.cudaHostUnregister(address), "cudaHostUnregister")
-
-    return register, unregister
-
-
-def _cuda(result: Any, call: str) -> None:
-    if int(result) != 0:
-        raise LinkError(f"pin_memory: {call} failed with {result}")
-
-
-def _format_of(channels: int) -> FrameFormat:
-    if channels not in _FORMAT_OF_CHANNELS:
-        raise ValueError(f"frame: got {channels} channels, must be 1, 3 or 4")
-    return _FORMAT_OF_CHANNELS[channels]
-
-
-class _Writeable:
-    """The memory of a view without numpy's mark that it is read-only; keeps the view alive."""
-
-    def __init__(self, view: Pixels) -> None:
-        self.view = view
-        self.__array_interface__ = view.__array_interface__ | {"data": (view.ctypes.data, False)}
 
 
 class _refusals:
