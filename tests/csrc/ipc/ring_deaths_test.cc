@@ -1,0 +1,241 @@
+// The frame ring between processes that are killed, stopped or forked, and what they leave behind.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "ipc/ring_file.h"
+#include "ipc/ring_fixture.h"
+
+namespace {
+
+using namespace metabonk;
+using namespace metabonk::ipc;
+using namespace ring_fixture;
+
+// Runs `body` in a child that never returns to the test.
+template <typename Body>
+pid_t Child(Body&& body) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  body();
+  _exit(0);
+}
+
+void Kill(pid_t child) {
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+
+}  // namespace
+
+TEST(ring_notices_a_killed_writer_and_removes_what_it_left) {
+  const Folder folder;
+  for (int round = 0; round < 3; ++round) {
+    const pid_t child = Child([&] {
+      const auto writer = Writer(folder);
+      for (uint64_t step = 1;; ++step) Put(writer.get(), step);
+    });
+    const auto reader = Reader(folder);
+    Lease frame;
+    CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
+    const uint64_t step = frame.info().step;
+    Kill(child);
+    Lease last;
+    Take take = Take::kFrame;
+    while (take == Take::kFrame) take = reader->Latest(kHang, &last);
+    CHECK(take == Take::kNoWriter);
+    CHECK(!reader->alive());
+    CHECK(Holds(frame, step));
+    CHECK(Eventually([&] { return access(folder.ring("ring").c_str(), F_OK) != 0; }));
+    CHECK_EQ(reader->counts().reclaimed, 1u);
+  }
+}
+
+TEST(ring_takes_leases_back_from_killed_readers) {
+  const Folder folder;
+  const auto writer = Writer(folder, {.name = "ring", .readers = 2, .leases = 2});
+  CHECK(Put(writer.get(), 1).ok());
+  for (uint64_t round = 0; round < 3; ++round) {
+    int told[2];
+    CHECK_EQ(pipe(told), 0);
+    const pid_t child = Child([&] {
+      const auto reader = Reader(folder);
+      Lease one, two;
+      const bool held =
+          reader->Again(kHang, &one) == Take::kFrame && reader->Again(kHang, &two) == Take::kFrame;
+      if (write(told[1], held ? "y" : "n", 1) != 1) _exit(1);
+      pause();
+    });
+    char answer = 0;
+    CHECK_EQ(read(told[0], &answer, 1), ssize_t{1});
+    CHECK_EQ(answer, 'y');
+    Kill(child);
+    for (uint64_t step = 2; step < 100; ++step) CHECK(Put(writer.get(), step).ok());
+    CHECK(Eventually([&] { return writer->counts().readers_lost == round + 1; }));
+    CHECK_EQ(writer->counts().readers, 0u);
+    close(told[0]);
+    close(told[1]);
+  }
+}
+
+TEST(ring_is_taken_over_from_a_writer_that_was_killed_with_its_readers) {
+  const Folder folder;
+  for (const bool locks : {true, false}) {
+    int told[2];
+    CHECK_EQ(pipe(told), 0);
+    const pid_t child = Child([&] {
+      const auto writer = Writer(folder, {.name = "ring", .locks = locks});
+      if (write(told[1], "y", 1) != 1) _exit(1);
+      pause();
+    });
+    char answer = 0;
+    CHECK_EQ(read(told[0], &answer, 1), ssize_t{1});
+    Kill(child);
+    const auto writer = Writer(folder);
+    CHECK(Put(writer.get(), 1).ok());
+    close(told[0]);
+    close(told[1]);
+  }
+}
+
+TEST(ring_writer_that_is_stopped_is_silent_but_keeps_its_ring) {
+  const Folder folder;
+  const pid_t child = Child([&] {
+    const auto writer = Writer(folder);
+    for (uint64_t step = 1;; ++step) {
+      Put(writer.get(), step);
+      SleepNs(kMs);
+    }
+  });
+  const auto reader = Reader(folder);
+  Lease frame;
+  CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
+  kill(child, SIGSTOP);
+  CHECK(Eventually([&] { return reader->Latest(50 * kMs, &frame) == Take::kNoWriter; }));
+  CHECK_EQ(access(folder.ring("ring").c_str(), F_OK), 0);
+  kill(child, SIGCONT);
+  CHECK(Eventually([&] { return reader->Latest(50 * kMs, &frame) == Take::kFrame; }));
+  CHECK_EQ(reader->counts().attached, 1u);
+  Kill(child);
+  CHECK(Eventually([&] { return access(folder.ring("ring").c_str(), F_OK) != 0; }));
+}
+
+// Clients under Wine: nobody wakes, nobody locks; heartbeats alone say who lives.
+TEST(ring_without_futex_and_locks) {
+  const Folder folder;
+  const pid_t child = Child([&] {
+    const auto writer = Writer(folder, {.name = "ring", .wakes = false, .locks = false});
+    for (uint64_t step = 1;; ++step) {
+      Put(writer.get(), step);
+      SleepNs(kMs);
+    }
+  });
+  auto reader = Reader(folder, {.name = "ring", .locks = false});
+  Lease frame;
+  for (int i = 0; i < 20; ++i) CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
+  CHECK(frame.Valid());
+  Kill(child);
+  while (reader->Latest(kHang, &frame) == Take::kFrame) {
+  }
+  CHECK(!reader->alive());
+  CHECK(Eventually([&] {
+    reader->Latest(kMs, &frame);
+    return access(folder.ring("ring").c_str(), F_OK) != 0;
+  }));
+}
+
+// One who shows neither lock nor heartbeat loses what it holds, and can tell.
+TEST(ring_silent_reader_loses_its_lease_and_knows) {
+  const Folder folder;
+  const auto writer = Writer(folder, {.name = "ring", .readers = 1, .leases = 1});
+  const auto reader = Reader(folder, {.name = "ring", .locks = false, .beats = false});
+  CHECK(Put(writer.get(), 1).ok());
+  Lease frame;
+  CHECK(reader->Latest(0, &frame) == Take::kFrame);
+  CHECK(Eventually([&] { return writer->counts().readers_lost == 1; }));
+  for (uint64_t step = 2; step < 10; ++step) CHECK(Put(writer.get(), step).ok());
+  CHECK(!frame.Valid());
+  CHECK(!frame.Release());
+  CHECK(Eventually([&] { return reader->Latest(kMs, &frame) == Take::kFrame; }));  // enters again
+  CHECK_EQ(reader->counts().lost, 1u);
+}
+
+TEST(ring_is_left_alone_by_a_forked_child) {
+  const Folder folder;
+  auto writer = Writer(folder);
+  const auto reader = Reader(folder);
+  CHECK(Put(writer.get(), 1).ok());
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool refused = Put(writer.get(), 2).code == Code::kUnavailable;
+    writer.reset();  // must not remove the parent's ring
+    _exit(refused ? 0 : 1);
+  }
+  int status = 1;
+  waitpid(child, &status, 0);
+  CHECK_EQ(status, 0);
+  CHECK_EQ(access(folder.ring("ring").c_str(), F_OK), 0);
+  // A child that lives on keeps no lock: the ring of its dead parent can be taken.
+  int told[2];
+  CHECK_EQ(pipe(told), 0);
+  writer.reset();
+  const pid_t parent = Child([&] {
+    const auto inner = Writer(folder);
+    const pid_t grandchild = fork();
+    if (grandchild == 0) {
+      if (write(told[1], "y", 1) != 1) _exit(1);
+      close(told[1]);
+      sleep(5);
+      _exit(0);
+    }
+    pause();
+  });
+  char answer = 0;
+  CHECK_EQ(read(told[0], &answer, 1), ssize_t{1});
+  Kill(parent);
+  const auto next = Writer(folder);
+  CHECK(next != nullptr && Put(next.get(), 1).ok());
+  close(told[0]);
+  close(told[1]);
+}
+
+// Writers without nameless files make theirs step by step: what they left half-made goes too.
+TEST(ring_takes_over_a_file_that_was_never_finished) {
+  const Folder folder;
+  for (const off_t bytes : {0, 100, 70'000}) {
+    const int file = open(folder.ring("ring").c_str(), O_CREAT | O_RDWR, 0600);
+    CHECK_EQ(ftruncate(file, bytes), 0);
+    close(file);
+    const auto reader = Reader(folder);
+    Lease frame;
+    CHECK(reader->Latest(0, &frame) == Take::kNoWriter);
+    const auto writer = Writer(folder);
+    CHECK(writer != nullptr && Put(writer.get(), 1).ok());
+    CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
+  }
+}
+
+TEST(ring_sweeps_what_dead_writers_left) {
+  const Folder folder;
+  int told[2];
+  CHECK_EQ(pipe(told), 0);
+  const pid_t child = Child([&] {
+    const auto a = Writer(folder, {.name = "a"});
+    const auto b = Writer(folder, {.name = "b"});
+    if (write(told[1], "y", 1) != 1) _exit(1);
+    pause();
+  });
+  char answer = 0;
+  CHECK_EQ(read(told[0], &answer, 1), ssize_t{1});
+  const auto living = Writer(folder, {.name = "c"});
+  CHECK_EQ(SweepRings(folder), 0);
+  Kill(child);
+  CHECK_EQ(SweepRings(folder), 2);
+  CHECK_EQ(access(folder.ring("c").c_str(), F_OK), 0);
+  close(told[0]);
+  close(told[1]);
+}
