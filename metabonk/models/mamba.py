@@ -72,7 +72,7 @@ class Mixer(nn.Module):
         return self.inner * (self.taps - 1 + self.states)
 
     def _begin_with_step_sizes(self) -> None:
-        """Channels that remember for long beside such that forget soon (the paper's section 3.6)."""
+        """Channels that remember for long beside such that forget soon (section 3.6 there)."""
         spread = math.log(FASTEST) - math.log(SLOWEST)
         sizes = (torch.rand(self.inner) * spread + math.log(SLOWEST)).exp().clamp(min=LEAST)
         with torch.no_grad():
@@ -211,7 +211,7 @@ class Mamba(nn.Module):
 
 
 def _rows(layer: nn.Module, x: Tensor) -> Tensor:
-    """layer of x [T, B, C], as one matrix of T B rows: what a compiled policy knows as a product."""
+    """layer of x [T, B, C] as one matrix of T B rows: what a compiled policy knows as product."""
     out: Tensor = layer(x.flatten(0, 1))
     return out.view(*x.shape[:2], -1)
 

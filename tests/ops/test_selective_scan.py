@@ -1,9 +1,8 @@
-"""The selective scan against its formula in float64, its gradients, torch's own checks of an op, and
+"""The selective scan against its formula in float64, its gradients, torch's own checks, and
 refusals."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 

@@ -22,9 +22,8 @@ ours = torch.ops.metabonk
 @rule(ours.selective_scan.default)
 def selective_scan(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     build = low.builder
-    x, delta, a, b, c, h, keep = (None if v is None else low.view(v) for v in args[:7])
-    assert x is not None and delta is not None and a is not None and h is not None
-    assert b is not None and c is not None
+    x, delta, a, b, c, h = (low.view(v) for v in args[:6])
+    keep = None if args[6] is None else low.view(args[6])
     if x.sizes[0] != 1:
         raise CompileError(f"selective_scan over {x.sizes[0]} steps: a policy takes one at a time")
     sizes = batch, channels, _ = h.sizes
