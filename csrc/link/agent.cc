@@ -107,8 +107,8 @@ Status Agent::TakeHello(const Message& message) {
   name_ = asked.name;
   agreed_ = answer;
   agreed_.token = agreed_.ring = agreed_.name = {};
-  connection_.Say(MessageType::kHelloAck, {payload.data(), size});
-  return status;
+  if (connection_.Say(MessageType::kHelloAck, {payload.data(), size})) return status;
+  return {Code::kUnavailable, "HELLO", "they come faster than their answers are read"};
 }
 
 Status Agent::TakeActionMessage(const Message& message) {

@@ -20,6 +20,8 @@ namespace {
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 constexpr int kAcceptsMax = 16;  // in one turn
+// How long nobody is listened to after one could not be let in, who goes on knocking.
+constexpr int64_t kDeaf = 100'000'000;
 
 }  // namespace
 
@@ -48,6 +50,10 @@ class Server::Session {
   void Wake() { waker_.Wake(); }
 
  private:
+  void Note(const std::string& error) {
+    const std::lock_guard<std::mutex> lock(error_mutex_);
+    last_error_ = error;
+  }
   void Expire(int64_t now);
   int64_t NextDue() const;
   bool Wait(int64_t until, int64_t now);
@@ -65,6 +71,7 @@ class Server::Session {
   std::unique_ptr<Agent> active_;
   std::unique_ptr<Agent> knocking_;  // owes HELLO
   uint64_t connection_ = 0;
+  int64_t deaf_until_ = 0;
   bool changed_ = false;  // another agent is there since Poll returned last
   const ClockRelation no_clock_;
   const std::string no_name_;
@@ -118,8 +125,11 @@ int64_t Server::Session::NextDue() const {
 }
 
 bool Server::Session::Wait(int64_t until, int64_t now) {
-  std::array<pollfd, 4> fds = {pollfd{waker_.fd(), POLLIN, 0}, pollfd{listener_.get(), POLLIN, 0},
-                               pollfd{-1, 0, 0}, pollfd{-1, 0, 0}};
+  const bool deaf = now < deaf_until_;
+  if (deaf) until = std::min(until, deaf_until_);
+  std::array<pollfd, 4> fds = {pollfd{waker_.fd(), POLLIN, 0},
+                               pollfd{deaf ? -1 : listener_.get(), POLLIN, 0}, pollfd{-1, 0, 0},
+                               pollfd{-1, 0, 0}};
   if (active_) fds[2] = {active_->fd(), active_->events(), 0};
   if (knocking_) fds[3] = {knocking_->fd(), knocking_->events(), 0};
   if (WaitFor(fds, now, until, options_.spin) <= 0) return false;
@@ -133,7 +143,13 @@ bool Server::Session::Wait(int64_t until, int64_t now) {
 void Server::Session::Accept() {
   const bool owes_hello = !options_.token.empty() || options_.protocol == Protocol::kV2;
   for (int i = 0; i < kAcceptsMax; ++i) {
-    Fd fd = AcceptFrom(listener_);
+    bool full = false;
+    Fd fd = AcceptFrom(listener_, &full);
+    if (full) {
+      counters_.refused.Add();
+      Note("no descriptor is left for an agent who waits: raise `ulimit -n`");
+      deaf_until_ = MonotonicNs() + kDeaf;
+    }
     if (!fd.open()) return;
     auto agent = std::make_unique<Agent>(options_, &counters_, std::move(fd), MonotonicNs());
     if (!owes_hello) {
@@ -176,8 +192,7 @@ void Server::Session::Drop(std::unique_ptr<Agent>* agent, const std::string& why
     changed_ = true;
   }
   agent->reset();
-  const std::lock_guard<std::mutex> lock(error_mutex_);
-  last_error_ = why;
+  Note(why);
 }
 
 Status Server::Session::Send(const GameState& state, const StateTrailers& trailers,

@@ -127,8 +127,9 @@ Status ListenAt(const Endpoint& endpoint, Fd* fd, Endpoint* bound) {
                                                 : ListenTcp(endpoint, fd, bound);
 }
 
-Fd AcceptFrom(const Fd& listener) {
+Fd AcceptFrom(const Fd& listener, bool* full) {
   Fd fd(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (full != nullptr) *full = !fd.open() && (errno == EMFILE || errno == ENFILE);
   if (fd.open()) SendAtOnce(fd);
   return fd;
 }

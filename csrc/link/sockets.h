@@ -41,7 +41,8 @@ int64_t MonotonicNs();
 // Listens with room for a few who wait; *bound is where, with the port that was chosen. A Unix
 // socket is its owner's only, and one that a dead process left is taken over.
 Status ListenAt(const Endpoint& endpoint, Fd* fd, Endpoint* bound);
-Fd AcceptFrom(const Fd& listener);
+// *full: somebody waits and this process has no descriptor left for them.
+Fd AcceptFrom(const Fd& listener, bool* full = nullptr);
 // Begins to connect; may resolve a name, which waits. Done once the socket can be written and
 // ConnectError gives 0. On failure *error says why. A name of several addresses is tried at another
 // one with every attempt.

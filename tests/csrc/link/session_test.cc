@@ -1,4 +1,5 @@
 // Both ends over real sockets, in one thread: negotiation, draining, slow and broken peers.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -428,6 +429,26 @@ TEST(link_a_game_that_falls_silent_is_left) {
   CHECK(client.clock().known());
   CHECK(std::abs(client.clock().Offset(now)) <= client.clock().Uncertainty(now));
   CHECK(Until(&client, nullptr, [&] { return client.counters().idle_losses.value() > 0; }));
+}
+
+TEST(link_a_process_without_descriptors_left_recovers) {
+  auto server = Serve(At(Somewhere()));
+  std::string error;
+  Fd agent = StartConnect(server->endpoint(), 0, &error);
+  CHECK(agent.open());
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const int free = dup(agent.get());  // the lowest that is free
+  close(free);
+  const rlimit none{static_cast<rlim_t>(free), before.rlim_max};
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  bool fresh = false;
+  CHECK(server->Poll(20 * kMs, &fresh).ok());
+  setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(!server->connected());
+  CHECK_EQ(server->counters().refused.value(), uint64_t{1});  // and not as often as it could ask
+  CHECK(server->last_error().find("ulimit") != std::string::npos);
+  CHECK(Until(nullptr, server.get(), [&] { return server->connected(); }));
 }
 
 TEST(link_poll_can_be_woken) {
