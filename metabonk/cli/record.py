@@ -38,7 +38,7 @@ $ metabonk record --out-dir runs/arena --episodes 10
 $ metabonk record --out-dir runs/mine --policy runs/long --hz 0    every decision
 $ metabonk record --out-dir runs/doom --game doom/basic --policy random --seconds 60
 $ metabonk record --out-dir runs/many --envs 8 --episodes 5
-$ metabonk replay runs/arena/episodes                              check it
+$ metabonk replay runs/arena --video arena.mp4                     check it, look at it
 
 Folders: DIR/*.npz with recording.jsonl, and DIR/episodes; with several games
 DIR/000, DIR/001, …"""

@@ -18,7 +18,7 @@ app, command = verb(
     """Check a recorded game and watch it again.
 
 A replay of the arena or of grid64 is played again natively and must end at the hash
-that it recorded. A directory of episodes is compared with its hashes. Recordings in
+that it recorded. A directory of recordings is compared with its hashes. Recordings in
 .npz and .pt files are opened, and their frames shown. Doom's .lmp recordings are
 shown; they need the scenario that they were made with.
 
@@ -188,12 +188,23 @@ def _doom(file: Path, scenario: str) -> Opened:
 
 
 def _episodes(directory: Path) -> Opened:
+    """A folder of episodes, or what `metabonk record` makes: episodes, `.npz` files or both."""
     from metabonk.data.episode import EpisodeStore
+    from metabonk.data.index import HEADER
+    from metabonk.data.recovery import recover
+    from metabonk.data.sinks import EPISODES, verify_files
 
-    store = EpisodeStore(directory)
+    recovered, files = recover(directory), verify_files(directory)
+    facts: dict[str, Any] = {".npz files": files} if files else {}
+    facts |= {"recovered rows": recovered} if recovered else {}
+    inner = directory / EPISODES
+    place = inner if (inner / HEADER).exists() else directory
+    if files and not (place / HEADER).exists():
+        return Opened(Found("recorded .npz files", facts, True))
+    store = EpisodeStore(place)
     store.verify()
     header = store.header
-    facts = {
+    facts |= {
         "source": header.source,
         "seed": header.seed,
         "made by": header.actor,
@@ -202,7 +213,20 @@ def _episodes(directory: Path) -> Opened:
         "rows": sum(chunk.steps for chunk in store.chunks) * header.num_envs,
         "manifest": store.manifest(),
     }
-    return Opened(Found("recorded episodes", facts, True))
+    found = Found("recorded episodes", facts, True)
+    keys = store.entries(complete=False)
+    frames = "observation/pixels", "extra/frame"  # the first that there is
+    held = store.read_rows(*keys[0], 0, 1) if keys else {}
+    shown = next((name for name in frames if name in held), None)
+    if shown is None:
+        return Opened(found)
+    name = shown
+
+    def pictures() -> Iterator[Any]:
+        for key in keys:
+            yield from store.read_rows(*key, wanted=lambda k: k == name)[name]
+
+    return Opened(found, pictures, header.rate or 15.0)
 
 
 def _rows(file: Path) -> Opened:

@@ -188,6 +188,21 @@ def read_entries(directory: Path) -> list[Entry]:
     return found
 
 
+def verify_files(directory: Path) -> int:
+    """Compares the `.npz` files of the index with their hashes; returns how many there are.
+
+    Raises CorruptError naming the first that is missing or damaged.
+    """
+    entries = [entry for entry in read_entries(directory) if entry.file]
+    for entry in entries:
+        path = directory / entry.file
+        if not path.is_file():
+            raise CorruptError(f"{path} is gone: remove its line from {NPZ_INDEX}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
+            raise CorruptError(f"{path} is damaged (its SHA-256 differs): remove its index line")
+    return len(entries)
+
+
 def _part(rows: Arrays, frames: str) -> Part:
     extra: dict[str, Any] = {
         key.removeprefix(EXTRA): value

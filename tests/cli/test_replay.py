@@ -124,3 +124,23 @@ def test_rows_of_recorders(metabonk: Run, tmp_path: Path) -> None:
     code, _, err = metabonk("replay", path)
     assert code == 2
     assert path.name in err
+
+
+def test_a_folder_of_recordings(metabonk: Run, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / "rec"
+    assert metabonk("record", "--out-dir", folder, "--seconds", 2, "--pixels", "36x64").code == 0
+    code, out, err = metabonk("replay", folder, "--json", "--video", tmp_path / "a.gif")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["verified"]
+    assert (found["facts"][".npz files"], found["facts"]["rows"]) == (1, 20)
+    with image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 20
+    (path,) = folder.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    code, _, err = metabonk("replay", folder)
+    assert code == 2
+    assert f"{path.name} is damaged" in err
+    path.unlink()
+    assert f"{path.name} is gone" in metabonk("replay", folder).err
