@@ -285,7 +285,9 @@ class Client(_End):
             left = max(deadline - time.monotonic(), 0.0)
             with self._turn:
                 try:
-                    found = self._native.poll(min(left, _SLICE), self._ring is None)
+                    # The wire's frames are taken even while there is a ring: a new connection has
+                    # none before HELLO, and its first state comes with a frame.
+                    found = self._native.poll(min(left, _SLICE), True)
                 except RuntimeError as error:
                     raise refused(self.address, error) from error
                 if found is not None:
