@@ -101,11 +101,7 @@ class Mixer(nn.Module):
         and the state after the last step. The same numbers as T calls of `forward`. Raises
         ValueError for a state of another shape."""
         batch, inner = x.shape[1], self.inner
-        if state.shape != (batch, self.state_size):
-            raise ValueError(
-                f"state: {list(state.shape)}; wanted [{batch}, {self.state_size}], a row of "
-                "inner * (taps - 1 + states) numbers for each of x's"
-            )
+        _expect_state(state, batch, self.state_size)
         window, h = state.split([inner * (self.taps - 1), inner * self.states], 1)
         u, z = _rows(self.in_proj, x).split([inner, inner], -1)
         u, window = self._convolve(u, window.reshape(batch, self.taps - 1, inner), keep)
@@ -200,6 +196,7 @@ class Mamba(nn.Module):
         self, x: Tensor, state: Tensor, dt: Tensor | None = None, keep: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """T steps: shapes as of Mixer.sequence."""
+        _expect_state(state, x.shape[1], self.state_size)
         after: list[Tensor] = []
         parts = state.split(self._widths, 1)
         for mixer, norm, part in zip(self.mixers, self.norms, parts, strict=True):
@@ -208,6 +205,14 @@ class Mamba(nn.Module):
             x = x + out
             after.append(part)
         return self.norm(x), torch.cat(after, 1)
+
+
+def _expect_state(state: Tensor, batch: int, width: int) -> None:
+    if state.shape != (batch, width):
+        raise ValueError(
+            f"state: {list(state.shape)}; wanted [{batch}, {width}], a row of state_size numbers "
+            "for each of x's; see initial_state()"
+        )
 
 
 def _rows(layer: nn.Module, x: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ def test_an_episode_without_end_is_an_error() -> None:
         play(game, Back(), 2, seed=0, max_steps=50)
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_actors_are_pure_functions_of_seed_and_state(name: str) -> None:
     game = Walk(4)
     model = build(

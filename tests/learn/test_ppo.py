@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,12 +46,20 @@ def updated(rollout: bytes, name: str = "pilot", **settings) -> torch.Tensor:
     return weights(learner)
 
 
-@pytest.fixture(scope="module")
-def rollout() -> bytes:
-    return make()[1].collect().to_bytes()
+@functools.cache
+def collected(name: str) -> bytes:
+    return make(name)[1].collect().to_bytes()
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.fixture
+def rollout(request: pytest.FixtureRequest) -> bytes:
+    """What the network of the test has played; those without a state take the pilot's."""
+    given = getattr(request.node, "callspec", None)
+    name = given.params.get("name") if given else None
+    return collected("mamba" if name == "mamba" else "pilot")
+
+
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_a_learning_rate_of_zero_changes_nothing(name: str) -> None:
     learner, collector = make(name)
     before = weights(learner)
@@ -61,7 +70,7 @@ def test_a_learning_rate_of_zero_changes_nothing(name: str) -> None:
     assert not torch.equal(weights(learner), before)
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_the_first_gradient_is_that_of_the_formula(name: str) -> None:
     """One minibatch with everything in it, against a loss written out with autograd."""
     learner, collector = make(
@@ -109,7 +118,7 @@ def test_the_first_gradient_is_that_of_the_formula(name: str) -> None:
     torch.testing.assert_close(gradient, learner.optimizer.gradient, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_reset_steps_teach_nothing(name: str, rollout: bytes) -> None:
     changed = Rollout.from_bytes(rollout)
     resets = changed.is_first[1:]
@@ -122,7 +131,7 @@ def test_reset_steps_teach_nothing(name: str, rollout: bytes) -> None:
     assert not torch.equal(updated(changed.to_bytes(), name), before)
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_pieces_add_up_to_the_minibatch(
     name: str, rollout: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,7 +378,7 @@ def statistics(learner: PPO) -> dict[str, torch.Tensor]:
     return found | {"returns": torch.tensor(learner.return_scale.deviation)}
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 @pytest.mark.parametrize("cut", [4, 3])
 def test_two_learners_that_average_equal_one_with_all_of_their_rollouts(
     name: str, cut: int, rollout: bytes
@@ -402,7 +411,7 @@ def test_learners_stop_early_together(rollout: bytes) -> None:
     assert torch.equal(weights(two[0]), weights(two[1]))
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_a_learner_without_steps_goes_along(name: str, rollout: bytes) -> None:
     two = apart(4, name)
     before = weights(two[0])
@@ -414,7 +423,7 @@ def test_a_learner_without_steps_goes_along(name: str, rollout: bytes) -> None:
     assert not torch.equal(weights(two[0]), updated(rollout, name))
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_a_rollout_of_nothing_but_resets_teaches_nothing(name: str, rollout: bytes) -> None:
     learner, _ = make(name, target_kl=0.01)
     learner.update(Rollout.from_bytes(rollout))

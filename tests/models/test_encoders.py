@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_named() -> None:
         ObservationReader(gs.Dict(action_mask=gs.Box(0, 1, (3,), np.uint8)), time=True)
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "pilot", "mamba"])
 def test_sequences_equal_steps_and_forget_where_told(name: str) -> None:
     layout = ActionLayout.of(gs.Discrete(3), masked=("action",))
     model = build(SPACE, layout, ModelConfig(name=name, hidden=16, layers=2), seed=1)
@@ -151,9 +151,9 @@ def test_weights_follow_from_the_seed_alone() -> None:
     assert not torch.equal(weights(5), first)
 
 
-def test_the_pilot_feels_the_time_step_and_the_towers_read_it() -> None:
+def test_recurrent_cells_feel_the_time_step_and_the_towers_read_it() -> None:
     layout = ActionLayout.of(gs.Discrete(3))
-    for name in ("pilot", "mlp"):
+    for name in ("pilot", "mamba", "mlp"):
         model = build(SPACE, layout, ModelConfig(name=name, hidden=16), seed=1)
         seen = observe(2)
         first = torch.zeros(2, dtype=torch.bool)

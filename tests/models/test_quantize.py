@@ -225,7 +225,7 @@ def test_a_layer_whose_weight_is_tied_leaves_the_other_as_it_was() -> None:
     assert float((found - exact).norm() / exact.norm()) < LOSS["int8"]
 
 
-@pytest.mark.parametrize("name", ["mlp", "pilot"])
+@pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 @pytest.mark.parametrize("format", ["int8", "bf16"])
 def test_a_policy_decides_nearly_as_before(name: str, format: WeightFormat) -> None:
     """Also where weights are read past their layers, as the cell of the pilot does."""
