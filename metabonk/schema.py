@@ -237,7 +237,7 @@ class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         float, _help("Share of a Q function that its target takes per update.", gt=0.0, le=1.0)
     ] = 0.01
     most_steps: Annotated[
-        int, _help("Steps that are read from recordings, the first ones found.", ge=2)
+        int, _help("Steps that are read from recordings, the newest ones.", ge=2)
     ] = 1_000_000
 
 

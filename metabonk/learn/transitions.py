@@ -135,11 +135,13 @@ def from_library(
 ) -> Transitions:
     """What recordings hold of a game: folders of episodes, `.npz` or `.pt` files.
 
+    most_steps: that many decisions of the newest episodes, of whoever played last; 0: all.
     Raises ConfigError for recordings of another game, CorruptError for damaged ones.
     """
     library = Library(list(paths))
     keys = list(space.spaces)
-    read = (_whole(piece.read(0, piece.steps + 1, keys), piece.steps) for piece in library.pieces)
+    newest = reversed(library.pieces)
+    read = (_whole(piece.read(0, piece.steps + 1, keys), piece.steps) for piece in newest)
     found = from_pieces(read, layout, most_steps)
     found.check(space, layout)
     return found
