@@ -341,9 +341,9 @@ class Client(_End):
             self._ring = None
         if name and self._ring is None:
             self._open_ring(name)
-        if self._ring is not None:
-            return self._ring.latest(0.0)
-        return None if found[8] is None else Picture(PixelFormat(found[8][0]), *found[8][1:])
+        if found[8] is not None:  # sent before the game knew of the ring: newer than what is there
+            return Picture(PixelFormat(found[8][0]), *found[8][1:])
+        return None if self._ring is None else self._ring.latest(0.0)
 
     def _open_ring(self, name: str) -> None:
         """Frames through the ring that the game offers, or over the wire if it cannot be seen from
