@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk.play.ledger import Gate
-from metabonk.play.loop import Live
+from metabonk.play.loop import Live, PythonDecider
 
 Array = npt.NDArray[Any]
 
@@ -139,6 +139,9 @@ def drops(live: Live) -> dict[str, int]:
         "actions that the game refused": sum(a["refused"] for a in counts["agents"]),
         "ticks that the game skipped": int(counts["game"].get("skipped", 0)),
     }
+    unseen = [d.native.unseen for d in live.deciders if isinstance(d, PythonDecider)]
+    if unseen:
+        found["moments that a policy in Python was too slow for"] = sum(unseen)
     journals = {"ledger": counts.get("ledger"), "recording": counts.get("recording")}
     for name, journal in {**journals, "inputs": counts["game"].get("inputs")}.items():
         if journal is not None:

@@ -44,6 +44,7 @@ class MadeUp:
         self.settings = LoopSettings()
         self.seats = [self] * len(times)
         self.loop = self
+        self.deciders: list[Any] = []
         self._times, self._late = times, late or {}
         self.ticks = 300 if not len(times[0]) else max(300, int(times[0]["tick"][-1]) + 1)
 
