@@ -36,6 +36,10 @@ class RowOrder(enum.IntEnum):
     BOTTOM_UP = 1
 
 
+# By number: an enumeration's own look-up would take a good part of a frame's time.
+_FORMATS = {int(f): f for f in FrameFormat}
+_ORDERS = {int(o): o for o in RowOrder}
+
 CHANNELS = {
     FrameFormat.RGB8: 3,
     FrameFormat.RGBA8: 4,
@@ -82,8 +86,8 @@ class Frame:
         self.session: int = lease.session
         self.height: int = lease.height
         self.width: int = lease.width
-        self.format = FrameFormat(lease.format)
-        self.row_order = RowOrder(lease.row_order)
+        self.format = _FORMATS[lease.format]
+        self.row_order = _ORDERS[lease.row_order]
 
     @property
     def raw(self) -> Pixels:
