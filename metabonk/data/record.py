@@ -20,6 +20,7 @@ from metabonk.data.recorder import Counts, Full, Recorder
 from metabonk.data.sampling import NANOSECONDS, Row, Sampled, Stream
 from metabonk.errors import ConfigError
 from metabonk.games.batch import allocate
+from metabonk.games.latency import nothing
 from metabonk.games.source import Flags
 from metabonk.protocols import (
     Array,
@@ -116,6 +117,7 @@ class Session:
         self._episodes = np.zeros(game.num_envs, np.int64)
         self._seconds = np.zeros(game.num_envs)
         self._unknown = 0
+        self._idle = nothing(game.name, game.action_layout)
 
     def steps(self) -> Iterator[None]:
         """Until every environment is done; rows at hand are recorded whenever this ends."""
@@ -173,7 +175,7 @@ class Session:
         inputs = self.game.inputs()
         unknown = np.isnan(inputs)
         self._unknown += int(unknown.all(1).sum())
-        return np.where(unknown, np.float32(0.0), inputs)
+        return np.where(unknown, self._idle, inputs)  # a zero would be a click in the corner
 
     def _see(
         self,

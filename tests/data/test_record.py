@@ -14,6 +14,7 @@ from metabonk.data.episode import EpisodeStore
 from metabonk.data.record import Plan, Session, Watching, header_of, open_recorders, run
 from metabonk.errors import ConfigError
 from metabonk.protocols import BatchGame, Captured
+from metabonk.records import ACTION_LAYOUT, Action
 from metabonk.spaces import ActionLayout
 
 MS = 1_000_000
@@ -195,3 +196,19 @@ def test_games_that_cannot_wait_drop(tmp_path: Path) -> None:
         )
         assert made._drop == drops
         made.close()
+
+
+def test_an_unknown_input_is_no_click(tmp_path: Path) -> None:
+    class Silent(Running):
+        """It says that somebody moves, and nothing of the rest."""
+
+        action_layout = ACTION_LAYOUT
+
+        def inputs(self) -> Any:
+            row = np.full((1, ACTION_LAYOUT.columns), np.nan, np.float32)
+            row[0, 0] = 0.5
+            return row
+
+    _, store = record(Silent(10**6), tmp_path, Plan(seconds=0.5, watched=True))
+    for row in store.read(*store.entries(complete=False)[0]).action:
+        assert Action.from_row(row) == Action(move=(0.5, 0.0))
