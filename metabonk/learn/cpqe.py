@@ -68,7 +68,8 @@ def consistency_loss(
         target = slow(*towards)
     error = online(*learns) - target
     width = HUBER * error.shape[-1] ** 0.5
-    return ((error.square().sum(-1) + width**2).sqrt() - width).mean()
+    loss: Tensor = ((error.square().sum(-1) + width**2).sqrt() - width).mean()
+    return loss
 
 
 class CpqeLearner:
@@ -201,7 +202,8 @@ class CpqeLearner:
         teacher = self.motor.teacher
         found = teacher(noisy, sigma, teacher.context(self._parts(rows)))
         weight = (sigma.square() + SIGMA_DATA**2) / (sigma * SIGMA_DATA).square()
-        return (weight * (found - clean).square()).mean()
+        loss: Tensor = (weight * (found - clean).square()).mean()
+        return loss
 
     def _student_loss(self, generator: np.random.Generator) -> Tensor:
         rows, clean = self._drawn(generator)

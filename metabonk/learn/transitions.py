@@ -7,6 +7,8 @@ see the next one by accident: it has to be asked for.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +66,17 @@ class Transitions:
                 total[row] = self.reward[row] + future
         return total.astype(np.float32)
 
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, of all that is learned from."""
+        whole = hashlib.sha256()
+        arrays = {f"{OBSERVATION}{k}": v for k, v in sorted(self.observation.items())}
+        for name in ("action", "reward", "terminated", "decisions", "after"):
+            arrays[name] = getattr(self, name)
+        for name, array in arrays.items():
+            whole.update(f"{name} {array.dtype} {array.shape}".encode())
+            whole.update(np.ascontiguousarray(array).data)
+        return whole.hexdigest()
+
     def check(self, space: gs.Dict, layout: ActionLayout) -> None:
         """Raises ConfigError naming the first way in which these are of another game."""
         for key, sub in space.spaces.items():
@@ -71,8 +84,8 @@ class Transitions:
             wanted = tuple(sub.shape or ())
             if found is None:
                 raise ConfigError(
-                    f"observation {key!r}: not among what was recorded, {sorted(self.observation)}; "
-                    "record the game with it, or learn another game's motor"
+                    f"observation {key!r}: was not recorded, only {sorted(self.observation)} "
+                    "were; record the game with it, or learn another game's motor"
                 )
             if found.shape[1:] != wanted or found.dtype != sub.dtype:
                 raise ConfigError(
@@ -92,7 +105,7 @@ def from_pieces(
     """Rows of pieces of episodes, each in order of time.
 
     pieces: arrays by the keys of Library: `observation/<key>` with T or T + 1 rows, `action`,
-    `reward` and `terminated` with T. most_steps: decisions after which nothing more is read; 0: all.
+    `reward` and `terminated` with T. most_steps: decisions after which no more is read; 0: all.
     Raises ConfigError where nothing is left to learn from.
     """
     parts: list[Mapping[str, Array]] = []
@@ -154,10 +167,12 @@ def from_rollout(rollout: Rollout, layout: ActionLayout) -> Transitions:
         starts = np.flatnonzero(rollout.is_first[:, env]).tolist()
         stops = len(rollout.reward)
         bounds = sorted({0, *(s for s in starts if s <= stops), stops + 1})
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in itertools.pairwise(bounds):
             # The step out of the last observation of an episode only started the next one.
             span = slice(start, stop - 1)
-            piece = {f"{OBSERVATION}{k}": v[start:stop, env] for k, v in rollout.observation.items()}
+            piece = {
+                f"{OBSERVATION}{k}": v[start:stop, env] for k, v in rollout.observation.items()
+            }
             piece |= {k: getattr(rollout, k)[span, env] for k in ("action", "reward", "terminated")}
             if stop - 1 > start:
                 pieces.append(piece)

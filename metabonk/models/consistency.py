@@ -16,6 +16,7 @@ action is chosen and of nothing else: what came after it has no way in.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -120,7 +121,7 @@ def heun(denoise: Denoise, noise: Tensor, steps: int) -> Tensor:
     of `denoise`, the last of them straight to no noise at all."""
     sigmas = karras_sigmas(steps)[:, None]
     x = noise * SIGMA_MAX
-    for sigma, lower in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, lower in itertools.pairwise(sigmas):
         x = heun_step(denoise, x, sigma, lower)
     return denoise(x, sigmas[-1])
 

@@ -9,6 +9,7 @@ target only. What a member learns from is for it alone, see `bootstrap`.
 
 from __future__ import annotations
 
+import itertools
 from typing import cast
 
 import numpy as np
@@ -30,7 +31,7 @@ class Stack(nn.Module):
         super().__init__()
         widths = [inputs, *[hidden] * layers, 1]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for width, out in zip(widths[:-1], widths[1:], strict=True):
+        for width, out in itertools.pairwise(widths):
             bound = width**-0.5
             shape = (members, width, out)
             self.weights.append(nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
@@ -62,7 +63,7 @@ class QEnsemble(nn.Module):
     ) -> None:
         super().__init__()
         if members < 2:
-            raise ValueError(f"members: {members}; an ensemble has at least 2, else it cannot differ")
+            raise ValueError(f"members: {members}; give at least 2, one cannot differ")
         self.members, self.prior_weight = members, prior
         self.online = Stack(members, inputs, hidden, layers)
         self.slow = Stack(members, inputs, hidden, layers)

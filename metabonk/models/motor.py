@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from gymnasium import spaces as gs
 from torch import Tensor, nn
 
 from metabonk.config import CpqeConfig
 from metabonk.models.consistency import SIGMA_MIN, Denoiser, heun, one_step
-from metabonk.models.encoders import ObservationReader, Tensors
+from metabonk.models.encoders import ObservationReader, Reading, Tensors
 from metabonk.models.ensemble import QEnsemble, lower_bound
 from metabonk.models.points import ActionPoints
 from metabonk.protocols import BoolArray, FloatArray, Observation
@@ -30,11 +31,11 @@ Sampler = Literal["student", "teacher"]
 
 
 class Choice(NamedTuple):
-    """rows [B, columns]: what is done. index int64 [B]: which candidate that was. score [B]: its
+    """rows [B, columns]: what is done. candidate int64 [B]: which one that was. score [B]: its
     lower bound. mean, std [B, N]: what the Q functions said of all candidates."""
 
     rows: Tensor
-    index: Tensor
+    candidate: Tensor
     score: Tensor
     mean: Tensor
     std: Tensor
@@ -58,7 +59,8 @@ class Motor(nn.Module):
 
     def parts(self, observation: Tensors) -> list[Tensor]:
         """An observation [B, ...] as the networks read it."""
-        return self.reader(observation).parts
+        reading: Reading = self.reader(observation)
+        return reading.parts
 
     def candidates(
         self, parts: Sequence[Tensor], noise: Tensor, sampler: Sampler = "student", steps: int = 40
@@ -101,9 +103,9 @@ class Motor(nn.Module):
         mean, std = self.ensemble.agreed(self.judged(each, done))
         mean, std = mean.view(num, count), std.view(num, count)
         score = lower_bound(mean, std, beta)
-        index = score.argmax(1)
+        best = score.argmax(1)
         which = torch.arange(num)
-        return Choice(rows[which, index], index, score[which, index], mean, std)
+        return Choice(rows[which, best], best, score[which, best], mean, std)
 
 
 def build(space: gs.Dict, layout: ActionLayout, config: CpqeConfig, *, seed: int) -> Motor:
@@ -114,11 +116,11 @@ def build(space: gs.Dict, layout: ActionLayout, config: CpqeConfig, *, seed: int
 
 
 class MotorState(NamedTuple):
-    """step: decisions taken so far. index int64 [N], score float32 [N]: of the last one's chosen
-    candidate, for whoever keeps a ledger; -1 and 0 before the first."""
+    """step: decisions taken so far. candidate int64 [N] and score float32 [N]: which was chosen
+    last and its lower bound, for whoever keeps a ledger; -1 and 0 before the first."""
 
     step: int
-    index: np.ndarray[tuple[int], np.dtype[np.int64]]
+    candidate: npt.NDArray[np.int64]
     score: FloatArray
 
 
@@ -165,5 +167,5 @@ class MotorPolicy:
             sampler=self.sampler,
             steps=self.steps,
         )
-        after = MotorState(state.step + 1, chosen.index.numpy(), chosen.score.numpy())
+        after = MotorState(state.step + 1, chosen.candidate.numpy(), chosen.score.numpy())
         return chosen.rows.numpy(), after

@@ -5,6 +5,7 @@ becomes a point [width], branch by branch, each coordinate spread about as far a
 
 - bounded columns: -1..1 between their bounds; back: cut at the bounds.
 - unbounded columns: half their deviations from the mean of the actions that `learn` was shown.
+- continuous columns that never varied there: 0; back: what they always were.
 - a choice of K: K coordinates, +0.5 where it was chosen and -0.5 elsewhere ("analog bits", Chen et
   al. 2022); back: the largest coordinate among the choices that the mask allows.
 """
@@ -20,7 +21,7 @@ from metabonk.models.actions import ActionCode
 from metabonk.spaces import ActionLayout, Branch
 
 SIGMA_DATA = 0.5
-FLOOR = 1e-3  # of a deviation, below which an unbounded column counts as constant
+FLOOR = 1e-6  # of a deviation, below which a column counts as constant
 
 
 class ActionPoints(nn.Module):
@@ -48,20 +49,21 @@ class ActionPoints(nn.Module):
 
     @torch.no_grad()
     def learn(self, rows: Tensor) -> None:
-        """Takes the units of unbounded columns from rows [N, columns]; once, before anything is
+        """Takes the units of continuous columns from rows [N, columns]; once, before anything is
         learned in them."""
-        code = self.code(rows)
+        code = self.code(rows).double()
+        mean, deviation = code.mean(0), code.std(0, correction=0)
         for branch, span in self._spans:
             for column, index in enumerate(range(span.start, span.stop)):
-                if branch.kind == "continuous" and not _bounded(branch, column):
-                    values = code[:, index].double()
-                    deviation = float(values.std(correction=0)) if len(values) > 1 else 0.0
-                    self.shift[index] = float(values.mean())
-                    self.spread[index] = deviation / SIGMA_DATA if deviation > FLOOR else 1.0
+                constant = float(deviation[index]) <= FLOOR
+                if branch.kind == "continuous" and (constant or not _bounded(branch, column)):
+                    self.shift[index] = mean[index]
+                    self.spread[index] = 0.0 if constant else deviation[index] / SIGMA_DATA
 
     def encode(self, rows: Tensor) -> Tensor:
         """Raises ValueError for a choice that does not exist."""
-        return (self.code(rows) - self.shift) / self.spread
+        scale = torch.where(self.spread > 0.0, 1.0 / self.spread, 0.0)
+        return (self.code(rows) - self.shift) * scale
 
     def decode(self, points: Tensor, mask: Tensor | None = None) -> Tensor:
         """mask: the observation's `action_mask` [..., choices], uint8 or bool, or None."""

@@ -191,17 +191,17 @@ def test_the_last_candidate_and_its_score_are_told(motor: Motor) -> None:
     policy = MotorPolicy(motor, seed=5)
     assert isinstance(policy, Policy)
     before = policy.reset(3)
-    assert before.index.tolist() == [-1, -1, -1]
+    assert before.candidate.tolist() == [-1, -1, -1]
     seen, first = {"observation": cues(3, 99)}, np.ones(3, np.bool_)
     rows, after = policy.act(seen, before, first)
-    assert ((after.index >= 0) & (after.index < SMALL.candidates)).all()
+    assert ((after.candidate >= 0) & (after.candidate < SMALL.candidates)).all()
     # The same candidate again by hand: its action, and its score as the members give it.
     philox = np.random.Philox(key=[5, 21], counter=[0, 0, 0, 0])
     noise = np.random.Generator(philox).standard_normal((3, SMALL.candidates, 1), np.float32)
     shown = {"observation": torch.from_numpy(seen["observation"])}
     with torch.no_grad():
         points = motor.candidates(motor.parts(shown), torch.from_numpy(noise))
-        chosen = motor.points.decode(points[torch.arange(3), torch.from_numpy(after.index)])
+        chosen = motor.points.decode(points[torch.arange(3), torch.from_numpy(after.candidate)])
         values = motor.ensemble(_inputs(motor, seen["observation"], chosen.numpy()))
     np.testing.assert_allclose(rows, chosen.numpy(), atol=1e-6)
     score = values.mean(0) - SMALL.beta * values.std(0, correction=0)

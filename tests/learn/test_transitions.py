@@ -71,7 +71,7 @@ def test_nothing_to_learn_from_is_an_error_that_says_why() -> None:
         from_pieces([], LAYOUT)
     broken = piece(0, 4)
     broken["reward"][:] = np.nan
-    with pytest.raises(ConfigError, match="0 of 4 decisions.*4 with a reward"):
+    with pytest.raises(ConfigError, match=r"0 of 4 decisions.*4 with a reward"):
         from_pieces([broken], LAYOUT)
 
 

@@ -58,6 +58,16 @@ def test_unbounded_columns_are_in_units_of_what_was_seen() -> None:
     assert float(pushed.std()) == pytest.approx(SIGMA_DATA, rel=0.01)
 
 
+def test_what_never_varied_stays_exactly_what_it_was() -> None:
+    rows = torch.rand(100, 4, generator=_seeded())
+    rows[:, 1], rows[:, 3] = 0.3, 0.0
+    points = ActionPoints(MIXED)
+    points.learn(rows)
+    back = points.decode(torch.randn(50, points.width, generator=_seeded()))
+    assert bool((back[:, 1] == rows[0, 1]).all())
+    assert float(back[:, 0].std()) > 0.1
+
+
 def test_a_choice_that_is_none_is_an_error() -> None:
     with pytest.raises(ValueError, match="weapon"):
         ActionPoints(MIXED).encode(torch.tensor([[0.0, 0.0, 0.0, 4.0]]))
