@@ -29,7 +29,7 @@ from metabonk.data.index import Header
 from metabonk.errors import CorruptError
 from metabonk.files import replacing
 from metabonk.protocols import Array, BoolArray, FloatArray
-from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT
+from metabonk.records import ACTION_COLUMNS, ACTION_LAYOUT, Action
 from metabonk.transports import ACTION_FIELDS
 
 NPZ_COLUMNS = 10
@@ -251,7 +251,7 @@ def _actions(path: Path, arrays: Mapping[str, Array], steps: int) -> FloatArray:
         # Other labellers have other columns; those nobody names stay as they are.
         named = key == "actions" and rows.shape[1] == NPZ_COLUMNS
         return from_columns(rows) if named else rows
-    return np.zeros((steps, ACTION_COLUMNS), np.float32)  # a film that nobody labelled yet
+    return np.tile(Action().row(), (steps, 1))  # a film that nobody labelled yet: no action at all
 
 
 def _column(path: Path, arrays: Mapping[str, Array], key: str, steps: int) -> Array:

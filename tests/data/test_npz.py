@@ -94,6 +94,13 @@ def test_the_end_of_a_version_1_file_is_a_cut(tmp_path: Path) -> None:
     assert first.header.source == "film.mp4"
 
 
+def test_a_film_that_nobody_labelled_holds_no_actions(tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", observations=np.zeros((3, 2, 2, 3), np.uint8))
+    (episode,) = read_npz(tmp_path / "e.npz")
+    assert episode.header.actor == "unlabelled"
+    assert [Action.from_row(row) for row in episode.action] == [Action()] * 3  # nor a click
+
+
 def test_import_joins_chunks_of_one_episode(tmp_path: Path) -> None:
     for index, name in enumerate(("a", "bb", "ccc")):
         meta = {"episode_id": "one" if index < 2 else "two", "chunk_index": index % 2}
