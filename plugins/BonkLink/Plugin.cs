@@ -1,5 +1,5 @@
-// BonkLink: the BepInEx plugin that lets agents see and play Megabonk. Makes the parts and joins them;
-// what they do in each frame is Core's LinkDriver.
+// BonkLink: the BepInEx plugin that lets agents see and play Megabonk. Makes the parts and joins
+// them; what they do in each frame is Core's LinkDriver.
 using System;
 using System.IO;
 using BepInEx;
@@ -27,11 +27,13 @@ namespace Metabonk.BonkLink
             {
                 options.Load(Path.Combine(Paths.ConfigPath, BonkLinkOptions.FileName));
                 TakeVariables(options);
-                foreach (string unknown in options.Unknown) Log.LogWarning("setting " + unknown + " is not known and does nothing");
+                foreach (string unknown in options.Unknown)
+                    Log.LogWarning("setting " + unknown + " is not known and does nothing");
                 if (!options.Enabled) return;
                 if (!Patches.Claim(Id))
                 {
-                    Log.LogError("another plugin, " + Patches.Owner + ", drives the game: switch one of them off");
+                    Log.LogError("another plugin, " + Patches.Owner
+                        + ", drives the game: switch one of them off");
                     return;
                 }
                 MainThread.IsHere();
@@ -40,7 +42,8 @@ namespace Metabonk.BonkLink
                 behaviour = AddComponent<LinkBehaviour>();
                 behaviour.Begin(Make(options));
             }
-            catch (Exception error) when (error is OptionException || error is IOException || error is ArgumentException || error is MissingMethodException)
+            catch (Exception error) when (error is OptionException || error is IOException
+                || error is ArgumentException || error is MissingMethodException)
             {
                 Log.LogError(error.Message);
                 Patches.Remove(Id);
@@ -68,7 +71,8 @@ namespace Metabonk.BonkLink
             RingWriter ring = options.UseRing && options.FrameHz > 0 ? MakeRing(options) : null;
             if (ring != null) server.Ring = ring.Name;
             IPilot pilot = null;
-            if (options.PolicyLibrary.Length > 0) pilot = new PolicyPilot(options.PolicyLibrary, options.PolicyPath);
+            if (options.PolicyLibrary.Length > 0)
+                pilot = new PolicyPilot(options.PolicyLibrary, options.PolicyPath);
             var actions = new ActionMailbox(options.HoldMs * 1000000L);
             // The link's threads log through here, and BepInEx's log reaches into IL2CPP.
             var listening = new GameServer(server, actions, line =>
@@ -76,21 +80,28 @@ namespace Metabonk.BonkLink
                 MainThread.Attach();
                 Log.LogInfo(line);
             });
-            Log.LogInfo(options.UsePipe ? "listening on pipe " + options.PipeName : "listening on " + options.Host + ":" + listening.Port);
-            GpuCapture capture = options.FrameHz > 0 && SystemInfo.supportsAsyncGPUReadback ? new GpuCapture(options.Width, options.Height, options.AgentCanvases) : null;
-            if (capture == null && options.FrameHz > 0) Log.LogWarning("this GPU gives no pictures back: states only");
+            Log.LogInfo(options.UsePipe ? "listening on pipe " + options.PipeName : "listening on "
+                + options.Host + ":" + listening.Port);
+            GpuCapture capture = options.FrameHz > 0 && SystemInfo.supportsAsyncGPUReadback
+                ? new GpuCapture(options.Width, options.Height, options.AgentCanvases) : null;
+            if (capture == null && options.FrameHz > 0)
+                Log.LogWarning("this GPU gives no pictures back: states only");
             var game = new MegabonkGame(options.LookDegreesPerSecond, line => Log.LogInfo(line));
-            return new LinkDriver(game, capture, listening, ring, UploadGuard.Current, pilot, options, line => Log.LogWarning(line));
+            return new LinkDriver(game, capture, listening, ring, UploadGuard.Current, pilot,
+                options, line => Log.LogWarning(line));
         }
 
         RingWriter MakeRing(BonkLinkOptions options)
         {
-            string name = options.RingName.Length > 0 ? options.RingName : "bonklink-" + options.Port;
+            string name = options.RingName.Length > 0 ? options.RingName : "bonklink-"
+                + options.Port;
             try
             {
-                return new RingWriter(options.RingFolder.Length > 0 ? options.RingFolder : null, name, options.Width * options.Height * 4);
+                return new RingWriter(options.RingFolder.Length > 0 ? options.RingFolder : null,
+                    name, options.Width * options.Height * 4);
             }
-            catch (Exception error) when (error is IOException || error is UnauthorizedAccessException)
+            catch (Exception error) when (error is IOException
+                || error is UnauthorizedAccessException)
             {
                 Log.LogWarning("no frame ring: " + error.Message + "; pictures go over the socket");
                 return null;

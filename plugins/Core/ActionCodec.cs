@@ -5,12 +5,12 @@ namespace Metabonk.Core
 {
     public static class ActionCodec
     {
-        public const int Version1Bytes = 20, Version1ClickBytes = 28, Version2Bytes = 8 + 4 * PlayerAction.Columns;
+        public const int Version1Bytes = 20, Version1ClickBytes = 28, Version2Bytes = 8
+            + 4 * PlayerAction.Columns;
 
-        /// <summary>
-        /// v1, without the length before it. Clicks are pixels of the captured picture from the
-        /// bottom left; without a picture's size there is no click. v1 has no jump, slide or choice.
-        /// </summary>
+        /// <summary> v1, without the length before it. Clicks are pixels of the captured picture
+        /// from the bottom left; without a picture's size there is no click. v1 has no jump, slide
+        /// or choice. </summary>
         public static void WriteVersion1(PlayerAction action, int width, int height, ByteWriter to)
         {
             bool click = action.HasClick && width > 0 && height > 0;
@@ -30,10 +30,12 @@ namespace Metabonk.Core
         static int Pixel(float place, int size)
         {
             // Rounded to float32 as the other end does.
-            return (int)Math.Max(0.0, Math.Min(size - 1, Math.Floor((float)((double)place * size))));
+            return (int)Math.Max(0.0, Math.Min(size - 1,
+                Math.Floor((float)((double)place * size))));
         }
 
-        public static PlayerAction ReadVersion1(byte[] bytes, int offset, int count, int width, int height)
+        public static PlayerAction ReadVersion1(byte[] bytes, int offset, int count, int width,
+            int height)
         {
             var from = new ByteReader(bytes, offset, count);
             PlayerAction action = PlayerAction.Idle;
@@ -52,7 +54,8 @@ namespace Metabonk.Core
             return action;
         }
 
-        /// <summary>The middle of a pixel; what lies outside of the picture counts as its edge.</summary>
+        /// <summary>The middle of a pixel; what lies outside of the picture counts as its
+        /// edge.</summary>
         static float Middle(int pixel, int size)
         {
             return (float)((Math.Max(0, Math.Min(size - 1, pixel)) + 0.5) / size);
@@ -75,11 +78,13 @@ namespace Metabonk.Core
             to.F32(action.ClickY);
         }
 
-        public static PlayerAction ReadVersion2(byte[] bytes, int offset, int count, out ulong answers)
+        public static PlayerAction ReadVersion2(byte[] bytes, int offset, int count,
+            out ulong answers)
         {
             var from = new ByteReader(bytes, offset, count);
             answers = from.U64("action.answers");
-            var action = new PlayerAction { MoveX = from.F32("action"), MoveY = from.F32("action") };
+            var action = new PlayerAction { MoveX = from.F32("action"),
+                MoveY = from.F32("action") };
             action.LookX = from.F32("action");
             action.LookY = from.F32("action");
             action.Jump = from.F32("action");

@@ -65,8 +65,8 @@ namespace Metabonk.Core
         /// <summary>Why the connection ended, or null.</summary>
         public string Ended { get { lock (gate) return ended; } }
 
-        /// <summary>Waits for a state that was not handed out yet; false after `milliseconds`, or if
-        /// the connection ended. `frame` is filled if one came.</summary>
+        /// <summary>Waits for a state that was not handed out yet; false after `milliseconds`, or
+        /// if the connection ended. `frame` is filled if one came.</summary>
         public bool Wait(int milliseconds, GameState state, Frame frame, out TickInfo tick)
         {
             long until = Clock.Now + milliseconds * 1000000L;
@@ -114,7 +114,8 @@ namespace Metabonk.Core
 
         void SayHello()
         {
-            var hello = new Hello { Capabilities = options.Capabilities, Limits = options.Limits, Machine = Machine.Id, Token = options.Token, Name = options.Name };
+            var hello = new Hello { Capabilities = options.Capabilities, Limits = options.Limits,
+                Machine = Machine.Id, Token = options.Token, Name = options.Name };
             Say(MessageType.Hello, hello.Write);
         }
 
@@ -139,7 +140,8 @@ namespace Metabonk.Core
                 while (true)
                 {
                     decoder.Room();
-                    int count = stream.Read(decoder.Buffer, decoder.Free, decoder.Buffer.Length - decoder.Free);
+                    int count = stream.Read(decoder.Buffer, decoder.Free,
+                        decoder.Buffer.Length - decoder.Free);
                     if (count <= 0) break;
                     decoder.Commit(count);
                     Message received;
@@ -154,7 +156,8 @@ namespace Metabonk.Core
                     }
                 }
             }
-            catch (Exception error) when (error is IOException || error is SocketException || error is ObjectDisposedException || error is ProtocolException)
+            catch (Exception error) when (error is IOException || error is SocketException
+                || error is ObjectDisposedException || error is ProtocolException)
             {
                 why = error.Message;
             }
@@ -171,8 +174,11 @@ namespace Metabonk.Core
             switch (received.Type)
             {
                 case MessageType.Frame:
-                    if (received.Version == Wire.Version1) FrameCodec.ReadVersion1(received.Bytes, received.Offset, received.Count, readerFrame);
-                    else FrameCodec.ReadVersion2(received.Bytes, received.Offset, received.Count, readerFrame);
+                    if (received.Version == Wire.Version1)
+                        FrameCodec.ReadVersion1(received.Bytes, received.Offset, received.Count,
+                            readerFrame);
+                    else FrameCodec.ReadVersion2(received.Bytes, received.Offset, received.Count,
+                        readerFrame);
                     readerFrame.CaptureNs = received.TimeNs;
                     frameSequence = received.Sequence;
                     break;
@@ -184,15 +190,19 @@ namespace Metabonk.Core
                     lock (sending) Agreed = answer;
                     break;
                 case MessageType.Ping:
-                    Say(MessageType.Pong, new Pong { PingSequence = received.Sequence, PingNs = received.TimeNs, ReceivedNs = now }.Write);
+                    Say(MessageType.Pong, new Pong { PingSequence = received.Sequence,
+                        PingNs = received.TimeNs, ReceivedNs = now }.Write);
                     break;
             }
         }
 
         void TakeState(Message received, long now)
         {
-            StateTrailers trailers = StateCodec.Read(received.Bytes, received.Offset, received.Count, options.Axes, reader);
-            if (trailers.Announcement.HasValue && options.Protocol == Protocol.Auto && Agreed == null) SayHello();
+            StateTrailers trailers = StateCodec.Read(received.Bytes, received.Offset,
+                received.Count, options.Axes, reader);
+            if (trailers.Announcement.HasValue && options.Protocol == Protocol.Auto
+                && Agreed == null)
+                SayHello();
             lock (gate)
             {
                 long skipped = fresh ? info.Skipped + 1 : 0;

@@ -26,7 +26,8 @@ namespace Metabonk.Core
         {
             if (bytes == null) throw new ArgumentNullException("bytes");
             if (offset < 0 || count < 0 || offset > bytes.Length - count)
-                throw new ArgumentOutOfRangeException("count", "the range lies outside of the bytes");
+                throw new ArgumentOutOfRangeException("count",
+                    "the range lies outside of the bytes");
             this.bytes = bytes;
             at = offset;
             end = offset + count;
@@ -39,26 +40,32 @@ namespace Metabonk.Core
         public int Skip(int count, string field)
         {
             if (count < 0 || count > end - at)
-                throw new ProtocolException(field + ": " + count + " bytes wanted, " + (end - at) + " are left");
+                throw new ProtocolException(field + ": " + count + " bytes wanted, " + (end - at)
+                    + " are left");
             int begin = at;
             at += count;
             return begin;
         }
 
         public byte U8(string field) { return bytes[Skip(1, field)]; }
-        public ushort U16(string field) { fixed (byte* p = &bytes[Skip(2, field)]) return *(ushort*)p; }
+        public ushort U16(string field) { fixed (byte* p = &bytes[Skip(2,
+            field)]) return *(ushort*)p; }
         public int I32(string field) { fixed (byte* p = &bytes[Skip(4, field)]) return *(int*)p; }
         public uint U32(string field) { fixed (byte* p = &bytes[Skip(4, field)]) return *(uint*)p; }
-        public ulong U64(string field) { fixed (byte* p = &bytes[Skip(8, field)]) return *(ulong*)p; }
-        public float F32(string field) { fixed (byte* p = &bytes[Skip(4, field)]) return *(float*)p; }
-        public double F64(string field) { fixed (byte* p = &bytes[Skip(8, field)]) return *(double*)p; }
+        public ulong U64(string field) { fixed (byte* p = &bytes[Skip(8,
+            field)]) return *(ulong*)p; }
+        public float F32(string field) { fixed (byte* p = &bytes[Skip(4,
+            field)]) return *(float*)p; }
+        public double F64(string field) { fixed (byte* p = &bytes[Skip(8,
+            field)]) return *(double*)p; }
 
         public Point3 Point(string field)
         {
             return new Point3(F32(field), F32(field), F32(field));
         }
 
-        /// <summary>What BinaryWriter.Write(string) writes. Bytes that are no UTF-8 become U+FFFD.</summary>
+        /// <summary>What BinaryWriter.Write(string) writes. Bytes that are no UTF-8 become
+        /// U+FFFD.</summary>
         public string String(string field)
         {
             ulong size = 0;
@@ -69,11 +76,13 @@ namespace Metabonk.Core
                 if ((group & 0x80) == 0)
                 {
                     if (size > (ulong)Left)
-                        throw new ProtocolException(field + ": " + size + " bytes of text wanted, " + Left + " are left");
+                        throw new ProtocolException(field + ": " + size + " bytes of text wanted, "
+                            + Left + " are left");
                     return Encoding.UTF8.GetString(bytes, Skip((int)size, field), (int)size);
                 }
             }
-            throw new ProtocolException(field + ": a length of more than " + StringLengthBytes + " bytes");
+            throw new ProtocolException(field + ": a length of more than " + StringLengthBytes
+                + " bytes");
         }
 
         /// <summary>A text of fixed room, up to its first zero.</summary>
@@ -140,7 +149,8 @@ namespace Metabonk.Core
         /// <summary>A number that is known only now, at a place that was skipped.</summary>
         public void PatchI32(int at, int value) { fixed (byte* p = &bytes[at]) *(int*)p = value; }
 
-        /// <summary>As BinaryWriter.Write(string); at most `most` bytes of text, no character cut.</summary>
+        /// <summary>As BinaryWriter.Write(string); at most `most` bytes of text, no character
+        /// cut.</summary>
         public void String(string text, int most)
         {
             text = Texts.Cut(text, most);
@@ -167,14 +177,16 @@ namespace Metabonk.Core
     /// <summary>Texts of the wire.</summary>
     public static class Texts
     {
-        /// <summary>What a record keeps of a text: up to its first zero, and at most `most` bytes.</summary>
+        /// <summary>What a record keeps of a text: up to its first zero, and at most `most`
+        /// bytes.</summary>
         public static string Kept(string text, int most)
         {
             int zero = text.IndexOf('\0');
             return Cut(zero < 0 ? text : text.Substring(0, zero), most);
         }
 
-        /// <summary>The longest beginning of `text` that is at most `most` bytes of UTF-8.</summary>
+        /// <summary>The longest beginning of `text` that is at most `most` bytes of
+        /// UTF-8.</summary>
         public static string Cut(string text, int most)
         {
             if (string.IsNullOrEmpty(text)) return "";
@@ -183,7 +195,8 @@ namespace Metabonk.Core
             for (int i = 0; i < text.Length; ++i)
             {
                 char c = text[i];
-                bool pair = char.IsHighSurrogate(c) && i + 1 < text.Length && char.IsLowSurrogate(text[i + 1]);
+                bool pair = char.IsHighSurrogate(c) && i + 1 < text.Length
+                    && char.IsLowSurrogate(text[i + 1]);
                 // What is no character is written as U+FFFD, of three bytes.
                 bytes += pair ? 4 : c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
                 if (bytes > most) return text.Substring(0, i);

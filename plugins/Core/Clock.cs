@@ -15,7 +15,8 @@ namespace Metabonk.Core
             get
             {
                 long ticks = Stopwatch.GetTimestamp();
-                return ticks / frequency * 1000000000L + ticks % frequency * 1000000000L / frequency;
+                return ticks / frequency * 1000000000L
+                    + ticks % frequency * 1000000000L / frequency;
             }
         }
     }
@@ -23,7 +24,8 @@ namespace Metabonk.Core
     public static class Machine
     {
         // Wine shows the host's files under Z:.
-        static readonly string[] bootIds = { "/proc/sys/kernel/random/boot_id", @"Z:\proc\sys\kernel\random\boot_id" };
+        static readonly string[] bootIds = { "/proc/sys/kernel/random/boot_id",
+            @"Z:\proc\sys\kernel\random\boot_id" };
 
         /// <summary>A number that is equal for all processes of one boot of one machine; 0 where it
         /// cannot be told.</summary>
@@ -38,7 +40,8 @@ namespace Metabonk.Core
                     {
                         text = File.ReadAllText(path);
                     }
-                    catch (Exception error) when (error is IOException || error is UnauthorizedAccessException || error is NotSupportedException)
+                    catch (Exception error) when (error is IOException
+                        || error is UnauthorizedAccessException || error is NotSupportedException)
                     {
                         continue;  // not this system's name of it
                     }

@@ -1,5 +1,5 @@
-// Connection: one agent at the other end of a stream. One thread reads it, one writes to it; what is
-// written next is the newest state and the newest frame, control messages first. Everything that
+// Connection: one agent at the other end of a stream. One thread reads it, one writes to it; what
+// is written next is the newest state and the newest frame, control messages first. Everything that
 // both and the main thread touch is under the server's lock.
 using System;
 using System.Collections.Generic;
@@ -41,7 +41,8 @@ namespace Metabonk.Core
             this.stream = stream;
             this.socket = socket;
             jpeg = new JpegEncoder(server.Options.JpegQuality);
-            decoder = new StreamDecoder(Sender.Agent, server.Options.Protocol, server.Options.Limits);
+            decoder = new StreamDecoder(Sender.Agent, server.Options.Protocol,
+                server.Options.Limits);
             Admitted = server.Options.Token.Length == 0;
             if (socket != null) socket.SendTimeout = SendMs;
             reading = new Thread(Read) { IsBackground = true, Name = "metabonk read" };
@@ -50,8 +51,10 @@ namespace Metabonk.Core
 
         /// <summary>Whether it said the token, or needs none.</summary>
         public bool Admitted { get; private set; }
-        public int Version { get { return agreed != null ? Wire.Version2 : server.Options.Protocol == Protocol.V2 ? 0 : Wire.Version1; } }
-        public bool UsesRing { get { return agreed != null && (agreed.Capabilities & Capabilities.Ring) != 0; } }
+        public int Version { get { return agreed != null ? Wire.Version2
+            : server.Options.Protocol == Protocol.V2 ? 0 : Wire.Version1; } }
+        public bool UsesRing { get { return agreed != null
+            && (agreed.Capabilities & Capabilities.Ring) != 0; } }
 
         public void Start()
         {
@@ -109,11 +112,13 @@ namespace Metabonk.Core
         {
             try
             {
-                if (!Admitted || server.Options.Protocol == Protocol.V2) SetReadTimeout(server.Options.HandshakeMs);
+                if (!Admitted || server.Options.Protocol == Protocol.V2)
+                    SetReadTimeout(server.Options.HandshakeMs);
                 while (true)
                 {
                     decoder.Room();
-                    int count = stream.Read(decoder.Buffer, decoder.Free, decoder.Buffer.Length - decoder.Free);
+                    int count = stream.Read(decoder.Buffer, decoder.Free,
+                        decoder.Buffer.Length - decoder.Free);
                     if (count <= 0) break;
                     decoder.Commit(count);
                     Message received;
@@ -130,9 +135,11 @@ namespace Metabonk.Core
                 }
                 server.Log("agent dropped: " + error.Message);
             }
-            catch (Exception error) when (error is IOException || error is SocketException || error is ObjectDisposedException)
+            catch (Exception error) when (error is IOException || error is SocketException
+                || error is ObjectDisposedException)
             {
-                // The stream broke, was closed, or was silent for too long: the end of it either way.
+                // The stream broke, was closed, or was silent for too long: the end of it either
+                // way.
                 lock (server.Gate) End(ByeReason.Idle, "nothing was heard for too long");
             }
             finally
@@ -161,11 +168,13 @@ namespace Metabonk.Core
                     End(ByeReason.Token, "this game wants a token in HELLO");
                     return;
                 }
-                if (received.Type == MessageType.Hello) Greet(Hello.Read(received.Bytes, received.Offset, received.Count));
+                if (received.Type == MessageType.Hello)
+                    Greet(Hello.Read(received.Bytes, received.Offset, received.Count));
                 else if (received.Type == MessageType.Action) TakeAction(received, now);
                 else if (received.Type == MessageType.Ping) Answer(received, now);
                 else if (received.Type == MessageType.Bye) ending = true;
-                else if (received.Type == MessageType.Reset && agreed != null && (agreed.Capabilities & Capabilities.Resets) != 0)
+                else if (received.Type == MessageType.Reset && agreed != null
+                    && (agreed.Capabilities & Capabilities.Resets) != 0)
                     server.Ask(ResetRequest.Read(received.Bytes, received.Offset, received.Count));
             }
         }
@@ -213,7 +222,8 @@ namespace Metabonk.Core
         Capabilities OfferedCapabilities()
         {
             Capabilities can = Capabilities.Jpeg | Capabilities.Extra | Capabilities.Input | Capabilities.Step;
-            if (server.Options.Format != PixelFormat.Jpeg) can |= Capabilities.Rgb | Capabilities.Rgba | Capabilities.BottomUp;
+            if (server.Options.Format != PixelFormat.Jpeg)
+                can |= Capabilities.Rgb | Capabilities.Rgba | Capabilities.BottomUp;
             if (server.Options.Ring.Length > 0) can |= Capabilities.Ring;
             if (server.Options.Resets) can |= Capabilities.Resets;
             return can;
@@ -221,10 +231,13 @@ namespace Metabonk.Core
 
         void TakeAction(Message received, long now)
         {
-            var arrived = new ArrivedAction { Sequence = received.Sequence, MadeNs = received.TimeNs, ReceivedNs = now };
+            var arrived = new ArrivedAction { Sequence = received.Sequence,
+                MadeNs = received.TimeNs, ReceivedNs = now };
             arrived.Action = received.Version == Wire.Version1
-                ? ActionCodec.ReadVersion1(received.Bytes, received.Offset, received.Count, server.Options.Width, server.Options.Height)
-                : ActionCodec.ReadVersion2(received.Bytes, received.Offset, received.Count, out arrived.Answers);
+                ? ActionCodec.ReadVersion1(received.Bytes, received.Offset, received.Count,
+                    server.Options.Width, server.Options.Height)
+                : ActionCodec.ReadVersion2(received.Bytes, received.Offset, received.Count,
+                    out arrived.Answers);
             ++server.counts.Actions;
             server.Actions.Put(arrived);
         }
@@ -232,7 +245,8 @@ namespace Metabonk.Core
         void Answer(Message ping, long now)
         {
             var body = new ByteWriter(32);
-            new Pong { PingSequence = ping.Sequence, PingNs = ping.TimeNs, ReceivedNs = now }.Write(body);
+            new Pong { PingSequence = ping.Sequence, PingNs = ping.TimeNs,
+                ReceivedNs = now }.Write(body);
             Say(MessageType.Pong, body);
         }
 
@@ -247,7 +261,9 @@ namespace Metabonk.Core
                     Hello hello;
                     lock (server.Gate)
                     {
-                        while (control.Count == 0 && !ending && !(fresh && Admitted && Version != 0)) Monitor.Wait(server.Gate);
+                        while (control.Count == 0 && !ending
+                            && !(fresh && Admitted && Version != 0))
+                            Monitor.Wait(server.Gate);
                         if (control.Count > 0)
                         {
                             said = control[0];
@@ -262,7 +278,8 @@ namespace Metabonk.Core
                     else SendTick(hello, frame);
                 }
             }
-            catch (Exception error) when (error is IOException || error is SocketException || error is ObjectDisposedException)
+            catch (Exception error) when (error is IOException || error is SocketException
+                || error is ObjectDisposedException)
             {
                 // The agent is gone; reading ends too.
             }
@@ -295,11 +312,15 @@ namespace Metabonk.Core
         {
             ++states;
             message.Clear();
-            Frame picture = frame && !(hello != null && (hello.Capabilities & Capabilities.Ring) != 0) ? Chosen(hello) : null;
+            Frame picture = frame && !(hello != null
+                && (hello.Capabilities & Capabilities.Ring) != 0) ? Chosen(hello) : null;
             Limits limits = hello != null ? hello.Limits : server.Options.Limits;
-            if (picture != null && FrameCodec.Size(picture, hello != null ? 2 : 1) > limits.FrameBytes)
+            if (picture != null && FrameCodec.Size(picture, hello != null ? 2
+                : 1) > limits.FrameBytes)
             {
-                server.Log("a frame of " + FrameCodec.Size(picture, 2) + " bytes is larger than the limit of " + limits.FrameBytes + ": raise MaxFrameBytes");
+                server.Log("a frame of " + FrameCodec.Size(picture, 2)
+                    + " bytes is larger than the limit of " + limits.FrameBytes
+                    + ": raise MaxFrameBytes");
                 picture = null;
             }
             if (hello == null) WriteTick1(picture);
@@ -318,7 +339,8 @@ namespace Metabonk.Core
             trailers.Step = null;  // v2 only
             trailers.Extra = server.Options.Axes == Axes.Ours;
             if (!announced && server.Options.Protocol == Protocol.Auto)
-                trailers.Announcement = new Announcement { LowestVersion = Wire.Version2, HighestVersion = Wire.Version2, Capabilities = OfferedCapabilities() };
+                trailers.Announcement = new Announcement { LowestVersion = Wire.Version2,
+                    HighestVersion = Wire.Version2, Capabilities = OfferedCapabilities() };
             announced = true;
             int length = message.Skip(4);
             StateCodec.Write(taken, trailers, server.Options.Axes, message);
@@ -334,7 +356,8 @@ namespace Metabonk.Core
             {
                 payload.Clear();
                 FrameCodec.WriteVersion2(picture, payload);
-                Wire.WriteHeader(message, MessageType.Frame, payload.Count, states, takenFrame.CaptureNs);
+                Wire.WriteHeader(message, MessageType.Frame, payload.Count, states,
+                    takenFrame.CaptureNs);
                 message.Raw(payload.Bytes, 0, payload.Count);
             }
             StateTrailers trailers = takenTrailers;
@@ -347,23 +370,28 @@ namespace Metabonk.Core
             message.Raw(payload.Bytes, 0, payload.Count);
         }
 
-        /// <summary>The taken frame in the format that was agreed upon; v1: as the options say.</summary>
+        /// <summary>The taken frame in the format that was agreed upon; v1: as the options
+        /// say.</summary>
         Frame Chosen(Hello hello)
         {
             Frame frame = takenFrame;
             if (frame.Format == PixelFormat.Jpeg) return frame;
             Capabilities can = hello == null ? Capabilities.None : hello.Capabilities;
-            bool raw = server.Options.Format != PixelFormat.Jpeg && (hello == null || (can & (Capabilities.Rgb | Capabilities.Rgba)) != 0);
+            bool raw = server.Options.Format != PixelFormat.Jpeg
+                && (hello == null || (can & (Capabilities.Rgb | Capabilities.Rgba)) != 0);
             if (!raw)
             {
                 jpeg.Encode(frame, converted);
                 return converted;
             }
             bool upright = frame.RowOrder == RowOrder.TopDown || (can & Capabilities.BottomUp) != 0;
-            bool asItIs = frame.Format == PixelFormat.Rgba ? (can & Capabilities.Rgba) != 0 : (can & Capabilities.Rgb) != 0;
-            if (hello == null && frame.Format == PixelFormat.Rgb) return frame;  // WriteVersion1 turns rows
+            bool asItIs = frame.Format == PixelFormat.Rgba ? (can & Capabilities.Rgba) != 0
+                : (can & Capabilities.Rgb) != 0;
+            if (hello == null && frame.Format == PixelFormat.Rgb)
+                return frame;  // WriteVersion1 turns rows
             if (hello != null && upright && asItIs) return frame;
-            FrameConverter.ToRgb(frame, hello == null ? RowOrder.BottomUp : RowOrder.TopDown, converted);
+            FrameConverter.ToRgb(frame, hello == null ? RowOrder.BottomUp : RowOrder.TopDown,
+                converted);
             return converted;
         }
 
@@ -377,7 +405,8 @@ namespace Metabonk.Core
             }
             try
             {
-                // What was written before, BYE included, still arrives; a thread that reads wakes up.
+                // What was written before, BYE included, still arrives; a thread that reads wakes
+                // up.
                 if (socket != null && socket.Connected) socket.Shutdown(SocketShutdown.Both);
             }
             catch (SocketException)

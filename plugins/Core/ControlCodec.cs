@@ -4,7 +4,8 @@ using System;
 
 namespace Metabonk.Core
 {
-    /// <summary>What an end can do and asks for (HELLO), or what both will do (HELLO_ACK).</summary>
+    /// <summary>What an end can do and asks for (HELLO), or what both will do
+    /// (HELLO_ACK).</summary>
     public sealed class Hello
     {
         public const int TextBytes = 255;
@@ -44,7 +45,8 @@ namespace Metabonk.Core
                 HighestVersion = from.U16("hello.highest"),
                 Capabilities = (Capabilities)from.U32("hello.capabilities") & Capabilities.All,
             };
-            uint stateBytes = from.U32("hello.stateBytes"), frameBytes = from.U32("hello.frameBytes");
+            uint stateBytes = from.U32("hello.stateBytes"), frameBytes =
+                from.U32("hello.frameBytes");
             hello.Limits.StateBytes = (int)Math.Min(stateBytes, (uint)Limits.StateBytesCeiling);
             hello.Limits.FrameBytes = (int)Math.Min(frameBytes, (uint)Limits.FrameBytesCeiling);
             hello.Width = from.U16("hello.width");
@@ -57,7 +59,8 @@ namespace Metabonk.Core
             hello.Ring = Text(ref from, "hello.ring");
             hello.Name = Text(ref from, "hello.name");
             if (hello.LowestVersion > hello.HighestVersion)
-                throw new ProtocolException("hello.lowest: " + hello.LowestVersion + " is above the highest, " + hello.HighestVersion);
+                throw new ProtocolException("hello.lowest: " + hello.LowestVersion
+                    + " is above the highest, " + hello.HighestVersion);
             return hello;
         }
 
@@ -65,14 +68,14 @@ namespace Metabonk.Core
         {
             int begin = from.At;
             string text = from.String(field);
-            if (from.At - begin > TextBytes + 2) throw new ProtocolException(field + ": longer than " + TextBytes + " bytes");
+            if (from.At - begin > TextBytes + 2)
+                throw new ProtocolException(field + ": longer than " + TextBytes + " bytes");
             return text;
         }
 
-        /// <summary>
-        /// The answer of a game that could do `offered` to an agent that asks for `asked`: what both
-        /// have, the smaller limits, the ring only on one machine; null if they share no version.
-        /// </summary>
+        /// <summary> The answer of a game that could do `offered` to an agent that asks for
+        /// `asked`: what both have, the smaller limits, the ring only on one machine; null if they
+        /// share no version. </summary>
         public static Hello Negotiate(Hello offered, Hello asked)
         {
             int version = Math.Min(offered.HighestVersion, asked.HighestVersion);
@@ -91,7 +94,8 @@ namespace Metabonk.Core
             };
             answer.Limits.StateBytes = Math.Min(offered.Limits.StateBytes, asked.Limits.StateBytes);
             answer.Limits.FrameBytes = Math.Min(offered.Limits.FrameBytes, asked.Limits.FrameBytes);
-            bool together = offered.Machine != 0 && offered.Machine == asked.Machine && offered.Ring.Length > 0;
+            bool together = offered.Machine != 0 && offered.Machine == asked.Machine
+                && offered.Ring.Length > 0;
             if (!together || (answer.Capabilities & Capabilities.Ring) == 0)
             {
                 answer.Capabilities &= ~Capabilities.Ring;
@@ -103,9 +107,11 @@ namespace Metabonk.Core
         /// <summary>Compares secrets in a time that depends on their lengths only.</summary>
         public static bool SameToken(string a, string b)
         {
-            byte[] left = System.Text.Encoding.UTF8.GetBytes(a), right = System.Text.Encoding.UTF8.GetBytes(b);
+            byte[] left = System.Text.Encoding.UTF8.GetBytes(a), right =
+                System.Text.Encoding.UTF8.GetBytes(b);
             int different = left.Length ^ right.Length;
-            for (int i = 0; i < right.Length; ++i) different |= right[i] ^ (left.Length == 0 ? 1 : left[i % left.Length]);
+            for (int i = 0; i < right.Length; ++i)
+                different |= right[i] ^ (left.Length == 0 ? 1 : left[i % left.Length]);
             return different == 0;
         }
     }
@@ -125,11 +131,13 @@ namespace Metabonk.Core
         public static ResetRequest Read(byte[] bytes, int offset, int count)
         {
             var from = new ByteReader(bytes, offset, count);
-            return new ResetRequest { Seed = from.U64("reset.seed"), HasSeed = (from.U32("reset.flags") & 1) != 0 };
+            return new ResetRequest { Seed = from.U64("reset.seed"),
+                HasSeed = (from.U32("reset.flags") & 1) != 0 };
         }
     }
 
-    /// <summary>The answer to a PING: with the times of both headers, the four times of NTP.</summary>
+    /// <summary>The answer to a PING: with the times of both headers, the four times of
+    /// NTP.</summary>
     public struct Pong
     {
         public ulong PingSequence;
@@ -170,7 +178,8 @@ namespace Metabonk.Core
         public static Bye Read(byte[] bytes, int offset, int count)
         {
             var from = new ByteReader(bytes, offset, count);
-            return new Bye { Reason = (ByeReason)from.U16("bye.reason"), Text = from.String("bye.text") };
+            return new Bye { Reason = (ByeReason)from.U16("bye.reason"),
+                Text = from.String("bye.text") };
         }
     }
 }

@@ -6,7 +6,8 @@ namespace Metabonk.Core
 {
     public static class ExtraCodec
     {
-        public const int FixedBytes = 96, EnemyBytes = 24, PickupBytes = 24, WidgetBytes = 68, OfferBytes = 88;
+        public const int FixedBytes = 96, EnemyBytes = 24, PickupBytes = 24, WidgetBytes = 68,
+            OfferBytes = 88;
 
         public static void Write(GameState state, ByteWriter to)
         {
@@ -118,7 +119,8 @@ namespace Metabonk.Core
             {
                 var row = new ByteReader(bytes, from.Skip(stride, "pickups"), stride);
                 if (i >= state.PickupCount) continue;
-                var pickup = new Pickup { Id = row.U32("pickup.id"), Kind = (PickupKind)row.U8("pickup.kind") };
+                var pickup = new Pickup { Id = row.U32("pickup.id"),
+                    Kind = (PickupKind)row.U8("pickup.kind") };
                 row.Skip(3, "pickup");
                 pickup.Position = row.Point("pickup.position");
                 pickup.Value = row.F32("pickup.value");
@@ -146,7 +148,8 @@ namespace Metabonk.Core
             state.Fields = (FieldGroup)from.U32("MBX2.fields") & FieldGroup.Everything;
             int size = from.U16("MBX2.size");
             if (size < FixedBytes)
-                throw new ProtocolException("MBX2.size: " + size + ", at least " + FixedBytes + " are needed");
+                throw new ProtocolException("MBX2.size: " + size + ", at least " + FixedBytes
+                    + " are needed");
             from.Skip(2, "MBX2");
             state.RunSeed = from.U64("MBX2.runSeed");
             state.Time = from.F64("MBX2.time");
@@ -182,9 +185,11 @@ namespace Metabonk.Core
             int rows = from.U16(name);
             stride = from.U16(name);
             if (stride < least)
-                throw new ProtocolException(name + ".stride: " + stride + ", at least " + least + " are needed");
+                throw new ProtocolException(name + ".stride: " + stride + ", at least " + least
+                    + " are needed");
             if ((long)rows * stride > from.Left)
-                throw new ProtocolException(name + ": " + rows + " rows of " + stride + " bytes do not fit in " + from.Left);
+                throw new ProtocolException(name + ": " + rows + " rows of " + stride
+                    + " bytes do not fit in " + from.Left);
             return rows;
         }
 
@@ -192,7 +197,8 @@ namespace Metabonk.Core
         {
             int stride, rows = ReadList(ref from, EnemyBytes, "enemies", out stride);
             if (Math.Min(rows, GameState.MaxEnemies) != state.EnemyCount)
-                throw new ProtocolException("enemies: MBX2 has " + rows + ", the state before it " + state.EnemyCount);
+                throw new ProtocolException("enemies: MBX2 has " + rows + ", the state before it "
+                    + state.EnemyCount);
             for (int i = 0; i < rows; ++i)
             {
                 var row = new ByteReader(bytes, from.Skip(stride, "enemies"), stride);
@@ -213,7 +219,9 @@ namespace Metabonk.Core
             widget.Y1 = row.F32("widget");
             widget.Enabled = row.U8("widget") != 0;
             widget.Offer = row.U8("widget");
-            if (widget.Offer > GameState.MaxOffers) throw new ProtocolException("widget.offer: " + widget.Offer + ", 0.." + GameState.MaxOffers + " is known");
+            if (widget.Offer > GameState.MaxOffers)
+                throw new ProtocolException("widget.offer: " + widget.Offer + ", 0.."
+                    + GameState.MaxOffers + " is known");
             row.Skip(2, "widget");
             widget.Text = row.FixedText(GameState.TextBytes, "widget.text");
             return widget;
@@ -221,16 +229,19 @@ namespace Metabonk.Core
 
         static Offer ReadOffer(ByteReader row)
         {
-            var offer = new Offer { Kind = (OfferKind)row.U8("offer.kind"), Rarity = row.U8("offer.rarity") };
+            var offer = new Offer { Kind = (OfferKind)row.U8("offer.kind"),
+                Rarity = row.U8("offer.rarity") };
             offer.Item = row.U8("offer.item");
             offer.Level = row.U8("offer.level");
             offer.ChangeCount = row.U8("offer.changes");
             if (offer.ChangeCount > GameState.MaxChanges)
-                throw new ProtocolException("offer.changes: " + offer.ChangeCount + ", at most " + GameState.MaxChanges);
+                throw new ProtocolException("offer.changes: " + offer.ChangeCount + ", at most "
+                    + GameState.MaxChanges);
             row.Skip(3, "offer");
             for (int i = 0; i < GameState.MaxChanges; ++i)
             {
-                var change = new StatChange { Stat = row.U8("change"), Multiply = row.U8("change") != 0 };
+                var change = new StatChange { Stat = row.U8("change"),
+                    Multiply = row.U8("change") != 0 };
                 row.Skip(2, "change");
                 change.Amount = row.F32("change");
                 if (i < offer.ChangeCount) offer.SetChange(i, change);

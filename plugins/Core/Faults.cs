@@ -21,7 +21,8 @@ namespace Metabonk.Core
             long count;
             counts.TryGetValue(kind, out count);
             counts[kind] = ++count;
-            if ((count & (count - 1)) == 0) log(doing + " failed, for the " + count + ". time: " + error);
+            if ((count & (count - 1)) == 0)
+                log(doing + " failed, for the " + count + ". time: " + error);
         }
     }
 }

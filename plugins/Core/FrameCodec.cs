@@ -9,7 +9,8 @@ namespace Metabonk.Core
 
     public enum RowOrder : byte { TopDown = 0, BottomUp = 1 }
 
-    /// <summary>A picture in memory of its own, which is made once and filled again and again.</summary>
+    /// <summary>A picture in memory of its own, which is made once and filled again and
+    /// again.</summary>
     public sealed class Frame
     {
         public PixelFormat Format = PixelFormat.Rgb;
@@ -35,7 +36,8 @@ namespace Metabonk.Core
         public void ReserveRaw(PixelFormat format, RowOrder order, int width, int height)
         {
             if (width < 1 || height < 1 || width > Wire.FrameSideMax || height > Wire.FrameSideMax)
-                throw new ArgumentOutOfRangeException("width", width + " x " + height + " is no frame's size");
+                throw new ArgumentOutOfRangeException("width", width + " x " + height
+                    + " is no frame's size");
             Format = format;
             RowOrder = order;
             Width = width;
@@ -66,7 +68,8 @@ namespace Metabonk.Core
         public static int Size(Frame frame, int version)
         {
             if (version == Wire.Version2) return HeaderBytes + frame.Bytes;
-            return frame.Format == PixelFormat.Jpeg ? frame.Bytes : HeaderBytes + frame.Width * frame.Channels * frame.Height;
+            return frame.Format == PixelFormat.Jpeg ? frame.Bytes : HeaderBytes
+                + frame.Width * frame.Channels * frame.Height;
         }
 
         /// <summary>v1: a JPEG as it is, raw rows from the bottom up.</summary>
@@ -105,12 +108,17 @@ namespace Metabonk.Core
             var from = new ByteReader(bytes, offset, count);
             if (count >= HeaderBytes && from.U32("frame") == Wire.TagFrame)
             {
-                int width = from.I32("frame.width"), height = from.I32("frame.height"), channels = from.I32("frame.channels");
-                if (channels != 3 && channels != 4) throw new ProtocolException("frame.channels: " + channels + ", 3 or 4 are wanted");
+                int width = from.I32("frame.width"), height = from.I32("frame.height"), channels =
+                    from.I32("frame.channels");
+                if (channels != 3 && channels != 4)
+                    throw new ProtocolException("frame.channels: " + channels
+                        + ", 3 or 4 are wanted");
                 CheckSize(width, height);
                 if ((long)width * height * channels > from.Left)
-                    throw new ProtocolException("frame: " + width + " x " + height + " x " + channels + " do not fit in " + from.Left + " bytes");
-                frame.ReserveRaw(channels == 4 ? PixelFormat.Rgba : PixelFormat.Rgb, RowOrder.BottomUp, width, height);
+                    throw new ProtocolException("frame: " + width + " x " + height + " x "
+                        + channels + " do not fit in " + from.Left + " bytes");
+                frame.ReserveRaw(channels == 4 ? PixelFormat.Rgba : PixelFormat.Rgb,
+                    RowOrder.BottomUp, width, height);
                 Buffer.BlockCopy(bytes, from.At, frame.Pixels, 0, frame.Bytes);
                 return;
             }
@@ -121,11 +129,14 @@ namespace Metabonk.Core
         {
             var from = new ByteReader(bytes, offset, count);
             byte format = from.U8("frame.format"), order = from.U8("frame.rowOrder");
-            if (format != (byte)PixelFormat.Rgb && format != (byte)PixelFormat.Rgba && format != (byte)PixelFormat.Jpeg)
+            if (format != (byte)PixelFormat.Rgb && format != (byte)PixelFormat.Rgba
+                && format != (byte)PixelFormat.Jpeg)
                 throw new ProtocolException("frame.format: " + format + ", 1, 2 and 16 are known");
-            if (order > 1) throw new ProtocolException("frame.rowOrder: " + order + ", 0 or 1 is wanted");
+            if (order > 1)
+                throw new ProtocolException("frame.rowOrder: " + order + ", 0 or 1 is wanted");
             from.Skip(2, "frame");
-            uint width = from.U32("frame.width"), height = from.U32("frame.height"), stride = from.U32("frame.stride");
+            uint width = from.U32("frame.width"), height = from.U32("frame.height"), stride =
+                from.U32("frame.stride");
             if (format == (byte)PixelFormat.Jpeg)
             {
                 ReadJpeg(bytes, from.At, from.Left, frame);
@@ -134,16 +145,19 @@ namespace Metabonk.Core
             CheckSize(width, height);
             uint channels = format == (byte)PixelFormat.Rgba ? 4u : 3u;
             if (stride < width * channels || (ulong)stride * height > (ulong)from.Left)
-                throw new ProtocolException("frame.stride: " + stride + " for " + width + " x " + height + " pixels in " + from.Left + " bytes");
+                throw new ProtocolException("frame.stride: " + stride + " for " + width + " x "
+                    + height + " pixels in " + from.Left + " bytes");
             frame.ReserveRaw((PixelFormat)format, (RowOrder)order, (int)width, (int)height);
             for (int i = 0; i < (int)height; ++i)
-                Buffer.BlockCopy(bytes, from.At + i * (int)stride, frame.Pixels, i * frame.Stride, frame.Stride);
+                Buffer.BlockCopy(bytes, from.At + i * (int)stride, frame.Pixels, i * frame.Stride,
+                    frame.Stride);
         }
 
         static void CheckSize(long width, long height)
         {
             if (width < 1 || height < 1 || width > Wire.FrameSideMax || height > Wire.FrameSideMax)
-                throw new ProtocolException("frame: " + width + " x " + height + ", sides are 1.." + Wire.FrameSideMax);
+                throw new ProtocolException("frame: " + width + " x " + height + ", sides are 1.."
+                    + Wire.FrameSideMax);
         }
 
         static void ReadJpeg(byte[] bytes, int offset, int count, Frame frame)
@@ -160,10 +174,12 @@ namespace Metabonk.Core
         }
 
         /// <summary>Width and height from a JPEG's first frame header.</summary>
-        public static void JpegSize(byte[] bytes, int offset, int count, out int width, out int height)
+        public static void JpegSize(byte[] bytes, int offset, int count, out int width,
+            out int height)
         {
             int at = offset, end = offset + count;
-            if (count < 4 || bytes[at] != 0xFF || bytes[at + 1] != 0xD8) throw new ProtocolException("frame: neither MBRF nor a JPEG");
+            if (count < 4 || bytes[at] != 0xFF || bytes[at + 1] != 0xD8)
+                throw new ProtocolException("frame: neither MBRF nor a JPEG");
             at += 2;
             while (at + 4 <= end && bytes[at] == 0xFF)
             {
@@ -174,7 +190,8 @@ namespace Metabonk.Core
                     continue;
                 }
                 int length = bytes[at + 2] << 8 | bytes[at + 3];
-                bool frameHeader = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+                bool frameHeader = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4
+                    && marker != 0xC8 && marker != 0xCC;
                 if (length < 2 || marker == 0xD9 || marker == 0xDA) break;
                 if (frameHeader && at + 9 <= end)
                 {

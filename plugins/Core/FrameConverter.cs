@@ -9,7 +9,8 @@ namespace Metabonk.Core
         /// <summary>`from` as rows of RGB without gaps, in the order asked for.</summary>
         public static unsafe void ToRgb(Frame from, RowOrder order, Frame to)
         {
-            if (from.Format == PixelFormat.Jpeg) throw new ArgumentException("a JPEG is not decoded here", "from");
+            if (from.Format == PixelFormat.Jpeg)
+                throw new ArgumentException("a JPEG is not decoded here", "from");
             to.ReserveRaw(PixelFormat.Rgb, order, from.Width, from.Height);
             to.CaptureNs = from.CaptureNs;
             to.Step = from.Step;
@@ -20,7 +21,8 @@ namespace Metabonk.Core
                 {
                     byte* source = read + (long)(flip ? from.Height - 1 - row : row) * from.Stride;
                     byte* target = write + (long)row * to.Stride;
-                    if (from.Format == PixelFormat.Rgb) Buffer.MemoryCopy(source, target, to.Stride, to.Stride);
+                    if (from.Format == PixelFormat.Rgb)
+                        Buffer.MemoryCopy(source, target, to.Stride, to.Stride);
                     else DropAlpha(source, target, from.Width);
                 }
             }

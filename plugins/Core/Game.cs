@@ -10,7 +10,8 @@ namespace Metabonk.Core
         /// <summary>What the person at the game does now.</summary>
         InputSnapshot Input();
 
-        /// <summary>Injects an action for the frame that follows. seconds: how long that is.</summary>
+        /// <summary>Injects an action for the frame that follows. seconds: how long that
+        /// is.</summary>
         void Apply(PlayerAction action, float seconds);
 
         /// <summary>Injects nothing any longer: the person at the game plays.</summary>
@@ -22,7 +23,8 @@ namespace Metabonk.Core
 
     public interface ICapture
     {
-        /// <summary>Asks for a picture of this frame. False if too many are still on the way.</summary>
+        /// <summary>Asks for a picture of this frame. False if too many are still on the
+        /// way.</summary>
         bool Request(ulong step, long captureNs);
 
         /// <summary>The newest picture that has arrived since; false if there is none.</summary>

@@ -20,8 +20,8 @@ namespace Metabonk.Core
         public Protocol Protocol = Protocol.Auto;
         public Limits Limits = new Limits();
         public Axes Axes = Axes.Ours;  // of v1's states; with Unity's no MBX2 is sent in v1
-        /// <summary>A secret that an agent must say in HELLO before anything is sent to it; v1 cannot.
-        /// Required beyond this machine.</summary>
+        /// <summary>A secret that an agent must say in HELLO before anything is sent to it; v1
+        /// cannot. Required beyond this machine.</summary>
         public string Token = "";
         public string Name = "metabonk plugin";
         public PixelFormat Format = PixelFormat.Jpeg;  // of frames, where the agent takes it
@@ -35,7 +35,8 @@ namespace Metabonk.Core
     /// <summary>What happened on the link, since it was opened.</summary>
     public struct LinkCounts
     {
-        public long Connections, Refused, ProtocolErrors, StatesSent, StatesOvertaken, FramesSent, FramesOvertaken;
+        public long Connections, Refused, ProtocolErrors, StatesSent, StatesOvertaken, FramesSent,
+            FramesOvertaken;
         public long StatesWithoutAgent, Actions, Resets;
     }
 
@@ -72,7 +73,8 @@ namespace Metabonk.Core
             {
                 IPAddress address = Resolve(options.Host);
                 if (!IPAddress.IsLoopback(address) && options.Token.Length == 0)
-                    throw new ArgumentException("Host: " + options.Host + " is beyond this machine and needs a Token");
+                    throw new ArgumentException("Host: " + options.Host
+                        + " is beyond this machine and needs a Token");
                 listener = new TcpListener(address, options.Port);
                 try
                 {
@@ -80,7 +82,8 @@ namespace Metabonk.Core
                 }
                 catch (SocketException error)
                 {
-                    throw new IOException("Port: " + options.Host + ":" + options.Port + " cannot be listened on (" + error.Message
+                    throw new IOException("Port: " + options.Host + ":" + options.Port
+                        + " cannot be listened on (" + error.Message
                         + "); another game instance or the cognitive server may have it: set another Port", error);
                 }
             }
@@ -93,10 +96,12 @@ namespace Metabonk.Core
             IPAddress address;
             if (host == "localhost") return IPAddress.Loopback;
             if (IPAddress.TryParse(host, out address)) return address;
-            throw new ArgumentException("Host: '" + host + "' is no address; write 127.0.0.1 for this machine");
+            throw new ArgumentException("Host: '" + host
+                + "' is no address; write 127.0.0.1 for this machine");
         }
 
-        public int Port { get { return listener == null ? 0 : ((IPEndPoint)listener.LocalEndpoint).Port; } }
+        public int Port { get { return listener == null ? 0
+            : ((IPEndPoint)listener.LocalEndpoint).Port; } }
         public LinkCounts Counts { get { lock (Gate) return counts; } }
         public bool Connected { get { lock (Gate) return current != null; } }
 
@@ -177,7 +182,8 @@ namespace Metabonk.Core
                         lock (Gate) waitingPipe = closed ? null : NewPipe();
                     }
                 }
-                catch (Exception error) when (error is SocketException || error is IOException || error is ObjectDisposedException || error is InvalidOperationException)
+                catch (Exception error) when (error is SocketException || error is IOException
+                    || error is ObjectDisposedException || error is InvalidOperationException)
                 {
                     lock (Gate) if (closed) return;
                     log("accepting failed: " + error.Message);
@@ -191,14 +197,18 @@ namespace Metabonk.Core
         NamedPipeServerStream NewPipe()
         {
             // Mono has the class on Unix, and nothing behind it.
-            bool hollow = Path.DirectorySeparatorChar == '/' && Type.GetType("Mono.Runtime") != null;
-            if (hollow) throw new IOException("UsePipe: this runtime has no named pipes; set UsePipe = false");
+            bool hollow = Path.DirectorySeparatorChar == '/'
+                && Type.GetType("Mono.Runtime") != null;
+            if (hollow)
+                throw new IOException("UsePipe: this runtime has no named pipes; set UsePipe = false");
             try
             {
-                return new NamedPipeServerStream(Options.Pipe, PipeDirection.InOut, NamedPipeServerStream.MaxAllowedServerInstances,
+                return new NamedPipeServerStream(Options.Pipe, PipeDirection.InOut,
+                    NamedPipeServerStream.MaxAllowedServerInstances,
                     PipeTransmissionMode.Byte, PipeOptions.Asynchronous);
             }
-            catch (Exception error) when (error is NotImplementedException || error is PlatformNotSupportedException)
+            catch (Exception error) when (error is NotImplementedException
+                || error is PlatformNotSupportedException)
             {
                 throw new IOException("UsePipe: this runtime has no named pipes; set UsePipe = false", error);
             }
@@ -229,7 +239,8 @@ namespace Metabonk.Core
             current = connection;
             ++counts.Connections;
             Actions.Clear();
-            if (before != null) before.End(ByeReason.Replaced, "a newer connection took this one's place");
+            if (before != null)
+                before.End(ByeReason.Replaced, "a newer connection took this one's place");
         }
 
         /// <summary>A connection has ended.</summary>
@@ -254,7 +265,8 @@ namespace Metabonk.Core
                 closed = true;
                 left.AddRange(candidates);
                 if (current != null) left.Add(current);
-                foreach (Connection connection in left) connection.End(ByeReason.Leaving, "the game ends");
+                foreach (Connection connection in left)
+                    connection.End(ByeReason.Leaving, "the game ends");
                 if (waitingPipe != null) waitingPipe.Dispose();
             }
             if (listener != null) listener.Stop();

@@ -9,20 +9,26 @@ namespace Metabonk.Core
         // Annex K.1: what the eye forgives, for quality 50; K.3: code lengths and symbols.
         static readonly byte[] lumaQuant =
         {
-            16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
-            14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+            16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57,
+                69, 56,
+            14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81,
+                104, 113, 92,
             49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
         };
         static readonly byte[] chromaQuant =
         {
-            17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99,
-            47, 66, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+            17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99,
+                99, 99,
+            47, 66, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+                99, 99,
             99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
         };
         static readonly byte[] zigzag =
         {
-            0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-            35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+            0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34,
+                27, 20, 13, 6, 7, 14, 21, 28,
+            35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31,
+                39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
         };
         static readonly byte[] dcLumaBits = { 0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0 };
         static readonly byte[] dcChromaBits = { 0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0 };
@@ -37,12 +43,15 @@ namespace Metabonk.Core
             "0001020311040521310612415107617113223281081442 91a1b1c109233352f0156272d10a162434e125f11718191a262728292a35363738393a" +
             "434445464748494a535455565758595a636465666768696a737475767778797a82838485868788898a92939495969798999aa2a3a4a5a6a7a8a9aa" +
             "b2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae2e3e4e5e6e7e8e9eaf2f3f4f5f6f7f8f9fa");
-        static readonly Codes dcLuma = new Codes(dcLumaBits, dcSymbols), dcChroma = new Codes(dcChromaBits, dcSymbols);
-        static readonly Codes acLuma = new Codes(acLumaBits, acLumaSymbols), acChroma = new Codes(acChromaBits, acChromaSymbols);
+        static readonly Codes dcLuma = new Codes(dcLumaBits, dcSymbols), dcChroma =
+            new Codes(dcChromaBits, dcSymbols);
+        static readonly Codes acLuma = new Codes(acLumaBits, acLumaSymbols), acChroma =
+            new Codes(acChromaBits, acChromaSymbols);
 
         readonly byte[] lumaTable = new byte[64], chromaTable = new byte[64];
         readonly float[] lumaScale = new float[64], chromaScale = new float[64];
-        readonly float[] block = new float[64], luma = new float[256], cb = new float[64], cr = new float[64];
+        readonly float[] block = new float[64], luma = new float[256], cb = new float[64], cr =
+            new float[64];
         byte[] to;
         int count, bitCount;
         uint bits;
@@ -50,14 +59,17 @@ namespace Metabonk.Core
         /// <summary>quality: 1 coarse .. 100 fine, as libjpeg counts.</summary>
         public JpegEncoder(int quality)
         {
-            if (quality < 1 || quality > 100) throw new ArgumentOutOfRangeException("quality", quality, "1..100 is wanted");
+            if (quality < 1 || quality > 100)
+                throw new ArgumentOutOfRangeException("quality", quality, "1..100 is wanted");
             int scale = quality < 50 ? 5000 / quality : 200 - quality * 2;
             // The scale factors of Arai, Agui and Nakajima's transform go into the divisors.
-            var aan = new double[] { 1, 1.387039845, 1.306562965, 1.175875602, 1, 0.785694958, 0.541196100, 0.275899379 };
+            var aan = new double[] { 1, 1.387039845, 1.306562965, 1.175875602, 1, 0.785694958,
+                0.541196100, 0.275899379 };
             for (int i = 0; i < 64; ++i)
             {
                 lumaTable[i] = (byte)Math.Max(1, Math.Min(255, (lumaQuant[i] * scale + 50) / 100));
-                chromaTable[i] = (byte)Math.Max(1, Math.Min(255, (chromaQuant[i] * scale + 50) / 100));
+                chromaTable[i] = (byte)Math.Max(1, Math.Min(255,
+                    (chromaQuant[i] * scale + 50) / 100));
                 double factor = aan[i / 8] * aan[i % 8] * 8;
                 lumaScale[i] = (float)(1 / (lumaTable[i] * factor));
                 chromaScale[i] = (float)(1 / (chromaTable[i] * factor));
@@ -67,7 +79,8 @@ namespace Metabonk.Core
         /// <summary>Makes `jpeg` the upright picture of a raw one.</summary>
         public void Encode(Frame frame, Frame jpeg)
         {
-            if (frame.Format == PixelFormat.Jpeg) throw new ArgumentException("is a JPEG already", "frame");
+            if (frame.Format == PixelFormat.Jpeg)
+                throw new ArgumentException("is a JPEG already", "frame");
             // More than any picture takes: 16 bits a coefficient, stuffed.
             int room = 1024 + (frame.Width + 16) * (frame.Height + 16) * 6;
             if (jpeg.Pixels.Length < room) jpeg.Pixels = new byte[room];
@@ -100,7 +113,8 @@ namespace Metabonk.Core
             Table(1, chromaTable);
             Word(0xFFC0);
             Word(17);
-            Bytes(8, (byte)(height >> 8), (byte)height, (byte)(width >> 8), (byte)width, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1);
+            Bytes(8, (byte)(height >> 8), (byte)height, (byte)(width >> 8), (byte)width, 3, 1,
+                0x22, 0, 2, 0x11, 1, 3, 0x11, 1);
             Word(0xFFC4);
             Word(2 + 4 * 17 + 2 * 12 + 2 * 162);
             Huffman(0x00, dcLumaBits, dcSymbols);
@@ -123,7 +137,8 @@ namespace Metabonk.Core
                     for (int quarter = 0; quarter < 4; ++quarter)
                     {
                         int begin = (quarter >> 1) * 128 + (quarter & 1) * 8;
-                        for (int i = 0; i < 64; ++i) block[i] = luma[begin + (i >> 3) * 16 + (i & 7)];
+                        for (int i = 0; i < 64; ++i)
+                            block[i] = luma[begin + (i >> 3) * 16 + (i & 7)];
                         lastLuma = WriteBlock(block, lumaScale, lastLuma, dcLuma, acLuma);
                     }
                     lastCb = WriteBlock(cb, chromaScale, lastCb, dcChroma, acChroma);
@@ -180,7 +195,8 @@ namespace Metabonk.Core
         }
 
         // Kept within what the tables have codes for.
-        static int Round(float value) { return Math.Max(-1023, Math.Min(1023, (int)(value + (value < 0 ? -0.5f : 0.5f)))); }
+        static int Round(float value) { return Math.Max(-1023,
+            Math.Min(1023, (int)(value + (value < 0 ? -0.5f : 0.5f)))); }
 
         void Coefficient(int value, int zeros, Codes codes)
         {
@@ -191,10 +207,12 @@ namespace Metabonk.Core
             if (size > 0) Put((uint)(value < 0 ? value - 1 : value) & ((1u << size) - 1), size);
         }
 
-        /// <summary>Eight samples into eight scaled frequencies (Arai, Agui, Nakajima 1988).</summary>
+        /// <summary>Eight samples into eight scaled frequencies (Arai, Agui, Nakajima
+        /// 1988).</summary>
         static void Transform(float[] v, int at, int step)
         {
-            int a1 = at + step, a2 = a1 + step, a3 = a2 + step, a4 = a3 + step, a5 = a4 + step, a6 = a5 + step, a7 = a6 + step;
+            int a1 = at + step, a2 = a1 + step, a3 = a2 + step, a4 = a3 + step, a5 = a4 + step,
+                a6 = a5 + step, a7 = a6 + step;
             float t0 = v[at] + v[a7], t7 = v[at] - v[a7], t1 = v[a1] + v[a6], t6 = v[a1] - v[a6];
             float t2 = v[a2] + v[a5], t5 = v[a2] - v[a5], t3 = v[a3] + v[a4], t4 = v[a3] - v[a4];
             float e0 = t0 + t3, e3 = t0 - t3, e1 = t1 + t2, e2 = t1 - t2;
@@ -204,7 +222,8 @@ namespace Metabonk.Core
             v[a2] = e3 + z1;
             v[a6] = e3 - z1;
             float o0 = t4 + t5, o1 = t5 + t6, o2 = t6 + t7;
-            float z5 = (o0 - o2) * 0.382683433f, z2 = 0.541196100f * o0 + z5, z4 = 1.306562965f * o2 + z5, z3 = o1 * 0.707106781f;
+            float z5 = (o0 - o2) * 0.382683433f, z2 = 0.541196100f * o0 + z5, z4 =
+                1.306562965f * o2 + z5, z3 = o1 * 0.707106781f;
             float z11 = t7 + z3, z13 = t7 - z3;
             v[a5] = z13 + z2;
             v[a3] = z13 - z2;
@@ -247,11 +266,13 @@ namespace Metabonk.Core
         {
             text = text.Replace(" ", "");
             var bytes = new byte[text.Length / 2];
-            for (int i = 0; i < bytes.Length; ++i) bytes[i] = Convert.ToByte(text.Substring(2 * i, 2), 16);
+            for (int i = 0; i < bytes.Length; ++i)
+                bytes[i] = Convert.ToByte(text.Substring(2 * i, 2), 16);
             return bytes;
         }
 
-        /// <summary>Canonical Huffman codes (annex C): symbol -> code and its number of bits.</summary>
+        /// <summary>Canonical Huffman codes (annex C): symbol -> code and its number of
+        /// bits.</summary>
         sealed class Codes
         {
             public readonly uint[] Code = new uint[256];

@@ -32,7 +32,8 @@ namespace Metabonk.Core
         double lastTime;
         bool injecting, refusalSaid, playing;
 
-        public LinkDriver(IGame game, ICapture capture, GameServer server, RingWriter ring, UploadGuard guard, IPilot pilot, BonkLinkOptions options, Action<string> log)
+        public LinkDriver(IGame game, ICapture capture, GameServer server, RingWriter ring,
+            UploadGuard guard, IPilot pilot, BonkLinkOptions options, Action<string> log)
         {
             this.game = game;
             this.capture = capture;
@@ -123,7 +124,8 @@ namespace Metabonk.Core
         bool MayInject()
         {
             if (options.BlockUploads && guard.MayInject()) return true;
-            if (!refusalSaid) log("no action is injected: uploads of scores cannot be kept back here (BlockUploads = " + options.BlockUploads + ")");
+            if (!refusalSaid)
+                log("no action is injected: uploads of scores cannot be kept back here (BlockUploads = " + options.BlockUploads + ")");
             refusalSaid = true;
             return false;
         }

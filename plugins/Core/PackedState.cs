@@ -1,5 +1,5 @@
-// PackedState: GameState as the C++ side has it in memory (csrc/include/metabonk/records.h), to hand
-// it to native code in this process. Knows that layout.
+// PackedState: GameState as the C++ side has it in memory (csrc/include/metabonk/records.h), to
+// hand it to native code in this process. Knows that layout.
 namespace Metabonk.Core
 {
     public static class PackedState
@@ -20,7 +20,8 @@ namespace Metabonk.Core
             to.Zeros((GameState.MaxEnemies - state.EnemyCount) * EntityBytes);
             for (int i = 0; i < state.PickupCount; ++i) WritePickup(state.Pickups[i], to);
             to.Zeros((GameState.MaxPickups - state.PickupCount) * PickupBytes);
-            for (int i = 0; i < state.WidgetCount; ++i) ExtraCodec.WriteWidget(state.Widgets[i], to);
+            for (int i = 0; i < state.WidgetCount; ++i)
+                ExtraCodec.WriteWidget(state.Widgets[i], to);
             to.Zeros((GameState.MaxWidgets - state.WidgetCount) * ExtraCodec.WidgetBytes);
             for (int i = 0; i < state.OfferCount; ++i) ExtraCodec.WriteOffer(state.Offers[i], to);
             to.Zeros((GameState.MaxOffers - state.OfferCount) * ExtraCodec.OfferBytes);

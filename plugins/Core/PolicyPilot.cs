@@ -1,6 +1,6 @@
-// PolicyPilot: plays by a compiled policy in this process (metabonk/policy.h): no Python, no socket.
-// What the policy sees comes from the same native function as in training. Knows the library's C
-// functions; main thread only.
+// PolicyPilot: plays by a compiled policy in this process (metabonk/policy.h): no Python, no
+// socket. What the policy sees comes from the same native function as in training. Knows the
+// library's C functions; main thread only.
 using System;
 using System.IO;
 using System.Runtime.InteropServices;
@@ -25,15 +25,20 @@ namespace Metabonk.Core
         public PolicyPilot(string library, string path)
         {
             calls = new Calls(library);
-            if (calls.Version() != Version) throw new IOException(library + ": version " + calls.Version() + ", " + Version + " is wanted: take the library that came with this plugin's package");
+            if (calls.Version() != Version)
+                throw new IOException(library + ": version " + calls.Version() + ", " + Version
+                    + " is wanted: take the library that came with this plugin's package");
             var error = new byte[ErrorBytes];
-            if (calls.Load(Utf8(path), out policy, error, (UIntPtr)error.Length) != 0) throw new IOException(Text(error));
+            if (calls.Load(Utf8(path), out policy, error, (UIntPtr)error.Length) != 0)
+                throw new IOException(Text(error));
             Info info;
             calls.Describe(policy, out info);
             if (info.Batch != 1 || info.Columns != PlayerAction.Columns)
             {
                 calls.Free(policy);
-                throw new IOException(path + ": decides for " + info.Batch + " games with " + info.Columns + " numbers each; 1 and " + PlayerAction.Columns + " are wanted: compile it with batch=1 from an arena policy");
+                throw new IOException(path + ": decides for " + info.Batch + " games with "
+                    + info.Columns + " numbers each; 1 and " + PlayerAction.Columns
+                    + " are wanted: compile it with batch=1 from an arena policy");
             }
             for (int i = 0; i < info.Inputs; ++i)
             {
@@ -54,11 +59,14 @@ namespace Metabonk.Core
             bool shown = sees && !frame.IsEmpty && frame.Format != PixelFormat.Jpeg;
             if (shown) FrameConverter.ToRgb(frame, RowOrder.TopDown, upright);
             fixed (byte* pixels = upright.Pixels)
-                Check(calls.Act(policy, packed, (UIntPtr)PackedState.Bytes, shown ? pixels : null, upright.Width, upright.Height, row));
+                Check(calls.Act(policy, packed, (UIntPtr)PackedState.Bytes, shown ? pixels : null,
+                    upright.Width, upright.Height, row));
             return new PlayerAction
             {
-                MoveX = row[0], MoveY = row[1], LookX = row[2], LookY = row[3], Jump = row[4], Slide = row[5],
-                Interact = row[6], Fire = row[7], Ability = row[8], Choice = row[9], ClickX = row[10], ClickY = row[11],
+                MoveX = row[0], MoveY = row[1], LookX = row[2], LookY = row[3], Jump = row[4],
+                    Slide = row[5],
+                Interact = row[6], Fire = row[7], Ability = row[8], Choice = row[9], ClickX =
+                    row[10], ClickY = row[11],
             };
         }
 
@@ -66,7 +74,8 @@ namespace Metabonk.Core
 
         void Check(int status)
         {
-            if (status != 0) throw new InvalidOperationException(Marshal.PtrToStringAnsi(calls.Error(policy)));
+            if (status != 0)
+                throw new InvalidOperationException(Marshal.PtrToStringAnsi(calls.Error(policy)));
         }
 
         static byte[] Utf8(string text) { return Encoding.UTF8.GetBytes(text + "\0"); }
@@ -102,7 +111,8 @@ namespace Metabonk.Core
             public int Own, Unused;
         }
 
-        /// <summary>The library's functions, by path: a game's folder is on no search path.</summary>
+        /// <summary>The library's functions, by path: a game's folder is on no search
+        /// path.</summary>
         sealed class Calls
         {
             [UnmanagedFunctionPointer(CallingConvention.Cdecl)] public delegate int VersionCall();
@@ -142,7 +152,9 @@ namespace Metabonk.Core
             static T Get<T>(IntPtr library, string name, string path) where T : class
             {
                 IntPtr function = NativeLibraries.Find(library, name);
-                if (function == IntPtr.Zero) throw new IOException(path + ": has no " + name + "; take a library of this plugin's version");
+                if (function == IntPtr.Zero)
+                    throw new IOException(path + ": has no " + name
+                        + "; take a library of this plugin's version");
                 return (T)(object)Marshal.GetDelegateForFunctionPointer(function, typeof(T));
             }
         }
@@ -151,10 +163,14 @@ namespace Metabonk.Core
     /// <summary>The system's own ways to load a library.</summary>
     static class NativeLibraries
     {
-        [DllImport("libdl.so.2", EntryPoint = "dlopen")] static extern IntPtr OpenUnix(byte[] path, int flags);
-        [DllImport("libdl.so.2", EntryPoint = "dlsym")] static extern IntPtr FindUnix(IntPtr library, string name);
-        [DllImport("kernel32", EntryPoint = "LoadLibraryW", CharSet = CharSet.Unicode)] static extern IntPtr OpenWindows(string path);
-        [DllImport("kernel32", EntryPoint = "GetProcAddress", CharSet = CharSet.Ansi)] static extern IntPtr FindWindows(IntPtr library, string name);
+        [DllImport("libdl.so.2", EntryPoint = "dlopen")] static extern IntPtr OpenUnix(byte[] path,
+            int flags);
+        [DllImport("libdl.so.2",
+            EntryPoint = "dlsym")] static extern IntPtr FindUnix(IntPtr library, string name);
+        [DllImport("kernel32", EntryPoint = "LoadLibraryW",
+            CharSet = CharSet.Unicode)] static extern IntPtr OpenWindows(string path);
+        [DllImport("kernel32", EntryPoint = "GetProcAddress",
+            CharSet = CharSet.Ansi)] static extern IntPtr FindWindows(IntPtr library, string name);
 
         static bool Unix { get { return Path.DirectorySeparatorChar == '/'; } }
 
@@ -162,11 +178,15 @@ namespace Metabonk.Core
         public static IntPtr Open(string path)
         {
             if (!File.Exists(path)) throw new IOException(path + ": there is no such library");
-            IntPtr library = Unix ? OpenUnix(Encoding.UTF8.GetBytes(path + "\0"), 2) : OpenWindows(path);
-            if (library == IntPtr.Zero) throw new IOException(path + ": cannot be loaded here; it must be made for the system that the game runs on");
+            IntPtr library = Unix ? OpenUnix(Encoding.UTF8.GetBytes(path + "\0"), 2)
+                : OpenWindows(path);
+            if (library == IntPtr.Zero)
+                throw new IOException(path
+                    + ": cannot be loaded here; it must be made for the system that the game runs on");
             return library;
         }
 
-        public static IntPtr Find(IntPtr library, string name) { return Unix ? FindUnix(library, name) : FindWindows(library, name); }
+        public static IntPtr Find(IntPtr library, string name) { return Unix
+            ? FindUnix(library, name) : FindWindows(library, name); }
     }
 }

@@ -4,7 +4,8 @@ using System;
 
 namespace Metabonk.Core
 {
-    /// <summary>What one end speaks; Auto: v1 until both ends have shown that they know v2.</summary>
+    /// <summary>What one end speaks; Auto: v1 until both ends have shown that they know
+    /// v2.</summary>
     public enum Protocol { V1, V2, Auto }
 
     /// <summary>Values are v2's on the wire.</summary>
@@ -52,7 +53,8 @@ namespace Metabonk.Core
 
         public const int StateBytesCeiling = 16 << 20, FrameBytesCeiling = 256 << 20;
 
-        public Limits Clone() { return new Limits { StateBytes = StateBytes, FrameBytes = FrameBytes }; }
+        public Limits Clone() { return new Limits { StateBytes = StateBytes,
+            FrameBytes = FrameBytes }; }
     }
 
     public static class Wire
@@ -71,7 +73,8 @@ namespace Metabonk.Core
         public const uint TagFrame = 'M' | 'B' << 8 | 'R' << 16 | 'F' << 24;
 
         /// <summary>v2's header.</summary>
-        public static void WriteHeader(ByteWriter to, MessageType type, int payloadBytes, ulong sequence, long timeNs)
+        public static void WriteHeader(ByteWriter to, MessageType type, int payloadBytes,
+            ulong sequence, long timeNs)
         {
             to.U32(Magic);
             to.U16(Version2);
@@ -81,7 +84,8 @@ namespace Metabonk.Core
             to.U64((ulong)timeNs);
         }
 
-        /// <summary>The largest payload of a type; types of the future are like control messages.</summary>
+        /// <summary>The largest payload of a type; types of the future are like control
+        /// messages.</summary>
         public static int PayloadMax(MessageType type, Limits limits)
         {
             switch (type)

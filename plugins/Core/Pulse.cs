@@ -1,5 +1,5 @@
-// Heart and Pulse: one thread per process that lets counters go up, and how an observer tells from a
-// counter whether somebody lives. Timed by the observer's own clock. Knows no ring.
+// Heart and Pulse: one thread per process that lets counters go up, and how an observer tells from
+// a counter whether somebody lives. Timed by the observer's own clock. Knows no ring.
 using System;
 using System.Collections.Generic;
 using System.Threading;
@@ -19,7 +19,8 @@ namespace Metabonk.Core
             {
                 beating.Add(beat);
                 if (thread != null) return;
-                thread = new Thread(Run) { IsBackground = true, Name = "metabonk heart", Priority = ThreadPriority.Highest };
+                thread = new Thread(Run) { IsBackground = true, Name = "metabonk heart",
+                    Priority = ThreadPriority.Highest };
                 thread.Start();
             }
         }
@@ -49,15 +50,16 @@ namespace Metabonk.Core
         }
     }
 
-    /// <summary>Somebody else's counter. Time counts only while we look: one who was stopped together
-    /// with the other does not take it for dead.</summary>
+    /// <summary>Somebody else's counter. Time counts only while we look: one who was stopped
+    /// together with the other does not take it for dead.</summary>
     public struct Pulse
     {
         const long MostOfAGap = 2 * Ring.BeatPeriodMs * 1000000L;
 
         long last, lookedNs, stillNs;
 
-        /// <summary>For how long the counter has stood still, in nanoseconds; the first look counts as a change.</summary>
+        /// <summary>For how long the counter has stood still, in nanoseconds; the first look counts
+        /// as a change.</summary>
         public long Still(long counter, long nowNs)
         {
             bool changed = lookedNs == 0 || counter != last;

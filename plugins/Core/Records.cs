@@ -19,7 +19,8 @@ namespace Metabonk.Core
             Z = z;
         }
 
-        /// <summary>Unity's (x right, y up, z forward) in our frame, and back: the same exchange.</summary>
+        /// <summary>Unity's (x right, y up, z forward) in our frame, and back: the same
+        /// exchange.</summary>
         public Point3 Swapped { get { return new Point3(X, Z, Y); } }
     }
 
@@ -69,7 +70,8 @@ namespace Metabonk.Core
         public float Value;  // xp, gold or health it gives; a shrine's charge 0..1
     }
 
-    /// <summary>Something on the screen that can be selected; choice i + 1 selects Widgets[i].</summary>
+    /// <summary>Something on the screen that can be selected; choice i + 1 selects
+    /// Widgets[i].</summary>
     public struct Widget
     {
         public float X0, Y0, X1, Y1;
@@ -189,7 +191,8 @@ namespace Metabonk.Core
         }
     }
 
-    /// <summary>What an agent does for one decision; 12 float32 on the wire, in this order.</summary>
+    /// <summary>What an agent does for one decision; 12 float32 on the wire, in this
+    /// order.</summary>
     public struct PlayerAction
     {
         public const int Columns = 12;
@@ -220,13 +223,16 @@ namespace Metabonk.Core
             }
         }
 
-        /// <summary>Whether it does something that must not be repeated or lost: a press, not a hold.</summary>
+        /// <summary>Whether it does something that must not be repeated or lost: a press, not a
+        /// hold.</summary>
         public bool Presses
         {
-            get { return Pressed(Jump) || Pressed(Slide) || Pressed(Interact) || ChosenWidget >= 0 || HasClick; }
+            get { return Pressed(Jump) || Pressed(Slide) || Pressed(Interact) || ChosenWidget >= 0
+                || HasClick; }
         }
 
-        /// <summary>The same with numbers that a game can use: no NaN, move within the unit disc.</summary>
+        /// <summary>The same with numbers that a game can use: no NaN, move within the unit
+        /// disc.</summary>
         public PlayerAction Sane()
         {
             PlayerAction sane = this;
@@ -240,7 +246,8 @@ namespace Metabonk.Core
             }
             sane.LookX = Math.Max(-1, Math.Min(1, Finite(LookX)));
             sane.LookY = Math.Max(-1, Math.Min(1, Finite(LookY)));
-            if (!(ClickX >= 0 && ClickX <= 1 && ClickY >= 0 && ClickY <= 1)) sane.ClickX = sane.ClickY = -1;
+            if (!(ClickX >= 0 && ClickX <= 1 && ClickY >= 0 && ClickY <= 1))
+                sane.ClickX = sane.ClickY = -1;
             return sane;
         }
 

@@ -3,7 +3,8 @@
 // what can go wrong with it; no game.
 //
 // The flag has no sequence number: a RESET that the agent writes while the game overwrites the flag
-// is lost. So the flag is read before and after the picture is written, and what stood there counts.
+// is lost. So the flag is read before and after the picture is written, and what stood there
+// counts.
 using System;
 using System.IO;
 using System.Threading;
@@ -15,11 +16,12 @@ namespace Metabonk.Core
     public sealed unsafe class ResearchMemory : IDisposable
     {
         const int Wait = 0, ActionReady = 1, ObservationReady = 2, Reset = 3, Terminated = 4;
-        const int RewardAt = 8, DoneAt = 12, StepAt = 16, TimeAt = 20, WidthAt = 24, HeightAt = 28, PixelsAt = 32;
+        const int RewardAt = 8, DoneAt = 12, StepAt = 16, TimeAt = 20, WidthAt = 24, HeightAt = 28,
+            PixelsAt = 32;
         public const int ActionColumns = 6, SideMax = 4096;
 
-        /// <summary>In the word that version 1 does not use: reward and done are filled, no file lock
-        /// is held ("MBR3"; "MBR2" says that one is).</summary>
+        /// <summary>In the word that version 1 does not use: reward and done are filled, no file
+        /// lock is held ("MBR3"; "MBR2" says that one is).</summary>
         public const uint Marker = 'M' | 'B' << 8 | 'R' << 16 | (uint)'3' << 24;
 
         readonly string path;
@@ -30,7 +32,9 @@ namespace Metabonk.Core
 
         public ResearchMemory(string path, int width, int height)
         {
-            if (width < 1 || height < 1 || width > SideMax || height > SideMax) throw new ArgumentOutOfRangeException("width", width + " x " + height + ", sides are 1.." + SideMax);
+            if (width < 1 || height < 1 || width > SideMax || height > SideMax)
+                throw new ArgumentOutOfRangeException("width", width + " x " + height
+                    + ", sides are 1.." + SideMax);
             this.path = path;
             this.width = width;
             this.height = height;
@@ -50,7 +54,8 @@ namespace Metabonk.Core
         public long Actions { get; private set; }
         public long Resets { get; private set; }
 
-        /// <summary>Commands that came while an observation was written, which would have been lost.</summary>
+        /// <summary>Commands that came while an observation was written, which would have been
+        /// lost.</summary>
         public long Rescued { get; private set; }
 
         ref int Flag { get { return ref *(int*)file.Data; } }
@@ -76,11 +81,14 @@ namespace Metabonk.Core
             }
         }
 
-        /// <summary>Writes an observation: RGB, bottom row first, and what the step that led here was worth.</summary>
+        /// <summary>Writes an observation: RGB, bottom row first, and what the step that led here
+        /// was worth.</summary>
         public void Publish(Frame frame, float reward, bool done, int step, int timeMs)
         {
-            if (frame.Format != PixelFormat.Rgb || frame.Width != width || frame.Height != height || frame.RowOrder != RowOrder.BottomUp || frame.Bytes != PixelBytes)
-                throw new ArgumentException("RGB of " + width + " x " + height + " from the bottom up is wanted", "frame");
+            if (frame.Format != PixelFormat.Rgb || frame.Width != width || frame.Height != height
+                || frame.RowOrder != RowOrder.BottomUp || frame.Bytes != PixelBytes)
+                throw new ArgumentException("RGB of " + width + " x " + height
+                    + " from the bottom up is wanted", "frame");
             Poll();
             bool early = pending != ResearchCommand.None;
             Volatile.Write(ref Flag, Wait);
@@ -89,7 +97,8 @@ namespace Metabonk.Core
             *(int*)(data + DoneAt) = done ? 1 : 0;
             *(int*)(data + StepAt) = step;
             *(int*)(data + TimeAt) = timeMs;
-            fixed (byte* pixels = frame.Pixels) Buffer.MemoryCopy(pixels, data + PixelsAt, PixelBytes, PixelBytes);
+            fixed (byte* pixels = frame.Pixels) Buffer.MemoryCopy(pixels, data + PixelsAt,
+                PixelBytes, PixelBytes);
             Poll();
             if (!early && pending != ResearchCommand.None) ++Rescued;
             ++Observations;
@@ -120,7 +129,8 @@ namespace Metabonk.Core
             return command;
         }
 
-        /// <summary>moveX, moveY and four buttons; in menus the buttons select the first four widgets.</summary>
+        /// <summary>moveX, moveY and four buttons; in menus the buttons select the first four
+        /// widgets.</summary>
         public static PlayerAction ActionOf(float[] numbers, bool menu)
         {
             PlayerAction action = PlayerAction.Idle;

@@ -26,7 +26,8 @@ namespace Metabonk.Core
         /// <summary>The next state is a run's first.</summary>
         public void Reset() { any = ended = false; }
 
-        /// <summary>Reward of the step that led to `state`; done once, when the run has ended.</summary>
+        /// <summary>Reward of the step that led to `state`; done once, when the run has
+        /// ended.</summary>
         public float Measure(GameState state, out bool done)
         {
             float reward = 0;
@@ -39,7 +40,8 @@ namespace Metabonk.Core
                     + weights.Xp * Math.Max(0, state.Xp - xp)
                     + weights.Gold * Math.Max(0, state.Gold - gold)
                     + weights.Level * Math.Max(0, state.Level - level);
-                if (state.MaxHealth > 0) reward += weights.Hurt * Math.Max(0, health - state.Health) / state.MaxHealth;
+                if (state.MaxHealth > 0)
+                    reward += weights.Hurt * Math.Max(0, health - state.Health) / state.MaxHealth;
                 done = !state.Playing || state.MaxHealth > 0 && state.Health <= 0;
                 if (done) reward += weights.Death;
                 ended = done;

@@ -11,7 +11,8 @@ namespace Metabonk.Core
         public const ulong Magic = 0x32474E49524B424DUL;
         public const uint Version = 2;
         public const string Prefix = "metabonk-ring-";
-        public const int NameMax = 64, Page = 4096, SlotsMax = 128, ReadersMax = 16, LeasesMax = 6, SideMax = 16384;
+        public const int NameMax = 64, Page = 4096, SlotsMax = 128, ReadersMax = 16, LeasesMax = 6,
+            SideMax = 16384;
         public const long BytesMax = 0x40000000;
         public const int BeatPeriodMs = 10, BeatTimeoutMs = 60;
 
@@ -26,11 +27,15 @@ namespace Metabonk.Core
         {
             bool fine = name.Length > 0 && name.Length <= NameMax && Letter(name[0]);
             foreach (char c in name) fine = fine && (Letter(c) || c == '.' || c == '_' || c == '-');
-            if (!fine) throw new ArgumentException("name: '" + name + "' must be 1..64 of letters, digits, '.', '_' and '-', beginning with one of the former");
-            return Path.Combine(string.IsNullOrEmpty(folder) ? SharedFile.DefaultFolder : folder, Prefix + name);
+            if (!fine)
+                throw new ArgumentException("name: '" + name
+                    + "' must be 1..64 of letters, digits, '.', '_' and '-', beginning with one of the former");
+            return Path.Combine(string.IsNullOrEmpty(folder) ? SharedFile.DefaultFolder : folder,
+                Prefix + name);
         }
 
-        static bool Letter(char c) { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'; }
+        static bool Letter(char c) { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+            || c >= '0' && c <= '9'; }
 
         public static ulong LeaseOf(uint token) { return (ulong)token << 32; }
         public static ulong LeaseOf(uint token, uint slot) { return LeaseOf(token) | slot + 1; }
@@ -93,30 +98,44 @@ namespace Metabonk.Core
 
         public static RingGeometry Make(int readers, int leases, long frameBytes)
         {
-            if (readers < 1 || readers > Ring.ReadersMax) throw new ArgumentOutOfRangeException("readers", readers, "1..16 is wanted");
-            if (leases < 1 || leases > Ring.LeasesMax) throw new ArgumentOutOfRangeException("leases", leases, "1..6 is wanted");
-            if (frameBytes < 1 || frameBytes > Ring.BytesMax) throw new ArgumentOutOfRangeException("frameBytes", frameBytes, "1..2^30 is wanted");
-            var made = new RingGeometry { Slots = 3 + readers * leases, Readers = readers, Leases = leases };
+            if (readers < 1 || readers > Ring.ReadersMax)
+                throw new ArgumentOutOfRangeException("readers", readers, "1..16 is wanted");
+            if (leases < 1 || leases > Ring.LeasesMax)
+                throw new ArgumentOutOfRangeException("leases", leases, "1..6 is wanted");
+            if (frameBytes < 1 || frameBytes > Ring.BytesMax)
+                throw new ArgumentOutOfRangeException("frameBytes", frameBytes,
+                    "1..2^30 is wanted");
+            var made = new RingGeometry { Slots = 3 + readers * leases, Readers = readers,
+                Leases = leases };
             made.PixelsOffset = Pages(made.SlotsOffset + made.Slots * 128L);
             made.PixelsStride = Pages(frameBytes);
             made.TotalBytes = made.PixelsOffset + made.Slots * made.PixelsStride;
             return made;
         }
 
-        /// <summary>Of a ring that lies in a file; IOException if it is not as its header says.</summary>
+        /// <summary>Of a ring that lies in a file; IOException if it is not as its header
+        /// says.</summary>
         public static unsafe RingGeometry Read(RingHeader* header, long fileBytes)
         {
-            if ((ulong)System.Threading.Volatile.Read(ref *(long*)&header->Magic) != Ring.Magic) throw new IOException("this is no frame ring, or it is not ready yet");
-            if (header->Version != Ring.Version || header->HeaderBytes != 256) throw new IOException("the ring has another version: update one side");
-            uint slots = header->SlotCount, readers = header->ReaderCount, leases = header->LeaseCount;
-            ulong offset = header->PixelsOffset, stride = header->PixelsStride, total = header->TotalBytes;
-            bool fine = readers >= 1 && readers <= Ring.ReadersMax && leases >= 1 && leases <= Ring.LeasesMax
+            if ((ulong)System.Threading.Volatile.Read(ref *(long*)&header->Magic) != Ring.Magic)
+                throw new IOException("this is no frame ring, or it is not ready yet");
+            if (header->Version != Ring.Version || header->HeaderBytes != 256)
+                throw new IOException("the ring has another version: update one side");
+            uint slots = header->SlotCount, readers = header->ReaderCount, leases =
+                header->LeaseCount;
+            ulong offset = header->PixelsOffset, stride = header->PixelsStride, total =
+                header->TotalBytes;
+            bool fine = readers >= 1 && readers <= Ring.ReadersMax && leases >= 1
+                && leases <= Ring.LeasesMax
                 && slots >= 3 + readers * leases && slots <= Ring.SlotsMax && header->Session != 0
                 && stride >= Ring.Page && stride % Ring.Page == 0 && stride <= (ulong)Ring.BytesMax
-                && offset % Ring.Page == 0 && offset >= 256 + readers * 64 + slots * 128UL && offset <= (ulong)fileBytes
+                && offset % Ring.Page == 0 && offset >= 256 + readers * 64 + slots * 128UL
+                    && offset <= (ulong)fileBytes
                 && total == offset + slots * stride && total <= (ulong)fileBytes;
             if (!fine) throw new IOException("the ring's header is damaged");
-            return new RingGeometry { Slots = (int)slots, Readers = (int)readers, Leases = (int)leases, PixelsOffset = (long)offset, PixelsStride = (long)stride, TotalBytes = (long)total };
+            return new RingGeometry { Slots = (int)slots, Readers = (int)readers,
+                Leases = (int)leases, PixelsOffset = (long)offset, PixelsStride = (long)stride,
+                TotalBytes = (long)total };
         }
     }
 
@@ -138,6 +157,7 @@ namespace Metabonk.Core
         public RingReaderEntry* Reader(int index) { return (RingReaderEntry*)(data + 256) + index; }
         public RingSlot* Slot(int index) { return (RingSlot*)(data + slots) + index; }
         public long* Lease(int reader, int lease) { return &Reader(reader)->Leases + lease; }
-        public byte* Pixels(int slot) { return data + Geometry.PixelsOffset + slot * Geometry.PixelsStride; }
+        public byte* Pixels(int slot) { return data + Geometry.PixelsOffset
+            + slot * Geometry.PixelsStride; }
     }
 }

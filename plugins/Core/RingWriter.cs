@@ -2,11 +2,11 @@
 //
 // A frame that is read is pinned by a lease, and there are more slots than leases, so that the
 // writer always finds a slot that nobody holds. Both sides announce before they look: the writer
-// makes the slot's sequence odd and then looks at every lease, a reader pins the slot and then looks
-// at its sequence. At least one of two that meet sees the other and steps back.
+// makes the slot's sequence odd and then looks at every lease, a reader pins the slot and then
+// looks at its sequence. At least one of two that meet sees the other and steps back.
 //
-// Takes no file locks and wakes nobody (a game under Wine can do neither): readers poll, and know by
-// the heartbeat that this side lives.
+// Takes no file locks and wakes nobody (a game under Wine can do neither): readers poll, and know
+// by the heartbeat that this side lives.
 using System;
 using System.IO;
 using System.Threading;
@@ -40,7 +40,8 @@ namespace Metabonk.Core
 
         /// <summary>folder: null for the system's. IOException if a living writer has the name or
         /// there is no room, ArgumentException for an impossible name.</summary>
-        public RingWriter(string folder, string name, long frameBytes, int readers = 6, int leases = 2)
+        public RingWriter(string folder, string name, long frameBytes, int readers = 6,
+            int leases = 2)
         {
             path = Ring.PathOf(folder, name);
             this.name = name;
@@ -60,7 +61,8 @@ namespace Metabonk.Core
         void Renew(long frameBytes)
         {
             RingGeometry geometry = RingGeometry.Make(readers, leases, frameBytes);
-            string partial = Path.Combine(Path.GetDirectoryName(path), "." + Path.GetFileName(path) + ".partial");
+            string partial = Path.Combine(Path.GetDirectoryName(path), "." + Path.GetFileName(path)
+                + ".partial");
             if (file == null) Clear();
             File.Delete(partial);  // what a writer that was killed left behind
             SharedFile next = SharedFile.Create(partial, geometry.TotalBytes);
@@ -103,20 +105,24 @@ namespace Metabonk.Core
             return session == 0 ? 1 : session;
         }
 
-        /// <summary>Removes what a dead writer left under the name; one that beats has it.</summary>
+        /// <summary>Removes what a dead writer left under the name; one that beats has
+        /// it.</summary>
         void Clear()
         {
             if (!File.Exists(path)) return;
             using (SharedFile old = SharedFile.Open(path, 256))
             {
                 var header = (RingHeader*)old.Data;
-                bool open = (ulong)Volatile.Read(ref *(long*)&header->Magic) == Ring.Magic && Volatile.Read(ref header->State) == (int)Ring.Open;
+                bool open = (ulong)Volatile.Read(ref *(long*)&header->Magic) == Ring.Magic
+                    && Volatile.Read(ref header->State) == (int)Ring.Open;
                 long before = Volatile.Read(ref header->Beat), began = Clock.Now;
-                while (open && Clock.Now - began < (Ring.BeatTimeoutMs + 2 * Ring.BeatPeriodMs) * 1000000L)
+                while (open && Clock.Now - began < (Ring.BeatTimeoutMs
+                    + 2 * Ring.BeatPeriodMs) * 1000000L)
                 {
                     Thread.Sleep(Ring.BeatPeriodMs);
                     if (Volatile.Read(ref header->Beat) != before)
-                        throw new IOException(path + ": another writer has this ring: end it, or choose another name");
+                        throw new IOException(path
+                            + ": another writer has this ring: end it, or choose another name");
                 }
                 Volatile.Write(ref header->State, (int)Ring.Reclaimed);
             }
@@ -133,34 +139,40 @@ namespace Metabonk.Core
             File.Delete(path);
         }
 
-        /// <summary>
-        /// Memory for the next frame of `bytes` bytes, all of which is to be written. A second Begin
-        /// gives up the first. One thread calls Begin and Commit. IOException if a larger ring finds no room.
-        /// </summary>
+        /// <summary> Memory for the next frame of `bytes` bytes, all of which is to be written. A
+        /// second Begin gives up the first. One thread calls Begin and Commit. IOException if a
+        /// larger ring finds no room. </summary>
         public byte* Begin(long bytes)
         {
             if (disposed) throw new ObjectDisposedException(path);
-            if (bytes < 1 || bytes > Ring.BytesMax) throw new ArgumentOutOfRangeException("bytes", bytes, "1..2^30 is wanted");
+            if (bytes < 1 || bytes > Ring.BytesMax)
+                throw new ArgumentOutOfRangeException("bytes", bytes, "1..2^30 is wanted");
             Abandon();
             bool renew;
             lock (gate) renew = lost || file == null;
             if (bytes > FrameBytes || renew)
             {
-                // Half as much again, so that pictures whose size varies do not renew it every time.
-                long wanted = bytes > FrameBytes ? Math.Min(Ring.BytesMax, Math.Max(bytes, FrameBytes + FrameBytes / 2)) : FrameBytes;
+                // Half as much again, so that pictures whose size varies do not renew it every
+                // time.
+                long wanted = bytes > FrameBytes ? Math.Min(Ring.BytesMax,
+                    Math.Max(bytes, FrameBytes + FrameBytes / 2)) : FrameBytes;
                 Renew(wanted);
                 lock (gate) ++counts.Renewed;
             }
             claimed = Claim();
-            if (claimed < 0) throw new IOException(path + ": more slots are held than there are leases; the ring is damaged");
+            if (claimed < 0)
+                throw new IOException(path
+                    + ": more slots are held than there are leases; the ring is damaged");
             claimedBytes = bytes;
             return words.Pixels(claimed);
         }
 
         /// <summary>Publishes the begun frame. rowStride: 0 for formats without rows.</summary>
-        public void Commit(uint format, RowOrder order, int width, int height, int channels, int rowStride, ulong step, long captureNs)
+        public void Commit(uint format, RowOrder order, int width, int height, int channels,
+            int rowStride, ulong step, long captureNs)
         {
-            if (claimed < 0) throw new InvalidOperationException("no frame was begun: call Begin first");
+            if (claimed < 0)
+                throw new InvalidOperationException("no frame was begun: call Begin first");
             RingSlot* slot = words.Slot(claimed);
             slot->Step = step;
             slot->CaptureNs = (ulong)captureNs;
@@ -186,8 +198,10 @@ namespace Metabonk.Core
             byte* to = Begin(frame.Bytes);
             fixed (byte* from = frame.Pixels) Buffer.MemoryCopy(from, to, frame.Bytes, frame.Bytes);
             bool jpeg = frame.Format == PixelFormat.Jpeg;
-            uint format = jpeg ? Ring.Jpeg : frame.Format == PixelFormat.Rgba ? Ring.Rgba8 : Ring.Rgb8;
-            Commit(format, frame.RowOrder, frame.Width, frame.Height, jpeg ? 3 : frame.Channels, jpeg ? 0 : frame.Stride, frame.Step, frame.CaptureNs);
+            uint format = jpeg ? Ring.Jpeg : frame.Format == PixelFormat.Rgba ? Ring.Rgba8
+                : Ring.Rgb8;
+            Commit(format, frame.RowOrder, frame.Width, frame.Height, jpeg ? 3 : frame.Channels,
+                jpeg ? 0 : frame.Stride, frame.Step, frame.CaptureNs);
         }
 
         // A slot that nobody reads, whose bytes may be changed from now on; -1 if there is none.
@@ -216,7 +230,8 @@ namespace Metabonk.Core
             return -1;
         }
 
-        // Few slots are in use, so that they stay in cache; among those the oldest frame goes first.
+        // Few slots are in use, so that they stay in cache; among those the oldest frame goes
+        // first.
         int Oldest()
         {
             int best = -1, seen = 0;
@@ -233,7 +248,8 @@ namespace Metabonk.Core
         {
             for (int reader = 0; reader < words.Geometry.Readers; ++reader)
                 for (int lease = 0; lease < words.Geometry.Leases; ++lease)
-                    if ((uint)Volatile.Read(ref *words.Lease(reader, lease)) == (uint)slot + 1) return true;
+                    if ((uint)Volatile.Read(ref *words.Lease(reader, lease)) == (uint)slot + 1)
+                        return true;
             return false;
         }
 

@@ -19,7 +19,8 @@ namespace Metabonk.Core
             Bytes = file.Length;
             try
             {
-                mapping = MemoryMappedFile.CreateFromFile(file, null, Bytes, MemoryMappedFileAccess.ReadWrite, HandleInheritability.None, true);
+                mapping = MemoryMappedFile.CreateFromFile(file, null, Bytes,
+                    MemoryMappedFileAccess.ReadWrite, HandleInheritability.None, true);
                 view = mapping.CreateViewAccessor(0, Bytes, MemoryMappedFileAccess.ReadWrite);
                 view.SafeMemoryMappedViewHandle.AcquirePointer(ref data);
                 data += view.PointerOffset;
@@ -46,12 +47,14 @@ namespace Metabonk.Core
         /// later. IOException if it exists or there is no room.</summary>
         public static SharedFile Create(string path, long bytes)
         {
-            var file = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+            var file = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite,
+                FileShare.ReadWrite | FileShare.Delete);
             try
             {
                 OwnerOnly.Apply(path);
                 var zeros = new byte[1 << 16];
-                for (long left = bytes; left > 0; left -= zeros.Length) file.Write(zeros, 0, (int)Math.Min(left, zeros.Length));
+                for (long left = bytes; left > 0; left -= zeros.Length)
+                    file.Write(zeros, 0, (int)Math.Min(left, zeros.Length));
                 file.Flush();
                 return new SharedFile(file);
             }
@@ -66,12 +69,14 @@ namespace Metabonk.Core
         /// <summary>An existing file of at least `least` bytes.</summary>
         public static SharedFile Open(string path, long least)
         {
-            var file = new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+            var file = new FileStream(path, FileMode.Open, FileAccess.ReadWrite,
+                FileShare.ReadWrite | FileShare.Delete);
             if (file.Length < least)
             {
                 long length = file.Length;
                 file.Dispose();
-                throw new IOException(path + ": " + length + " bytes, at least " + least + " are wanted");
+                throw new IOException(path + ": " + length + " bytes, at least " + least
+                    + " are wanted");
             }
             return new SharedFile(file);
         }
@@ -98,13 +103,15 @@ namespace Metabonk.Core
     /// mode; under Windows a file in the user's own folders has them by inheritance.</summary>
     static class OwnerOnly
     {
-        [System.Runtime.InteropServices.DllImport("libc", SetLastError = true, EntryPoint = "chmod")]
+        [System.Runtime.InteropServices.DllImport("libc", SetLastError = true,
+            EntryPoint = "chmod")]
         static extern int ChangeMode(byte[] path, uint mode);
 
         public static void Apply(string path)
         {
             if (Path.DirectorySeparatorChar != '/') return;
-            if (ChangeMode(System.Text.Encoding.UTF8.GetBytes(path + "\0"), 0x180) != 0)  // rw-------
+            if (ChangeMode(System.Text.Encoding.UTF8.GetBytes(path + "\0"), 0x180) != 0)
+                // rw-------
                 throw new IOException(path + ": its mode cannot be set to the owner's only");
         }
     }

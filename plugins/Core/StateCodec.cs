@@ -4,7 +4,8 @@ using System;
 
 namespace Metabonk.Core
 {
-    /// <summary>What the person at the game is doing (HINP); click is 0..1 from the top left.</summary>
+    /// <summary>What the person at the game is doing (HINP); click is 0..1 from the top
+    /// left.</summary>
     public struct InputSnapshot
     {
         public float MoveX, MoveY, LookX, LookY;
@@ -12,7 +13,8 @@ namespace Metabonk.Core
         public float ClickX, ClickY;
     }
 
-    /// <summary>A game's word that it also speaks v2, in the first v1 state of a connection (BNK2).</summary>
+    /// <summary>A game's word that it also speaks v2, in the first v1 state of a connection
+    /// (BNK2).</summary>
     public struct Announcement
     {
         public ushort LowestVersion, HighestVersion;
@@ -39,7 +41,8 @@ namespace Metabonk.Core
 
     public static class StateCodec
     {
-        const int MenuBytes = GameState.TextBytes - 1, MaxOptionsRead = 1 << 16, MaxEnemiesRead = 1 << 20;
+        const int MenuBytes = GameState.TextBytes - 1, MaxOptionsRead = 1 << 16, MaxEnemiesRead =
+            1 << 20;
 
         public static void Write(GameState state, StateTrailers trailers, Axes axes, ByteWriter to)
         {
@@ -124,20 +127,22 @@ namespace Metabonk.Core
             return to.Skip(4);
         }
 
-        static void EndTrailer(int length, ByteWriter to) { to.PatchI32(length, to.Count - length - 4); }
+        static void EndTrailer(int length, ByteWriter to) { to.PatchI32(length,
+            to.Count - length - 4); }
 
-        /// <summary>
-        /// Reads a state. Lists longer than ours are cut, unknown trailers and what follows them are
-        /// passed over. Without MBX2 `Fields` is v1's, enemies have no ids. ProtocolException,
-        /// naming the field, for what cannot be read; `state` is then unspecified.
-        /// </summary>
-        public static StateTrailers Read(byte[] bytes, int offset, int count, Axes axes, GameState state)
+        /// <summary> Reads a state. Lists longer than ours are cut, unknown trailers and what
+        /// follows them are passed over. Without MBX2 `Fields` is v1's, enemies have no ids.
+        /// ProtocolException, naming the field, for what cannot be read; `state` is then
+        /// unspecified. </summary>
+        public static StateTrailers Read(byte[] bytes, int offset, int count, Axes axes,
+            GameState state)
         {
             var from = new ByteReader(bytes, offset, count);
             state.Clear();
             ReadVersion1(ref from, axes, state);
             StateTrailers trailers = ReadTrailers(bytes, ref from, state);
-            if ((state.Fields & FieldGroup.Menu) != 0 && state.Menu.Length == 0) state.Menu = "None";
+            if ((state.Fields & FieldGroup.Menu) != 0 && state.Menu.Length == 0)
+                state.Menu = "None";
             // v1's axes are a guess; MBX2 says that they are ours.
             if (axes == Axes.Unity && !trailers.Extra) SwapAxes(state);
             return trailers;
@@ -155,20 +160,24 @@ namespace Metabonk.Core
             state.Paused = from.U8("isPaused") != 0;
             int enemies = from.I32("enemies");
             if (enemies < 0 || enemies > MaxEnemiesRead || enemies > from.Left / 16)
-                throw new ProtocolException("enemies: " + enemies + " of 16 bytes do not fit in " + from.Left);
+                throw new ProtocolException("enemies: " + enemies + " of 16 bytes do not fit in "
+                    + from.Left);
             for (int i = 0; i < enemies; ++i)
             {
-                var enemy = new Enemy { Position = from.Point("enemy.position"), Health = from.F32("enemy.health") };
+                var enemy = new Enemy { Position = from.Point("enemy.position"),
+                    Health = from.F32("enemy.health") };
                 if (i < GameState.MaxEnemies) state.Enemies[state.EnemyCount++] = enemy;
             }
             state.Menu = Texts.Kept(from.String("currentMenu"), MenuBytes);
             int options = from.I32("levelUpOptions");
             if (options < 0 || options > MaxOptionsRead || options > from.Left)
-                throw new ProtocolException("levelUpOptions: " + options + " do not fit in " + from.Left + " bytes");
+                throw new ProtocolException("levelUpOptions: " + options + " do not fit in "
+                    + from.Left + " bytes");
             for (int i = 0; i < options; ++i)
             {
                 string text = Texts.Kept(from.String("levelUpOptions"), MenuBytes);
-                if (i < GameState.MaxOffers) state.Offers[state.OfferCount++] = new Offer { Text = text };
+                if (i < GameState.MaxOffers)
+                    state.Offers[state.OfferCount++] = new Offer { Text = text };
             }
         }
 
@@ -196,21 +205,27 @@ namespace Metabonk.Core
                 else
                 {
                     int length = from.I32("trailer.length");
-                    bool ours = version >= 1 && (tag == Wire.TagAnnounce || tag == Wire.TagStep || tag == Wire.TagExtra);
+                    bool ours = version >= 1 && (tag == Wire.TagAnnounce || tag == Wire.TagStep
+                        || tag == Wire.TagExtra);
                     if (length < 0 || length > from.Left)
                     {
-                        if (ours) throw new ProtocolException("trailer.length: " + length + " bytes, " + from.Left + " are left");
+                        if (ours)
+                            throw new ProtocolException("trailer.length: " + length + " bytes, "
+                                + from.Left + " are left");
                         break;
                     }
                     int begin = from.Skip(length, "trailer");
-                    if (ours) ReadTrailer(tag, new ByteReader(bytes, begin, length), bytes, state, ref trailers);
+                    if (ours)
+                        ReadTrailer(tag, new ByteReader(bytes, begin, length), bytes, state,
+                            ref trailers);
                 }
                 first = false;
             }
             return trailers;
         }
 
-        static void ReadTrailer(uint tag, ByteReader from, byte[] bytes, GameState state, ref StateTrailers trailers)
+        static void ReadTrailer(uint tag, ByteReader from, byte[] bytes, GameState state,
+            ref StateTrailers trailers)
         {
             if (tag == Wire.TagAnnounce)
             {

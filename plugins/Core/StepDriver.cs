@@ -1,6 +1,6 @@
-// StepDriver: steps a game by an agent's actions through ResearchMemory: the game's time advances by
-// a fixed amount per frame, and stands still until the next action is there. Runs on the game's main
-// thread, once per frame; knows no Unity.
+// StepDriver: steps a game by an agent's actions through ResearchMemory: the game's time advances
+// by a fixed amount per frame, and stands still until the next action is there. Runs on the game's
+// main thread, once per frame; knows no Unity.
 using System;
 
 namespace Metabonk.Core
@@ -8,8 +8,8 @@ namespace Metabonk.Core
     /// <summary>The game's time, as the driver sets it.</summary>
     public interface ITimeControl
     {
-        /// <summary>The frames that follow last `seconds` of game time each, however long they take;
-        /// 0: real time again.</summary>
+        /// <summary>The frames that follow last `seconds` of game time each, however long they
+        /// take; 0: real time again.</summary>
         void FixFrame(float seconds);
 
         /// <summary>Whether the game's time stands still.</summary>
@@ -43,7 +43,8 @@ namespace Metabonk.Core
         int framesLeft, step;
         bool waiting, restarting, refusalSaid;
 
-        public StepDriver(IGame game, ISyncCapture capture, ITimeControl time, ResearchMemory memory, ResearchOptions options, UploadGuard guard, Action<string> log)
+        public StepDriver(IGame game, ISyncCapture capture, ITimeControl time,
+            ResearchMemory memory, ResearchOptions options, UploadGuard guard, Action<string> log)
         {
             this.game = game;
             this.capture = capture;
@@ -107,7 +108,8 @@ namespace Metabonk.Core
             if (command == ResearchCommand.None) return;
             if (!guard.MayInject())
             {
-                if (!refusalSaid) log("no action is injected: uploads of scores cannot be kept back here");
+                if (!refusalSaid)
+                    log("no action is injected: uploads of scores cannot be kept back here");
                 refusalSaid = true;
                 return;
             }
@@ -118,13 +120,15 @@ namespace Metabonk.Core
             {
                 if (options.Seed != 0) time.Seed(options.Seed);
                 game.Release();
-                game.Restart(new ResetRequest { Seed = (ulong)options.Seed, HasSeed = options.Seed != 0 });
+                game.Restart(new ResetRequest { Seed = (ulong)options.Seed,
+                    HasSeed = options.Seed != 0 });
                 restarting = true;
                 return;
             }
             ++step;
             bool menu = state.WidgetCount > 0;
-            game.Apply(ResearchMemory.ActionOf(numbers, menu).Sane(), options.FramesPerStep / options.Hz);
+            game.Apply(ResearchMemory.ActionOf(numbers, menu).Sane(),
+                options.FramesPerStep / options.Hz);
         }
 
         public void Dispose()

@@ -1,6 +1,6 @@
-// StreamDecoder: the bytes of one connection, in pieces of any size, into whole messages. No sockets, no
-// clock. Memory grows only as bytes arrive, never by what a length field promises, and is bounded by
-// the limits.
+// StreamDecoder: the bytes of one connection, in pieces of any size, into whole messages. No
+// sockets, no clock. Memory grows only as bytes arrive, never by what a length field promises, and
+// is bounded by the limits.
 using System;
 
 namespace Metabonk.Core
@@ -69,7 +69,8 @@ namespace Metabonk.Core
 
         public void Commit(int count)
         {
-            if (count < 0 || count > bytes.Length - end) throw new ArgumentOutOfRangeException("count");
+            if (count < 0 || count > bytes.Length - end)
+                throw new ArgumentOutOfRangeException("count");
             end += count;
         }
 
@@ -118,7 +119,8 @@ namespace Metabonk.Core
                     throw new ProtocolException("the peer speaks v1 where v2 is spoken: use protocol = auto or v1");
                 if (version2 && protocol == Protocol.V1)
                     throw new ProtocolException("the peer speaks v2 where only v1 is: use protocol = auto");
-                if (!version2) return sender == Sender.Game ? Tick(out message) : ActionVersion1(out message);
+                if (!version2)
+                    return sender == Sender.Game ? Tick(out message) : ActionVersion1(out message);
                 bool known;
                 if (!MessageVersion2(out message, out known)) return false;
                 if (known) return true;
@@ -134,11 +136,16 @@ namespace Metabonk.Core
             if (end - begin < Wire.HeaderBytes) return false;
             ushort version = U16(begin + 4), type = U16(begin + 6);
             uint length = U32(begin + 8);
-            if (version != Wire.Version2) throw new ProtocolException("header.version: " + version + ", 2 is spoken here");
+            if (version != Wire.Version2)
+                throw new ProtocolException("header.version: " + version + ", 2 is spoken here");
             known = type >= 1 && type <= (ushort)MessageType.Bye;
             int most = Wire.PayloadMax(known ? (MessageType)type : MessageType.None, limits);
-            if (length > (uint)most) throw new ProtocolException("header.length: " + length + " bytes, at most " + most + " are taken");
-            if (type == 0 || known && !Sends((MessageType)type)) throw new ProtocolException("header.type: " + (MessageType)type + " is not what a " + sender + " sends");
+            if (length > (uint)most)
+                throw new ProtocolException("header.length: " + length + " bytes, at most " + most
+                    + " are taken");
+            if (type == 0 || known && !Sends((MessageType)type))
+                throw new ProtocolException("header.type: " + (MessageType)type + " is not what a "
+                    + sender + " sends");
             if (end - begin - Wire.HeaderBytes < (int)length) return false;
             message.Type = (MessageType)type;
             message.Version = Version = Wire.Version2;
@@ -153,8 +160,10 @@ namespace Metabonk.Core
 
         bool Sends(MessageType type)
         {
-            if (type == MessageType.Ping || type == MessageType.Pong || type == MessageType.Bye) return true;
-            bool agents = type == MessageType.Hello || type == MessageType.Action || type == MessageType.Reset;
+            if (type == MessageType.Ping || type == MessageType.Pong || type == MessageType.Bye)
+                return true;
+            bool agents = type == MessageType.Hello || type == MessageType.Action
+                || type == MessageType.Reset;
             return agents == (sender == Sender.Agent);
         }
 
@@ -189,14 +198,16 @@ namespace Metabonk.Core
 
         Message Version1(MessageType type, ulong number, int offset, int count)
         {
-            return new Message { Type = type, Version = Wire.Version1, Sequence = number, Bytes = bytes, Offset = offset, Count = count };
+            return new Message { Type = type, Version = Wire.Version1, Sequence = number,
+                Bytes = bytes, Offset = offset, Count = count };
         }
 
         int Length(int at, int least, int most, string what)
         {
             int length = (int)U32(at);
             if (length < least || length > most)
-                throw new ProtocolException(what + ".length: " + length + ", " + least + ".." + most + " is taken");
+                throw new ProtocolException(what + ".length: " + length + ", " + least + ".."
+                    + most + " is taken");
             return length;
         }
 

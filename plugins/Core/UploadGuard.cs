@@ -25,7 +25,8 @@ namespace Metabonk.Core
             lock (gate) guarded.Add(way);
         }
 
-        /// <summary>Whether the way that every score takes is watched; without it nothing may be injected.</summary>
+        /// <summary>Whether the way that every score takes is watched; without it nothing may be
+        /// injected.</summary>
         public bool Ready { get { lock (gate) return guarded.Contains(Scores); } }
 
         /// <summary>The name of the way that scores take.</summary>
@@ -41,7 +42,8 @@ namespace Metabonk.Core
             lock (gate)
             {
                 if (!guarded.Contains(Scores)) return false;
-                if (!injected) log("an agent plays: no scores and statistics are uploaded until the game is restarted");
+                if (!injected)
+                    log("an agent plays: no scores and statistics are uploaded until the game is restarted");
                 injected = true;
                 return true;
             }
@@ -53,7 +55,8 @@ namespace Metabonk.Core
             lock (gate)
             {
                 if (!injected) return true;
-                if (++blocked == 1 || blocked % 1000 == 0) log("kept back: " + way + " (" + blocked + " so far)");
+                if (++blocked == 1 || blocked % 1000 == 0)
+                    log("kept back: " + way + " (" + blocked + " so far)");
                 return false;
             }
         }

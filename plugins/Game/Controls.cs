@@ -1,7 +1,7 @@
 // Controls: an agent's action into the game: moves after the game has read the person's stick (a
-// postfix on PlayerInput.MovementInput), jump, slide and interact by the game's own methods, turning
-// by the camera rotation it wants, menus by pressing buttons. And the other way round: what the
-// person does. Weapons fire by themselves: fire and ability have nothing to press.
+// postfix on PlayerInput.MovementInput), jump, slide and interact by the game's own methods,
+// turning by the camera rotation it wants, menus by pressing buttons. And the other way round: what
+// the person does. Weapons fire by themselves: fire and ability have nothing to press.
 using System;
 using Assets.Scripts.Actors.Player;
 using Assets.Scripts.Inventory__Items__Pickups.Interactables;
@@ -44,7 +44,8 @@ namespace Metabonk.Game
             if (!injecting) return;
             __instance.moveHorizontal = moveX;
             __instance.moveVertical = moveY;
-            // Jumps are calls: what is held here would fill the game's own jump buffer again and again.
+            // Jumps are calls: what is held here would fill the game's own jump buffer again and
+            // again.
             __instance.jumping = false;
             __instance.holdingJump = false;
         }
@@ -57,7 +58,9 @@ namespace Metabonk.Game
             if (action.ChosenWidget >= 0) menus.Press(action.ChosenWidget);
             else if (action.HasClick) menus.Click(action.ClickX, action.ClickY);
             MyPlayer player = MyPlayer.Instance;
-            if (player == null || player.playerMovement == null || player.playerInput == null || !player.playerInput.CanInput()) return;
+            if (player == null || player.playerMovement == null || player.playerInput == null
+                || !player.playerInput.CanInput())
+                return;
             Look(player.playerInput, action, seconds);
             if (PlayerAction.Pressed(action.Jump)) player.playerMovement.Jump();
             Slide(player.playerMovement, PlayerAction.Pressed(action.Slide));
@@ -88,7 +91,8 @@ namespace Metabonk.Game
 
         void Interact()
         {
-            if (interactables == null) interactables = UnityEngine.Object.FindObjectOfType<DetectInteractables>();
+            if (interactables == null)
+                interactables = UnityEngine.Object.FindObjectOfType<DetectInteractables>();
             if (interactables != null) interactables.TryInteract();
         }
 
@@ -97,7 +101,8 @@ namespace Metabonk.Game
             injecting = false;
             moveX = moveY = 0;
             MyPlayer player = MyPlayer.Instance;
-            if (sliding && player != null && player.playerMovement != null) player.playerMovement.StopSlide();
+            if (sliding && player != null && player.playerMovement != null)
+                player.playerMovement.StopSlide();
             sliding = false;
         }
 

@@ -1,6 +1,6 @@
-// EnemyTracker: the enemies that live, as the game makes and kills them. Patched into Enemy.InitEnemy
-// and Enemy.Kill, because searching a scene of hundreds in every frame is slow. Ids are its own: the
-// game uses its objects again.
+// EnemyTracker: the enemies that live, as the game makes and kills them. Patched into
+// Enemy.InitEnemy and Enemy.Kill, because searching a scene of hundreds in every frame is slow. Ids
+// are its own: the game uses its objects again.
 using System.Collections.Generic;
 using HarmonyLib;
 using Metabonk.Core;
@@ -34,7 +34,8 @@ namespace Metabonk.Game
         [HarmonyPatch(nameof(Body.InitEnemy))]
         public static void Appeared(Body __instance)
         {
-            living[__instance.GetInstanceID()] = new Tracked { Of = __instance, Id = ++ids, Kind = (byte)Members.Number(__instance, "enemyType") };
+            living[__instance.GetInstanceID()] = new Tracked { Of = __instance, Id = ++ids,
+                Kind = (byte)Members.Number(__instance, "enemyType") };
         }
 
         [HarmonyPostfix]
@@ -65,7 +66,8 @@ namespace Metabonk.Game
                     continue;
                 }
                 Enemy row = Row(tracked, state.Time);
-                if (state.EnemyCount < GameState.MaxEnemies) state.Enemies[state.EnemyCount++] = row;
+                if (state.EnemyCount < GameState.MaxEnemies)
+                    state.Enemies[state.EnemyCount++] = row;
                 else Replace(state, row);
             }
             foreach (int key in gone) living.Remove(key);
@@ -81,7 +83,8 @@ namespace Metabonk.Game
             {
                 Point3 now = Space.Ours(at), before = Space.Ours(tracked.Last);
                 var by = (float)passed;
-                tracked.Velocity = new Point3((now.X - before.X) / by, (now.Y - before.Y) / by, (now.Z - before.Z) / by);
+                tracked.Velocity = new Point3((now.X - before.X) / by, (now.Y - before.Y) / by,
+                    (now.Z - before.Z) / by);
             }
             if (tracked.LastTime < 0 || passed > 1e-4)
             {
@@ -113,7 +116,8 @@ namespace Metabonk.Game
                 farthest = i;
             }
             bool boss = (row.Flags & EnemyFlags.Boss) != 0;
-            if (boss || Distance(state.Position, row.Position) < most) state.Enemies[farthest] = row;
+            if (boss || Distance(state.Position, row.Position) < most)
+                state.Enemies[farthest] = row;
         }
 
         static float Distance(Point3 a, Point3 b)

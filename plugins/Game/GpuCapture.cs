@@ -1,6 +1,7 @@
-// GpuCapture: pictures of the world and of the menus that an agent sees, in one texture of their own:
-// not what is on the screen, so that overlays of other mods, chat and debug text are never in it. The
-// camera's pictures come back from the GPU some frames later, without anybody waiting for them.
+// GpuCapture: pictures of the world and of the menus that an agent sees, in one texture of their
+// own: not what is on the screen, so that overlays of other mods, chat and debug text are never in
+// it. The camera's pictures come back from the GPU some frames later, without anybody waiting for
+// them.
 using System;
 using System.Collections.Generic;
 using Metabonk.Core;
@@ -11,7 +12,7 @@ namespace Metabonk.Game
 {
     public sealed unsafe class GpuCapture : ICapture, ISyncCapture
     {
-        const int OnTheWayMost = 4, DrawsPerLook = 30;
+        const int OnTheWayMost = 4, DrawsPerLook = 10;
         const float CanvasDistance = 1;
 
         struct Asked
@@ -54,7 +55,8 @@ namespace Metabonk.Game
             MainThread.Check();
             if (onTheWay.Count >= OnTheWayMost) return false;
             Draw();
-            AsyncGPUReadbackRequest request = AsyncGPUReadback.Request(texture, 0, TextureFormat.RGBA32, null);
+            AsyncGPUReadbackRequest request = AsyncGPUReadback.Request(texture, 0,
+                TextureFormat.RGBA32, null);
             onTheWay.Add(new Asked { Request = request, Step = step, CaptureNs = captureNs });
             return true;
         }
@@ -83,9 +85,11 @@ namespace Metabonk.Game
         {
             MainThread.Check();
             Draw();
-            AsyncGPUReadbackRequest request = AsyncGPUReadback.Request(texture, 0, TextureFormat.RGBA32, null);
+            AsyncGPUReadbackRequest request = AsyncGPUReadback.Request(texture, 0,
+                TextureFormat.RGBA32, null);
             request.WaitForCompletion();
-            if (request.hasError) throw new InvalidOperationException("the GPU did not give the picture");
+            if (request.hasError)
+                throw new InvalidOperationException("the GPU did not give the picture");
             Copy(request, whole);
             FrameConverter.ToRgb(whole, RowOrder.BottomUp, frame);
         }
@@ -95,7 +99,8 @@ namespace Metabonk.Game
         {
             frame.ReserveRaw(PixelFormat.Rgba, RowOrder.BottomUp, width, height);
             IntPtr data = request.GetDataRaw(0);
-            fixed (byte* to = frame.Pixels) Buffer.MemoryCopy((void*)data, to, frame.Bytes, frame.Bytes);
+            fixed (byte* to = frame.Pixels) Buffer.MemoryCopy((void*)data, to, frame.Bytes,
+                frame.Bytes);
         }
 
         void Draw()
@@ -105,7 +110,8 @@ namespace Metabonk.Game
             if (drawn++ % DrawsPerLook == 0) FindCanvases();
             camera.CopyFrom(main);
             camera.targetTexture = texture;
-            camera.transform.SetPositionAndRotation(main.transform.position, main.transform.rotation);
+            camera.transform.SetPositionAndRotation(main.transform.position,
+                main.transform.rotation);
             foreach (Canvas canvas in shown)
                 if (canvas != null) canvas.worldCamera = camera;
             camera.Render();
@@ -114,7 +120,8 @@ namespace Metabonk.Game
         }
 
         // A canvas that lies over the screen is in no camera's picture. Those of the agent are put
-        // before the camera instead, where people see them as before; all others stay where they are.
+        // before the camera instead, where people see them as before; all others stay where they
+        // are.
         void FindCanvases()
         {
             shown.Clear();
@@ -123,7 +130,9 @@ namespace Metabonk.Game
             for (int i = 0; i < found.Length; ++i)
             {
                 Canvas canvas = found[i];
-                if (!canvas.isRootCanvas || canvas.renderMode == RenderMode.WorldSpace || !agentCanvases.Contains(canvas.name)) continue;
+                if (!canvas.isRootCanvas || canvas.renderMode == RenderMode.WorldSpace
+                    || !agentCanvases.Contains(canvas.name))
+                    continue;
                 canvas.renderMode = RenderMode.ScreenSpaceCamera;
                 canvas.planeDistance = CanvasDistance;
                 shown.Add(canvas);

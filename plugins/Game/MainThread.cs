@@ -13,10 +13,12 @@ namespace Metabonk.Game
         /// <summary>Said once, on it.</summary>
         public static void IsHere() { id = Thread.CurrentThread.ManagedThreadId; }
 
-        /// <summary>InvalidOperationException on any other thread: a crash of the game, had it gone on.</summary>
+        /// <summary>InvalidOperationException on any other thread: a crash of the game, had it gone
+        /// on.</summary>
         public static void Check()
         {
-            if (Thread.CurrentThread.ManagedThreadId != id) throw new InvalidOperationException("the game may be touched on its main thread only");
+            if (Thread.CurrentThread.ManagedThreadId != id)
+                throw new InvalidOperationException("the game may be touched on its main thread only");
         }
 
         /// <summary>A thread that logs through BepInEx's IL2CPP side attaches before it does; one

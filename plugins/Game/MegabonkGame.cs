@@ -1,6 +1,6 @@
-// MegabonkGame: Megabonk behind Core's IGame: what the game says, piece by piece, and what is done to
-// it. Main thread only: Unity allows nothing else. Knows the pieces; each piece knows its own part of
-// the game's classes, as public mods name them.
+// MegabonkGame: Megabonk behind Core's IGame: what the game says, piece by piece, and what is done
+// to it. Main thread only: Unity allows nothing else. Knows the pieces; each piece knows its own
+// part of the game's classes, as public mods name them.
 using System;
 using Assets.Scripts.Actors.Player;
 using Assets.Scripts.Managers;
@@ -64,7 +64,8 @@ namespace Metabonk.Game
             MainThread.Check();
             if (MyPlayer.Instance == null)
             {
-                if (!restartSaid) log("a new run begins from the menus: choose Play there, no run can be begun anew from outside of one");
+                if (!restartSaid)
+                    log("a new run begins from the menus: choose Play there, no run can be begun anew from outside of one");
                 restartSaid = true;
                 return;
             }

@@ -11,7 +11,8 @@ namespace Metabonk.Game
     {
         const BindingFlags Any = BindingFlags.Public | BindingFlags.Instance | BindingFlags.Static;
 
-        static readonly Dictionary<Type, Dictionary<string, MemberInfo>> known = new Dictionary<Type, Dictionary<string, MemberInfo>>();
+        static readonly Dictionary<Type, Dictionary<string, MemberInfo>> known =
+            new Dictionary<Type, Dictionary<string, MemberInfo>>();
 
         /// <summary>Names that were wanted and are not there.</summary>
         public static readonly HashSet<string> Missing = new HashSet<string>();
@@ -44,12 +45,16 @@ namespace Metabonk.Game
         static MemberInfo Find(Type type, string name)
         {
             Dictionary<string, MemberInfo> ofType;
-            if (!known.TryGetValue(type, out ofType)) known[type] = ofType = new Dictionary<string, MemberInfo>();
+            if (!known.TryGetValue(type, out ofType))
+                known[type] = ofType = new Dictionary<string, MemberInfo>();
             MemberInfo member;
             if (ofType.TryGetValue(name, out member)) return member;
-            member = (MemberInfo)type.GetProperty(name, Any) ?? (MemberInfo)type.GetField(name, Any) ?? type.GetMethod(name, Any, null, Type.EmptyTypes, null);
+            member = (MemberInfo)type.GetProperty(name, Any) ?? (MemberInfo)type.GetField(name,
+                Any) ?? type.GetMethod(name, Any, null, Type.EmptyTypes, null);
             ofType[name] = member;
-            if (member == null && Missing.Add(type.FullName + "." + name)) Log("this version of the game has no " + type.FullName + "." + name + ": it stays 0");
+            if (member == null && Missing.Add(type.FullName + "." + name))
+                Log("this version of the game has no " + type.FullName + "." + name
+                    + ": it stays 0");
             return member;
         }
     }

@@ -1,6 +1,6 @@
-// MenuReader: which menu is open, what can be selected there and where on the screen it is, and what
-// is offered. Presses what was selected. Knows the game's windows; the level-up window, encounters
-// and chests by their own classes, every other menu by its buttons.
+// MenuReader: which menu is open, what can be selected there and where on the screen it is, and
+// what is offered. Presses what was selected. Knows the game's windows; the level-up window,
+// encounters and chests by their own classes, every other menu by its buttons.
 using System;
 using System.Collections.Generic;
 using Assets.Scripts.Inventory__Items__Pickups;
@@ -55,7 +55,8 @@ namespace Metabonk.Game
                 return "Chest";
             }
             AddPlainButtons(state);
-            if (!state.Playing) return state.MaxHealth > 0 ? "Death" : SceneManager.GetActiveScene().name ?? "None";
+            if (!state.Playing)
+                return state.MaxHealth > 0 ? "Death" : SceneManager.GetActiveScene().name ?? "None";
             return Shown(ref pause) ? "Pause" : "None";
         }
 
@@ -76,9 +77,12 @@ namespace Metabonk.Game
             for (int i = 0; i < found.Length; ++i)
             {
                 UpgradeButton one = found[i];
-                if (!one.isActiveAndEnabled || one.button == null || state.OfferCount == GameState.MaxOffers) continue;
+                if (!one.isActiveAndEnabled || one.button == null
+                    || state.OfferCount == GameState.MaxOffers)
+                    continue;
                 state.Offers[state.OfferCount++] = OfferOf(one);
-                AddWidget(one.button, state.Offers[state.OfferCount - 1].Text, state.OfferCount, state);
+                AddWidget(one.button, state.Offers[state.OfferCount - 1].Text, state.OfferCount,
+                    state);
             }
         }
 
@@ -102,7 +106,8 @@ namespace Metabonk.Game
             {
                 if (change == null || offer.ChangeCount == GameState.MaxChanges) continue;
                 bool multiply = change.modifyType == EStatModifyType.Multiplication;
-                offer.SetChange(offer.ChangeCount++, new StatChange { Stat = (byte)change.stat, Multiply = multiply, Amount = change.modification });
+                offer.SetChange(offer.ChangeCount++, new StatChange { Stat = (byte)change.stat,
+                    Multiply = multiply, Amount = change.modification });
             }
             return offer;
         }
@@ -122,14 +127,17 @@ namespace Metabonk.Game
             }
         }
 
-        void AddEncounter(Il2CppSystem.Collections.Generic.List<EncounterButton> list, GameState state)
+        void AddEncounter(Il2CppSystem.Collections.Generic.List<EncounterButton> list,
+            GameState state)
         {
             if (list == null) return;
             foreach (EncounterButton one in list)
             {
                 if (one == null || !one.isActiveAndEnabled || one.button == null) continue;
                 string text = TextOf(one.gameObject);
-                if (state.OfferCount < GameState.MaxOffers) state.Offers[state.OfferCount++] = new Offer { Kind = OfferKind.Reward, Text = text };
+                if (state.OfferCount < GameState.MaxOffers)
+                    state.Offers[state.OfferCount++] =
+                        new Offer { Kind = OfferKind.Reward, Text = text };
                 AddWidget(one.button, text, state.OfferCount, state);
                 if (!one.canAccept) state.Widgets[state.WidgetCount - 1].Enabled = false;
             }
@@ -139,7 +147,8 @@ namespace Metabonk.Game
         {
             var found = UnityEngine.Object.FindObjectsOfType<MyButton>();
             for (int i = 0; i < found.Length; ++i)
-                if (Usable(found[i])) AddWidget(found[i].button, TextOf(found[i].gameObject), 0, state);
+                if (Usable(found[i]))
+                    AddWidget(found[i].button, TextOf(found[i].gameObject), 0, state);
             Sort(state);
         }
 
@@ -184,8 +193,10 @@ namespace Metabonk.Game
             if (rectangle == null || Screen.width <= 0 || Screen.height <= 0) return widget;
             rectangle.GetWorldCorners(corners);
             Canvas canvas = button.GetComponent<Canvas>();
-            Camera camera = canvas != null && canvas.renderMode == RenderMode.ScreenSpaceCamera ? canvas.worldCamera : null;
-            Vector2 low = RectTransformUtility.WorldToScreenPoint(camera, corners[0]), high = RectTransformUtility.WorldToScreenPoint(camera, corners[2]);
+            Camera camera = canvas != null && canvas.renderMode == RenderMode.ScreenSpaceCamera
+                ? canvas.worldCamera : null;
+            Vector2 low = RectTransformUtility.WorldToScreenPoint(camera, corners[0]), high =
+                RectTransformUtility.WorldToScreenPoint(camera, corners[2]);
             widget.X0 = low.x / Screen.width;
             widget.X1 = high.x / Screen.width;
             widget.Y0 = 1 - high.y / Screen.height;
@@ -199,22 +210,27 @@ namespace Metabonk.Game
             return label == null || label.text == null ? holder.name ?? "" : label.text;
         }
 
-        /// <summary>Presses the widget with that index, as it was last filled; whether it could be.</summary>
+        /// <summary>Presses the widget with that index, as it was last filled; whether it could
+        /// be.</summary>
         public bool Press(int index)
         {
-            if (index < 0 || index >= buttons.Count || buttons[index] == null || !buttons[index].interactable) return false;
+            if (index < 0 || index >= buttons.Count || buttons[index] == null
+                || !buttons[index].interactable)
+                return false;
             buttons[index].onClick.Invoke();
             return true;
         }
 
-        /// <summary>Presses what lies under a place of the screen, 0..1 from the top left.</summary>
+        /// <summary>Presses what lies under a place of the screen, 0..1 from the top
+        /// left.</summary>
         public bool Click(float x, float y)
         {
             for (int i = buttons.Count - 1; i >= 0; --i)
             {
                 if (buttons[i] == null) continue;
                 Widget widget = Place(buttons[i]);
-                if (x >= widget.X0 && x <= widget.X1 && y >= widget.Y0 && y <= widget.Y1) return Press(i);
+                if (x >= widget.X0 && x <= widget.X1 && y >= widget.Y0 && y <= widget.Y1)
+                    return Press(i);
             }
             return false;
         }

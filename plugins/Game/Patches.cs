@@ -1,4 +1,5 @@
-// Patches: everything that is patched into the game, once per process, whichever plugin comes first.
+// Patches: everything that is patched into the game, once per process, whichever plugin comes
+// first.
 using System;
 using HarmonyLib;
 using Metabonk.Core;
@@ -10,7 +11,8 @@ namespace Metabonk.Game
         static Harmony harmony;
         static string owner;
 
-        /// <summary>Puts the patches in. Uploads first: without that nothing may be injected.</summary>
+        /// <summary>Puts the patches in. Uploads first: without that nothing may be
+        /// injected.</summary>
         public static void Apply(Action<string> log)
         {
             if (harmony != null) return;

@@ -1,5 +1,6 @@
-// PickupTracker: what lies about: experience, gold, food and magnets as the game spawns them (patched
-// into PickupManager.SpawnPickup), chests, shrines and portals by a look at the scene now and then.
+// PickupTracker: what lies about: experience, gold, food and magnets as the game spawns them
+// (patched into PickupManager.SpawnPickup), chests, shrines and portals by a look at the scene now
+// and then.
 using System;
 using System.Collections.Generic;
 using Assets.Scripts.Inventory__Items__Pickups.Interactables;
@@ -36,21 +37,27 @@ namespace Metabonk.Game
         public static void Spawned(Lying __result, EPickup ePickup, int value)
         {
             if (__result == null) return;
-            lying[__result.GetInstanceID()] = new Tracked { Body = __result, Id = ++ids, Kind = KindOf(ePickup.ToString()), Value = value };
+            lying[__result.GetInstanceID()] = new Tracked { Body = __result, Id = ++ids,
+                Kind = KindOf(ePickup.ToString()), Value = value };
         }
 
-        /// <summary>By what the game calls it; what is none of ours counts as experience's neighbour, a heal.</summary>
+        /// <summary>By what the game calls it; what is none of ours counts as experience's
+        /// neighbour, a heal.</summary>
         public static PickupKind KindOf(string name)
         {
             if (Contains(name, "portal")) return PickupKind.Portal;
-            if (Contains(name, "shrine") || Contains(name, "statue") || Contains(name, "altar")) return PickupKind.Shrine;
-            if (Contains(name, "chest") || Contains(name, "coffin") || Contains(name, "pot")) return PickupKind.Chest;
+            if (Contains(name, "shrine") || Contains(name, "statue") || Contains(name, "altar"))
+                return PickupKind.Shrine;
+            if (Contains(name, "chest") || Contains(name, "coffin") || Contains(name, "pot"))
+                return PickupKind.Chest;
             if (Contains(name, "magnet")) return PickupKind.Magnet;
-            if (Contains(name, "gold") || Contains(name, "coin") || Contains(name, "silver")) return PickupKind.Gold;
+            if (Contains(name, "gold") || Contains(name, "coin") || Contains(name, "silver"))
+                return PickupKind.Gold;
             return Contains(name, "xp") ? PickupKind.Xp : PickupKind.Heal;
         }
 
-        static bool Contains(string name, string part) { return name.IndexOf(part, StringComparison.OrdinalIgnoreCase) >= 0; }
+        static bool Contains(string name, string part) { return name.IndexOf(part,
+            StringComparison.OrdinalIgnoreCase) >= 0; }
 
         public void Clear()
         {
@@ -64,7 +71,8 @@ namespace Metabonk.Game
         {
             if (state.Time >= looked + LookSeconds || state.Time < looked) Look(state.Time);
             foreach (Row one in fixedOnes)
-                if (state.PickupCount < GameState.MaxPickups) state.Pickups[state.PickupCount++] = one;
+                if (state.PickupCount < GameState.MaxPickups)
+                    state.Pickups[state.PickupCount++] = one;
             gone.Clear();
             foreach (KeyValuePair<int, Tracked> pair in lying)
             {
@@ -96,8 +104,10 @@ namespace Metabonk.Game
             {
                 BaseInteractable one = found[i];
                 uint id;
-                if (!fixedIds.TryGetValue(one.GetInstanceID(), out id)) fixedIds[one.GetInstanceID()] = id = ++ids;
-                fixedOnes.Add(new Row { Id = id, Kind = KindOf(one.GetIl2CppType().Name), Position = Space.Ours(one.transform.position) });
+                if (!fixedIds.TryGetValue(one.GetInstanceID(), out id))
+                    fixedIds[one.GetInstanceID()] = id = ++ids;
+                fixedOnes.Add(new Row { Id = id, Kind = KindOf(one.GetIl2CppType().Name),
+                    Position = Space.Ours(one.transform.position) });
             }
         }
     }

@@ -66,7 +66,8 @@ namespace Metabonk.Game
                 state.XpNext = Members.Number(inventory.playerXp, "xpToNextLevel");
             }
             state.Gold = inventory.gold;
-            state.Level = (ushort)Math.Max(0, Math.Min(ushort.MaxValue, inventory.GetCharacterLevel()));
+            state.Level = (ushort)Math.Max(0, Math.Min(ushort.MaxValue,
+                inventory.GetCharacterLevel()));
             state.Kills = EnemyTracker.Kills;
             state.Score = EnemyTracker.Kills;  // what the leaderboards count
             state.Fields |= FieldGroup.Progress;
@@ -80,7 +81,8 @@ namespace Metabonk.Game
                 foreach (var held in inventory.weaponInventory.weapons)
                 {
                     if (slot == GameState.Slots) break;
-                    state.Weapons[slot++] = new Slot { Kind = Small((int)held.Key + 1), Level = Small(held.Value.level) };
+                    state.Weapons[slot++] = new Slot { Kind = Small((int)held.Key + 1),
+                        Level = Small(held.Value.level) };
                 }
             }
             slot = 0;
@@ -89,7 +91,8 @@ namespace Metabonk.Game
                 foreach (var held in inventory.tomeInventory.tomeLevels)
                 {
                     if (slot == GameState.Slots) break;
-                    state.Tomes[slot++] = new Slot { Kind = Small((int)held.Key + 1), Level = Small(held.Value) };
+                    state.Tomes[slot++] = new Slot { Kind = Small((int)held.Key + 1),
+                        Level = Small(held.Value) };
                 }
             }
             state.Fields |= FieldGroup.Loadout;
@@ -100,7 +103,8 @@ namespace Metabonk.Game
             GameManager manager = GameManager.Instance;
             if (manager != null) state.Time = manager.GetAliveTime();
             state.Character = Small((int)player.character + 1);
-            if (MapController.runConfig != null) state.Tier = Small(Math.Min(3, MapController.runConfig.mapTierIndex + 1));
+            if (MapController.runConfig != null)
+                state.Tier = Small(Math.Min(3, MapController.runConfig.mapTierIndex + 1));
             state.RunSeed = (ulong)Members.Number(MapController.runConfig, "seed");
             state.Fields |= FieldGroup.Run;
         }
@@ -113,7 +117,8 @@ namespace Metabonk.Game
     {
         public static Point3 Ours(Vector3 unity) { return new Point3(unity.x, unity.z, unity.y); }
 
-        /// <summary>Degrees clockwise from north to radians counter-clockwise from east, -pi..pi.</summary>
+        /// <summary>Degrees clockwise from north to radians counter-clockwise from east,
+        /// -pi..pi.</summary>
         public static float Yaw(float degrees)
         {
             double yaw = Math.PI / 2 - degrees * Math.PI / 180;

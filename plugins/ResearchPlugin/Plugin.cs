@@ -1,5 +1,5 @@
-// ResearchPlugin: the BepInEx plugin by which an agent steps Megabonk through shared memory, frame by
-// frame. Makes the parts and joins them; what they do in each frame is Core's StepDriver.
+// ResearchPlugin: the BepInEx plugin by which an agent steps Megabonk through shared memory, frame
+// by frame. Makes the parts and joins them; what they do in each frame is Core's StepDriver.
 using System;
 using System.IO;
 using BepInEx;
@@ -26,11 +26,13 @@ namespace Metabonk.ResearchPlugin
             try
             {
                 options.Load(Path.Combine(Paths.ConfigPath, ResearchOptions.FileName));
-                foreach (string unknown in options.Unknown) Log.LogWarning("setting " + unknown + " is not known and does nothing");
+                foreach (string unknown in options.Unknown)
+                    Log.LogWarning("setting " + unknown + " is not known and does nothing");
                 if (!options.Enabled) return;
                 if (!Patches.Claim(Id))
                 {
-                    Log.LogError("another plugin, " + Patches.Owner + ", drives the game: switch one of them off");
+                    Log.LogError("another plugin, " + Patches.Owner
+                        + ", drives the game: switch one of them off");
                     return;
                 }
                 MainThread.IsHere();
@@ -39,7 +41,8 @@ namespace Metabonk.ResearchPlugin
                 behaviour = AddComponent<StepBehaviour>();
                 behaviour.Begin(Make(options));
             }
-            catch (Exception error) when (error is OptionException || error is IOException || error is ArgumentException || error is MissingMethodException)
+            catch (Exception error) when (error is OptionException || error is IOException
+                || error is ArgumentException || error is MissingMethodException)
             {
                 Log.LogError(error.Message);
                 Patches.Remove(Id);
@@ -59,8 +62,10 @@ namespace Metabonk.ResearchPlugin
             var memory = new ResearchMemory(path, options.Width, options.Height);
             Log.LogInfo("stepped by " + path);
             var game = new MegabonkGame(options.LookDegreesPerSecond, line => Log.LogInfo(line));
-            var capture = new GpuCapture(options.Width, options.Height, "LevelupScreen,EncounterUi,ChestWindowUi,PauseUi");
-            return new StepDriver(game, capture, new UnityTime(), memory, options, UploadGuard.Current, line => Log.LogWarning(line));
+            var capture = new GpuCapture(options.Width, options.Height,
+                "LevelupScreen,EncounterUi,ChestWindowUi,PauseUi");
+            return new StepDriver(game, capture, new UnityTime(), memory, options,
+                UploadGuard.Current, line => Log.LogWarning(line));
         }
     }
 

@@ -33,7 +33,8 @@ namespace HarmonyLib
 
     public static class AccessTools
     {
-        const BindingFlags All = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static;
+        const BindingFlags All =
+            BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static;
 
         public static Type TypeByName(string name)
         {
@@ -45,7 +46,8 @@ namespace HarmonyLib
             return null;
         }
 
-        public static MethodInfo Method(Type type, string name) { return type.GetMethod(name, All); }
+        public static MethodInfo Method(Type type, string name) { return type.GetMethod(name,
+            All); }
 
         public static List<MethodInfo> GetDeclaredMethods(Type type)
         {
@@ -55,16 +57,21 @@ namespace HarmonyLib
 
     public class Harmony
     {
-        static readonly List<KeyValuePair<MethodBase, MethodInfo>> prefixes = new List<KeyValuePair<MethodBase, MethodInfo>>();
-        static readonly List<KeyValuePair<MethodBase, MethodInfo>> postfixes = new List<KeyValuePair<MethodBase, MethodInfo>>();
+        static readonly List<KeyValuePair<MethodBase, MethodInfo>> prefixes =
+            new List<KeyValuePair<MethodBase, MethodInfo>>();
+        static readonly List<KeyValuePair<MethodBase, MethodInfo>> postfixes =
+            new List<KeyValuePair<MethodBase, MethodInfo>>();
 
         public Harmony(string id) { }
 
-        public void Patch(MethodBase original, HarmonyMethod prefix = null, HarmonyMethod postfix = null)
+        public void Patch(MethodBase original, HarmonyMethod prefix = null,
+            HarmonyMethod postfix = null)
         {
             if (original == null) throw new ArgumentNullException("original");
-            if (prefix != null) prefixes.Add(new KeyValuePair<MethodBase, MethodInfo>(original, prefix.method));
-            if (postfix != null) postfixes.Add(new KeyValuePair<MethodBase, MethodInfo>(original, postfix.method));
+            if (prefix != null)
+                prefixes.Add(new KeyValuePair<MethodBase, MethodInfo>(original, prefix.method));
+            if (postfix != null)
+                postfixes.Add(new KeyValuePair<MethodBase, MethodInfo>(original, postfix.method));
         }
 
         public void UnpatchSelf()
@@ -76,35 +83,45 @@ namespace HarmonyLib
         public void PatchAll(Type type)
         {
             Type target = null;
-            foreach (HarmonyPatch mark in type.GetCustomAttributes(typeof(HarmonyPatch), false)) target = mark.Target ?? target;
+            foreach (HarmonyPatch mark in type.GetCustomAttributes(typeof(HarmonyPatch), false))
+                target = mark.Target ?? target;
             foreach (MethodInfo method in type.GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic))
             {
-                foreach (HarmonyPatch mark in method.GetCustomAttributes(typeof(HarmonyPatch), false))
+                foreach (HarmonyPatch mark in method.GetCustomAttributes(typeof(HarmonyPatch),
+                    false))
                 {
                     Type owner = mark.Target ?? target;
                     MethodInfo original = AccessTools.Method(owner, mark.Method);
-                    if (original == null) throw new ArgumentException(owner + " has no " + mark.Method);
-                    if (method.IsDefined(typeof(HarmonyPrefix), false)) Patch(original, new HarmonyMethod(method));
-                    if (method.IsDefined(typeof(HarmonyPostfix), false)) Patch(original, null, new HarmonyMethod(method));
+                    if (original == null)
+                        throw new ArgumentException(owner + " has no " + mark.Method);
+                    if (method.IsDefined(typeof(HarmonyPrefix), false))
+                        Patch(original, new HarmonyMethod(method));
+                    if (method.IsDefined(typeof(HarmonyPostfix), false))
+                        Patch(original, null, new HarmonyMethod(method));
                 }
             }
         }
 
         /// <summary>What a patched method does around its own body.</summary>
-        public static object Call(object instance, MethodBase original, object[] arguments, Func<object> body)
+        public static object Call(object instance, MethodBase original, object[] arguments,
+            Func<object> body)
         {
             bool run = true;
             foreach (KeyValuePair<MethodBase, MethodInfo> patch in prefixes)
-                if (patch.Key == original && Invoke(patch.Value, instance, original, arguments, null) is bool && !lastAnswer) run = false;
+                if (patch.Key == original && Invoke(patch.Value, instance, original, arguments,
+                    null) is bool && !lastAnswer)
+                    run = false;
             object result = run ? body() : null;
             foreach (KeyValuePair<MethodBase, MethodInfo> patch in postfixes)
-                if (patch.Key == original) Invoke(patch.Value, instance, original, arguments, result);
+                if (patch.Key == original)
+                    Invoke(patch.Value, instance, original, arguments, result);
             return result;
         }
 
         static bool lastAnswer;
 
-        static object Invoke(MethodInfo patch, object instance, MethodBase original, object[] arguments, object result)
+        static object Invoke(MethodInfo patch, object instance, MethodBase original,
+            object[] arguments, object result)
         {
             ParameterInfo[] wanted = patch.GetParameters();
             var given = new object[wanted.Length];
@@ -116,8 +133,11 @@ namespace HarmonyLib
                 else if (wanted[i].Name == "__originalMethod") given[i] = original;
                 else
                 {
-                    int at = Array.FindIndex(names, delegate(ParameterInfo p) { return p.Name == wanted[i].Name; });
-                    if (at < 0) throw new ArgumentException(patch + ": " + original + " has no parameter " + wanted[i].Name);
+                    int at = Array.FindIndex(names,
+                        delegate(ParameterInfo p) { return p.Name == wanted[i].Name; });
+                    if (at < 0)
+                        throw new ArgumentException(patch + ": " + original + " has no parameter "
+                            + wanted[i].Name);
                     given[i] = arguments[at];
                 }
             }

@@ -1,5 +1,5 @@
-// Our own stand-in for the game's classes: the names that public mods use and the plugins need, with
-// just enough behaviour to rehearse them. Nothing here is the game's code.
+// Our own stand-in for the game's classes: the names that public mods use and the plugins need,
+// with just enough behaviour to rehearse them. Nothing here is the game's code.
 using System;
 using System.Reflection;
 using HarmonyLib;
@@ -21,7 +21,8 @@ public enum ECharacter { Fox, Knight }
 /// <summary>Runs a method of the stand-in with its patches around it.</summary>
 public static class Patched
 {
-    public static object Run(object instance, Type type, string method, object[] arguments, Func<object> body)
+    public static object Run(object instance, Type type, string method, object[] arguments,
+        Func<object> body)
     {
         return Harmony.Call(instance, AccessTools.Method(type, method), arguments, body);
     }
@@ -132,7 +133,8 @@ public class EncounterButton : MonoBehaviour
 
 public class EncounterUi : MonoBehaviour
 {
-    readonly List<EncounterButton> rare = new List<EncounterButton>(), plain = new List<EncounterButton>();
+    readonly List<EncounterButton> rare = new List<EncounterButton>(), plain =
+        new List<EncounterButton>();
     public List<EncounterButton> rarityButtons { get { return rare; } }
     public List<EncounterButton> genericButtons { get { return plain; } }
 }
@@ -182,8 +184,10 @@ namespace Assets.Scripts.Actors.Enemies
         public float maxHp { get; set; }
         public bool Boss;
         public bool IsBoss() { return Boss; }
-        public void InitEnemy() { Patched.Run(this, typeof(Enemy), "InitEnemy", new object[0], delegate { return null; }); }
-        public void Kill() { Patched.Run(this, typeof(Enemy), "Kill", new object[0], delegate { hp = 0; return null; }); }
+        public void InitEnemy() { Patched.Run(this, typeof(Enemy), "InitEnemy", new object[0],
+            delegate { return null; }); }
+        public void Kill() { Patched.Run(this, typeof(Enemy), "Kill", new object[0],
+            delegate { hp = 0; return null; }); }
     }
 }
 
@@ -251,9 +255,11 @@ namespace Assets.Scripts.Inventory__Items__Pickups.Pickups
 {
     public class PickupManager : MonoBehaviour
     {
-        public Pickup SpawnPickup(EPickup ePickup, Vector3 pos, int value, bool useRandomOffsetPosition)
+        public Pickup SpawnPickup(EPickup ePickup, Vector3 pos, int value,
+            bool useRandomOffsetPosition)
         {
-            return (Pickup)Patched.Run(this, typeof(PickupManager), "SpawnPickup", new object[] { ePickup, pos, value, useRandomOffsetPosition }, delegate
+            return (Pickup)Patched.Run(this, typeof(PickupManager), "SpawnPickup",
+                new object[] { ePickup, pos, value, useRandomOffsetPosition }, delegate
             {
                 var made = new GameObject("Pickup").AddComponent<Pickup>();
                 made.transform.position = pos;
@@ -315,7 +321,8 @@ namespace Assets.Scripts.Steam
         public static int Uploaded;
         public static void UploadScore(int score)
         {
-            Patched.Run(null, typeof(Leaderboards), "UploadScore", new object[] { score }, delegate { ++Uploaded; return null; });
+            Patched.Run(null, typeof(Leaderboards), "UploadScore", new object[] { score },
+                delegate { ++Uploaded; return null; });
         }
     }
 }
@@ -327,7 +334,8 @@ namespace Steamworks
         public static int Stored;
         public static bool StoreStats()
         {
-            return (Patched.Run(null, typeof(SteamUserStats), "StoreStats", new object[0], delegate { ++Stored; return true; }) as bool?) ?? false;
+            return (Patched.Run(null, typeof(SteamUserStats), "StoreStats", new object[0],
+                delegate { ++Stored; return true; }) as bool?) ?? false;
         }
     }
 }

@@ -46,10 +46,12 @@ namespace BepInEx.Unity.IL2CPP
     public abstract class BasePlugin
     {
         readonly BepInEx.Logging.ManualLogSource log = new BepInEx.Logging.ManualLogSource();
-        public readonly UnityEngine.GameObject Holder = new UnityEngine.GameObject("BepInEx_Manager");
+        public readonly UnityEngine.GameObject Holder =
+            new UnityEngine.GameObject("BepInEx_Manager");
         public BepInEx.Logging.ManualLogSource Log { get { return log; } }
         public abstract void Load();
         public virtual bool Unload() { return false; }
-        public T AddComponent<T>() where T : UnityEngine.Component { return Holder.AddComponent<T>(); }
+        public T AddComponent<T>() where T
+            : UnityEngine.Component { return Holder.AddComponent<T>(); }
     }
 }

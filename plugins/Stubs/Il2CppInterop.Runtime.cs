@@ -34,11 +34,14 @@ namespace Il2CppInterop.Runtime.Injection
 {
     public static class ClassInjector
     {
-        public static readonly System.Collections.Generic.List<Type> Registered = new System.Collections.Generic.List<Type>();
+        public static readonly System.Collections.Generic.List<Type> Registered =
+            new System.Collections.Generic.List<Type>();
 
         public static void RegisterTypeInIl2Cpp<T>() where T : class
         {
-            if (typeof(T).GetConstructor(new[] { typeof(IntPtr) }) == null) throw new InvalidOperationException(typeof(T) + " needs a constructor that takes an IntPtr");
+            if (typeof(T).GetConstructor(new[] { typeof(IntPtr) }) == null)
+                throw new InvalidOperationException(typeof(T)
+                    + " needs a constructor that takes an IntPtr");
             Registered.Add(typeof(T));
         }
     }

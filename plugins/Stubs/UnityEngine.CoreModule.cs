@@ -1,5 +1,5 @@
-// Our own stand-in for Unity's assemblies: the types and members that the plugins use, nothing else,
-// with just enough behaviour to rehearse a game without Unity. Written from Unity's public
+// Our own stand-in for Unity's assemblies: the types and members that the plugins use, nothing
+// else, with just enough behaviour to rehearse a game without Unity. Written from Unity's public
 // documentation; compiled in tests and never shipped.
 using System;
 using System.Collections.Generic;
@@ -49,7 +49,9 @@ namespace UnityEngine
             foreach (Object one in living)
             {
                 var component = one as Component;
-                if (one is T && (component == null || component.gameObject == null || component.gameObject.activeInHierarchy)) found.Add((T)one);
+                if (one is T && (component == null || component.gameObject == null
+                    || component.gameObject.activeInHierarchy))
+                    found.Add((T)one);
             }
             return new Il2CppArrayBase<T>(found.ToArray());
         }
@@ -61,7 +63,8 @@ namespace UnityEngine
         }
 
         static bool Gone(Object one) { return ReferenceEquals(one, null) || one.destroyed; }
-        public static bool operator ==(Object a, Object b) { return Gone(a) && Gone(b) || ReferenceEquals(a, b); }
+        public static bool operator ==(Object a, Object b) { return Gone(a) && Gone(b)
+            || ReferenceEquals(a, b); }
         public static bool operator !=(Object a, Object b) { return !(a == b); }
         public override bool Equals(object other) { return ReferenceEquals(this, other); }
         public override int GetHashCode() { return id; }
@@ -72,14 +75,16 @@ namespace UnityEngine
         public GameObject gameObject { get; set; }
         public Transform transform { get { return gameObject.transform; } }
         public T GetComponent<T>() where T : Object { return gameObject.GetComponent<T>(); }
-        public T GetComponentInChildren<T>() where T : Object { return gameObject.GetComponent<T>(); }
+        public T GetComponentInChildren<T>() where T
+            : Object { return gameObject.GetComponent<T>(); }
     }
 
     public class Behaviour : Component
     {
         bool on = true;
         public bool enabled { get { return on; } set { on = value; } }
-        public bool isActiveAndEnabled { get { return on && gameObject != null && gameObject.activeInHierarchy; } }
+        public bool isActiveAndEnabled { get { return on && gameObject != null
+            && gameObject.activeInHierarchy; } }
     }
 
     public class MonoBehaviour : Behaviour
@@ -92,7 +97,8 @@ namespace UnityEngine
     {
         public Vector3 position { get; set; }
         public Vector3 eulerAngles { get; set; }
-        public void SetPositionAndRotation(Vector3 position, Quaternion rotation) { this.position = position; }
+        public void SetPositionAndRotation(Vector3 position,
+            Quaternion rotation) { this.position = position; }
         public Quaternion rotation { get; set; }
     }
 
@@ -117,7 +123,8 @@ namespace UnityEngine
 
     public static class RectTransformUtility
     {
-        public static Vector2 WorldToScreenPoint(Camera camera, Vector3 point) { return new Vector2(point.x, point.y); }
+        public static Vector2 WorldToScreenPoint(Camera camera,
+            Vector3 point) { return new Vector2(point.x, point.y); }
     }
 
     public class GameObject : Object
@@ -138,7 +145,9 @@ namespace UnityEngine
 
         public T AddComponent<T>() where T : Component
         {
-            var made = (T)(typeof(T).GetConstructor(Type.EmptyTypes) != null ? Activator.CreateInstance(typeof(T)) : Activator.CreateInstance(typeof(T), IntPtr.Zero));
+            var made = (T)(typeof(T).GetConstructor(Type.EmptyTypes) != null
+                ? Activator.CreateInstance(typeof(T)) : Activator.CreateInstance(typeof(T),
+                IntPtr.Zero));
             return Add(made);
         }
 
@@ -261,10 +270,12 @@ namespace UnityEngine.Rendering
 
     public static class AsyncGPUReadback
     {
-        public static AsyncGPUReadbackRequest Request(UnityEngine.Texture source, int mipIndex, UnityEngine.TextureFormat format, Il2CppSystem.Action<AsyncGPUReadbackRequest> callback)
+        public static AsyncGPUReadbackRequest Request(UnityEngine.Texture source, int mipIndex,
+            UnityEngine.TextureFormat format, Il2CppSystem.Action<AsyncGPUReadbackRequest> callback)
         {
             var texture = (UnityEngine.RenderTexture)source;
-            return new AsyncGPUReadbackRequest { Bytes = (byte[])texture.Drawn.Clone(), Due = UnityEngine.Time.frameCount + AsyncGPUReadbackRequest.Delay };
+            return new AsyncGPUReadbackRequest { Bytes = (byte[])texture.Drawn.Clone(),
+                Due = UnityEngine.Time.frameCount + AsyncGPUReadbackRequest.Delay };
         }
     }
 }

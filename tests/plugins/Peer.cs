@@ -25,16 +25,19 @@ static partial class Peer
                 case "decode": return Decode(rest[0], rest[1], int.Parse(rest[2]));
                 case "serve": return Serve(Named(rest));
                 case "agent": return Agent(Named(rest));
-                case "jpeg": return Jpeg(int.Parse(rest[0]), int.Parse(rest[1]), int.Parse(rest[2]));
+                case "jpeg": return Jpeg(int.Parse(rest[0]), int.Parse(rest[1]),
+                    int.Parse(rest[2]));
                 case "machine": Console.WriteLine(Machine.Id); return 0;
                 case "options": return ShowOptions(rest);
                 case "defaults":
-                    Console.Write(rest[0] == "bonklink" ? new BonkLinkOptions().Defaults() : new ResearchOptions().Defaults());
+                    Console.Write(rest[0] == "bonklink" ? new BonkLinkOptions().Defaults()
+                        : new ResearchOptions().Defaults());
                     return 0;
                 default: return More(command, rest);
             }
         }
-        catch (Exception error) when (error is OptionException || error is IOException || error is ArgumentException || error is InvalidOperationException)
+        catch (Exception error) when (error is OptionException || error is IOException
+            || error is ArgumentException || error is InvalidOperationException)
         {
             Console.Error.WriteLine(error.Message);
             return 1;
@@ -110,15 +113,18 @@ static partial class Peer
                 break;
             case "action1":
                 int width = int.Parse(words[1]), height = int.Parse(words[2]);
-                PlayerAction first = ActionCodec.ReadVersion1(bytes, 0, bytes.Length, width, height);
+                PlayerAction first = ActionCodec.ReadVersion1(bytes, 0, bytes.Length, width,
+                    height);
                 ActionCodec.WriteVersion1(first, width, height, to);
                 break;
             case "action12":  // v1 in, v2 out
-                ActionCodec.WriteVersion2(ActionCodec.ReadVersion1(bytes, 0, bytes.Length, int.Parse(words[1]), int.Parse(words[2])), 0, to);
+                ActionCodec.WriteVersion2(ActionCodec.ReadVersion1(bytes, 0, bytes.Length,
+                    int.Parse(words[1]), int.Parse(words[2])), 0, to);
                 break;
             case "action21":  // v2 in, v1 out
                 ulong ignored;
-                ActionCodec.WriteVersion1(ActionCodec.ReadVersion2(bytes, 0, bytes.Length, out ignored), int.Parse(words[1]), int.Parse(words[2]), to);
+                ActionCodec.WriteVersion1(ActionCodec.ReadVersion2(bytes, 0, bytes.Length,
+                    out ignored), int.Parse(words[1]), int.Parse(words[2]), to);
                 break;
             case "action2":
                 ulong answers;
@@ -152,7 +158,8 @@ static partial class Peer
     // Standard input in pieces through a decoder: one line per message, the error last.
     static int Decode(string sender, string protocol, int piece)
     {
-        var decoder = new StreamDecoder(sender == "game" ? Sender.Game : Sender.Agent, ProtocolOf(protocol), new Limits());
+        var decoder = new StreamDecoder(sender == "game" ? Sender.Game : Sender.Agent,
+            ProtocolOf(protocol), new Limits());
         Stream input = Console.OpenStandardInput();
         var bytes = new byte[piece];
         var lines = new StringBuilder();
@@ -163,7 +170,10 @@ static partial class Peer
             {
                 decoder.Feed(bytes, 0, count);
                 Message message;
-                while (decoder.Next(out message)) lines.AppendFormat("{0} {1} {2} {3} {4:x8}\n", message.Version, message.Type, message.Sequence, message.Count, Hash(message.Bytes, message.Offset, message.Count));
+                while (decoder.Next(out message))
+                    lines.AppendFormat("{0} {1} {2} {3} {4:x8}\n", message.Version, message.Type,
+                        message.Sequence, message.Count,
+                        Hash(message.Bytes, message.Offset, message.Count));
             }
         }
         catch (ProtocolException error)
@@ -185,14 +195,18 @@ static partial class Peer
             byte[] length = input.ReadBytes(4);
             if (length.Length < 4) break;
             byte[] bytes = input.ReadBytes(BitConverter.ToInt32(length, 0));
-            var decoder = new StreamDecoder(sender == "game" ? Sender.Game : Sender.Agent, ProtocolOf(protocol), new Limits());
+            var decoder = new StreamDecoder(sender == "game" ? Sender.Game : Sender.Agent,
+                ProtocolOf(protocol), new Limits());
             try
             {
                 for (int at = 0; at < bytes.Length; at += piece)
                 {
                     decoder.Feed(bytes, at, Math.Min(piece, bytes.Length - at));
                     Message message;
-                    while (decoder.Next(out message)) lines.AppendFormat("{0}:{1}:{2}:{3}:{4:x8} ", (int)message.Type, message.Version, message.Sequence, message.TimeNs, Hash(message.Bytes, message.Offset, message.Count));
+                    while (decoder.Next(out message))
+                        lines.AppendFormat("{0}:{1}:{2}:{3}:{4:x8} ", (int)message.Type,
+                            message.Version, message.Sequence, message.TimeNs,
+                            Hash(message.Bytes, message.Offset, message.Count));
                 }
             }
             catch (ProtocolException)
@@ -212,7 +226,8 @@ static partial class Peer
         for (int i = 0; i < count; ++i)
         {
             crc ^= bytes[offset + i];
-            for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
+            for (int bit = 0; bit < 8; ++bit)
+                crc = (crc & 1) != 0 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
         }
         return ~crc;
     }
@@ -221,7 +236,8 @@ static partial class Peer
     // velocity, and a picture whose every byte follows from n.
     static int Serve(Dictionary<string, string> named)
     {
-        int width = int.Parse(Get(named, "width", "32")), height = int.Parse(Get(named, "height", "24")), hz = int.Parse(Get(named, "hz", "200"));
+        int width = int.Parse(Get(named, "width", "32")), height =
+            int.Parse(Get(named, "height", "24")), hz = int.Parse(Get(named, "hz", "200"));
         var options = new ServerOptions
         {
             Port = 0,
@@ -237,7 +253,8 @@ static partial class Peer
             Ring = Get(named, "ring", ""),
         };
         var actions = new ActionMailbox(1000000000L);
-        using (RingWriter ring = Get(named, "makeRing", "0") == "1" ? new RingWriter(null, options.Ring, width * height * 4) : null)
+        using (RingWriter ring = Get(named, "makeRing", "0") == "1"
+            ? new RingWriter(null, options.Ring, width * height * 4) : null)
         using (var server = new GameServer(options, actions, Console.Error.WriteLine))
         {
             Console.WriteLine(server.Port);
@@ -257,16 +274,20 @@ static partial class Peer
                 ArrivedAction arrived;
                 actions.Take(Clock.Now, out arrived);
                 Sample(state, n, seed, arrived.Action);
-                Picture(picture, n, width, height, Get(named, "pixels", "rgb") == "rgba" ? PixelFormat.Rgba : PixelFormat.Rgb);
+                Picture(picture, n, width, height, Get(named, "pixels", "rgb") == "rgba"
+                    ? PixelFormat.Rgba : PixelFormat.Rgb);
                 if (ring != null) ring.Write(picture);
                 server.Publish(picture);
-                var trailers = new StateTrailers { Input = new InputSnapshot { MoveX = 0.5f, Fire = true } };
-                trailers.Step = new StepResult { Reward = n, ActionSequence = arrived.Sequence, Episode = 1, IsFirst = n == 1 };
+                var trailers = new StateTrailers { Input = new InputSnapshot { MoveX = 0.5f,
+                    Fire = true } };
+                trailers.Step = new StepResult { Reward = n, ActionSequence = arrived.Sequence,
+                    Episode = 1, IsFirst = n == 1 };
                 server.Publish(state, trailers, Clock.Now);
             }
             LinkCounts counts = server.Counts;
             Console.WriteLine("connections {0} refused {1} errors {2} actions {3} resets {4} made {5} sent {6} overtaken {7}",
-                counts.Connections, counts.Refused, counts.ProtocolErrors, counts.Actions, counts.Resets, n, counts.StatesSent, counts.StatesOvertaken);
+                counts.Connections, counts.Refused, counts.ProtocolErrors, counts.Actions,
+                    counts.Resets, n, counts.StatesSent, counts.StatesOvertaken);
         }
         return 0;
     }
@@ -287,13 +308,18 @@ static partial class Peer
         state.Menu = "Gameplay";
         state.EnemyCount = (int)(n % 5);
         for (int i = 0; i < state.EnemyCount; ++i)
-            state.Enemies[i] = new Enemy { Id = n + (uint)i, Kind = 2, Flags = EnemyFlags.Elite, Position = new Point3(i, 2, 3), Velocity = new Point3(1, 0, 0), Health = 9, MaxHealth = 10 };
+            state.Enemies[i] = new Enemy { Id = n + (uint)i, Kind = 2, Flags = EnemyFlags.Elite,
+                Position = new Point3(i, 2, 3), Velocity = new Point3(1, 0, 0), Health = 9,
+                MaxHealth = 10 };
         state.PickupCount = 1;
-        state.Pickups[0] = new Pickup { Id = 7, Kind = PickupKind.Chest, Position = new Point3(1, 2, 3), Value = 4 };
+        state.Pickups[0] = new Pickup { Id = 7, Kind = PickupKind.Chest,
+            Position = new Point3(1, 2, 3), Value = 4 };
         state.WidgetCount = 1;
-        state.Widgets[0] = new Widget { X0 = 0.25f, Y0 = 0.5f, X1 = 0.75f, Y1 = 1, Enabled = true, Offer = 1, Text = "Bogen für Anfänger" };
+        state.Widgets[0] = new Widget { X0 = 0.25f, Y0 = 0.5f, X1 = 0.75f, Y1 = 1, Enabled = true,
+            Offer = 1, Text = "Bogen für Anfänger" };
         state.OfferCount = 1;
-        var offer = new Offer { Kind = OfferKind.Tome, Rarity = 2, Item = 3, Level = 4, ChangeCount = 1, Text = "Tome" };
+        var offer = new Offer { Kind = OfferKind.Tome, Rarity = 2, Item = 3, Level = 4,
+            ChangeCount = 1, Text = "Tome" };
         offer.SetChange(0, new StatChange { Stat = 5, Multiply = true, Amount = 0.25f });
         state.Offers[0] = offer;
         state.Weapons[0] = new Slot { Kind = 1, Level = 2 };
@@ -310,7 +336,9 @@ static partial class Peer
     // Answers `ticks` states and says what they were.
     static int Agent(Dictionary<string, string> named)
     {
-        var options = new ClientOptions { Port = int.Parse(named["port"]), Protocol = ProtocolOf(Get(named, "protocol", "auto")), Token = Get(named, "token", "") };
+        var options = new ClientOptions { Port = int.Parse(named["port"]),
+            Protocol = ProtocolOf(Get(named, "protocol", "auto")), Token =
+            Get(named, "token", "") };
         using (var client = new AgentClient(options))
         {
             var state = new GameState();
@@ -328,8 +356,11 @@ static partial class Peer
                 writer.Clear();
                 StateCodec.Write(state, tick.Trailers, Axes.Ours, writer);
                 uint picture = tick.FrameSequence != 0 ? Hash(seen.Pixels, 0, seen.Bytes) : 0;
-                Console.WriteLine("{0} {1} {2:x8} {3} {4}x{5} {6} {7} {8:x8}", tick.Version, tick.Sequence, Hash(writer.Bytes, 0, writer.Count), tick.FrameSequence, seen.Width, seen.Height, seen.Format, seen.RowOrder, picture);
-                client.Send(new PlayerAction { MoveX = i / 256f, MoveY = -1, Jump = 1, ClickX = -1, ClickY = -1 }, tick.Sequence);
+                Console.WriteLine("{0} {1} {2:x8} {3} {4}x{5} {6} {7} {8:x8}", tick.Version,
+                    tick.Sequence, Hash(writer.Bytes, 0, writer.Count), tick.FrameSequence,
+                    seen.Width, seen.Height, seen.Format, seen.RowOrder, picture);
+                client.Send(new PlayerAction { MoveX = i / 256f, MoveY = -1, Jump = 1, ClickX = -1,
+                    ClickY = -1 }, tick.Sequence);
             }
         }
         return 0;
@@ -343,7 +374,8 @@ static partial class Peer
         for (int at = 0; at < frame.Bytes;) at += input.Read(frame.Pixels, at, frame.Bytes - at);
         var jpeg = new Frame();
         new JpegEncoder(quality).Encode(frame, jpeg);
-        using (Stream output = Console.OpenStandardOutput()) output.Write(jpeg.Pixels, 0, jpeg.Bytes);
+        using (Stream output = Console.OpenStandardOutput())
+            output.Write(jpeg.Pixels, 0, jpeg.Bytes);
         return 0;
     }
 
@@ -351,7 +383,9 @@ static partial class Peer
     {
         var options = new BonkLinkOptions();
         options.Load(arguments[0]);
-        Console.WriteLine("{0} {1} {2} {3} {4} {5} {6}", options.Host, options.Port, options.Protocol, options.Format, options.EnableInputSnapshot, options.FrameHz, options.HoldMs);
+        Console.WriteLine("{0} {1} {2} {3} {4} {5} {6}", options.Host, options.Port,
+            options.Protocol, options.Format, options.EnableInputSnapshot, options.FrameHz,
+            options.HoldMs);
         foreach (string unknown in options.Unknown) Console.WriteLine("unknown " + unknown);
         return 0;
     }

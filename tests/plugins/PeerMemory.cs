@@ -28,10 +28,12 @@ static partial class Peer
     // in the middle of a game.
     static int Prepare(List<string> paths)
     {
-        const BindingFlags all = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
+        const BindingFlags all =
+            BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
         AppDomain.CurrentDomain.AssemblyResolve += delegate(object sender, ResolveEventArgs wanted)
         {
-            string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(paths[0])), new AssemblyName(wanted.Name).Name + ".dll");
+            string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(paths[0])),
+                new AssemblyName(wanted.Name).Name + ".dll");
             return File.Exists(beside) ? Assembly.LoadFrom(beside) : null;
         };
         int prepared = 0;
@@ -42,7 +44,9 @@ static partial class Peer
                 if (type.ContainsGenericParameters) continue;
                 foreach (MethodBase method in type.GetMembers(all).OfType<MethodBase>())
                 {
-                    if (method.IsAbstract || method.ContainsGenericParameters || (method.Attributes & MethodAttributes.PinvokeImpl) != 0) continue;
+                    if (method.IsAbstract || method.ContainsGenericParameters
+                        || (method.Attributes & MethodAttributes.PinvokeImpl) != 0)
+                        continue;
                     if (typeof(Delegate).IsAssignableFrom(type)) continue;
                     System.Runtime.CompilerServices.RuntimeHelpers.PrepareMethod(method.MethodHandle);
                     ++prepared;
@@ -77,10 +81,12 @@ static partial class Peer
             }
             ArrivedAction taken;
             ActionSource source = mailbox.Take(now, out taken);
-            Console.WriteLine("{0} {1} {2} {3}", source, taken.Action.MoveX, taken.Action.Jump, taken.Action.Choice);
+            Console.WriteLine("{0} {1} {2} {3}", source, taken.Action.MoveX, taken.Action.Jump,
+                taken.Action.Choice);
         }
         ActionCounts counts = mailbox.Counts;
-        Console.WriteLine("received {0} overtaken {1} fresh {2} held {3} safe {4}", counts.Received, counts.Overtaken, counts.Fresh, counts.Held, counts.Safe);
+        Console.WriteLine("received {0} overtaken {1} fresh {2} held {3} safe {4}",
+            counts.Received, counts.Overtaken, counts.Fresh, counts.Held, counts.Safe);
         return 0;
     }
 
@@ -128,8 +134,10 @@ static partial class Peer
         RingReaderEntry r;
         RingSlot s;
         byte* header = (byte*)&h, reader = (byte*)&r, slot = (byte*)&s;
-        Console.WriteLine("header {0} reader {1} slot {2}", sizeof(RingHeader), sizeof(RingReaderEntry), sizeof(RingSlot));
-        Action<string, long> show = delegate(string name, long at) { Console.WriteLine("{0} {1}", name, at); };
+        Console.WriteLine("header {0} reader {1} slot {2}", sizeof(RingHeader),
+            sizeof(RingReaderEntry), sizeof(RingSlot));
+        Action<string, long> show = delegate(string name,
+            long at) { Console.WriteLine("{0} {1}", name, at); };
         show("header.magic", (byte*)&h.Magic - header);
         show("header.version", (byte*)&h.Version - header);
         show("header.header_bytes", (byte*)&h.HeaderBytes - header);
@@ -162,13 +170,16 @@ static partial class Peer
         return 0;
     }
 
-    // Frames whose every byte is their number, until a line comes in. growAt: from that frame on they
-    // are twice as wide.
+    // Frames whose every byte is their number, until a line comes in. growAt: from that frame on
+    // they are twice as wide.
     static unsafe int RingWrite(Dictionary<string, string> named)
     {
-        int width = int.Parse(Get(named, "width", "64")), height = int.Parse(Get(named, "height", "48"));
-        long growAt = long.Parse(Get(named, "growAt", "0")), most = long.Parse(Get(named, "frames", "0")), pause = long.Parse(Get(named, "pauseMs", "0"));
-        using (var ring = new RingWriter(Get(named, "folder", null), named["name"], width * height * 3))
+        int width = int.Parse(Get(named, "width", "64")), height =
+            int.Parse(Get(named, "height", "48"));
+        long growAt = long.Parse(Get(named, "growAt", "0")), most =
+            long.Parse(Get(named, "frames", "0")), pause = long.Parse(Get(named, "pauseMs", "0"));
+        using (var ring = new RingWriter(Get(named, "folder", null), named["name"],
+            width * height * 3))
         {
             Console.WriteLine(ring.FilePath);
             Console.Out.Flush();
@@ -181,11 +192,13 @@ static partial class Peer
                 int bytes = width * height * 3;
                 byte* to = ring.Begin(bytes);
                 for (int i = 0; i < bytes; ++i) to[i] = (byte)n;
-                ring.Commit(Ring.Rgb8, RowOrder.BottomUp, width, height, 3, width * 3, (ulong)n, Clock.Now);
+                ring.Commit(Ring.Rgb8, RowOrder.BottomUp, width, height, 3, width * 3, (ulong)n,
+                    Clock.Now);
             }
             stop.WaitOne();
             RingCounts counts = ring.Counts;
-            Console.WriteLine("frames {0} renewed {1} lost {2}", counts.Frames, counts.Renewed, counts.ReadersLost);
+            Console.WriteLine("frames {0} renewed {1} lost {2}", counts.Frames, counts.Renewed,
+                counts.ReadersLost);
         }
         return 0;
     }
@@ -203,13 +216,15 @@ static partial class Peer
             ulong session = 0;
             while (taken < wanted)
             {
-                RingTake take = ring.Latest(int.Parse(Get(named, "waitMs", "5000")), seen, out number);
+                RingTake take = ring.Latest(int.Parse(Get(named, "waitMs", "5000")), seen,
+                    out number);
                 if (take != RingTake.Frame)
                 {
                     Console.WriteLine(take);
                     break;
                 }
-                if (ring.Session == session && number <= before) throw new IOException("frame " + number + " came after " + before);
+                if (ring.Session == session && number <= before)
+                    throw new IOException("frame " + number + " came after " + before);
                 session = ring.Session;
                 before = number;
                 ++taken;
@@ -221,11 +236,13 @@ static partial class Peer
                 }
                 if (taken == 1)
                 {
-                    Console.WriteLine("first {0}x{1} {2} {3} step {4} byte {5}", seen.Width, seen.Height, seen.Format, seen.RowOrder, seen.Step, seen.Pixels[0]);
+                    Console.WriteLine("first {0}x{1} {2} {3} step {4} byte {5}", seen.Width,
+                        seen.Height, seen.Format, seen.RowOrder, seen.Step, seen.Pixels[0]);
                     Console.Out.Flush();
                 }
             }
-            Console.WriteLine("taken {0} torn {1} attached {2} width {3}", taken, torn, ring.Attached, seen.Width);
+            Console.WriteLine("taken {0} torn {1} attached {2} width {3}", taken, torn,
+                ring.Attached, seen.Width);
         }
         return 0;
     }

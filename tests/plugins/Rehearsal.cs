@@ -1,6 +1,7 @@
-// The plugins in a game of cardboard: our stand-ins of Unity and of the game's classes, a player who
-// goes where the stick says, a few enemies. The plugins' own code runs as it is shipped. Commands come
-// in as lines and are obeyed between two frames. Usage: Rehearsal bonklink|research|both CONFIG_FOLDER HZ
+// The plugins in a game of cardboard: our stand-ins of Unity and of the game's classes, a player
+// who goes where the stick says, a few enemies. The plugins' own code runs as it is shipped.
+// Commands come in as lines and are obeyed between two frames. Usage: Rehearsal
+// bonklink|research|both CONFIG_FOLDER HZ
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -40,7 +41,8 @@ static class Rehearsal
         int hz = int.Parse(arguments[2]);
         BepInEx.Paths.ConfigPath = arguments[1];
         BuildWorld();
-        BasePlugin plugin = arguments[0] != "research" ? (BasePlugin)new Metabonk.BonkLink.Plugin() : new Metabonk.ResearchPlugin.Plugin();
+        BasePlugin plugin = arguments[0] != "research" ? (BasePlugin)new Metabonk.BonkLink.Plugin()
+            : new Metabonk.ResearchPlugin.Plugin();
         plugin.Load();
         foreach (string line in plugin.Log.Lines) Console.WriteLine("log " + line);
         if (arguments[0] == "both")
@@ -74,7 +76,8 @@ static class Rehearsal
             if (command != null)
             {
                 Obey(command);
-                for (; said < plugin.Log.Lines.Count; ++said) Console.WriteLine("log " + plugin.Log.Lines[said]);
+                for (; said < plugin.Log.Lines.Count; ++said)
+                    Console.WriteLine("log " + plugin.Log.Lines[said]);
                 Console.WriteLine("done " + command);
                 Console.Out.Flush();
             }
@@ -133,7 +136,8 @@ static class Rehearsal
     static void Draw(Camera camera, RenderTexture to)
     {
         for (int i = 0; i < to.Drawn.Length; ++i)
-            to.Drawn[i] = i % 4 == 3 ? (byte)255 : i < to.width * 4 ? (byte)(int)(player.transform.position.x * 10) : (byte)Time.frameCount;
+            to.Drawn[i] = i % 4 == 3 ? (byte)255 : i < to.width * 4
+                ? (byte)(int)(player.transform.position.x * 10) : (byte)Time.frameCount;
     }
 
     static void FrameOf(BasePlugin plugin, int hz)
@@ -146,9 +150,11 @@ static class Rehearsal
             GameManager.Instance.AliveTime += Time.deltaTime;
             player.playerInput.MovementInput();
             Vector3 at = player.transform.position;
-            var velocity = new Vector3(player.playerInput.moveHorizontal * 6, 0, player.playerInput.moveVertical * 6);
+            var velocity = new Vector3(player.playerInput.moveHorizontal * 6, 0,
+                player.playerInput.moveVertical * 6);
             player.playerMovement.Velocity = velocity;
-            player.transform.position = new Vector3(at.x + velocity.x * Time.deltaTime, at.y, at.z + velocity.z * Time.deltaTime);
+            player.transform.position = new Vector3(at.x + velocity.x * Time.deltaTime, at.y, at.z
+                + velocity.z * Time.deltaTime);
         }
         Call(plugin, "LateUpdate");
         if (Time.captureDeltaTime == 0) Thread.Sleep(1000 / hz);
@@ -199,14 +205,19 @@ static class Rehearsal
             case "score":
                 Leaderboards.UploadScore(100);
                 Steamworks.SteamUserStats.StoreStats();
-                Console.WriteLine("uploaded {0} stored {1}", Leaderboards.Uploaded, Steamworks.SteamUserStats.Stored);
+                Console.WriteLine("uploaded {0} stored {1}", Leaderboards.Uploaded,
+                    Steamworks.SteamUserStats.Stored);
                 break;
             case "show":
                 Console.WriteLine("jumps {0} slides {1} sliding {2} tried {3} pressed {4} restarts {5} yaw {6:0.00} scale {7} seeded {8}", player.playerMovement.Jumps, player.playerMovement.Slides,
-                    player.playerMovement.Sliding ? 1 : 0, interactables.Tried, pressed, MapController.Restarts, player.playerInput.desiredCameraRotation.y, Time.timeScale, UnityEngine.Random.Seeded);
+                    player.playerMovement.Sliding ? 1 : 0, interactables.Tried, pressed,
+                        MapController.Restarts, player.playerInput.desiredCameraRotation.y,
+                        Time.timeScale, UnityEngine.Random.Seeded);
                 break;
             case "canvases":
-                foreach (Canvas canvas in Enumerable.Range(0, UnityEngine.Object.FindObjectsOfType<Canvas>().Length).Select(i => UnityEngine.Object.FindObjectsOfType<Canvas>()[i]))
+                foreach (Canvas canvas in Enumerable.Range(0,
+                    UnityEngine.Object.FindObjectsOfType<Canvas>().Length).Select(i
+                    => UnityEngine.Object.FindObjectsOfType<Canvas>()[i]))
                     Console.WriteLine("canvas {0} {1}", canvas.name, canvas.renderMode);
                 break;
             case "canvas":
@@ -231,7 +242,8 @@ static class Rehearsal
 
     static Button ButtonAt(GameObject holder, float x, float y, float width, float height)
     {
-        holder.Add(new RectTransform()).Pixels = new Rect { x = x, y = y, width = width, height = height };
+        holder.Add(new RectTransform()).Pixels = new Rect { x = x, y = y, width = width,
+            height = height };
         return holder.AddComponent<Button>();
     }
 
@@ -244,10 +256,12 @@ static class Rehearsal
             var holder = new GameObject("UpgradeButton");
             var one = holder.AddComponent<UpgradeButton>();
             one.button = ButtonAt(holder, 100 + 300 * i, 200, 200, 400);
-            one.upgradable = new IUpgradable { Name = i == 2 ? "Speed Tome" : "Weapon " + i, Level = i };
+            one.upgradable = new IUpgradable { Name = i == 2 ? "Speed Tome" : "Weapon " + i,
+                Level = i };
             one.rarity = (ERarity)(i + 1);
             one.upgradeOffer = new Il2CppSystem.Collections.Generic.List<StatModifier>();
-            one.upgradeOffer.Add(new StatModifier { stat = EStat.Damage, modifyType = EStatModifyType.Multiplication, modification = 0.25f });
+            one.upgradeOffer.Add(new StatModifier { stat = EStat.Damage,
+                modifyType = EStatModifyType.Multiplication, modification = 0.25f });
             int index = i;
             one.button.onClick.Invoked += delegate { Choose(index); };
             offers.Add(holder);

@@ -189,8 +189,8 @@ def test_pictures_are_the_worlds_and_the_agents_menus(bonklink: Callable[..., Re
         )
         assert moved.pixels is not None
         assert moved.frame_capture_ns < moved.capture_ns  # it came back from the GPU later
-    shown = running.do("canvases")
-    assert "canvas LevelupScreen ScreenSpaceCamera" in shown
+    wanted = "canvas LevelupScreen ScreenSpaceCamera"
+    shown = wait_for(lambda: lines if wanted in (lines := running.do("canvases")) else None)
     assert "canvas OtherMod ScreenSpaceOverlay" in shown
     running.stop()
 
