@@ -238,7 +238,7 @@ class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 0.01
     most_steps: Annotated[
         int, _help("Steps that are read from recordings, the newest ones.", ge=2)
-    ] = 1_000_000
+    ] = 200_000
 
 
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -18,6 +18,7 @@ from metabonk.errors import MetabonkError
 # verb -> (one line of help, panel in `metabonk --help`)
 VERBS = {
     "train": ("Learn a game and show what was learned.", "Learn"),
+    "pretrain": ("Learn from what was recorded.", "Learn"),
     "eval": ("Measure what a run learned against random and scripted play.", "Learn"),
     "compile": ("Make one native call of what a run learned, for playing without Torch.", "Learn"),
     "play": ("Play a game yourself, or watch a policy play it.", "Look"),

@@ -1,0 +1,79 @@
+"""`metabonk pretrain cpqe`: from recordings to a version that plays, and what stands in its way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metabonk.config import load
+from metabonk.games import from_config
+from metabonk.learn import motors
+from metabonk.learn.evaluate import play
+from metabonk.models.motor import MotorPolicy
+
+Metabonk = Callable[..., Any]
+SMALL = {
+    "hidden": 32,
+    "layers": 1,
+    "teacher_updates": 60,
+    "student_updates": 60,
+    "q_updates": 60,
+    "candidates": 4,
+    "most_steps": 1000,
+}
+QUICK = [word for key, value in SMALL.items() for word in ("--set", f"cpqe.{key}={value}")]
+
+
+@pytest.fixture
+def run(metabonk: Metabonk, tmp_path: Path) -> Path:
+    directory = tmp_path / "run"
+    said = metabonk(
+        *("train", "--game", "gym/CartPole-v1", "--steps", 2048, "--run", directory, "--record"),
+        *("--set", "run.video=false", "--set", "run.eval_episodes=2", "--set", "game.envs=4"),
+    )
+    assert said.code == 0, said.err
+    return directory
+
+
+def test_a_recorded_run_becomes_a_motor_that_plays(metabonk: Metabonk, run: Path) -> None:
+    said = metabonk("pretrain", "cpqe", run, "--episodes", 4, "--json", *QUICK)
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["steps"] == SMALL["most_steps"]
+    assert set(found["evaluation"]["against"]) == {"random", "unjudged", "teacher", "policy"}
+    config = load(run / "config.toml", environ={})
+    game = from_config(config.game, 2)
+    motor, saved = motors.load(found["path"], game.observation_space, game.action_layout)
+    assert saved.hash == found["hash"]
+    assert saved.card.metrics["return_mean"].baselines.keys() >= {"random", "teacher"}
+    assert saved.card.details["cpqe"]["hidden"] == 32
+    assert len(play(game, MotorPolicy(motor), 2, 0)["return"]) == 2
+    game.close()
+    # The same again is the same; a second version does not touch the first.
+    again = metabonk("pretrain", "cpqe", run, "--episodes", 0, *QUICK)
+    assert again.code == 0
+    assert "1,000 decisions" in again.out
+    versions = motors.listed(run)
+    assert [v.name for v in versions] == ["000001", "000002"]
+    weights = [(v / motors.WEIGHTS).read_bytes() for v in versions]
+    assert weights[0] == weights[1]
+
+
+def test_what_stands_in_the_way_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
+    nothing = metabonk("pretrain", "cpqe", tmp_path)
+    assert nothing.code == 2
+    assert "holds no run" in nothing.err
+    (tmp_path / "config.toml").write_text('[game]\nname = "gym/CartPole-v1"\n')
+    unrecorded = metabonk("pretrain", "cpqe", tmp_path)
+    assert unrecorded.code == 2
+    assert "train it with --record" in unrecorded.err
+    other = metabonk("pretrain", "cpqe", tmp_path, "--set", "ppo.clip=0.1")
+    assert other.code == 2
+    assert "only the settings cpqe.*" in other.err
+    beyond = metabonk("pretrain", "cpqe", tmp_path, "--set", "cpqe.members=1")
+    assert beyond.code == 2
+    assert "cpqe.members" in beyond.err
