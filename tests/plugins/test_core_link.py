@@ -376,3 +376,47 @@ def test_the_guard_of_uploads_lets_nothing_through_once_an_agent_played(peer: Pe
         "False False 2",
         "2",
     ]
+
+
+def test_a_killed_writer_in_c_sharp_leaves_no_ring(peer: Peer, shm_name: str) -> None:
+    game = peer.start("ring-write", f"name={shm_name}", "pauseMs=1")
+    assert game.stdout is not None
+    path = Path(game.stdout.readline().strip())
+    with rings.RingReader(shm_name) as reader:
+        assert wait_for(lambda: reader.latest(1.0)).step > 0
+        game.kill()
+        game.wait(HANG)
+        wait_for(lambda: None if reader.alive else True)
+        # It holds no lock, so that a second of silence has to tell that it is dead.
+        wait_for(lambda: None if path.exists() else True)
+        again = peer.start("ring-write", f"name={shm_name}", "pauseMs=1")
+        assert wait_for(lambda: reader.latest(1.0)).step > 0
+        finish_words(again)
+    assert not path.exists()
+
+
+def finish_words(process: subprocess.Popen[str]) -> None:
+    _, err = process.communicate("stop\n", timeout=HANG)
+    assert process.returncode == 0, err
+
+
+def test_axes_of_plugins_before_v2(peer: Peer) -> None:
+    game = peer.start("serve", "protocol=v1", "axes=unity")
+    address = f"tcp://127.0.0.1:{port_of(game)}"
+    with Client(address, protocol="v1", axes="unity") as agent:
+        agent.poll(1.0)
+
+        def moved() -> Tick | None:
+            agent.send(Action((0.5, -0.25)))
+            tick = agent.poll(1.0)
+            return tick if tick is not None and tick.state.position[0] == 0.5 else None
+
+        tick = wait_for(moved)
+        assert tick.state.position == (0.5, -0.25, 0.0)
+        assert not tick.trailers.extra  # which would say that the axes are ours
+    with Client(address, protocol="v1") as agent:  # the control: taken for ours they are turned
+        agent.poll(1.0)
+        tick = wait_for(lambda: agent.send(Action((0.5, -0.25))) or agent.poll(1.0))
+        tick = wait_for(lambda: t if (t := agent.poll(1.0)) and t.state.position[0] else None)
+        assert tick.state.position == (0.5, 0.0, -0.25)
+    finish(game)
