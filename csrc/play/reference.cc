@@ -4,7 +4,7 @@
 
 namespace metabonk::play {
 
-Reference::Reference(Clock& clock, const Plan& plan, int64_t period, size_t ticks,
+Reference::Reference(Clock& clock, Plan& plan, int64_t period, size_t ticks,
                      const ThreadSettings& thread)
     : clock_(clock), plan_(plan), period_(period), settings_(thread), late_(ticks) {
   for (auto& late : late_) late.store(-1, std::memory_order_relaxed);
@@ -27,20 +27,17 @@ void Reference::Stop() {
 bool Reference::Wake() {
   uint64_t tick;
   int64_t planned;
-  if (plan_.Ask(&tick, &planned)) {
-    if (aim_ == 0) next_ = tick;
-    // Aimed anew every time: the loop shifts its plan a little from tick to tick.
-    aim_ = planned + static_cast<int64_t>(next_ - tick) * period_ + period_ / 2;
-  } else if (aim_ == 0) {
-    return false;
-  }
-  clock_.SleepUntil(aim_);
-  const int64_t late = std::max<int64_t>(clock_.Now() - aim_, 0);
+  if (!plan_.Ask(&tick, &planned)) return false;
+  if (!begun_) next_ = tick;
+  begun_ = true;
+  // Aimed anew every time: the loop shifts its plan a little from tick to tick.
+  const int64_t aim = planned + static_cast<int64_t>(next_ - tick) * period_ + period_ / 2;
+  clock_.SleepUntil(aim);
+  const int64_t late = std::max<int64_t>(clock_.Now() - aim, 0);
   lateness_.Add(late);
   missed_.fetch_add(static_cast<uint64_t>(late / period_), std::memory_order_relaxed);
   for (int64_t own = late; own >= 0; own -= period_) {  // this wake, and those slept through
     Note(next_++, own);
-    aim_ += period_;
   }
   return true;
 }

@@ -14,42 +14,37 @@
 
 #include "play/clock.h"
 #include "play/histogram.h"
+#include "play/mailbox.h"
 #include "play/pacer.h"
 #include "play/thread.h"
 
 namespace metabonk::play {
 
-// What the loop tells of its plan: which tick is planned for when.
+// What the loop tells of its plan, to one reader: which tick is planned for when.
 class Plan {
  public:
-  void Tell(uint64_t tick, int64_t planned) {
-    version_.store(version_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    tick_.store(tick, std::memory_order_relaxed);
-    planned_.store(planned, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    version_.store(version_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  }
-  // False while it is being told, or has not been yet.
-  bool Ask(uint64_t* tick, int64_t* planned) const {
-    const uint64_t before = version_.load(std::memory_order_acquire);
-    *tick = tick_.load(std::memory_order_relaxed);
-    *planned = planned_.load(std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_acquire);
-    return before != 0 && before % 2 == 0 && version_.load(std::memory_order_relaxed) == before;
+  void Tell(uint64_t tick, int64_t planned) { told_.Post({tick, planned}); }
+  // The latest; false while nothing has been told.
+  bool Ask(uint64_t* tick, int64_t* planned) {
+    known_ |= told_.Take();
+    *tick = told_.Taken().tick;
+    *planned = told_.Taken().planned;
+    return known_;
   }
 
  private:
-  std::atomic<uint64_t> version_{0};
-  std::atomic<uint64_t> tick_{0};
-  std::atomic<int64_t> planned_{0};
+  struct Told {
+    uint64_t tick = 0;
+    int64_t planned = 0;
+  };
+  Mailbox<Told> told_;
+  bool known_ = false;  // the reader's
 };
 
 class Reference {
  public:
   // ticks: how many are remembered one by one. plan outlives this.
-  Reference(Clock& clock, const Plan& plan, int64_t period, size_t ticks,
-            const ThreadSettings& thread);
+  Reference(Clock& clock, Plan& plan, int64_t period, size_t ticks, const ThreadSettings& thread);
   ~Reference() { Stop(); }
 
   void Start();
@@ -72,12 +67,12 @@ class Reference {
   void Note(uint64_t tick, int64_t late);
 
   Clock& clock_;
-  const Plan& plan_;
+  Plan& plan_;
   const int64_t period_;
   const ThreadSettings settings_;
   std::vector<std::atomic<int64_t>> late_;
   uint64_t next_ = 0;  // the tick after which it wakes next
-  int64_t aim_ = 0;    // and when
+  bool begun_ = false;
   Histogram lateness_;
   std::atomic<uint64_t> missed_{0};
   std::atomic<bool> stop_{false};
