@@ -26,6 +26,10 @@ Status Attachment::Make(const std::string& path, bool locks, bool beats,
   if (!made->segment_->Protect(made->geometry_.pixels_offset, false)) {
     return {Code::kUnavailable, "name", "its pixels cannot be mapped for reading alone"};
   }
+  for (uint32_t slot = 0; slot < made->geometry_.counts.slots; ++slot) {
+    const Place sequence{Kind::kSequence, slot};
+    if (made->words_.Load<Site::kWhole>(sequence) != 0) made->Touch(slot);
+  }
   status = made->Enter(locks, beats);
   *full = !status.ok();
   if (status.ok()) *out = std::move(made);

@@ -133,13 +133,16 @@ class RingClaims {
     claimed_ = -1;
   }
 
+  // Slots that are used while no reader holds one: 0 to this.
+  static constexpr uint32_t kInUse = 4;
+
   int claimed() const { return claimed_; }
   uint64_t number() const { return number_; }
 
  private:
   // As few slots as will do are in use, so that they stay in cache; among those the oldest frame
   // goes first, so that a reader has the longest time to pin one.
-  static constexpr int kHot = 3;
+  static constexpr int kHot = kInUse - 1;
 
   static Place Sequence(int slot) { return {Kind::kSequence, static_cast<uint32_t>(slot)}; }
   static void Mark(uint64_t* set, int slot) { set[slot >> 6] |= 1ull << (slot & 63); }

@@ -23,6 +23,8 @@ using Leases = RingLeases<SharedWords>;
 constexpr uint32_t kBeatsPerLook = 16;  // how seldom the name is looked at
 constexpr Status kTaken{Code::kUnavailable, "name",
                         "another writer has taken this ring's name: end it, or choose another"};
+constexpr Status kFull{Code::kUnavailable, "folder",
+                       "has no memory left for the ring's frames: free some, or make them smaller"};
 
 uint64_t NewSession() {
   uint64_t session = 0;
@@ -43,6 +45,17 @@ struct Made {
   std::vector<bool> reserved;  // slots that have memory
 };
 
+// Memory for a slot's pixels, so that writing there is no fault, now or ever.
+bool ReserveSlot(Made* made, uint32_t slot) {
+  if (made->reserved[slot]) return true;
+  const uint64_t offset = made->geometry.pixels_of(slot);
+  const uint64_t bytes = made->geometry.pixels_stride;
+  if (!made->segment->Reserve(offset, bytes)) return false;
+  made->segment->Populate(offset, bytes, true);
+  made->reserved[slot] = true;
+  return true;
+}
+
 Status MakeRing(const RingOptions& options, uint64_t frame_bytes, Made* out) {
   Made made;
   Status status = RingGeometry::Make(options.readers, options.leases, frame_bytes, &made.geometry);
@@ -52,9 +65,7 @@ Status MakeRing(const RingOptions& options, uint64_t frame_bytes, Made* out) {
   status = Segment::Make(options.folder, g.total_bytes, &segment);
   if (!status.ok()) return status;
   made.segment = std::move(segment);
-  if (!made.segment->Reserve(0, g.pixels_offset)) {
-    return {Code::kUnavailable, "folder", "has no memory left for the ring"};
-  }
+  if (!made.segment->Reserve(0, g.pixels_offset)) return kFull;
   made.words = SharedWords(made.segment->data(), g);
   metabonk_ring_header& header = made.words.header();
   header.version = METABONK_RING_VERSION;
@@ -75,6 +86,9 @@ Status MakeRing(const RingOptions& options, uint64_t frame_bytes, Made* out) {
   }
   made.claims.emplace(made.words, g.counts);
   made.reserved.assign(g.counts.slots, false);
+  for (uint32_t slot = 0; slot < Claims::kInUse; ++slot) {
+    if (!ReserveSlot(&made, slot)) return kFull;
+  }
   *out = std::move(made);
   return Status::Ok();
 }
@@ -233,18 +247,13 @@ Status RingWriter::Begin(const FrameShape& shape, std::span<uint8_t>* pixels) {
   const int claimed = made.claims->Claim();
   if (claimed < 0) return {Code::kCorrupt, "leases", "more slots are held than there are leases"};
   const auto slot = static_cast<uint32_t>(claimed);
-  const uint64_t offset = made.geometry.pixels_of(slot);
-  if (!made.reserved[slot]) {
-    if (!made.segment->Reserve(offset, made.geometry.pixels_stride)) {
-      made.claims->Abandon();
-      return {Code::kUnavailable, "folder", "has no memory left for another frame: free some"};
-    }
-    made.segment->Populate(offset, made.geometry.pixels_stride, true);
-    made.reserved[slot] = true;
+  if (!ReserveSlot(&made, slot)) {
+    made.claims->Abandon();
+    return kFull;
   }
   ring.shape = shape;
   ring.shape_bytes = bytes;
-  *pixels = {made.segment->data() + offset, bytes};
+  *pixels = {made.segment->data() + made.geometry.pixels_of(slot), bytes};
   return Status::Ok();
 }
 
