@@ -120,8 +120,11 @@ Status Agent::TakeActionMessage(const Message& message) {
   arrival.sequence = message.sequence;
   arrival.made_ns = message.time_ns;
   arrival.received_ns = connection_.heard_ns();
-  const bool known = arrival.answers > 0 && arrival.answers <= sequence_ &&
-                     sequence_ - arrival.answers < kRemembered;
+  if (arrival.answers > sequence_) {  // of a connection before this one
+    counters_->actions_skipped.Add();
+    return status;
+  }
+  const bool known = arrival.answers > 0 && sequence_ - arrival.answers < kRemembered;
   if (known) arrival.round_trip_ns = arrival.received_ns - left_ns_[arrival.answers % kRemembered];
   if (has_action_) counters_->actions_skipped.Add();
   counters_->actions.Add();

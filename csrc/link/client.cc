@@ -335,7 +335,10 @@ Status Client::Session::TakeBye(const Message& message) {
 void Client::Session::Send(const Action& action) {
   const bool v2 = hello_said_ != 0;
   const bool silent = options_.protocol == Protocol::kAuto && version() == 0;
-  if (stage_ != Stage::kTalking || (silent && !v2)) return counters_.actions_unsent.Add();
+  // An answer to a state of a connection that has ended would be taken for another's here.
+  if (stage_ != Stage::kTalking || (silent && !v2) || inbox_.outlived()) {
+    return counters_.actions_unsent.Add();
+  }
   Outbox* outbox = connection_.outbox();
   if (outbox->waiting(0) > 0) counters_.actions_skipped.Add();
   const Tick& answered = inbox_.tick();

@@ -93,6 +93,7 @@ void Inbox::HandOut() {
   }
   handed_time_ = tick.state.time;
   first_ = false;
+  handed_ = true;
 }
 
 }  // namespace metabonk::link

@@ -33,6 +33,8 @@ class Inbox {
   void HandOut();
   void Release() { ticks_[newest_].frame = {}; }
   const Tick& tick() const { return ticks_[newest_]; }
+  // Whether tick() is of a connection before this one.
+  bool outlived() const { return first_ && handed_; }
   CaptureSize frame_size() const { return frame_size_; }  // of the last frame of the connection
 
  private:
@@ -45,6 +47,7 @@ class Inbox {
   int newest_ = 0;
   bool fresh_ = false;
   bool first_ = true;          // no state of this connection has been handed out
+  bool handed_ = false;        // any state has been
   bool begun_ = false;         // a state of this connection has been read
   double handed_time_ = 0.0;   // game time of the state that was handed out last
   double decoded_time_ = 0.0;  // of the one that was read last

@@ -324,6 +324,26 @@ TEST(link_reconnects_when_the_game_comes_back) {
   CHECK_EQ(client.counters().actions_unsent.value(), uint64_t{3});
 }
 
+TEST(link_an_answer_to_a_connection_that_ended_is_not_sent) {
+  auto server = Serve(At(Somewhere()));
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  Client client(to);
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  for (int i = 1; i <= 5; ++i) CHECK(Exchange(&client, server.get(), static_cast<float>(i)));
+  client.Disconnect();
+  CHECK(Until(&client, server.get(), [&] { return server->connection() == 2; }));
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  client.Send(NoAction());  // it answers state 5 of the first connection
+  CHECK_EQ(client.counters().actions_unsent.value(), uint64_t{1});
+  CHECK(Exchange(&client, server.get(), 6.0f));
+  client.Send(NoAction());
+  ActionArrival arrival;
+  CHECK(Until(nullptr, server.get(), [&] { return server->TakeAction(&arrival); }));
+  CHECK_EQ(arrival.answers, uint64_t{1});
+  CHECK_EQ(server->counters().actions.value(), uint64_t{1});
+}
+
 TEST(link_one_listens_at_a_path) {
   const Endpoint endpoint = Somewhere();
   auto server = Serve(At(endpoint));
