@@ -17,6 +17,7 @@ from. Names and shapes of the parameters are those of the authors' `Mamba` and o
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -102,8 +103,8 @@ class Mixer(nn.Module):
         ValueError for a state of another shape."""
         batch, inner = x.shape[1], self.inner
         _expect_state(state, batch, self.state_size)
-        window, h = state.split([inner * (self.taps - 1), inner * self.states], 1)
-        u, z = _rows(self.in_proj, x).split([inner, inner], -1)
+        window, h = torch.split(state, [inner * (self.taps - 1), inner * self.states], 1)
+        u, z = torch.split(_rows(self.in_proj, x), [inner, inner], -1)
         u, window = self._convolve(u, window.reshape(batch, self.taps - 1, inner), keep)
         u = nn.functional.silu(u)
         delta, b, c = self._select(u)
@@ -118,7 +119,7 @@ class Mixer(nn.Module):
         """Of u [T, B, inner]: delta [T, B, inner], b and c [T, B, states]."""
         constants = None if self.selective else self.constants.expand(*u.shape[:2], -1)
         chosen = _rows(self.x_proj, u) if constants is None else constants
-        r, b, c = chosen.split([self.rank, self.states, self.states], -1)
+        r, b, c = torch.split(chosen, [self.rank, self.states, self.states], -1)
         return nn.functional.softplus(_rows(self.dt_proj, r)), b, c
 
     def _convolve(self, u: Tensor, window: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -127,7 +128,7 @@ class Mixer(nn.Module):
         steps, taps = len(u), self.taps
         weight = self.conv1d.weight[:, 0]  # [inner, taps], the oldest first
         seen = torch.cat([window.transpose(0, 1), u])  # u[t] is seen[taps - 1 + t]
-        out = u * weight[:, taps - 1] + self.conv1d.bias
+        out = u * weight[:, taps - 1] + cast(Tensor, self.conv1d.bias)
         left: list[Tensor] = [seen[-1]] if taps > 1 else []
         alive: Tensor | None = None  # [T, B, 1]: 0 where a step since then has forgotten
         for lag in range(1, taps):
@@ -198,7 +199,7 @@ class Mamba(nn.Module):
         """T steps: shapes as of Mixer.sequence."""
         _expect_state(state, x.shape[1], self.state_size)
         after: list[Tensor] = []
-        parts = state.split(self._widths, 1)
+        parts = torch.split(state, self._widths, 1)
         for mixer, norm, part in zip(self.mixers, self.norms, parts, strict=True):
             assert isinstance(mixer, Mixer)
             out, part = mixer.sequence(norm(x), part, dt, keep)

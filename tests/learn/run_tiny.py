@@ -1,4 +1,5 @@
-"""Trains on a tiny game from the command line, for tests that kill it: DIRECTORY STEPS [resume].
+"""Trains on a tiny game from the command line, for tests that kill it: DIRECTORY STEPS [resume]
+[mamba].
 
 `SLOW` seconds are slept after each checkpoint, so that a kill meets the run half-way.
 """
@@ -44,7 +45,10 @@ def main() -> None:
         return found
 
     run.Session.save = save_slowly
-    result = run.train(configure(sys.argv[1], int(sys.argv[2])), resume="resume" in sys.argv)
+    config = configure(sys.argv[1], int(sys.argv[2]))
+    if "mamba" in sys.argv:
+        config.model.name = "mamba"
+    result = run.train(config, resume="resume" in sys.argv)
     print(result.steps, result.interrupted, result.resume_command)
 
 

@@ -79,6 +79,7 @@ def seen_and_acted(model: ActorCritic) -> bool:
     return low < 0.05 and high > 0.95
 
 
+LONG_MAMBA = pytest.param("mamba", marks=pytest.mark.long)
 PROBES = [
     (tiny.Constant, constant),
     (tiny.Seen, seen),
@@ -88,7 +89,7 @@ PROBES = [
 ]
 
 
-@pytest.mark.parametrize("network", ["mlp", "pilot"])
+@pytest.mark.parametrize("network", ["mlp", "pilot", "mamba"])
 @pytest.mark.parametrize(("game", "passed"), PROBES)
 def test_probe(game: type[tiny.TinyGame], passed, network: str) -> None:
     assert passed(learn(game(32), network))
@@ -110,17 +111,19 @@ def success(game: tiny.TinyGame, model: ActorCritic) -> float:
     return float(np.mean(collector.collect().episodes["return"]))
 
 
-def test_the_true_time_step_is_what_the_pilot_needs() -> None:
+@pytest.mark.parametrize("network", ["pilot", LONG_MAMBA])
+def test_the_true_time_step_is_what_recurrent_cells_need(network: str) -> None:
     """Told a constant step, the same network on the same game is no better than chance."""
-    informed = learn(tiny.Elapsed(64), "pilot", updates=150)
+    informed = learn(tiny.Elapsed(64), network, updates=150)
     assert success(tiny.Elapsed(64), informed) > 0.8
     assert success(tiny.Elapsed(64, told=0.1), informed) < 0.4
-    deceived = learn(tiny.Elapsed(64, told=0.1), "pilot", updates=150)
+    deceived = learn(tiny.Elapsed(64, told=0.1), network, updates=150)
     assert success(tiny.Elapsed(64, told=0.1), deceived) < 0.4
 
 
-def test_memory_needs_the_recurrent_state() -> None:
-    """What is seen once has to be carried: the pilot solves it, a network without state cannot."""
-    pilot, plain = (learn(tiny.Memory(64), name, updates=120) for name in ("pilot", "mlp"))
-    assert success(tiny.Memory(64), pilot) > 0.9
+@pytest.mark.parametrize("network", ["pilot", LONG_MAMBA])
+def test_memory_needs_the_recurrent_state(network: str) -> None:
+    """What is seen once has to be carried: a network without state cannot."""
+    carried, plain = (learn(tiny.Memory(64), name, updates=120) for name in (network, "mlp"))
+    assert success(tiny.Memory(64), carried) > 0.9
     assert abs(success(tiny.Memory(64), plain)) < 0.3

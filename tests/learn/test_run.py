@@ -48,10 +48,10 @@ def finish(directory: Path, *more: str) -> str:
     return done.stdout
 
 
-def start_and_signal(directory: Path, which: signal.Signals, checkpoints: int) -> str:
+def start_and_signal(directory: Path, which: signal.Signals, checkpoints: int, *more: str) -> str:
     """Starts a run and signals it once it has written so many checkpoints."""
     process = subprocess.Popen(
-        command(directory), env=environment(slow=0.2), stdout=subprocess.PIPE, text=True
+        command(directory, *more), env=environment(slow=0.2), stdout=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
     while len(newer(directory)) < checkpoints and time.monotonic() < deadline:
@@ -120,6 +120,16 @@ def test_killed_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) ->
     (resumed,) = events(directory, "resumed")
     assert resumed.step == at
     assert resumed.values["restarted"] is False
+
+
+def test_a_killed_run_with_mamba_goes_on_exactly(tmp_path: Path) -> None:
+    """Its state is many times as wide as the pilot's, and is carried over all the same."""
+    finish(tmp_path / "whole", "mamba")
+    start_and_signal(tmp_path / "killed", signal.SIGKILL, 3, "mamba")
+    assert 0 < checkpoint.latest(tmp_path / "killed").card.details["step"] < STEPS
+    finish(tmp_path / "killed", "mamba", "resume")
+    same_files(tmp_path / "whole", tmp_path / "killed")
+    same_episodes(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(whole: Path, tmp_path: Path) -> None:
