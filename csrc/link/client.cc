@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstring>
 #include <limits>
 #include <mutex>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "link/connection.h"
 #include "link/inbox.h"
 #include "link/machine.h"
+#include "link/reply.h"
 #include "link/sockets.h"
 
 namespace metabonk::link {
@@ -341,27 +341,12 @@ void Client::Session::Send(const Action& action) {
   }
   Outbox* outbox = connection_.outbox();
   if (outbox->waiting(0) > 0) counters_.actions_skipped.Add();
-  const Tick& answered = inbox_.tick();
-  size_t size = 0;
-  if (v2) {
-    const size_t all = kHeaderBytes + kActionV2Bytes;
-    uint8_t* room = outbox->Room(0, all);
-    WriteHeader(MessageType::kAction, kActionV2Bytes, ++actions_sent_, MonotonicNs(), room);
-    EncodeActionV2(action, answered.sequence, {room + kHeaderBytes, kActionV2Bytes}, &size);
-  } else {
-    uint32_t lost = 0;
-    const size_t head = sizeof(int32_t);
-    uint8_t* room = outbox->Room(0, head + kActionV1BytesMax);
-    CaptureSize capture = options_.capture;
-    if (capture.width == 0) capture = inbox_.frame_size();
-    if (capture.width == 0) capture = {options_.width, options_.height};
-    EncodeActionV1(action, &answered.state, capture, {room + head, kActionV1BytesMax}, &size,
-                   &lost);
-    const auto length = static_cast<int32_t>(size);
-    std::memcpy(room, &length, head);
-    outbox->Cut(0, head + size);
-    counters_.inputs_lost.Add(lost);
-  }
+  CaptureSize capture = options_.capture;
+  if (capture.width == 0) capture = inbox_.frame_size();
+  if (capture.width == 0) capture = {options_.width, options_.height};
+  const uint16_t spoken = v2 ? kVersion2 : kVersion1;
+  counters_.inputs_lost.Add(
+      PutReply(action, inbox_.tick(), spoken, capture, ++actions_sent_, outbox));
   counters_.actions.Add();
   connection_.Flush();  // a link that broke is noticed by reading
 }
