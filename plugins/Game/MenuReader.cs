@@ -3,9 +3,6 @@
 // encounters and chests by their own classes, every other menu by its buttons.
 using System;
 using System.Collections.Generic;
-using Assets.Scripts.Inventory__Items__Pickups;
-using Assets.Scripts.Inventory__Items__Pickups.Items;
-using Assets.Scripts.Inventory__Items__Pickups.Stats;
 using Assets.Scripts.Utility;
 using Il2CppInterop.Runtime.InteropTypes.Arrays;
 using Metabonk.Core;
@@ -99,13 +96,13 @@ namespace Metabonk.Game
             if (one.isItem)
             {
                 offer.Kind = OfferKind.Item;
-                if (one.itemData != null) offer.Rarity = RarityOf(one.itemData.rarity);
+                if (one.itemData != null) offer.Rarity = RarityOf(one.itemData.rarity.ToString());
             }
             if (one.upgradeOffer == null) return offer;
-            foreach (StatModifier change in one.upgradeOffer)
+            foreach (var change in one.upgradeOffer)
             {
                 if (change == null || offer.ChangeCount == GameState.MaxChanges) continue;
-                bool multiply = change.modifyType == EStatModifyType.Multiplication;
+                bool multiply = change.modifyType.ToString() == "Multiplication";
                 offer.SetChange(offer.ChangeCount++, new StatChange { Stat = (byte)change.stat,
                     Multiply = multiply, Amount = change.modification });
             }
@@ -115,14 +112,15 @@ namespace Metabonk.Game
         // The game's: new, common, uncommon, rare, epic, legendary. Ours begin with common.
         static byte RarityOf(int rarity) { return (byte)Math.Max(0, Math.Min(4, rarity - 1)); }
 
-        static byte RarityOf(EItemRarity rarity)
+        // Items have rarities of their own, by name.
+        static byte RarityOf(string rarity)
         {
             switch (rarity)
             {
-                case EItemRarity.Rare: return 2;
-                case EItemRarity.Epic: return 3;
-                case EItemRarity.Legendary:
-                case EItemRarity.Corrupted: return 4;
+                case "Rare": return 2;
+                case "Epic": return 3;
+                case "Legendary":
+                case "Corrupted": return 4;
                 default: return 0;
             }
         }

@@ -53,7 +53,7 @@ namespace Metabonk.Game
 
         static void FillProgress(PlayerInventory inventory, GameState state)
         {
-            PlayerHealth health = inventory.playerHealth;
+            var health = inventory.playerHealth;
             if (health != null)
             {
                 state.Health = health.hp;
@@ -78,21 +78,24 @@ namespace Metabonk.Game
             int slot = 0;
             if (inventory.weaponInventory != null)
             {
-                foreach (var held in inventory.weaponInventory.weapons)
+                // By keys: pairs of the game's own value types cannot be relied on.
+                var weapons = inventory.weaponInventory.weapons;
+                foreach (var kind in weapons.Keys)
                 {
                     if (slot == GameState.Slots) break;
-                    state.Weapons[slot++] = new Slot { Kind = Small((int)held.Key + 1),
-                        Level = Small(held.Value.level) };
+                    state.Weapons[slot++] = new Slot { Kind = Small((int)kind + 1),
+                        Level = Small(weapons[kind].level) };
                 }
             }
             slot = 0;
             if (inventory.tomeInventory != null)
             {
-                foreach (var held in inventory.tomeInventory.tomeLevels)
+                var tomes = inventory.tomeInventory.tomeLevels;
+                foreach (var kind in tomes.Keys)
                 {
                     if (slot == GameState.Slots) break;
-                    state.Tomes[slot++] = new Slot { Kind = Small((int)held.Key + 1),
-                        Level = Small(held.Value) };
+                    state.Tomes[slot++] = new Slot { Kind = Small((int)kind + 1),
+                        Level = Small(tomes[kind]) };
                 }
             }
             state.Fields |= FieldGroup.Loadout;

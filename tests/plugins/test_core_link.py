@@ -420,3 +420,35 @@ def test_axes_of_plugins_before_v2(peer: Peer) -> None:
         tick = wait_for(lambda: t if (t := agent.poll(1.0)) and t.state.position[0] else None)
         assert tick.state.position == (0.5, 0.0, -0.25)
     finish(game)
+
+
+@pytest.mark.long
+def test_full_speed_while_readers_are_killed(peer: Peer, shm_name: str) -> None:
+    game = peer.start("ring-write", f"name={shm_name}", "width=32", "height=16")
+    assert game.stdout is not None
+    game.stdout.readline()
+    taken = 0
+    with rings.RingReader(shm_name) as reader:
+        for _ in range(12):
+            victim = peer.start("ring-read", f"name={shm_name}", "frames=1000000000")
+            assert victim.stdout is not None
+            assert victim.stdout.readline().startswith("first")
+            until = time.monotonic() + 0.7
+            while time.monotonic() < until:
+                frame = reader.latest(1.0)
+                if frame is None:
+                    continue
+                pixels = frame.pixels
+                assert (pixels == frame.step % 256).all()
+                assert frame.valid
+                taken += 1
+                del pixels, frame
+            victim.kill()
+            victim.wait(HANG)
+    out, err = game.communicate("stop\n", timeout=HANG)
+    assert game.returncode == 0, err
+    words = out.split()
+    counts = {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+    assert taken > 1000
+    assert counts["frames"] > 50_000
+    assert counts["lost"] >= 8  # the killed ones' entries came back, within a second each
