@@ -23,17 +23,24 @@ class ActionCode(nn.Module):
         self.width = sum(b.size or b.width for b in layout.branches)
 
     def forward(self, rows: Tensor) -> Tensor:
+        for branch in self.layout.branches:
+            choice = rows[..., branch.column].long()
+            if branch.kind == "categorical" and bool(
+                ((choice < 0) | (choice >= branch.size)).any()
+            ):
+                raise ValueError(
+                    f"action {branch.name}: choices {int(choice.min())} to "
+                    f"{int(choice.max())}; wanted 0 to {branch.size - 1}"
+                )
+        return self.trusted(rows)
+
+    def trusted(self, rows: Tensor) -> Tensor:
+        """The same of rows whose choices are known to exist, without looking at them."""
         parts: list[Tensor] = []
         for branch in self.layout.branches:
             columns = rows[..., branch.column : branch.column + branch.width]
             if branch.kind == "categorical":
-                choice = columns[..., 0].long()
-                if bool(((choice < 0) | (choice >= branch.size)).any()):
-                    raise ValueError(
-                        f"action {branch.name}: choices {int(choice.min())} to "
-                        f"{int(choice.max())}; wanted 0 to {branch.size - 1}"
-                    )
-                parts.append(nn.functional.one_hot(choice, branch.size).float())
+                parts.append((columns.long() == torch.arange(branch.size)).float())
             else:
                 parts.append(_scaled(columns, branch.low, branch.high))
         return torch.cat(parts, -1)

@@ -111,7 +111,8 @@ class QEnsemble(nn.Module):
     def agreed(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation over members, [B] each."""
         values = self(inputs)
-        return values.mean(0), values.std(0, correction=0)
+        mean = values.mean(0)
+        return mean, (values - mean).square().mean(0).sqrt()
 
 
 def lower_bound(mean: Tensor, std: Tensor, beta: float) -> Tensor:

@@ -97,15 +97,15 @@ class Motor(nn.Module):
         parts = self.parts(observation)
         points = self.candidates(parts, noise, sampler, steps)
         mask = observation.get("action_mask")
-        rows = self.points.decode(points, None if mask is None else mask[:, None])
-        done = self.points.encode(rows).flatten(0, 1)  # a Q function saw actions, not samples
-        each = [part.repeat_interleave(count, 0) for part in parts]
-        mean, std = self.ensemble.agreed(self.judged(each, done))
+        # A Q function saw actions, not samples.
+        rows, done = self.points.settle(points, None if mask is None else mask[:, None])
+        each = [part[:, None].expand(-1, count, -1).flatten(0, 1) for part in parts]
+        mean, std = self.ensemble.agreed(self.judged(each, done.flatten(0, 1)))
         mean, std = mean.view(num, count), std.view(num, count)
         score = lower_bound(mean, std, beta)
         best = score.argmax(1)
-        which = torch.arange(num)
-        return Choice(rows[which, best], best, score[which, best], mean, std)
+        row = rows.gather(1, best[:, None, None].expand(-1, 1, rows.shape[2]))[:, 0]
+        return Choice(row, best, score.gather(1, best[:, None])[:, 0], mean, std)
 
 
 def build(space: gs.Dict, layout: ActionLayout, config: CpqeConfig, *, seed: int) -> Motor:

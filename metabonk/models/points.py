@@ -62,8 +62,16 @@ class ActionPoints(nn.Module):
 
     def encode(self, rows: Tensor) -> Tensor:
         """Raises ValueError for a choice that does not exist."""
+        return self._pointed(self.code(rows))
+
+    def settle(self, points: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The rows that `decode` gives, and the points that are theirs."""
+        rows = self.decode(points, mask)
+        return rows, self._pointed(self.code.trusted(rows))
+
+    def _pointed(self, code: Tensor) -> Tensor:
         scale = torch.where(self.spread > 0.0, 1.0 / self.spread, 0.0)
-        return (self.code(rows) - self.shift) * scale
+        return (code - self.shift) * scale
 
     def decode(self, points: Tensor, mask: Tensor | None = None) -> Tensor:
         """mask: the observation's `action_mask` [..., choices], uint8 or bool, or None."""

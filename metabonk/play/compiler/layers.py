@@ -51,6 +51,19 @@ def product_of(low: Lowering, node: Node, x: Value, weight: Value) -> View:
     )
 
 
+@rule(aten.bmm.default)
+def bmm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    """Several layers side by side, [M, B, inputs] -> [M, B, outputs], each with its own weights."""
+    x, weight = low.view(args[0]), constant(node, args[1])
+    y = low.result(node)
+    for member in range(y.sizes[0]):
+        own = low.derive(lambda w, m=member: w[m].t(), weight)
+        name = f"{parameter_name(node)}.{member}"
+        product = low.linear(x.select(0, member), own, None, name)
+        low.builder.copy(product, into=y.select(0, member))
+    return y
+
+
 @rule(aten.linear.default)
 def linear(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x, weight, bias = (*args, None)[:3]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 
 from metabonk.errors import CompileError
+from metabonk.models.motor import Motor
 from metabonk.models.policy import ActorCritic
 
 ACTION, LOG_PROB, VALUE, STATE = "action", "log_prob", "value", "recurrent"
@@ -66,7 +67,7 @@ class Trace:
     constants: dict[str, Tensor]
 
 
-def example(model: ActorCritic, batch: int) -> dict[str, Tensor]:
+def example(model: ActorCritic | Motor, batch: int) -> dict[str, Tensor]:
     """An observation of zeros for every input, by key in sorted order."""
     spaces = sorted(model.space.spaces.items())
     return {
