@@ -4,6 +4,7 @@ from metabonk._core import (
     arena as arena,
     grid64 as grid64,
     ipc as ipc,
+    link as link,
     nn as nn,
     play as play,
     records as records,
