@@ -18,12 +18,13 @@ from metabonk.games.doom_worker import shrink
 from metabonk.games.hosted import neutral
 from metabonk.games.offer_places import OfferPlaces
 from metabonk.protocols import Array, FloatArray
-from metabonk.records import ACTION_COLUMNS, GAME_STATE, Point
+from metabonk.records import ACTION_COLUMNS, GAME_STATE, GameState, Point
 
 # Widgets that begin a run, by the beginning of their texts, the best first.
 _BEGINNERS = ("quick start", "try again", "retry", "restart", "play again", "continue", "start")
 _PRESS_SECONDS = 0.25  # between two presses in menus of a game in real time
 _LOOK_SECONDS = 1.0  # of one wait for a run that somebody else begins
+_FIRST_FRAME = 2.0  # seconds for a game's first picture, which may come after its first states
 _REST = 3  # presses of other widgets before an agreed place is tried
 
 
@@ -59,8 +60,10 @@ class Run:
         self._places = places
         self._placed = False  # widgets of the present state are ours, and choices are clicks
         self._watch = watch
+        self._told: State = self.state  # as it came, without widgets of ours
         self._episode = 0
         self._returned = 0.0
+        self._owed = False  # a reward that was not told, and that the next return has in it
         self._row: FloatArray | None = None
         self._early: Tick | None = None  # of an episode that began before anybody asked for it
 
@@ -114,9 +117,10 @@ class Run:
                     self._early = tick
                     return self._lose(reward)
                 self.reconnected += 1
-                if self._row is not None:
-                    self.line.act(self._row)  # what was sent before is gone
-                continue
+                if _same(tick.state, self._told):  # what was sent before is gone
+                    if self._row is not None:
+                        self.line.act(self._row)
+                    continue
             self.skipped += tick.skipped
             seen += 1 + tick.skipped
             dt += tick.dt
@@ -138,9 +142,8 @@ class Run:
         """Writes the present frame uint8 [h, w, 3], shrunk where it is larger. Raises GameError
         where there is none or it is smaller."""
         if self.frame is None:
-            raise GameError(
-                f"{self.line.place}: the game shows no frames, but `pixels` were asked for"
-            )
+            self._await_frame()
+        assert self.frame is not None
         if self.frame.shape == out.shape:
             out[:] = self.frame
         elif self.frame.shape[0] >= out.shape[0] and self.frame.shape[1] >= out.shape[1]:
@@ -150,6 +153,18 @@ class Run:
                 f"{self.line.place}: frames are {self.frame.shape[0]}x{self.frame.shape[1]}, "
                 f"smaller than pixels {out.shape[0]}x{out.shape[1]}: ask for less"
             )
+
+    def _await_frame(self) -> None:
+        """Waits for a game's first picture: a GPU gives it back some frames later."""
+        deadline = time.monotonic() + min(self._patience, _FIRST_FRAME)
+        while self.frame is None:
+            tick = self._next(deadline)
+            if tick is None or time.monotonic() > deadline:
+                raise GameError(
+                    f"{self.line.place}: the game shows no frames, but `pixels` were asked for"
+                )
+            self._owed = self._owed or tick.step is not None
+            self._take(tick, tick.dt)
 
     def _next(self, deadline: float) -> Tick | None:
         return self.line.tick(max(0.0, deadline - time.monotonic()))
@@ -221,11 +236,13 @@ class Run:
 
     def _start(self, tick: Tick) -> None:
         self._take(tick, 0.0)
+        self._owed = False
         if tick.step is not None:
             self._episode = tick.step.episode
             self._returned = tick.step.returned
 
     def _take(self, tick: Tick, dt: float) -> None:
+        self._told = tick.state
         self._placed = self._places.applies(tick.state)
         self.state, self.dt = self._places.shown(tick.state), dt
         self.frame = self.frame if tick.frame is None else tick.frame
@@ -245,14 +262,18 @@ class Run:
             end = end_of(before, tick.state)
             if end is End.LEFT and in_run(tick.state):
                 self._early = tick
+            self._owed = self._episode > 0  # of a game that speaks v1 until it has shaken hands
+            if self._owed:
+                return 0.0, end, False
             return self._derived.reward(before, tick.state, end), end, False
         if step.episode != self._episode:  # its last state was overtaken by the next one's first
             self._early = tick
             known = step.reward - (step.returned if math.isfinite(step.returned) else 0.0)
             return known, End.DIED if step.terminated else End.NO, not step.terminated
-        exact = tick.skipped == 0 or not math.isfinite(step.returned + self._returned)
-        reward = step.reward if exact else step.returned - self._returned
-        self._returned = step.returned
+        missed = tick.skipped > 0 or tick.first or self._owed
+        told = math.isfinite(step.returned + self._returned)
+        reward = step.returned - self._returned if missed and told else step.reward
+        self._returned, self._owed = step.returned, False
         return reward, End.DIED if step.terminated else End.NO, step.truncated
 
     def _lose(self, reward: float) -> tuple[float, bool, bool]:
@@ -293,6 +314,14 @@ class _Presses:
                     return row
         row[9] = enabled[(self._count // 2 // _REST) % len(enabled)] + 1
         return row
+
+
+def _same(one: State, other: State) -> bool:
+    """Whether two states are of the same moment: all that they tell but the time since what was
+    shown before. What lies beyond the ends of lists tells nothing."""
+    a, b = (GameState.unpack(state.tobytes()) for state in (one, other))
+    a.dt = b.dt = 0.0
+    return a == b
 
 
 def _held(row: FloatArray) -> FloatArray:

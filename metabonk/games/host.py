@@ -134,7 +134,10 @@ class Host:
             answer = self.link.wait(_SLICE)
             if answer is None:
                 continue
-            if answer.answers and answer.answers < self._number:
+            # Numbers begin anew with each visitor: what came from one who has gone may be meant for
+            # any moment, and who comes back says it again.
+            gone = self.link.visitor() != self._visitor
+            if gone or (answer.answers and answer.answers != self._number):
                 self.counts.passed_over += 1
                 continue
             self._take(answer)

@@ -3,6 +3,7 @@ frames, rewards and ends; over v1 what v1 carries is."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,41 @@ def test_v1_rewards_are_worked_out_from_states() -> None:
     # Kills and experience are not carried; healing and damage hide each other.
     assert worked.sum() < told.sum()
     assert np.corrcoef(told, worked)[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("protocol", ["v2", "auto"])
+def test_a_connection_that_breaks_again_and_again_changes_nothing(protocol: str) -> None:
+    """No decision is lost or made twice; a reward may come a decision later."""
+    rows = actions()
+    ours = here(SEED, rows)
+    with hosting(protocol=protocol) as (_, port):
+        game = games.make("bonklink", 1, port=port, protocol=protocol, level=CROWDED, pixels=SIZE)
+        assert isinstance(game, BonkLinkGame)
+        over = threading.Event()
+
+        def cut() -> None:
+            rng = np.random.default_rng(1)
+            while not over.wait(float(rng.uniform(0.0, 0.1))):
+                game._lines[0]._client.disconnect()
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        try:
+            theirs = Seen(game, SEED, rows)
+        finally:
+            over.set()
+            thread.join()
+        info = game.episode_info()
+        assert info["reconnected"][0] > 2
+        assert info["lost"][0] == 0
+        game.close()
+    assert {name for name in theirs.differs(ours) if name != "dt"} <= {"outcomes", "states"}
+    for a, b in zip(ours.states, theirs.states, strict=True):
+        a.dt = b.dt = 0.0
+        assert a == b
+    assert [o[1:] for o in theirs.outcomes] == [o[1:] for o in ours.outcomes]
+    told, late = (sum(o[0] for o in seen.outcomes) for seen in (ours, theirs))
+    assert late == pytest.approx(told, abs=0.5)  # but for what the last decision of a run was worth
 
 
 def test_doom_over_the_link_is_doom_here() -> None:
