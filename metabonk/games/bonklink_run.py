@@ -263,7 +263,7 @@ class Run:
             if end is End.LEFT and in_run(tick.state):
                 self._early = tick
             self._owed = self._episode > 0  # of a game that speaks v1 until it has shaken hands
-            if self._owed:
+            if self._owed and end is End.NO:
                 return 0.0, end, False
             return self._derived.reward(before, tick.state, end), end, False
         if step.episode != self._episode:  # its last state was overtaken by the next one's first
