@@ -34,7 +34,21 @@ def cases() -> list[Case]:
         for batch in BATCHES
         for precision in PRECISIONS
     ]
-    return exact + few
+    return [*exact, *few, _motor()]
+
+
+def _motor() -> Case:
+    """Eight candidates of one step, judged; beside torch and the teacher's forty steps."""
+    return Case(
+        "policy",
+        "arena motor, 8 candidates, batch 1",
+        "decisions/s",
+        Contender("metabonk", lambda: OneThread(_compiled_motor())),
+        (
+            Contender("torch", lambda: OneThread(_torch_motor("student"))),
+            Contender("teacher, 40 steps", lambda: OneThread(_torch_motor("teacher"))),
+        ),
+    )
 
 
 def _exact(name: str, make: Make, batch: int) -> Case:
@@ -104,6 +118,43 @@ def _arena() -> Any:
         return build(game.observation_space, game.action_layout, config.model, seed=0, fixed=fixed)
     finally:
         game.close()
+
+
+def _arena_motor() -> Any:
+    from metabonk import games
+    from metabonk.config import CpqeConfig
+    from metabonk.models.motor import build
+
+    require("torch", "train")
+    game = games.make("arena", 1)
+    try:
+        return build(game.observation_space, game.action_layout, CpqeConfig(), seed=0)
+    finally:
+        game.close()
+
+
+def _compiled_motor() -> Timed:
+    from metabonk.models.motor import MotorPolicy
+    from metabonk.play.compiler.motors import compile_motor
+    from metabonk.play.compiler.tracing import example
+
+    motor = _arena_motor()
+    seen = {key: t.numpy() for key, t in example(motor, 1).items()}
+    policy = compile_motor(MotorPolicy(motor))
+    return Timed(policy.bind(seen).step, 1.0)
+
+
+def _torch_motor(sampler: Any) -> Timed:
+    import numpy as np
+
+    from metabonk.models.motor import MotorPolicy
+    from metabonk.play.compiler.tracing import example
+
+    motor = _arena_motor()
+    seen = {key: t.numpy() for key, t in example(motor, 1).items()}
+    policy, first = MotorPolicy(motor, sampler=sampler), np.zeros(1, np.bool_)
+    state = policy.reset(1)
+    return Timed(lambda: policy.act(seen, state, first), 1.0)
 
 
 def _ours(make: Make, batch: int, precision: Any) -> Timed:
