@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from metabonk.ops.selective_scan import selective_scan
 
 SLOWEST, FASTEST = 1e-3, 0.1  # step sizes that channels begin with lie between these
-LEAST = 1e-4
 
 
 class Mixer(nn.Module):
@@ -47,9 +46,7 @@ class Mixer(nn.Module):
         selective: bool = True,
     ) -> None:
         super().__init__()
-        for name, value in (("width", width), ("states", states), ("taps", taps)):
-            if value < 1:
-                raise ValueError(f"{name}: {value}; wanted 1 or more")
+        _expect_counts(width=width, states=states, taps=taps, expand=expand)
         inner, rank = expand * width, math.ceil(width / 16)
         self.inner, self.states, self.taps, self.rank = inner, states, taps, rank
         self.selective = selective
@@ -75,7 +72,7 @@ class Mixer(nn.Module):
     def _begin_with_step_sizes(self) -> None:
         """Channels that remember for long beside such that forget soon (section 3.6 there)."""
         spread = math.log(FASTEST) - math.log(SLOWEST)
-        sizes = (torch.rand(self.inner) * spread + math.log(SLOWEST)).exp().clamp(min=LEAST)
+        sizes = (torch.rand(self.inner) * spread + math.log(SLOWEST)).exp()
         with torch.no_grad():
             self.dt_proj.bias.copy_(sizes + (-(-sizes).expm1()).log())  # softplus gives them back
             nn.init.uniform_(self.dt_proj.weight, -(self.rank**-0.5), self.rank**-0.5)
@@ -117,8 +114,10 @@ class Mixer(nn.Module):
 
     def _select(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of u [T, B, inner]: delta [T, B, inner], b and c [T, B, states]."""
-        constants = None if self.selective else self.constants.expand(*u.shape[:2], -1)
-        chosen = _rows(self.x_proj, u) if constants is None else constants
+        if self.selective:
+            chosen = _rows(self.x_proj, u)
+        else:
+            chosen = self.constants.expand(*u.shape[:2], -1)
         r, b, c = torch.split(chosen, [self.rank, self.states, self.states], -1)
         return nn.functional.softplus(_rows(self.dt_proj, r)), b, c
 
@@ -171,6 +170,7 @@ class Mamba(nn.Module):
         selective: bool = True,
     ) -> None:
         super().__init__()
+        _expect_counts(layers=layers)
         self.mixers = nn.ModuleList(
             Mixer(width, states=states, taps=taps, expand=expand, selective=selective)
             for _ in range(layers)
@@ -206,6 +206,12 @@ class Mamba(nn.Module):
             x = x + out
             after.append(part)
         return self.norm(x), torch.cat(after, 1)
+
+
+def _expect_counts(**given: int) -> None:
+    for name, value in given.items():
+        if value < 1:
+            raise ValueError(f"{name}: {value}; wanted 1 or more")
 
 
 def _expect_state(state: Tensor, batch: int, width: int) -> None:

@@ -122,8 +122,10 @@ def test_it_begins_with_step_sizes_between_a_thousandth_and_a_tenth() -> None:
 
 
 def test_errors_name_the_argument() -> None:
-    with pytest.raises(ValueError, match="states: 0; wanted 1 or more"):
-        Mixer(4, states=0)
+    for wrong in ({"states": 0}, {"taps": 0}, {"expand": -1}, {"layers": 0}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"{name}: .*wanted 1 or more"):
+            Mamba(4, **wrong)
     for module in (Mixer(4), Mamba(4, 2)):
         wanted = rf"state: \[2, 3\]; wanted \[2, {module.state_size}\]"
         with pytest.raises(ValueError, match=wanted):
