@@ -8,6 +8,7 @@ the other process waits again, so that nothing queues.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -27,6 +28,7 @@ FRAMES = 150  # per round
 WARM = 30
 PAUSE = 0.0005  # seconds after which the receiver sleeps in its wait again
 PATIENCE = 20.0  # seconds until a process that does not answer is given up
+LEAVE_SECONDS = 3.0  # for the other process to let go of what it holds
 _STAMP = 8
 
 
@@ -58,8 +60,11 @@ class Channel(Protocol):
     def receive(self) -> Frame:
         """Waits for the next frame, uint8 [H, W, C]; what was received before may be gone."""
 
+    def leave(self) -> None:
+        """Lets go of the receiver's end."""
+
     def close(self) -> None:
-        """Lets go of this end."""
+        """Lets go of the sender's end and of what both shared."""
 
 
 class Exchange:
@@ -89,12 +94,16 @@ class Exchange:
         return float(np.median(self._round(FRAMES))) / 1e3
 
     def close(self) -> None:
-        if self._process.is_alive():
+        if self._pipe.closed:
+            return
+        with contextlib.suppress(OSError):  # it is gone already
+            self._pipe.send(False)
+        self._process.join(LEAVE_SECONDS)
+        if self._process.is_alive():  # it waits for a frame
             self._process.terminate()
-        self._process.join(PATIENCE)
-        if not self._pipe.closed:
-            self._pipe.close()
-            self._channel.close()
+            self._process.join()
+        self._pipe.close()
+        self._channel.close()
 
     def _round(self, count: int) -> list[int]:
         found = []
@@ -132,6 +141,7 @@ def _receive(channel: Channel, pipe: Any) -> None:
         sent = int.from_bytes(flat[:_STAMP].tobytes(), "little", signed=True)
         del frame, flat
         pipe.send((arrived, sent, last))
+    channel.leave()
 
 
 def _asked(pipe: Any) -> bool:

@@ -104,6 +104,10 @@ class _Ring:
         pixels: Frame = self._frame.pixels
         return pixels
 
+    def leave(self) -> None:
+        self._frame = None
+        self.close()
+
     def close(self) -> None:
         if self._end is not None:
             self._end.close()

@@ -64,6 +64,9 @@ class Copying:
     def publish(self) -> None:
         raise NotImplementedError
 
+    def leave(self) -> None:
+        """Nothing to do: it goes with the process."""
+
 
 class _Queue(Copying):
     def __init__(self, context: SpawnContext) -> None:
@@ -120,6 +123,9 @@ class _Memory:
     def _read(self) -> Frame:
         self._number += 1
         return self._slot().copy()
+
+    def leave(self) -> None:
+        """Nothing to do: it goes with the process."""
 
     def close(self) -> None:
         self._word = self._slots = None  # views would keep the memory mapped
@@ -259,6 +265,9 @@ class _Iceoryx2:
             self._listener.timed_wait(self._patience)
         self._sample = sample  # the view is good as long as this is held
         return _view(sample.payload_ptr)
+
+    def leave(self) -> None:
+        self.close()
 
     def close(self) -> None:
         for name in ("_sample", "_loan", "_publisher", "_subscriber", "_notifier", "_listener"):
