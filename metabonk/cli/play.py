@@ -14,7 +14,7 @@ from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.live import Plan, run_live
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, verb
-from metabonk.cli.players import default, player_of, run_of
+from metabonk.cli.players import default, motor_of, player_of, run_of
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
 from metabonk.games import accepts, from_config
@@ -102,6 +102,11 @@ def play(
         _play_human(config, seed)
         return
     if live or proof:
+        if motor_of(policy) is not None:
+            raise ConfigError(
+                f"--policy {policy}: the live loop plays runs, and no motors yet: "
+                "watch it without --live"
+            )
         plan = Plan(
             policy=policy or default(config), run=run, seed=seed, seconds=seconds, proof=proof,
             agents=agents, hz=hz, frames=frames, loads=tuple(load_), realtime=realtime, cpu=cpu,

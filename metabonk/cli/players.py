@@ -14,9 +14,22 @@ from metabonk.errors import ConfigError
 
 
 def run_of(policy: str | None) -> Path | None:
-    """The directory of a run, if that is what `policy` names."""
-    found = policy is not None and (Path(policy) / "config.toml").exists()
-    return Path(policy) if policy is not None and found else None
+    """The directory of a run, if that is what `policy` names, or a motor in it."""
+    if policy is None:
+        return None
+    motor = motor_of(policy)
+    where = Path(policy) if motor is None else motor.parent.parent
+    return where if (where / "config.toml").exists() else None
+
+
+def motor_of(policy: str | None) -> Path | None:
+    """A version of a motor, if `policy` names one (RUN/motors/000002) or a run's motors, of which
+    it is the newest."""
+    path = Path(policy or "")
+    if path.name == "motors" and path.is_dir():
+        versions = sorted(p for p in path.iterdir() if p.name.isdigit())
+        return versions[-1] if versions else None
+    return path if path.parent.name == "motors" and (path / "card.json").exists() else None
 
 
 def default(config: Config) -> str:
@@ -28,6 +41,14 @@ def player_of(
     name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool
 ) -> Any:
     """The policy of that name, ready to act on all of `game`. Only a run's needs Torch."""
+    motor = motor_of(name)
+    if motor is not None:
+        require("torch", "train", f"the motor {name!r}")
+        from metabonk.learn import motors
+        from metabonk.models.motor import MotorPolicy
+
+        made, _ = motors.load(motor, game.observation_space, game.action_layout)
+        return MotorPolicy(made, seed=seed)
     if run is not None:
         require("torch", "train", f"the policy {name!r}")
         from metabonk.learn.assess import load_model

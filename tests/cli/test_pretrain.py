@@ -63,6 +63,19 @@ def test_a_recorded_run_becomes_a_motor_that_plays(metabonk: Metabonk, run: Path
     assert weights[0] == weights[1]
 
 
+def test_motors_play_by_their_place(metabonk: Metabonk, run: Path, tmp_path: Path) -> None:
+    assert metabonk("pretrain", "cpqe", run, "--episodes", 0, *QUICK).code == 0
+    played = []
+    for place in (run / "motors", run / "motors" / "000001", run):
+        said = metabonk("play", "--policy", place, "--video", tmp_path / "film.mp4", "--json")
+        assert said.code == 0, said.err
+        played.append(json.loads(said.out)["episodes"])
+    assert played[0] == played[1]
+    live = metabonk("play", "--policy", run / "motors", "--live")
+    assert live.code == 2
+    assert "no motors yet" in live.err
+
+
 def test_what_stands_in_the_way_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
     nothing = metabonk("pretrain", "cpqe", tmp_path)
     assert nothing.code == 2
