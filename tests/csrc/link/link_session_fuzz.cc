@@ -21,7 +21,7 @@ void Require(bool so) {
   if (!so) std::abort();
 }
 
-Endpoint Place(const char* name) {
+Endpoint Somewhere(const char* name) {
   Endpoint endpoint{.kind = Endpoint::Kind::kUnix, .host = {}, .port = 0, .path = {}};
   endpoint.path = "/tmp/metabonk-fuzz-" + std::to_string(getpid()) + name;
   return endpoint;
@@ -38,7 +38,7 @@ void AttackServer(const uint8_t* data, size_t size, bool token) {
   std::unique_ptr<Server>& server = servers[token];
   if (!server) {
     ServerOptions options;
-    options.endpoint = Place(token ? "-token" : "-open");
+    options.endpoint = Somewhere(token ? "-token" : "-open");
     options.limits = {.state_bytes = 32768, .frame_bytes = 65536};
     if (token) options.token = "secret";
     Require(Server::Listen(options, &server).ok());
@@ -63,10 +63,14 @@ void AttackServer(const uint8_t* data, size_t size, bool token) {
 
 // A game that says anything to an agent that goes on acting.
 void AttackClient(const uint8_t* data, size_t size, Protocol protocol) {
+  static struct Place {
+    ~Place() { unlink(bound.path.c_str()); }
+    Endpoint bound;
+  } place;
   static Fd listener;
-  static Endpoint bound;
+  Endpoint& bound = place.bound;
   static std::unique_ptr<Client> clients[3];
-  if (!listener.open()) Require(ListenAt(Place("-game"), &listener, &bound).ok());
+  if (!listener.open()) Require(ListenAt(Somewhere("-game"), &listener, &bound).ok());
   std::unique_ptr<Client>& client = clients[static_cast<int>(protocol)];
   if (!client) {
     ClientOptions options;
