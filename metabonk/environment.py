@@ -17,8 +17,8 @@ class Variable:
     """A known name. key: the configuration key it sets, empty while nothing reads it.
 
     default: the value its users expect when it is not set. build: read by the build of the native
-    code and not by the program. value: of a switch, what its key becomes where the switch is on; off
-    it changes nothing. yields_to: another switch, before which this one goes back.
+    code and not by the program. value: of a switch, what its key becomes where the switch is on;
+    off it changes nothing. yields_to: another switch, before which this one goes back.
     """
 
     name: str

@@ -69,8 +69,8 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: Annotated[
         Literal["mlp", "conv", "pilot", "mamba"],
         _help(
-            "mlp: vectors; conv: frames; pilot: recurrent CfC over both, told the time step; mamba: "
-            "a selective state space in the CfC's place."
+            "mlp: vectors; conv: frames; pilot: recurrent CfC over both, told the time step; "
+            "mamba: a selective state space in the CfC's place."
         ),
     ] = "pilot"
     hidden: Annotated[int, _help("Units per layer and of the recurrent state.", ge=1)] = 128
