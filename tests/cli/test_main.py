@@ -39,7 +39,16 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_verbs_are_the_files() -> None:
     folder = Path(metabonk.cli.__file__).parent
-    helpers = {"__init__", "interrupt", "live", "main", "output", "players", "progress"}
+    helpers = {
+        "__init__",
+        "interrupt",
+        "live",
+        "main",
+        "output",
+        "players",
+        "progress",
+        "proof_table",
+    }
     assert {p.stem for p in folder.glob("*.py")} - helpers == set(VERBS)
 
 
