@@ -202,7 +202,8 @@ class CpqeLearner:
         teacher = self.motor.teacher
         found = teacher(noisy, sigma, teacher.context(self._parts(rows)))
         weight = (sigma.square() + SIGMA_DATA**2) / (sigma * SIGMA_DATA).square()
-        loss: Tensor = (weight * (found - clean).square()).mean()
+        # A sum: gradients of wide actions must not drown in the optimiser's epsilon.
+        loss: Tensor = (weight * (found - clean).square()).sum(1).mean()
         return loss
 
     def _student_loss(self, generator: np.random.Generator) -> Tensor:

@@ -23,6 +23,7 @@ from metabonk.models.consistency import SIGMA_MIN, Denoiser, heun, one_step
 from metabonk.models.encoders import ObservationReader, Reading, Tensors
 from metabonk.models.ensemble import QEnsemble, lower_bound
 from metabonk.models.points import ActionPoints
+from metabonk.ops.radar import SECTORS
 from metabonk.protocols import BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
@@ -49,7 +50,9 @@ class Motor(nn.Module):
         self.space, self.layout, self.config = space, layout, config
         self.reader = ObservationReader(space, time=True, normalize=True)
         self.points = ActionPoints(layout)
-        widths, width = self.reader.widths, self.points.width
+        widths, width = list(self.reader.widths), self.points.width
+        if self.reader.compass is not None:
+            widths.append(SECTORS * self.reader.compass.width)
         hidden, layers = config.hidden, config.layers
         self.teacher = Denoiser(widths, width, hidden, layers, 0.0)
         self.student = Denoiser(widths, width, hidden, layers, SIGMA_MIN)
@@ -58,9 +61,12 @@ class Motor(nn.Module):
         )
 
     def parts(self, observation: Tensors) -> list[Tensor]:
-        """An observation [B, ...] as the networks read it."""
+        """An observation [B, ...] as the networks read it: the reader's parts, and what lies in
+        every direction where there is a compass."""
         reading: Reading = self.reader(observation)
-        return reading.parts
+        if reading.directions is None:
+            return reading.parts
+        return [*reading.parts, reading.directions.transpose(0, 1).flatten(1)]
 
     def candidates(
         self, parts: Sequence[Tensor], noise: Tensor, sampler: Sampler = "student", steps: int = 40
