@@ -35,13 +35,13 @@ def merged(present: str, defaults: str, settings: Mapping[str, str]) -> tuple[st
     have = set()
     section = ""
     for index, line in enumerate(lines):
-        section, key = _read(line, section)
-        if key is None:
+        section, name = _read(line, section)
+        if name is None:
             continue
-        full = f"{section}.{key}".lower()
+        full = f"{section}.{name}".lower()
         have.add(full)
         if full in chosen and line.split("=", 1)[1].strip() != chosen[full]:
-            lines[index] = f"{key} = {chosen[full]}"
+            lines[index] = f"{name} = {chosen[full]}"
     for key in order:
         if key.lower() not in have:
             _add(lines, key, blocks[key], chosen.get(key.lower()))
@@ -71,7 +71,9 @@ def _keys(text: str) -> list[str]:
 
 def _blocks(text: str) -> dict[str, list[str]]:
     """ "Section.Key" -> its comments and its line."""
-    blocks, section, comments = {}, "", []
+    blocks: dict[str, list[str]] = {}
+    comments: list[str] = []
+    section = ""
     for line in text.split("\n"):
         section, key = _read(line, section)
         if key is not None:

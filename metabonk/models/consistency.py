@@ -37,7 +37,7 @@ def karras_sigmas(steps: int) -> Tensor:
         raise ValueError(f"steps: {steps} noise levels; give at least 2, both ends count")
     share = torch.arange(steps, dtype=torch.float64) / (steps - 1)
     most, least = SIGMA_MAX ** (1 / RHO), SIGMA_MIN ** (1 / RHO)
-    sigmas = ((most + share * (least - most)) ** RHO).float()
+    sigmas: Tensor = ((most + share * (least - most)) ** RHO).float()
     sigmas[0], sigmas[-1] = SIGMA_MAX, SIGMA_MIN  # powers round, and the boundary must be exact
     return sigmas
 

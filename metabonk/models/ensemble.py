@@ -100,7 +100,8 @@ class QEnsemble(nn.Module):
         own. targets [members, B]: one for each member; mask bool [members, B]."""
         error = (self(inputs) - targets) / self.scale
         mine = mask.to(error.dtype)
-        return (error.square() * mine).sum(1) / mine.sum(1).clamp(min=1.0)
+        mean: Tensor = (error.square() * mine).sum(1) / mine.sum(1).clamp(min=1.0)
+        return mean
 
     @torch.no_grad()
     def follow(self, share: float) -> None:
