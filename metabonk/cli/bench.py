@@ -123,7 +123,11 @@ def print_tolerances() -> None:
 
     found = tolerances.load()
     columns = ["operation", ">allowed", *(f">{way}" for way in tolerances.ways(found))]
+    # Wider than a narrow terminal: a broken number reads worse than a broken line.
+    narrow = console.width
+    console.width = max(narrow, 100)
     console.print(table(columns, tolerances.cells(found)))
+    console.width = narrow
     for unit, names in tolerances.units(found).items():
         console.print(f"[dim]{unit}: {'; '.join(names)}[/]", soft_wrap=True)
 

@@ -262,6 +262,8 @@ def _wanting(keys: Sequence[str] | None) -> Callable[[str], bool]:
 
 def _chosen(rows: Mapping[str, Array], keys: Sequence[str] | None, where: str) -> dict[str, Array]:
     """FIELDS and the observations that were asked for; extras become observations."""
+    if missing := [name for name in FIELDS if name not in rows]:
+        raise CorruptError(f"{where}: a chunk has no {missing[0]!r}; remove it to read the rest")
     found = {name: rows[name] for name in FIELDS}
     if keys is None:
         return found | {k: v for k, v in rows.items() if k.startswith(OBSERVATION)}

@@ -171,7 +171,7 @@ def _write(folder: Path, arrays: dict[str, Array]) -> str:
         for key, array in arrays.items():
             np.save(partial / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
         digest = _digest(partial)
-        os.replace(partial, folder)
+        os.rename(partial, folder)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -171,11 +171,26 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     ),
     "matrix": (lambda x: x @ LAYER.weight[:9, :].t()[:, :5], (ROWS,)),
 }
+
+
+class Members(nn.Module):
+    """Three layers side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(normal(3, 7, 5))
+
+
 LAYERS: dict[str, tuple[Function, list[nn.Module], tuple[Tensor, ...]]] = {
     "linear": (lambda layer, x: layer(x), [LAYER], (ROWS,)),
     "linear of many axes": (lambda layer, x: layer(x), [nn.Linear(7, 3)], (X,)),
     "linear of a slice": (lambda layer, x: layer(x[:, 2:5]), [nn.Linear(3, 40)], (ROWS,)),
     "linear and its function": (lambda layer, x: torch.tanh(layer(x)), [LAYER], (ROWS,)),
+    "layers side by side": (
+        lambda layer, x: torch.bmm(x, layer.weight),
+        [Members()],
+        (normal(3, 4, 7),),
+    ),
     "linear read twice": (lambda layer, x: torch.relu(y := layer(x)) + y, [LAYER], (ROWS,)),
     "convolution": (lambda layer, x: torch.relu(layer(x)), [CONV], (normal(2, 3, 9, 8),)),
     "convolution channels last": (
