@@ -40,7 +40,16 @@ NEEDS_TORCH = [
     "metabonk.data.torch_dataset",
     *(
         f"metabonk.play.compiler.{name}"
-        for name in ("tracing", "lowering", "elements", "axes", "layers", "assembly")
+        for name in (
+            "tracing",
+            "lowering",
+            "elements",
+            "axes",
+            "layers",
+            "motors",
+            "scans",
+            "assembly",
+        )
     ),
 ]
 
