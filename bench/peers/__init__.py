@@ -15,6 +15,9 @@ from metabonk.errors import MissingExtraError
 def require(package: str, extra: str = "bench") -> ModuleType:
     """The imported peer. Raises MissingExtraError, which a contest turns into a skipped row."""
     try:
-        return importlib.import_module(package)
+        found = importlib.import_module(package)
     except ImportError as error:
         raise MissingExtraError(package, extra, "this comparison") from error
+    if found.__spec__ is None or found.__spec__.origin is None:  # a folder of that name, no package
+        raise MissingExtraError(package, extra, "this comparison")
+    return found
