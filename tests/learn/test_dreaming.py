@@ -52,6 +52,7 @@ def test_trust_is_how_far_the_model_beats_persistence(knows: bool, most: int) ->
     assert seen["wm_trust"] == dreams.trust
     assert dreams.trust == most if knows else dreams.trust <= most
     assert dreams.horizon == (most if knows else max(1, round(dreams.trust)))
+    # Who expects the mean has half of persistence's error on this ring, whatever it knows.
     assert (seen["wm_ahead"] < 0.3) == knows
     config.dream.warm_up = 0
     assert dreams.awake == knows  # what cannot be trusted for a step teaches nothing

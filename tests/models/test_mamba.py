@@ -161,9 +161,9 @@ def added(steps: int, hoard: list[Tensor] | None = None) -> int:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_memory_is_flat_over_ten_thousand_steps() -> None:
     """The control keeps every state, and is seen to."""
-    flat, grown = added(10_000), added(1_000, [])
+    flat, grown = added(10_000), added(3_000, [])
     assert flat < 2**20
-    assert grown > 2 * 2**20  # 9.7 kB each, some of it into memory that was free
+    assert grown > 4 * 2**20  # 9.7 kB each, the first of them into memory that was free
 
 
 def policy(timed: bool = True) -> MambaPilot:

@@ -304,7 +304,7 @@ TEST(research_shm_hands_out_whole_frames) {
   Pixels pixels(ResearchPixelBytes(kSide, kSide));
   ResearchHeader header;
   int last = 0;
-  for (int i = 0; i < 500; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
     CHECK(header.step > last);
     last = header.step;
