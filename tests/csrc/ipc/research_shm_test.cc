@@ -283,6 +283,36 @@ TEST(research_shm_a_killed_game_is_noticed_and_its_file_removed) {
   }
 }
 
+// A writer that never rests may starve a reader of v1, but what is handed out is whole even then.
+TEST(research_shm_hands_out_nothing_torn_of_a_restless_writer) {
+  const Folder folder;
+  std::unique_ptr<ResearchGame> game;
+  constexpr int kSide = 64;
+  CHECK(ResearchGame::Create(folder.path(), kSide, kSide, true, &game).ok());
+  std::atomic<bool> over{false};
+  std::thread writer([&] {
+    Pixels pixels(ResearchPixelBytes(kSide, kSide));
+    for (int step = 1; !over.load(); ++step) {
+      std::fill(pixels.begin(), pixels.end(), static_cast<uint8_t>(step));
+      CHECK(game->Publish(Outcome(step), pixels));
+    }
+  });
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  Pixels pixels(ResearchPixelBytes(kSide, kSide));
+  ResearchHeader header;
+  for (int i = 0; i < 200; ++i) {
+    const ResearchEvent event = agent->Wait(2'000'000, &header, pixels);
+    CHECK(event == ResearchEvent::kObservation || event == ResearchEvent::kTimeout);
+    if (event != ResearchEvent::kObservation) continue;
+    CHECK(std::all_of(pixels.begin(), pixels.end(),
+                      [&](uint8_t byte) { return byte == static_cast<uint8_t>(header.step); }));
+  }
+  over.store(true);
+  writer.join();
+  CHECK(agent->counters().torn + agent->counters().observations > 0);
+}
+
 // Frames in bursts, as fast as can be: what is handed out is never torn. Between bursts there is a
 // pause, since v1 has no way to keep a writer that never rests from a reader.
 TEST(research_shm_hands_out_whole_frames) {
