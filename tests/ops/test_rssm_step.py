@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import functools
 import gc
-import tracemalloc
 import weakref
 from collections.abc import Iterator
 
 import pytest
 import torch
+from allocations import allocated
 from rssm_cases import (
     NAMES,
     SIZES,
@@ -189,18 +189,9 @@ def test_a_step_alone_holds_the_memory_it_was_bound_to() -> None:
 def test_a_step_allocates_nothing() -> None:
     plan = op.plan(*one_step(problem(SIZES[6])), classes=SIZES[6].classes)
     plan.step()
-    tracemalloc.start()
-    try:
-        for _ in range(3):
-            plan.step()
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(100):
-            plan.step()
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after == before
-    assert peak - before < 256  # the loop's own counter
+    found = allocated(plan.step)
+    assert found.kept == 0
+    assert found.peak < 256  # the loop's own counter
 
 
 def test_an_index_that_is_no_class_is_refused_before_anything_is_written() -> None:
