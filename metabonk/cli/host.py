@@ -14,6 +14,7 @@ from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.cli.status_line import StatusLine
 from metabonk.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ $ metabonk host --restart menu                    as people play, from the main 
 $ metabonk host --research --size 84x84           shared memory of instance 0"""
 )
 
-LOOK_SECONDS = 0.25  # between two looks at the counts
-QUIET_SECONDS = 15.0  # between lines where the output is not a terminal
 SIZES = {"arena": (180, 320), "doom": (120, 160), "research": (84, 84)}
 
 
@@ -147,8 +146,9 @@ def secret_of(path: Path | None) -> str:
 
 def _run(running: Host, seconds: float, *, quiet: bool) -> None:
     end = time.monotonic() + seconds
-    with interruptible() as stopped, _Progress(running, quiet=quiet) as progress:
-        running.run(lambda: stopped() or (seconds > 0.0 and time.monotonic() >= end), progress.look)
+    line = StatusLine(lambda: line_of(running), "waiting", quiet=quiet)
+    with interruptible() as stopped, line:
+        running.run(lambda: stopped() or (seconds > 0.0 and time.monotonic() >= end), line.look)
 
 
 def _show(found: dict[str, Any], json: bool) -> None:
@@ -160,45 +160,17 @@ def _show(found: dict[str, Any], json: bool) -> None:
     console.print(table(("", ">"), rows, header=False))
 
 
-class _Progress:
-    """What goes on, in one line that changes; a line now and then in logs."""
-
-    def __init__(self, running: Host, *, quiet: bool) -> None:
-        self._host, self._quiet = running, quiet
-        self._status = stderr.status("waiting")
-        self._next = 0.0
-        self._said = time.monotonic()
-
-    def look(self) -> None:
-        now = time.monotonic()
-        if self._quiet or now < self._next:
-            return
-        self._next = now + LOOK_SECONDS
-        if stderr.is_terminal:
-            self._status.update(self.line())
-        elif now - self._said >= QUIET_SECONDS:
-            self._said = now
-            stderr.print(self.line(), markup=False, soft_wrap=True)
-
-    def line(self) -> str:
-        """The state of things in one line."""
-        counts, shown = self._host.counts, self._host.now
-        parts = [
-            self._host.link.status(),
-            f"episode {counts.episodes:,}, {shown.seconds:,.0f} s",
-            f"return {shown.returned:.2f}",
-            f"{counts.moments:,} states, {counts.actions:,} actions",
-        ]
-        told = {"held": counts.held, "stale": counts.stale, "late": counts.late}
-        parts += [f"{count:,} {name}" for name, count in told.items() if count]
-        if shown.menu not in ("", "None"):
-            parts.append(f"menu {shown.menu}")
-        return " · ".join(parts)
-
-    def __enter__(self) -> _Progress:
-        if not self._quiet and stderr.is_terminal:
-            self._status.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._status.stop()
+def line_of(running: Host) -> str:
+    """The state of things in one line."""
+    counts, shown = running.counts, running.now
+    parts = [
+        running.link.status(),
+        f"episode {counts.episodes:,}, {shown.seconds:,.0f} s",
+        f"return {shown.returned:.2f}",
+        f"{counts.moments:,} states, {counts.actions:,} actions",
+    ]
+    told = {"held": counts.held, "stale": counts.stale, "late": counts.late}
+    parts += [f"{count:,} {name}" for name, count in told.items() if count]
+    if shown.menu not in ("", "None"):
+        parts.append(f"menu {shown.menu}")
+    return " · ".join(parts)

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from metabonk.cli.output import notice_line, stderr
+from metabonk.cli.status_line import QUIET_SECONDS
 from metabonk.metrics import Record
 
-QUIET_SECONDS = 15.0  # between lines where the output is not a terminal
 EVENTS = {
     "resumed": "resumed at step {step}",
     "evaluation": "evaluated: return {return_mean:.1f}, random play {random_mean:.1f}",

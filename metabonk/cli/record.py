@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +13,9 @@ import typer
 from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.interrupt import interruptible
-from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
 from metabonk.cli.players import default, player_of, run_of
+from metabonk.cli.status_line import StatusLine
 from metabonk.config import Config
 from metabonk.errors import ConfigError
 from metabonk.games import accepts, from_config
@@ -46,8 +46,6 @@ DIR/000, DIR/001, …"""
 
 WATCH = "watch"  # who plays, and the setting of games that can be watched
 PICTURE = (180, 320)  # of frames that are drawn for the recording
-LOOK_SECONDS = 0.25  # between two looks at the counts
-QUIET_SECONDS = 15.0  # between lines where the output is not a terminal
 
 
 @command
@@ -197,54 +195,27 @@ def _run(session: Session, name: str, *, quiet: bool) -> Recorded:
     """Records until it is done or Ctrl-C, and shows how far it is."""
     from metabonk.data.record import run
 
-    with interruptible() as stopped, _Progress(name, session, quiet=quiet) as progress:
+    line = StatusLine(lambda: line_of(name, session), f"recording {name}", quiet=quiet)
+    with interruptible() as stopped, line:
 
         def stop() -> bool:
-            progress.look()
+            line.look()
             return stopped()
 
         return run(session, stop)
 
 
-class _Progress:
-    """What is recorded, in one line that changes; a line now and then in logs."""
-
-    def __init__(self, name: str, session: Session, *, quiet: bool) -> None:
-        self._name, self._session, self._quiet = name, session, quiet
-        self._status = stderr.status(f"recording {name}")
-        self._next = 0.0
-        self._said = time.monotonic()
-
-    def look(self) -> None:
-        now = time.monotonic()
-        if self._quiet or now < self._next:
-            return
-        self._next = now + LOOK_SECONDS
-        if stderr.is_terminal:
-            self._status.update(self.line())
-        elif now - self._said >= QUIET_SECONDS:
-            self._said = now
-            stderr.print(self.line(), markup=False, soft_wrap=True)
-
-    def line(self) -> str:
-        """The state of things in one line."""
-        found = self._session.result()
-        behind = sum(r.behind for r in self._session.recorders)
-        waiting = found.counts.kept - found.counts.closed
-        parts = [f"{self._name}: {found.rows:,} rows of {found.seconds:,.0f} s"]
-        parts += [f"{found.episodes} episodes", f"{behind} rows waiting for the disk"]
-        parts.append(f"{waiting:,} in journals")
-        if found.counts.dropped:
-            parts.append(f"{found.counts.dropped:,} dropped")
-        return ", ".join(parts)
-
-    def __enter__(self) -> _Progress:
-        if not self._quiet:
-            self._status.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._status.stop()
+def line_of(name: str, session: Session) -> str:
+    """The state of things in one line."""
+    found = session.result()
+    behind = sum(r.behind for r in session.recorders)
+    waiting = found.counts.kept - found.counts.closed
+    parts = [f"{name}: {found.rows:,} rows of {found.seconds:,.0f} s"]
+    parts += [f"{found.episodes} episodes", f"{behind} rows waiting for the disk"]
+    parts.append(f"{waiting:,} in journals")
+    if found.counts.dropped:
+        parts.append(f"{found.counts.dropped:,} dropped")
+    return ", ".join(parts)
 
 
 def _show(result: Recorded, out_dir: Path, hz: float, json: bool) -> None:
