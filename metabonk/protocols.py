@@ -142,12 +142,3 @@ class Predictor(Protocol):
         self, frames: Sequence[Array], times: Sequence[float], at: Sequence[float]
     ) -> list[Array]:
         """Frames uint8 [H, W, 3] at the times `at`, seconds on the clock of `times`."""
-
-
-@runtime_checkable
-class Backend(Protocol):
-    """Answers System 2's questions: rules, a model server, a distilled policy."""
-
-    name: str
-
-    def decide(self, request: Mapping[str, Any]) -> Mapping[str, Any]: ...
