@@ -229,6 +229,7 @@ namespace Metabonk.Core
             return can;
         }
 
+        // What answers a state that was not sent here answers one of a connection before. Under Gate.
         void TakeAction(Message received, long now)
         {
             var arrived = new ArrivedAction { Sequence = received.Sequence,
@@ -238,6 +239,11 @@ namespace Metabonk.Core
                     server.Options.Width, server.Options.Height)
                 : ActionCodec.ReadVersion2(received.Bytes, received.Offset, received.Count,
                     out arrived.Answers);
+            if (arrived.Answers > states)
+            {
+                ++server.counts.ActionsSkipped;
+                return;
+            }
             ++server.counts.Actions;
             server.Actions.Put(arrived);
         }
@@ -293,6 +299,7 @@ namespace Metabonk.Core
         // The newest state and frame change places with those sent before. Under Gate.
         void Take(out bool state, out bool frame)
         {
+            ++states;
             GameState other = taken;
             taken = pending;
             pending = other;
@@ -310,7 +317,6 @@ namespace Metabonk.Core
 
         void SendTick(Hello hello, bool frame)
         {
-            ++states;
             message.Clear();
             Frame picture = frame && !(hello != null
                 && (hello.Capabilities & Capabilities.Ring) != 0) ? Chosen(hello) : null;

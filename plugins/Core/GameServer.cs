@@ -29,7 +29,8 @@ namespace Metabonk.Core
         public int Width, Height, Rate;
         public string Ring = "";  // name of the frame ring; empty: none
         public bool Resets;       // RESET is heeded
-        public int HandshakeMs = 5000, IdleMs = 5000;
+        public int HandshakeMs = 5000;
+        public int IdleMs = 30000;  // an agent that said nothing for so long is let go
     }
 
     /// <summary>What happened on the link, since it was opened.</summary>
@@ -37,7 +38,7 @@ namespace Metabonk.Core
     {
         public long Connections, Refused, ProtocolErrors, StatesSent, StatesOvertaken, FramesSent,
             FramesOvertaken;
-        public long StatesWithoutAgent, Actions, Resets;
+        public long StatesWithoutAgent, Actions, ActionsSkipped, Resets;
     }
 
     public sealed class GameServer : IDisposable

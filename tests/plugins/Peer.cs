@@ -285,9 +285,10 @@ static partial class Peer
                 server.Publish(state, trailers, Clock.Now);
             }
             LinkCounts counts = server.Counts;
-            Console.WriteLine("connections {0} refused {1} errors {2} actions {3} resets {4} made {5} sent {6} overtaken {7}",
+            Console.WriteLine("connections {0} refused {1} errors {2} actions {3} resets {4} made {5} sent {6} overtaken {7} skipped {8}",
                 counts.Connections, counts.Refused, counts.ProtocolErrors, counts.Actions,
-                    counts.Resets, n, counts.StatesSent, counts.StatesOvertaken);
+                    counts.Resets, n, counts.StatesSent, counts.StatesOvertaken,
+                    counts.ActionsSkipped);
         }
         return 0;
     }

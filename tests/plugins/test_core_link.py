@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import subprocess
 import time
 import uuid
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import plain_bonklink as plain
 import pytest
 from csharp import HANG, Peer
 from rehearsal import wait_for
@@ -176,8 +179,6 @@ def test_tokens(peer: Peer) -> None:
 
 
 def test_bytes_that_are_no_bonklink_end_the_connection_alone(peer: Peer) -> None:
-    import socket
-
     game = peer.start("serve")
     port = port_of(game)
     with socket.create_connection(("127.0.0.1", port), timeout=HANG) as stream:
@@ -189,9 +190,25 @@ def test_bytes_that_are_no_bonklink_end_the_connection_alone(peer: Peer) -> None
     assert finish(game)["errors"] == 1
 
 
-def test_an_agent_that_does_not_read_holds_nothing_up(peer: Peer) -> None:
-    import socket
+def test_what_answers_a_state_of_another_connection_is_skipped(peer: Peer) -> None:
+    game = peer.start("serve", "protocol=v2")
+    with socket.create_connection(("127.0.0.1", port_of(game)), timeout=HANG) as stream:
+        stream.sendall(plain.message(1, plain.hello()))
+        stream.recv(65536)
+        for answers in (0, 10**6, 0):
+            stream.sendall(plain.message(5, struct.pack("<Q12f", answers, *[0.0] * 12), 1))
+        stream.sendall(plain.message(7, sequence=9))
+        with stream.makefile("rb") as heard:
+            wait_for(
+                lambda: b"BNK2\x02\0\x08\0" in heard.read1(65536) or None
+            )  # PONG: all was read
+    counts = finish(game)
+    assert counts["actions"] == 2
+    assert counts["skipped"] == 1
+    assert counts["errors"] == 0
 
+
+def test_an_agent_that_does_not_read_holds_nothing_up(peer: Peer) -> None:
     game = peer.start("serve", "width=640", "height=480", "hz=100")
     port = port_of(game)
     with socket.create_connection(("127.0.0.1", port), timeout=HANG) as stream:
