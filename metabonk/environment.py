@@ -107,7 +107,12 @@ KNOWN = (
     Variable("METABONK_SIMA2_USE_SKILLS", "1", "Swap skill vectors into the motor while playing."),
     Variable("METABONK_SKILL_DB_PATH", "./skill_vectors", "Folder of the skill vectors."),
     # Learning.
-    Variable("METABONK_TRAIN_CPQE", "0", "Distil a consistency motor from on-policy rollouts."),
+    Variable(
+        "METABONK_TRAIN_CPQE",
+        "0",
+        "Distil a consistency motor from on-policy rollouts.",
+        key="cpqe.enabled",
+    ),
     Variable(
         "METABONK_USE_DREAM_TRAINING",
         "1",
@@ -120,9 +125,13 @@ KNOWN = (
         "Learning rate of the dream actor.",
         key="dream.learning_rate",
     ),
-    Variable("METABONK_DREAM_ACTION_NOISE", "0.0", "Exploration noise in dreams."),
     Variable("METABONK_USE_ACTIVE_INFERENCE", "1", "Train the expected-free-energy head."),
-    Variable("METABONK_VIDEO_ROLLOUTS_PT_DIR", "", "Folder of rollouts made from videos (.pt)."),
+    Variable(
+        "METABONK_VIDEO_ROLLOUTS_PT_DIR",
+        "",
+        "Folder of rollouts made from videos (.pt).",
+        key="dream.recordings",
+    ),
     Variable("METABONK_USE_CAUSAL", "0", "Estimate what each offer causes while playing."),
     Variable("METABONK_CAUSAL_HORIZON_S", "5", "Seconds after an offer in which it may act."),
     # Proposals by a language model.

@@ -173,6 +173,9 @@ class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 1.0
     kl_dynamics: Annotated[float, _help("Weight of expecting what is seen.", ge=0.0)] = 1.0
     kl_representation: Annotated[float, _help("Weight of seeing what is expected.", ge=0.0)] = 0.1
+    start: Annotated[
+        str, _help("What `metabonk pretrain dream` wrote, to begin from; empty: from nothing.")
+    ] = ""
 
 
 class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -205,11 +208,33 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     slow: Annotated[
         float, _help("Share of the critic that its slow copy takes per update.", gt=0.0, le=1.0)
     ] = 0.02
+    action_noise: Annotated[
+        float,
+        _help(
+            "Exploration in dreams: deviation of columns in half ranges, share of random choices.",
+            ge=0.0,
+            lt=1.0,
+        ),
+    ] = 0.0
+    share: Annotated[
+        float,
+        _help(
+            "Share of the games that the dreamer itself plays where distill_coef is 0.",
+            gt=0.0,
+            lt=1.0,
+        ),
+    ] = 0.25
+    recordings: Annotated[
+        str, _help("Recordings that `metabonk pretrain dream` learns from without --from.")
+    ] = ""
 
 
 class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A consistency motor with an ensemble of Q functions, learned from what was recorded."""
 
+    enabled: Annotated[
+        bool, _help("Learn a motor from the run's own newest rollouts when it ends (pilot).")
+    ] = False
     hidden: Annotated[int, _help("Units of each hidden layer.", ge=1)] = 128
     layers: Annotated[int, _help("Residual layers of teacher and student.", ge=1)] = 2
     members: Annotated[int, _help("Q functions that judge.", ge=2)] = 5

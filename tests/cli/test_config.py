@@ -47,8 +47,8 @@ def test_environment_lists_every_variable(metabonk: Run) -> None:
         "help": rows["METABONK_CPU"]["help"],
     }
     assert rows["METABONK_CUDA"]["status"] == "build"
-    assert rows["METABONK_DREAM_ACTION_NOISE"]["status"] == "not built yet"
-    assert rows["METABONK_DREAM_ACTION_NOISE"]["default"] == "0.0"
+    assert rows["METABONK_CAUSAL_HORIZON_S"]["status"] == "not built yet"
+    assert rows["METABONK_CAUSAL_HORIZON_S"]["default"] == "5"
     text = metabonk("config", "--env").out
     assert all(name in text for name in rows)
 
