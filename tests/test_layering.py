@@ -73,6 +73,7 @@ SEES_CORE = {
     "nn": {"play", "ops"},
     "play": {"play"},
     "video": {"broadcast", "ops"},
+    "motion": {"cognition"},
 }
 
 CSRC_SEES = {

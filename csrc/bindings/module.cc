@@ -13,6 +13,7 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindGrid64(module);
   metabonk::bindings::BindNn(module);
   metabonk::bindings::BindVideo(module);
+  metabonk::bindings::BindMotion(module);
   metabonk::bindings::BindPlay(module);
   metabonk::bindings::BindLink(module);
   metabonk::bindings::BindResearchShm(module);

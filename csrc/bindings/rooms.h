@@ -13,6 +13,7 @@ void BindArena(nanobind::module_& core);
 void BindGrid64(nanobind::module_& core);
 void BindNn(nanobind::module_& core);
 void BindVideo(nanobind::module_& core);
+void BindMotion(nanobind::module_& core);
 void BindPlay(nanobind::module_& core);
 void BindLink(nanobind::module_& core);
 void BindLinkEnds(nanobind::module_& link);     // a part of link
