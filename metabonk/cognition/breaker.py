@@ -1,0 +1,83 @@
+"""A circuit breaker: keeps away from what keeps failing, and tries it again now and then.
+
+Knows outcomes and a clock; does not know what is called. Closed: calls pass. Open, after a run of
+failures: none pass until a pause has gone by, which doubles while trials fail. Half-open: one trial
+at a time decides. (M. Nygard, Release It!, 2018, chapter 5.)
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+
+
+class State(enum.IntEnum):
+    """The number is what metrics show."""
+
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
+class Breaker:
+    """failures: in a row until it opens. pause, longest_pause: seconds that it stays open, doubled
+    after each failed trial. clock: monotonic seconds."""
+
+    def __init__(
+        self,
+        failures: int = 4,
+        pause: float = 0.5,
+        longest_pause: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most, self._pause, self._longest = failures, pause, longest_pause
+        self._clock = clock
+        self._failed = 0
+        self._next_pause = pause
+        self._until = 0.0
+        self._open = False
+        self._trial = False
+        self.opened = 0
+
+    @property
+    def state(self) -> State:
+        if not self._open:
+            return State.CLOSED
+        return State.OPEN if self._clock() < self._until else State.HALF_OPEN
+
+    def allows(self) -> bool:
+        """Whether a call may be made now. One that may be made must be followed by exactly one of
+        `succeeded`, `failed` and `gave_up`."""
+        state = self.state
+        if state is State.HALF_OPEN and not self._trial:
+            self._trial = True
+            return True
+        return state is State.CLOSED
+
+    def wait(self) -> float:
+        """Seconds until a trial is allowed; 0 if calls pass."""
+        return max(0.0, self._until - self._clock()) if self._open else 0.0
+
+    def succeeded(self) -> None:
+        self._failed, self._open, self._trial = 0, False, False
+        self._next_pause = self._pause
+
+    def failed(self) -> None:
+        """A call of before it opened may end later: it neither opens it again nor ends a trial."""
+        if self._open:
+            if self._trial:
+                self._trial = False
+                self._until = self._clock() + self._next_pause
+                self._next_pause = min(2 * self._next_pause, self._longest)
+            return
+        self._failed += 1
+        if self._failed >= self._most:
+            self._open = True
+            self.opened += 1
+            self._until = self._clock() + self._next_pause
+            self._next_pause = min(2 * self._next_pause, self._longest)
+
+    def gave_up(self) -> None:
+        """The call was cancelled: it says nothing about the other end."""
+        self._trial = False
