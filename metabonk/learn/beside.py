@@ -34,7 +34,7 @@ class WorldTraining:
         self.seed = seed
         self.replay = Replay(directory / FOLDER, config.replay, game.num_envs)
         model = build(game.observation_space, game.action_layout, config, seed=seed)
-        self.learner = WorldLearner(model, config, seed=seed)
+        self.learner = WorldLearner(model, config, seed=seed, run=directory)
         self._owed = 0.0  # steps that were played and not yet learned from
         self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
 
@@ -76,7 +76,8 @@ class WorldTraining:
         """Counters, and the rollouts that are kept."""
         return {
             "updates": self.learner.updates,
-            "skipped": self.learner.skipped,
+            **self.learner.faults.details(),
+            "gap": self.replay.gap,
             "owed": self._owed,
             "rollouts": self.replay.count,
             "replay": self.replay.listing(),
@@ -102,6 +103,7 @@ class WorldTraining:
         load_weights(self.learner.model, parts["weights"])
         self.learner.optimizer.load(parts["optimizer"])
         self.learner.updates = int(details["updates"])
-        self.learner.skipped = int(details["skipped"])
+        self.learner.faults.load(details)
         self._owed = float(details["owed"])
         self.replay.load(details["replay"], int(details["rollouts"]))
+        self.replay.gap = bool(details.get("gap", False))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 from metabonk.config import DreamConfig
+from metabonk.learn.faults import Faults
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.models.dreamer import Dream, Dreamer, dream
 from metabonk.models.rssm import Latent
@@ -36,21 +38,28 @@ SPREAD_MEMORY = 0.99  # of the running percentiles
 
 
 class DreamLearner:
-    """Updates `dreamer` in the dreams of `world`. updates: done so far; skipped: of them, without
-    effect."""
+    """Updates `dreamer` in the dreams of `world`. updates: done so far. faults: of them, those
+    without effect, whose starts are kept in the directory `run`."""
 
     def __init__(
-        self, world: WorldModel, dreamer: Dreamer, config: DreamConfig, *, seed: int = 0
+        self,
+        world: WorldModel,
+        dreamer: Dreamer,
+        config: DreamConfig,
+        *,
+        seed: int = 0,
+        run: Path | None = None,
     ) -> None:
         self.world, self.dreamer, self.config, self.seed = world, dreamer, config, seed
         self.optimizer = FlatAdam(dreamer)
         self.updates = 0
-        self.skipped = 0
+        self.faults = Faults("dream", run)
         self.spread = 0.0
 
     def update(self, seen: Latent, horizon: int) -> dict[str, float]:
         """One gradient step from dreams of `horizon` steps that start in states [B, ...]; returns
-        its metrics, none where there was nothing to start from."""
+        its metrics, none where there was nothing to start from. Raises DivergedError for the third
+        in a row that was not finite."""
         config = self.config
         philox = np.random.Philox(key=[self.seed, DREAM_STREAM], counter=[0, 0, 0, self.updates])
         generator = torch.Generator().manual_seed(int(philox.random_raw()) >> 1)
@@ -68,10 +77,12 @@ class DreamLearner:
         norm = float(self.optimizer.clip(config.max_grad_norm))
         self.updates += 1
         if math.isfinite(norm):
+            self.faults.passed()
             self.optimizer.step(config.learning_rate)
             self.dreamer.follow(config.slow)
         else:
-            self.skipped += 1
+            batch = {"deter": start.deter.numpy(), "stoch": start.stoch.numpy()}
+            self.faults.failed("the gradient", batch, self.updates)
         return {
             "dream_return": float(returns[0].mean()),
             "dream_actor_loss": float(actor.detach()),
@@ -79,7 +90,7 @@ class DreamLearner:
             "dream_entropy": float(entropy),
             "dream_spread": self.spread,
             "dream_gradient_norm": norm,
-            "dream_skipped": float(self.skipped),
+            "dream_skipped": float(self.faults.skipped),
         }
 
     def _returns(self, dreamed: Dream) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,11 +136,12 @@ class DreamLearner:
         return self.optimizer.state()
 
     def details(self) -> dict[str, Any]:
-        return {"updates": self.updates, "skipped": self.skipped, "spread": self.spread}
+        return {"updates": self.updates, **self.faults.details(), "spread": self.spread}
 
     def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
         self.optimizer.load(state)
-        self.updates, self.skipped = int(details["updates"]), int(details["skipped"])
+        self.updates = int(details["updates"])
+        self.faults.load(details)
         self.spread = float(details["spread"])
 
 

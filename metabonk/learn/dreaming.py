@@ -47,7 +47,9 @@ class DreamTraining:
             dreamer = Dreamer(
                 world.model.rssm.features, layout, config.dream.hidden, config.model, fixed
             )
-        self.learner = DreamLearner(world.model, dreamer, config.dream, seed=self.seed)
+        self.learner = DreamLearner(
+            world.model, dreamer, config.dream, seed=self.seed, run=world.faults.run
+        )
         self.trust = 1.0
         self._latent = world.model.init(game.num_envs)
         self._action = np.zeros((game.num_envs, layout.columns), np.float32)
@@ -112,6 +114,11 @@ class DreamTraining:
         parameters = dreamer.parameters_of(features.flatten(0, 1)).view(*features.shape[:2], -1)
         log_std = dreamer.head.log_std.detach().clone()
         return Teacher(parameters, log_std, self.config.distill_coef)
+
+    def forget(self) -> None:
+        """What was played cannot be followed: states begin anew from what is seen next."""
+        self._latent = self.world.model.init(len(self._action))
+        self._action[:] = 0.0
 
     def _seed(self, stream: int) -> int:
         philox = np.random.Philox(key=[self.seed, stream], counter=[0, 0, 0, self._taught])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from metabonk.config import PPOConfig
 from metabonk.errors import ConfigError
+from metabonk.learn import faults
+from metabonk.learn.faults import Faults
 from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequences, spread
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.replicas import Replicas
@@ -51,7 +54,8 @@ class PPO:
     place over all of them: the gradient before it is clipped, and the sums behind everything that
     is normalised or decided by statistics (inputs, rewards, advantages, the early stop). Learners
     of equal settings call it equally often and stay equal; with one minibatch they equal a single
-    learner that has all of their rollouts. version: number of updates done.
+    learner that has all of their rollouts. run: the run's directory, where batches that were not
+    finite are kept. version: number of updates done. faults: those that were skipped.
     """
 
     def __init__(
@@ -62,9 +66,11 @@ class PPO:
         num_envs: int,
         seed: int = 0,
         average: Callable[[Tensor], None] | None = None,
+        run: Path | None = None,
     ) -> None:
         self.model = model
         self.config = msgspec.structs.replace(config)
+        self.faults = Faults("ppo", run)
         self.optimizer = FlatAdam(model)
         self.replicas = Replicas(model, self.optimizer)
         self.average = average
@@ -92,8 +98,12 @@ class PPO:
 
         remaining: the part of the run still to come, 1 to 0, which `anneal` multiplies the learning
         rate with and `gamma_end` lengthens the horizon by. teacher: pulls the policy towards it.
+        A rollout that is not finite teaches nothing, and a gradient that is not moves nothing.
+        Raises DivergedError for the third in a row of either.
         """
         config = self.config
+        if unsound := self.unsound(rollout):
+            return self._skip(rollout, unsound)
         rate = config.learning_rate * (remaining if config.anneal else 1.0)
         targets, variance = self._targets(rollout, remaining)
         self._teacher = teacher
@@ -112,18 +122,33 @@ class PPO:
                 break
         self.version += 1
         self.model.reader.learn(spread(rollout, SCALE_SAMPLES), self.average)
-        # Nothing is known of an update without a step to learn from.
-        means = torch.stack(totals).mean(0).tolist() if totals else [math.nan] * len(STATISTICS)
-        learned = dict(zip(STATISTICS, means, strict=True))
+        learned = _means(totals)
         if teacher is None:
             del learned["distill_kl"]
         return {
             **learned,
+            "ppo_skipped": float(self.faults.skipped),
             "learning_rate": rate,
             "gamma": self._discount(remaining),
             "epochs": epochs,
             "explained_variance": variance,
         }
+
+    def unsound(self, rollout: Rollout) -> str:
+        """The name of an array of the rollout that is not finite, here or at a learner that this
+        one averages with; empty if there is none."""
+        found = faults.unsound(rollout.arrays())
+        if self.average is not None:
+            flag = np.array([float(bool(found))])
+            self._average_array(flag)
+            found = found or ("another learner's rollout" if flag[0] else "")
+        return found
+
+    def _skip(self, rollout: Rollout, unsound: str) -> dict[str, float]:
+        """An update without effect: statistics that it fed would never forget what they saw."""
+        self.version += 1
+        self.faults.failed(f"{unsound} of the rollout", rollout.arrays(), self.version)
+        return _means([]) | {"ppo_skipped": float(self.faults.skipped)}
 
     def rehearse(self, rollout: Rollout) -> None:
         """Does the work of one pass over a rollout and forgets it: to measure how long it takes."""
@@ -203,7 +228,8 @@ class PPO:
         return Targets(advantage, returns, log_prob, value[:-1], valid), variance
 
     def _descend(self, minibatch: Minibatch, rate: float) -> Tensor | None:
-        """One gradient step; returns STATISTICS as a tensor, or None if there are no samples."""
+        """One gradient step; returns STATISTICS as a tensor, or None if there are no samples or the
+        gradient is not finite."""
         self.optimizer.zero()
         count = np.array([float(minibatch.count)])
         self._average_array(count)
@@ -218,6 +244,10 @@ class PPO:
         if self.average is not None:
             self.average(self.optimizer.gradient)
         norm = self.optimizer.clip(self.config.max_grad_norm)
+        if not math.isfinite(norm):
+            self.faults.failed("the gradient", _batch(minibatch), self.version)
+            return None
+        self.faults.passed()
         self.optimizer.step(rate)
         return torch.cat([total, norm[None]])
 
@@ -262,3 +292,21 @@ class PPO:
                 state = model.sequence(seen, state, first).state
         out = model.sequence(piece.observation, state, piece.is_first)
         return out.parameters.flatten(0, 1), out.value.flatten(0, 1)
+
+
+def _means(totals: list[Tensor]) -> dict[str, float]:
+    """STATISTICS over gradient steps. Nothing is known of an update without a step."""
+    means = torch.stack(totals).mean(0).tolist() if totals else [math.nan] * len(STATISTICS)
+    return dict(zip(STATISTICS, means, strict=True))
+
+
+def _batch(minibatch: Minibatch) -> dict[str, Array]:
+    """What a minibatch learns from, by number of the piece and name."""
+    found: dict[str, Array] = {}
+    for number, make in enumerate(minibatch.pieces):
+        piece = make()
+        names = ("action", "log_prob", "advantage", "returns", "value", "weight")
+        tensors = {name: getattr(piece, name) for name in names}
+        tensors |= {f"observation.{k}": v for k, v in piece.observation.items()}
+        found |= {f"{number}.{name}": tensor.numpy() for name, tensor in tensors.items()}
+    return found

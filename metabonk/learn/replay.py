@@ -62,6 +62,7 @@ class Replay:
         self.capacity = capacity
         self.num_envs = num_envs
         self.count = 0  # rollouts ever added
+        self.gap = False  # whether steps were left out before the next rollout
         self._chunks: list[_Chunk] = []
 
     def __len__(self) -> int:
@@ -78,10 +79,14 @@ class Replay:
         start, stop = rollout.first, len(rollout.reward)
         arrays = {key: getattr(rollout, key)[start:stop] for key in FLAT}
         arrays |= {f"observation.{k}": v[start:stop] for k, v in rollout.observation.items()}
+        if self.gap:  # nothing that is known leads to what follows
+            arrays["is_first"] = arrays["is_first"].copy()
+            arrays["is_first"][0] = True
         name = f"{PREFIX}{self.count:08d}"
         digest = _write(self.directory / name, arrays)
         self._chunks.append(_Chunk(name, stop - start, digest, _map(self.directory / name)))
         self.count += 1
+        self.gap = False
         while self._steps - self._chunks[0].steps >= self.capacity / self.num_envs:
             self._chunks.pop(0)
 

@@ -18,7 +18,7 @@ import torch
 from metabonk import files
 from metabonk.artifact import Artifact, sweep
 from metabonk.config import Config, to_toml
-from metabonk.errors import CompileError, MetabonkError, MissingExtraError
+from metabonk.errors import CompileError, DivergedError, MetabonkError, MissingExtraError
 from metabonk.games import from_config
 from metabonk.learn import assess, backends, checkpoint, presets, threads
 from metabonk.learn.assess import Assessor
@@ -90,6 +90,7 @@ for _name, _unit, _help in (
     ("dream_horizon", "steps", "Steps that the dreams lasted"),
     ("dream_skipped", "", "Dreamer: updates so far that were skipped, not finite"),
     ("distill_kl", "nats", "Divergence of the policy from the dreamer"),
+    ("ppo_skipped", "", "Policy: updates so far that were skipped, not finite"),
     ("wm_skipped", "", "World model: updates so far that were skipped, not finite"),
     ("seconds_left", "s", "Estimated time until the run ends"),
     ("minutes", "min", "Training time so far"),
@@ -259,7 +260,11 @@ class Session:
         while not self.stopped and not self._spent():
             began = time.monotonic()
             watch = self.recording.append if self.recording is not None else None
-            metrics = self.trainer.iterate(watch)
+            try:
+                metrics = self.trainer.iterate(watch)
+            except DivergedError as error:
+                self.registry.event("diverged", step=self.trainer.steps, message=str(error))
+                raise
             now = time.monotonic()
             self.seconds += now - began
             self._plan()

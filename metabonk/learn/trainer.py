@@ -78,6 +78,7 @@ class Trainer:
             num_envs=game.num_envs,
             seed=self.seed,
             average=average,
+            run=directory,
         )
         self.collector = Collector(
             game,
@@ -143,7 +144,12 @@ class Trainer:
         if watch is not None:
             watch(rollout)
         collected = time.perf_counter()
-        metrics, teacher = self._imagine(rollout)
+        metrics: dict[str, float] = {}
+        teacher: Teacher | None = None
+        if self.ppo.unsound(rollout):
+            self._mend(rollout)
+        else:
+            metrics, teacher = self._imagine(rollout)
         imagined = time.perf_counter()
         metrics |= self.ppo.update(rollout, remaining, teacher)
         ended = time.perf_counter()
@@ -162,6 +168,16 @@ class Trainer:
                 metrics[name] = float(np.mean(values))
         metrics["episodes"] = len(rollout.episodes.get("return", ()))
         return metrics
+
+    def _mend(self, rollout: Rollout) -> None:
+        """A rollout is not finite: nothing of it is to last. States that saw it begin anew, and
+        replay knows that it has a gap."""
+        lost = ~np.isfinite(rollout.state[-1]).all(-1)
+        rollout.state[-1][lost] = 0.0
+        if self.world is not None:
+            self.world.replay.gap = True
+        if self.dreams is not None:
+            self.dreams.forget()
 
     def _imagine(self, rollout: Rollout) -> tuple[dict[str, float], Teacher | None]:
         """The world model's and the dreamer's updates; their metrics and what they teach."""
@@ -198,6 +214,7 @@ class Trainer:
                 "model": msgspec.structs.asdict(self.config.model),
                 "hyperparameters": self.ppo.hyperparameters,
                 "schedule": {"planned": self.planned},
+                "faults": self.ppo.faults.details(),
                 "counters": {
                     "updates": self.ppo.version,
                     "rollouts": self.collector.count,
@@ -231,6 +248,7 @@ class Trainer:
         if self.dreams is not None:
             self.dreams.load(_under(saved.state, "dreams"), details.get("dreams", {}))
         self.ppo.version = int(details["counters"]["updates"])
+        self.ppo.faults.load(details.get("faults", {}))
         self.restarts = int(details["counters"]["restarts"])
         self.planned = int(details["schedule"]["planned"])
         torch.set_rng_state(torch.from_numpy(np.array(saved.state["random.torch"])))

@@ -15,6 +15,7 @@ first. An update whose input, loss or gradient is not finite changes nothing and
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +24,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from metabonk.config import WorldConfig
+from metabonk.learn import faults
+from metabonk.learn.faults import Faults
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.replay import Sequences
 from metabonk.models.decoder import Frame
 from metabonk.models.rssm import Latent, RssmStates
 from metabonk.models.world import WorldModel, observations
+from metabonk.protocols import Array
 
 WORLD_STREAM, FRAMES_STREAM = 7, 8
 STATISTICS = ("wm_recon", "wm_reward", "wm_continue", "wm_kl")
@@ -52,29 +56,39 @@ class Batch(NamedTuple):
             torch.from_numpy(sequences.is_first),
         )
 
-    def finite(self) -> bool:
-        """Whether every number is one."""
-        floats = [t for t in (*self.observation.values(), *self[1:]) if t.is_floating_point()]
-        return all(bool(torch.isfinite(t).all()) for t in floats)
+    def arrays(self) -> dict[str, Array]:
+        """All of it by name; observations as `observation.<key>`."""
+        seen = {f"observation.{key}": value for key, value in self.observation.items()}
+        others = {name: getattr(self, name) for name in self._fields if name != "observation"}
+        return {name: tensor.numpy() for name, tensor in {**seen, **others}.items()}
 
 
 class WorldLearner:
-    """Updates `model` from sequences. updates: done so far. skipped: of them, without effect."""
+    """Updates `model` from sequences. updates: done so far. faults: of them, those without effect,
+    whose batches are kept in the directory `run`."""
 
-    def __init__(self, model: WorldModel, config: WorldConfig, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: WorldModel,
+        config: WorldConfig,
+        *,
+        seed: int = 0,
+        run: Path | None = None,
+    ) -> None:
         self.model = model
         self.config = config
         self.seed = seed
         self.optimizer = FlatAdam(model)
         self.updates = 0
-        self.skipped = 0
+        self.faults = Faults("world", run)
 
     def update(self, sequences: Sequences) -> tuple[dict[str, float], Latent]:
         """One gradient step; returns its metrics and the posterior states [L * B, ...] detached,
-        from which dreams may start; none where it was skipped."""
+        from which dreams may start; none where it was skipped. Raises DivergedError for the third
+        skipped in a row."""
         batch = Batch.of(sequences)
-        if not batch.finite():
-            return self._skip()
+        if unsound := faults.unsound(batch.arrays()):
+            return self._skip(batch, unsound)
         if self.updates == 0:  # nothing was seen: losses would be of numbers in their own units
             self.model.learn_scales(_flat(batch.observation))
         states = self.states(batch)
@@ -84,19 +98,20 @@ class WorldLearner:
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(self.optimizer.clip(self.config.max_grad_norm))
         if not (math.isfinite(loss.item()) and math.isfinite(norm)):
-            return self._skip()
+            return self._skip(batch, "the loss or its gradient")
+        self.faults.passed()
         self.updates += 1
         self.optimizer.step(self.config.learning_rate)
         self.model.learn_scales(_flat(batch.observation))
         metrics = {name: float(terms[name]) for name in STATISTICS}
-        metrics |= {"wm_gradient_norm": norm, "wm_skipped": float(self.skipped)}
+        metrics |= {"wm_gradient_norm": norm, "wm_skipped": float(self.faults.skipped)}
         after = Latent(states.deter.flatten(0, 1), states.stoch.flatten(0, 1))
         return metrics, after.detach()
 
-    def _skip(self) -> tuple[dict[str, float], Latent]:
+    def _skip(self, batch: Batch, what: str) -> tuple[dict[str, float], Latent]:
         self.updates += 1
-        self.skipped += 1
-        return {"wm_skipped": float(self.skipped)}, self.model.init(0)
+        self.faults.failed(what, batch.arrays(), self.updates)
+        return {"wm_skipped": float(self.faults.skipped)}, self.model.init(0)
 
     def states(self, batch: Batch) -> RssmStates:
         """Posterior states of sequences, from nothing at their beginnings. The random numbers are a

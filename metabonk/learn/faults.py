@@ -1,0 +1,134 @@
+"""Faults of learning: updates whose numbers are none.
+
+Knows arrays, files and where checkpoints are; does not know losses or who learns. An update whose
+input, loss or gradient is not finite changes nothing. It is counted, its batch is kept under
+`<run>/faults` for study, and the third in a row ends the run with its last good checkpoint named:
+a single one may be a game's slip, three are an error that more steps only hide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from metabonk import artifact, files
+from metabonk.errors import CorruptError, DivergedError
+from metabonk.learn import checkpoint
+from metabonk.protocols import Array
+
+FOLDER = "faults"
+MOST_IN_A_ROW = 3
+MOST_KEPT = 8  # batches of each part; the oldest give way
+MOST_BYTES = 64 << 20  # of one batch; arrays that no longer fit are left out, and named
+
+
+class Faults:
+    """Counts the updates of one part of learning that were skipped.
+
+    part: its name, as in `ppo`. run: the run's directory; without one no batch is kept. skipped:
+    updates ever. in_a_row: of them, since the last good one. unsaved: batches that the disk did not
+    take.
+    """
+
+    def __init__(self, part: str, run: Path | None = None) -> None:
+        self.part, self.run = part, run
+        self.skipped = self.in_a_row = self.unsaved = 0
+
+    def passed(self) -> None:
+        """An update was good."""
+        self.in_a_row = 0
+
+    def failed(self, what: str, batch: Mapping[str, Array], update: int) -> None:
+        """An update was skipped. what: was not finite, in words. batch: arrays by name, to be kept.
+        update: its number. Raises DivergedError for the third in a row."""
+        self.skipped += 1
+        self.in_a_row += 1
+        self._keep(what, batch, update)
+        if self.in_a_row >= MOST_IN_A_ROW:
+            raise DivergedError(
+                f"{self.part}: {self.in_a_row} updates in a row were not finite, "
+                f"the last is number {update} ({what}); {self._remedy()}"
+            )
+
+    def details(self) -> dict[str, int]:
+        """What `load` needs, for a checkpoint."""
+        return {"skipped": self.skipped, "in_a_row": self.in_a_row}
+
+    def load(self, details: Mapping[str, Any]) -> None:
+        """Inverse of `details`; counts that are not there are 0."""
+        self.skipped = int(details.get("skipped", 0))
+        self.in_a_row = int(details.get("in_a_row", 0))
+
+    def kept(self) -> list[Path]:
+        """The batches on disk, oldest first."""
+        return [] if self.run is None else sorted((self.run / FOLDER).glob(f"{self.part}-*"))
+
+    def _keep(self, what: str, batch: Mapping[str, Array], update: int) -> None:
+        if self.run is None:
+            return
+        try:
+            path = self.run / FOLDER / f"{self.part}-{self.skipped:06d}.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.replace(path, _encoded({"part": self.part, "what": what}, batch, update))
+            for old in self.kept()[:-MOST_KEPT]:
+                old.unlink(missing_ok=True)
+        except OSError:  # a full disk must not turn one skipped update into the end of a run
+            self.unsaved += 1
+
+    def _remedy(self) -> str:
+        if self.run is None:
+            return "lower the learning rate, or look at what was learned from"
+        kept = f"their batches are in {self.run / FOLDER}" if self.kept() else "none could be kept"
+        good = last_good(self.run)
+        if good is None:
+            return f"{kept}; no checkpoint is usable: begin anew with a lower learning rate"
+        return (
+            f"{kept}; the last good checkpoint is {good}: go on from it with "
+            f"`metabonk train --resume --run {self.run}` once the cause is gone, "
+            "or begin anew with a lower learning rate"
+        )
+
+
+def last_good(run: Path) -> Path | None:
+    """The newest checkpoint that is whole and whose weights are finite; None if there is none."""
+    for path in reversed(checkpoint.listed(run)):
+        try:
+            weights = artifact.load(path, kind=checkpoint.KIND).tensors(checkpoint.WEIGHTS)
+        except (CorruptError, FileNotFoundError):
+            continue
+        if not unsound(weights):
+            return path
+    return None
+
+
+def unsound(arrays: Mapping[str, Array]) -> str:
+    """The name of the first array that holds something other than finite numbers; empty if none."""
+    floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, array in floats.items():
+            # A sum shows it in one pass that writes nothing; what is too large is looked at again.
+            total = float(array.sum(dtype=np.float64))
+            if not math.isfinite(total) and not np.isfinite(array).all():
+                return name
+    return ""
+
+
+def _encoded(said: Mapping[str, str], batch: Mapping[str, Array], update: int) -> bytes:
+    from safetensors.numpy import save
+
+    chosen: dict[str, Array] = {}
+    left_out: list[str] = []
+    size = 0
+    for name, array in batch.items():
+        if size + array.nbytes > MOST_BYTES:
+            left_out.append(name)
+            continue
+        size += array.nbytes
+        chosen[name] = np.ascontiguousarray(array)
+    told = {**said, "update": str(update), "left_out": msgspec.json.encode(left_out).decode()}
+    return bytes(save(chosen, metadata=told))

@@ -1,0 +1,236 @@
+"""What is not finite changes nothing, is counted and kept; the third in a row ends the run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from run_tiny import configure
+from safetensors import safe_open
+from tiny_games import Walk
+
+from metabonk.config import Config
+from metabonk.errors import DivergedError
+from metabonk.learn import assess, checkpoint, faults, run
+from metabonk.learn.faults import MOST_KEPT, Faults, unsound
+from metabonk.learn.ppo import Teacher
+from metabonk.learn.trainer import Trainer
+from metabonk.metrics import read_records
+from metabonk.protocols import Array, Observation
+
+
+class Slipping(Walk):
+    """Shows something that is no number in one environment at some of its steps."""
+
+    slips: frozenset[int] = frozenset()
+    shown = float("nan")
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        self.state["steps"] = np.zeros(1, np.int64)
+
+    def step_into(self, actions: Array, observation: Observation, *flags: Array) -> None:
+        super().step_into(actions, observation, *flags)  # type: ignore[arg-type]
+        self.state["steps"] += 1
+        if int(self.state["steps"][0]) in self.slips:
+            observation["observation"][2, 1] = self.shown
+
+
+def tiny(directory: Path, **more: object) -> Config:
+    config = configure(str(directory), 48 * 12)
+    config.run.record = False
+    config.run.checkpoint_every = 1e9
+    for key, value in more.items():
+        section, name = key.split("__")
+        setattr(getattr(config, section), name, value)
+    return config
+
+
+def dreaming(directory: Path) -> Config:
+    config = tiny(directory, world__enabled=True, dream__enabled=True)
+    world, dream = config.world, config.dream
+    world.deter = world.hidden = dream.hidden = 16
+    world.groups = world.classes = 4
+    world.batch, world.sequence, world.burn_in = 2, 8, 2
+    dream.warm_up, dream.longest, dream.horizon = 0, 3, 2
+    return config
+
+
+def trainer_of(config: Config, directory: Path, *slips: int) -> Trainer:
+    game = Slipping(config.game.envs)
+    game.slips = frozenset(slips)
+    made = Trainer(game, config, directory=directory)
+    made.start()
+    return made
+
+
+def weights(trainer: Trainer) -> list[torch.Tensor]:
+    assert trainer.world is not None
+    assert trainer.dreams is not None
+    modules = (trainer.model, trainer.world.learner.model, trainer.dreams.learner.dreamer)
+    return [v.clone() for module in modules for v in module.state_dict().values()]
+
+
+@pytest.mark.parametrize("shown", [float("nan"), float("inf")])
+def test_a_rollout_with_a_slip_teaches_nothing_and_is_kept(tmp_path: Path, shown: float) -> None:
+    trainer = trainer_of(dreaming(tmp_path), tmp_path, 20)
+    trainer.game.shown = shown  # type: ignore[attr-defined]
+    for _ in range(2):
+        trainer.iterate()
+    before = weights(trainer)
+    metrics = trainer.iterate()
+    assert metrics["ppo_skipped"] == 1
+    assert np.isnan(metrics["loss_policy"])
+    assert "wm_recon" not in metrics
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(trainer), strict=True))
+    (kept,) = trainer.ppo.faults.kept()
+    with safe_open(kept, framework="numpy") as file:
+        assert file.metadata()["part"] == "ppo"
+        assert "observation.observation" in file.metadata()["what"]
+        assert not np.isfinite(file.get_tensor("observation.observation")).all()
+    assert np.isfinite(trainer.collector.rollout.state[-1]).all()
+    after = trainer.iterate()
+    assert after["ppo_skipped"] == 1
+    assert trainer.ppo.faults.in_a_row == 0
+    assert np.isfinite(after["loss_policy"])
+    assert np.isfinite(after["wm_recon"])
+    learned = weights(trainer)
+    assert any(not torch.equal(a, b) for a, b in zip(before, learned, strict=True))
+    assert all(bool(torch.isfinite(w.float()).all()) for w in learned)
+
+
+def test_replay_begins_anew_after_what_was_left_out(tmp_path: Path) -> None:
+    """Nothing of the gap is told as if it had led to what comes after it."""
+    trainer = trainer_of(dreaming(tmp_path), tmp_path, 12)
+    for _ in range(3):
+        trainer.iterate()
+    assert trainer.world is not None
+    replay, num = trainer.world.replay, trainer.game.num_envs
+    assert replay.listing()[-1]["name"] == "rollout-00000001"  # two of three
+    everywhere = np.arange(num)
+    over = replay.at(np.full(num, 4), everywhere, 8)
+    assert over.is_first[4].all()
+    assert not over.action[4].any()
+    # The control: where nothing was left out, time runs on.
+    trainer.iterate()
+    assert not replay.at(np.full(num, 12), everywhere, 8).is_first[4].all()
+
+
+def test_a_gap_and_the_counts_come_back_from_a_checkpoint(tmp_path: Path) -> None:
+    config = dreaming(tmp_path)
+    trainer = trainer_of(config, tmp_path / "a", 20)
+    for _ in range(3):
+        trainer.iterate()
+    saved = trainer.snapshot()
+    shutil.copytree(tmp_path / "a" / "replay", tmp_path / "b" / "replay")
+    again = Trainer(Slipping(config.game.envs), config, directory=tmp_path / "b")
+    again.restore(saved)
+    assert again.ppo.faults.details() == {"skipped": 1, "in_a_row": 1}
+    assert again.world is not None
+    assert again.world.replay.gap
+    assert trainer.iterate()["loss_policy"] == again.iterate()["loss_policy"]
+
+
+def test_the_third_in_a_row_ends_the_run_with_its_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(game: object, num_envs: int | None = None, **_: object) -> Slipping:
+        made = Slipping(num_envs or 6)
+        made.slips = frozenset(range(33, 200))
+        return made
+
+    monkeypatch.setattr(run, "from_config", make)
+    monkeypatch.setattr(assess, "from_config", make)
+    config = tiny(tmp_path / "run", run__checkpoint_every=1e-6)
+    with pytest.raises(DivergedError, match="3 updates in a row") as stopped:
+        run.train(config)
+    records = list(read_records(tmp_path / "run" / "metrics.jsonl"))
+    assert [r for r in records if r.event == "diverged"]
+    good = faults.last_good(tmp_path / "run")
+    assert good is not None
+    assert str(good) in str(stopped.value)
+    assert f"--resume --run {tmp_path / 'run'}" in str(stopped.value)
+    assert len(list((tmp_path / "run" / "faults").iterdir())) == 3
+
+
+def test_a_checkpoint_that_is_not_good_is_not_named(tmp_path: Path) -> None:
+    trainer = trainer_of(tiny(tmp_path), tmp_path)
+    trainer.iterate()
+    first = checkpoint.save(tmp_path, trainer.snapshot())
+    trainer.iterate()
+    second = checkpoint.save(tmp_path, trainer.snapshot())
+    assert faults.last_good(tmp_path) == second.path
+    trainer.iterate()
+    spoiled = trainer.snapshot()
+    next(iter(spoiled.weights.values())).flat[0] = np.nan
+    checkpoint.save(tmp_path, spoiled)
+    assert faults.last_good(tmp_path) == second.path
+    (second.path / "weights.safetensors").write_bytes(b"nothing")
+    assert faults.last_good(tmp_path) == first.path
+    assert faults.last_good(tmp_path / "nowhere") is None
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing(tmp_path: Path) -> None:
+    trainer = trainer_of(tiny(tmp_path, ppo__minibatches=1, ppo__epochs=1), tmp_path)
+    rollout = trainer.collector.collect()
+    head = trainer.model.head
+    nothing = torch.full((rollout.horizon, rollout.num_envs, head.outputs), float("nan"))
+    teacher = Teacher(nothing, head.log_std.detach().clone(), 1.0)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    for _ in range(2):
+        trainer.ppo.update(rollout, teacher=teacher)
+    same = zip(before, trainer.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
+    with safe_open(trainer.ppo.faults.kept()[0], framework="numpy") as file:
+        assert {"0.advantage", "0.observation.observation"} <= set(file.keys())
+    with pytest.raises(DivergedError, match="the gradient"):
+        trainer.ppo.update(rollout, teacher=teacher)
+    trainer.ppo.update(rollout)  # the learner itself is as good as it was
+    moved = zip(before, trainer.model.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in moved)
+
+
+def test_learners_that_average_skip_together(tmp_path: Path) -> None:
+    trainer = trainer_of(tiny(tmp_path), tmp_path)
+    rollout = trainer.collector.collect()
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+
+    def other_slipped(tensor: torch.Tensor) -> None:
+        if tensor.numel() == 1 and tensor.dtype == torch.float64:
+            tensor.fill_(0.5)
+
+    trainer.ppo.average = other_slipped
+    assert trainer.ppo.update(rollout)["ppo_skipped"] == 1
+    same = zip(before, trainer.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
+
+
+def test_what_is_kept_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "MOST_BYTES", 100)
+    found = Faults("part", tmp_path)
+    for update in range(MOST_KEPT + 4):
+        found.failed("it", {"small": np.zeros(10, np.float32), "wide": np.zeros(99)}, update)
+        found.passed()
+    assert len(found.kept()) == MOST_KEPT
+    assert found.kept()[-1].name == f"part-{MOST_KEPT + 4:06d}.safetensors"
+    with safe_open(found.kept()[-1], framework="numpy") as file:
+        assert list(file.keys()) == ["small"]
+        assert file.metadata()["left_out"] == '["wide"]'
+
+
+def test_a_full_disk_costs_the_batch_only(tmp_path: Path) -> None:
+    (tmp_path / faults.FOLDER).write_text("in the way")
+    found = Faults("part", tmp_path)
+    found.failed("it", {"a": np.zeros(1)}, 0)
+    assert (found.skipped, found.unsaved) == (1, 1)
+
+
+def test_unsound_names_the_array_and_minds_no_large_sums() -> None:
+    huge = np.full(9, 1.5e308)
+    fine = {"whole": np.arange(3), "flag": np.ones(2, np.bool_), "huge": huge}
+    assert unsound(fine) == ""
+    assert unsound({**fine, "bad": np.array([1.0, np.nan], np.float32)}) == "bad"
+    assert unsound({"ends": np.array([np.inf, -np.inf])}) == "ends"
