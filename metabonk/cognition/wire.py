@@ -123,10 +123,11 @@ class Request(Message, tag="request"):
 
     captured_ns: when the newest real frame and the state were seen. deadline_ns: when the answer is
     of no more use. left_ms: from the sending until then. trigger: why now; all but `period` go
-    before it. state: the situation, `records.GameState.pack()`, finite numbers only; empty without.
-    goal: what is wanted, in words, from the user and never from the screen. in_force: the directive
-    that the agent follows now, as `vocabulary.spell` writes it. expected_ms: how long the agent
-    thinks that the answer takes.
+    before it. episode: larger with every episode of the agent. state: the situation, as
+    `records.GameState.pack()` writes it, finite numbers only; empty without. goal: what is wanted,
+    in words, from the user and never from the screen. in_force: the directive that the agent
+    follows now, as `vocabulary.spell` writes it. expected_ms: how long the agent thinks that the
+    answer takes.
     """
 
     id: RequestId
@@ -135,6 +136,7 @@ class Request(Message, tag="request"):
     left_ms: Annotated[float, Meta(ge=0.0, le=LONGEST_MS)]
     question: QuestionKind = "strategy"
     trigger: Trigger = "period"
+    episode: Counter = 0
     state: Annotated[bytes, Meta(max_length=GAME_STATE.itemsize)] = b""
     frames: Annotated[list[FrameInfo], Meta(max_length=MOST_FRAMES)] = msgspec.field(
         default_factory=list
