@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -41,7 +41,7 @@ class Sample(NamedTuple):
 
 
 class Page:
-    """The samples of one scrape."""
+    """The samples of one scrape; iterating gives the metrics' names."""
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._by_name: dict[str, list[Sample]] = defaultdict(list)
@@ -50,6 +50,9 @@ class Page:
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
 
     def __len__(self) -> int:
         return sum(map(len, self._by_name.values()))
