@@ -125,7 +125,12 @@ KNOWN = (
         "Learning rate of the dream actor.",
         key="dream.learning_rate",
     ),
-    Variable("METABONK_USE_ACTIVE_INFERENCE", "1", "Train the expected-free-energy head."),
+    Variable(
+        "METABONK_USE_ACTIVE_INFERENCE",
+        "1",
+        "Train the expected-free-energy head.",
+        key="efe.enabled",
+    ),
     Variable(
         "METABONK_VIDEO_ROLLOUTS_PT_DIR",
         "",

@@ -173,6 +173,13 @@ class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 1.0
     kl_dynamics: Annotated[float, _help("Weight of expecting what is seen.", ge=0.0)] = 1.0
     kl_representation: Annotated[float, _help("Weight of seeing what is expected.", ge=0.0)] = 0.1
+    intrinsic: Annotated[
+        float,
+        _help(
+            "Reward for a step that surprises it by one deviation; 0: none. Noise surprises too.",
+            ge=0.0,
+        ),
+    ] = 0.0
     start: Annotated[
         str, _help("What `metabonk pretrain dream` wrote, to begin from; empty: from nothing.")
     ] = ""
@@ -227,6 +234,37 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     recordings: Annotated[
         str, _help("Recordings that `metabonk pretrain dream` learns from without --from.")
     ] = ""
+
+
+class EfeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """An actor that minimises expected free energy in the world model's dreams.
+
+    What is not said here, as horizons, discounts and warm-up, is said by `dream`.
+    """
+
+    enabled: Annotated[
+        bool,
+        _help("Learn to seek what is preferred and what is not yet known, and teach the policy."),
+    ] = False
+    precision: Annotated[
+        float, _help("Nats that a reward of the usual size is preferred by.", ge=0.0)
+    ] = 1.0
+    curiosity: Annotated[
+        float, _help("Weight of information gain; 0: ambiguity counts as constant.", ge=0.0)
+    ] = 1.0
+    members: Annotated[int, _help("One-step models whose differences are ignorance.", ge=2)] = 5
+    prior: Annotated[
+        float, _help("Weight of the random function that each of them starts from.", ge=0.0)
+    ] = 1.0
+    hidden: Annotated[int, _help("Units of each of their hidden layers.", ge=1)] = 128
+    learning_rate: Annotated[float, _help("Their step size.", gt=0.0)] = 1e-3
+    max_grad_norm: Annotated[float, _help("Longer gradients are scaled to this.", gt=0.0)] = 100.0
+    starts: Annotated[
+        int, _help("Dreams per update, from states that were seen; 0: from all of them.", ge=0)
+    ] = 256
+    distill_coef: Annotated[
+        float, _help("Weight of the policy's divergence from this actor.", ge=0.0)
+    ] = 0.05
 
 
 class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -312,6 +350,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ppo: PPOConfig = msgspec.field(default_factory=PPOConfig)
     world: WorldConfig = msgspec.field(default_factory=WorldConfig)
     dream: DreamConfig = msgspec.field(default_factory=DreamConfig)
+    efe: EfeConfig = msgspec.field(default_factory=EfeConfig)
     cpqe: CpqeConfig = msgspec.field(default_factory=CpqeConfig)
     run: RunConfig = msgspec.field(default_factory=RunConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)

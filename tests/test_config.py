@@ -236,6 +236,7 @@ def test_an_alias_and_the_own_name_must_agree() -> None:
             "game.research_dir": ("/tmp", "/dev/shm"),
             "dream.enabled": ("1", "0"),
             "dream.learning_rate": ("0.001", "0.002"),
+            "efe.enabled": ("1", "0"),
             "dream.recordings": ("rollouts", "demos"),
             "cpqe.enabled": ("1", "0"),
         }[alias.key]
