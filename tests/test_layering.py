@@ -72,7 +72,7 @@ SEES_CORE = {
     "ipc": {"link"},
     "nn": {"play", "ops"},
     "play": {"play"},
-    "video": {"broadcast", "ops"},
+    "video": {"broadcast", "ops", "cognition"},
     "motion": {"cognition"},
 }
 
