@@ -30,7 +30,8 @@ Index = npt.NDArray[np.int64]
 @dataclass
 class Targets:
     """What each step is pulled to; all [T, N], value as the acting policy saw it. teacher
-    [T, N, outputs]: parameters of the distribution that the policy is to come close to, or None."""
+    [T, N, teachers * outputs]: parameters of the distributions that the policy is to come close to,
+    side by side, or None."""
 
     advantage: FloatArray
     returns: FloatArray
@@ -53,10 +54,10 @@ class Piece:
     """Part of a minibatch: B samples, or M sequences of L steps with B = L * M.
 
     observation: by key [B, ...], or [L, M, ...] for sequences. mask uint8 [B, choices] or None.
-    action [B, columns]; teacher [B, outputs] or None; the rest [B], weight 0 for steps that are not
-    learned from. For sequences: state [M, R] before the first step (or before the warm-up),
-    is_first bool [L, M], and in `warm_up` the observations and `is_first` of the steps that come
-    before.
+    action [B, columns]; teacher [B, teachers * outputs] or None; the rest [B], weight 0 for steps
+    that are not learned from. For sequences: state [M, R] before the first step (or before the
+    warm-up), is_first bool [L, M], and in `warm_up` the observations and `is_first` of the steps
+    that come before.
     """
 
     observation: dict[str, Tensor]

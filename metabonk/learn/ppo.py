@@ -7,7 +7,7 @@ hyper-parameter can be read and set between updates and takes effect in the next
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +29,7 @@ from metabonk.models.policy import DEFAULT_DT, ActorCritic
 from metabonk.protocols import Array, FloatArray
 
 SHUFFLE_STREAM = 2
-STATISTICS = (
-    "loss_policy", "loss_value", "entropy", "kl", "clip_fraction", "distill_kl", "gradient_norm",
-)  # fmt: skip
+STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction")
 SCALE_SAMPLES = 2048  # observations of each rollout that the input scales see
 KL = STATISTICS.index("kl")
 NO_STATE = torch.zeros(1, 0)
@@ -40,11 +38,12 @@ NO_STATE = torch.zeros(1, 0)
 class Teacher(NamedTuple):
     """A policy to come close to. parameters [T, N, outputs] of its action distribution at every
     step of the rollout, as the network's own head has them; log_std [continuous]; weight of the
-    divergence KL(teacher || policy) in the loss."""
+    divergence KL(teacher || policy) in the loss; name of the metric that is this divergence."""
 
     parameters: Tensor
     log_std: Tensor
     weight: float
+    name: str = "distill_kl"
 
 
 class PPO:
@@ -77,7 +76,7 @@ class PPO:
         self.seed = seed
         self.version = 0
         self.return_scale = ReturnScale(num_envs)
-        self._teacher: Teacher | None = None  # of the update under way
+        self._teachers: tuple[Teacher, ...] = ()  # of the update under way
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -92,23 +91,23 @@ class PPO:
             raise ConfigError(f"hyper-parameter: {error}") from error
 
     def update(
-        self, rollout: Rollout, remaining: float = 1.0, teacher: Teacher | None = None
+        self, rollout: Rollout, remaining: float = 1.0, teachers: Sequence[Teacher] = ()
     ) -> dict[str, float]:
         """Learns from one rollout; returns the update's metrics.
 
         remaining: the part of the run still to come, 1 to 0, which `anneal` multiplies the learning
-        rate with and `gamma_end` lengthens the horizon by. teacher: pulls the policy towards it.
+        rate with and `gamma_end` lengthens the horizon by. teachers: pull the policy towards them.
         A rollout that is not finite teaches nothing, and a gradient that is not moves nothing.
         Raises DivergedError for the third in a row of either.
         """
         config = self.config
+        self._teachers = tuple(teachers)
         if unsound := self.unsound(rollout):
             return self._skip(rollout, unsound)
         rate = config.learning_rate * (remaining if config.anneal else 1.0)
         targets, variance = self._targets(rollout, remaining)
-        self._teacher = teacher
-        if teacher is not None:
-            targets.teacher = teacher.parameters.numpy()
+        if teachers:
+            targets.teacher = torch.cat([t.parameters for t in teachers], -1).numpy()
         philox = np.random.Philox(key=[self.seed, SHUFFLE_STREAM], counter=[0, 0, 0, self.version])
         shuffle = np.random.Generator(philox)
         totals: list[Tensor] = []
@@ -122,11 +121,8 @@ class PPO:
                 break
         self.version += 1
         self.model.reader.learn(spread(rollout, SCALE_SAMPLES), self.average)
-        learned = _means(totals)
-        if teacher is None:
-            del learned["distill_kl"]
         return {
-            **learned,
+            **self._means(totals),
             "ppo_skipped": float(self.faults.skipped),
             "learning_rate": rate,
             "gamma": self._discount(remaining),
@@ -148,7 +144,7 @@ class PPO:
         """An update without effect: statistics that it fed would never forget what they saw."""
         self.version += 1
         self.faults.failed(f"{unsound} of the rollout", rollout.arrays(), self.version)
-        return _means([]) | {"ppo_skipped": float(self.faults.skipped)}
+        return self._means([]) | {"ppo_skipped": float(self.faults.skipped)}
 
     def rehearse(self, rollout: Rollout) -> None:
         """Does the work of one pass over a rollout and forgets it: to measure how long it takes."""
@@ -203,9 +199,11 @@ class PPO:
                 # Time that does not pass does not discount: hiding in a menu puts nothing off.
                 gamma = np.power(discount, passed / DEFAULT_DT, dtype=np.float32)
             reward = reward - np.float32(config.idle_cost) * ((passed == 0.0) & ~is_reset)
+        left_out = is_reset.copy()
+        left_out[:, rollout.own.stop :] = True  # what others did is no sample of this policy's
         if config.normalize_rewards:
             scale = self.return_scale.update(
-                reward, terminated | truncated, is_reset, gamma, self._average_array
+                reward, terminated | truncated, left_out, gamma, self._average_array
             )
             reward = reward * np.float32(scale)
         advantage = advantages(
@@ -218,7 +216,7 @@ class PPO:
             gae_lambda=config.gae_lambda,
         )
         returns = advantage + value[:-1]
-        valid = ~is_reset
+        valid = ~left_out
         variance = explained_variance(value[:-1][valid], returns[valid])
         if config.normalize_advantages:
             size, mean, squares = spread_about(0.0, advantage[valid], self._average_array)
@@ -228,15 +226,15 @@ class PPO:
         return Targets(advantage, returns, log_prob, value[:-1], valid), variance
 
     def _descend(self, minibatch: Minibatch, rate: float) -> Tensor | None:
-        """One gradient step; returns STATISTICS as a tensor, or None if there are no samples or the
-        gradient is not finite."""
+        """One gradient step; returns what `_means` names as a tensor, or None if there are no
+        samples or the gradient is not finite."""
         self.optimizer.zero()
         count = np.array([float(minibatch.count)])
         self._average_array(count)
         if not count[0]:
             return None
         share = 1.0 / float(count[0])
-        total = torch.zeros(len(STATISTICS) - 1)
+        total = torch.zeros(len(STATISTICS) + len(self._teachers))
         if minibatch.pieces:
             total += self.replicas.total(
                 lambda model, piece: self._learn(model, piece(), share), minibatch.pieces
@@ -253,7 +251,7 @@ class PPO:
 
     def _learn(self, model: ActorCritic, piece: Piece, share: float) -> Tensor:
         """Adds the gradient of the piece's part of the minibatch's loss, each sample weighing
-        `share`; returns its part of STATISTICS, the last one left out."""
+        `share`; returns its part of STATISTICS and of the teachers' divergences."""
         config = self.config
         parameters, value = self._forward(model, piece)
         log_prob, entropy = model.head.log_prob(parameters, piece.mask, piece.action)
@@ -266,18 +264,25 @@ class PPO:
             near = piece.value + (value - piece.value).clamp(-config.value_clip, config.value_clip)
             error = torch.maximum(error, (near - piece.returns).square())
         objective = gain - 0.5 * config.value_coef * error + config.entropy_coef * entropy
-        taught = torch.zeros_like(value)
-        if piece.teacher is not None and self._teacher is not None:
-            taught = model.head.divergence(
-                piece.teacher, self._teacher.log_std, parameters, piece.mask
-            )
-            objective = objective - self._teacher.weight * taught
+        taught: list[Tensor] = []
+        if piece.teacher is not None:
+            parts = piece.teacher.split(parameters.shape[1], 1)
+            for teacher, part in zip(self._teachers, parts, strict=True):
+                apart = model.head.divergence(part, teacher.log_std, parameters, piece.mask)
+                objective = objective - teacher.weight * apart
+                taught.append(apart)
         torch.dot(objective, piece.weight).mul(-share).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             moved = ((ratio - 1.0).abs() > config.clip).float()
             kl = ratio - 1.0 - log_ratio  # Schulman's estimator k3, never negative
-            each = (-gain, 0.5 * error, entropy, kl, moved, taught)
+            each = (-gain, 0.5 * error, entropy, kl, moved, *taught)
             return torch.stack([torch.dot(x, piece.weight) for x in each]).mul_(share)
+
+    def _means(self, totals: list[Tensor]) -> dict[str, float]:
+        """Over gradient steps. Nothing is known of an update without a step."""
+        names = (*STATISTICS, *(teacher.name for teacher in self._teachers), "gradient_norm")
+        means = torch.stack(totals).mean(0).tolist() if totals else [math.nan] * len(names)
+        return dict(zip(names, means, strict=True))
 
     @staticmethod
     def _forward(model: ActorCritic, piece: Piece) -> tuple[Tensor, Tensor]:
@@ -292,12 +297,6 @@ class PPO:
                 state = model.sequence(seen, state, first).state
         out = model.sequence(piece.observation, state, piece.is_first)
         return out.parameters.flatten(0, 1), out.value.flatten(0, 1)
-
-
-def _means(totals: list[Tensor]) -> dict[str, float]:
-    """STATISTICS over gradient steps. Nothing is known of an update without a step."""
-    means = torch.stack(totals).mean(0).tolist() if totals else [math.nan] * len(STATISTICS)
-    return dict(zip(STATISTICS, means, strict=True))
 
 
 def _batch(minibatch: Minibatch) -> dict[str, Array]:

@@ -151,7 +151,7 @@ class Trainer:
         else:
             metrics, teacher = self._imagine(rollout)
         imagined = time.perf_counter()
-        metrics |= self.ppo.update(rollout, remaining, teacher)
+        metrics |= self.ppo.update(rollout, remaining, () if teacher is None else (teacher,))
         ended = time.perf_counter()
         if self.world is not None:
             metrics["seconds_world"] = imagined - collected
