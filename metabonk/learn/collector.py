@@ -19,6 +19,7 @@ from metabonk.models.policy import ActorCritic
 from metabonk.protocols import Array, BatchGame
 
 NOISE_STREAM = 1
+DREAMER = "dreamer_return"  # of episodes that somebody else than the policy ended
 
 
 @dataclass
@@ -139,8 +140,13 @@ class Collector:
     def _note_ends(self, t: int) -> None:
         ended = self.rollout.terminated[t] | self.rollout.truncated[t]
         if ended.any():
+            episodes, own = self.rollout.episodes, self.rollout.own
             for key, values in self.game.episode_info().items():
-                self.rollout.episodes.setdefault(key, []).extend(values[ended].tolist())
+                episodes.setdefault(key, []).extend(values[own][ended[own]].tolist())
+                if key == "return" and self.rollout.others:
+                    theirs = slice(own.stop, None)
+                    found = values[theirs][ended[theirs]].tolist()
+                    episodes.setdefault(DREAMER, []).extend(found)
 
     def state(self) -> dict[str, Array]:
         """What `load` needs to go on exactly here, apart from the game's own state."""

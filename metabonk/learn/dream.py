@@ -9,6 +9,8 @@ were really seen the dreamer acts for H steps that nobody sees:
 
 w_t is the product of all d before t. S is how far returns spread, a running difference of their
 95th and 5th percentiles, at least 1: small rewards are not blown up, large ones are cut down.
+With `action_noise` the dreams explore around the actor; its gradient then weighs every choice by
+pi(a) over the probability with which it was drawn, which is bounded, so that it stays the actor's.
 Discrete and continuous actions learn alike, from log-probabilities; what the world model learned
 stays as it is.
 """
@@ -66,7 +68,7 @@ class DreamLearner:
         start = _some(seen.detach(), config.starts, generator)
         if not len(start.deter):
             return {}
-        dreamed = dream(self.world, self.dreamer, start, horizon, generator)
+        dreamed = dream(self.world, self.dreamer, start, horizon, generator, config.action_noise)
         with torch.no_grad():
             returns, value, weight = self._returns(dreamed)
         self._widen(returns)
@@ -118,6 +120,8 @@ class DreamLearner:
         mask = None if dreamed.mask is None else dreamed.mask.flatten(0, 1)
         log_prob, entropy = self.dreamer.head.log_prob(parameters, mask, dreamed.rows.flatten(0, 1))
         gain = gain.flatten() / max(1.0, self.spread)
+        if self.config.action_noise:  # others than the actor's own choices count by its odds
+            gain = gain * (log_prob.detach() - dreamed.log_prob.flatten()).exp()
         objective = gain * log_prob + self.config.entropy_coef * entropy
         return -(weight.flatten() * objective).mean(), entropy.detach().mean()
 

@@ -23,9 +23,10 @@ from metabonk.learn.rollout import Rollout
 from metabonk.learn.world import Batch, WorldLearner
 from metabonk.models.dreamer import Dreamer
 from metabonk.models.rssm import Latent
+from metabonk.models.world import WorldModel
 from metabonk.protocols import Array, BatchGame
 
-TEACH_STREAM, FORESIGHT_STREAM = 11, 12
+TEACH_STREAM, FORESIGHT_STREAM, ACT_STREAM = 11, 12, 16
 CONTEXT = 8  # steps that are watched before a judged dream
 TRUST_MEMORY = 0.9  # of the running trust horizon, from rollout to rollout
 
@@ -114,6 +115,12 @@ class DreamTraining:
         parameters = dreamer.parameters_of(features.flatten(0, 1)).view(*features.shape[:2], -1)
         log_std = dreamer.head.log_std.detach().clone()
         return Teacher(parameters, log_std, self.config.distill_coef)
+
+    def following(self) -> tuple[WorldModel, Dreamer, Latent, torch.Tensor, torch.Generator]:
+        """See dream_acting.Sleeper."""
+        generator = torch.Generator().manual_seed(self._seed(ACT_STREAM))
+        before = torch.from_numpy(self._action.copy())
+        return self.world.model, self.learner.dreamer, self._latent, before, generator
 
     def forget(self) -> None:
         """What was played cannot be followed: states begin anew from what is seen next."""

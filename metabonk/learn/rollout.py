@@ -32,7 +32,8 @@ class Rollout:
     [S, N, branches], of the policy that acted. reward float32, terminated and truncated bool
     [S, N]. is_first bool [S + 1, N]. value float32 [S + 1, N]. state float32 [S + 1, N, R]: the
     recurrent state before each observation. version: of the policy that acted. first: the step at
-    which the last `collect` began. episodes: sums of the episodes that ended since then.
+    which the last `collect` began. others: the last so many environments were played by somebody
+    else than the policy. episodes: sums of the episodes that ended since then.
     """
 
     burn_in: int
@@ -47,6 +48,7 @@ class Rollout:
     state: FloatArray
     version: int = 0
     first: int = 0
+    others: int = 0
     episodes: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -93,6 +95,11 @@ class Rollout:
         return int(self.reward.shape[1])
 
     @property
+    def own(self) -> slice:
+        """The environments that the policy played."""
+        return slice(0, self.num_envs - self.others)
+
+    @property
     def horizon(self) -> int:
         """Steps that are learned from."""
         return len(self.reward) - self.burn_in
@@ -123,7 +130,7 @@ class Rollout:
         """The rollout as safetensors."""
         from safetensors.numpy import save
 
-        meta = {"burn_in": str(self.burn_in), "version": str(self.version)}
+        meta = {name: str(getattr(self, name)) for name in ("burn_in", "version", "others")}
         return bytes(save({k: np.ascontiguousarray(v) for k, v in self.arrays().items()}, meta))
 
     @classmethod
@@ -136,9 +143,10 @@ class Rollout:
             arrays: dict[str, Array] = dict(load(data))
             meta = _metadata(data)
             burn_in, version = int(meta["burn_in"]), int(meta["version"])
+            others = int(meta.get("others", 0))
             plain: dict[str, Any] = {k: v for k, v in arrays.items() if "." not in k}
             seen = {k.split(".", 1)[1]: v for k, v in arrays.items() if k not in plain}
-            return cls(burn_in=burn_in, observation=seen, version=version, **plain)
+            return cls(burn_in=burn_in, observation=seen, version=version, others=others, **plain)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"not a rollout: {error}") from error
 

@@ -66,6 +66,7 @@ for _name, _unit, _help in (
     ("steps_per_second", "1/s", "Environment steps per second, learning included"),
     ("episodes", "", "Episodes that ended in the rollout"),
     ("return_mean", "", "Mean return of the episodes that ended"),
+    ("dreamer_return_mean", "", "Mean return of the episodes that the dreamer itself played"),
     ("eval_return_mean", "", "Mean return of evaluation episodes"),
     ("eval_random_mean", "", "Mean return of random play on the same episodes"),
     ("eval_scripted_mean", "", "Mean return of scripted play on the same episodes"),

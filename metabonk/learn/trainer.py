@@ -18,7 +18,7 @@ import torch
 from metabonk.config import Config
 from metabonk.errors import CheckpointError, ConfigError
 from metabonk.learn import backends
-from metabonk.learn.acting import CompiledActing, TorchActing, quicker
+from metabonk.learn.acting import Acting, CompiledActing, TorchActing, quicker
 from metabonk.learn.beside import WorldTraining
 from metabonk.learn.checkpoint import (
     Snapshot,
@@ -27,7 +27,8 @@ from metabonk.learn.checkpoint import (
     load_weights,
     weights_of,
 )
-from metabonk.learn.collector import Collector
+from metabonk.learn.collector import DREAMER, Collector
+from metabonk.learn.dream_acting import DreamActing, games_of
 from metabonk.learn.dreaming import DreamTraining
 from metabonk.learn.ppo import PPO, Teacher
 from metabonk.learn.replicas import one_thread
@@ -37,6 +38,7 @@ from metabonk.protocols import Array, BatchGame
 
 GAME_STREAM = 5
 STATE_VERSION = 1
+MEANS = {"return": "return_mean", DREAMER: "dreamer_return_mean"}  # the others: episode_<key>
 
 
 class Trainer:
@@ -95,6 +97,7 @@ class Trainer:
         self.dreams: DreamTraining | None = None
         if config.dream.enabled and self.world is not None:
             self.dreams = DreamTraining(game, config, self.world.learner, self.fixed)
+        self._act_by(TorchActing(self.model))
 
     @property
     def steps(self) -> int:
@@ -110,16 +113,23 @@ class Trainer:
         """Rollouts are acted by `torch` or by the `compiled` network from now on. Raises
         CompileError if that is asked for and the network cannot be compiled."""
         compiled = name == "compiled"
-        self.collector.act_by(
+        self._act_by(
             CompiledActing(self.model, self.game.num_envs) if compiled else TorchActing(self.model)
         )
+
+    def _act_by(self, acting: Acting) -> None:
+        """A dreamer that does not teach acts itself, in games of its own."""
+        if self.dreams is not None and not self.config.dream.distill_coef:
+            games = games_of(self.config.dream.share, self.game.num_envs)
+            acting = DreamActing(acting, self.dreams, games)
+        self.collector.act_by(acting)
 
     def act_quickly(self) -> dict[str, float]:
         """Measures both ways and takes the quicker one; returns the seconds per rollout of each.
         Raises CompileError for a network that cannot be compiled: it goes on as before."""
         with one_thread():
             acting, seconds = quicker(self.model, self.collector.rollout)
-        self.collector.act_by(acting)
+        self._act_by(acting)
         return seconds
 
     def start(self) -> None:
@@ -164,7 +174,7 @@ class Trainer:
         }
         for key, values in rollout.episodes.items():
             if values:
-                name = "return_mean" if key == "return" else f"episode_{key}"
+                name = MEANS.get(key, f"episode_{key}")
                 metrics[name] = float(np.mean(values))
         metrics["episodes"] = len(rollout.episodes.get("return", ()))
         return metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,19 +14,23 @@ from metabonk.models.layers import mlp
 from metabonk.models.policy import listed
 from metabonk.models.rssm import Latent
 from metabonk.models.twohot import TwoHot
-from metabonk.models.world import WorldModel
+from metabonk.models.world import WorldModel, observations
+from metabonk.protocols import BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
 MASK = "action_mask"
+DREAMER_STREAM = 15
 
 
 class Dream(NamedTuple):
     """features [H + 1, B, F]: of the start and after every step. rows [H, B, columns]: what was
-    done. mask [H, B, choices] or None: what was believed allowed there, uint8."""
+    done. mask [H, B, choices] or None: what was believed allowed there, uint8. log_prob [H, B]: of
+    what was done, under whoever did it."""
 
     features: Tensor
     rows: Tensor
     mask: Tensor | None
+    log_prob: Tensor
 
 
 class Dreamer(nn.Module):
@@ -83,28 +88,30 @@ def dream(
     start: Latent,
     horizon: int,
     generator: torch.Generator | None = None,
+    noise: float = 0.0,
 ) -> Dream:
-    """`horizon` steps from states [B, ...] in which nobody but the dreamer chooses."""
+    """`horizon` steps from states [B, ...] in which nobody but the dreamer chooses. noise: how far
+    it explores, see ActionHead.explored."""
     head, num = dreamer.head, len(start.deter)
-    state, features, rows, masks = start, [start.features], [], []
+    state, features, rows, masks, log_probs = start, [start.features], [], [], []
     for _ in range(horizon):
         mask = believed(world, state)
+        parameters, log_std = dreamer.parameters_of(features[-1]), None
+        if noise:
+            parameters, log_std = head.explored(parameters, mask, noise)
         row = torch.empty(num, head.layout.columns)
-        head.sample(
-            dreamer.parameters_of(features[-1]),
-            mask,
-            torch.rand(num, head.categorical, generator=generator),
-            torch.randn(num, head.continuous, generator=generator),
-            row,
-            torch.empty(num, len(head.layout.branches)),
-        )
+        each = torch.empty(num, len(head.layout.branches))
+        uniform = torch.rand(num, head.categorical, generator=generator)
+        normal = torch.randn(num, head.continuous, generator=generator)
+        head.sample(parameters, mask, uniform, normal, row, each, log_std)
         state = world.imagine(state, row, world.rssm.noise(num, generator=generator))
         features.append(state.features)
         rows.append(row)
         masks.append(mask)
+        log_probs.append(each.sum(-1))
     allowed = [m for m in masks if m is not None]
     mask = torch.stack(allowed) if allowed else None
-    return Dream(torch.stack(features), torch.stack(rows), mask)
+    return Dream(torch.stack(features), torch.stack(rows), mask, torch.stack(log_probs))
 
 
 def believed(world: WorldModel, state: Latent) -> Tensor | None:
@@ -113,3 +120,58 @@ def believed(world: WorldModel, state: Latent) -> Tensor | None:
         return None
     part = world.decoder.part(MASK)
     return part.expect(part(world.decoder_input(state.features)))
+
+
+class DreamerState(NamedTuple):
+    """latent: of every environment. row [N, columns]: what it did last. step: decisions so far."""
+
+    latent: Latent
+    row: Tensor
+    step: int
+
+
+class DreamerPolicy:
+    """A dreamer as a Policy: it is awake, its world model sees what the game shows.
+
+    sampled: it acts as while it learned, else it takes the likeliest action.
+    """
+
+    def __init__(
+        self, world: WorldModel, dreamer: Dreamer, *, sampled: bool = True, seed: int = 0
+    ) -> None:
+        self.world, self.dreamer = world, dreamer
+        self.sampled, self.seed = sampled, seed
+
+    def reset(self, num_envs: int) -> DreamerState:
+        """The state before the first observation."""
+        row = torch.zeros(num_envs, self.dreamer.head.layout.columns)
+        return DreamerState(self.world.init(num_envs), row, 0)
+
+    @torch.no_grad()
+    def act(
+        self, observation: Observation, state: DreamerState, is_first: BoolArray
+    ) -> tuple[FloatArray, DreamerState]:
+        """Action rows float32 [N, columns] and the next state."""
+        philox = np.random.Philox(key=[self.seed, DREAMER_STREAM], counter=[0, 0, 0, state.step])
+        generator = torch.Generator().manual_seed(int(philox.random_raw()) >> 1)
+        head, num = self.dreamer.head, len(is_first)
+        seen = observations(observation)
+        noise = self.world.rssm.noise(num, generator=generator)
+        latent = self.world.observe(
+            state.latent, state.row, seen, torch.from_numpy(np.array(is_first)), noise
+        )
+        parameters = self.dreamer.parameters_of(latent.features)
+        mask = seen.get(MASK)
+        if self.sampled:
+            row = torch.empty(num, head.layout.columns)
+            head.sample(
+                parameters,
+                mask,
+                torch.rand(num, head.categorical, generator=generator),
+                torch.randn(num, head.continuous, generator=generator),
+                row,
+                torch.empty(num, len(head.layout.branches)),
+            )
+        else:
+            row = head.mode(parameters, mask)
+        return row.numpy(), DreamerState(latent, row.clone(), state.step + 1)

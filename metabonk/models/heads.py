@@ -151,20 +151,23 @@ class ActionHead(nn.Module):
         normal: Tensor,
         rows: Tensor,
         log_prob: Tensor,
+        log_std: Tensor | None = None,
     ) -> None:
         """Writes `rows` [B, columns] and log-probabilities per branch `log_prob` [B, branches].
 
         uniform: [B, categorical] in [0, 1); normal: [B, continuous], standard; all float32. A
-        choice is the inverse of its cumulative distribution at one uniform number.
+        choice is the inverse of its cumulative distribution at one uniform number. log_std: instead
+        of the head's own, as `explored` gives it.
         """
+        log_std = self.log_std if log_std is None else log_std
         if self.fixed:
             rows.copy_(self._rest)
             log_prob.zero_()
         if self.continuous:
-            scale = self.log_std.exp()
+            scale = log_std.exp()
             action = torch.addcmul(self._mean(parameters), self._half * scale, normal)
             rows[:, self._columns] = action
-            each = self._gaussian_log_prob(normal) @ self._owner
+            each = self._gaussian_log_prob(normal, log_std) @ self._owner
             log_prob[:, self._gaussian_branches] = each
         position = 0
         for one, log_p in self._log_probs(parameters, mask):
@@ -176,6 +179,22 @@ class ActionHead(nn.Module):
             position += one.count
             one.write(rows, choice)
             log_prob[:, one.branches] = log_p.gather(-1, choice[..., None])[..., 0]
+
+    @torch.no_grad()
+    def explored(
+        self, parameters: Tensor, mask: Tensor | None, noise: float
+    ) -> tuple[Tensor, Tensor]:
+        """Parameters and `log_std` for `sample` of a policy that explores around this one: every
+        choice is with probability `noise` a random one of those allowed, and columns have a further
+        deviation of `noise` half ranges."""
+        wider = 0.5 * torch.log(torch.exp(2.0 * self.log_std) + noise * noise)
+        chosen = [parameters[:, : self.continuous]]
+        for _, log_p in self._log_probs(parameters, mask):
+            allowed = log_p > 0.5 * FORBIDDEN
+            even = allowed / allowed.sum(-1, keepdim=True)
+            mixed = torch.log((1.0 - noise) * log_p.exp() + noise * even)
+            chosen.append(torch.where(allowed, mixed, FORBIDDEN).flatten(1))
+        return torch.cat(chosen, 1), wider
 
     def mode(self, parameters: Tensor, mask: Tensor | None) -> Tensor:
         """The most probable row, float32 [B, columns]."""
@@ -194,7 +213,7 @@ class ActionHead(nn.Module):
         if self.continuous:
             scale = self._half * self.log_std.exp()
             normal = (rows[:, self._columns] - self._mean(parameters)) / scale
-            total = total + self._gaussian_log_prob(normal).sum(-1)
+            total = total + self._gaussian_log_prob(normal, self.log_std).sum(-1)
             each = 0.5 + HALF_LOG_TAU + self.log_std + self._half.log()
             entropy = entropy + each.sum()
         for one, log_p in self._log_probs(parameters, mask):
@@ -225,9 +244,9 @@ class ActionHead(nn.Module):
         raw = torch.where(self._bounded, fast_tanh(raw), raw)
         return torch.addcmul(self._middle, self._half, raw)
 
-    def _gaussian_log_prob(self, normal: Tensor) -> Tensor:
+    def _gaussian_log_prob(self, normal: Tensor, log_std: Tensor) -> Tensor:
         """Per column [B, continuous], of samples that lie `normal` deviations from the mean."""
-        constant = HALF_LOG_TAU + self.log_std + self._half.log()
+        constant = HALF_LOG_TAU + log_std + self._half.log()
         return -0.5 * normal.square() - constant
 
     def _log_probs(self, parameters: Tensor, mask: Tensor | None) -> list[tuple[Group, Tensor]]:

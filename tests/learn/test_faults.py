@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_tiny import configure
 from safetensors import safe_open
+from tiny_dreams import dreaming, tiny
 from tiny_games import Walk
 
 from metabonk.config import Config
@@ -37,26 +37,6 @@ class Slipping(Walk):
         self.state["steps"] += 1
         if int(self.state["steps"][0]) in self.slips:
             observation["observation"][2, 1] = self.shown
-
-
-def tiny(directory: Path, **more: object) -> Config:
-    config = configure(str(directory), 48 * 12)
-    config.run.record = False
-    config.run.checkpoint_every = 1e9
-    for key, value in more.items():
-        section, name = key.split("__")
-        setattr(getattr(config, section), name, value)
-    return config
-
-
-def dreaming(directory: Path) -> Config:
-    config = tiny(directory, world__enabled=True, dream__enabled=True)
-    world, dream = config.world, config.dream
-    world.deter = world.hidden = dream.hidden = 16
-    world.groups = world.classes = 4
-    world.batch, world.sequence, world.burn_in = 2, 8, 2
-    dream.warm_up, dream.longest, dream.horizon = 0, 3, 2
-    return config
 
 
 def trainer_of(config: Config, directory: Path, *slips: int) -> Trainer:
@@ -181,13 +161,13 @@ def test_a_gradient_that_is_not_finite_moves_nothing(tmp_path: Path) -> None:
     teacher = Teacher(nothing, head.log_std.detach().clone(), 1.0)
     before = [p.detach().clone() for p in trainer.model.parameters()]
     for _ in range(2):
-        trainer.ppo.update(rollout, teacher=teacher)
+        trainer.ppo.update(rollout, teachers=[teacher])
     same = zip(before, trainer.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)
     with safe_open(trainer.ppo.faults.kept()[0], framework="numpy") as file:
         assert {"0.advantage", "0.observation.observation"} <= set(file.keys())
     with pytest.raises(DivergedError, match="the gradient"):
-        trainer.ppo.update(rollout, teacher=teacher)
+        trainer.ppo.update(rollout, teachers=[teacher])
     trainer.ppo.update(rollout)  # the learner itself is as good as it was
     moved = zip(before, trainer.model.parameters(), strict=True)
     assert any(not torch.equal(a, b) for a, b in moved)
