@@ -1,0 +1,261 @@
+"""What a soak came to: agents' ledgers held against the broker's journal.
+
+Knows both as plain rows and what must hold between them; starts nothing and reads no files. Every
+way in which something can be lost, doubled or followed too late is a fault with the request's id,
+so that a soak that fails says where to look. Times are CLOCK_MONOTONIC nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from .ledger import Acknowledged, Answered, Applied, Asked, Began, Ended, Entry
+
+DECISIONS = ("ok", "fallback")
+MOST_SHOWN = 20  # faults of one kind that a report lists; all are counted
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """One row of the journal's decisions. answer: a digest of it, as ledgers have it."""
+
+    id: str
+    status: str
+    answer: str = ""
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """One row of the journal's outcomes."""
+
+    id: str
+    applied: bool
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something that must never happen. kind: lost, duplicated, stale, unwritten, changed, unasked,
+    contradicted or unknown."""
+
+    kind: str
+    id: str
+    why: str
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What happened and what was wrong.
+
+    counts: requests by what became of them. faults: the first of each kind; fault_counts: how many.
+    recovery: seconds that agents which wanted an answer went without one after a kill of the
+    broker; one per agent and kill. blocked_us: how long clients held the game's thread per tick:
+    worst agents' median, 99th percentile and most. late_ticks: share of the game's ticks.
+    """
+
+    agents: int = 0
+    requests: int = 0
+    counts: dict[str, int] = {}
+    fault_counts: dict[str, int] = {}
+    faults: list[Fault] = []
+    recovery: list[float] = []
+    blocked_us: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    late_ticks: float = 0.0
+    ticks: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong, and there was anything that could have been."""
+        return not self.fault_counts and self.requests > 0 and self.counts.get("applied", 0) > 0
+
+    def recovered_within(self, share: float) -> float | None:
+        """The seconds within which `share` of the recoveries were over; None without kills."""
+        return float(np.quantile(self.recovery, share)) if self.recovery else None
+
+
+def judge(
+    entries: Iterable[Entry],
+    decisions: Iterable[Decision],
+    outcomes: Iterable[Noted],
+    kills: Sequence[int] = (),
+) -> Verdict:
+    """Holds the ledgers' entries against the journal's rows.
+
+    kills: when the broker was killed.
+    """
+    seen = _Seen(entries)
+    faults = [
+        *_outcome_faults(seen, outcomes),
+        *_decision_faults(seen, decisions),
+        *_stale_faults(seen),
+    ]
+    by_kind = Counter(fault.kind for fault in faults)
+    shown: Counter[str] = Counter()
+    listed = []
+    for fault in faults:
+        shown[fault.kind] += 1
+        if shown[fault.kind] <= MOST_SHOWN:
+            listed.append(fault)
+    ticks = sum(end.ticks for end in seen.ended)
+    return Verdict(
+        agents=len(seen.began),
+        requests=len(seen.asked),
+        counts=_counts(seen),
+        fault_counts=dict(by_kind),
+        faults=listed,
+        recovery=recoveries(seen.asked.values(), seen.answered, kills),
+        blocked_us=_worst(seen.ended),
+        late_ticks=sum(end.late for end in seen.ended) / ticks if ticks else 0.0,
+        ticks=ticks,
+    )
+
+
+class _Seen:
+    """The entries by what they are about."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.began: dict[tuple[str, int], Began] = {}
+        self.asked: dict[str, Asked] = {}
+        self.asked_twice: list[str] = []
+        self.answered: dict[str, list[Answered]] = defaultdict(list)
+        self.applied: list[Applied] = []
+        self.acknowledged: set[str] = set()
+        self.ended: list[Ended] = []
+        for entry in entries:
+            if isinstance(entry, Began):
+                self.began[entry.agent, entry.epoch] = entry
+            elif isinstance(entry, Asked):
+                if entry.id in self.asked:
+                    self.asked_twice.append(entry.id)
+                self.asked[entry.id] = entry
+            elif isinstance(entry, Answered):
+                self.answered[entry.id].append(entry)
+            elif isinstance(entry, Applied):
+                self.applied.append(entry)
+            elif isinstance(entry, Acknowledged):
+                self.acknowledged.add(entry.id)
+            else:
+                self.ended.append(entry)
+        self.applied.sort(key=lambda entry: entry.at_ns)
+
+
+def _outcome_faults(seen: _Seen, outcomes: Iterable[Noted]) -> Iterable[Fault]:
+    """Every request has exactly one outcome, which says what the agent did."""
+    rows: dict[str, list[Noted]] = defaultdict(list)
+    for row in outcomes:
+        rows[row.id].append(row)
+    followed = {entry.id for entry in seen.applied}
+    for id in seen.asked:
+        if id not in rows:
+            said = "was acknowledged" if id in seen.acknowledged else "was never acknowledged"
+            yield Fault("lost", id, f"its outcome is not in the journal, and {said}")
+    for id, found in rows.items():
+        if id not in seen.asked:
+            yield Fault("unasked", id, "the journal has an outcome of what nobody asked")
+            continue
+        if len(found) > 1:
+            yield Fault("duplicated", id, f"the journal has {len(found)} outcomes of it")
+        if any(row.applied != (id in followed) for row in found):
+            did = "followed it" if id in followed else "did not follow it"
+            yield Fault("contradicted", id, f"the agent {did}, its outcome says otherwise")
+    for id in seen.asked_twice:
+        yield Fault("duplicated", id, "two requests have this id")
+
+
+def _decision_faults(seen: _Seen, decisions: Iterable[Decision]) -> Iterable[Fault]:
+    """What was followed is written down once, as it was followed."""
+    rows: dict[str, list[Decision]] = defaultdict(list)
+    for row in decisions:
+        rows[row.id].append(row)
+    for id, found in rows.items():
+        if len(found) > 1:
+            yield Fault("duplicated", id, f"the journal has {len(found)} decisions of it")
+        if id not in seen.asked:
+            yield Fault("unasked", id, "the journal has a decision that nobody asked for")
+    for entry in seen.applied:
+        found = [row for row in rows.get(entry.id, ()) if row.status in DECISIONS]
+        if not found:
+            yield Fault("unwritten", entry.id, "it was followed and is not in the journal")
+    for id, replies in seen.answered.items():
+        answers = {reply.answer for reply in replies if reply.answer}
+        written = {row.answer for row in rows.get(id, ()) if row.answer}
+        if len(answers) > 1:
+            yield Fault("changed", id, f"it was answered in {len(answers)} different ways")
+        elif answers and written and answers != written:
+            yield Fault("changed", id, "the journal has another answer than the agent got")
+
+
+def _stale_faults(seen: _Seen) -> Iterable[Fault]:
+    """Nothing is followed twice, after its deadline, or after something newer."""
+    times = Counter(entry.id for entry in seen.applied)
+    for id, count in times.items():
+        if count > 1:
+            yield Fault("duplicated", id, f"it was followed {count} times")
+    newest: dict[str, tuple[int, int]] = {}
+    for entry in seen.applied:
+        request = seen.asked.get(entry.id)
+        if request is None:
+            yield Fault("unknown", entry.id, "the agent followed what it never asked for")
+            continue
+        if entry.at_ns > request.deadline_ns:
+            late = (entry.at_ns - request.deadline_ns) / 1e6
+            yield Fault("stale", entry.id, f"it was followed {late:.1f} ms after its deadline")
+        agent, epoch, sequence = split(entry.id)
+        if (epoch, sequence) < newest.get(agent, (-1, -1)):
+            yield Fault("stale", entry.id, "it was followed after a newer one of its agent")
+        newest[agent] = max(newest.get(agent, (-1, -1)), (epoch, sequence))
+
+
+def split(id: str) -> tuple[str, int, int]:
+    """Agent, epoch and sequence of an id as `omega-0/17/3`."""
+    agent, epoch, sequence = id.rsplit("/", 2)
+    return agent, int(epoch), int(sequence)
+
+
+def recoveries(
+    asked: Iterable[Asked], answered: Mapping[str, Sequence[Answered]], kills: Sequence[int]
+) -> list[float]:
+    """Seconds without an answer after each kill, for each agent that wanted one.
+
+    An agent wants one from the kill on if a request of its was in flight then, else from its next
+    request; it has one when the next decision comes, to whichever of its requests. What runs into
+    the next kill counts until the decision all the same.
+    """
+    wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)  # from, until answered or given up
+    got: dict[str, list[int]] = defaultdict(list)
+    for request in asked:
+        agent = split(request.id)[0]
+        replies = [r.at_ns for r in answered.get(request.id, ()) if r.status in DECISIONS]
+        wanted[agent].append((request.at_ns, min([*replies, request.deadline_ns])))
+        got[agent] += replies
+    found = []
+    for kill in sorted(kills):
+        for agent, spans in wanted.items():
+            starts = [max(kill, begin) for begin, end in spans if end > kill]
+            after = [at for at in got[agent] if at > kill]
+            if starts and after:
+                start, end = min(starts), min(after)
+                if end >= start:
+                    found.append((end - start) / 1e9)
+    return found
+
+
+def _counts(seen: _Seen) -> dict[str, int]:
+    statuses: Counter[str] = Counter()
+    for id in seen.asked:
+        replies = seen.answered.get(id)
+        statuses[replies[0].status if replies else "unanswered"] += 1
+    repeated = sum(len(replies) - 1 for replies in seen.answered.values())
+    return {
+        **dict(sorted(statuses.items())),
+        "applied": len(seen.applied),
+        "repeated_replies": repeated,
+        "acknowledged": len(seen.acknowledged),
+    }
+
+
+def _worst(ended: Sequence[Ended]) -> tuple[float, float, float]:
+    if not ended:
+        return 0.0, 0.0, 0.0
+    columns = zip(*(end.blocked_ns for end in ended), strict=True)
+    median, high, most = (max(column) / 1e3 for column in columns)
+    return median, high, most

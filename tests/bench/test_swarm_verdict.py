@@ -1,0 +1,247 @@
+"""bench/swarm: what a soak finds wrong is wrong, and what it finds right is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from metabonk.bench.swarm import ledger, verdict
+from metabonk.bench.swarm.ledger import Acknowledged, Answered, Applied, Asked, Began, Ended, Entry
+from metabonk.bench.swarm.verdict import Decision, Noted, judge
+
+from metabonk.errors import CorruptError
+
+MS = 1_000_000
+S = 1000 * MS
+
+
+class Story:
+    """Two agents that ask four times each, are answered, follow and are acknowledged; nothing is
+    wrong. Tests break one thing each."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.decisions: list[Decision] = []
+        self.outcomes: list[Noted] = []
+        for agent in ("omega-0", "omega-1"):
+            self.entries.append(Began(0, agent, 7, 100))
+            for sequence in range(4):
+                id, at = f"{agent}/7/{sequence}", sequence * S
+                self.entries += [
+                    Asked(at, id, at - 5 * MS, at + 500 * MS),
+                    Answered(at + 100 * MS, id, "ok", f"digest-{id}"),
+                    Applied(at + 110 * MS, id),
+                    Acknowledged(at + 900 * MS, id),
+                ]
+                self.decisions.append(Decision(id, "ok", f"digest-{id}"))
+                self.outcomes.append(Noted(id, applied=True))
+            self.entries.append(Ended(9 * S, agent, 7, 600, 3, (2000, 30_000, 90_000)))
+
+    def judged(self, *kills: int) -> verdict.Verdict:
+        return judge(self.entries, self.decisions, self.outcomes, kills)
+
+    def drop(self, kind: type[Entry], id: str) -> Entry:
+        found = next(e for e in self.entries if isinstance(e, kind) and getattr(e, "id", "") == id)
+        self.entries.remove(found)
+        return found
+
+    def retell(self, kind: type[Entry], id: str, *others: Entry) -> None:
+        self.drop(kind, id)
+        self.entries.extend(others)
+
+
+FIRST = "omega-0/7/0"
+SECOND = "omega-0/7/1"
+
+
+def test_nothing_is_wrong_where_nothing_is() -> None:
+    found = Story().judged()
+    assert found.passed
+    assert found.fault_counts == {}
+    assert (found.agents, found.requests) == (2, 8)
+    assert found.counts == {"ok": 8, "applied": 8, "repeated_replies": 0, "acknowledged": 8}
+    assert found.blocked_us == (2.0, 30.0, 90.0)
+    assert found.late_ticks == pytest.approx(6 / 1200)
+    assert found.recovered_within(0.99) is None
+
+
+def lose_an_outcome(s: Story) -> None:
+    s.outcomes.remove(Noted(FIRST, applied=True))
+
+
+def write_an_outcome_twice(s: Story) -> None:
+    s.outcomes.append(Noted(FIRST, applied=True))
+
+
+def write_a_decision_twice(s: Story) -> None:
+    s.decisions.append(Decision(FIRST, "ok", f"digest-{FIRST}"))
+
+
+def forget_a_decision(s: Story) -> None:
+    s.decisions = [row for row in s.decisions if row.id != FIRST]
+
+
+def decide_after_all(s: Story) -> None:
+    """What was followed is in the journal as refused."""
+    s.decisions = [Decision(FIRST, "stale") if r.id == FIRST else r for r in s.decisions]
+
+
+def change_the_answer(s: Story) -> None:
+    s.decisions = [Decision(FIRST, "ok", "another") if r.id == FIRST else r for r in s.decisions]
+
+
+def answer_in_two_ways(s: Story) -> None:
+    s.entries.append(Answered(300 * MS, FIRST, "ok", "another"))
+
+
+def follow_twice(s: Story) -> None:
+    s.entries.append(Applied(200 * MS, FIRST))
+
+
+def follow_after_the_deadline(s: Story) -> None:
+    s.retell(Applied, FIRST, Applied(501 * MS, FIRST))
+
+
+def follow_after_a_newer_one(s: Story) -> None:
+    s.retell(Asked, FIRST, Asked(0, FIRST, 0, 60 * S))
+    s.retell(Applied, FIRST, Applied(S + 200 * MS, FIRST))
+
+
+def follow_an_earlier_start(s: Story) -> None:
+    id = "omega-0/6/99"
+    s.entries += [Asked(0, id, 0, 60 * S), Applied(5 * S, id)]
+    s.decisions.append(Decision(id, "ok"))
+    s.outcomes.append(Noted(id, applied=True))
+
+
+def follow_what_was_never_asked(s: Story) -> None:
+    s.entries.append(Applied(5 * S, "omega-0/7/77"))
+
+
+def decide_what_was_never_asked(s: Story) -> None:
+    s.decisions.append(Decision("omega-9/1/1", "ok"))
+
+
+def note_what_was_never_asked(s: Story) -> None:
+    s.outcomes.append(Noted("omega-9/1/1", applied=False))
+
+
+def deny_having_followed(s: Story) -> None:
+    s.outcomes = [Noted(FIRST, applied=False) if r.id == FIRST else r for r in s.outcomes]
+
+
+def claim_to_have_followed(s: Story) -> None:
+    s.drop(Applied, FIRST)
+
+
+def give_an_id_twice(s: Story) -> None:
+    s.entries.append(Asked(2 * S, FIRST, 2 * S, 3 * S))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "kind", "id"),
+    [
+        (lose_an_outcome, "lost", FIRST),
+        (write_an_outcome_twice, "duplicated", FIRST),
+        (write_a_decision_twice, "duplicated", FIRST),
+        (forget_a_decision, "unwritten", FIRST),
+        (decide_after_all, "unwritten", FIRST),
+        (change_the_answer, "changed", FIRST),
+        (answer_in_two_ways, "changed", FIRST),
+        (follow_twice, "duplicated", FIRST),
+        (follow_after_the_deadline, "stale", FIRST),
+        (follow_after_a_newer_one, "stale", FIRST),
+        (follow_an_earlier_start, "stale", "omega-0/6/99"),
+        (follow_what_was_never_asked, "unknown", "omega-0/7/77"),
+        (decide_what_was_never_asked, "unasked", "omega-9/1/1"),
+        (note_what_was_never_asked, "unasked", "omega-9/1/1"),
+        (deny_having_followed, "contradicted", FIRST),
+        (claim_to_have_followed, "contradicted", FIRST),
+        (give_an_id_twice, "duplicated", FIRST),
+    ],
+)
+def test_every_fault_is_found(break_it: Callable[[Story], None], kind: str, id: str) -> None:
+    story = Story()
+    break_it(story)
+    found = story.judged()
+    assert not found.passed
+    assert found.fault_counts.get(kind), found.fault_counts
+    assert id in [fault.id for fault in found.faults if fault.kind == kind]
+
+
+def test_refused_and_repeated_is_not_wrong() -> None:
+    """Requests that end without an answer have an outcome too, and replies may come again."""
+    story = Story()
+    story.drop(Applied, FIRST)
+    story.retell(Answered, FIRST, Answered(50 * MS, FIRST, "stale"))
+    story.decisions = [Decision(FIRST, "stale") if r.id == FIRST else r for r in story.decisions]
+    story.outcomes = [Noted(FIRST, applied=False) if r.id == FIRST else r for r in story.outcomes]
+    story.entries.append(Answered(S + 300 * MS, SECOND, "ok", f"digest-{SECOND}"))
+    found = story.judged()
+    assert found.passed, found.faults
+    assert found.counts["stale"] == 1
+    assert found.counts["repeated_replies"] == 1
+
+
+def test_a_soak_in_which_nothing_happened_does_not_pass() -> None:
+    assert not judge([], [], []).passed
+    story = Story()
+    story.entries = [e for e in story.entries if not isinstance(e, Applied)]
+    story.outcomes = [Noted(row.id, applied=False) for row in story.outcomes]
+    found = story.judged()
+    assert found.fault_counts == {}
+    assert not found.passed  # nobody followed anything
+
+
+def test_all_faults_are_counted_and_some_are_listed() -> None:
+    story = Story()
+    many = [Noted(f"ghost/1/{n}", applied=False) for n in range(100)]
+    story.outcomes += many
+    found = story.judged()
+    assert found.fault_counts == {"unasked": 100}
+    assert len(found.faults) == verdict.MOST_SHOWN
+
+
+def test_recovery_is_how_long_who_wants_an_answer_goes_without() -> None:
+    id = "omega-0/7/{}".format
+    asked = [
+        Asked(0, id(0), 0, 5 * S),  # in flight at the kill, answered by who came after
+        Asked(10 * S, id(1), 0, 11 * S),
+        Asked(20 * S, id(2), 0, 21 * S),  # asked while nobody was there, given up
+        Asked(22 * S, id(3), 0, 23 * S),
+    ]
+    answered = {
+        id(0): [Answered(3 * S, id(0), "ok")],
+        id(1): [
+            Answered(10 * S + 100 * MS, id(1), "rejected"),
+            Answered(10 * S + 300 * MS, id(1), "ok"),
+        ],
+        id(3): [Answered(22 * S + 500 * MS, id(3), "fallback")],
+    }
+    assert verdict.recoveries(asked, answered, [1 * S]) == [2.0]
+    # Between two requests nobody waits: the time counts from the next one.
+    assert verdict.recoveries(asked, answered, [8 * S]) == [pytest.approx(0.3)]
+    # A request that was given up counts from when it was asked until the next one's answer.
+    assert verdict.recoveries(asked, answered, [19 * S]) == [pytest.approx(2.5)]
+    assert verdict.recoveries(asked, answered, [30 * S]) == []
+    assert verdict.recoveries(asked, answered, []) == []
+
+
+def test_a_ledger_is_read_back_without_its_torn_end(tmp_path: Path) -> None:
+    written = Story().entries
+    book = ledger.Ledger(tmp_path / "agents/omega-0.jsonl")
+    for entry in written:
+        book.add(entry)
+    book.close()
+    book.close()
+    path = tmp_path / "agents/omega-0.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"type":"applied","at_n')
+    assert list(ledger.read(tmp_path / "agents")) == written
+    path.write_bytes(b'{"type":"elsewhere"}\n' + path.read_bytes())
+    with pytest.raises(CorruptError, match=r"omega-0.jsonl, line 1"):
+        list(ledger.read(tmp_path / "agents"))
+
+
+def test_an_id_is_taken_apart_whatever_the_agent_is_called() -> None:
+    assert verdict.split("team/omega-0/17/3") == ("team/omega-0", 17, 3)
