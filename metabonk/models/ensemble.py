@@ -22,14 +22,16 @@ BOOTSTRAP_STREAM = 20
 
 
 class Stack(nn.Module):
-    """M networks of the same shape in one: [M, B, inputs] or [B, inputs] -> [M, B].
+    """M networks of the same shape in one: [M, B, inputs] or [B, inputs] -> [M, B, outputs].
 
     Layers of `hidden` units through SiLU; weights of each member uniform as torch's linear layers.
     """
 
-    def __init__(self, members: int, inputs: int, hidden: int, layers: int) -> None:
+    def __init__(
+        self, members: int, inputs: int, hidden: int, layers: int, outputs: int = 1
+    ) -> None:
         super().__init__()
-        widths = [inputs, *[hidden] * layers, 1]
+        widths = [inputs, *[hidden] * layers, outputs]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for width, out in itertools.pairwise(widths):
             bound = width**-0.5
@@ -45,7 +47,7 @@ class Stack(nn.Module):
             x = torch.baddbmm(bias, x, weight)
             if i != last:
                 x = torch.nn.functional.silu(x)
-        return x[..., 0]
+        return x
 
 
 class QEnsemble(nn.Module):
@@ -90,9 +92,9 @@ class QEnsemble(nn.Module):
         return self._value(self.slow, inputs)
 
     def _value(self, stack: Stack, inputs: Tensor) -> Tensor:
-        inner = stack(inputs)
+        inner = stack(inputs)[..., 0]
         if self.prior_weight:
-            inner = inner + self.prior_weight * self.prior(inputs).detach()
+            inner = inner + self.prior_weight * self.prior(inputs)[..., 0].detach()
         return cast(Tensor, self.shift + self.scale * inner)
 
     def losses(self, inputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
