@@ -13,7 +13,9 @@ from typing import Any
 PRESETS: dict[str, dict[str, Any]] = {
     # Four decisions a second are enough to play by, and each of them then matters enough to be
     # told from chance. Menus wait for ever, so passing there is not the policy's to choose; a click
-    # does nothing that a choice does not; nothing is lost by reaching for whatever is near.
+    # does nothing that a choice does not; nothing is lost by reaching for whatever is near. What
+    # pays off within a minute is learned first, what keeps alive for three rests on it: with a
+    # discount that stays at 0.995 the return ends at 23.5 after 15 minutes, so at 26.1 (one seed).
     "arena": {
         "game.envs": 64,
         "game.frame_skip": 16,
@@ -24,7 +26,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.decisive": "choice",
         "ppo.learning_rate": 1.5e-3,
         "ppo.gamma": 0.995,
-        "ppo.gae_lambda": 0.9,
+        "ppo.gamma_end": 0.998,
+        "ppo.gae_lambda": 0.95,
         "ppo.sequence": 16,
         "ppo.epochs": 3,
         "ppo.minibatches": 2,
