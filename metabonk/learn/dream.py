@@ -41,7 +41,11 @@ SPREAD_MEMORY = 0.99  # of the running percentiles
 
 class DreamLearner:
     """Updates `dreamer` in the dreams of `world`. updates: done so far. faults: of them, those
-    without effect, whose starts are kept in the directory `run`."""
+    without effect, whose starts are kept in the directory `run`. part: what metrics and faults are
+    named by; stream: of its random numbers."""
+
+    part = "dream"
+    stream = DREAM_STREAM
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class DreamLearner:
         self.world, self.dreamer, self.config, self.seed = world, dreamer, config, seed
         self.optimizer = FlatAdam(dreamer)
         self.updates = 0
-        self.faults = Faults("dream", run)
+        self.faults = Faults(self.part, run)
         self.spread = 0.0
 
     def update(self, seen: Latent, horizon: int) -> dict[str, float]:
@@ -63,7 +67,7 @@ class DreamLearner:
         its metrics, none where there was nothing to start from. Raises DivergedError for the third
         in a row that was not finite."""
         config = self.config
-        philox = np.random.Philox(key=[self.seed, DREAM_STREAM], counter=[0, 0, 0, self.updates])
+        philox = np.random.Philox(key=[self.seed, self.stream], counter=[0, 0, 0, self.updates])
         generator = torch.Generator().manual_seed(int(philox.random_raw()) >> 1)
         start = _some(seen.detach(), config.starts, generator)
         if not len(start.deter):
@@ -85,21 +89,26 @@ class DreamLearner:
         else:
             batch = {"deter": start.deter.numpy(), "stoch": start.stoch.numpy()}
             self.faults.failed("the gradient", batch, self.updates)
-        return {
-            "dream_return": float(returns[0].mean()),
-            "dream_actor_loss": float(actor.detach()),
-            "dream_critic_loss": float(critic.detach()),
-            "dream_entropy": float(entropy),
-            "dream_spread": self.spread,
-            "dream_gradient_norm": norm,
-            "dream_skipped": float(self.faults.skipped),
+        metrics = {
+            "return": float(returns[0].mean()),
+            "actor_loss": float(actor.detach()),
+            "critic_loss": float(critic.detach()),
+            "entropy": float(entropy),
+            "spread": self.spread,
+            "gradient_norm": norm,
+            "skipped": float(self.faults.skipped),
         }
+        return {f"{self.part}_{name}": value for name, value in metrics.items()}
+
+    def worth(self, dreamed: Dream) -> tuple[Tensor, Tensor]:
+        """What every dreamed step is worth, here the reward that the world model expects, and the
+        probability of going on after it, [H, B] each."""
+        return self.world.outcome(dreamed.features[1:])
 
     def _returns(self, dreamed: Dream) -> tuple[Tensor, Tensor, Tensor]:
         """Returns, values and weights [H, B] of the states in which the dreamer chose."""
-        world, config = self.world, self.config
-        after = dreamed.features[1:]
-        reward, going = world.outcome(after)
+        config = self.config
+        reward, going = self.worth(dreamed)
         discount = config.gamma * going
         value = self.dreamer.value(dreamed.features)
         returns = lambda_returns(reward, value, discount, config.lambda_)
