@@ -21,7 +21,6 @@ import msgspec
 from metabonk.cognition import scene as scenes
 from metabonk.cognition.dialect import (
     PATHS,
-    Dialect,
     chat_body,
     decisions_body,
     error_text,
