@@ -91,6 +91,12 @@ class Goal:
         words = tuple(dict.fromkeys(w for w in rest if w not in _PLAIN))
         return cls(text.strip(), words, numbers)
 
+    @classmethod
+    def of(cls, text: str) -> Goal:
+        """A goal from words that another process sent: as `read`, but what is too much is cut."""
+        kept = "".join(c if unicodedata.category(c) != "Cc" else " " for c in text)
+        return cls.read(kept[:MOST_CHARACTERS])
+
     @property
     def terms(self) -> tuple[str, ...]:
         """Everything that has to be chosen, as texts: words, then `tier 3`."""
