@@ -24,11 +24,13 @@ from msgspec import Meta
 from metabonk.environment import KNOWN, Variable
 from metabonk.errors import BackendError, ConfigError
 from metabonk.schema import (
+    BackendConfig,
     Config,
     CpqeConfig,
     DreamConfig,
     EfeConfig,
     GameConfig,
+    MenuConfig,
     ModelConfig,
     NativeConfig,
     PPOConfig,
@@ -37,11 +39,13 @@ from metabonk.schema import (
 )
 
 __all__ = [
+    "BackendConfig",
     "Config",
     "CpqeConfig",
     "DreamConfig",
     "EfeConfig",
     "GameConfig",
+    "MenuConfig",
     "ModelConfig",
     "NativeConfig",
     "PPOConfig",

@@ -304,6 +304,23 @@ class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 200_000
 
 
+class MenuConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The menu navigator, which goes from menus to a running game."""
+
+    enabled: Annotated[
+        bool, _help("Let System 2 press what is in menus, and keep the policy's clicks off them.")
+    ] = False
+    goal: Annotated[
+        str, _help("What it is to reach, in words, as: Start Tier 3 run with Calcium.")
+    ] = ""
+    model: Annotated[
+        str, _help("Model that the server asks about menus; empty: the one of its strategy.")
+    ] = ""
+    offers: Annotated[bool, _help("Also let it choose among a run's offers, not the policy.")] = (
+        False
+    )
+
+
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One training run."""
 
@@ -342,6 +359,47 @@ class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = "auto"
 
 
+class BackendConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who answers System 2's questions."""
+
+    chain: Annotated[
+        str,
+        _help(
+            "Who is asked, in this order, as openai,rules; empty: rules. rules stands behind every "
+            "other one."
+        ),
+    ] = ""
+    url: Annotated[
+        str,
+        _help(
+            "Model servers of `openai`, separated by commas: each is asked if those before fail."
+        ),
+    ] = "http://127.0.0.1:30000"
+    model: Annotated[
+        str, _help("Their models, separated by commas; empty: the only one a server has.")
+    ] = ""
+    key_file: Annotated[str, _help("File with the servers' API key; empty: none.")] = ""
+    mode: Annotated[
+        Literal["auto", "score", "schema"],
+        _help("How answers are held to what fits: score options, or a JSON schema."),
+    ] = "auto"
+    frames: Annotated[
+        int, _help("Pictures per question at most; 0: the state alone.", ge=0, le=16)
+    ] = 9
+    limit: Annotated[int, _help("Questions in flight per model server.", ge=1, le=1024)] = 16
+    temperature: Annotated[
+        float, _help("Of answers by JSON schema; scores have none.", ge=0.0, le=2.0)
+    ] = 0.0
+    explain_seconds: Annotated[
+        float,
+        _help("How long an answer waits for its reasons in words; 0: none.", ge=0.0, le=30.0),
+    ] = 0.0
+    wait: Annotated[float, _help("Seconds until the model servers have to be there.", ge=0.0)] = 0.0
+    probe_timeout: Annotated[
+        float, _help("Seconds per question that finds out what a server can.", gt=0.0)
+    ] = 60.0
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set."""
 
@@ -352,5 +410,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     dream: DreamConfig = msgspec.field(default_factory=DreamConfig)
     efe: EfeConfig = msgspec.field(default_factory=EfeConfig)
     cpqe: CpqeConfig = msgspec.field(default_factory=CpqeConfig)
+    menu: MenuConfig = msgspec.field(default_factory=MenuConfig)
     run: RunConfig = msgspec.field(default_factory=RunConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
+    backend: BackendConfig = msgspec.field(default_factory=BackendConfig)
