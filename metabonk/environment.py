@@ -87,9 +87,18 @@ KNOWN = (
         key="game.research_dir",
     ),
     # Menus and System 2.
-    Variable("METABONK_USE_VLM_MENU", "0", "Let a vision-language model click through menus."),
-    Variable("METABONK_MENU_GOAL", "", "What the menu navigator is to reach, in words."),
-    Variable("METABONK_VLM_MENU_MODEL", "llava:7b", "The menu navigator's model."),
+    Variable(
+        "METABONK_USE_VLM_MENU",
+        "0",
+        "Let System 2, a vision-language model for example, click through menus.",
+        key="menu.enabled",
+    ),
+    Variable(
+        "METABONK_VLM_MENU_MODEL",
+        "llava:7b",
+        "The menu navigator's model, as the model server calls it.",
+        key="menu.model",
+    ),
     Variable(
         "METABONK_COGNITIVE_SERVER_URL", "tcp://localhost:5555", "Where the cognitive server is."
     ),
