@@ -69,6 +69,11 @@ class OpenAIBackend:
         self._tokens = self._cached = 0
         self._mass = 1.0
 
+    @property
+    def url(self) -> str:
+        """Where the server is, without any key."""
+        return self._client.url
+
     async def open(self) -> None:
         """Finds out what the server can. Raises BackendError with the remedy."""
         self.found = await probe(self._client, self._server.wish)
