@@ -11,6 +11,12 @@ namespace metabonk::play {
 template <typename T>
 class Mailbox {
  public:
+  // Makes all copies equal; before any thread uses them. For values that keep memory of their own,
+  // so that none is allocated later.
+  void Prepare(const T& value) {
+    for (T& copy : values_) copy = value;
+  }
+
   // The writer's copy, to be filled; what is in it is some older value.
   T& Draft() { return values_[back_]; }
 

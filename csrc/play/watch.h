@@ -1,0 +1,50 @@
+// Watch: what a thread beside the loop may see of a seat: the newest moment, now and then. The
+// ticking thread copies it out after its action has left, at most once every `every` nanoseconds,
+// and never waits for whoever looks; what nobody looked at is replaced.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "metabonk/records.h"
+#include "play/mailbox.h"
+#include "play/source.h"
+
+namespace metabonk::play {
+
+// A moment as it was seen. pixels: [height, width, channels], top row first; height 0 where the
+// game gave no frame, or one that is larger than what is watched.
+struct Sight {
+  GameState state = {};
+  uint64_t sequence = 0;
+  uint64_t run = 0;  // how many runs began since the watch began
+  int64_t capture = 0;
+  int32_t height = 0, width = 0, channels = 0;
+  std::vector<uint8_t> pixels;
+};
+
+class Watch {
+ public:
+  // frame_bytes: room for frames; larger ones are left out and counted. 0 for none.
+  Watch(int64_t every, size_t frame_bytes);
+
+  // The thread that ticks. began: a run began with this moment. Never waits, never allocates.
+  void Show(const Moment& moment, bool began);
+
+  // One other thread. The newest sight, if there is one that was not looked at; else null. Good
+  // until the next call.
+  const Sight* Look() { return sights_.Take() ? &sights_.Taken() : nullptr; }
+  uint64_t shown() const { return sights_.posted(); }
+  uint64_t too_large() const { return too_large_.load(std::memory_order_relaxed); }
+
+ private:
+  const int64_t every_;
+  Mailbox<Sight> sights_;
+  int64_t next_ = 0;
+  uint64_t runs_ = 0;
+  std::atomic<uint64_t> too_large_{0};
+};
+
+}  // namespace metabonk::play

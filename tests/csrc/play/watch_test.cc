@@ -1,0 +1,104 @@
+// Watch: the newest moment now and then, whole, without a wait or an allocation.
+#include "play/watch.h"
+
+#include <atomic>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+
+namespace metabonk::play {
+namespace {
+
+struct Scene {
+  GameState state = {};
+  std::vector<uint8_t> pixels = std::vector<uint8_t>(4 * 6 * 3);
+
+  Moment At(uint64_t n, int64_t capture) {
+    state.time = static_cast<double>(n);
+    state.kills = static_cast<uint32_t>(n);
+    std::memset(pixels.data(), static_cast<int>(n & 255), pixels.size());
+    return {&state, {pixels.data(), 4, 6, 3, n}, n, capture, capture, false};
+  }
+};
+
+}  // namespace
+
+TEST(watch_shows_the_newest_moment_at_its_own_pace) {
+  Scene scene;
+  Watch watch(50, 4 * 6 * 3);
+  CHECK(watch.Look() == nullptr);
+  watch.Show(scene.At(1, 1000), true);
+  watch.Show(scene.At(2, 1049), false);  // too soon after the first
+  const Sight* sight = watch.Look();
+  CHECK(sight != nullptr);
+  CHECK_EQ(sight->sequence, uint64_t{1});
+  CHECK_EQ(sight->run, uint64_t{1});
+  CHECK_EQ(sight->capture, int64_t{1000});
+  CHECK_EQ(sight->height * 100 + sight->width * 10 + sight->channels, 463);
+  CHECK_EQ(sight->pixels[0], uint8_t{1});
+  CHECK(watch.Look() == nullptr);  // seen before
+  watch.Show(scene.At(3, 1050), false);
+  watch.Show(scene.At(4, 1100), true);  // replaces what nobody looked at
+  sight = watch.Look();
+  CHECK_EQ(sight->sequence, uint64_t{4});
+  CHECK_EQ(sight->run, uint64_t{2});
+  CHECK_EQ(watch.shown(), uint64_t{3});
+}
+
+TEST(watch_counts_runs_that_begin_between_its_looks) {
+  Scene scene;
+  Watch watch(50, 0);
+  watch.Show(scene.At(1, 1000), true);
+  watch.Show(scene.At(2, 1010), true);
+  watch.Show(scene.At(3, 1060), false);
+  CHECK_EQ(watch.Look()->run, uint64_t{2});
+}
+
+TEST(watch_leaves_out_frames_that_are_too_large) {
+  Scene scene;
+  Watch watch(0, 4 * 6 * 3 - 1);
+  watch.Show(scene.At(1, 1000), false);
+  const Sight* sight = watch.Look();
+  CHECK_EQ(sight->height, 0);
+  CHECK_EQ(sight->sequence, uint64_t{1});
+  CHECK_EQ(watch.too_large(), uint64_t{1});
+}
+
+TEST(watch_allocates_nothing_while_it_shows) {
+  Scene scene;
+  Watch watch(0, 4 * 6 * 3);
+  const size_t before = check::Allocations();
+  for (uint64_t n = 1; n < 100; ++n) {
+    watch.Show(scene.At(n, static_cast<int64_t>(n)), false);
+    if (n % 3 == 0) watch.Look();
+  }
+  CHECK_EQ(check::Allocations(), before);
+}
+
+TEST(watch_never_shows_half_a_moment) {
+  Watch watch(0, 4 * 6 * 3);
+  std::atomic<bool> stop{false};
+  std::thread shows([&] {
+    Scene scene;
+    for (uint64_t n = 1; !stop.load(); ++n) watch.Show(scene.At(n, static_cast<int64_t>(n)), false);
+  });
+  uint64_t last = 0;
+  for (int looks = 0; looks < 2000;) {
+    const Sight* sight = watch.Look();
+    if (sight == nullptr) {
+      std::this_thread::yield();
+      continue;
+    }
+    ++looks;
+    CHECK(sight->sequence > last);
+    last = sight->sequence;
+    CHECK_EQ(sight->state.kills, static_cast<uint32_t>(last));
+    for (const uint8_t pixel : sight->pixels) CHECK_EQ(pixel, static_cast<uint8_t>(last & 255));
+  }
+  stop.store(true);
+  shows.join();
+}
+
+}  // namespace metabonk::play
