@@ -27,7 +27,7 @@ VERBS = {
     "why": ("Say where one tick's action of a live session came from.", "Look"),
     "host": ("Run a game as a process that agents play.", "Look"),
     "games": ("List the games and what is missing to play them.", "Look"),
-    "serve": ("Run the cognitive server, or a model server for it.", "Look"),
+    "serve": ("Run the cognitive server, or a model server for it.", "System 2"),
     "monitor": ("Show how the cognitive server is doing.", "System 2"),
     "doctor": ("Show what this machine offers and what to do about what is missing.", "Set up"),
     "plugins": ("Put our plugins into the real game's folder.", "Set up"),

@@ -17,18 +17,18 @@ SERVICES = {
 }
 
 app = typer.Typer(
-    help="Run the processes around the game.",
+    help="""Run the cognitive server, or a model server for it.
+
+$ metabonk serve cognitive                       rules answer, nothing else is needed
+$ metabonk serve vlm --print > vlm.toml          settings of a model server, to be edited
+$ metabonk serve vlm --settings vlm.toml
+$ metabonk serve cognitive --set backend.chain=openai""",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@app.callback()
-def _services() -> None:
-    """Run the processes around the game."""
 
 
 def _forward(name: str) -> Callable[[typer.Context], None]:

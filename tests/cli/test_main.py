@@ -48,6 +48,9 @@ def test_verbs_are_the_files() -> None:
         "players",
         "progress",
         "proof_table",
+        "serve_cognitive",
+        "serve_vlm",
+        "status_line",
     }
     assert {p.stem for p in folder.glob("*.py")} - helpers == set(VERBS)
 
