@@ -15,7 +15,7 @@ import numpy as np
 from metabonk.config import WorldConfig
 from metabonk.errors import CheckpointError
 from metabonk.learn.checkpoint import load_weights, weights_of
-from metabonk.learn.replay import Replay
+from metabonk.learn.replay import Replay, Sequences
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.world import WorldLearner
 from metabonk.models.rssm import Latent
@@ -35,16 +35,20 @@ class WorldTraining:
         self.replay = Replay(directory / FOLDER, config.replay, game.num_envs)
         model = build(game.observation_space, game.action_layout, config, seed=seed)
         self.learner = WorldLearner(model, config, seed=seed, run=directory)
+        self.draw = self.replay.draw  # what it learns from
         self._owed = 0.0  # steps that were played and not yet learned from
         self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
 
     def learn(
-        self, rollout: Rollout, after: Callable[[Latent], dict[str, float]] | None = None
+        self,
+        rollout: Rollout,
+        after: Callable[[Latent, Sequences], dict[str, float]] | None = None,
     ) -> dict[str, float]:
         """Keeps the rollout and updates the model; returns the mean of its updates' metrics, none
         while there is not a whole sequence to learn from.
 
-        after: what learns from the states [B, ...] of each update, and its metrics.
+        after: what learns from the states [L * B, ...] that each update went through and from the
+        sequences that were drawn for it, and its metrics.
         """
         config = self.config
         self.replay.add(rollout)
@@ -59,10 +63,10 @@ class WorldTraining:
                     key=[self.seed, DRAW_STREAM], counter=[0, 0, 0, self.learner.updates]
                 )
             )
-            drawn = self.replay.draw(config.batch, config.sequence, generator)
+            drawn = self.draw(config.batch, config.sequence, generator)
             metrics, states = self.learner.update(drawn)
             if after is not None:
-                metrics |= after(states)
+                metrics |= after(states, drawn)
             for key, value in metrics.items():
                 seen.setdefault(key, []).append(value)
         return {key: float(np.mean(values)) for key, values in seen.items()}

@@ -49,6 +49,9 @@ ACTIVITIES = {
     "env": "playing the games",
     "policy": "choosing actions",
     "update": "learning from them",
+    "world": "learning what happens next",
+    "dream": "learning in dreams",
+    "efe": "learning what is worth finding out",
     "other": "everything else",
 }
 

@@ -23,6 +23,7 @@ from metabonk.games import from_config
 from metabonk.learn import assess, backends, checkpoint, presets, threads
 from metabonk.learn.assess import Assessor
 from metabonk.learn.evaluate import Evaluation
+from metabonk.learn.imagination import parts
 from metabonk.learn.publish import RunResult, notes, publish
 from metabonk.learn.record import Recording
 from metabonk.learn.trainer import Trainer
@@ -151,9 +152,8 @@ class Session:
         self.directory, self.config = context.directory, context.config
         run = self.config.run
         self.steps, self.minutes = presets.budget(self.config.game.name, run.steps, run.minutes)
-        imagines = self.config.world.enabled or self.config.dream.enabled
-        world = ("world",) if imagines else ()
-        self.profile = dict.fromkeys(("env", "policy", "update", *world, "other"), 0.0)
+        beside = parts(self.config)
+        self.profile = dict.fromkeys(("env", "policy", "update", *beside, "other"), 0.0)
         self.seconds = 0.0  # of training, earlier processes included
         self.parents = tuple(i.hash for i in context.inputs)
         self.stopped = False

@@ -30,7 +30,8 @@ from metabonk.learn.checkpoint import (
 from metabonk.learn.collector import DREAMER, Collector
 from metabonk.learn.dream_acting import DreamActing, games_of
 from metabonk.learn.dreaming import DreamTraining
-from metabonk.learn.ppo import PPO, Teacher
+from metabonk.learn.imagination import Imagination, Lesson
+from metabonk.learn.ppo import PPO
 from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import build
@@ -89,15 +90,18 @@ class Trainer:
             burn_in=config.ppo.burn_in,
             seed=self.seed,
         )
-        self.world: WorldTraining | None = None
-        if config.world.enabled or config.dream.enabled:
-            if directory is None:
-                raise ConfigError("world.enabled: a directory is needed to keep what was played")
-            self.world = WorldTraining(game, config.world, directory, self.seed)
-        self.dreams: DreamTraining | None = None
-        if config.dream.enabled and self.world is not None:
-            self.dreams = DreamTraining(game, config, self.world.learner, self.fixed)
+        self.imagination = Imagination(game, config, directory, self.fixed)
         self._act_by(TorchActing(self.model))
+
+    @property
+    def world(self) -> WorldTraining | None:
+        """The world model's training; None where it is off."""
+        return self.imagination.world
+
+    @property
+    def dreams(self) -> DreamTraining | None:
+        """The dreamer's training; None where it is off."""
+        return self.imagination.dreams
 
     @property
     def steps(self) -> int:
@@ -153,18 +157,15 @@ class Trainer:
             rollout = self.collector.collect(self.ppo.version)
         if watch is not None:
             watch(rollout)
-        collected = time.perf_counter()
-        metrics: dict[str, float] = {}
-        teacher: Teacher | None = None
+        lesson = Lesson({})
         if self.ppo.unsound(rollout):
             self._mend(rollout)
         else:
-            metrics, teacher = self._imagine(rollout)
+            lesson = self.imagination.learn(rollout)
         imagined = time.perf_counter()
-        metrics |= self.ppo.update(rollout, remaining, () if teacher is None else (teacher,))
+        metrics = dict(lesson.metrics)
+        metrics |= self.ppo.update(lesson.rewarded(rollout), remaining, lesson.teachers)
         ended = time.perf_counter()
-        if self.world is not None:
-            metrics["seconds_world"] = imagined - collected
         seconds = self.collector.seconds
         metrics |= {
             "seconds_env": seconds["env"],
@@ -180,24 +181,10 @@ class Trainer:
         return metrics
 
     def _mend(self, rollout: Rollout) -> None:
-        """A rollout is not finite: nothing of it is to last. States that saw it begin anew, and
-        replay knows that it has a gap."""
+        """A rollout is not finite: nothing of it is to last. States that saw it begin anew."""
         lost = ~np.isfinite(rollout.state[-1]).all(-1)
         rollout.state[-1][lost] = 0.0
-        if self.world is not None:
-            self.world.replay.gap = True
-        if self.dreams is not None:
-            self.dreams.forget()
-
-    def _imagine(self, rollout: Rollout) -> tuple[dict[str, float], Teacher | None]:
-        """The world model's and the dreamer's updates; their metrics and what they teach."""
-        if self.world is None:
-            return {}, None
-        if self.dreams is None:
-            return self.world.learn(rollout), None
-        metrics = self.dreams.judge(rollout)
-        metrics |= self.world.learn(rollout, self.dreams.dream)
-        return metrics, self.dreams.teach(rollout)
+        self.imagination.forget()
 
     def snapshot(self) -> Snapshot:
         """Everything that the future of this run depends on."""
@@ -206,10 +193,7 @@ class Trainer:
         state["random.torch"] = torch.get_rng_state().numpy()
         if self.game.snapshots:
             state["game"] = np.frombuffer(self.game.clone_state(), np.uint8)
-        if self.world is not None:
-            state |= {f"world.{k}": v for k, v in self.world.state().items()}
-        if self.dreams is not None:
-            state |= {f"dreams.{k}": v for k, v in self.dreams.state().items()}
+        state |= self.imagination.state()
         return Snapshot(
             step=self.steps,
             seed=self.seed,
@@ -232,8 +216,7 @@ class Trainer:
                 },
                 "random": {"generator": "philox", "key": self.seed},
                 "backends": backends.here(self.collector.acting.name),
-                "world": {} if self.world is None else self.world.details(),
-                "dreams": {} if self.dreams is None else self.dreams.details(),
+                **self.imagination.details(),
             },
         )
 
@@ -253,10 +236,7 @@ class Trainer:
         self.ppo.optimizer.load(saved.optimizer)
         self.ppo.set_hyperparameters(**details["hyperparameters"])
         self.ppo.return_scale.load(_under(saved.state, "return_scale"))
-        if self.world is not None:
-            self.world.load(_under(saved.state, "world"), details.get("world", {}))
-        if self.dreams is not None:
-            self.dreams.load(_under(saved.state, "dreams"), details.get("dreams", {}))
+        self.imagination.load(saved.state, details)
         self.ppo.version = int(details["counters"]["updates"])
         self.ppo.faults.load(details.get("faults", {}))
         self.restarts = int(details["counters"]["restarts"])
