@@ -16,7 +16,7 @@ namespace metabonk::play {
 
 // A moment as it was seen. pixels: [height, width, channels], top row first; height 0 where the
 // game gave no frame, or one that is larger than what is watched.
-struct Sight {
+struct Glimpse {
   GameState state = {};
   uint64_t sequence = 0;
   uint64_t run = 0;  // how many runs began since the watch began
@@ -33,15 +33,15 @@ class Watch {
   // The thread that ticks. began: a run began with this moment. Never waits, never allocates.
   void Show(const Moment& moment, bool began);
 
-  // One other thread. The newest sight, if there is one that was not looked at; else null. Good
+  // One other thread. The newest glimpse, if there is one that was not looked at; else null. Good
   // until the next call.
-  const Sight* Look() { return sights_.Take() ? &sights_.Taken() : nullptr; }
-  uint64_t shown() const { return sights_.posted(); }
+  const Glimpse* Look() { return glimpses_.Take() ? &glimpses_.Taken() : nullptr; }
+  uint64_t shown() const { return glimpses_.posted(); }
   uint64_t too_large() const { return too_large_.load(std::memory_order_relaxed); }
 
  private:
   const int64_t every_;
-  Mailbox<Sight> sights_;
+  Mailbox<Glimpse> glimpses_;
   int64_t next_ = 0;
   uint64_t runs_ = 0;
   std::atomic<uint64_t> too_large_{0};

@@ -31,19 +31,19 @@ TEST(watch_shows_the_newest_moment_at_its_own_pace) {
   CHECK(watch.Look() == nullptr);
   watch.Show(scene.At(1, 1000), true);
   watch.Show(scene.At(2, 1049), false);  // too soon after the first
-  const Sight* sight = watch.Look();
-  CHECK(sight != nullptr);
-  CHECK_EQ(sight->sequence, uint64_t{1});
-  CHECK_EQ(sight->run, uint64_t{1});
-  CHECK_EQ(sight->capture, int64_t{1000});
-  CHECK_EQ(sight->height * 100 + sight->width * 10 + sight->channels, 463);
-  CHECK_EQ(sight->pixels[0], uint8_t{1});
+  const Glimpse* glimpse = watch.Look();
+  CHECK(glimpse != nullptr);
+  CHECK_EQ(glimpse->sequence, uint64_t{1});
+  CHECK_EQ(glimpse->run, uint64_t{1});
+  CHECK_EQ(glimpse->capture, int64_t{1000});
+  CHECK_EQ(glimpse->height * 100 + glimpse->width * 10 + glimpse->channels, 463);
+  CHECK_EQ(glimpse->pixels[0], uint8_t{1});
   CHECK(watch.Look() == nullptr);  // seen before
   watch.Show(scene.At(3, 1050), false);
   watch.Show(scene.At(4, 1100), true);  // replaces what nobody looked at
-  sight = watch.Look();
-  CHECK_EQ(sight->sequence, uint64_t{4});
-  CHECK_EQ(sight->run, uint64_t{2});
+  glimpse = watch.Look();
+  CHECK_EQ(glimpse->sequence, uint64_t{4});
+  CHECK_EQ(glimpse->run, uint64_t{2});
   CHECK_EQ(watch.shown(), uint64_t{3});
 }
 
@@ -60,9 +60,9 @@ TEST(watch_leaves_out_frames_that_are_too_large) {
   Scene scene;
   Watch watch(0, 4 * 6 * 3 - 1);
   watch.Show(scene.At(1, 1000), false);
-  const Sight* sight = watch.Look();
-  CHECK_EQ(sight->height, 0);
-  CHECK_EQ(sight->sequence, uint64_t{1});
+  const Glimpse* glimpse = watch.Look();
+  CHECK_EQ(glimpse->height, 0);
+  CHECK_EQ(glimpse->sequence, uint64_t{1});
   CHECK_EQ(watch.too_large(), uint64_t{1});
 }
 
@@ -86,16 +86,16 @@ TEST(watch_never_shows_half_a_moment) {
   });
   uint64_t last = 0;
   for (int looks = 0; looks < 2000;) {
-    const Sight* sight = watch.Look();
-    if (sight == nullptr) {
+    const Glimpse* glimpse = watch.Look();
+    if (glimpse == nullptr) {
       std::this_thread::yield();
       continue;
     }
     ++looks;
-    CHECK(sight->sequence > last);
-    last = sight->sequence;
-    CHECK_EQ(sight->state.kills, static_cast<uint32_t>(last));
-    for (const uint8_t pixel : sight->pixels) CHECK_EQ(pixel, static_cast<uint8_t>(last & 255));
+    CHECK(glimpse->sequence > last);
+    last = glimpse->sequence;
+    CHECK_EQ(glimpse->state.kills, static_cast<uint32_t>(last));
+    for (const uint8_t pixel : glimpse->pixels) CHECK_EQ(pixel, static_cast<uint8_t>(last & 255));
   }
   stop.store(true);
   shows.join();
