@@ -122,7 +122,7 @@ class Service:
         if process is None:
             return None
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+            self.ask_to_end()
             try:
                 process.wait(patience)
             except subprocess.TimeoutExpired:
@@ -130,6 +130,11 @@ class Service:
                 process.wait()
                 return None
         return process.returncode
+
+    def ask_to_end(self) -> None:
+        """SIGTERM, without waiting for what comes of it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
 
     def wait(self, patience: float) -> int | None:
         """Its exit status once it ends by itself; None if it has not within `patience` seconds."""

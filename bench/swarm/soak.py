@@ -1,0 +1,234 @@
+"""A soak: a swarm runs for minutes while its servers are killed and its agents misbehave.
+
+Knows the plan, carries it out and hands ledgers and journal to the verdict; does not judge.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from . import books, ledger, verdict
+from .agent import LINGER, Attempt
+from .plan import Event, Plan, events
+from .services import Service, processor_seconds, resident_bytes
+from .swarm import Swarm
+from .verdict import Fault, Verdict
+
+RECOVERY_SECONDS = 1.5  # the goal for 99 % of recoveries
+DECISION_BYTES = 2048  # the goal for the journal, per decision
+SETTLE_SECONDS = 2.0  # after a start of the broker, before anybody tries to take a name
+ATTEMPT_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What a soak came to. starts: seconds that the broker needed after each kill until it was
+    ready. drained: whether it ended in order at the end. resident: its memory at most, bytes.
+    processor: share of one processor that it used. decision_bytes: of the journal's file, per
+    decision. problems: what failed beside the verdict's faults."""
+
+    plan: Plan
+    seconds: float
+    verdict: Verdict
+    broker_kills: int = 0
+    model_kills: int = 0
+    impostors: list[Attempt] = []
+    starts: list[float] = []
+    drained: bool = False
+    resident: int = 0
+    processor: float = 0.0
+    decision_bytes: float = 0.0
+    problems: list[str] = []
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost, doubled or stale, and everything else held."""
+        return self.verdict.passed and not self.problems
+
+
+class Soak:
+    """Runs a plan under a folder. progress: called with a line now and then; stopped: asked whether
+    to end early, which shortens the soak and changes nothing else."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        *,
+        progress: Callable[[str], None] = lambda line: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.plan, self.folder = plan, folder
+        self._progress, self._stopped = progress, stopped
+        self._swarm = Swarm(folder, latency=plan.latency if plan.model else None)
+        self._kills: list[int] = []
+        self._model_kills = 0
+        self._starts: list[float] = []
+        self._down: float | None = None  # when the broker that is coming up was started
+        self._ready = 0.0
+        self._impostors: list[Service] = []
+        self._problems: list[str] = []
+        self._processor = 0.0
+        self._resident = 0
+
+    def run(self) -> Report:
+        """The whole soak. Raises LinkError if something does not even start."""
+        began = time.monotonic()
+        with self._swarm as swarm:
+            swarm.start()
+            self._ready = time.monotonic()
+            self._start_agents()
+            self._watch(events(self.plan))
+            self._finish()
+            drained = swarm.broker.stop() == 0
+            if not drained:
+                self._problems.append(f"the broker did not drain: {swarm.broker.tail()[-300:]}")
+            for service in self._impostors:
+                service.close()
+        return self._report(time.monotonic() - began, drained)
+
+    def _start_agents(self) -> None:
+        plan, swarm = self.plan, self._swarm
+        for index in range(plan.agents):
+            settings = swarm.settings(
+                f"omega-{index}", seconds=plan.seconds, period=plan.period, deadline=plan.deadline,
+                churn=plan.churn, slow=index >= plan.agents - plan.slow, seed=plan.seed,
+            )  # fmt: skip
+            service = swarm.agent(settings)
+            service.start()
+            swarm.agents.append(service)
+
+    def _watch(self, planned: Sequence[Event]) -> None:
+        """Carries the plan out until its time is over."""
+        began = time.monotonic()
+        left = list(planned)
+        while time.monotonic() - began < self.plan.seconds and not self._stopped():
+            passed = time.monotonic() - began
+            self._revive()
+            while left and left[0].at <= passed and self._may(left[0]):
+                self._carry_out(left.pop(0))
+            self._progress(self._line(passed))
+            time.sleep(_LOOK_SECONDS)
+        if left and not self._stopped():
+            self._problems.append(f"{len(left)} of {len(planned)} planned faults found no time")
+
+    def _may(self, event: Event) -> bool:
+        """Whether it can be done now: not while the broker comes up, and names are only taken from
+        agents that had time to come back."""
+        if self._down is not None:
+            return False
+        settled = time.monotonic() - self._ready >= SETTLE_SECONDS
+        return event.kind != "impostor" or settled
+
+    def _carry_out(self, event: Event) -> None:
+        swarm = self._swarm
+        if event.kind == "kill_broker":
+            self._account()
+            self._kills.append(swarm.broker.kill())
+            swarm.broker.start(wait=False)
+            self._down = time.monotonic()
+        elif event.kind == "kill_model" and swarm.model is not None:
+            swarm.model.kill()
+            swarm.model.start(wait=False)
+            self._model_kills += 1
+        elif event.kind == "impostor":
+            name = f"omega-{event.agent}"
+            service = swarm.agent(swarm.settings(name, impostor=True, seconds=ATTEMPT_SECONDS))
+            service.start()
+            self._impostors.append(service)
+
+    def _revive(self) -> None:
+        """Notices that the broker is ready again, or starts what ended by itself."""
+        broker = self._swarm.broker
+        if self._down is not None and self._swarm.ready():
+            self._starts.append(time.monotonic() - self._down)
+            self._ready, self._down = time.monotonic(), None
+        elif not broker.alive:
+            self._problems.append(f"the broker ended by itself: {broker.tail()[-300:]}")
+            broker.start(wait=False)
+            self._down = time.monotonic()
+
+    def _finish(self) -> None:
+        """Waits for the agents, which end by themselves once everything is acknowledged."""
+        for service in self._swarm.agents:
+            if self._stopped():
+                service.ask_to_end()
+        end = time.monotonic() + LINGER + 10.0
+        while any(s.alive for s in self._swarm.agents) and time.monotonic() < end:
+            self._revive()
+            self._progress("agents wait for their last acknowledgements")
+            time.sleep(_LOOK_SECONDS)
+        for service in self._swarm.agents:
+            status = service.wait(0.0)
+            if status != 0:
+                what = "did not end" if status is None else f"ended with status {status}"
+                self._problems.append(f"{service.name} {what}: {service.tail()[-300:]}")
+        self._account()
+
+    def _account(self) -> None:
+        """What the broker that is about to end has used."""
+        pid = self._swarm.broker.pid
+        self._processor += processor_seconds(pid)
+        self._resident = max(self._resident, resident_bytes(pid))
+
+    def _report(self, seconds: float, drained: bool) -> Report:
+        swarm = self._swarm
+        found = verdict.judge(
+            ledger.read(swarm.ledgers),
+            books.decisions(swarm.journal),
+            books.outcomes(swarm.journal),
+            self._kills,
+        )
+        size, count = books.sizes(swarm.journal)
+        attempts = [attempt for s in self._impostors if (attempt := _attempt(s)) is not None]
+        for attempt in attempts:
+            if attempt.bound:
+                why = "somebody else was given its name while it lived"
+                found.faults.append(Fault("usurped", attempt.agent, why))
+                found.fault_counts["usurped"] = found.fault_counts.get("usurped", 0) + 1
+        report = Report(
+            plan=self.plan, seconds=seconds, verdict=found, broker_kills=len(self._kills),
+            model_kills=self._model_kills, impostors=attempts, starts=self._starts,
+            drained=drained, resident=self._resident, processor=self._processor / seconds,
+            decision_bytes=size / count if count else 0.0, problems=self._problems,
+        )  # fmt: skip
+        report.problems += _goals(report)
+        return report
+
+    def _line(self, passed: float) -> str:
+        alive = sum(service.alive for service in self._swarm.agents)
+        return (
+            f"{passed:.0f} of {self.plan.seconds:.0f} s, {alive} agents, "
+            f"{len(self._kills)} kills of the broker, {self._model_kills} of the model server"
+        )
+
+
+def _attempt(service: Service) -> Attempt | None:
+    lines = service.tail().splitlines()
+    try:
+        return msgspec.json.decode(lines[-1], type=Attempt) if lines else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _goals(report: Report) -> list[str]:
+    """What was missed of the goals that are not matters of right and wrong."""
+    missed = []
+    recovery = report.verdict.recovered_within(0.99)
+    if recovery is not None and recovery > RECOVERY_SECONDS:
+        missed.append(f"99 % of recoveries within {recovery:.2f} s; goal {RECOVERY_SECONDS} s")
+    if report.decision_bytes > DECISION_BYTES:
+        missed.append(f"{report.decision_bytes:.0f} bytes per decision; goal {DECISION_BYTES}")
+    return missed
+
+
+def run(plan: Plan, folder: Path, **named: Callable[..., object]) -> Report:
+    """Runs a soak in a folder, which must be empty. Raises LinkError, FileExistsError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder}: not empty: give a soak a folder of its own")
+    return Soak(plan, folder, **named).run()  # type: ignore[arg-type]
