@@ -42,6 +42,7 @@ PRIORITIES: Mapping[str, Priority] = {
 NEAR = 3.0  # metres: a point this near to something means it
 FAR = 10.0  # metres to the point that is written for a direction
 _FARTHEST = 1e6
+_COUNTS = {"entities": "entity_count", "pickups": "pickup_count"}
 
 # The v1 verb for each of ours: of the seeds' first set where it has one.
 _SPELLED = {Verb.HOLD: "defend"}
@@ -131,9 +132,8 @@ def _widget(point: tuple[float, float] | None, record: Any) -> Widget:
 
 def _near(point: tuple[float, float], record: Any, what: str) -> int | None:
     """Id of the thing nearest to a point, if one is NEAR."""
-    count = {"entities": "entity_count", "pickups": "pickup_count"}[what]
     best, id = NEAR, None
-    for thing in record[what][: int(record[count])]:
+    for thing in record[what][: int(record[_COUNTS[what]])]:
         away = math.dist(point, [float(v) for v in thing["position"][:2]])
         if away <= best:
             best, id = away, int(thing["id"])
