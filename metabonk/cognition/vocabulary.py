@@ -4,7 +4,7 @@ A directive is an action, a target, a validity and a priority. Each comes from a
 that a model can be asked by scoring alternatives, every answer can be checked, and what crosses
 into the control loop is numbers. Knows which targets an action takes, how a directive is spelled
 for models and people, and how one is read from untrusted values. Does not know situations (what
-there is to name: options.py), transports, or how a directive is carried out (csrc/play).
+there is to name: scene.py), transports, or how a directive is carried out (csrc/play).
 
 A spelled directive is flat: `{"action": "retreat", "target": "compass:4", "seconds": 2,
 "priority": "high"}`; targets are `entity:ID`, `pickup:ID`, `compass:BIN`, `widget:CHOICE`, `hold`.

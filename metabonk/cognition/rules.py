@@ -1,0 +1,417 @@
+"""The embedded strategist: directives by rules on the true state. The backend `rules`.
+
+The default: it needs no GPU and no weights, answers in microseconds, and stands at the end of every
+chain of fallbacks. Knows the records, the vocabulary and five principles (retreat to regain health,
+keep to one side of a crowd, collect where the way is clear, kite bosses, keep a way out); sees the
+state alone, no pictures and no ground. Does not know who asks or how a directive is carried out.
+
+Every option gets a utility; the best is chosen, and a softmax over the utilities of the actions is
+the confidence, which also teaches whoever distils the rules. A directive in force is worth a little
+more than another, so that answers do not waver.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metabonk.cognition.question import Answer, Failure, Question, Undecided
+from metabonk.cognition.vocabulary import (
+    COMPASS_BINS,
+    Compass,
+    Directive,
+    Entity,
+    Hold,
+    Pickup,
+    Priority,
+    Target,
+    Verb,
+)
+from metabonk.errors import CorruptError
+from metabonk.records import ENTITY, GAME_STATE, PICKUP, EntityFlag, FieldGroup, PickupKind
+
+Array = npt.NDArray[Any]
+
+_TURN = 2.0 * math.pi
+_BINS_PER_RADIAN = COMPASS_BINS / _TURN
+_NUMBERS = np.arange(COMPASS_BINS)
+_BEFORE, _AFTER = (_NUMBERS - 1) % COMPASS_BINS, (_NUMBERS + 1) % COMPASS_BINS
+_DIRECTIONS = np.exp(1j * _NUMBERS / _BINS_PER_RADIAN)
+_NONE = np.zeros(0, np.int64)
+
+# By kind of thing, with a place for kinds that are not known: what lies is worth collecting, what
+# stands is worth using.
+_WORTH = np.array([1.0, 0.6, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0])
+_USE = np.array([0.0, 0.0, 0.0, 0.0, 1.2, 0.9, 3.0, 0.0])
+_HEAL, _CHEST, _BOSS = int(PickupKind.HEAL), int(PickupKind.CHEST), int(EntityFlag.BOSS)
+# By the three flags of an entity: how much it threatens.
+_WEIGHT = np.array([3.0 if f & 1 else 1.6 if f & 2 else 1.0 for f in range(8)])
+
+
+def _head() -> struct.Struct:
+    """fields, x, y, health, max_health, gold, entity_count, pickup_count of a packed state."""
+    at = {name: GAME_STATE.fields[name][1] for name in GAME_STATE.names}  # type: ignore[index,union-attr]
+    parts, end = [], 0
+    for name, code, size in (
+        ("fields", "I", 4), ("position", "2f", 8), ("health", "f", 4), ("max_health", "f", 4),
+        ("gold", "f", 4), ("entity_count", "H", 2), ("pickup_count", "H", 2),
+    ):  # fmt: skip
+        parts.append(f"{at[name] - end}x{code}")
+        end = at[name] + size
+    return struct.Struct("<" + "".join(parts))
+
+
+_HEAD = _head()
+
+
+def _rows(packed: bytes, name: str, record: np.dtype[np.void], count: int) -> Array:
+    """The first `count` records of a list as bytes, uint8 [N, bytes]."""
+    start = GAME_STATE.fields[name][1]  # type: ignore[index]
+    most = GAME_STATE[name].shape[0]
+    size = min(count, most) * record.itemsize
+    return np.frombuffer(packed, np.uint8, size, start).reshape(-1, record.itemsize)
+
+
+def _places(rows: Array, at: int) -> Array:
+    """East + i north of records, complex64 [N], from the position at byte `at` of each."""
+    return rows[:, at : at + 8].view(np.complex64)[:, 0]
+
+
+def _finite(rows: Array, offset: Array) -> tuple[Array, Array, Array]:
+    """Rows, offsets and distances without those that are no numbers."""
+    away = np.abs(offset)
+    if math.isfinite(float(away.sum())):
+        return rows, offset, away
+    there = np.isfinite(away)
+    return rows[there], offset[there], away[there]
+
+
+def _words(rows: Array, at: int) -> Array:
+    return rows[:, at : at + 4].view(np.uint32)[:, 0]
+
+
+def _floats(rows: Array, at: int) -> Array:
+    return rows[:, at : at + 4].view(np.float32)[:, 0]
+
+
+def _bins(offset: Array) -> Array:
+    """The compass bin of each offset, int64 [N]."""
+    turns = np.arctan2(offset.imag, offset.real) * _BINS_PER_RADIAN
+    return np.rint(turns).astype(np.int64) % COMPASS_BINS
+
+
+@dataclass(frozen=True)
+class Temper:
+    """What the rules weigh; distances in metres, health as a fraction of the most.
+
+    weak: health below which nothing counts but getting away. crowd: enemies near from which there
+    are too many. near: the distance at which an enemy weighs half. stay: bonus of the directive in
+    force. survive, gather, fight, roam: factors on the kinds of option, by which a goal speaks.
+    """
+
+    weak: float = 0.3
+    crowd: int = 10
+    near: float = 5.0
+    stay: float = 0.2
+    temperature: float = 0.25
+    survive: float = 1.0
+    gather: float = 1.0
+    fight: float = 1.0
+    roam: float = 1.0
+
+
+# Words of a goal and what they stress. A goal is the operator's; the screen's never comes here.
+_STRESS: Mapping[str, Mapping[str, float]] = {
+    "survive": {"survive": 1.3}, "alive": {"survive": 1.3}, "collect": {"gather": 1.5},
+    "level": {"gather": 1.3}, "gold": {"gather": 1.3}, "chest": {"gather": 1.3},
+    "boss": {"fight": 1.5}, "kill": {"fight": 1.5}, "explore": {"roam": 3.0},
+}  # fmt: skip
+
+
+def temper_of(goal: str, base: Temper | None = None) -> Temper:
+    """The rules as a goal in words stresses them; words that are not known change nothing."""
+    base = base or Temper()
+    factors = {"survive": base.survive, "gather": base.gather, "fight": base.fight,
+               "roam": base.roam}  # fmt: skip
+    words = goal[:500].lower().split()
+    for word, stress in _STRESS.items():
+        if any(w.startswith(word) for w in words):
+            for name, factor in stress.items():
+                factors[name] *= factor
+    return Temper(base.weak, base.crowd, base.near, base.stay, base.temperature, **factors)
+
+
+@dataclass(slots=True)
+class _Option:
+    utility: float
+    verb: Verb
+    target: Target = field(default_factory=Hold)
+    seconds: float = 2.0
+    priority: Priority = Priority.NORMAL
+    why: str = ""
+
+
+@dataclass(slots=True)
+class _Around:
+    """What a state comes to. Enemies [N] and things [M] relative to the player.
+
+    danger: how much threatens, about the number of ordinary enemies at arm's length. sectors [16]:
+    threat by compass direction, with a share of the neighbouring ones. exits: directions that are
+    all but free.
+    """
+
+    gold: float
+    health: float
+    enemies: int
+    danger: float
+    sectors: Array
+    exits: int
+    ids: Array
+    away: Array
+    flags: Array
+    thing_ids: Array
+    thing_kinds: Array
+    thing_away: Array
+    thing_bins: Array
+    thing_values: Array
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """directive, and why. probabilities: of every action that was an option. danger, exits: see
+    the strategist's docstring; for logs."""
+
+    directive: Directive
+    confidence: float
+    probabilities: Mapping[str, float]
+    reason: str
+    danger: float
+    exits: int
+
+
+class Strategist:
+    """Directives from packed states; holds nothing between them.
+
+    The five principles, as options whose utilities compete:
+    1. Weak and threatened: retreat, to a heart if the way there is free, else to the widest gap.
+    2. A crowd: away from its middle, towards the widest gap.
+    3. A clear path: collect, use chests and shrines, explore.
+    4. A boss: attack it, which is carried out as kiting; then the portal.
+    5. No way out (fewer than four of sixteen directions free): open one before anything else.
+    """
+
+    def __init__(self, temper: Temper | None = None) -> None:
+        self.temper = temper or Temper()
+
+    def decide(self, packed: bytes, in_force: Directive | None = None) -> Verdict:
+        """packed: records.GameState.pack() bytes. Raises CorruptError where they are none, or where
+        the player's position or health is no number."""
+        around = self._look(packed)
+        options = self._options(around)
+        if in_force is not None:
+            for option in options:
+                if option.verb == in_force.action:
+                    same = option.target == in_force.target
+                    option.utility += self.temper.stay * (1.0 if same else 0.5)
+        best = max(options, key=lambda option: option.utility)
+        probabilities = self._softmax(options)
+        directive = Directive(best.verb, best.target, best.seconds, best.priority)
+        return Verdict(
+            directive,
+            probabilities[best.verb.value],
+            probabilities,
+            best.why,
+            around.danger,
+            around.exits,
+        )
+
+    def _softmax(self, options: list[_Option]) -> dict[str, float]:
+        """Of each action the best option counts."""
+        best: dict[str, float] = {}
+        for option in options:
+            key = option.verb.value
+            best[key] = max(best.get(key, -math.inf), option.utility)
+        top = max(best.values())
+        weights = {k: math.exp((u - top) / self.temper.temperature) for k, u in best.items()}
+        total = sum(weights.values())
+        return {key: weight / total for key, weight in weights.items()}
+
+    def _look(self, packed: bytes) -> _Around:
+        if len(packed) != GAME_STATE.itemsize:
+            raise CorruptError(f"state: {len(packed)} bytes; wanted {GAME_STATE.itemsize}")
+        fields, x, y, health, most, gold, enemies, things = _HEAD.unpack_from(packed)
+        if not math.isfinite(x + y + health):
+            raise CorruptError(
+                f"state: position {x}, {y} and health {health}; wanted finite numbers"
+            )
+        share = min(max(health / most, 0.0), 1.0) if most > 0.0 else 1.0
+        here = np.complex64(complex(x, y))
+        rows = _rows(packed, "entities", ENTITY, enemies if fields & FieldGroup.ENTITIES else 0)
+        rows, offset, away = _finite(rows, _places(rows, 8) - here)
+        flags = rows[:, 5]
+        weight = _WEIGHT[flags & 7]
+        near = self.temper.near
+        fall = weight / (1.0 + (away * (1.0 / near)) ** 2)
+        sectors = np.bincount(_bins(offset), fall, COMPASS_BINS)
+        sectors = sectors + 0.5 * (sectors[_BEFORE] + sectors[_AFTER])
+        lying = _rows(packed, "pickups", PICKUP, things if fields & FieldGroup.PICKUPS else 0)
+        lying, thing_offset, thing_away = _finite(lying, _places(lying, 8) - here)
+        return _Around(
+            gold=gold if fields & FieldGroup.PROGRESS else math.inf,
+            health=share,
+            enemies=int(np.count_nonzero((away < 2.0 * near) & (flags & 4 == 0))),
+            danger=float(fall.sum()),
+            sectors=sectors,
+            exits=int(np.count_nonzero(sectors < 0.5)),
+            ids=_words(rows, 0),
+            away=away,
+            flags=flags,
+            thing_ids=_words(lying, 0),
+            thing_kinds=lying[:, 4],
+            thing_away=thing_away,
+            thing_bins=_bins(thing_offset),
+            thing_values=_floats(lying, 20),
+        )
+
+    def _options(self, around: _Around) -> list[_Option]:
+        return [
+            _Option(0.2 * self.temper.roam, Verb.EXPLORE, why="nothing better is known"),
+            *self._retreats(around),
+            *self._gathers(around),
+            *self._fights(around),
+        ]
+
+    def _retreats(self, around: _Around) -> list[_Option]:
+        temper, danger, weak = self.temper, around.danger, around.health < self.temper.weak
+        urgent = Priority.CRITICAL if weak else Priority.HIGH
+        found = []
+        if danger > 0.2:
+            want = 1.6 * max(0.0, 0.55 - around.health) * min(danger, 2.0)
+            want += 1.2 if weak else 0.0
+            if around.enemies > temper.crowd:
+                want += 0.15 * (around.enemies - temper.crowd)
+            if around.exits < 4:
+                want += 0.6
+            why = (
+                "weak and threatened" if weak else "a crowd" if around.exits >= 4 else "no way out"
+            )
+            gap = self._gap(around)
+            found.append(
+                _Option(temper.survive * want, Verb.RETREAT, Compass(gap), 1.0, urgent, why)
+            )
+        hearts = _NONE if around.health >= 0.9 else (around.thing_kinds == _HEAL).nonzero()[0]
+        if len(hearts):
+            way = around.thing_away[hearts] * (1.0 + around.sectors[around.thing_bins[hearts]])
+            nearest = hearts[int(way.argmin())]
+            cost = float(way.min())
+            if math.isfinite(cost):
+                want = 3.0 * (1.0 - around.health) / (1.0 + cost / 20.0)
+                if weak and around.sectors[around.thing_bins[nearest]] < 1.0:
+                    want += 1.2  # as much as getting away, and there is something to gain
+                heart = Pickup(int(around.thing_ids[nearest]))
+                why = "health to regain lies in reach"
+                found.append(_Option(temper.survive * want, Verb.RETREAT, heart, 2.0, urgent, why))
+        return found
+
+    def _gap(self, around: _Around) -> int:
+        """The direction of the widest gap, away from the middle of what threatens."""
+        pull = complex((_DIRECTIONS * around.sectors).sum())
+        toward = (_DIRECTIONS * (pull.conjugate() / (abs(pull) + 1e-6))).real
+        return int((around.sectors + 0.5 * toward).argmin())
+
+    def _gathers(self, around: _Around) -> list[_Option]:
+        temper = self.temper
+        if len(around.thing_ids) == 0:
+            return []
+        found = []
+        blocked = around.sectors[around.thing_bins]
+        away = around.thing_away
+        kinds = around.thing_kinds & 7
+        pull = float((_WORTH[kinds] / ((1.0 + away * (1.0 / 6.0)) * (1.0 + blocked))).sum())
+        if pull > 0.0:
+            want = 0.4 + 0.4 * min(pull, 3.0) / 3.0 - 0.1 * around.danger
+            found.append(_Option(temper.gather * want, Verb.COLLECT, why="the way is clear"))
+        affordable = (around.thing_kinds != _CHEST) | (around.thing_values <= around.gold)
+        wants = _USE[kinds] / (1.0 + away * (1.0 / 30.0)) - 0.15 * blocked - 0.05 * around.danger
+        wants = np.where(affordable & (_USE[kinds] > 0.0), wants, -np.inf)
+        best = int(wants.argmax())
+        if math.isfinite(float(wants[best])):
+            place = Pickup(int(around.thing_ids[best]))
+            why = f"a {PickupKind(int(kinds[best])).name.lower()} within reach"
+            want = temper.gather * float(wants[best])
+            found.append(_Option(want, Verb.INTERACT, place, 2.0, why=why))
+        return found
+
+    def _fights(self, around: _Around) -> list[_Option]:
+        temper = self.temper
+        if len(around.ids) == 0:
+            return []
+        found = []
+        bosses = (around.flags & 5 == _BOSS).nonzero()[0]
+        if len(bosses):
+            want = 1.2 if around.health >= temper.weak else 0.3
+            boss = bosses[int(around.away[bosses].argmin())]
+            target = Entity(int(around.ids[boss]))
+            why = "a boss: kite it"
+            found.append(_Option(temper.fight * want, Verb.ATTACK, target, 2.0, Priority.HIGH, why))
+        if (around.flags & 4 == 0).any():
+            want = 0.45 * around.health - 0.03 * around.enemies
+            found.append(_Option(temper.fight * want, Verb.ATTACK, why="enemies to be fought"))
+        return found
+
+
+# Answers what the rules cannot: menus, which need more than a state's numbers.
+Menus = Callable[[Question], Awaitable[Answer]]
+
+
+class Rules:
+    """The strategist as a backend. menus: who answers questions of the kind `menu`; without it they
+    are Undecided(UNSUPPORTED)."""
+
+    name = "rules"
+    limit = 0
+
+    def __init__(self, temper: Temper | None = None, menus: Menus | None = None) -> None:
+        self._temper = temper or Temper()
+        self._menus = menus
+        self._by_goal: dict[str, Strategist] = {}
+
+    async def open(self) -> None:
+        """Nothing to find out: it is always there."""
+
+    async def close(self) -> None:
+        """Nothing is in flight."""
+
+    async def decide(self, question: Question) -> Answer:
+        """The answer, at once. Raises Undecided for a state that is none."""
+        if question.kind == "menu":
+            if self._menus is None:
+                raise Undecided(Failure.UNSUPPORTED, "no navigator of menus was given", self.name)
+            return await self._menus(question)
+        try:
+            verdict = self._strategist(question.goal).decide(question.packed, question.in_force)
+        except CorruptError as error:
+            raise Undecided(Failure.GARBAGE, str(error), self.name) from error
+        return Answer(
+            backend=self.name,
+            directive=verdict.directive,
+            mode="rules",
+            confidence=verdict.confidence,
+            probabilities=verdict.probabilities,
+            reasoning=verdict.reason,
+            goal=str(verdict.directive.action),
+            strategy=f"danger {verdict.danger:.1f}, {verdict.exits} of {COMPASS_BINS} ways out",
+        )
+
+    def _strategist(self, goal: str) -> Strategist:
+        if goal not in self._by_goal:
+            if len(self._by_goal) >= 256:  # goals are the operators', but memory stays bounded
+                self._by_goal.clear()
+            self._by_goal[goal] = Strategist(temper_of(goal, self._temper))
+        return self._by_goal[goal]
