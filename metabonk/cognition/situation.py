@@ -2,7 +2,8 @@
 
 Knows the packed record; does not know rows, messages or who decides. A packed state is 16 KiB,
 nearly all of it room for entities that are not there, and what System 2 decided by is near: of
-entities and pickups the closest are kept, everything else exactly, and the zeros are squeezed out.
+entities and pickups the closest are kept (a boss, and what stands or heals, from ten times as far),
+everything else exactly, and the zeros are squeezed out.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from metabonk.errors import CorruptError
-from metabonk.records import GAME_STATE, FieldGroup, GameState
+from metabonk.records import GAME_STATE, EntityFlag, FieldGroup, GameState, PickupKind
 
 KEEP = {"entities": 12, "pickups": 8}  # of each, the closest
 _COUNTS = {"entities": "entity_count", "pickups": "pickup_count"}
 _LEVEL = 6
+_MANY = (PickupKind.XP, PickupKind.GOLD)
+_NEARER = 100.0  # times as near, in squares of metres, as other things
 
 
 def shrink(packed: bytes) -> bytes:
@@ -28,13 +31,19 @@ def shrink(packed: bytes) -> bytes:
     """
     if not packed:
         return b""
+    return zlib.compress(nearest(packed), _LEVEL)
+
+
+def nearest(packed: bytes) -> bytes:
+    """A packed state with only the entities and pickups that the journal keeps: what is learned
+    from the journal is served by this. Raises CorruptError if it is not a packed state."""
     if len(packed) != GAME_STATE.itemsize:
         size = GAME_STATE.itemsize
         raise CorruptError(f"state: {len(packed):,} bytes, a packed one has {size:,}")
     row = np.frombuffer(packed, GAME_STATE).copy()
     for name, most in KEEP.items():
         _keep_closest(row, name, most)
-    return zlib.compress(row.tobytes(), _LEVEL)
+    return row.tobytes()
 
 
 def expand(kept: bytes) -> bytes:
@@ -82,11 +91,18 @@ def _keep_closest(row: Any, name: str, most: int) -> None:
     parts = row[name][0]
     if count > most:
         away = parts["position"][:count] - row["position"][0]
-        near = np.sort(np.argsort((away * away).sum(axis=1), kind="stable")[:most])
+        far = (away * away).sum(axis=1)
+        # A boss and what stands or heals are few, and decide more than what merely is nearer.
+        few = parts["flags"][:count] & EntityFlag.BOSS if name == "entities" else _few(parts, count)
+        near = np.sort(np.argsort(np.where(few, far / _NEARER, far), kind="stable")[:most])
         parts[:most] = parts[near]
     kept = min(count, most)
     parts[kept:] = np.zeros((), parts.dtype)
     row[_COUNTS[name]] = kept
+
+
+def _few(parts: Any, count: int) -> Any:
+    return ~np.isin(parts["kind"][:count], _MANY)
 
 
 def _number(value: object) -> float | None:
