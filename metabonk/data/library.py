@@ -18,7 +18,7 @@ import numpy as np
 
 from metabonk.data import npy
 from metabonk.data.episode import EXTRA, OBSERVATION, Episode, EpisodeStore
-from metabonk.data.index import HEADER
+from metabonk.data.index import HEADER, Header
 from metabonk.data.npz import Ends, ends_of, meta_of, read_npz, spans_of
 from metabonk.data.pt import read_pt
 from metabonk.data.recovery import recover
@@ -40,6 +40,10 @@ class Piece(Protocol):
     @property
     def where(self) -> Path:
         """What is opened to read it; pieces of one place are cheap to read together."""
+
+    @property
+    def header(self) -> Header:
+        """What it says of itself."""
 
     def read(self, start: int, stop: int, keys: Sequence[str] | None) -> dict[str, Array]:
         """Rows `start` to `stop`: FIELDS, and observations as `observation/<key>`. keys: which of
@@ -93,6 +97,10 @@ class StoredPiece:
     def where(self) -> Path:
         return self.store.directory
 
+    @property
+    def header(self) -> Header:
+        return self.store.header
+
     def read(self, start: int, stop: int, keys: Sequence[str] | None) -> dict[str, Array]:
         rows = self.store.read_rows(self.env, self.number, start, stop, _wanting(keys))
         return _chosen(rows, keys, str(self.store.directory))
@@ -109,6 +117,11 @@ class FilePiece:
     @property
     def where(self) -> Path:
         return self.parts[0][0]
+
+    @property
+    def header(self) -> Header:
+        path, number, _ = self.parts[0]
+        return self.cache.read(path)[number].header
 
     def read(self, start: int, stop: int, keys: Sequence[str] | None) -> dict[str, Array]:
         found: list[dict[str, Array]] = []

@@ -154,12 +154,13 @@ def check_description(details: Mapping[str, Any], space: gs.Dict, layout: Action
         was, found = details["observation"].get(key), now["observation"].get(key)
         if was != found:
             raise CheckpointError(f"observation {key!r} was {was}, this game has {found}")
-    before, after = details["action"], _plain(now["action"])
+    before, after = details["action"], plain(now["action"])
     if before != after:
         raise CheckpointError(f"the actions were {before}, this game has {after}")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As it comes back from JSON, which has neither tuples nor infinity."""
     import msgspec
 
     return msgspec.json.decode(msgspec.json.encode(value))

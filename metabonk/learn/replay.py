@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,13 +82,33 @@ class Replay:
         if self.gap:  # nothing that is known leads to what follows
             arrays["is_first"] = arrays["is_first"].copy()
             arrays["is_first"][0] = True
+        self.append(arrays)
+        self.gap = False
+
+    def append(self, arrays: Mapping[str, Array]) -> None:
+        """Keeps steps that follow those before: FLAT and `observation.<key>`, [T, N, ...] each.
+        Raises as `add` does."""
         name = f"{PREFIX}{self.count:08d}"
         digest = _write(self.directory / name, arrays)
-        self._chunks.append(_Chunk(name, stop - start, digest, _map(self.directory / name)))
+        steps = len(arrays["reward"])
+        self._chunks.append(_Chunk(name, steps, digest, _map(self.directory / name)))
         self.count += 1
-        self.gap = False
         while self._steps - self._chunks[0].steps >= self.capacity / self.num_envs:
             self._chunks.pop(0)
+
+    def firsts(self, env: int = 0) -> BoolArray:
+        """Which of an environment's steps begin an episode, bool [steps]."""
+        return np.concatenate([chunk.arrays["is_first"][:, env] for chunk in self._chunks])
+
+    @property
+    def ends(self) -> int:
+        """Steps that end an episode."""
+        return sum(int(chunk.arrays["terminated"].sum()) for chunk in self._chunks)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, of all that can be drawn from."""
+        return hashlib.sha256("".join(c.digest for c in self._chunks).encode()).hexdigest()
 
     def ready(self, length: int) -> bool:
         """Whether a sequence of `length` steps can be drawn."""
@@ -167,7 +187,7 @@ class Replay:
                 shutil.rmtree(folder)
 
 
-def _write(folder: Path, arrays: dict[str, Array]) -> str:
+def _write(folder: Path, arrays: Mapping[str, Array]) -> str:
     """Arrays as files of a folder that is whole or not there; returns its hash."""
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)

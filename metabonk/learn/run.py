@@ -204,6 +204,9 @@ class Session:
     def _begin(self) -> None:
         self.registry.cut_back(-1)
         self._choose_acting()
+        begun = self.trainer.dream_on()
+        if begun is not None:
+            self.parents = (*self.parents, begun.hash)
         if self.recording is not None:  # of an attempt that was killed before it saved
             self.recording.cut(0)
         self.trainer.start()
@@ -213,6 +216,7 @@ class Session:
             game=self.game.name,
             seed=self.config.run.seed,
             backends=backends.here(self.trainer.collector.acting.name),
+            dreams="" if begun is None else begun.hash,
         )
 
     def _resume(self) -> None:

@@ -15,9 +15,10 @@ import msgspec
 import numpy as np
 import torch
 
+from metabonk.artifact import Artifact
 from metabonk.config import Config
 from metabonk.errors import CheckpointError, ConfigError
-from metabonk.learn import backends
+from metabonk.learn import backends, dreams
 from metabonk.learn.acting import Acting, CompiledActing, TorchActing, quicker
 from metabonk.learn.beside import WorldTraining
 from metabonk.learn.checkpoint import (
@@ -135,6 +136,14 @@ class Trainer:
             acting, seconds = quicker(self.model, self.collector.rollout)
         self._act_by(acting)
         return seconds
+
+    def dream_on(self) -> Artifact | None:
+        """Takes up the dreams that `world.start` names, before anything is learned; None if it
+        names none. Raises CheckpointError for those of another game or size."""
+        if not self.config.world.start or self.world is None:
+            return None
+        learner = None if self.dreams is None else self.dreams.learner
+        return dreams.begin(self.config, self.world.learner, learner)
 
     def start(self) -> None:
         """Begins episodes in every environment."""
