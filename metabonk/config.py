@@ -35,6 +35,7 @@ from metabonk.schema import (
     NativeConfig,
     PPOConfig,
     RunConfig,
+    VlmConfig,
     WorldConfig,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "PPOConfig",
     "RunConfig",
     "Setting",
+    "VlmConfig",
     "WorldConfig",
     "as_text",
     "by_key",

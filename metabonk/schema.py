@@ -400,6 +400,52 @@ class BackendConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 60.0
 
 
+class VlmConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The model server that `metabonk serve vlm` runs."""
+
+    engine: Annotated[
+        Literal["sglang", "vllm", "stand-in"],
+        _help("What serves the model; stand-in: no model, answers that mean nothing."),
+    ] = "sglang"
+    environment: Annotated[
+        str, _help("Virtual environment that the engine is installed in, of its own.")
+    ] = "~/.local/share/metabonk/engine"
+    model: Annotated[
+        str, _help("Path or name of the model; microsoft/Phi-3-vision-128k-instruct takes vllm.")
+    ] = "Qwen/Qwen3-VL-2B-Instruct-FP8"
+    host: Annotated[str, _help("Where it listens; beyond this machine only with a key.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, _help("And on which port.", ge=1, le=65535)] = 30000
+    key_file: Annotated[str, _help("File with the API key that it asks for; empty: none.")] = ""
+    tensor_parallel: Annotated[int, _help("GPUs that share the model.", ge=1, le=64)] = 1
+    quantization: Annotated[
+        str, _help("Of the weights, as awq or fp8; empty: what the model says.")
+    ] = ""
+    kv_cache: Annotated[
+        Literal["auto", "fp8_e4m3", "fp8_e5m2", "bfloat16"], _help("Type of the KV cache.")
+    ] = "auto"
+    running_requests: Annotated[int, _help("Requests that run at the same time.", ge=1)] = 64
+    memory: Annotated[
+        float, _help("Share of a GPU's memory for weights and KV cache.", gt=0.0, lt=1.0)
+    ] = 0.85
+    context: Annotated[int, _help("Tokens of a prompt and its answer at most.", ge=512)] = 8192
+    frames: Annotated[int, _help("Pictures of a prompt at most.", ge=1, le=64)] = 9
+    encoder_split: Annotated[
+        bool, _help("Run the vision encoder as a server of its own, on the next port (sglang).")
+    ] = False
+    trust_remote_code: Annotated[
+        bool, _help("Run code that lies beside the model's weights; only if you know it.")
+    ] = False
+    arguments: Annotated[str, _help("More arguments for the engine, as on its command line.")] = ""
+    load_seconds: Annotated[float, _help("Seconds that loading the model may take.", gt=0.0)] = (
+        1200.0
+    )
+    log: Annotated[
+        str, _help("File for what the engine says; empty: engine.log in its environment.")
+    ] = ""
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set."""
 
@@ -414,3 +460,4 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     run: RunConfig = msgspec.field(default_factory=RunConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     backend: BackendConfig = msgspec.field(default_factory=BackendConfig)
+    vlm: VlmConfig = msgspec.field(default_factory=VlmConfig)
