@@ -32,6 +32,7 @@ VERBS = {
     "doctor": ("Show what this machine offers and what to do about what is missing.", "Set up"),
     "plugins": ("Put our plugins into the real game's folder.", "Set up"),
     "config": ("Show every setting, where it can be set and what it means.", "Set up"),
+    "soak": ("Run a swarm while its servers are killed, and say what was lost.", "Set up"),
     "bench": ("Measure speed against other systems.", "Set up"),
 }
 
