@@ -106,15 +106,16 @@ class Triggers:
 
 
 class Tally:
-    """Adds up what changes from one sight to the next. One thread."""
+    """Adds up what changes from one sight to the next. record: the fields of the last one, None
+    before it. One thread."""
 
     def __init__(self) -> None:
         self.totals = Totals()
-        self._last: Any = None
+        self.record: Any = None
 
     def update(self, sight: Sight) -> Any:
         """Takes the next sight; returns its fields. Raises ValueError for a state that is none."""
-        now, before, totals = record_of(sight.packed), self._last, self.totals
+        now, before, totals = record_of(sight.packed), self.record, self.totals
         kills, xp = totals.kills, totals.xp
         if before is not None and sight.run == totals.run:
             kills += max(int(now["kills"]) - int(before["kills"]), 0)
@@ -129,7 +130,7 @@ class Tally:
             sight.captured_ns, _finite(sight.reward), _finite(float(now["health"])), kills,
             _finite(xp), sight.run, alive,
         )  # fmt: skip
-        self._last = now
+        self.record = now
         return now
 
 

@@ -1,10 +1,10 @@
-"""Version 1's directives in ours, and ours in version 1's: one table for the three verb sets.
+"""Version 1's directives as ours: one table for the three verb sets that are in the wild.
 
-Knows the spelling `{"action", "target": [x, y], "duration_seconds", "priority"}` that deployed
-servers and clients use, and the situation that gives its coordinates a meaning. Does not know
-transports. A v1 target is a point of the world in metres (0..1 of the screen for `click`): near an
-entity or a pickup it means that one, else the direction to it. (0, 0) is what v1 servers write for
-no target, and means none.
+Knows the spelling `{"action", "target": [x, y], "duration_seconds", "priority"}` of deployed
+servers, and the situation that gives its coordinates a meaning. Does not know transports; ours in
+version 1's words is legacy.py. A v1 target is a point of the world in metres (0..1 of the screen
+for `click`): near an entity or a pickup it means that one, else the direction to it. (0, 0) is what
+v1 servers write for no target, and means none.
 
     move attack defend retreat collect · approach retreat explore interact · click move retreat idle
 """
@@ -40,16 +40,8 @@ PRIORITIES: Mapping[str, Priority] = {
     "high": Priority.HIGH, "critical": Priority.CRITICAL,
 }  # fmt: skip
 NEAR = 3.0  # metres: a point this near to something means it
-FAR = 10.0  # metres to the point that is written for a direction
 _FARTHEST = 1e6
 _COUNTS = {"entities": "entity_count", "pickups": "pickup_count"}
-
-# The v1 verb for each of ours: of the seeds' first set where it has one.
-_SPELLED = {Verb.HOLD: "defend"}
-_SPELLED_PRIORITY = {
-    Priority.LOW: "low", Priority.NORMAL: "medium", Priority.HIGH: "high",
-    Priority.CRITICAL: "critical",
-}  # fmt: skip
 
 
 def read(value: object, record: Any) -> Directive:
@@ -73,16 +65,6 @@ def read(value: object, record: Any) -> Directive:
     if verb is Verb.MOVE and point is None:
         return Directive(Verb.HOLD, Hold(), seconds, rank)
     return Directive(verb, _target(verb, point, record), seconds, rank)
-
-
-def spell(directive: Directive, record: Any) -> dict[str, Any]:
-    """One of our directives as v1 clients read it."""
-    return {
-        "action": _SPELLED.get(directive.action, directive.action.value),
-        "target": list(_place(directive, record)),
-        "duration_seconds": directive.seconds,
-        "priority": _SPELLED_PRIORITY[directive.priority],
-    }
 
 
 def _point(value: object) -> tuple[float, float] | None:
@@ -145,28 +127,3 @@ def _compass(point: tuple[float, float], record: Any) -> Target:
     if math.hypot(dx, dy) < 1e-3:
         return Compass(0)
     return Compass(round(math.atan2(dy, dx) / math.tau * COMPASS_BINS) % COMPASS_BINS)
-
-
-def _place(directive: Directive, record: Any) -> tuple[float, float]:
-    """The point that v1 writes for a target."""
-    x, y = (float(v) for v in record["position"][:2])
-    target = directive.target
-    if isinstance(target, Compass):
-        angle = target.bin * math.tau / COMPASS_BINS
-        return x + FAR * math.cos(angle), y + FAR * math.sin(angle)
-    if isinstance(target, Widget) and target.choice <= int(record["widget_count"]):
-        widget = record["widgets"][target.choice - 1]
-        return (
-            float(widget["x0"] + widget["x1"]) / 2.0,
-            float(widget["y0"] + widget["y1"]) / 2.0,
-        )
-    if isinstance(target, Entity | Pickup):
-        name, count = (
-            ("entities", "entity_count")
-            if isinstance(target, Entity)
-            else ("pickups", "pickup_count")
-        )
-        for thing in record[name][: int(record[count])]:
-            if int(thing["id"]) == target.id:
-                return float(thing["position"][0]), float(thing["position"][1])
-    return x, y
