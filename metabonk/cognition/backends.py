@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from metabonk.cognition.fallback import Chain
+from metabonk.cognition.goal import Goal
+from metabonk.cognition.menu import MenuRules, Screen
 from metabonk.cognition.openai import OpenAIBackend, Server
 from metabonk.cognition.probe import Wish
-from metabonk.cognition.question import Backend
-from metabonk.errors import BackendError, ConfigError
+from metabonk.cognition.question import Answer, Backend, Failure, Question, Undecided
+from metabonk.cognition.rules import Menus, Rules
+from metabonk.errors import BackendError, ConfigError, CorruptError
 from metabonk.schema import BackendConfig
 
 EMBEDDED = "rules"
@@ -62,9 +65,21 @@ def read_key(path: str) -> str:
 
 
 def _rules(config: BackendConfig) -> list[Backend]:
-    from metabonk.cognition.rules import RulesBackend
+    return [Rules(menus=_by_texts(MenuRules()))]
 
-    return [RulesBackend()]
+
+def _by_texts(rules: MenuRules) -> Menus:
+    """Menus by the texts of their widgets, as the embedded backend answers them."""
+
+    async def answer(question: Question) -> Answer:
+        try:
+            goal, screen = Goal.read(question.goal), Screen.of(question.state)
+        except (ConfigError, CorruptError) as error:
+            raise Undecided(Failure.REFUSED, str(error), EMBEDDED) from error
+        press = rules.press(question.agent, goal, screen)
+        return Answer(EMBEDDED, press=press, mode="rules", confidence=1.0, goal=goal.text)
+
+    return answer
 
 
 def _openai(config: BackendConfig) -> list[Backend]:

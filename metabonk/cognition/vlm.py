@@ -154,7 +154,7 @@ def _sglang(config: VlmConfig, name: str, port: int, role: tuple[str, ...]) -> C
         "--max-running-requests", str(config.running_requests),
         "--kv-cache-dtype", config.kv_cache,
         "--limit-mm-data-per-request", _json({"image": config.frames}),
-        "--enable-metrics",
+        "--enable-metrics", "--enable-cache-report",
         *role,
     ]  # fmt: skip
     if config.quantization:
