@@ -187,13 +187,18 @@ class EfeLearner(DreamLearner):
         liked = self.preferences.log(reward)
         code = self.world.actions.trusted(dreamed.rows)
         inputs = torch.cat([dreamed.features[:-1], code], -1).flatten(0, 1)
-        gain = self.ensemble.uncertainty(inputs).gain.view(reward.shape)
+        gain = self.curious(inputs).view(reward.shape)
         self._foreseen = {
             "efe_risk": -float(liked.mean()),
             "efe_gain": float(gain.mean()),
             "efe_unit": self.preferences.unit,
         }
         return liked + self.efe.curiosity * gain, going
+
+    def curious(self, inputs: Tensor) -> Tensor:
+        """What is sought in what comes after inputs [T, inputs] of the ensemble: its information
+        gain, [T] in nats."""
+        return self.ensemble.uncertainty(inputs).gain
 
     def details(self) -> dict[str, Any]:
         fixed = None if self.preferences is None else self.preferences.unit
