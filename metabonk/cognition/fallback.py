@@ -26,17 +26,26 @@ from metabonk.cognition.question import (
 
 SHARE = 0.6  # of the time left, for one model server while another waits behind it
 RESERVE = 0.02  # seconds kept for backends that answer at once
-_ITS_FAULT = frozenset(set(Failure) - {Failure.UNSUPPORTED, Failure.OPEN})
+_AT_FAULT = frozenset(
+    {Failure.UNREACHABLE, Failure.BROKEN, Failure.OVERLOADED, Failure.GARBAGE, Failure.LATE}
+)
+_FAIR = 2.0  # times its usual seconds: less than that, being late says nothing about it
+_UNKNOWN = 1.0  # seconds that are taken for usual before there was an answer
 
 
 class Link:
-    """One backend of a chain, its breaker and what became of its questions."""
+    """One backend of a chain, its breaker and what became of its questions.
+
+    The breaker hears of what a backend is to blame for, so that one agent with bad pictures or
+    hopeless deadlines cannot take it from the others. One that answers at once has no use for it.
+    """
 
     def __init__(self, backend: Backend, breaker: Breaker) -> None:
         self.backend, self.breaker = backend, breaker
         self.asked = 0
         self.answered = 0
         self.seconds = 0.0
+        self.usual: float | None = None  # seconds of an answer, smoothed
         self.failures: Counter[Failure] = Counter()
 
     async def decide(self, question: Question) -> Answer:
@@ -50,24 +59,35 @@ class Link:
             wait = self.breaker.wait()
             raise Undecided(Failure.OPEN, f"left alone for another {wait:.1f} s", name)
         self.asked += 1
-        started = time.monotonic()
+        started, given = time.monotonic(), question.left()
         settled = False
         try:
             answer = await self._in_time(question)
             self.breaker.succeeded()
             settled = True
-            self.answered += 1
-            self.seconds += time.monotonic() - started
+            self._count(time.monotonic() - started)
             return answer
         except Undecided as error:
             self.failures[error.failure] += 1
-            if error.failure in _ITS_FAULT:
+            if self._to_blame(error.failure, given):
                 self.breaker.failed()
                 settled = True
             raise
         finally:
-            if not settled:  # cancelled, or not its kind of question
+            if not settled:  # cancelled, or not to blame
                 self.breaker.gave_up()
+
+    def _count(self, seconds: float) -> None:
+        self.answered += 1
+        self.seconds += seconds
+        self.usual = seconds if self.usual is None else self.usual + 0.1 * (seconds - self.usual)
+
+    def _to_blame(self, failure: Failure, given: float) -> bool:
+        """Whether the backend is, having had `given` seconds."""
+        if not self.backend.limit or failure not in _AT_FAULT:
+            return False
+        usual = _UNKNOWN if self.usual is None else _FAIR * self.usual
+        return failure is not Failure.LATE or given >= usual
 
     async def _in_time(self, question: Question) -> Answer:
         left = question.left()

@@ -38,6 +38,7 @@ from metabonk.errors import BackendError, CorruptError
 ANSWER_TOKENS = 96  # of a schema's longest answer, with some room
 EXPLAIN_TOKENS = 80
 _ABORT_SECONDS = 2.0
+_ITS_OWN = (401, 403, 404, 405, 408)  # no question is to blame for these
 
 
 @dataclass(frozen=True)
@@ -247,8 +248,7 @@ class OpenAIBackend:
             raise Undecided(Failure.GARBAGE, str(error), self.name) from error
         if reply.status == 200:
             return reply
-        failure = Failure.OVERLOADED if reply.status in (429, 503) else Failure.REFUSED
-        raise Undecided(failure, f"{reply.status} {error_text(reply.body)}", self.name)
+        raise Undecided(_why(reply.status), f"{reply.status} {error_text(reply.body)}", self.name)
 
     def _abort(self, rid: str) -> None:
         self._counts["aborts"] += 1
@@ -275,6 +275,12 @@ class OpenAIBackend:
         if self.found is None:
             raise BackendError(f"{self.name}: open it before it is asked")
         return self.found
+
+
+def _why(status: int) -> Failure:
+    if status in (429, 503):
+        return Failure.OVERLOADED
+    return Failure.REFUSED if 400 <= status < 500 and status not in _ITS_OWN else Failure.BROKEN
 
 
 def _stages(started: float, built: float, reply: Reply, parsed: float) -> Mapping[str, float]:

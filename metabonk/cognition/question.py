@@ -116,7 +116,8 @@ class Failure(enum.StrEnum):
 
     UNREACHABLE = "unreachable"  # no connection, or it broke
     LATE = "late"  # the deadline passed; the work was aborted
-    REFUSED = "refused"  # the server said no (4xx, 5xx): the question or the settings are wrong
+    REFUSED = "refused"  # the question cannot be taken (4xx): its state, its pictures
+    BROKEN = "broken"  # the server is at fault (5xx), or lost its model or its key
     OVERLOADED = "overloaded"  # 429 or 503: not now
     GARBAGE = "garbage"  # an answer outside the vocabulary, or that fits no state
     OPEN = "open"  # the circuit breaker keeps away from a backend that fails
