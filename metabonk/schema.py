@@ -321,6 +321,50 @@ class MenuConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     )
 
 
+class CognitionConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """System 2 as the game's side sees it: the cognitive server and how it is asked."""
+
+    enabled: Annotated[
+        bool, _help("Ask System 2 for directives while playing; no tick waits for it.")
+    ] = False
+    server: Annotated[
+        str, _help("Where the cognitive server is: tcp://HOST:PORT or ipc://PATH.")
+    ] = "tcp://localhost:5555"
+    every: Annotated[float, _help("Seconds between regular requests.", ge=0.05, le=3600.0)] = 2.0
+    patience: Annotated[
+        float,
+        _help("Seconds from a capture until an answer to it is of no use.", ge=0.05, le=60.0),
+    ] = 4.0
+    rl_logging: Annotated[
+        bool, _help("Report what came of every decision, for training from the server's journal.")
+    ] = False
+    pictures: Annotated[
+        bool, _help("Send strips of frames with the states, where the game has frames.")
+    ] = True
+    quality: Annotated[int, _help("Of the strips' JPEGs.", ge=1, le=100)] = 85
+    predictor: Annotated[
+        Literal["auto", "none", "flow", "dream"],
+        _help(
+            "Who draws the frames that come next; auto: the one that was measured to be clearly "
+            "better than copying the last frame, if there is one."
+        ),
+    ] = "auto"
+    fallback: Annotated[
+        Literal["rules", "none"],
+        _help("Who gives directives while the server gives none: the embedded rules, or nobody."),
+    ] = "rules"
+    protocol: Annotated[
+        Literal["v2", "v1"], _help("v1: of cognitive servers that are deployed already.")
+    ] = "v2"
+    agent: Annotated[
+        str, _help("Name of this process's agents, which are numbered: omega-0, omega-1, ...")
+    ] = "omega"
+    key: Annotated[
+        str, _help("File of these agents' secret key, for a server on another machine.")
+    ] = ""
+    server_key: Annotated[str, _help("File of that server's public key.")] = ""
+
+
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One training run."""
 
@@ -379,6 +423,7 @@ class BackendConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         str, _help("Their models, separated by commas; empty: the only one a server has.")
     ] = ""
     key_file: Annotated[str, _help("File with the servers' API key; empty: none.")] = ""
+    policy: Annotated[str, _help("Distilled policy that `policy` answers with: a directory.")] = ""
     mode: Annotated[
         Literal["auto", "score", "schema"],
         _help("How answers are held to what fits: score options, or a JSON schema."),
@@ -457,6 +502,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     efe: EfeConfig = msgspec.field(default_factory=EfeConfig)
     cpqe: CpqeConfig = msgspec.field(default_factory=CpqeConfig)
     menu: MenuConfig = msgspec.field(default_factory=MenuConfig)
+    cognition: CognitionConfig = msgspec.field(default_factory=CognitionConfig)
     run: RunConfig = msgspec.field(default_factory=RunConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     backend: BackendConfig = msgspec.field(default_factory=BackendConfig)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from metabonk.cognition.fallback import Chain
-from metabonk.cognition.goal import Goal
-from metabonk.cognition.menu import MenuRules, Screen
+from metabonk.cognition.menu import MenuRules
 from metabonk.cognition.openai import OpenAIBackend, Server
+from metabonk.cognition.policy import PolicyBackend
 from metabonk.cognition.probe import Wish
-from metabonk.cognition.question import Answer, Backend, Failure, Question, Undecided
-from metabonk.cognition.rules import Menus, Rules
-from metabonk.errors import BackendError, ConfigError, CorruptError
+from metabonk.cognition.question import Backend
+from metabonk.cognition.rules import Rules
+from metabonk.errors import BackendError, ConfigError
 from metabonk.schema import BackendConfig
 
 EMBEDDED = "rules"
@@ -29,10 +29,15 @@ MOST_KEY = 4096  # bytes of a key file
 def make(config: BackendConfig, others: Mapping[str, Maker] | None = None) -> Chain:
     """The chain of the settings, not opened yet.
 
-    others: makers of more backends by name, such as `policy`, which needs a run. Raises ConfigError
+    others: makers of more backends by name. Raises ConfigError
     for a name that nobody knows, a url that is none or a key file that cannot be read.
     """
-    makers: dict[str, Maker] = {"rules": _rules, "openai": _openai, **(others or {})}
+    makers: dict[str, Maker] = {
+        "rules": _rules,
+        "openai": _openai,
+        "policy": _policy,
+        **(others or {}),
+    }
     names = [name.strip() for name in config.chain.split(",") if name.strip()]
     if EMBEDDED not in names:
         names.append(EMBEDDED)
@@ -65,21 +70,18 @@ def read_key(path: str) -> str:
 
 
 def _rules(config: BackendConfig) -> list[Backend]:
-    return [Rules(menus=_by_texts(MenuRules()))]
+    return [Rules(menus=MenuRules().answer)]
 
 
-def _by_texts(rules: MenuRules) -> Menus:
-    """Menus by the texts of their widgets, as the embedded backend answers them."""
-
-    async def answer(question: Question) -> Answer:
-        try:
-            goal, screen = Goal.read(question.goal), Screen.of(question.state)
-        except (ConfigError, CorruptError) as error:
-            raise Undecided(Failure.REFUSED, str(error), EMBEDDED) from error
-        press = rules.press(question.agent, goal, screen)
-        return Answer(EMBEDDED, press=press, mode="rules", confidence=1.0, goal=goal.text)
-
-    return answer
+def _policy(config: BackendConfig) -> list[Backend]:
+    if not config.policy:
+        raise ConfigError(
+            "backend.policy: empty; name the directory that `metabonk cognition distil` wrote"
+        )
+    try:
+        return [PolicyBackend(config.policy)]
+    except FileNotFoundError as error:
+        raise ConfigError(f"backend.policy: {error}") from error
 
 
 def _openai(config: BackendConfig) -> list[Backend]:

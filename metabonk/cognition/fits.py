@@ -28,7 +28,7 @@ def check(answer: Answer, question: Question) -> Answer:
             if answer.press is None or answer.directive is not None:
                 raise CorruptError("press: none; a menu's question wants one and no directive")
             screen = Screen.of(question.state)
-            press = check_press(Goal.read(question.goal), screen, answer.press)
+            press = check_press(Goal.of(question.goal), screen, answer.press)
             return dataclasses.replace(answer, press=press)
         if answer.directive is None or answer.press is not None:
             raise CorruptError("directive: none; a strategy's question wants one and no press")

@@ -13,13 +13,14 @@ whatever a text says, there is no way from it to such a press.
 from __future__ import annotations
 
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metabonk.cognition.buttons import SENTENCE, aside, guarded, leads
 from metabonk.cognition.goal import Goal, plain, words_of
-from metabonk.cognition.question import Press
+from metabonk.cognition.question import Answer, Failure, Press, Question, Undecided
 from metabonk.errors import CorruptError
 from metabonk.records import MAX_WIDGETS, FieldGroup, GameState, Widget
 
@@ -28,6 +29,7 @@ NOOP = Press()
 
 _REMEMBERED = 256  # screens of one way; a game that shows ever new ones does not fill memory
 _AGENTS = 256  # agents
+_NEW_WAY = 30.0  # seconds without a menu after which the next one is a new beginning
 _VISIT = 2.5  # taken off per press that led nowhere new
 _WANTED = 4.0  # makes up for leading aside, where the goal wants just that
 _RARITY = 0.5  # worth of an offer per step of rarity
@@ -173,11 +175,13 @@ class MenuRules:
         self._agents = agents
         self._ways: OrderedDict[str, _Way] = OrderedDict()
         self._goals: dict[str, Goal] = {}
+        self._seen: dict[str, float] = {}  # when an agent last asked
 
     def forget(self, agent: str) -> None:
         """A game runs: the next menu is a new beginning."""
         self._ways.pop(agent, None)
         self._goals.pop(agent, None)
+        self._seen.pop(agent, None)
 
     def unmet(self, agent: str, goal: Goal) -> tuple[str, ...]:
         """What the goal names that nothing pressed so far was."""
@@ -201,6 +205,28 @@ class MenuRules:
         way.last = (here, chosen.text)
         way.chosen.update(dict.fromkeys(goal.found_in(chosen.text), (here, screen.name)))
         return chosen
+
+    async def answer(self, question: Question) -> Answer:
+        """A backend's answer to a question of the kind `menu`, at once. Raises Undecided where the
+        state is none or shows no widgets, which takes a model that sees."""
+        try:
+            screen = Screen.of(question.state)
+        except CorruptError as error:
+            raise Undecided(Failure.GARBAGE, str(error), "rules") from error
+        if not screen.widgets:
+            raise Undecided(
+                Failure.UNSUPPORTED, "no widgets to read; a model may see some", "rules"
+            )
+        now = time.monotonic()
+        if now - self._seen.get(question.agent, now) > _NEW_WAY:
+            self.forget(question.agent)
+        goal = Goal.of(question.goal)
+        press = self.press(question.agent, goal, screen)
+        self._seen[question.agent] = now
+        unmet = self.unmet(question.agent, goal)
+        words = f"{press.text!r} leads on" if press.kind == "click" else "nothing can be pressed"
+        left = f"; still to choose: {', '.join(unmet)}" if unmet else ""
+        return Answer("rules", press=press, mode="rules", confidence=1.0, reasoning=words + left)
 
     @staticmethod
     def _arrive(way: _Way, screen: Screen) -> None:

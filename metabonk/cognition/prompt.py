@@ -18,6 +18,8 @@ from typing import Any
 from metabonk.cognition import scene as scenes
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.dialect import MOST_OPTIONS, Choice, Prompt
+from metabonk.cognition.goal import Goal
+from metabonk.cognition.menu import allowed
 from metabonk.cognition.question import Frame, Press, Question
 from metabonk.cognition.scene import Named, Scene
 from metabonk.errors import CorruptError
@@ -209,7 +211,9 @@ class MenuPrompt:
     """The menu question about one screen, for every mode."""
 
     def __init__(self, question: Question, scene: Scene) -> None:
-        self.widgets = scene.widgets
+        # What ends, deletes or buys something is not even offered, unless the goal asks for it.
+        goal = Goal.of(question.goal)
+        self.widgets = tuple(one for one in scene.widgets if allowed(goal, one.told))
         self._text = situation(question, scene)
 
     @property
