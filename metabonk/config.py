@@ -25,6 +25,7 @@ from metabonk.environment import KNOWN, Variable
 from metabonk.errors import BackendError, ConfigError
 from metabonk.schema import (
     BackendConfig,
+    CognitionConfig,
     Config,
     CpqeConfig,
     DreamConfig,
@@ -41,6 +42,7 @@ from metabonk.schema import (
 
 __all__ = [
     "BackendConfig",
+    "CognitionConfig",
     "Config",
     "CpqeConfig",
     "DreamConfig",
@@ -333,17 +335,16 @@ def _check_together(config: Config) -> None:
 
 def _check_ports(config: Config, environ: Mapping[str, str]) -> None:
     """BonkLink and the cognitive server have the same port unless somebody says otherwise."""
-    game, table = config.game, {v.name: v for v in KNOWN}
-    asked = switched(table["METABONK_SYSTEM2_ENABLED"], environ.get("METABONK_SYSTEM2_ENABLED", ""))
-    server = table["METABONK_COGNITIVE_SERVER_URL"]
-    url = environ.get(server.name, server.default if asked else "")
-    if game.name != "bonklink" or game.use_pipe or not url:
+    game, cognition = config.game, config.cognition
+    name, url = "METABONK_COGNITIVE_SERVER_URL", cognition.server
+    asked = cognition.enabled or name in environ
+    if game.name != "bonklink" or game.use_pipe or not asked or not url.startswith("tcp://"):
         return
     host, _, port = url.rpartition("//")[2].rpartition(":")
     near = {"localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0", "*"}
     if port == str(game.port) and (host == game.host or {host, game.host} <= near):
         raise ConfigError(
-            f"game.port = {game.port}: BonkLink's game and the cognitive server ({server.name} = "
+            f"game.port = {game.port}: BonkLink's game and the cognitive server ({name} = "
             f"{url}) cannot both be there: give one of them another port "
             "(METABONK_BONKLINK_PORT, or the server's --zmq-port and its variable)"
         )

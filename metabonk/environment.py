@@ -100,11 +100,29 @@ KNOWN = (
         key="menu.model",
     ),
     Variable(
-        "METABONK_COGNITIVE_SERVER_URL", "tcp://localhost:5555", "Where the cognitive server is."
+        "METABONK_COGNITIVE_SERVER_URL",
+        "tcp://localhost:5555",
+        "Where the cognitive server is.",
+        key="cognition.server",
     ),
-    Variable("METABONK_STRATEGY_FREQUENCY", "2.0", "Seconds between requests to System 2."),
-    Variable("METABONK_SYSTEM2_ENABLED", "0", "Ask System 2 for directives while playing."),
-    Variable("METABONK_RL_LOGGING", "0", "Log System 2's decisions for later training."),
+    Variable(
+        "METABONK_STRATEGY_FREQUENCY",
+        "2.0",
+        "Seconds between requests to System 2.",
+        key="cognition.every",
+    ),
+    Variable(
+        "METABONK_SYSTEM2_ENABLED",
+        "0",
+        "Ask System 2 for directives while playing.",
+        key="cognition.enabled",
+    ),
+    Variable(
+        "METABONK_RL_LOGGING",
+        "0",
+        "Log System 2's decisions for later training.",
+        key="cognition.rl_logging",
+    ),
     # The dual-system controller.
     Variable("METABONK_USE_SIMA2", "0", "Play with the planner + motor controller."),
     Variable("METABONK_SIMA2_GOAL", "Survive 20 minutes", "The planner's goal, in words."),
