@@ -86,9 +86,10 @@ class Swarm:
         log = self.folder / f"logs/{settings.agent}-{self._made}.log"
         return Service(settings.agent, command, log)
 
-    def start(self) -> None:
-        """Records the clip if there is none, starts the model server and the broker, and waits."""
-        if not (self.clip / clips.FRAMES).exists():
+    def start(self, *, clip: bool = True) -> None:
+        """Records the clip if there is none (agents need it), starts the model server and the
+        broker, and waits until both are ready."""
+        if clip and not (self.clip / clips.FRAMES).exists():
             clips.record(self.clip)
         if self.model is not None:
             self.model.start()

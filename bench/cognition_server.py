@@ -1,0 +1,324 @@
+"""The cognitive server in suite `cognition`: what it adds, carries and costs, for sixteen agents.
+
+Every meter starts a broker of its own, as `metabonk serve cognitive` does, with journal and frame
+store, and asks it about strips of nine encoded frames of 640x360. Where a model answers it is the
+stand-in (SGLang's API, no model) with a set latency: the broker's share is measured, no model's
+speed. A goal is a contender that answers in exactly that time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .case import Case, Evidence
+from .cognition_wire import strip
+from .meter import Meter, Plus, Reading
+from .swarm.driver import Driver, Sample
+from .swarm.services import processor_seconds
+from .swarm.swarm import Swarm
+from .versus import Contender
+
+AGENTS = 16
+ROUNDS = 5
+ROUND_SECONDS = 4.0
+MODEL_SECONDS = 0.05  # that the stand-in takes
+EVERY = 0.5  # seconds between an agent's questions to the model
+PATIENCE = 2.0
+ADDED_MEDIAN, ADDED_P99 = 1.0, 5.0  # milliseconds: the goals
+CURVE_ADDED = 0.5  # milliseconds: the goal
+STRIPS_PER_SECOND = 500.0
+SLOTS, OVERLOAD = 4, 4.0
+GOODPUT, FAIRNESS = 0.9, 0.95
+
+
+def cases() -> list[Case]:
+    return [*_added(), *_carried(), _curve(), *_overloaded()]
+
+
+def _added() -> list[Case]:
+    """What the way over the broker adds to asking the model server oneself."""
+    found = []
+    for name, share, allowed in (("p50", 50.0, ADDED_MEDIAN), ("p99", 99.0, ADDED_P99)):
+        bare = functools.partial(Bare, share)
+        found.append(
+            Case(
+                "cognition",
+                f"an answer of a model of {MODEL_SECONDS * 1e3:.0f} ms, {AGENTS} agents, {name}",
+                "ms",
+                Contender("metabonk", functools.partial(Asked, share)),
+                (
+                    Contender(
+                        f"asked directly, and {allowed:g} ms",
+                        functools.partial(_plus, bare, allowed),
+                    ),
+                ),
+                better="lower",
+                rounds=ROUNDS,
+            )
+        )
+    return found
+
+
+def _plus(make: Callable[[], Meter], allowance: float) -> Plus:
+    return Plus(make(), allowance)
+
+
+def _carried() -> list[Case]:
+    """Without a model, as fast as answers come."""
+    return [
+        Case(
+            "cognition",
+            f"strips per second without a model, {AGENTS} agents",
+            "1/s",
+            Contender("metabonk", Loaded),
+            (
+                Contender("JSON + base64 (version 1)", functools.partial(Loaded, v1=True)),
+                Contender("500 strips/s", lambda: Reading(lambda: STRIPS_PER_SECOND)),
+            ),
+            rounds=ROUNDS,
+        ),
+        Case(
+            "cognition",
+            "processor time of the whole server per strip, rules and journal included",
+            "ms",
+            Contender("metabonk", functools.partial(Loaded, cpu=True)),
+            (Contender("JSON + base64 (version 1)", functools.partial(Loaded, cpu=True, v1=True)),),
+            better="lower",
+            rounds=ROUNDS,
+        ),
+    ]
+
+
+def _curve() -> Case:
+    """Encrypted and authenticated against plain, both over TCP, one agent at a time."""
+    return Case(
+        "cognition",
+        "a strip and its answer with CURVE, one agent, p50",
+        "ms",
+        Contender("metabonk", functools.partial(Single, curve=True)),
+        (
+            Contender(
+                f"without CURVE, and {CURVE_ADDED:g} ms",
+                functools.partial(_plus, Single, CURVE_ADDED),
+            ),
+        ),
+        better="lower",
+        rounds=ROUNDS,
+    )
+
+
+def _overloaded() -> list[Case]:
+    """Four times as many questions as the model server can answer."""
+    capacity = SLOTS / MODEL_SECONDS
+    return [
+        Case(
+            "cognition",
+            f"answers in time at {OVERLOAD:g} times what the model can do",
+            "1/s",
+            Contender("metabonk", Overloaded),
+            (
+                Contender(
+                    f"{GOODPUT:.0%} of the model's {capacity:.0f}/s",
+                    lambda: Reading(lambda: GOODPUT * capacity),
+                ),
+            ),
+            rounds=ROUNDS,
+            evidence=lambda ours, peer: _told(ours),
+        ),
+        Case(
+            "cognition",
+            f"Jain's fairness over {AGENTS} agents at {OVERLOAD:g} times what the model can do",
+            "",
+            Contender("metabonk", functools.partial(Overloaded, fairness=True)),
+            (Contender(f"{FAIRNESS:g}", lambda: Reading(lambda: FAIRNESS)),),
+            rounds=ROUNDS,
+        ),
+    ]
+
+
+def _told(meter: Any) -> Evidence:
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(meter.statuses.items()))
+    return Evidence(True, f"replies of the last round: {statuses}")
+
+
+class _Served:
+    """A broker in a folder of its own, and what asks it."""
+
+    def __init__(
+        self, *, latency: float | None = None, slots: int = 0, words: Sequence[str] = ()
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="metabonk-bench-")
+        where = Path(self._folder.name)
+        self.swarm = Swarm(where, latency=latency, slots=slots, broker_words=words)
+        try:
+            self.swarm.start(clip=False)
+        except BaseException:
+            self._shut()
+            raise
+
+    def close(self) -> None:
+        self._shut()
+
+    def _shut(self) -> None:
+        self.swarm.close()
+        self._folder.cleanup()
+
+
+class _Driven(_Served):
+    """A driver at a broker; `sample` is the last round's."""
+
+    def __init__(self, agents: int = AGENTS, *, v1: bool = False, **served: Any) -> None:
+        super().__init__(**served)
+        jpegs, state = strip()
+        self.sample = Sample()
+        try:
+            self.driver = Driver(self.swarm.url, agents, jpegs, state, v1=v1)
+        except BaseException:
+            self._shut()
+            raise
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        return self.sample.statuses
+
+    def prepare(self) -> None:
+        self.measure()
+
+    def measure(self) -> float:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.driver.close()
+        super().close()
+
+
+class Asked(_Driven):
+    """Milliseconds from asking the broker until the model's answer: a percentile of a round."""
+
+    def __init__(self, percentile: float) -> None:
+        super().__init__(latency=MODEL_SECONDS)
+        self._percentile = percentile
+
+    def measure(self) -> float:
+        self.sample = self.driver.paced(ROUND_SECONDS, EVERY, PATIENCE)
+        _need(self.sample)
+        return float(np.percentile(self.sample.latencies_ms, self._percentile))
+
+
+class Loaded(_Driven):
+    """Strips per second of agents that ask again at once, or with `cpu` the milliseconds of
+    processor time that the server takes for one."""
+
+    def __init__(self, *, v1: bool = False, cpu: bool = False) -> None:
+        super().__init__(v1=v1)
+        self._cpu = cpu
+
+    def measure(self) -> float:
+        before = processor_seconds(self.swarm.broker.pid)
+        self.sample = self.driver.closed(ROUND_SECONDS)
+        spent = processor_seconds(self.swarm.broker.pid) - before
+        _need(self.sample)
+        if self._cpu:
+            return spent / self.sample.count * 1e3
+        return self.sample.count / self.sample.seconds
+
+
+class Single(_Driven):
+    """Milliseconds from asking until the answer, one agent without a model: a round's median."""
+
+    def __init__(self, *, curve: bool = False) -> None:
+        if curve:
+            raise NotImplementedError
+        super().__init__(1)
+
+    def measure(self) -> float:
+        self.sample = self.driver.closed(ROUND_SECONDS / 2)
+        _need(self.sample)
+        return float(np.median(self.sample.latencies_ms))
+
+
+class Overloaded(_Driven):
+    """Answers in time per second, or how evenly agents got them."""
+
+    def __init__(self, *, fairness: bool = False) -> None:
+        super().__init__(latency=MODEL_SECONDS, slots=SLOTS)
+        self._fairness = fairness
+
+    def measure(self) -> float:
+        from metabonk.cognition.monitor import jain
+
+        every = AGENTS / (OVERLOAD * SLOTS / MODEL_SECONDS)
+        self.sample = self.driver.paced(ROUND_SECONDS, every, PATIENCE)
+        _need(self.sample)
+        if self._fairness:
+            return jain(self.sample.decided.values()) or 0.0
+        return self.sample.count / self.sample.seconds
+
+
+def _need(sample: Sample) -> None:
+    if not sample.latencies_ms:
+        raise RuntimeError(f"no request was decided: {sample.statuses}")
+
+
+class Bare:
+    """The same questions to the model server itself, by the same adapter, without the broker: a
+    percentile of a round, milliseconds."""
+
+    def __init__(self, percentile: float) -> None:
+        from metabonk.cognition.openai import OpenAIBackend, Server
+
+        self._percentile = percentile
+        self._folder = tempfile.TemporaryDirectory(prefix="metabonk-bench-")
+        self._swarm = Swarm(Path(self._folder.name), latency=MODEL_SECONDS)
+        assert self._swarm.model is not None
+        self._swarm.model.start()
+        self._loop = asyncio.new_event_loop()
+        self._backend = OpenAIBackend(Server(self._swarm.model_url), "openai")
+        self._loop.run_until_complete(self._backend.open())
+        self._jpegs, self._state = strip()
+
+    def prepare(self) -> None:
+        self.measure()
+
+    def measure(self) -> float:
+        found = self._loop.run_until_complete(self._ask())
+        return float(np.percentile(found, self._percentile))
+
+    async def _ask(self) -> list[float]:
+        loop = asyncio.get_running_loop()
+        began, tasks = loop.time(), []
+        count = round(ROUND_SECONDS / EVERY) * AGENTS
+        for index in range(count):
+            await asyncio.sleep(began + index * EVERY / AGENTS - loop.time())
+            tasks.append(asyncio.create_task(self._one(index)))
+        return list(await asyncio.gather(*tasks))
+
+    async def _one(self, index: int) -> float:
+        from metabonk.cognition.question import Frame, Question
+
+        asked = time.monotonic()
+        times = [0.06 * (k - 5) if k < 6 else 0.05 * (k - 5) for k in range(len(self._jpegs))]
+        question = Question(
+            agent=f"bench-{index % AGENTS}", packed=self._state, deadline=asked + PATIENCE,
+            frames=tuple(
+                Frame(jpeg, at, at > 0.0) for jpeg, at in zip(self._jpegs, times, strict=True)
+            ),
+        )  # fmt: skip
+        await self._backend.decide(question)
+        return (time.monotonic() - asked) * 1e3
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        self._loop.run_until_complete(self._backend.close())
+        self._loop.close()
+        self._swarm.close()
+        self._folder.cleanup()

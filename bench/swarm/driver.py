@@ -1,0 +1,222 @@
+"""Many agents in one thread: protocol 2 (or 1) without a game, as fast or as often as is asked.
+
+Knows sockets, requests and replies; knows no client, so that what is measured is the server. All
+agents ask about the same strip, encoded beforehand. Times are CLOCK_MONOTONIC nanoseconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import zmq
+
+from metabonk.cognition import wire
+from metabonk.cognition.line import Keys
+from metabonk.errors import LinkError
+
+PATIENCE = 30.0  # seconds for a server that must be there
+STRIP = 9
+_NS = 1_000_000_000
+_SPACING_NS = 60_000_000
+
+
+@dataclass
+class Sample:
+    """What a stretch of asking came to. seconds: of wall clock. latencies_ms: of requests that were
+    decided. decided: by agent, in time. statuses: replies by status. cpu: this thread's seconds."""
+
+    seconds: float = 0.0
+    latencies_ms: list[float] = field(default_factory=list)
+    decided: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    server_ms: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+    @property
+    def count(self) -> int:
+        return sum(self.decided.values())
+
+
+@dataclass
+class _Agent:
+    name: str
+    socket: zmq.Socket[bytes]
+    epoch: int
+    sequence: int = 0
+    captured_ns: int = 0
+    deadline_ns: int = 0
+    due_ns: int = 0
+    waiting: bool = False
+
+
+class Driver:
+    """`count` agents of one server. jpegs: the strip's pictures; state: a packed GameState."""
+
+    def __init__(
+        self,
+        url: str,
+        count: int,
+        jpegs: Sequence[bytes],
+        state: bytes,
+        *,
+        keys: Keys | None = None,
+        v1: bool = False,
+        prefix: str = "bench",
+    ) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._jpegs, self._state, self._v1 = list(jpegs), state, v1
+        self._clock = wire.boot_id()
+        self._agents: dict[Any, _Agent] = {}
+        for index in range(count):
+            socket = self._context.socket(zmq.DEALER)
+            socket.set(zmq.LINGER, 0)
+            if v1:
+                socket.set(zmq.IDENTITY, f"{prefix}-{index}".encode())
+            if keys is not None:
+                socket.curve_serverkey = keys.server.encode()
+                socket.curve_publickey = keys.public.encode()
+                socket.curve_secretkey = keys.secret.encode()
+            socket.connect(url)
+            self._poller.register(socket, zmq.POLLIN)
+            self._agents[socket] = _Agent(f"{prefix}-{index}", socket, time.time_ns())
+        if not v1:
+            self._introduce()
+
+    def _introduce(self) -> None:
+        for agent in self._agents.values():
+            hello = wire.Hello(
+                agent=agent.name, epoch=agent.epoch, secret=os.urandom(16), clock=self._clock
+            )
+            agent.socket.send_multipart(wire.encode(hello))
+        for agent in self._agents.values():
+            if not agent.socket.poll(round(PATIENCE * 1e3)):
+                raise LinkError(f"{agent.name}: the server does not answer a Hello")
+            said = wire.decode_answer(agent.socket.recv_multipart())
+            if not isinstance(said, wire.Welcome):
+                raise LinkError(f"{agent.name}: the server answers a Hello with {said}")
+
+    def closed(self, seconds: float, patience: float = 5.0) -> Sample:
+        """Every agent asks again as soon as it is answered."""
+        return self._run(seconds, 0.0, patience)
+
+    def paced(self, seconds: float, every: float, patience: float) -> Sample:
+        """Every agent asks every so many seconds, each at its own place in the period, whether it
+        was answered or not."""
+        return self._run(seconds, every, patience)
+
+    def _run(self, seconds: float, every: float, patience: float) -> Sample:
+        sample = Sample(decided={agent.name: 0 for agent in self._agents.values()})
+        began, cpu = time.monotonic_ns(), time.thread_time()
+        end = began + round(seconds * _NS)
+        period = round(every * _NS)
+        for place, agent in enumerate(self._agents.values()):
+            agent.waiting = False
+            agent.due_ns = began + place * period // len(self._agents)
+        while (now := time.monotonic_ns()) < end:
+            for agent in self._agents.values():
+                due = now >= agent.due_ns if period else not agent.waiting
+                if due:
+                    self._ask(agent, patience)
+                    agent.due_ns += period
+            left = end
+            if period:
+                left = min(left, *(agent.due_ns for agent in self._agents.values()))
+            wait = max((left - time.monotonic_ns()) / 1e6, 0.0)
+            for socket, _ in self._poller.poll(wait):
+                self._take(self._agents[socket], sample)
+        sample.seconds = (time.monotonic_ns() - began) / _NS
+        sample.cpu = time.thread_time() - cpu
+        self._drain()
+        return sample
+
+    def _ask(self, agent: _Agent, patience: float) -> None:
+        agent.captured_ns = now = time.monotonic_ns()
+        agent.sequence += 1
+        agent.waiting = True
+        agent.deadline_ns = now + round(patience * _NS)
+        parts = self._v1_parts(agent) if self._v1 else self._parts(agent, patience)
+        agent.socket.send_multipart(parts, copy=len(parts) == 1)
+
+    def _parts(self, agent: _Agent, patience: float) -> list[wire.Buffer]:
+        return request(
+            wire.RequestId(agent.name, agent.epoch, agent.sequence), agent.captured_ns, patience,
+            self._state, self._jpegs,
+        )  # fmt: skip
+
+    def _v1_parts(self, agent: _Agent) -> list[wire.Buffer]:
+        return [request_v1(agent.name, self._jpegs)]
+
+    def _take(self, agent: _Agent, sample: Sample) -> None:
+        now = time.monotonic_ns()
+        parts = agent.socket.recv_multipart()
+        if self._v1:
+            said = msgspec.json.decode(parts[-1])
+            status = str(said.get("status", "ok"))
+        else:
+            reply = wire.decode_answer(parts)
+            if not isinstance(reply, wire.Reply) or reply.id is None:
+                return
+            if reply.id.sequence != agent.sequence:
+                sample.statuses["earlier"] = sample.statuses.get("earlier", 0) + 1
+                return
+            status = reply.status
+            sample.server_ms.append(reply.server_ms)
+        agent.waiting = False
+        sample.statuses[status] = sample.statuses.get(status, 0) + 1
+        if status in ("ok", "fallback") and now <= agent.deadline_ns:
+            sample.decided[agent.name] += 1
+            sample.latencies_ms.append((now - agent.captured_ns) / 1e6)
+
+    def _drain(self, patience: float = 2.0) -> None:
+        """Takes what is still under way, so that the next stretch begins with nothing."""
+        end = time.monotonic() + patience
+        scrap = Sample(decided={agent.name: 0 for agent in self._agents.values()})
+        while any(agent.waiting for agent in self._agents.values()) and time.monotonic() < end:
+            for socket, _ in self._poller.poll(10):
+                self._take(self._agents[socket], scrap)
+
+    def close(self) -> None:
+        """Says goodbye and closes; safe to call twice."""
+        agents, self._agents = self._agents, {}
+        for agent in agents.values():
+            if not self._v1:
+                agent.socket.send_multipart(
+                    wire.encode(wire.Bye(agent=agent.name, epoch=agent.epoch)), zmq.NOBLOCK
+                )
+            agent.socket.close(200)
+        if agents:
+            self._context.term()
+
+
+def request(
+    id: wire.RequestId, captured_ns: int, patience: float, state: bytes, jpegs: Sequence[bytes]
+) -> list[wire.Buffer]:
+    """A request of protocol 2 about a strip: its parts."""
+    count = len(jpegs)
+    frames = [
+        wire.FrameInfo(max(captured_ns + (index - count + 4) * _SPACING_NS, 0), index > count - 4)
+        for index in range(count)
+    ]
+    made = wire.Request(
+        id=id, captured_ns=captured_ns, deadline_ns=captured_ns + round(patience * _NS),
+        left_ms=patience * 1e3, state=state, frames=frames,
+    )  # fmt: skip
+    return wire.encode(made, jpegs)
+
+
+def request_v1(agent: str, jpegs: Sequence[bytes]) -> bytes:
+    """The same of protocol 1: JSON with base64."""
+    body = {
+        "agent_id": agent,
+        "frames": [base64.b64encode(jpeg).decode("ascii") for jpeg in jpegs],
+        "state": {"health": 75.0, "max_health": 100.0, "position": [1.0, 2.0], "enemies": 4},
+        "timestamp": time.time(),
+    }
+    return msgspec.json.encode(body)
