@@ -11,6 +11,8 @@ import enum
 import time
 from collections.abc import Callable
 
+ORDINARY = 1  # the ticket of calls while it is closed
+
 
 class State(enum.IntEnum):
     """The number is what metrics show."""
@@ -37,7 +39,8 @@ class Breaker:
         self._next_pause = pause
         self._until = 0.0
         self._open = False
-        self._trial = False
+        self._trial = 0  # its ticket
+        self._tickets = ORDINARY
         self.opened = 0
 
     @property
@@ -46,38 +49,45 @@ class Breaker:
             return State.CLOSED
         return State.OPEN if self._clock() < self._until else State.HALF_OPEN
 
-    def allows(self) -> bool:
-        """Whether a call may be made now. One that may be made must be followed by exactly one of
-        `succeeded`, `failed` and `gave_up`."""
+    def allows(self) -> int:
+        """A ticket for one call, 0 if none may be made now. Each is followed by exactly one of
+        `succeeded`, `failed` and `gave_up` with that ticket."""
         state = self.state
-        if state is State.HALF_OPEN and not self._trial:
-            self._trial = True
-            return True
-        return state is State.CLOSED
+        if state is State.CLOSED:
+            return ORDINARY
+        if state is State.OPEN or self._trial:
+            return 0
+        self._tickets += 1
+        self._trial = self._tickets
+        return self._trial
 
     def wait(self) -> float:
         """Seconds until a trial is allowed; 0 if calls pass."""
         return max(0.0, self._until - self._clock()) if self._open else 0.0
 
-    def succeeded(self) -> None:
-        self._failed, self._open, self._trial = 0, False, False
+    def succeeded(self, ticket: int = ORDINARY) -> None:
+        """Whoever asked, it works: calls pass again."""
+        self._failed, self._open, self._trial = 0, False, 0
         self._next_pause = self._pause
 
-    def failed(self) -> None:
-        """A call of before it opened may end later: it neither opens it again nor ends a trial."""
+    def failed(self, ticket: int = ORDINARY) -> None:
+        """One of before it opened may end later: it neither opens it again nor ends a trial."""
         if self._open:
-            if self._trial:
-                self._trial = False
-                self._until = self._clock() + self._next_pause
-                self._next_pause = min(2 * self._next_pause, self._longest)
+            if ticket == self._trial:
+                self._trial = 0
+                self._keep_away()
             return
         self._failed += 1
         if self._failed >= self._most:
             self._open = True
             self.opened += 1
-            self._until = self._clock() + self._next_pause
-            self._next_pause = min(2 * self._next_pause, self._longest)
+            self._keep_away()
 
-    def gave_up(self) -> None:
+    def gave_up(self, ticket: int = ORDINARY) -> None:
         """The call was cancelled: it says nothing about the other end."""
-        self._trial = False
+        if ticket == self._trial:
+            self._trial = 0
+
+    def _keep_away(self) -> None:
+        self._until = self._clock() + self._next_pause
+        self._next_pause = min(2 * self._next_pause, self._longest)

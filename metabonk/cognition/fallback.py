@@ -54,7 +54,8 @@ class Link:
         if self.backend.limit and question.left() <= 0.0:  # not its fault: nobody asked in time
             self.failures[Failure.LATE] += 1
             raise Undecided(Failure.LATE, "the deadline had passed before it was asked", name)
-        if not self.breaker.allows():
+        ticket = self.breaker.allows()
+        if not ticket:
             self.failures[Failure.OPEN] += 1
             wait = self.breaker.wait()
             raise Undecided(Failure.OPEN, f"left alone for another {wait:.1f} s", name)
@@ -63,19 +64,19 @@ class Link:
         settled = False
         try:
             answer = await self._in_time(question)
-            self.breaker.succeeded()
+            self.breaker.succeeded(ticket)
             settled = True
             self._count(time.monotonic() - started)
             return answer
         except Undecided as error:
             self.failures[error.failure] += 1
             if self._to_blame(error.failure, given):
-                self.breaker.failed()
+                self.breaker.failed(ticket)
                 settled = True
             raise
         finally:
             if not settled:  # cancelled, or not to blame
-                self.breaker.gave_up()
+                self.breaker.gave_up(ticket)
 
     def _count(self, seconds: float) -> None:
         self.answered += 1

@@ -118,10 +118,7 @@ class HttpClient:
                     pass
             started = time.perf_counter()
             fresh = await self._connect()
-            try:
-                return await self._exchange(fresh, data, body, time.perf_counter() - started)
-            except _Refused as error:
-                raise Unreachable(f"{self.url}: closed the connection without a reply") from error
+            return await self._exchange(fresh, data, body, time.perf_counter() - started)
 
     async def close(self) -> None:
         """Drops every connection, busy ones too; safe to call twice."""
@@ -164,7 +161,7 @@ class HttpClient:
                 partial = getattr(error, "partial", b"")
                 if connecting is None and not partial:
                     raise _Refused from error
-                raise Unreachable(f"{self.url}: the connection broke ({error})") from error
+                raise Unreachable(f"{self.url}: the connection broke before a reply") from error
             try:
                 content = await self._read_body(connection.reader, status, headers)
             except (OSError, asyncio.IncompleteReadError) as error:
