@@ -20,6 +20,7 @@ VERBS = {
     "train": ("Learn a game and show what was learned.", "Learn"),
     "pretrain": ("Learn from what was recorded.", "Learn"),
     "eval": ("Measure what a run learned against random and scripted play.", "Learn"),
+    "ablate": ("Take each part beside a policy away, and see what it is good for.", "Learn"),
     "compile": ("Make one native call of what a run learned, for playing without Torch.", "Learn"),
     "play": ("Play a game yourself, or watch a policy play it.", "Look"),
     "record": ("Record a game that is played, as episodes and .npz files.", "Look"),

@@ -1,0 +1,165 @@
+"""What taking something away did: paired differences, their intervals, and what is inert.
+
+Knows numbers of trials and how they are kept; does not know runs, networks or games. A trial is one
+training under one seed; trials of one seed are pairs. Two things are asked of a part: whether
+behaviour changes at all without it, and whether that costs return. The first needs no statistics:
+trainings repeat bit for bit, so that a policy that comes out the same has not heard of the part.
+The second is an interval over seeds (Student 1908), and may be undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+Mode = Literal["zero", "freeze", "shuffle", "again"]
+Verdict = Literal["inert", "helps", "hurts", "undecided"]
+INTACT, CONTROL = "intact", "control"
+SAME = 1e-6  # nats between two policies that count as one
+# Of Student's distribution, 97.5 %, for 1 to 30 degrees of freedom; beyond, the normal's.
+STUDENT = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+NORMAL = 1.960
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One training. mode: what was done to the part; a part called `intact` had nothing done to it.
+
+    return_mean: of the evaluation episodes. moved: mean KL(intact || this) in nats of the policies
+    that came out, on what the intact one saw.
+    """
+
+    seed: int
+    part: str
+    mode: Mode
+    return_mean: float
+    moved: float
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """What one thing done to a part changed. difference: of the return from the intact training's,
+    mean over seeds, with its 95 % interval. moved: of the behaviour, mean in nats."""
+
+    part: str
+    mode: Mode
+    difference: float
+    ci95: tuple[float, float]
+    moved: float
+    least_moved: float
+    most_moved: float
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a part. why: in words."""
+
+    part: str
+    verdict: Verdict
+    why: str
+
+
+class Ablation(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was found of a run.
+
+    chance: mean KL in nats between intact trainings of different seeds, which is how far policies
+    come apart by chance. repeats: whether the control, the intact training once more, came out the
+    same; where it did not, what moved no further counts as inert.
+    """
+
+    run: str
+    checkpoint: str
+    game: str
+    step: int
+    steps: int
+    episodes: int
+    from_start: bool
+    seeds: list[int]
+    intact: list[float]
+    chance: float
+    repeats: bool
+    effects: list[Effect]
+    findings: list[Finding]
+    trials: list[Trial] = []
+
+    @property
+    def inert(self) -> list[str]:
+        """Parts without effect."""
+        return [found.part for found in self.findings if found.verdict == "inert"]
+
+
+def interval95(values: Sequence[float]) -> tuple[float, float]:
+    """Of the mean of independent values; NaN for fewer than two."""
+    count = len(values)
+    if count < 2:
+        return math.nan, math.nan
+    mean = math.fsum(values) / count
+    variance = math.fsum((v - mean) ** 2 for v in values) / (count - 1)
+    quantile = STUDENT[count - 2] if count - 2 < len(STUDENT) else NORMAL
+    half = quantile * math.sqrt(variance / count)
+    return mean - half, mean + half
+
+
+def effects_of(trials: Sequence[Trial]) -> list[Effect]:
+    """Every part and mode against the intact training of the same seed, in the order of their first
+    trials. Raises ValueError for a seed without an intact training."""
+    intact = {t.seed: t.return_mean for t in trials if t.part == INTACT}
+    kinds = dict.fromkeys((t.part, t.mode) for t in trials if t.part != INTACT)
+    found = []
+    for part, mode in kinds:
+        own = [t for t in trials if (t.part, t.mode) == (part, mode)]
+        if lost := [t.seed for t in own if t.seed not in intact]:
+            raise ValueError(f"seed {lost[0]}: there is no intact training to compare with")
+        differences = [t.return_mean - intact[t.seed] for t in own]
+        moved = [t.moved for t in own]
+        found.append(
+            Effect(
+                part=part,
+                mode=mode,
+                difference=math.fsum(differences) / len(own),
+                ci95=interval95(differences),
+                moved=math.fsum(moved) / len(own),
+                least_moved=min(moved),
+                most_moved=max(moved),
+            )
+        )
+    return found
+
+
+def findings_of(effects: Sequence[Effect]) -> list[Finding]:
+    """One for each part; the control is none."""
+    floor = max([SAME, *(e.most_moved for e in effects if e.part == CONTROL)])
+    parts = dict.fromkeys(e.part for e in effects if e.part != CONTROL)
+    return [_finding(part, [e for e in effects if e.part == part], floor) for part in parts]
+
+
+def _finding(part: str, effects: Sequence[Effect], floor: float) -> Finding:
+    verdict, why = _judged(effects, floor)
+    return Finding(part=part, verdict=verdict, why=why)
+
+
+def _judged(effects: Sequence[Effect], floor: float) -> tuple[Verdict, str]:
+    if all(e.most_moved <= floor for e in effects):
+        modes = ", ".join(_DONE[e.mode] for e in effects)
+        return "inert", f"the policy comes out the same with it {modes}"
+    costs = [e for e in effects if e.ci95[1] < 0.0]
+    gains = [e for e in effects if e.ci95[0] > 0.0]
+    if costs and not gains:
+        return "helps", f"{_DONE[costs[0].mode]} it costs {-costs[0].difference:,.3g} of the return"
+    if gains and not costs:
+        return "hurts", f"{_DONE[gains[0].mode]} it adds {gains[0].difference:,.3g} to the return"
+    if gains and costs:
+        return "undecided", "one thing done to it costs return and another adds to it"
+    return "undecided", "behaviour changes; the return's interval holds 0"
+
+
+_DONE: dict[Mode, str] = {
+    "zero": "taken away",
+    "freeze": "frozen",
+    "shuffle": "shuffled",
+    "again": "left alone",
+}
