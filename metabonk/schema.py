@@ -321,6 +321,31 @@ class MenuConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     )
 
 
+class Sima2Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The dual-system controller: the embedded planner's directives on a motor's actions."""
+
+    enabled: Annotated[
+        bool, _help("Play with planner and motor: directives on top of the policy's actions.")
+    ] = False
+    goal: Annotated[str, _help("The planner's goal, in words, as: collect everything.")] = (
+        "Survive 20 minutes"
+    )
+    log: Annotated[bool, _help("Show the planner's subgoals.")] = False
+    load_cpqe: Annotated[
+        bool, _help("Act by the newest consistency motor of the run and not by its policy.")
+    ] = False
+    push_rollouts: Annotated[
+        bool, _help("Record what the controller does into the run's folder rollouts.")
+    ] = False
+    run: Annotated[
+        str, _help("Run whose motor is loaded and where rollouts go; empty: that of the policy.")
+    ] = ""
+    every: Annotated[float, _help("Seconds of the game between plans.", ge=0.05, le=3600.0)] = 2.0
+    latency: Annotated[
+        float, _help("Seconds of the game from a state to its plan, simulated.", ge=0.0, le=60.0)
+    ] = 0.0
+
+
 class CognitionConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """System 2 as the game's side sees it: the cognitive server and how it is asked."""
 
@@ -491,6 +516,42 @@ class VlmConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = ""
 
 
+class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The cognitive server that `metabonk serve cognitive` runs."""
+
+    bind: Annotated[
+        str,
+        _help(
+            "Where agents connect, separated by commas: tcp://HOST:PORT or ipc://PATH; beyond this "
+            "machine only with keys."
+        ),
+    ] = "tcp://127.0.0.1:5555"
+    http: Annotated[str, _help("HOST:PORT of /healthz, /readyz and /metrics; empty: nowhere.")] = (
+        "127.0.0.1:5556"
+    )
+    directory: Annotated[str, _help("Where decisions and frames are kept.")] = "runs/cognitive"
+    frames_mb: Annotated[
+        int, _help("Megabytes of frames that are kept, the newest ones; 0: none.", ge=0)
+    ] = 1024
+    frames_days: Annotated[
+        float, _help("Days that a frame is kept; 0: while there is room.", ge=0.0)
+    ] = 0.0
+    power_safe: Annotated[
+        bool, _help("Decisions outlive a power cut too, not only a kill; slower.")
+    ] = False
+    concurrency: Annotated[
+        int, _help("Questions with the backend at once at most.", ge=1, le=1024)
+    ] = 16
+    agents: Annotated[int, _help("Agents at once at most.", ge=1, le=4096)] = 256
+    drain: Annotated[
+        float, _help("Seconds that answers on their way have when it ends.", ge=0.0, le=600.0)
+    ] = 5.0
+    key: Annotated[
+        str, _help("Its secret key, of `metabonk keys new`; empty: this machine only.")
+    ] = ""
+    allow: Annotated[str, _help("List of agents and their public keys (TOML), with a key.")] = ""
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set."""
 
@@ -502,8 +563,10 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     efe: EfeConfig = msgspec.field(default_factory=EfeConfig)
     cpqe: CpqeConfig = msgspec.field(default_factory=CpqeConfig)
     menu: MenuConfig = msgspec.field(default_factory=MenuConfig)
+    sima2: Sima2Config = msgspec.field(default_factory=Sima2Config)
     cognition: CognitionConfig = msgspec.field(default_factory=CognitionConfig)
     run: RunConfig = msgspec.field(default_factory=RunConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     backend: BackendConfig = msgspec.field(default_factory=BackendConfig)
     vlm: VlmConfig = msgspec.field(default_factory=VlmConfig)
+    broker: BrokerConfig = msgspec.field(default_factory=BrokerConfig)

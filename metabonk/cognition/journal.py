@@ -144,6 +144,16 @@ class Journal:
         """Decisions that the disk did not take yet."""
         return len(self._backlog)
 
+    @property
+    def behind(self) -> int:
+        """Rows that nobody looked at yet."""
+        return self._queue.qsize()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that writes still runs."""
+        return self._thread.is_alive()
+
     def record(self, decision: Decision, told: Told) -> None:
         """Writes a decision; `told(True)` once it is safe, `told(False)` if it must wait for the
         disk. A second one of the same id changes nothing and counts as written."""
@@ -154,12 +164,12 @@ class Journal:
         self._queue.put((outcome, told))
 
     def reply(self, id: RequestId) -> Reply | None:
-        """The reply that was recorded for a request. Raises sqlite3.Error."""
-        row = self._reader.execute(
+        """The reply that was recorded for a request; None also where the disk cannot be read."""
+        row = self._read(
             "SELECT status, answer, code, reason, backend, confidence, reasoning, server_ms, stages"
             " FROM decisions WHERE agent=? AND epoch=? AND sequence=?",
             (id.agent, id.epoch, id.sequence),
-        ).fetchone()
+        )
         if row is None:
             return None
         status, answer, code, reason, backend, confidence, reasoning, server_ms, stages = row
@@ -171,12 +181,21 @@ class Journal:
 
     def newest(self, agent: str) -> tuple[int, int]:
         """The latest epoch of an agent and the largest sequence in it; (-1, -1) for a new one."""
-        row = self._reader.execute(
+        row = self._read(
             "SELECT epoch, sequence FROM decisions WHERE agent=?"
             " ORDER BY epoch DESC, sequence DESC LIMIT 1",
             (agent,),
-        ).fetchone()
+        )
         return (int(row[0]), int(row[1])) if row else (-1, -1)
+
+    def _read(self, sql: str, values: Row) -> Row | None:
+        try:
+            row: Row | None = self._reader.execute(sql, values).fetchone()
+        except sqlite3.Error as error:  # a request comes again, and its row stays unique
+            self.counts["failures"] += 1
+            self.problem = f"{self.path}: {error}"
+            return None
+        return row
 
     def close(self) -> None:
         """Writes what waits, as far as the disk takes it, and ends; safe to call twice."""

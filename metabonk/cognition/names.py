@@ -33,15 +33,15 @@ class Binding:
     newest: int = -1
     shared_clock: bool = False
     protocol: int = 2
-    enveloped: bool = False  # version 1 with an empty part before the JSON
+    looked: float = 0.0  # when it was last found alive though silent
 
 
 class Names:
-    """most: agents at once. alive: asks whether a route is still connected."""
+    """most: agents at once. alive: asks whether a binding's route is still connected."""
 
     def __init__(
         self,
-        alive: Callable[[bytes], bool],
+        alive: Callable[[Binding], bool],
         *,
         most: int = MOST_AGENTS,
         lease: float = LEASE,
@@ -117,10 +117,13 @@ class Names:
 
     def expire(self, now: float) -> list[Binding]:
         """Frees the names of those who were silent for a lease and are gone."""
-        silent = [b for b in self._by_agent.values() if now - b.seen > self._lease]
-        gone = [b for b in silent if not self._alive(b.route)]
-        for binding in gone:
-            self._drop(binding)
+        gone = []
+        for binding in list(self._by_agent.values()):
+            if now - max(binding.seen, binding.looked) > self._lease:
+                binding.looked = now
+                if not self._alive(binding):
+                    gone.append(binding)
+                    self._drop(binding)
         return gone
 
     def _may_take(self, old: Binding, route: bytes, hello: Hello, now: float) -> bool:
@@ -130,7 +133,7 @@ class Names:
             and hmac.compare_digest(old.secret, hello.secret)
         ):
             return True
-        return now - old.seen > self._lease or not self._alive(old.route)
+        return now - old.seen > self._lease or not self._alive(old)
 
     def _drop(self, binding: Binding | None) -> None:
         if binding is not None:

@@ -139,6 +139,15 @@ class Scheduler:
             self.window.missed(now, self.service.mean)
         self._tidy(job.id.agent, lane)
 
+    def overdue(self, now: float) -> list[Job]:
+        """Takes out what waits and can no longer be in time."""
+        out: list[Job] = []
+        for lane in self._lanes.values():
+            if lane.waiting is not None and lane.waiting.deadline <= now:
+                out.append(lane.waiting)
+                lane.waiting, lane.owed = None, True
+        return out
+
     def withdraw(self, agent: str | None = None) -> list[Job]:
         """Takes out what waits, of one agent or of all."""
         names = list(self._lanes) if agent is None else [agent]

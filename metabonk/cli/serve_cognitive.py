@@ -1,0 +1,183 @@
+"""`metabonk serve cognitive`: the server that agents ask for directives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from metabonk import config as settings_module
+from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from metabonk.cognition.serving import Running
+
+app, command = verb(
+    """Run the cognitive server: agents ask, a backend answers, every decision is kept once.
+
+Rules answer unless [bold]--backend[/] names others ([bold]openai[/]: any server of that
+API). It serves this machine only; agents on others need keys. /healthz, /readyz and
+/metrics are at [bold]--http[/]. Ctrl-C or a polite kill lets answers on their way
+finish and refuses new questions; what was asked and what came of it lies in
+DIR/decisions.sqlite and is exported by `metabonk cognition export`.
+
+$ metabonk serve cognitive                                    port 5555, rules
+$ metabonk play --live --system2                              an agent, in another window
+$ metabonk serve cognitive --backend openai --url http://127.0.0.1:30000
+$ metabonk keys new broker && metabonk keys new omega-0       for other machines
+$ metabonk serve cognitive --bind tcp://0.0.0.0:5555 --key broker.key --allow allow.toml
+$ curl http://127.0.0.1:5556/metrics"""
+)
+
+LOOK_SECONDS = 0.5
+QUIET_SECONDS = 30.0  # between lines where the output is not a terminal
+
+
+@command
+def cognitive(
+    config: Path = typer.Option(None, help="Settings (TOML).", metavar="FILE"),
+    bind: str = typer.Option(
+        None, help="Where agents connect; several by commas.", metavar="ADDRESS"
+    ),
+    port: int = typer.Option(
+        None, "--port", "--zmq-port", help="The same, a port of 127.0.0.1.", min=1, max=65535
+    ),
+    http: str = typer.Option(None, help="Of /metrics; empty: nowhere.", metavar="HOST:PORT"),
+    directory: Path = typer.Option(None, help="Where decisions are kept.", metavar="DIR"),
+    backend: str = typer.Option(
+        None, help="Who answers, in this order: openai,rules.", metavar="NAMES"
+    ),
+    url: str = typer.Option(None, help="The model server of openai.", metavar="URL"),
+    model: str = typer.Option(None, help="Its model, if it has several.", metavar="NAME"),
+    concurrency: int = typer.Option(None, help="Questions at once at most."),
+    frames_mb: int = typer.Option(None, help="Megabytes of frames that are kept; 0: none."),
+    key: Path = typer.Option(None, help="Its secret key.", metavar="FILE"),
+    allow: Path = typer.Option(None, help="Agents and their public keys.", metavar="FILE"),
+    sets: list[str] = typer.Option([], "--set", help="Any other setting.", metavar="KEY=VALUE"),
+    seconds: float = typer.Option(0.0, help="End after so many seconds; 0: by Ctrl-C.", min=0.0),
+    json: bool = JsonFlag,
+) -> None:
+    if port is not None:
+        if bind is not None:
+            raise ConfigError("--port and --bind: give one of them")
+        bind = f"tcp://127.0.0.1:{port}"
+    named = {
+        "broker.bind": bind, "broker.http": http, "broker.directory": _text(directory),
+        "broker.concurrency": concurrency, "broker.frames_mb": frames_mb,
+        "broker.key": _text(key), "broker.allow": _text(allow),
+        "backend.chain": backend, "backend.url": url, "backend.model": model,
+    }  # fmt: skip
+    settings = settings_module.load(
+        config, flags=settings_module.flags_of(sets, named), notice=notice_line
+    )
+    _raise_file_limit()
+    found = asyncio.run(_serve(settings, seconds, json))
+    if json:
+        print_json(found)
+    else:
+        rows = [(name, f"{count:,}") for name, count in found["replies"].items()]
+        rows += [(f"journal: {name}", f"{count:,}") for name, count in found["journal"].items()]
+        console.print(table(("", ">"), rows, header=False))
+
+
+async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) -> dict[str, Any]:
+    from metabonk.cognition import backends
+    from metabonk.cognition.serving import serving
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _ask, stop, number)
+    if seconds:
+        loop.call_later(seconds, stop.set)
+    chain = backends.make(settings.backend)
+    await chain.open()
+    began = time.monotonic()
+    try:
+        async with serving(chain, settings.broker) as running:
+            if not quiet:
+                for line in (*backends.describe(chain), *_where(running)):
+                    stderr.print(line, markup=False, soft_wrap=True)
+            await _watch(running, stop, quiet)
+    finally:
+        await chain.close()
+    replies: Counter[str] = Counter()
+    for (_, status), count in running.broker.measures.replies.items():
+        replies[status] += count
+    return {
+        "seconds": time.monotonic() - began,
+        "replies": dict(replies),
+        "journal": running.journal.counts,
+        "frames": running.store.counts,
+    }
+
+
+def _where(running: Running) -> list[str]:
+    lines = [f"agents connect to {endpoint}" for endpoint in running.endpoints]
+    lines += [f"decisions are kept in {running.journal.path}"]
+    if running.url:
+        lines += [f"{running.url}/metrics  /healthz  /readyz"]
+    return lines
+
+
+async def _watch(running: Running, stop: asyncio.Event, quiet: bool) -> None:
+    """Says how it goes until it is asked to end: a line that changes, or one now and then."""
+    status = stderr.status("waiting for agents")
+    said = 0.0
+    if not quiet and stderr.is_terminal:
+        status.start()
+    try:
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+            if quiet:
+                continue
+            if stderr.is_terminal:
+                status.update(_line(running))
+            elif time.monotonic() - said >= QUIET_SECONDS:
+                said = time.monotonic()
+                stderr.print(_line(running), markup=False, soft_wrap=True)
+    finally:
+        status.stop()
+
+
+def _line(running: Running) -> str:
+    broker = running.broker
+    replies: Counter[str] = Counter()
+    for (_, how), count in broker.measures.replies.items():
+        replies[how] += count
+    parts = [f"{len(broker.names)} agents", f"{replies.total():,} requests"]
+    parts += [f"{count:,} {how}" for how, count in sorted(replies.items())]
+    scheduler = broker.answering.scheduler
+    if scheduler.service.mean:
+        parts.append(f"{scheduler.service.mean * 1e3:.1f} ms an answer")
+    if running.trouble():
+        parts.append(running.trouble().replace("\n", "; "))
+    return " · ".join(parts)
+
+
+def _ask(stop: asyncio.Event, number: int) -> None:
+    """The first signal ends it in order, the second one at once."""
+    if stop.is_set():
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    stop.set()
+
+
+def _raise_file_limit() -> None:
+    """Every agent is a file descriptor, and so is everybody who only connects."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
