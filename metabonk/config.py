@@ -36,6 +36,7 @@ from metabonk.schema import (
     NativeConfig,
     PPOConfig,
     RunConfig,
+    Sima2Config,
     VlmConfig,
     WorldConfig,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "PPOConfig",
     "RunConfig",
     "Setting",
+    "Sima2Config",
     "VlmConfig",
     "WorldConfig",
     "as_text",

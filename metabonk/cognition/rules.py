@@ -196,7 +196,7 @@ class Verdict:
 
 
 class Strategist:
-    """Directives from packed states; holds nothing between them.
+    """Directives from packed states; of these nothing is kept.
 
     The five principles, as options whose utilities compete:
     1. Weak and threatened: retreat, to a heart if the way there is free, else to the widest gap.
@@ -208,6 +208,16 @@ class Strategist:
 
     def __init__(self, temper: Temper | None = None) -> None:
         self.temper = temper or Temper()
+        self.refused = 0  # states that were none, which `plan` had no answer to
+
+    def plan(self, packed: bytes, in_force: Directive | None = None) -> Directive | None:
+        """A directive for a packed state; None, counted, where that is none. For controllers that
+        ask in their own thread (play.dual.Planner)."""
+        try:
+            return self.decide(packed, in_force).directive
+        except CorruptError:
+            self.refused += 1
+            return None
 
     def decide(self, packed: bytes, in_force: Directive | None = None) -> Verdict:
         """packed: records.GameState.pack() bytes. Raises CorruptError where they are none, or where
