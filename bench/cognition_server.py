@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from metabonk.cognition.line import Keys
+
 from .case import Case, Evidence
 from .cognition_wire import strip
 from .meter import Meter, Plus, Reading
@@ -175,12 +177,14 @@ class _Served:
 class _Driven(_Served):
     """A driver at a broker; `sample` is the last round's."""
 
-    def __init__(self, agents: int = AGENTS, *, v1: bool = False, **served: Any) -> None:
+    def __init__(
+        self, agents: int = AGENTS, *, v1: bool = False, keys: Keys | None = None, **served: Any
+    ) -> None:
         super().__init__(**served)
         jpegs, state = strip()
         self.sample = Sample()
         try:
-            self.driver = Driver(self.swarm.url, agents, jpegs, state, v1=v1)
+            self.driver = Driver(self.swarm.url, agents, jpegs, state, v1=v1, keys=keys)
         except BaseException:
             self._shut()
             raise
@@ -235,14 +239,35 @@ class Single(_Driven):
     """Milliseconds from asking until the answer, one agent without a model: a round's median."""
 
     def __init__(self, *, curve: bool = False) -> None:
-        if curve:
-            raise NotImplementedError
-        super().__init__(1)
+        self._keys = tempfile.TemporaryDirectory(prefix="metabonk-bench-")
+        try:
+            words, keys = curve_keys(Path(self._keys.name)) if curve else ((), None)
+            super().__init__(1, keys=keys, words=words)
+        except BaseException:
+            self._keys.cleanup()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._keys.cleanup()
 
     def measure(self) -> float:
         self.sample = self.driver.closed(ROUND_SECONDS / 2)
         _need(self.sample)
         return float(np.median(self.sample.latencies_ms))
+
+
+def curve_keys(folder: Path) -> tuple[list[str], Keys]:
+    """Keys of a broker and of one agent: the broker's words, and what the agent is given."""
+    from metabonk.cognition import keys
+
+    broker_key, broker_public = keys.new("broker", folder)
+    agent_key, agent_public = keys.new("agent", folder)
+    allow = folder / "allow.toml"
+    allow.write_text(f'[agents]\n"bench-*" = "{keys.read_public(agent_public)}"\n')
+    pair = keys.read_pair(agent_key)
+    words = ["--key", str(broker_key), "--allow", str(allow)]
+    return words, Keys(keys.read_public(broker_public), pair.public, pair.secret)
 
 
 class Overloaded(_Driven):

@@ -20,6 +20,7 @@ SUITES = {
     "ops": "operations of networks on the processor: against torch and the libraries for each",
     "policy": "decisions of compiled policies: against torch, torch.compile and ONNX Runtime",
     "link": "between a game and its agent: frames, BonkLink's bytes, the loop's time",
+    "cognition": "the cognitive server: strips, throughput, overload, kills, latency by stage",
     "start": "time until the command line and the package are there",
 }
 

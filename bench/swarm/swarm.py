@@ -52,13 +52,14 @@ class Swarm:
                 answers(f"{self.model_url}/ready"),
             )
         self.ready = answers(f"{self.http}/readyz")
-        chain = self._chain() if latency is not None else []
         start = "from metabonk.cli.main import run; run()"
+        chain = self._chain() if latency is not None else []
         self.broker = Service(
             "the broker",
             [
                 sys.executable, "-c", start, "serve", "cognitive", "--port", str(port),
-                "--http-port", str(http), "--journal", str(self.journal), *chain, *broker_words,
+                "--http", f"127.0.0.1:{http}", "--directory", str(self.journal), *chain,
+                *broker_words,
             ],
             folder / "logs/broker.log",
             self.ready,
@@ -67,8 +68,9 @@ class Swarm:
         self._made = 0
 
     def _chain(self) -> list[str]:
-        """The words that let the model server answer, and the rules where it does not."""
-        return ["--set", "backend.chain=openai,rules", "--set", f"backend.url={self.model_url}"]
+        """The words that let the model server answer, and the rules where it does not. A broker
+        that starts while the model server does waits for it."""
+        return ["--backend", "openai", "--url", self.model_url, "--set", "backend.wait=30"]
 
     def settings(self, name: str, **more: object) -> agents.Settings:
         """What an agent of this swarm is told."""
