@@ -30,6 +30,7 @@ from metabonk.cognition.decision import Decision
 from metabonk.cognition.dialogue import Dialogue
 from metabonk.cognition.dialogue_v1 import DialogueV1
 from metabonk.cognition.line import Line
+from metabonk.cognition.menu_watch import MenuWatch
 from metabonk.cognition.question import Press
 from metabonk.cognition.strip import StripRing
 from metabonk.cognition.tally import LOW_HEALTH, Sight, Tally, Triggers, Window, menu_of
@@ -50,8 +51,8 @@ class ClientCounts:
     """What the client counted itself; the dialogue and the strip count, too.
 
     blind: wishes that found no sight younger than a second. unread: states that are none. full:
-    messages that found the socket's queue full, which a Query makes good. applied: directives and
-    presses that the game took; not_taken: those that it did not. local: directives of the local
+    messages that found the socket's queue full, which a Query makes good. applied: directives that
+    the game took; not_taken: those that it did not. local: directives of the local
     strategist, while the server gave none. encode_s, predict_s: seconds of processor time.
     """
 
@@ -80,8 +81,8 @@ class Client:
     agent: a name, letters, digits and ._:@- . url: tcp://HOST:PORT or ipc://PATH. look: gives the
     newest sight without waiting; by default what was last shown. apply: puts a directive in force
     until a moment (monotonic nanoseconds) and says whether it was taken; it must not wait. press:
-    the same for a menu's press. predictor: of strips; None for real frames only. local: gives a
-    directive where the server gives none.
+    the same for a menu's press; mute: keeps the policy's presses off menus meanwhile. predictor: of
+    strips; None for real frames only. local: gives a directive where the server gives none.
 
     Raises ConfigError for a name, URL or setting that cannot be used.
     """
@@ -95,6 +96,7 @@ class Client:
         look: Callable[[], Sight | None] | None = None,
         apply: Callable[[Directive, int], bool] | None = None,
         press: Callable[[Press], bool] | None = None,
+        mute: Callable[[bool], None] | None = None,
         predictor: Predictor | None = None,
         local: Callable[[Sight], Directive] | None = None,
     ) -> None:
@@ -108,12 +110,12 @@ class Client:
         )
         self._dialogue = _dialogue_of(agent, self.settings)
         self._look = look or self._shown
-        self._apply, self._press, self._local = apply, press, local
+        self._apply, self._local = apply, local
         self._tally, self._triggers = Tally(), Triggers()
         self._windows: OrderedDict[int, Window] = OrderedDict()
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
-        self._question: wire.QuestionKind = "strategy"
+        self._menus = self._menu_watch(press, mute) if self.settings.menus else None
         self._in_force: _InForce | None = None
         self._local_ns = 0
         self._wishes: deque[wire.Trigger] = deque(maxlen=8)
@@ -183,6 +185,7 @@ class Client:
             "under_way": dialogue.under_way,
             "waiting_outcomes": dialogue.waiting_outcomes,
             "latency_ms": dialogue.latency * 1e3,
+            **({} if self._menus is None else {"menus": asdict(self._menus.counts)}),
         }
 
     def __enter__(self) -> Client:
@@ -215,6 +218,7 @@ class Client:
         left = self._dialogue.next_ns(now) - time.monotonic_ns()
         line.wait(min(max(left / _NS, 0.0), self.settings.spacing / 2))
         if self._dialogue.renew:
+            self._dialogue.disconnected()
             line.renew()
 
     def _shown(self) -> Sight | None:
@@ -237,10 +241,11 @@ class Client:
         self.counts_.sights += 1
         if sight.pixels is not None and self.settings.pictures:
             self.ring.add(sight.pixels, sight.captured_ns)
-        menu = bool(menu_of(record))
-        self._question = "menu" if menu and self.settings.menus else "strategy"
         for trigger in self._triggers.update(record):
-            self._dialogue.wishes.add(trigger, self._question)
+            if trigger != "menu" or self._menus is None:  # else the navigator asks
+                self._dialogue.wishes.add(trigger)
+        if self._menus is not None:
+            self._menus.look(sight, record)
         self._report(now)
 
     def _report(self, now: int, *, all: bool = False) -> None:
@@ -267,16 +272,15 @@ class Client:
     def _ask(self, line: Line, now: int) -> None:
         """Sends a request about the newest sight, if one is wanted."""
         while self._wishes:
-            self._dialogue.wishes.add(self._wishes.popleft(), self._question)
-        if self._dialogue.wanted(now, self._question) is None:
+            self._dialogue.wishes.add(self._wishes.popleft())
+        if self._dialogue.wanted(now) is None:
             return
         sight = self._sight
         if sight is None or now - sight.captured_ns > _FRESH:
             self._dialogue.wishes.take()
             self.counts_.blind += 1
             return
-        moving = self._question == "strategy" and not menu_of(self._tally.record)
-        strip = self.ring.strip(predict=moving)
+        strip = self.ring.strip(predict=not menu_of(self._tally.record))
         self.counts_.encode_s += strip.encode_s
         self.counts_.predict_s += strip.predict_s
         frames = [wire.FrameInfo(p.at_ns, p.predicted) for p in strip.pictures]
@@ -297,19 +301,33 @@ class Client:
     def _decided(self, decision: Decision) -> None:
         """Puts in force what was decided, and remembers what became of the request."""
         self.decisions.append(decision)
-        taken = False
+        taken = decision.press is not None
         if decision.directive is not None:
             taken = self._put_in_force(decision.directive, decision.until_ns)
-        elif decision.press is not None:
-            taken = self._press is not None and self._press(decision.press)
-        if decision.directive is not None or decision.press is not None:
             self.counts_.applied += taken
             self.counts_.not_taken += not taken
-        self._failed = not taken
+        if decision.question == "menu" and self._menus is not None:
+            self._menus.decided(decision)
+        else:
+            self._failed = not taken
         window = self._windows.get(decision.id.sequence)
         if window is not None:
             window.applied, window.status = taken, decision.status
             window.age_ms = (time.monotonic_ns() - decision.captured_ns) / 1e6
+
+    def _menu_watch(
+        self, press: Callable[[Press], bool] | None, mute: Callable[[bool], None] | None
+    ) -> MenuWatch:
+        def wish() -> None:
+            self._dialogue.wishes.add("menu", "menu")
+
+        return MenuWatch(
+            self.settings.goal,
+            press=press or (lambda press: False),
+            mute=mute or (lambda muted: None),
+            wish=wish,
+            offers=self.settings.offers,
+        )
 
     def _put_in_force(self, directive: Directive, until_ns: int) -> bool:
         taken = self._apply is None or self._apply(directive, until_ns)

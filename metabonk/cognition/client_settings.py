@@ -23,9 +23,10 @@ class ClientSettings:
 
     every: seconds between regular requests. patience: seconds from capture until an answer is of no
     use. pictures: send strips; without them states only. quality: of JPEGs. outcomes: report what
-    came of every decision, `outcome_seconds` after its capture. menus: ask for presses while a menu
-    is open. goal: in words, from the user. protocol: v2, or v1 of deployed servers. keys: a server
-    on another machine needs them. linger: seconds at the end for outcomes to be acknowledged.
+    came of every decision, `outcome_seconds` after its capture. menus: go through menus; offers:
+    and choose among a run's offers. goal: in words, from the user. protocol: v2, or v1 of deployed
+    servers. keys: a server on another machine needs them. linger: seconds at the end for outcomes
+    to be acknowledged.
     """
 
     every: float = 2.0
@@ -36,6 +37,7 @@ class ClientSettings:
     outcomes: bool = True
     outcome_seconds: float = 4.0
     menus: bool = False
+    offers: bool = False
     goal: str = ""
     protocol: str = "v2"
     keys: Keys | None = None

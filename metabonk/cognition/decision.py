@@ -42,6 +42,7 @@ class Decision:
     confidence: float = 0.0
     reasoning: str = ""
     server_ms: float = 0.0
+    question: QuestionKind = "strategy"
     stages: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -284,7 +284,8 @@ class Dialogue:
         return Decision(
             flight.request.id, status, flight.request.trigger, flight.request.captured_ns,
             flight.sent_ns, now, directive, press, until, code, reason, reply.backend,
-            reply.confidence, reply.reasoning, reply.server_ms, reply.stages,
+            reply.confidence, reply.reasoning, reply.server_ms, flight.request.question,
+            reply.stages,
         )  # fmt: skip
 
     # What is due ----------------------------------------------------------------------------
@@ -306,6 +307,7 @@ class Dialogue:
                     flight.sent_ns,
                     now,
                     reason="no reply before the deadline",
+                    question=request.question,
                 )
             )
         return given_up

@@ -71,12 +71,12 @@ class DialogueV1:
 
     def connected(self, now: int) -> None:
         """A connection is there: v1 has no greeting, so it can be used."""
-        self._connected, self.renew = True, False
+        self._connected = True
         # Agents ask at places of their own in the period, which v1 has nobody to give out.
         self.wishes.begin(_place_of(self.agent), now)
 
     def disconnected(self) -> None:
-        self._connected, self._cut = False, self._asked is not None
+        self._connected, self._cut, self.renew = False, self._asked is not None, False
 
     @property
     def bound(self) -> bool:
