@@ -1,0 +1,78 @@
+"""`metabonk ablate`: a run with a part that teaches nobody, from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+Metabonk = Callable[..., Any]
+SMALL = {
+    "world.deter": 8,
+    "world.groups": 2,
+    "world.classes": 4,
+    "world.hidden": 8,
+    "world.batch": 4,
+    "world.sequence": 16,
+    "dream.warm_up": 1,
+    "dream.horizon": 3,
+    "dream.hidden": 8,
+    "efe.hidden": 8,
+    "game.envs": 4,
+    "model.hidden": 8,
+    "ppo.horizon": 16,
+    "run.eval_episodes": 4,
+    "run.video": "false",
+}
+
+
+def trained(metabonk: Metabonk, directory: Path, **more: object) -> Path:
+    chosen = SMALL | {key.replace("__", "."): value for key, value in more.items()}
+    words = [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
+    said = metabonk(
+        *("train", "--game", "gym/CartPole-v1", "--steps", 256, "--run", directory, *words)
+    )
+    assert said.code == 0, said.err
+    return directory
+
+
+def test_an_inert_part_is_named_and_is_exit_code_one(metabonk: Metabonk, tmp_path: Path) -> None:
+    run = trained(metabonk, tmp_path / "run", efe__enabled=1, efe__distill_coef=0)
+    asked = ("ablate", run, "--seeds", 2, "--steps", 128, "--episodes", 4)
+    said = metabonk(*asked, "--json")
+    assert said.code == 1, said.err
+    found = json.loads(said.out)
+    assert {f["part"]: f["verdict"] for f in found["findings"]} == {
+        "world": "inert",
+        "efe": "inert",
+    }
+    assert len(found["intact"]) == 2
+    assert Path(found["path"]).is_dir()
+    shown = metabonk(*asked)
+    assert shown.code == 1
+    assert "the policy comes out the same with it taken away, frozen, shuffled" in shown.out
+    assert "control" in shown.out
+    assert found["path"] in shown.out
+
+
+def test_a_part_that_is_heard_is_not_inert(metabonk: Metabonk, tmp_path: Path) -> None:
+    run = trained(metabonk, tmp_path / "run", efe__enabled=1, efe__distill_coef=0.5)
+    said = metabonk("ablate", run, "--seeds", 2, "--steps", 128, "--episodes", 4, "--part", "efe")
+    assert said.code == 0, said.out + said.err
+    assert "efe" in said.out
+    assert "inert" not in said.out
+
+
+def test_what_is_no_run_and_what_has_no_parts(metabonk: Metabonk, tmp_path: Path) -> None:
+    said = metabonk("ablate", tmp_path)
+    assert said.code == 2
+    assert "holds no run" in said.err
+    run = trained(metabonk, tmp_path / "plain")
+    said = metabonk("ablate", run, "--seeds", 2)
+    assert said.code == 2
+    assert "nothing that learns beside its policy" in said.err
