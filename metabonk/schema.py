@@ -304,6 +304,26 @@ class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 200_000
 
 
+class DistilConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A small policy that learns from the log of System 2's decisions."""
+
+    hidden: Annotated[int, _help("Units of each hidden layer.", ge=1, le=1024)] = 64
+    updates: Annotated[int, _help("Updates of the policy.", ge=1)] = 3000
+    batch: Annotated[int, _help("Decisions per update.", ge=1)] = 256
+    learning_rate: Annotated[float, _help("Adam's step size, falling to zero.", gt=0.0)] = 2e-3
+    beta: Annotated[
+        float,
+        _help(
+            "Advantage, in deviations of the reward, by which a decision weighs e times as much; "
+            "0: all alike.",
+            ge=0.0,
+        ),
+    ] = 2.0
+    most_rows: Annotated[
+        int, _help("Decisions that are read from a log, the newest ones.", ge=1)
+    ] = 50_000
+
+
 class MenuConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The menu navigator, which goes from menus to a running game."""
 
@@ -562,6 +582,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     dream: DreamConfig = msgspec.field(default_factory=DreamConfig)
     efe: EfeConfig = msgspec.field(default_factory=EfeConfig)
     cpqe: CpqeConfig = msgspec.field(default_factory=CpqeConfig)
+    distil: DistilConfig = msgspec.field(default_factory=DistilConfig)
     menu: MenuConfig = msgspec.field(default_factory=MenuConfig)
     sima2: Sima2Config = msgspec.field(default_factory=Sima2Config)
     cognition: CognitionConfig = msgspec.field(default_factory=CognitionConfig)

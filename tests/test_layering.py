@@ -40,7 +40,7 @@ SEES: dict[str, set[str]] = {
     "cognition": {"link"},
     "broadcast": {"link"},
     "play": {"models", "games", "data", "link", "ops", "cognition"},
-    "learn": {"play", "models", "games", "data", "link", "ops", "plan"},
+    "learn": {"play", "models", "games", "data", "link", "ops", "plan", "cognition"},
     "population": {"learn", "play", "plan", "models", "games", "data", "link", "ops"},
 }
 BELOW_SERVE = set(SEES)
