@@ -88,7 +88,7 @@ class _Probe:
     def __init__(self, client: HttpClient, wish: Wish) -> None:
         self._client, self._wish = client, wish
         self._notes: list[str] = []
-        self._why: list[str] = []
+        self._why: list[tuple[str, str]] = []  # what was tried, and what came of it
 
     async def run(self) -> Found:
         models = await self._models()
@@ -178,7 +178,7 @@ class _Probe:
                 if scores is None:
                     break  # no such route
                 if isinstance(scores, str):
-                    self._why.append(f"{PATHS[route]} with {count} pictures: {scores}")
+                    self._why.append((f"{PATHS[route]} with {count} pictures", scores))
                     continue
                 if count and not await self._looks(dialect, route, count, scores):
                     self._notes.append(f"{PATHS[route]} takes pictures and does not look at them")
@@ -222,7 +222,7 @@ class _Probe:
             for count in _counts(self._wish.frames):
                 tokens = await self._held(tried, _pictures(count, 0))
                 if isinstance(tokens, str):
-                    self._why.append(f"{form} with {count} pictures: {tokens}")
+                    self._why.append((f"{form} with {count} pictures", tokens))
                     if tokens.startswith("200"):
                         break  # it took the schema and did as it liked
                     continue
@@ -262,25 +262,29 @@ class _Probe:
         return text.tokens if held else f"200 and {text.content[:60]!r}"
 
     def _mode(self, dialect: Dialect) -> Mode:
-        if not dialect.score and not dialect.schema:
-            tried = "; ".join(self._why[-4:]) or "nothing was understood"
-            raise BackendError(
-                f"{self._client.url} cannot be held to answers that fit: neither scores nor JSON "
-                f"schemas work ({tried})"
-            )
         if self._wish.mode == "score" and not dialect.score:
             raise BackendError(
                 f"{self._client.url} has no /v1/decisions or /v1/systemone "
-                f"({'; '.join(self._why[-2:]) or 'not found'}): set backend.mode to auto or schema"
+                f"({self._reasons()}): set backend.mode to auto or schema"
             )
         if self._wish.mode == "schema" and not dialect.schema:
             raise BackendError(
                 f"{self._client.url} does not keep to JSON schemas "
-                f"({'; '.join(self._why[-2:])}): set backend.mode to auto or score"
+                f"({self._reasons()}): set backend.mode to auto or score"
+            )
+        if not dialect.score and not dialect.schema:
+            raise BackendError(
+                f"{self._client.url} cannot be held to answers that fit: neither scores nor JSON "
+                f"schemas work ({self._reasons()})"
             )
         blind = self._wish.frames > 0 and dialect.score_images == 0 and dialect.images > 0
         scored = dialect.score and not (self._wish.mode == "auto" and dialect.schema and blind)
         return "score" if scored and self._wish.mode != "schema" else "schema"
+
+    def _reasons(self) -> str:
+        """Why not, each reason once."""
+        first = {reason: f"{what}: {reason}" for what, reason in reversed(self._why)}
+        return "; ".join(reversed(first.values())) or "there is nothing of that kind"
 
     async def _asked(self, method: str, path: str, body: bytes = b"") -> Reply | None:
         """A reply, or None where the connection broke. Raises BackendError where it is late."""

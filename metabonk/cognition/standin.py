@@ -79,7 +79,7 @@ class StandIn:
         self._server: asyncio.Server | None = None
         self._prefixes: OrderedDict[int, None] = OrderedDict()
         self._by_rid: dict[str, asyncio.Task[Any]] = {}
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any]] = {}
         self._room = asyncio.Semaphore(self.most_running)
         self._ready_at = 0.0
         self.url = ""
@@ -96,14 +96,17 @@ class StandIn:
         """Breaks every connection, as a killed process does; safe to call twice."""
         if self._server is not None:
             self._server.close()
+        tasks = list(self._open.values())
         for writer in list(self._open):
             writer.transport.abort()
-        for task in list(self._by_rid.values()):
-            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[writer] = task
         self.counts.connections += 1
         try:
             while await self._exchange(reader, writer):
@@ -111,7 +114,7 @@ class StandIn:
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the client went away, or never spoke HTTP
         finally:
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
