@@ -75,7 +75,7 @@ Code = Literal[
 ]
 
 Counter = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # what SQLite's integers hold
-AgentName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$")]
+AgentName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}\Z")]
 Text = Annotated[str, Meta(max_length=2000)]
 Finite = float  # checked by `_require_finite`: msgspec has no such bound
 
