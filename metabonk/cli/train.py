@@ -132,6 +132,9 @@ def _show(result: RunResult, profile: bool, json: bool, more: str) -> None:
         print_profile(seconds)
     console.print(f"\n  report    {page}", soft_wrap=True)
     console.print(f"  watch     metabonk play --policy {result.directory}", soft_wrap=True)
+    if (result.directory / "motors").is_dir():
+        motor = f"metabonk play --policy {result.directory / 'motors'}"
+        console.print(f"  motor     {motor}", soft_wrap=True)
     console.print(f"  go on     {result.resume_command} {more} …", soft_wrap=True)
 
 

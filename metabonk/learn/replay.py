@@ -96,6 +96,16 @@ class Replay:
         while self._steps - self._chunks[0].steps >= self.capacity / self.num_envs:
             self._chunks.pop(0)
 
+    def newest(self, env: int, steps: int) -> dict[str, Array]:
+        """The last `steps` steps of an environment, [T, ...] by name, in memory."""
+        chosen: list[_Chunk] = []
+        for chunk in reversed(self._chunks):
+            chosen.insert(0, chunk)
+            if sum(c.steps for c in chosen) >= steps:
+                break
+        names = chosen[0].arrays if chosen else {}
+        return {k: np.concatenate([c.arrays[k][:, env] for c in chosen])[-steps:] for k in names}
+
     def firsts(self, env: int = 0) -> BoolArray:
         """Which of an environment's steps begin an episode, bool [steps]."""
         return np.concatenate([chunk.arrays["is_first"][:, env] for chunk in self._chunks])

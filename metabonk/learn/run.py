@@ -250,9 +250,23 @@ class Session:
         if self.stopped:
             self.registry.event("interrupted", checkpoint=saved.hash)
             raise Interrupted(self._result(saved, None))
+        self._distil(saved)
         evaluation = self.evaluate(saved)
         result = self._result(saved, evaluation)
         return publish(result, self.config, self.profile, self.registry)
+
+    def _distil(self, saved: Artifact) -> None:
+        """A motor from what was played last, where one is asked for."""
+        if self.trainer.motor is not None:
+            began = time.monotonic()
+            motor = self.trainer.motor.distil(saved)
+            self.registry.event(
+                "motor",
+                path=str(motor.path),
+                hash=motor.hash,
+                steps=motor.card.details["steps"],
+                seconds=round(time.monotonic() - began, 3),
+            )
 
     def _result(self, saved: Artifact, evaluation: Evaluation | None) -> RunResult:
         return RunResult(
@@ -323,8 +337,9 @@ class Session:
         if saved.hash not in self.parents:
             self.parents = (saved.hash,)
         assess.prune(self.directory)
-        if self.trainer.world is not None:
-            self.trainer.world.saved(self.config.run.keep_checkpoints)
+        for part in (self.trainer.world, self.trainer.motor):
+            if part is not None:
+                part.saved(self.config.run.keep_checkpoints)
         self.registry.event("checkpoint", step=snapshot.step, hash=saved.hash)
         return saved
 

@@ -32,6 +32,7 @@ from metabonk.learn.collector import DREAMER, Collector
 from metabonk.learn.dream_acting import DreamActing, games_of
 from metabonk.learn.dreaming import DreamTraining
 from metabonk.learn.imagination import Imagination, Lesson
+from metabonk.learn.motor_training import MotorTraining
 from metabonk.learn.ppo import PPO
 from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Rollout
@@ -92,6 +93,12 @@ class Trainer:
             seed=self.seed,
         )
         self.imagination = Imagination(game, config, directory, self.fixed)
+        self.motor: MotorTraining | None = None
+        if config.cpqe.enabled:
+            if directory is None:
+                raise ConfigError("cpqe.enabled: a directory is needed to keep what was played")
+            shared = None if self.world is None else self.world.replay
+            self.motor = MotorTraining(game, config, directory, shared)
         self._act_by(TorchActing(self.model))
 
     @property
@@ -171,6 +178,8 @@ class Trainer:
             self._mend(rollout)
         else:
             lesson = self.imagination.learn(rollout)
+            if self.motor is not None:
+                self.motor.learn(rollout)
         imagined = time.perf_counter()
         metrics = dict(lesson.metrics)
         metrics |= self.ppo.update(lesson.rewarded(rollout), remaining, lesson.teachers)
@@ -194,6 +203,8 @@ class Trainer:
         lost = ~np.isfinite(rollout.state[-1]).all(-1)
         rollout.state[-1][lost] = 0.0
         self.imagination.forget()
+        if self.motor is not None:
+            self.motor.skip()
 
     def snapshot(self) -> Snapshot:
         """Everything that the future of this run depends on."""
@@ -225,6 +236,7 @@ class Trainer:
                 },
                 "random": {"generator": "philox", "key": self.seed},
                 "backends": backends.here(self.collector.acting.name),
+                "motor": {} if self.motor is None else self.motor.details(),
                 **self.imagination.details(),
             },
         )
@@ -246,6 +258,8 @@ class Trainer:
         self.ppo.set_hyperparameters(**details["hyperparameters"])
         self.ppo.return_scale.load(_under(saved.state, "return_scale"))
         self.imagination.load(saved.state, details)
+        if self.motor is not None:
+            self.motor.load(details.get("motor", {}))
         self.ppo.version = int(details["counters"]["updates"])
         self.ppo.faults.load(details.get("faults", {}))
         self.restarts = int(details["counters"]["restarts"])

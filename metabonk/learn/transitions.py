@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from gymnasium import spaces as gs
 
 from metabonk.data.library import Library
 from metabonk.errors import ConfigError
+from metabonk.learn.replay import Replay
 from metabonk.learn.rollout import Rollout
 from metabonk.protocols import Array, BoolArray, FloatArray
 from metabonk.spaces import ActionLayout
 
 OBSERVATION = "observation/"
+FLAT = ("action", "reward", "terminated")
 Indices = npt.NDArray[np.int64]
 
 
@@ -162,27 +164,42 @@ def from_library(
 
 def from_rollout(rollout: Rollout, layout: ActionLayout) -> Transitions:
     """What a rollout's environments went through, episode by episode."""
-    pieces = []
+    pieces: list[dict[str, Array]] = []
     for env in range(rollout.num_envs):
-        starts = np.flatnonzero(rollout.is_first[:, env]).tolist()
-        stops = len(rollout.reward)
-        bounds = sorted({0, *(s for s in starts if s <= stops), stops + 1})
-        for start, stop in itertools.pairwise(bounds):
-            # The step out of the last observation of an episode only started the next one.
-            span = slice(start, stop - 1)
-            piece = {
-                f"{OBSERVATION}{k}": v[start:stop, env] for k, v in rollout.observation.items()
-            }
-            piece |= {k: getattr(rollout, k)[span, env] for k in ("action", "reward", "terminated")}
-            if stop - 1 > start:
-                pieces.append(piece)
+        rows = {f"{OBSERVATION}{k}": v[:, env] for k, v in rollout.observation.items()}
+        rows |= {k: getattr(rollout, k)[:, env] for k in (*FLAT, "is_first")}
+        pieces += _episodes(rows)
     return from_pieces(pieces, layout)
+
+
+def from_replay(replay: Replay, layout: ActionLayout, most_steps: int) -> Transitions:
+    """What the newest `most_steps` steps of a replay, of all environments together, went through.
+    Raises ConfigError where that is nothing."""
+    pieces: list[dict[str, Array]] = []
+    for env in range(replay.num_envs):
+        newest = replay.newest(env, max(2, most_steps // replay.num_envs))
+        if newest:
+            rows = {k.replace(".", "/", 1): v for k, v in newest.items()}
+            pieces += _episodes({**rows, **{k: v[:-1] for k, v in rows.items() if k in FLAT}})
+    return from_pieces(pieces, layout)
+
+
+def _episodes(rows: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+    """One environment's time cut where episodes begin: observations and `is_first` [T + 1, ...],
+    FLAT [T, ...]."""
+    stops = len(rows["reward"])
+    starts = np.flatnonzero(rows["is_first"]).tolist()
+    bounds = sorted({0, *(s for s in starts if s <= stops), stops + 1})
+    for start, stop in itertools.pairwise(bounds):
+        # The step out of the last observation of an episode only started the next one.
+        if stop - 1 > start:
+            piece = {k: v[start:stop] for k, v in rows.items() if k.startswith(OBSERVATION)}
+            yield piece | {k: rows[k][start : stop - 1] for k in FLAT}
 
 
 def _whole(rows: Mapping[str, Array], steps: int) -> dict[str, Array]:
     """A piece's rows with one observation more than actions where the last one is known."""
-    flat = ("action", "reward", "terminated")
-    return {k: v[:steps] if k in flat else v for k, v in rows.items()}
+    return {k: v[:steps] if k in FLAT else v for k, v in rows.items()}
 
 
 def _cut(piece: Mapping[str, Array], steps: int) -> Mapping[str, Array]:
