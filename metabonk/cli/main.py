@@ -31,6 +31,7 @@ VERBS = {
     "games": ("List the games and what is missing to play them.", "Look"),
     "serve": ("Run the cognitive server, or a model server for it.", "System 2"),
     "keys": ("Make keys for agents and a cognitive server on different machines.", "System 2"),
+    "cognition": ("Make data sets and small policies of what System 2 decided.", "System 2"),
     "monitor": ("Show how the cognitive server is doing.", "System 2"),
     "doctor": ("Show what this machine offers and what to do about what is missing.", "Set up"),
     "plugins": ("Put our plugins into the real game's folder.", "Set up"),

@@ -1,0 +1,354 @@
+"""`metabonk cognition`: what System 2 decided, as data sets and as small policies."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from metabonk import config as settings_module
+from metabonk import machine
+from metabonk.cli.output import (
+    JsonFlag,
+    console,
+    notice_line,
+    print_json,
+    require,
+    stderr,
+    table,
+)
+from metabonk.cli.status_line import StatusLine
+from metabonk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from metabonk.cognition.export import Manifest
+    from metabonk.learn.evaluate import Evaluation
+    from metabonk.learn.screens import Judged
+    from metabonk.learn.strategies import Distilled
+
+app = typer.Typer(
+    help="""Data sets and small policies from the log of System 2's decisions.
+
+$ metabonk serve cognitive                          writes the log runs/cognitive
+$ metabonk cognition export runs/cognitive          Parquet, JSON lines, chats
+$ metabonk cognition distil runs/cognitive --out runs/strategy
+$ metabonk serve cognitive --set backend.chain=policy --set backend.policy=runs/strategy""",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+LogArgument = typer.Argument(help="Directory of a cognitive server's log.", metavar="LOG")
+
+
+@app.callback()
+def _group() -> None:
+    """What System 2 decided, as data sets and as small policies."""
+
+
+@app.command(
+    help="""Write the decision log as data sets.
+
+Every row is a decision joined with what came of it; rows without their pair are
+left out and counted. Rows of one episode stay in one of train, validation and
+test. parquet: a table (extra data). jsonl: the layout of the known design's log.
+chat: conversations for fine-tuning (messages, images) and rows for reward models
+(prompt, completion, reward, label), with the prompts that servers are asked with.
+
+$ metabonk cognition export runs/cognitive
+$ metabonk cognition export runs/cognitive --format chat --frames --backend openai
+$ metabonk cognition export runs/cognitive --out set --split 0.9,0.05,0.05 --json"""
+)
+def export(
+    log: Path = LogArgument,
+    out: Path = typer.Option(None, help="Where; default: LOG/export.", metavar="DIR"),
+    format_: str = typer.Option(
+        "parquet,jsonl,chat", "--format", help="Which of parquet, jsonl and chat.", metavar="NAMES"
+    ),
+    split: str = typer.Option(
+        "0.8,0.1,0.1", help="Shares of the episodes: train, validation, test.", metavar="SHARES"
+    ),
+    frames: bool = typer.Option(False, "--frames", help="Also the pictures."),
+    backend: list[str] = typer.Option(
+        [], help="Only what this backend decided; repeatable.", metavar="NAME"
+    ),
+    answered: bool = typer.Option(False, help="Only requests that were answered."),
+    seed: int = typer.Option(0, help="Which episodes go where.", min=0),
+    json: bool = JsonFlag,
+) -> None:
+    from metabonk.cognition import export as exports
+    from metabonk.cognition.rows import Log
+
+    plan = exports.Plan(
+        formats=tuple(name.strip() for name in format_.split(",") if name.strip()),
+        shares=_shares(split),
+        frames=frames,
+        seed=seed,
+        backends=tuple(backend),
+        answered=answered,
+    )
+    target = out or log / "export"
+    rows = 0
+
+    def line() -> str:
+        return f"exporting: {rows:,} decisions"
+
+    with StatusLine(line, "exporting", quiet=json) as status, Log(log) as opened:
+
+        def progress(done: int) -> None:
+            nonlocal rows
+            rows = done
+            status.look()
+
+        manifest = exports.export(opened, target, plan, progress)
+    _show_manifest(manifest, target, json)
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--split {text}: give three numbers, as 0.8,0.1,0.1") from error
+    if len(found) != 3:
+        raise ConfigError(f"--split {text}: {len(found)} shares; give three, as 0.8,0.1,0.1")
+    return found
+
+
+def _show_manifest(manifest: Manifest, out: Path, json: bool) -> None:
+    if json:
+        print_json({"path": str(out), **msgspec.to_builtins(manifest)})
+        return
+    rows = [(s, f"{manifest.rows[s]:,}", f"{manifest.episodes[s]:,}") for s in manifest.rows]
+    console.print(table(["split", ">decisions", ">episodes"], rows))
+    for reason, count in manifest.refused.items():
+        notice_line(f"{count:,} rows were left out: {reason}")
+    for reason, count in manifest.without_chat.items():
+        notice_line(f"{count:,} decisions make no chat: {reason}")
+    if manifest.passed:
+        console.print(f"[dim]{manifest.passed:,} rows were not asked for[/]")
+    if manifest.missing_frames:
+        notice_line(f"{manifest.missing_frames:,} pictures are no longer kept")
+    for empty in [s for s, count in manifest.rows.items() if not count]:
+        notice_line(f"{empty} is empty: there are too few episodes")
+    console.print(f"written  {out}", soft_wrap=True)
+
+
+@app.command(
+    help="""Learn a small policy from the decision log.
+
+It learns the backend's probabilities of every action, or its answers alone, and
+weighs a decision by how well the seconds after it went. Episodes that are held out
+say how often it agrees; with --episodes it is also measured beside the rules and
+beside System 1 alone, on the same episodes of the arena. The backend [bold]policy[/]
+answers with it.
+
+$ metabonk cognition distil runs/cognitive --out runs/strategy
+$ metabonk cognition distil LOG --out DIR --backend openai --set distil.beta=1
+$ metabonk cognition distil LOG --out DIR --episodes 64 --level hard --level boss"""
+)
+def distil(
+    log: Path = LogArgument,
+    out: Path = typer.Option(..., help="Where to write the policy.", metavar="DIR"),
+    backend: list[str] = typer.Option(
+        [], help="Only what this backend decided; repeatable.", metavar="NAME"
+    ),
+    episodes: int = typer.Option(0, help="To measure it in, per level; 0: do not.", min=0),
+    level: list[str] = typer.Option(["default"], help="Of the arena; repeatable."),
+    seed: int = typer.Option(0, help="Everything random follows from it.", min=0),
+    set_: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. distil.beta=1; repeatable.", metavar="KEY=VALUE"
+    ),
+    json: bool = JsonFlag,
+) -> None:
+    require("torch", "train", "learning")
+    if machine.core_built():
+        settings_module.cap_cpu()
+    from metabonk.learn import strategies
+
+    flags = settings_module.flags_of(set_, {})
+    for key in flags:
+        if not key.startswith("distil."):
+            raise ConfigError(f"--set {key}: a distilled policy has only the settings distil.*")
+    config = settings_module.load(flags=flags, notice=notice_line).distil
+    with stderr.status("reading the log") as status:
+
+        def progress(done: int, count: int, metrics: dict[str, float]) -> None:
+            if done % 50 == 0 or done == count:
+                after = ", then measuring" if done == count and episodes else ""
+                status.update(
+                    f"{done:,} of {count:,} updates, loss {metrics['loss']:.3g}, agreement "
+                    f"{100 * metrics['agreement']:.0f} %{after}"
+                )
+
+        found = strategies.distil(
+            log, out, config, seed=seed, backends=tuple(backend), levels=tuple(level),
+            episodes=episodes, progress=progress,
+        )  # fmt: skip
+    _show_distilled(found, json)
+
+
+def _show_distilled(found: Distilled, json: bool) -> None:
+    for reason, count in found.left_out.items():
+        notice_line(f"{count:,} decisions: {reason}")
+    judged = found.judged
+    if json:
+        print_json(
+            {
+                "path": str(found.strategy.path), "hash": found.strategy.hash,
+                "decisions": found.decisions, "left_out": dict(found.left_out),
+                "losses": dict(found.losses), "latency_s": found.latency,
+                "judged": None if judged is None else dataclasses.asdict(judged),
+                "evaluations": {k: msgspec.to_builtins(e) for k, e in found.evaluations.items()},
+            }
+        )  # fmt: skip
+        return
+    console.print(f"[bold]Learned[/] from {found.decisions:,} decisions")
+    if judged is None:
+        notice_line("no episode was held out: how well it agrees is not known")
+    else:
+        console.print(
+            f"held out: {judged.rows:,} decisions; the same action in {100 * judged.agreement:.1f} "
+            f"% (always the most frequent one: {100 * judged.majority:.1f} %), then the same "
+            f"target in {100 * judged.target:.1f} %"
+        )
+    console.print(f"one decision takes {1e3 * found.latency:.2f} ms here")
+    if found.evaluations:
+        console.print(_returns(found.evaluations))
+    console.print(f"written  {found.strategy.path}", soft_wrap=True)
+
+
+def _returns(evaluations: dict[str, Evaluation] | Any) -> Any:
+    rows = []
+    for level, evaluation in evaluations.items():
+        rules, alone = evaluation.against["rules"], evaluation.against["alone"]
+        low, high = rules.ci95
+        rows.append(
+            (
+                level, f"{evaluation.return_mean:.1f}", f"{rules.mean:.1f}", f"{alone.mean:.1f}",
+                f"{rules.difference:+.1f} ({low:+.1f} to {high:+.1f})", evaluation.episodes,
+            )
+        )  # fmt: skip
+    heads = ["level", ">policy", ">rules", ">System 1 alone", ">policy - rules (95 %)", ">episodes"]
+    return table(heads, rows)
+
+
+@app.command(
+    help="""Play the arena with the embedded strategist, and log its decisions.
+
+The log is the one that a cognitive server writes, but in the game's time: thousands
+of decisions a minute, to export or to distil.
+
+$ metabonk cognition rehearse --out runs/rehearsal --episodes 64
+$ metabonk cognition rehearse --out LOG --level hard --explore 0.1 --seed 1"""
+)
+def rehearse(
+    out: Path = typer.Option(..., help="Where to write the log.", metavar="DIR"),
+    level: str = typer.Option("default", help="Of the arena: a name or a JSON file."),
+    episodes: int = typer.Option(64, help="How many.", min=1),
+    every: float = typer.Option(2.0, help="Seconds of the game between questions.", min=0.1),
+    explore: float = typer.Option(
+        0.0, help="Chance of another action than the strategist's.", min=0.0, max=1.0
+    ),
+    seed: int = typer.Option(0, help="Everything random follows from it.", min=0),
+    json: bool = JsonFlag,
+) -> None:
+    from metabonk.games import arena
+    from metabonk.games.scripted import Habits, ScriptedPolicy
+    from metabonk.learn.rehearse import Rehearsal, open_log
+
+    settings_module.cap_cpu()
+    made = arena.level_of(level)
+    game = arena.make("", min(16, episodes), level=made)
+    motor = ScriptedPolicy(Habits(size=made.terrain.size))
+    ended = 0
+
+    def line() -> str:
+        return f"rehearsing: {ended:,} of {episodes:,} episodes"
+
+    try:
+        with open_log(out) as journal, StatusLine(line, "rehearsing", quiet=json) as status:
+
+            def progress(done: int) -> None:
+                nonlocal ended
+                ended = done
+                status.look()
+
+            rehearsal = Rehearsal(
+                game, motor, journal, level=made.pack(), every=every, explore=explore, seed=seed
+            )
+            found = rehearsal.run(episodes, seed, progress)
+    finally:
+        game.close()
+    if json:
+        print_json({"path": str(out), **dataclasses.asdict(found)})
+        return
+    console.print(
+        f"{found.decisions:,} decisions of {found.episodes:,} episodes, return "
+        f"{found.return_mean:.1f} on average"
+    )
+    console.print(f"written  {out}", soft_wrap=True)
+
+
+@app.command(
+    help="""Learn to tell menus from games by pixels.
+
+For games whose state says nothing about menus. Learns from screens of the arena, of
+Doom and of menus in random layouts, and is judged on levels, scenarios and menus
+that it never saw. The package comes with one; this makes another.
+
+$ metabonk cognition screens --out runs/screens
+$ metabonk cognition screens --judge               only judges the package's own"""
+)
+def screens(
+    out: Path = typer.Option(None, help="Where to write it.", metavar="DIR"),
+    judge: bool = typer.Option(False, "--judge", help="Only judge the package's own."),
+    count: int = typer.Option(1800, help="Screens to learn from, about.", min=60),
+    updates: int = typer.Option(1500, help="Updates of the network.", min=1),
+    seed: int = typer.Option(0, help="Everything random follows from it.", min=0),
+    json: bool = JsonFlag,
+) -> None:
+    if (out is None) != judge:
+        raise ConfigError("give either --out DIR or --judge")
+    require("torch", "train", "learning")
+    settings_module.cap_cpu()
+    from metabonk.cognition.screens import MenuClassifier
+    from metabonk.games import screenshots
+    from metabonk.learn import screens as learning
+
+    if out is not None and out.exists():
+        raise FileExistsError(f"{out} is there already: choose another directory with --out")
+    with stderr.status("taking screens") as status:
+        if judge:
+            classifier = MenuClassifier.load()
+        else:
+            shots = screenshots.learn_shots(count, seed)
+
+            def progress(done: int, of: int, loss: float) -> None:
+                if done % 50 == 0 or done == of:
+                    status.update(f"{done:,} of {of:,} updates, loss {loss:.3f}")
+
+            classifier = learning.train(shots, updates=updates, seed=seed, progress=progress)
+        status.update("taking screens to judge by")
+        judged = learning.judge(classifier, screenshots.judge_shots(count // 3, seed))
+    if out is not None:
+        learning.save(classifier, judged, out, seed=seed)
+    _show_judged(judged, out, json)
+
+
+def _show_judged(judged: Judged, out: Path | None, json: bool) -> None:
+    if json:
+        print_json({"path": None if out is None else str(out), **dataclasses.asdict(judged)})
+        return
+    rows = [(source, f"{100 * right:.1f}") for source, right in judged.by_source.items()]
+    rows.append(("all", f"{100 * judged.accuracy:.1f}"))
+    console.print(table(["screens never seen", ">right, %"], rows))
+    console.print(
+        f"always the more frequent answer: {100 * judged.majority:.1f} %; menus missed "
+        f"{100 * judged.missed:.1f} %, false alarms {100 * judged.false_alarms:.1f} %"
+    )
+    if out is not None:
+        console.print(f"written  {out}", soft_wrap=True)
