@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from metabonk.errors import LinkError
+
 from .case import Case, Evidence
 from .cognition_server import MODEL_SECONDS, Single, _Served
 from .meter import Meter, Reading, Timed
@@ -204,7 +206,7 @@ class Staged(_Playing):
                 for name, value in found.items():
                     parts.setdefault(name, []).append(value)
         if not totals:
-            raise RuntimeError("no directive came: see the broker's log")
+            raise LinkError("no directive came of any client")
         self.stages = {name: float(np.median(values)) for name, values in parts.items()}
         return float(np.median(totals))
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from metabonk.cognition.line import Keys
+from metabonk.errors import LinkError
 
 from .case import Case, Evidence
 from .cognition_wire import strip
@@ -289,8 +290,9 @@ class Overloaded(_Driven):
 
 
 def _need(sample: Sample) -> None:
+    """Raises LinkError where there is nothing to take a figure of."""
     if not sample.latencies_ms:
-        raise RuntimeError(f"no request was decided: {sample.statuses}")
+        raise LinkError(f"no request was decided: {sample.statuses}")
 
 
 class Bare:

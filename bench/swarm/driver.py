@@ -7,6 +7,7 @@ agents ask about the same strip, encoded beforehand. Times are CLOCK_MONOTONIC n
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -56,7 +57,8 @@ class _Agent:
 
 
 class Driver:
-    """`count` agents of one server. jpegs: the strip's pictures; state: a packed GameState."""
+    """`count` agents of one server. jpegs: the strip's pictures; state: a packed GameState.
+    patience: seconds for the server to answer a Hello. Raises LinkError where it does not."""
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Driver:
         keys: Keys | None = None,
         v1: bool = False,
         prefix: str = "bench",
+        patience: float = PATIENCE,
     ) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
@@ -87,16 +90,17 @@ class Driver:
             self._poller.register(socket, zmq.POLLIN)
             self._agents[socket] = _Agent(f"{prefix}-{index}", socket, time.time_ns())
         if not v1:
-            self._introduce()
+            self._introduce(patience)
 
-    def _introduce(self) -> None:
+    def _introduce(self, patience: float) -> None:
         for agent in self._agents.values():
             hello = wire.Hello(
                 agent=agent.name, epoch=agent.epoch, secret=os.urandom(16), clock=self._clock
             )
             agent.socket.send_multipart(wire.encode(hello))
         for agent in self._agents.values():
-            if not agent.socket.poll(round(PATIENCE * 1e3)):
+            if not agent.socket.poll(round(patience * 1e3)):
+                self.close()
                 raise LinkError(f"{agent.name}: the server does not answer a Hello")
             said = wire.decode_answer(agent.socket.recv_multipart())
             if not isinstance(said, wire.Welcome):
@@ -187,9 +191,9 @@ class Driver:
         agents, self._agents = self._agents, {}
         for agent in agents.values():
             if not self._v1:
-                agent.socket.send_multipart(
-                    wire.encode(wire.Bye(agent=agent.name, epoch=agent.epoch)), zmq.NOBLOCK
-                )
+                goodbye = wire.encode(wire.Bye(agent=agent.name, epoch=agent.epoch))
+                with contextlib.suppress(zmq.Again):
+                    agent.socket.send_multipart(goodbye, zmq.NOBLOCK)
             agent.socket.close(200)
         if agents:
             self._context.term()

@@ -109,7 +109,7 @@ def show(report: Report) -> None:
     median, high, most = found.blocked_us
     rows += [
         ("a game's thread was held", f"median {median:.1f} us, p99 {high:.1f}, most {most:.0f}"),
-        ("journal", f"{report.decision_bytes:,.0f} bytes per decision"),
+        ("journal", f"{report.decisions:,} decisions of {report.decision_bytes:,.0f} bytes"),
         ("broker", f"{report.processor:.1%} of a processor, {report.resident / 2**20:.0f} MiB"),
     ]
     console.print(table(("", ""), rows, header=False))

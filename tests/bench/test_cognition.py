@@ -1,0 +1,134 @@
+"""bench/cognition.py: every part is hooked and judged, and peers do the work they are timed for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tomllib
+from typing import Any
+
+import pytest
+from metabonk.bench import cognition, cognition_agent, cognition_server, cognition_wire, gates
+from metabonk.bench.swarm.driver import Driver, Sample
+from metabonk.bench.swarm.plan import Plan
+from metabonk.bench.swarm.soak import Report
+from metabonk.bench.swarm.verdict import Fault, Verdict
+
+from metabonk import machine
+from metabonk.cognition import wire
+from metabonk.errors import LinkError
+
+if not machine.core_built():
+    pytest.skip("the native core is not built", allow_module_level=True)
+
+
+def test_every_goal_belongs_to_a_case_and_a_peer() -> None:
+    """A gate that names nothing would never be judged."""
+    cases = {case.name: {peer.name for peer in case.peers} for case in cognition.cases()}
+    table = tomllib.loads(gates.FILE.read_text())["cognition"]
+    for name, peers in table.items():
+        assert name in cases, name
+        assert set(peers) <= cases[name], (name, peers)
+    assert len(cases) == len(cognition.cases())
+
+
+def test_the_goals_of_the_design_are_all_there() -> None:
+    goals = {
+        "0.35 ms", "0.5 ms", "asked directly, and 1 ms", "asked directly, and 5 ms",
+        "500 strips/s", "without CURVE, and 0.5 ms", "0.95", "50 us", "1.5 s", "17 ms of 387",
+    }  # fmt: skip
+    table = tomllib.loads(gates.FILE.read_text())["cognition"]
+    assert goals <= {peer for peers in table.values() for peer in peers}
+    agents = [case.name for case in cognition_agent._stages()]
+    assert [int(name.split(", ")[1].split()[0]) for name in agents] == [1, 2, 4, 8, 12, 16]
+
+
+def test_a_strip_is_nine_frames_of_the_arena() -> None:
+    jpegs, state = cognition_wire.strip()
+    assert len(jpegs) == 9
+    assert len(set(jpegs)) == 9  # nine different ones
+    assert all(wire.check_jpeg(jpeg) == (360, 640) for jpeg in jpegs)
+    assert len(state) == 16376
+
+
+def test_the_peer_sends_what_a_server_of_version_1_reads() -> None:
+    jpegs, _ = cognition_wire.strip()
+    body = json.loads(cognition_wire.json_request(jpegs))
+    assert [base64.b64decode(frame) for frame in body["frames"]] == list(jpegs)
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("codec", ["binary", "json"])
+def test_strips_go_there_and_are_answered(side: Any, codec: Any) -> None:
+    exchange = cognition_wire.StripExchange(side, codec)
+    try:
+        exchange._round(5)  # raises if an answer is another one, or none comes
+        assert exchange.measure() > 0.0
+    finally:
+        exchange.close()
+        exchange.close()
+
+
+def test_the_server_is_measured_by_what_it_answered() -> None:
+    """Both protocols against one real broker."""
+    for v1 in (False, True):
+        meter = cognition_server.Loaded(v1=v1)
+        try:
+            meter.sample = meter.driver.closed(0.3)
+            assert meter.sample.count > 0
+            assert set(meter.sample.statuses) == {"ok"}
+            assert sum(meter.sample.decided.values()) == len(meter.sample.latencies_ms)
+        finally:
+            meter.close()
+
+
+def test_a_broker_that_decides_nothing_is_no_figure() -> None:
+    sample = Sample(statuses={"rejected": 5})
+    with pytest.raises(LinkError, match="rejected"):
+        cognition_server._need(sample)
+
+
+def test_with_curve_only_who_is_allowed_is_answered() -> None:
+    meter = cognition_server.Single(curve=True)
+    try:
+        meter.sample = meter.driver.closed(0.1)
+        assert meter.sample.count > 0
+        with pytest.raises(LinkError):
+            Driver(meter.swarm.url, 1, [], b"", patience=0.5)  # no keys
+    finally:
+        meter.close()
+
+
+def report(**wrong: Any) -> Report:
+    verdict = Verdict(
+        agents=2, requests=10, counts={"applied": 10}, recovery=[0.5, 0.7, 1.0], **wrong
+    )
+    return Report(plan=Plan(), seconds=1.0, verdict=verdict)
+
+
+def test_a_soak_that_lost_something_has_no_figure_to_show() -> None:
+    good = cognition_agent.Soaked(soak=lambda plan, folder: report())
+    assert good.measure() == pytest.approx(0.994, abs=0.01)
+    assert cognition_agent._judged(good).holds
+    lost = Fault("lost", "omega-0/1/1", "its outcome is not in the journal")
+    bad = cognition_agent.Soaked(
+        soak=lambda plan, folder: report(faults=[lost], fault_counts={"lost": 1})
+    )
+    assert bad.measure() == pytest.approx(0.994, abs=0.01)
+    evidence = cognition_agent._judged(bad)
+    assert not evidence.holds
+    assert "1 lost" in evidence.note
+    assert not cognition_agent._judged(cognition_agent.Soaked()).holds  # none was run
+
+
+def test_the_models_time_is_taken_out_and_the_rest_is_ours() -> None:
+    class Decided:
+        captured_ns, sent_ns, received_ns = 0, 30_000_000, 95_000_000
+        server_ms = 60.0
+        stages = {"wait": 50.0}  # noqa: RUF012
+
+    found = cognition_agent.stages_of(Decided, encode=10.0)
+    assert found == {
+        "age": 20.0, "encode": 10.0, "send and receive": 5.0, "server": 10.0, "model": 50.0,
+    }  # fmt: skip
+    assert cognition_agent._ours(found) == 25.0

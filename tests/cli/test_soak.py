@@ -1,0 +1,126 @@
+"""cli/soak.py and bench/swarm: servers are killed under real agents, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from metabonk.bench.swarm import books, ledger, soak, verdict
+from metabonk.bench.swarm.plan import Plan
+
+from metabonk import machine
+
+if not machine.core_built():
+    pytest.skip("the native core is not built", allow_module_level=True)
+
+SHORT = Plan(
+    agents=3, seconds=6.0, period=0.25, broker_kills=1, model_kills=1, impostors=1, churn=0.05,
+    slow=1, latency=0.02,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[soak.Report, Path]:
+    """A short soak and its folder."""
+    folder = tmp_path_factory.mktemp("soak") / "short"
+    return soak.run(SHORT, folder), folder
+
+
+def test_a_short_soak_loses_nothing(short: tuple[soak.Report, Path]) -> None:
+    report, _ = short
+    found = report.verdict
+    assert found.fault_counts == {}, found.faults
+    others = [problem for problem in report.problems if "recoveries" not in problem]
+    assert not others  # how quick it is depends on the machine, what is lost does not
+    assert report.broker_kills == 1
+    assert report.model_kills == 1
+    assert report.drained
+    assert found.requests >= 3 * 6 / 0.25 / 4
+    assert found.counts["applied"] > 0
+    assert found.counts["acknowledged"] == found.requests
+    assert len(found.recovery) > 0
+    assert found.ticks > 3 * 6 * 30
+
+
+def test_a_name_that_lives_is_not_given_away(short: tuple[soak.Report, Path]) -> None:
+    report, _ = short
+    assert [attempt.bound for attempt in report.impostors] == [False]
+    assert "taken" in report.impostors[0].why
+
+
+def judged(folder: Path) -> verdict.Verdict:
+    return verdict.judge(
+        ledger.read(folder / "ledgers"),
+        books.decisions(folder / "journal"),
+        books.outcomes(folder / "journal"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("DELETE FROM outcomes WHERE rowid_of_one", "lost"),
+        ("DELETE FROM decisions WHERE rowid_of_one", "unwritten"),
+        ('UPDATE decisions SET answer = \'{"action":"hold"}\' WHERE rowid_of_one', "changed"),
+        ("UPDATE outcomes SET applied = 1 - applied WHERE rowid_of_one", "contradicted"),
+    ],
+)
+def test_what_is_taken_from_the_journal_is_missed(
+    short: tuple[soak.Report, Path], tmp_path: Path, statement: str, kind: str
+) -> None:
+    """The same soak with one row damaged does not pass: the judgement can fail."""
+    copy = tmp_path / "soak"
+    shutil.copytree(short[1], copy)
+    assert judged(copy).passed
+    one = next(e for e in ledger.read(copy / "ledgers") if isinstance(e, ledger.Applied)).id
+    agent, epoch, sequence = verdict.split(one)
+    where = f"agent = '{agent}' AND epoch = {epoch} AND sequence = {sequence}"
+    connection = sqlite3.connect(copy / "journal/decisions.sqlite")
+    with connection:
+        changed = connection.execute(statement.replace("rowid_of_one", where)).rowcount
+    connection.close()
+    assert changed == 1
+    found = judged(copy)
+    assert not found.passed
+    assert found.fault_counts == {kind: 1}
+    assert found.faults[0].id == one
+
+
+def test_the_verb_says_what_happened(metabonk: Callable[..., Any], tmp_path: Path) -> None:
+    out = tmp_path / "soak"
+    said = metabonk(
+        *("soak", "cognition", "--no-model", "--agents", 1, "--minutes", 0.05, "--slow", 0),
+        *("--broker-kills", 0, "--impostors", 0, "--period", 0.2, "--out", out),
+    )
+    assert said.code == 0, said.out + said.err
+    assert "lost, doubled, stale" in said.out
+    assert "passed" in said.out
+    written = json.loads((out / "report.json").read_text())
+    assert written["passed"]
+    assert written["verdict"]["requests"] > 5
+    again = metabonk("soak", "--out", out)
+    assert again.code == 2
+    assert "not empty" in again.err
+
+
+def test_what_cannot_be_soaked(metabonk: Callable[..., Any]) -> None:
+    said = metabonk("soak", "games")
+    assert said.code == 2
+    assert "there is cognition" in said.err
+    said = metabonk("soak", "--slow", 17)
+    assert said.code == 2
+    assert "--slow 17: out of range for 16 agents" in said.err
+
+
+@pytest.mark.long
+def test_a_minute_with_many_kills_loses_nothing(tmp_path: Path) -> None:
+    plan = Plan(seconds=60.0, broker_kills=6, model_kills=3, impostors=3)
+    report = soak.run(plan, tmp_path / "soak")
+    assert report.verdict.fault_counts == {}, report.verdict.faults
+    assert report.drained
+    assert len(report.verdict.recovery) >= 6 * 8
