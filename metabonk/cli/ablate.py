@@ -39,7 +39,6 @@ $ metabonk ablate runs/long
 $ metabonk ablate runs/long --seeds 10 --steps 200000
 $ metabonk ablate runs/long --part efe --part dream --from-start"""
 )
-DONE = {"zero": "taken away", "freeze": "frozen", "shuffle": "shuffled", "again": "left alone"}
 COLOURS = {"inert": "red", "helps": "green", "hurts": "red", "undecided": "yellow"}
 
 
@@ -90,7 +89,9 @@ def ablate(
 
 def _show(result: Ablation, path: Path) -> None:
     console.print(f"[bold]{result.run}[/] at {result.step:,} steps", soft_wrap=True)
-    rows = [_row(effect) for effect in result.effects]
+    from metabonk.learn.effects import DONE
+
+    rows = [_row(effect, DONE[effect.mode]) for effect in result.effects]
     columns = ["part", "", ">return", ">95 %", ">behaviour, nats"]
     console.print(table(columns, rows))
     console.print()
@@ -110,11 +111,11 @@ def _show(result: Ablation, path: Path) -> None:
     console.print(f"[dim]{path}[/]", soft_wrap=True)
 
 
-def _row(effect: Effect) -> tuple[str, ...]:
+def _row(effect: Effect, done: str) -> tuple[str, ...]:
     low, high = effect.ci95
     return (
         effect.part,
-        DONE[effect.mode],
+        done,
         f"{effect.difference:+,.2f}",
         f"{low:+,.2f} … {high:+,.2f}",
         f"{effect.moved:.2g}",

@@ -34,6 +34,7 @@ from metabonk.learn import assess, beside, checkpoint
 from metabonk.learn.checkpoint import Snapshot
 from metabonk.learn.effects import (
     CONTROL,
+    DONE,
     INTACT,
     Ablation,
     Mode,
@@ -51,7 +52,7 @@ from metabonk.protocols import BatchGame
 
 FOLDER = "ablations"
 KIND = "ablation"
-RESULT = "ablation.json"
+RESULT, PICTURE = "ablation.json", "effects.png"
 ROLLOUTS = 20  # of a trial, unless steps are given
 Progress = Callable[[int, int, str], None]
 
@@ -100,7 +101,7 @@ def ablate(
             where,
             kind=KIND,
             seed=config.run.seed,
-            files={RESULT: msgspec.json.encode(result)},
+            files={RESULT: msgspec.json.encode(result), PICTURE: _picture(result)},
             parents=(found.hash,),
             details={"inert": result.inert, "steps": bench.steps, "seeds": result.seeds},
             replace=True,
@@ -161,6 +162,22 @@ def _result(bench: _Bench, found: Artifact, trials: list[Trial]) -> Ablation:
         findings=findings_of(effects),
         trials=trials,
     )
+
+
+def _picture(result: Ablation) -> bytes:
+    """What each thing done cost or gained, as PNG."""
+    from metabonk.learn import report_figures as figures  # matplotlib takes a second to import
+
+    rows = [
+        figures.Interval(
+            f"{effect.part}, {DONE[effect.mode]}",
+            effect.difference,
+            *effect.ci95,
+            faint=effect.part == CONTROL,
+        )
+        for effect in result.effects
+    ]
+    return figures.png(figures.intervals(rows, "return, difference from the intact training"))
 
 
 class _Bench:

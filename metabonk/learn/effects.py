@@ -28,6 +28,14 @@ STUDENT = (
 NORMAL = 1.960
 
 
+DONE: dict[Mode, str] = {
+    "zero": "taken away",
+    "freeze": "frozen",
+    "shuffle": "shuffled",
+    "again": "left alone",
+}
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One training. mode: what was done to the part; a part called `intact` had nothing done to it.
 
@@ -144,22 +152,14 @@ def _finding(part: str, effects: Sequence[Effect], floor: float) -> Finding:
 
 def _judged(effects: Sequence[Effect], floor: float) -> tuple[Verdict, str]:
     if all(e.most_moved <= floor for e in effects):
-        modes = ", ".join(_DONE[e.mode] for e in effects)
+        modes = ", ".join(DONE[e.mode] for e in effects)
         return "inert", f"the policy comes out the same with it {modes}"
     costs = [e for e in effects if e.ci95[1] < 0.0]
     gains = [e for e in effects if e.ci95[0] > 0.0]
     if costs and not gains:
-        return "helps", f"{_DONE[costs[0].mode]} it costs {-costs[0].difference:,.3g} of the return"
+        return "helps", f"{DONE[costs[0].mode]} it costs {-costs[0].difference:,.3g} of the return"
     if gains and not costs:
-        return "hurts", f"{_DONE[gains[0].mode]} it adds {gains[0].difference:,.3g} to the return"
+        return "hurts", f"{DONE[gains[0].mode]} it adds {gains[0].difference:,.3g} to the return"
     if gains and costs:
         return "undecided", "one thing done to it costs return and another adds to it"
     return "undecided", "behaviour changes; the return's interval holds 0"
-
-
-_DONE: dict[Mode, str] = {
-    "zero": "taken away",
-    "freeze": "frozen",
-    "shuffle": "shuffled",
-    "again": "left alone",
-}

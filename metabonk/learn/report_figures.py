@@ -115,6 +115,36 @@ def players(returns: Mapping[str, Array], xlabel: str) -> Any:
     return figure
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A row of `intervals`: a value with the ends of its interval, NaN if unknown. faint: it says
+    nothing, as a control."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    faint: bool = False
+
+
+def intervals(rows: Sequence[Interval], xlabel: str) -> Any:
+    """Differences as points with their intervals, one above the other, beside a line at 0; those
+    whose interval leaves 0 out stand out."""
+    figure, axes = _figure(6.4, 0.9 + 0.32 * len(rows))
+    axes.axvline(0.0, color=_c("soft"), linewidth=1.0)
+    for height, row in zip(range(len(rows) - 1, -1, -1), rows, strict=True):
+        told_apart = row.low > 0.0 or row.high < 0.0
+        colour = _c("random" if row.faint else "policy" if told_apart else "ink")
+        if np.isfinite([row.low, row.high]).all():
+            axes.plot([row.low, row.high], [height] * 2, color=colour, linewidth=2.2)
+        axes.plot([row.value], [height], "d", color=colour, markersize=6)
+    axes.set_yticks(range(len(rows)), [row.name for row in reversed(rows)])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel(xlabel)
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
 def panels(series: Sequence[tuple[str, Series]], columns: int = 3) -> Any:
     """Small plots side by side, one quantity each."""
     pyplot = _pyplot()

@@ -92,6 +92,7 @@ def test_the_run_stays_as_it_was(
     assert hashes(trained) == before
     left = sorted(p.name for p in (trained / ablation.FOLDER).iterdir())
     assert left == [path.name]
+    assert (path / ablation.PICTURE).read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_was_measured_is_not_measured_again(trained: Path) -> None:
