@@ -1,0 +1,90 @@
+"""`metabonk serve` and `serve vlm`: help, settings as a file, command lines, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metabonk.cli.serve import SERVICES
+
+Run = Callable[..., Any]
+HANG_SECONDS = 60.0
+
+
+def test_help_names_every_service(metabonk: Run) -> None:
+    code, out, _ = metabonk("serve", "--help")
+    assert code == 0
+    for name, help_ in SERVICES.items():
+        assert name in out
+        assert help_.split(",")[0].split(":")[0] in out
+
+
+def test_vlm_explains_itself(metabonk: Run) -> None:
+    code, out, _ = metabonk("serve", "vlm", "--help")
+    assert code == 0
+    assert "$ metabonk serve vlm --print > vlm.toml" in out
+
+
+def test_printed_settings_are_a_file_that_is_read_again(metabonk: Run, tmp_path: Path) -> None:
+    _, out, _ = metabonk("serve", "vlm", "--print", "--set", "vlm.port=31000")
+    assert list(tomllib.loads(out)) == ["vlm"]
+    file = tmp_path / "vlm.toml"
+    file.write_text(out)
+    _, lines, _ = metabonk("serve", "vlm", "--config", file, "--dry-run")
+    assert "--port 31000" in lines
+    _, again, _ = metabonk("serve", "vlm", "--config", file, "--print")
+    assert again == out
+
+
+def test_a_dry_run_shows_every_process(metabonk: Run) -> None:
+    code, out, _ = metabonk("serve", "vlm", "--dry-run", "--set", "vlm.encoder_split=1")
+    assert code == 0
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--set", "vlm.engin=vllm"], "did you mean 'vlm.engine'"),
+        (["--set", "vlm.engine=tgi"], "one of sglang, vllm, stand-in"),
+        (["--set", "vlm.memory=2"], "vlm.memory"),
+        (["--set", "vlm.host=0.0.0.0"], "vlm.key_file"),
+        (["--set", "vlm.environment=/nowhere"], "-m venv /nowhere"),
+    ],
+)
+def test_errors_say_what_to_do(metabonk: Run, words: list[str], told: str) -> None:
+    code, out, err = metabonk("serve", "vlm", "--set", "vlm.port=1", *words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert told in err
+
+
+def test_a_service_serves_until_it_is_asked_to_end(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [
+        sys.executable, "-c", "from metabonk.cli.main import run; run()", "serve", "vlm", "--json",
+        "--set", "vlm.engine=stand-in", "--set", f"vlm.port={port}",
+        "--set", f"vlm.log={tmp_path / 'log'}",
+    ]  # fmt: skip
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(json.loads(line))
+            if seen[-1]["what"] == "ready":
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG_SECONDS) == 0
+    assert [event["what"] for event in seen] == ["starting", "ready", "stopped"]
+    assert seen[1]["url"] == f"http://127.0.0.1:{port}"
