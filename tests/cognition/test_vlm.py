@@ -250,11 +250,9 @@ def test_what_ignores_being_asked_to_end_is_ended(tmp_path: Path) -> None:
         patience = Patience(load=600.0, look=0.02, grace=0.1)
         watched = Watched([command], tmp_path / "log", patience)
         task = asyncio.create_task(watched.supervisor.run())
-        await watched.until(
-            lambda: (tmp_path / "child").exists() and bool((tmp_path / "child").read_text().strip())
-        )
+        await watched.until(lambda: told.exists() and bool(told.read_text().strip()))
         (pid,) = watched.pids()
-        child = int((tmp_path / "child").read_text())
+        child = int(told.read_text())
         watched.supervisor.stop()
         await task
         assert not alive(pid)
