@@ -329,18 +329,19 @@ def _open(path: Path, power_safe: bool) -> sqlite3.Connection:
         path, isolation_level=None, timeout=5.0, check_same_thread=False, cached_statements=32
     )
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
         connection.execute("PRAGMA trusted_schema=OFF")
-        if connection.execute("PRAGMA application_id").fetchone()[0] == 0 and not _tables(
-            connection
-        ):
+        if not _tables(connection):
             with _transaction(connection):
                 for statement in SCHEMA.split(";\n"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id={APPLICATION}")
                 connection.execute(f"PRAGMA user_version={VERSION}")
-        _check(connection, path)
+        _check(connection, path)  # before anything that would change a file which is not ours
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise OSError(f"{path}: {error}; is the disk full, or not writable?") from error
     except sqlite3.DatabaseError as error:
         connection.close()
         raise CorruptError(f"{path}: {error}; move it away to begin a new journal") from error

@@ -6,38 +6,11 @@ import zlib
 
 import numpy as np
 import pytest
+from peers import crowd
 
 from metabonk.cognition import situation
 from metabonk.errors import CorruptError
-from metabonk.records import (
-    GAME_STATE,
-    Entity,
-    FieldGroup,
-    GameState,
-    Offer,
-    Pickup,
-    Widget,
-)
-
-
-def crowd(seed: int = 0, entities: int = 256, pickups: int = 128) -> GameState:
-    rng = np.random.default_rng(seed)
-
-    def place() -> tuple[float, float, float]:
-        x, y = (float(v) for v in np.float32(rng.uniform(-80, 80, 2)))
-        return x, y, 0.0
-
-    return GameState(
-        fields=FieldGroup.EVERYTHING, position=(3.0, -4.0, 0.0), health=41.5, max_health=100.0,
-        time=412.25, kills=77, level=9, menu="LevelUp", playing=True,
-        entities=[
-            Entity(id=i + 1, position=place(), velocity=place(), health=float(i))
-            for i in range(entities)
-        ],
-        pickups=[Pickup(id=i + 1, position=place(), value=1.0) for i in range(pickups)],
-        widgets=[Widget(text=f"Choose {i}", x1=0.5) for i in range(3)],
-        offers=[Offer(text=f"Sword {i}") for i in range(3)],
-    )  # fmt: skip
+from metabonk.records import GAME_STATE, Entity, FieldGroup, GameState, Pickup
 
 
 def test_what_is_near_is_kept_and_all_the_rest_exactly() -> None:
