@@ -2,7 +2,7 @@
 
 Knows the world model's training, rollouts and the learner of efe.py; does not know PPO's loss. It
 sleeps, wakes, follows what is played and teaches as the dreamer does (dreaming.py), with a weight
-of its own; where both are on, both believe the same measure of the world model.
+of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from torch import Tensor
 
 from metabonk.config import Config
 from metabonk.errors import CheckpointError
@@ -19,7 +20,6 @@ from metabonk.learn.dreaming import DreamTraining
 from metabonk.learn.efe import EfeLearner
 from metabonk.learn.ppo import Teacher
 from metabonk.learn.replay import Sequences
-from metabonk.learn.rollout import Rollout
 from metabonk.learn.world import WorldLearner
 from metabonk.models.rssm import Latent
 from metabonk.protocols import Array, BatchGame
@@ -57,9 +57,9 @@ class ActiveInference(DreamTraining):
         metrics |= self.learner.update(seen, self.horizon)
         return metrics | {"efe_horizon": float(self.horizon)}
 
-    def teach(self, rollout: Rollout) -> Teacher | None:
-        """What the actor would do at every step of a rollout; None before it woke."""
-        teacher = super().teach(rollout)
+    def teach(self, features: Tensor) -> Teacher | None:
+        """What the actor would do in states of these features [T, N, F]; None before it woke."""
+        teacher = super().teach(features)
         return None if teacher is None else teacher._replace(name="efe_kl")
 
     def state(self) -> dict[str, Array]:

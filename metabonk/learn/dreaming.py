@@ -92,8 +92,9 @@ class DreamTraining:
         return self.learner.update(seen, self.horizon) | {"dream_horizon": float(self.horizon)}
 
     @torch.no_grad()
-    def teach(self, rollout: Rollout) -> Teacher | None:
-        """What the dreamer would do at every step of a rollout; None before it woke."""
+    def follow(self, rollout: Rollout) -> torch.Tensor:
+        """Goes along with a rollout; returns features [T, N, F] of what it believes in at every
+        step that is learned from."""
         model, start = self.world.model, rollout.first
         slots = slice(start, len(rollout.reward))
         observation = {k: torch.from_numpy(v[slots]) for k, v in rollout.observation.items()}
@@ -107,11 +108,16 @@ class DreamTraining:
         self._latent = Latent(states.deter[-1].clone(), states.stoch[-1].clone())
         self._action = rollout.action[-1].copy()
         self._taught += 1
+        ahead = rollout.horizon
+        return Latent(states.deter[-ahead:], states.stoch[-ahead:]).features
+
+    @torch.no_grad()
+    def teach(self, features: torch.Tensor) -> Teacher | None:
+        """What the dreamer would do in states of these features [T, N, F], as `follow` gives them;
+        None before it woke."""
         if not self.awake or not self.config.distill_coef:
             return None
         dreamer = self.learner.dreamer
-        ahead = rollout.horizon
-        features = Latent(states.deter[-ahead:], states.stoch[-ahead:]).features
         parameters = dreamer.parameters_of(features.flatten(0, 1)).view(*features.shape[:2], -1)
         log_std = dreamer.head.log_std.detach().clone()
         return Teacher(parameters, log_std, self.config.distill_coef)

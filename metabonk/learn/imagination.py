@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from torch import Tensor
+
 from metabonk.config import Config
 from metabonk.errors import ConfigError
 from metabonk.learn.active import ActiveInference
@@ -106,8 +108,7 @@ class Imagination:
         self._seconds = dict.fromkeys(self.actors, 0.0)
         metrics = self._judge(rollout)
         metrics |= self.world.learn(rollout, self._after)
-        taught = {name: self._spend(name, a.teach, rollout) for name, a in self.actors.items()}
-        found = [self.teaches(name, teacher) for name, teacher in taught.items() if teacher]
+        teachers = self._teachers(rollout)
         bonus = None
         if self.surprise is not None:
             bonus, told = self.surprise.reward(rollout)
@@ -115,18 +116,30 @@ class Imagination:
             bonus = self.rewards(bonus)
         metrics |= {f"seconds_{name}": seconds for name, seconds in self._seconds.items()}
         metrics["seconds_world"] = time.perf_counter() - began - sum(self._seconds.values())
-        return Lesson(metrics, tuple(teacher for teacher in found if teacher is not None), bonus)
+        return Lesson(metrics, teachers, bonus)
 
     def _judge(self, rollout: Rollout) -> dict[str, float]:
-        """The measure of the world model, taken once for all who dream."""
-        metrics: dict[str, float] = {}
-        first: DreamTraining | None = None
-        for name, actor in self.actors.items():
-            if first is None:
-                metrics, first = self._spend(name, actor.judge, rollout), actor
-            else:
+        """The measure of the world model: the first who dreams takes it, for all."""
+        actors = self.actors
+        for name, first in actors.items():
+            metrics = self._spend(name, first.judge, rollout)
+            for actor in actors.values():
                 actor.trust = first.trust
-        return metrics
+            return metrics
+        return {}
+
+    def _teachers(self, rollout: Rollout) -> tuple[Teacher, ...]:
+        """What everybody who dreams would do; the first of them goes along with what was played."""
+        actors = self.actors
+        found: list[Teacher] = []
+        features: Tensor | None = None
+        for name, actor in actors.items():
+            if features is None:
+                features = self._spend(name, actor.follow, rollout)
+            teacher = self._spend(name, actor.teach, features)
+            teacher = None if teacher is None else self.teaches(name, teacher)
+            found += [] if teacher is None else [teacher]
+        return tuple(found)
 
     def _after(self, seen: Latent, drawn: Sequences) -> dict[str, float]:
         """The world model learned from sequences `drawn` and went through states `seen`."""

@@ -196,6 +196,6 @@ def test_what_cannot_be_followed_is_forgotten_by_all(tmp_path: Path) -> None:
     assert beside.surprise is not None
     assert trainer.world is not None
     assert trainer.world.replay.gap
-    for follower in (beside.dreams, beside.active, beside.surprise):
+    for follower in (beside.dreams, beside.active, beside.surprise):  # all start from nothing
         assert float(follower._latent.deter.abs().max()) == 0.0
         assert float(np.abs(follower._action).max()) == 0.0
