@@ -151,6 +151,10 @@ class Client:
             raise RuntimeError(f"{self.agent}: the client was started before: make another one")
         self._running = self._thread.submit(self._run)
 
+    def end(self) -> None:
+        """Tells the thread to end, and does not wait for it."""
+        self._stop.set()
+
     def stop(self) -> None:
         """Ends the thread, after `linger` seconds at most for what has to be acknowledged. Raises
         what ended it before. Safe to call twice."""
