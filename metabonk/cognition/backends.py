@@ -15,6 +15,7 @@ from metabonk.cognition.fallback import Chain
 from metabonk.cognition.menu import MenuRules
 from metabonk.cognition.openai import OpenAIBackend, Server
 from metabonk.cognition.policy import PolicyBackend
+from metabonk.cognition.policy import PolicyBackend
 from metabonk.cognition.probe import Wish
 from metabonk.cognition.question import Backend
 from metabonk.cognition.rules import Rules
@@ -82,6 +83,18 @@ def _policy(config: BackendConfig) -> list[Backend]:
         return [PolicyBackend(config.policy)]
     except FileNotFoundError as error:
         raise ConfigError(f"backend.policy: {error}") from error
+
+
+def _policy(config: BackendConfig) -> list[Backend]:
+    if not config.policy:
+        raise ConfigError(
+            "backend.policy: empty; name the folder of a policy that `metabonk cognition distil` "
+            "made, or take policy out of backend.chain"
+        )
+    try:
+        return [PolicyBackend(config.policy)]
+    except (OSError, CorruptError) as error:
+        raise ConfigError(f"backend.policy = {config.policy}: {error}") from error
 
 
 def _openai(config: BackendConfig) -> list[Backend]:

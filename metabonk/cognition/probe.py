@@ -232,6 +232,16 @@ class _Probe:
                         self._notes.append("chat takes pictures and does not look at them")
                         count = 0
                 return dataclasses.replace(tried, images=count)
+        return await self._plain(dialect)
+
+    async def _plain(self, dialect: Dialect) -> Dialect:
+        """How many pictures a chat takes that is held to nothing: explanations are words."""
+        for count in _counts(self._wish.frames):
+            prompt = Prompt("You answer briefly.", _pictures(count, 0), "", task="What is this?")
+            body = chat_body(prompt, dialect, most_tokens=4)
+            reply = await self._asked("POST", PATHS["chat"], body)
+            if reply is not None and reply.status == 200:
+                return dataclasses.replace(dialect, images=count)
         return dialect
 
     async def _held(self, dialect: Dialect, frames: tuple[Frame, ...]) -> int | str:

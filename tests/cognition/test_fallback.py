@@ -230,8 +230,8 @@ def test_rules_alone_are_the_default_and_stand_behind_every_other() -> None:
 
 
 def test_others_are_handed_in() -> None:
-    made = make(BackendConfig(chain="policy"), {"policy": lambda _: [Scripted("policy", GOOD)]})
-    assert run(made.decide(question())).backend == "policy"
+    made = make(BackendConfig(chain="oracle"), {"oracle": lambda _: [Scripted("oracle", GOOD)]})
+    assert run(made.decide(question())).backend == "oracle"
 
 
 @pytest.mark.parametrize(
@@ -243,6 +243,8 @@ def test_others_are_handed_in() -> None:
         (BackendConfig(chain="openai", url="ftp://x"), "wanted http"),
         (BackendConfig(chain="openai", model="a,b"), "2 models for 1 servers"),
         (BackendConfig(chain="openai", key_file="/nowhere"), "backend.key_file"),
+        (BackendConfig(chain="policy"), "backend.policy: empty"),
+        (BackendConfig(chain="policy", policy="/nowhere"), "backend.policy = /nowhere"),
     ],
 )
 def test_settings_that_cannot_be(config: BackendConfig, told: str) -> None:
