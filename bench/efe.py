@@ -27,7 +27,7 @@ from metabonk.config import DreamConfig, EfeConfig, ModelConfig, WorldConfig
 from metabonk.learn.efe import EfeLearner
 from metabonk.learn.pomdp import Doubles, Planner, Rules, Style, lowest
 from metabonk.learn.replay import Sequences
-from metabonk.learn.world import WorldLearner
+from metabonk.learn.world import Batch, WorldLearner
 from metabonk.models.dreamer import Dreamer
 from metabonk.models.rssm import Latent
 from metabonk.models.world import build
@@ -126,6 +126,7 @@ def _trial(
 HALL, KNOWN, TELEVISION, WING = range(4)
 PLACES = 8  # of each room, one of which is shown on its screen
 STAY = 4  # steps in a room, then the hall again
+SELDOM = 25  # updates from one visit to the wing to the next
 SPACE = gs.Dict({"observation": gs.Box(0.0, 1.0, (4 + PLACES,), np.float32)})
 LAYOUT = ActionLayout.of(gs.Discrete(3))
 WORLD = WorldConfig(
@@ -254,9 +255,11 @@ def _actor(world: WorldLearner, name: str, seed: int) -> EfeLearner:
 
 
 def _drawn(rare: Sequences, update: int, seed: int) -> Sequences:
-    """Fifteen visits that were never seen before, and one of the four to the wing."""
+    """Fresh visits, and once in a while one of the four to the wing among them."""
+    if update % SELDOM:
+        return visits(16, 16, seed * 100_000 + update)
     fresh = visits(16, 15, seed * 100_000 + update)
-    one = update % rare.is_first.shape[1]
+    one = update // SELDOM % rare.is_first.shape[1]
 
     def join(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.concatenate([a, b[:, one : one + 1]], 1)
@@ -272,8 +275,6 @@ def _drawn(rare: Sequences, update: int, seed: int) -> Sequences:
 
 @torch.no_grad()
 def _gone_through(world: WorldLearner, drawn: Sequences) -> Latent:
-    from metabonk.learn.world import Batch
-
     states = world.states(Batch.of(drawn))
     return Latent(states.deter.flatten(0, 1), states.stoch.flatten(0, 1))
 

@@ -87,7 +87,7 @@ class ForwardEnsemble(nn.Module):
 
     def losses(self, inputs: Tensor, target: Tensor) -> Tensor:
         """-ln p of the next states' random parts [B, groups * (classes or 1)], [members, B]."""
-        out = self(inputs)
+        out: Tensor = self(inputs)
         if self.classes:
             wanted = target.unflatten(-1, (self.groups, self.classes))
             return -(out * wanted).sum((-1, -2))
@@ -98,7 +98,7 @@ class ForwardEnsemble(nn.Module):
 
     def uncertainty(self, inputs: Tensor) -> Uncertainty:
         """Of what comes after inputs [B, inputs]."""
-        out = self(inputs)
+        out: Tensor = self(inputs)
         if self.classes:
             return Uncertainty(
                 _entropy(out.logsumexp(0) - math.log(len(out))), _entropy(out).mean(0)
