@@ -285,8 +285,8 @@ class Distiller:
         error = (value - reward).square().mean()
         agreement = float((verbs.detach().argmax(1) == verb).float().mean())
         told = {
-            "loss": float(loss), "divergence": float(kl.mean()), "agreement": agreement,
-            "value_error": float(error),
+            "loss": float(loss.detach()), "divergence": float(kl.detach().mean()),
+            "agreement": agreement, "value_error": float(error.detach()),
         }  # fmt: skip
         return loss + error, told
 

@@ -98,7 +98,7 @@ def train(
         optimizer.step()
         schedule.step()
         if progress is not None:
-            progress(update + 1, updates, float(loss))
+            progress(update + 1, updates, float(loss.detach()))
     return MenuClassifier(network.tensors())
 
 

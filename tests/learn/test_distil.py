@@ -1,0 +1,187 @@
+"""Distilling System 2: what a log teaches, what is served, and that advantage counts."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from decision_logs import Log as Written
+from decision_logs import answers, arena_states, write
+
+from metabonk.cognition import features, policy
+from metabonk.cognition import vocabulary as v
+from metabonk.cognition.export import Plan
+from metabonk.cognition.policy import PolicyBackend, StrategyNetwork
+from metabonk.cognition.question import Question, Undecided
+from metabonk.cognition.rows import Log
+from metabonk.cognition.wire import RequestId
+from metabonk.config import DistilConfig
+from metabonk.errors import ConfigError, CorruptError, DivergedError
+from metabonk.learn import strategies
+from metabonk.learn.distil import Distiller, Lessons, StrategyModule, lessons
+
+SMALL = DistilConfig(hidden=32, updates=300, batch=64)
+
+
+def taught(folder: Path, most: int = 10_000) -> Lessons:
+    with Log(folder) as log:
+        return lessons(log.rows(), Plan(), most)
+
+
+def log_of(folder: Path, rows: Sequence[tuple[bytes, v.Directive, float]], each: int = 5) -> None:
+    """A log of answers without probabilities, with these rewards."""
+    log = Written(folder)
+    for number, (packed, directive, reward) in enumerate(rows):
+        id = RequestId("a", 1, number)
+        log.add(id, packed, v.spell(directive), reward, episode=number // each)
+    log.close()
+
+
+def test_a_log_becomes_lessons(tmp_path: Path) -> None:
+    write(tmp_path, episodes=20, each=3)
+    data = taught(tmp_path)
+    assert len(data) == 60
+    assert data.situation.shape == (60, features.SITUATION)
+    assert data.targets.shape == (60, features.TARGETS, features.TARGET)
+    assert 0 < data.held.sum() < 60
+    np.testing.assert_allclose(data.shares.sum(1), 1.0, atol=1e-5)
+    assert (data.shares.argmax(1) == data.verb).mean() > 0.9
+    options = data.option[data.option >= 0]
+    assert len(options) > 50
+    verbs = features.PAIRS[options, 0]
+    np.testing.assert_array_equal(verbs, data.verb[data.option >= 0])
+    assert len(taught(tmp_path, most=7)) == 7
+
+
+def test_a_log_without_directives_teaches_nothing(tmp_path: Path) -> None:
+    log = Written(tmp_path)
+    log.add(RequestId("a", 1, 1), arena_states(1)[0], {}, 1.0, status="rejected")
+    log.close()
+    with pytest.raises(ConfigError, match="metabonk cognition rehearse"):
+        taught(tmp_path)
+
+
+def test_what_is_served_is_what_was_trained() -> None:
+    torch.manual_seed(1)
+    module = StrategyModule(24)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    network = module.network()
+    for packed in arena_states(20):
+        seen = features.of(packed, v.Directive(v.Verb.COLLECT))
+        logits, _ = network.scores(seen)
+        with torch.no_grad():
+            options, seconds, priority = module(
+                torch.from_numpy(seen.situation)[None],
+                torch.from_numpy(seen.targets)[None],
+                torch.from_numpy(seen.mask)[None],
+            )
+        ours = logits - np.logaddexp.reduce(logits.astype(np.float64))
+        here = seen.mask
+        np.testing.assert_allclose(ours[here], options[0].numpy()[here], rtol=1e-4, atol=1e-4)
+        directive, shares = network.decide(seen)
+        verb = features.VERBS.index(directive.action)
+        assert directive.seconds == v.SECONDS[int(seconds[0, verb].argmax())]
+        assert directive.priority == policy.PRIORITIES[int(priority[0, verb].argmax())]
+        assert sum(shares.values()) == pytest.approx(1.0, abs=1e-4)
+        v.read(v.spell(directive))
+
+
+def test_features_are_the_same_of_a_state_and_of_what_the_journal_keeps(tmp_path: Path) -> None:
+    write(tmp_path, episodes=6, each=3)
+    states = {features.of(packed).situation.tobytes() for packed, _, _ in answers(arena_states(60))}
+    with Log(tmp_path) as log:
+        kept = [features.of(row.packed).situation.tobytes() for row in log.rows()]
+    assert set(kept) <= states
+
+
+def test_the_rules_are_learned(tmp_path: Path) -> None:
+    write(tmp_path, episodes=60, each=3)
+    data = taught(tmp_path)
+    distiller = Distiller(data, SMALL)
+    before = distiller.judge()
+    distiller.train()
+    after = distiller.judge()
+    assert before is not None
+    assert after is not None
+    assert after.agreement >= 0.9 > before.agreement
+    assert after.divergence < 0.5 * before.divergence
+    again = Distiller(data, SMALL)
+    again.train()
+    for name, value in again.module.state_dict().items():
+        torch.testing.assert_close(value, distiller.module.state_dict()[name], rtol=0, atol=0)
+
+
+def test_what_went_well_counts_more(tmp_path: Path) -> None:
+    states = arena_states(40)
+    often, seldom = v.Directive(v.Verb.HOLD), v.Directive(v.Verb.COLLECT)
+    rows = [
+        (states[i % 40], seldom if i % 3 == 0 else often, 10.0 * (i % 3 == 0)) for i in range(240)
+    ]
+    log_of(tmp_path, rows)
+    data = taught(tmp_path)
+    chosen = {}
+    for beta in (0.0, 0.5):
+        distiller = Distiller(data, DistilConfig(hidden=32, updates=200, batch=64, beta=beta))
+        distiller.train()
+        network = distiller.module.network()
+        chosen[beta] = {network.decide(features.of(packed))[0].action for packed in states}
+    assert chosen == {0.0: {v.Verb.HOLD}, 0.5: {v.Verb.COLLECT}}
+    # What nobody followed says nothing about its answer.
+    ignored = dataclasses.replace(data, followed=np.zeros_like(data.followed))
+    distiller = Distiller(ignored, DistilConfig(hidden=32, updates=200, batch=64, beta=0.5))
+    distiller.train()
+    assert distiller.module.network().decide(features.of(states[0]))[0].action is v.Verb.HOLD
+
+
+def test_a_reward_that_is_none_ends_it(tmp_path: Path) -> None:
+    write(tmp_path, episodes=4, each=3)
+    data = taught(tmp_path)
+    broken = dataclasses.replace(data, situation=data.situation * np.float32(np.nan))
+    with pytest.raises(DivergedError, match="3 updates in a row"):
+        Distiller(broken, SMALL).train()
+
+
+def test_the_backend_answers_within_the_vocabulary(tmp_path: Path) -> None:
+    write(tmp_path / "log", episodes=12, each=3)
+    found = strategies.distil(
+        tmp_path / "log", tmp_path / "strategy", DistilConfig(hidden=16, updates=60)
+    )
+    assert found.decisions == 36
+    assert found.latency > 0.0
+    backend = PolicyBackend(tmp_path / "strategy")
+    for packed in arena_states(12):
+        answer = asyncio.run(backend.decide(Question("a", packed=packed)))
+        assert answer.directive is not None
+        assert answer.confidence == max(answer.probabilities.values())
+    for question in (Question("a", "menu"), Question("a", packed=b"short")):
+        with pytest.raises(Undecided):
+            asyncio.run(backend.decide(question))
+    assert backend.metrics()["answered_total"] == 12
+    with pytest.raises(FileExistsError, match="choose another directory"):
+        strategies.distil(tmp_path / "log", tmp_path / "strategy", SMALL)
+
+
+def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
+    weights = StrategyModule(8).network().weights
+    for name, value in (
+        ("score.weight", None),
+        ("second.weight", np.zeros((8, 9), np.float32)),
+        ("bias", np.full(len(features.VERBS), np.nan, np.float32)),
+        ("first.bias", np.zeros((0,), np.float32)),
+        ("targets.weight", np.zeros((8, features.TARGET), np.float64)),
+    ):
+        wrong = {**weights, name: value}
+        with pytest.raises(CorruptError, match="strategy: "):
+            StrategyNetwork({k: w for k, w in wrong.items() if w is not None})
+    write(tmp_path / "log", episodes=2, each=2)
+    strategies.distil(tmp_path / "log", tmp_path / "out", DistilConfig(hidden=8, updates=2))
+    file = tmp_path / "out" / policy.WEIGHTS
+    file.write_bytes(file.read_bytes()[:-4] + b"\x00\x00\x80\x7f")
+    with pytest.raises(CorruptError, match="damaged"):
+        policy.load(tmp_path / "out")
