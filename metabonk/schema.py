@@ -469,9 +469,6 @@ class BackendConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = ""
     key_file: Annotated[str, _help("File with the servers' API key; empty: none.")] = ""
     policy: Annotated[str, _help("Distilled policy that `policy` answers with: a directory.")] = ""
-    policy: Annotated[
-        str, _help("Folder of a distilled policy, for policy in the chain (cognition distil).")
-    ] = ""
     mode: Annotated[
         Literal["auto", "score", "schema"],
         _help("How answers are held to what fits: score options, or a JSON schema."),

@@ -15,11 +15,10 @@ from metabonk.cognition.fallback import Chain
 from metabonk.cognition.menu import MenuRules
 from metabonk.cognition.openai import OpenAIBackend, Server
 from metabonk.cognition.policy import PolicyBackend
-from metabonk.cognition.policy import PolicyBackend
 from metabonk.cognition.probe import Wish
 from metabonk.cognition.question import Backend
 from metabonk.cognition.rules import Rules
-from metabonk.errors import BackendError, ConfigError
+from metabonk.errors import BackendError, ConfigError, CorruptError
 from metabonk.schema import BackendConfig
 
 EMBEDDED = "rules"
@@ -30,8 +29,8 @@ MOST_KEY = 4096  # bytes of a key file
 def make(config: BackendConfig, others: Mapping[str, Maker] | None = None) -> Chain:
     """The chain of the settings, not opened yet.
 
-    others: makers of more backends by name. Raises ConfigError
-    for a name that nobody knows, a url that is none or a key file that cannot be read.
+    others: makers of more backends by name. Raises ConfigError for a name that nobody knows, a url
+    that is none, or a key file or a policy that cannot be read.
     """
     makers: dict[str, Maker] = {
         "rules": _rules,
@@ -78,18 +77,6 @@ def _policy(config: BackendConfig) -> list[Backend]:
     if not config.policy:
         raise ConfigError(
             "backend.policy: empty; name the directory that `metabonk cognition distil` wrote"
-        )
-    try:
-        return [PolicyBackend(config.policy)]
-    except FileNotFoundError as error:
-        raise ConfigError(f"backend.policy: {error}") from error
-
-
-def _policy(config: BackendConfig) -> list[Backend]:
-    if not config.policy:
-        raise ConfigError(
-            "backend.policy: empty; name the folder of a policy that `metabonk cognition distil` "
-            "made, or take policy out of backend.chain"
         )
     try:
         return [PolicyBackend(config.policy)]
