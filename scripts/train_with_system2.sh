@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Learns with System 2: agents play live with the cognitive server's directives, every decision is
+# joined with what came of it, and a small policy is distilled from that log.
+#   ./scripts/train_with_system2.sh RUN                    RUN: what `metabonk train` has learned
+#   WORKERS=16 MINUTES=30 ./scripts/train_with_system2.sh RUN
+#   ./scripts/train_with_system2.sh RUN --vlm vlm.toml     a model answers; without one, rules do
+# WORKERS (8): agents of one live loop. MINUTES (10): that they play. STRATEGY_FREQ (2.0): seconds
+# between an agent's requests. OUT (runs/system2): the log, the session and the distilled policy.
+# A cognitive server that runs already is asked; else one is started, and ended again.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+metabonk="$here/scripts/metabonk"
+case "${1:-}" in
+  -h | --help | "")
+    sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'
+    [ -n "${1:-}" ] && exit 0 || exit 2
+    ;;
+esac
+run=$1
+shift
+workers=${WORKERS:-8} minutes=${MINUTES:-10} out=${OUT:-runs/system2}
+
+export METABONK_COGNITIVE_SERVER_URL="${METABONK_COGNITIVE_SERVER_URL:-tcp://127.0.0.1:5555}"
+export METABONK_STRATEGY_FREQUENCY="${STRATEGY_FREQ:-2.0}"
+export METABONK_SYSTEM2_ENABLED=1
+export METABONK_RL_LOGGING=1
+
+if ! "$metabonk" monitor --once >/dev/null 2>&1; then
+  # Its own settings are flags: the agents' variables are not for it.
+  "$here/scripts/start_cognitive_server.sh" "$@" --directory "$out/decisions" &
+  server=$!
+  trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
+  trap 'exit 130' INT TERM
+  until "$metabonk" monitor --once >/dev/null 2>&1; do
+    kill -0 "$server" 2>/dev/null || { echo "the cognitive server did not start" >&2; exit 1; }
+    sleep 1
+  done
+elif [ $# -gt 0 ]; then
+  echo "a cognitive server runs already: $* is not for it" >&2
+  exit 2
+else
+  echo "a cognitive server runs already: its decisions are where it keeps them, nothing is distilled" >&2
+fi
+
+"$metabonk" play --policy "$run" --live --uncertified --agents "$workers" \
+  --seconds "$(awk "BEGIN { print $minutes * 60 }")" --out "$out/session-$(date +%Y%m%d-%H%M%S)"
+if [ -d "$out/decisions" ]; then
+  "$metabonk" cognition distil "$out/decisions" --out "$out/policy"
+  echo "its backend: metabonk serve cognitive --backend policy --set backend.policy=$out/policy"
+fi
