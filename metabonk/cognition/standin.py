@@ -323,11 +323,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds per request")
     parser.add_argument("--loading", type=float, default=0.0, help="seconds until it is ready")
     parser.add_argument("--model", default="stand-in")
+    parser.add_argument("--most-running", type=int, default=64, help="requests at the same time")
     given = parser.parse_args(arguments)
     behaviour = Behaviour(latency=given.latency, loading=given.loading)
 
     async def run() -> None:
-        await _forever(StandIn(model=given.model, behaviour=behaviour), given.host, given.port)
+        server = StandIn(model=given.model, most_running=given.most_running, behaviour=behaviour)
+        await _forever(server, given.host, given.port)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run())
