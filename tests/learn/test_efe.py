@@ -17,9 +17,11 @@ from metabonk.config import DreamConfig, EfeConfig, ModelConfig
 from metabonk.errors import DivergedError
 from metabonk.learn.dream import DreamLearner
 from metabonk.learn.efe import EfeLearner, Preferences
+from metabonk.learn.pomdp import Planner, Rules
 from metabonk.learn.replay import Sequences
 from metabonk.learn.world import Batch, WorldLearner
 from metabonk.models.dreamer import Dreamer, dream
+from metabonk.models.forward import ForwardEnsemble
 from metabonk.models.rssm import Latent
 
 HORIZON = 4
@@ -69,6 +71,23 @@ def test_worth_is_utility_and_information_gain(world: WorldLearner) -> None:
     torch.testing.assert_close(worth, 3.0 / learner.preferences.unit * reward + 0.5 * gain)
     torch.testing.assert_close(going, expected)
     assert float(gain.min()) >= 0.0
+
+
+def test_the_ensembles_gain_is_the_definitions() -> None:
+    """Of a world whose hidden state is which member is right, each as likely as the others."""
+    torch.manual_seed(3)
+    ensemble = ForwardEnsemble(4, 6, 1, 5, hidden=8, prior=3.0)
+    inputs = torch.randn(20, 6)
+    with torch.no_grad():
+        members, found = ensemble(inputs)[:, :, 0].double().exp(), ensemble.uncertainty(inputs)
+    for row in range(20):
+        likelihood = members[:, row].T.numpy()
+        likelihood = likelihood / likelihood.sum(0)
+        rules = Rules((likelihood,), np.eye(4)[:, :, None], (np.zeros(5),), np.full(4, 0.25))
+        cost = Planner(rules).cost(rules.prior)
+        assert float(found.gain[row]) == pytest.approx(cost.gain, abs=1e-5)
+        assert float(found.aleatoric[row]) == pytest.approx(cost.ambiguity, abs=1e-5)
+    assert float(found.gain.max()) > 0.05
 
 
 def test_without_curiosity_it_is_a_dreamer_with_rewards_in_nats(world: WorldLearner) -> None:
