@@ -29,6 +29,9 @@ LOSSES = (
     ("entropy", "entropy"),
     ("kl", "kl"),
     ("explained_variance", "explained"),
+    ("wm_recon", "world"),
+    ("dream_return", "dream"),
+    ("efe_gain", "unknown"),
 )
 
 

@@ -42,6 +42,15 @@ PANELS = (
     ("explained_variance", "explained variance"),
     ("gradient_norm", "gradient norm"),
     ("episode_length", "episode length"),
+    ("wm_recon", "world model: what was seen, loss"),
+    ("wm_kl", "world model: surprise"),
+    ("wm_trust", "world model: steps it is trusted for"),
+    ("dream_return", "return that dreams promise"),
+    ("distill_kl", "distance from the dreamer"),
+    ("efe_policy_loss", "active inference: policy loss"),
+    ("efe_gain", "active inference: information gain"),
+    ("efe_kl", "distance from active inference"),
+    ("intrinsic_reward", "reward for surprise"),
 )
 
 # What the times of a run's profile were spent on, in words.
