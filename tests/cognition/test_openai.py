@@ -8,9 +8,8 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
-import numpy as np
 import pytest
-import simplejpeg  # type: ignore[import-untyped]
+from asked import menu, question, strip
 
 from metabonk.cognition import probe as probing
 from metabonk.cognition.backends import describe, make
@@ -22,7 +21,6 @@ from metabonk.cognition.question import Answer, Failure, Frame, Question, Undeci
 from metabonk.cognition.rules import Rules
 from metabonk.cognition.standin import Behaviour, StandIn
 from metabonk.errors import BackendError
-from metabonk.records import Entity, FieldGroup, GameState, Widget
 from metabonk.schema import BackendConfig
 
 T = TypeVar("T")
@@ -30,30 +28,6 @@ T = TypeVar("T")
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(work, 60.0))
-
-
-def jpeg(seed: int) -> bytes:
-    picture = np.random.default_rng(seed).integers(0, 255, (36, 64, 3), dtype=np.uint8)
-    return bytes(simplejpeg.encode_jpeg(picture, quality=80))
-
-
-def strip(seed: int = 0, count: int = 9) -> tuple[Frame, ...]:
-    times = (-0.3, -0.24, -0.18, -0.12, -0.06, 0.0, 0.05, 0.1, 0.15)[-count:]
-    return tuple(Frame(jpeg(seed * 100 + i), t, t > 0) for i, t in enumerate(times))
-
-
-def question(seed: int = 0, seconds: float = 20.0, **given: Any) -> Question:
-    enemies = [Entity(100 + i, 1, position=(float(i), 2.0, 0.0), health=5) for i in range(4)]
-    state = GameState(
-        fields=FieldGroup.EVERYTHING,
-        time=float(seed),
-        health=50.0,
-        max_health=100.0,
-        playing=True,
-        entities=enemies,
-    )
-    values = {"packed": state.pack(), "frames": strip(seed), **given}
-    return Question("omega-0", deadline=time.monotonic() + seconds, **values)
 
 
 @contextlib.asynccontextmanager
@@ -419,12 +393,6 @@ def test_late_reasons_do_not_make_a_decision_late() -> None:
             assert answer.directive is not None
 
     run(go())
-
-
-def menu(*texts: str) -> bytes:
-    widgets = [Widget(0.4, 0.1 * i, 0.6, 0.1 * i + 0.05, True, 0, t) for i, t in enumerate(texts)]
-    state = GameState(fields=FieldGroup.EVERYTHING, menu="Main", paused=True, widgets=widgets)
-    return state.pack()
 
 
 @pytest.mark.parametrize("mode", ["score", "schema"])
