@@ -293,6 +293,7 @@ class Client:
         id, parts = self._dialogue.request(
             time.monotonic_ns(), sight.captured_ns, sight.packed, frames,
             [p.jpeg for p in strip.pictures], in_force=in_force, goal=self.settings.goal,
+            episode=max(sight.run, 0),
         )  # fmt: skip
         until = sight.captured_ns + round(self.settings.outcome_seconds * _NS)
         self._windows[id.sequence] = Window(id, self._tally.totals, until)

@@ -152,6 +152,7 @@ class Dialogue:
         *,
         in_force: Directive | None = None,
         goal: str = "",
+        episode: int = 0,
     ) -> tuple[RequestId, list[Buffer]]:
         """The request that is wanted, about a sight: its id and the parts to send. Raises
         LookupError where none is wanted."""
@@ -166,6 +167,7 @@ class Dialogue:
             left_ms=self._left_ms(deadline, now),
             question=question,
             trigger=trigger,
+            episode=episode,
             state=state,
             frames=list(frames),
             goal=goal,

@@ -107,8 +107,10 @@ class DialogueV1:
         *,
         in_force: Directive | None = None,
         goal: str = "",
+        episode: int = 0,
     ) -> tuple[RequestId, list[Buffer]]:
-        """The request that is wanted: its id, which stays here, and the parts to send."""
+        """The request that is wanted: its id, which stays here, and the parts to send. Version 1
+        has no word for an episode."""
         trigger, _ = self.wishes.take()
         self._sequence += 1
         id = RequestId(self.agent, self.epoch, self._sequence)
