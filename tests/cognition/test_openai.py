@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from metabonk.cognition.fallback import Chain
 from metabonk.cognition.fits import check
 from metabonk.cognition.openai import OpenAIBackend, Server
 from metabonk.cognition.probe import Wish
-from metabonk.cognition.question import Answer, Failure, Frame, Question, Undecided
+from metabonk.cognition.question import Answer, Failure, Frame, Undecided
 from metabonk.cognition.rules import Rules
 from metabonk.cognition.standin import Behaviour, StandIn
 from metabonk.errors import BackendError
