@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 
 from metabonk import _core
-from metabonk.cognition.strip import AHEAD
+from metabonk.cognition.strip import AHEAD, SPACING
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.protocols import Array, Predictor
 
@@ -104,40 +104,78 @@ def psnr(a: Array, b: Array) -> float:
     return 10.0 * math.log10(255.0**2 / max(float(np.mean(off * off)), 1e-6))
 
 
-def measure(
-    predictor: Predictor,
-    game: str,
-    clips: Iterable[Sequence[Array]],
-    rate: float,
-    *,
-    ahead: Sequence[float] = AHEAD,
-    spacing: float = 0.06,
-    every: int = 7,
-) -> Measurement:
-    """Predicts from moments of clips and compares with what came.
+class Judge:
+    """Compares what a predictor draws with what came, moment after moment.
 
-    clips: frames uint8 [H, W, 3] of one size, `rate` per second, without cuts inside a clip. every:
-    frames from one judged moment to the next. Raises ConfigError where no clip is long enough.
+    rate: frames per second of the clips. every: frames from one judged moment to the next. What is
+    judged is averaged; moments after which nothing moves are left out.
     """
-    back = max(round(spacing * rate), 1)
-    steps = [max(round(seconds * rate), 1) for seconds in ahead]
-    told = [step / rate for step in steps]
-    sums, copies, cases = np.zeros(len(steps)), np.zeros(len(steps)), 0
-    size = (0, 0)
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        rate: float,
+        *,
+        ahead: Sequence[float] = AHEAD,
+        spacing: float = SPACING,
+        every: int = 7,
+    ) -> None:
+        self.predictor, self.rate, self.every = predictor, rate, every
+        self.back = max(round(spacing * rate), 1)
+        self.steps = [max(round(seconds * rate), 1) for seconds in ahead]
+        self.told = tuple(step / rate for step in self.steps)
+        self._sums, self._copies = np.zeros(len(self.steps)), np.zeros(len(self.steps))
+        self._cases, self._size = 0, (0, 0)
+
+    @property
+    def shortest(self) -> int:
+        """Frames that a clip needs for one moment."""
+        return self.back + self.steps[-1] + 1
+
+    def add(self, clip: Sequence[Array]) -> None:
+        """Judges the moments of a clip, frames uint8 [H, W, 3] of one size without a cut."""
+        for t in range(self.back, len(clip) - self.steps[-1], self.every):
+            now = clip[t]
+            if np.array_equal(now, clip[t + self.steps[-1]]):
+                continue
+            drawn = self.predict(clip, t)
+            self._sums += [psnr(d, clip[t + s]) for d, s in zip(drawn, self.steps, strict=True)]
+            self._copies += [psnr(now, clip[t + s]) for s in self.steps]
+            self._cases += 1
+            self._size = (int(now.shape[0]), int(now.shape[1]))
+
+    def predict(self, clip: Sequence[Array], t: int) -> list[Array]:
+        """What the predictor draws of the times ahead of frame `t`."""
+        before = [clip[t - self.back], clip[t]]
+        return self.predictor.predict(before, [-self.back / self.rate, 0.0], self.told)
+
+    def result(self, game: str) -> Measurement:
+        """Raises ConfigError where nothing was judged."""
+        if not self._cases:
+            raise ConfigError(
+                f"clips: none has {self.shortest} frames ({self.shortest / self.rate:.2f} s) in "
+                "which something moves"
+            )
+        return Measurement(
+            game=game,
+            predictor=self.predictor.name,
+            size=self._size,
+            ahead=self.told,
+            psnr=tuple((self._sums / self._cases).tolist()),
+            copy=tuple((self._copies / self._cases).tolist()),
+            cases=self._cases,
+        )
+
+
+def measure(
+    predictor: Predictor, game: str, clips: Iterable[Sequence[Array]], rate: float, **how: Any
+) -> Measurement:
+    """A predictor judged on clips; `how` as Judge takes it. Raises ConfigError where no clip is
+    long enough."""
+    judge = Judge(predictor, rate, **how)
     for clip in clips:
-        for t in range(back, len(clip) - steps[-1], every):
-            size = (int(clip[t].shape[0]), int(clip[t].shape[1]))
-            drawn = predictor.predict([clip[t - back], clip[t]], [-back / rate, 0.0], told)
-            sums += [psnr(d, clip[t + s]) for d, s in zip(drawn, steps, strict=True)]
-            copies += [psnr(clip[t], clip[t + s]) for s in steps]
-            cases += 1
-    if not cases:
-        wanted = back + steps[-1] + 1
-        raise ConfigError(f"clips: none has {wanted} frames ({wanted / rate:.2f} s) or more")
-    return Measurement(
-        game=game, predictor=predictor.name, size=size, ahead=tuple(told), cases=cases,
-        psnr=tuple((sums / cases).tolist()), copy=tuple((copies / cases).tolist()),
-    )  # fmt: skip
+        judge.add(clip)
+    return judge.result(game)
 
 
 def read_table(path: Path = TABLE) -> list[Measurement]:
@@ -150,11 +188,29 @@ def read_table(path: Path = TABLE) -> list[Measurement]:
         raise CorruptError(f"{path} is damaged: {error}") from error
 
 
-def best(game: str, table: Iterable[Measurement], among: Sequence[str] = ("flow", "dream")) -> str:
+def best(
+    game: str,
+    table: Iterable[Measurement],
+    among: Sequence[str] = ("flow", "dream"),
+    size: tuple[int, int] | None = None,
+) -> str:
     """The predictor that is on by default for a game: the one with the largest mean gain of those
-    that beat the copy by GAIN dB at every time; `none` where none does or nothing was recorded."""
-    good = [m for m in table if m.game == game and m.predictor in among and m.good]
+    that beat the copy by GAIN dB at every time; `none` where none does or nothing was recorded.
+
+    size: height and width of the game's frames; of each predictor the measurement nearest to it
+    counts. None: every one of them.
+    """
+    rows = [m for m in table if m.game == game and m.predictor in among]
+    if size is not None and size[0] * size[1] > 0:
+        rows = [_nearest(size, [m for m in rows if m.predictor == name]) for name in among
+                if any(m.predictor == name for m in rows)]  # fmt: skip
+    good = [m for m in rows if m.good]
     return max(good, key=lambda m: sum(m.gains) / len(m.gains)).predictor if good else "none"
+
+
+def _nearest(size: tuple[int, int], rows: Sequence[Measurement]) -> Measurement:
+    area = math.log(size[0] * size[1])
+    return min(rows, key=lambda m: abs(math.log(max(m.size[0] * m.size[1], 1)) - area))
 
 
 @cache
@@ -163,18 +219,21 @@ def _recorded() -> tuple[Measurement, ...]:
 
 
 def make(
-    kind: str, game: str = "", given: Mapping[str, Predictor] | None = None
+    kind: str,
+    game: str = "",
+    given: Mapping[str, Predictor] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Predictor | None:
     """The predictor of that kind, None for `none`; `auto` is the game's recorded default.
 
-    given: predictors of higher rooms by kind (`dream`). Raises ConfigError for an unknown kind, and
-    for `dream` where none was given.
+    given: predictors of higher rooms by kind (`dream`). size: of the game's frames. Raises
+    ConfigError for an unknown kind, and for `dream` where none was given.
     """
     given = given or {}
     if kind not in KINDS:
         raise ConfigError(f"predictor: {kind!r}; wanted one of {', '.join(KINDS)}")
     if kind == "auto":
-        kind = best(game, _recorded(), ("flow", *given))
+        kind = best(game, _recorded(), ("flow", *given), size)
     if kind in given:
         return given[kind]
     if kind == "dream":

@@ -17,7 +17,7 @@ import zmq
 from metabonk.cognition import vocabulary, wire
 from metabonk.cognition.client import Client, ClientSettings, Sight
 from metabonk.cognition.line import Keys
-from metabonk.cognition.strip import decode
+from metabonk.cognition.strip import Strip, decode
 from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
 from metabonk.cognition.wire import (
     Ack,
@@ -215,17 +215,24 @@ def test_danger_asks_at_once(url: str) -> None:
         assert len(client.counts()) > 20
 
 
-def test_the_game_thread_only_hands_over(url: str) -> None:
-    """No socket call, no encoding and no lock of the client's in the game's two doors."""
-    with Client("omega-0", url, QUICK) as client:  # nobody listens there
-        held = threading.Event()
-        client.ring.strip = lambda **_: held.wait(HANG)  # type: ignore[method-assign,assignment]
-        sight = Sight(GameState().pack(), time.monotonic_ns())
-        # As long as the game likes, whatever the client's thread is at: 20,000 of both.
-        for _ in range(20_000):
-            client.show(sight)
+def test_a_client_that_is_stuck_costs_the_game_nothing(url: str) -> None:
+    """The game's two doors go on whatever the client's thread is at: here, an endless encoding."""
+    stuck, go = threading.Event(), threading.Event()
+
+    def encode(**_: object) -> Strip:
+        stuck.set()
+        go.wait(HANG)
+        return Strip()
+
+    with serving(url), Client("omega-0", url, QUICK) as client:
+        client.ring.strip = encode  # type: ignore[method-assign,assignment]
+        with Game(client):
+            assert stuck.wait(HANG)
+        for number in range(20_000):
+            client.show(Sight(b"", number))
             assert client.directive() is None
-        held.set()
+        go.set()
+        until(lambda: client.counts()["ok"] >= 1, "what was stuck")
 
 
 def test_a_server_that_comes_late_or_goes_is_no_ones_trouble(url: str) -> None:

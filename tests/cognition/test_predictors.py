@@ -87,9 +87,9 @@ def test_a_predictor_is_judged_at_the_times_that_strips_show() -> None:
         measure(Flow(), "short", [moving((1.0, 0.0), 5)], RATE)
 
 
-def row(game: str, predictor: str, *gains: float) -> Measurement:
+def row(game: str, predictor: str, *gains: float, size: tuple[int, int] = (84, 84)) -> Measurement:
     return Measurement(
-        game=game, predictor=predictor, size=(84, 84), ahead=(0.05, 0.1, 0.15),
+        game=game, predictor=predictor, size=size, ahead=(0.05, 0.1, 0.15),
         psnr=tuple(20.0 + g for g in gains), copy=(20.0,) * 3, cases=9,
     )  # fmt: skip
 
@@ -105,6 +105,16 @@ def test_the_default_is_the_best_that_beats_the_copy_everywhere() -> None:
     assert best("b", table, ("flow",)) == "flow"  # where no dream is at hand
     assert best("c", table) == "none"
     assert best("unknown", table) == "none"
+
+
+def test_the_measurement_nearest_in_size_counts() -> None:
+    table = [
+        row("a", "flow", 1.0, 1.0, 1.0, size=(360, 640)),
+        row("a", "flow", 0.1, 0.1, 0.1, size=(84, 84)),
+    ]
+    assert best("a", table, size=(720, 1280)) == "flow"
+    assert best("a", table, size=(64, 64)) == "none"
+    assert best("a", table, size=(0, 0)) == "flow"
 
 
 def test_predictors_are_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
