@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
 
 from metabonk import artifact, files
@@ -39,6 +38,7 @@ from metabonk.learn.effects import (
     Ablation,
     Mode,
     Trial,
+    chance_of,
     effects_of,
     findings_of,
 )
@@ -145,7 +145,7 @@ def _trials(
 def _result(bench: _Bench, found: Artifact, trials: list[Trial]) -> Ablation:
     effects = effects_of(trials)
     intact = [t for t in trials if t.part == INTACT]
-    by_chance = [t.moved for t in intact if t.moved > 0.0]
+    chance = chance_of(trials)
     return Ablation(
         run=str(bench.run),
         checkpoint=found.hash,
@@ -156,10 +156,10 @@ def _result(bench: _Bench, found: Artifact, trials: list[Trial]) -> Ablation:
         from_start=bench.from_start,
         seeds=[t.seed for t in intact],
         intact=[t.return_mean for t in intact],
-        chance=float(np.mean(by_chance)) if by_chance else 0.0,
+        chance=chance,
         repeats=all(t.moved == 0.0 for t in trials if t.part == CONTROL),
         effects=effects,
-        findings=findings_of(effects),
+        findings=findings_of(effects, chance),
         trials=trials,
     )
 
@@ -317,7 +317,9 @@ def apart(one: ActorCritic, other: ActorCritic, rollout: Rollout) -> float:
         seen = {key: tensors[f"observation.{key}"][t] for key in rollout.observation}
         out = [m.step(seen, tensors["state"][t], tensors["is_first"][t]) for m in (one, other)]
         mask = seen.get("action_mask")
-        log_std = one.head.log_std
-        found = other.head.divergence(out[0].parameters, log_std, out[1].parameters, mask)
-        total += float(found.double().mean())
+        # Doubles, as policies that hardly differ do so by less than sums round.
+        parameters = [each.parameters.double() for each in out]
+        log_std = one.head.log_std.double()
+        found = other.head.divergence(parameters[0], log_std, parameters[1], mask)
+        total += float(found.mean())
     return max(0.0, total / len(steps))

@@ -3,8 +3,9 @@
 Knows numbers of trials and how they are kept; does not know runs, networks or games. A trial is one
 training under one seed; trials of one seed are pairs. Two things are asked of a part: whether
 behaviour changes at all without it, and whether that costs return. The first needs no statistics:
-trainings repeat bit for bit, so that a policy that comes out the same has not heard of the part.
-The second is an interval over seeds (Student 1908), and may be undecided.
+trainings repeat bit for bit, so that a policy that comes out the same has not heard of the part;
+how far it moves is told in what another seed moves it by. The second is an interval over seeds
+(Student 1908), and may be undecided.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import msgspec
 Mode = Literal["zero", "freeze", "shuffle", "again"]
 Verdict = Literal["inert", "helps", "hurts", "undecided"]
 INTACT, CONTROL = "intact", "control"
-SAME = 1e-6  # nats between two policies that count as one
+# Of the divergence between policies of two seeds, what counts as none: it grows with the square of
+# the distance, so that such policies are a thousandth as far apart.
+SAME = 1e-6
 # Of Student's distribution, 97.5 %, for 1 to 30 degrees of freedom; beyond, the normal's.
 STUDENT = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
@@ -40,7 +43,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One training. mode: what was done to the part; a part called `intact` had nothing done to it.
 
     return_mean: of the evaluation episodes. moved: mean KL(intact || this) in nats of the policies
-    that came out, on what the intact one saw.
+    that came out, on what the intact one saw; of an intact one, from that of the seed before, 0 for
+    the first.
     """
 
     seed: int
@@ -138,19 +142,23 @@ def effects_of(trials: Sequence[Trial]) -> list[Effect]:
     return found
 
 
-def findings_of(effects: Sequence[Effect]) -> list[Finding]:
-    """One for each part; the control is none."""
-    floor = max([SAME, *(e.most_moved for e in effects if e.part == CONTROL)])
-    parts = dict.fromkeys(e.part for e in effects if e.part != CONTROL)
-    return [_finding(part, [e for e in effects if e.part == part], floor) for part in parts]
+def chance_of(trials: Sequence[Trial]) -> float:
+    """How far apart intact policies of different seeds are, mean KL in nats."""
+    found = [t.moved for t in trials if t.part == INTACT and t.moved > 0.0]
+    return math.fsum(found) / len(found) if found else 0.0
 
 
-def _finding(part: str, effects: Sequence[Effect], floor: float) -> Finding:
-    verdict, why = _judged(effects, floor)
-    return Finding(part=part, verdict=verdict, why=why)
+def findings_of(effects: Sequence[Effect], chance: float) -> list[Finding]:
+    """One for each part; the control is none. chance: see `chance_of`."""
+    floor = max([SAME * chance, *(e.most_moved for e in effects if e.part == CONTROL)])
+    found = []
+    for part in dict.fromkeys(e.part for e in effects if e.part != CONTROL):
+        verdict, why = _judged([e for e in effects if e.part == part], floor, chance)
+        found.append(Finding(part=part, verdict=verdict, why=why))
+    return found
 
 
-def _judged(effects: Sequence[Effect], floor: float) -> tuple[Verdict, str]:
+def _judged(effects: Sequence[Effect], floor: float, chance: float) -> tuple[Verdict, str]:
     if all(e.most_moved <= floor for e in effects):
         modes = ", ".join(DONE[e.mode] for e in effects)
         return "inert", f"the policy comes out the same with it {modes}"
@@ -162,4 +170,6 @@ def _judged(effects: Sequence[Effect], floor: float) -> tuple[Verdict, str]:
         return "hurts", f"{DONE[gains[0].mode]} it adds {gains[0].difference:,.3g} to the return"
     if gains and costs:
         return "undecided", "one thing done to it costs return and another adds to it"
-    return "undecided", "behaviour changes; the return's interval holds 0"
+    most = max(e.moved for e in effects)
+    share = f", by {math.sqrt(most / chance):.2g} of what another seed does" if chance else ""
+    return "undecided", f"behaviour changes{share}; the return's interval holds 0"

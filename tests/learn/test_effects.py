@@ -13,6 +13,7 @@ from metabonk.learn.effects import (
     STUDENT,
     Mode,
     Trial,
+    chance_of,
     effects_of,
     findings_of,
     interval95,
@@ -33,8 +34,9 @@ RETURNS = [10.0, 12.0, 8.0, 11.0, 9.0]
 
 def found(*others: list[Trial], control: float = 0.0) -> dict[str, str]:
     every = trials(INTACT, "again", RETURNS, 0.5) + trials(CONTROL, "again", RETURNS, control)
-    effects = effects_of([*every, *(t for one in others for t in one)])
-    return {finding.part: finding.verdict for finding in findings_of(effects)}
+    every += [t for one in others for t in one]
+    findings = findings_of(effects_of(every), chance_of(every))
+    return {finding.part: finding.verdict for finding in findings}
 
 
 def test_a_part_is_inert_only_if_nothing_done_to_it_changes_the_policy() -> None:
