@@ -9,7 +9,7 @@ import importlib
 
 from .case import Case
 
-PARTS = ("cognition_wire", "cognition_server", "cognition_agent")
+PARTS = ("cognition_wire", "cognition_server", "cognition_agent", "cognition_model")
 
 
 def cases() -> list[Case]:

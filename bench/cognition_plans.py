@@ -1,0 +1,149 @@
+"""What directives are worth in suite `cognition`: System 1 with the rules' directives, against
+System 1 alone, on levels that need a plan.
+
+System 1 is the scripted player, which looks two thirds of a second ahead. It is asked to act alone,
+under the rules' directives, under retreat and nothing else, and under directives drawn at random;
+all play the same episodes, and the score is the game's own. Time is the game's: answers come half a
+second after the state that was asked about, as from a quick model.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from metabonk.cognition.rules import Strategist
+from metabonk.cognition.vocabulary import (
+    COMPASS_BINS,
+    Compass,
+    Directive,
+    Hold,
+    Target,
+    Verb,
+)
+
+from .case import Case, Evidence
+from .meter import Meter
+from .versus import Contender
+
+LEVELS = {
+    "regain": "to retreat and regain health",
+    "gather": "to collect under pressure",
+    "boss": "to beat a boss",
+}
+EPISODES = 32  # per round, the same ones for all
+ENVS = 16
+LATENCY = 0.5
+
+
+def cases() -> list[Case]:
+    return [
+        Case(
+            "cognition",
+            f"score with the rules' directives, level {level}: {what}",
+            "points",
+            Contender("metabonk", functools.partial(Played, level, rules)),
+            (
+                Contender("System 1 alone", functools.partial(Played, level, alone)),
+                Contender("retreat, always", functools.partial(Played, level, retreat)),
+                Contender("random directives", functools.partial(Played, level, anything)),
+            ),
+            rounds=4,
+            evidence=paired,
+        )
+        for level, what in LEVELS.items()
+    ]
+
+
+class Silent:
+    """Nobody plans."""
+
+    def plan(self, packed: bytes, in_force: Directive | None) -> Directive | None:
+        return None
+
+
+class Retreating:
+    """The fallback of strategists that know nothing."""
+
+    def plan(self, packed: bytes, in_force: Directive | None) -> Directive | None:
+        return Directive(Verb.RETREAT, Hold(), 2.0)
+
+
+class Guessing:
+    """Any directive that needs no entity, all equally likely."""
+
+    VERBS = (Verb.MOVE, Verb.ATTACK, Verb.DEFEND, Verb.RETREAT, Verb.COLLECT, Verb.EXPLORE)
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+
+    def plan(self, packed: bytes, in_force: Directive | None) -> Directive | None:
+        verb = self.VERBS[self._random.integers(len(self.VERBS))]
+        target: Target = Hold()
+        if verb is Verb.MOVE:
+            target = Compass(int(self._random.integers(COMPASS_BINS)))
+        return Directive(verb, target, 2.0)
+
+
+alone, rules, retreat, anything = Silent, Strategist, Retreating, Guessing
+
+
+class Played:
+    """Mean score of episodes; every round plays others. scores: of all so far."""
+
+    def __init__(self, level: str, planner: Callable[[], Any]) -> None:
+        from metabonk import games
+        from metabonk.games.level import load
+
+        self._level = load(level)
+        self._game = games.make("arena", ENVS, level=self._level, threads=1)
+        self._planner = planner
+        self._round = 0
+        self.scores: list[float] = []
+
+    def prepare(self) -> None:
+        """Nothing is timed."""
+
+    def measure(self) -> float:
+        from metabonk.learn.evaluate import play
+
+        scores = play(self._game, self._policy(), EPISODES, self._round)["score"]
+        self._round += 1
+        self.scores += scores.tolist()
+        return float(scores.mean())
+
+    def _policy(self) -> Any:
+        from metabonk.games.scripted import Habits, ScriptedPolicy
+        from metabonk.play.dual import Dual, DualSettings, states_of
+
+        motor = ScriptedPolicy(Habits(size=self._level.terrain.size))
+        if self._planner is Silent:
+            return motor
+        return Dual(
+            motor,
+            self._planner(),
+            states_of(self._game),
+            level=self._level.pack(),
+            settings=DualSettings(latency=LATENCY),
+        )
+
+    def close(self) -> None:
+        self._game.close()
+
+
+def paired(ours: Meter, peer: Meter) -> Evidence:
+    """Whether ours are more, episode by episode: the whole interval of the difference above 0."""
+    from metabonk.learn.evaluate import compare
+
+    assert isinstance(ours, Played)
+    assert isinstance(peer, Played)
+    found = compare(np.array(ours.scores), np.array(peer.scores))
+    low, high = found.ci95
+    return Evidence(
+        found.better,
+        f"{found.difference:+,.0f} points in {len(ours.scores)} paired episodes "
+        f"(95 %: {low:+,.0f} to {high:+,.0f})",
+    )

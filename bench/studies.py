@@ -1,0 +1,22 @@
+"""The studies there are, by name. Knows them; does not know how a study is run (study.py)."""
+
+from __future__ import annotations
+
+from .study import Study
+from .study_dreams import DoomStudy, DreamStudy, HorizonStudy, PretrainStudy
+from .study_efe import EfeStudy
+from .study_motor import MotorStudy
+from .study_world import WorldStudy
+
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        WorldStudy(),
+        DreamStudy(),
+        HorizonStudy(),
+        PretrainStudy(),
+        DoomStudy(),
+        EfeStudy(),
+        MotorStudy(),
+    )
+}

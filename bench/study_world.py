@@ -1,0 +1,155 @@
+"""How far a world model sees, on cells and on the arena's state, beside what needs no model.
+
+Knows games, replay and the world model's learner; does not know how studies are run. The model
+learns from what a policy that learned nothing does; it is judged on episodes of other seeds. The
+control learns as long from actions that belong to other moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from metabonk.config import Config, load
+
+from . import curves
+from .study import SEEDS, Cell, Figure, Scale, by_seed, mean_of
+
+CONTEXT, AHEAD = 8, 15
+JUDGED = 128  # sequences
+GAMES = {"full": ("grid64/ice_slide", "arena"), "quick": ("grid64/ice_slide",)}
+CONTROLS = ("grid64/ice_slide",)
+SIZE: dict[Scale, dict[str, int]] = {
+    "full": {"updates": 2500, "steps": 100_000, "deter": 256, "hidden": 256, "groups": 16},
+    "quick": {"updates": 300, "steps": 12_000, "deter": 64, "hidden": 64, "groups": 8},
+}
+HELD = 7_919  # between the seeds of what is learned from and of what is judged
+
+
+class WorldStudy:
+    """See the module."""
+
+    name = "world"
+    what = "open-loop error 15 steps ahead, against persistence, the mean and shuffled actions"
+    minutes: Mapping[Scale, float] = {"full": 55.0, "quick": 4.0}
+
+    def cells(self, scale: Scale) -> Sequence[Cell]:
+        arms = [f"{game} {kind}" for game in GAMES[scale] for kind in _kinds(game)]
+        return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in arms]
+
+    def settings(self, scale: Scale) -> dict[str, Any]:
+        return {**SIZE[scale], "games": list(GAMES[scale]), "ahead": AHEAD, "judged": JUDGED}
+
+    def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        import torch
+
+        from metabonk.learn.foresight import foresight
+        from metabonk.learn.world import Batch, WorldLearner
+        from metabonk.models.world import build
+
+        torch.set_num_threads(1)
+        name, kind = cell.arm.rsplit(" ", 1)
+        config, size = _config(name, scale, cell.seed), SIZE[scale]
+        replay, game = _played(config, directory / "learned", size["steps"], cell.seed)
+        held, other = _played(config, directory / "held", size["steps"] // 5, cell.seed + HELD)
+        other.close()
+        model = build(
+            game.observation_space, game.action_layout, config.world, seed=cell.seed
+        )
+        game.close()
+        if kind == "shuffled":
+            curves.shuffled(SimpleNamespace(world=SimpleNamespace(replay=replay)))
+        learner = WorldLearner(model, config.world, seed=cell.seed)
+        told: dict[str, float] = {}
+        for update in range(size["updates"]):
+            generator = np.random.default_rng([cell.seed, update])
+            told = learner.update(
+                replay.draw(config.world.batch, config.world.sequence, generator)
+            )[0]
+        generator = np.random.default_rng([cell.seed, HELD])
+        batch = Batch.of(held.draw(JUDGED, CONTEXT + AHEAD, generator))
+        seen = foresight(learner.model, batch, CONTEXT, seed=cell.seed)
+        return {
+            "ratio": float(seen.error[-1] / seen.persistence[-1]),
+            "to_mean": float(seen.error[-1] / seen.mean[-1]),
+            "error": seen.error.tolist(),
+            "persistence": seen.persistence.tolist(),
+            "mean": seen.mean.tolist(),
+            "auc": seen.reward_auc,
+            "trust": seen.trust,
+            "sequences": seen.sequences,
+            **{key: told[key] for key in ("wm_recon", "wm_kl", "wm_reward")},
+        }
+
+    def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
+        rows: list[Figure] = []
+        for arm in sorted({c.arm for c in found if c.arm.endswith("honest")}):
+            game = arm.rsplit(" ", 1)[0]
+            value, ci95 = mean_of(by_seed(found, arm, "ratio"))
+            control = by_seed(found, f"{game} shuffled", "ratio")
+            shuffled = {"shuffled actions": float(np.mean(control))} if control else {}
+            rows.append(
+                Figure(
+                    name=f"{game}: error {AHEAD} steps ahead, of persistence's",
+                    value=value, ci95=ci95, goal=0.5, sense="<=", interval=True,
+                    baselines={"persistence": 1.0, **shuffled},
+                )
+            )  # fmt: skip
+            value, ci95 = mean_of(by_seed(found, arm, "auc"))
+            rows.append(
+                Figure(
+                    name=f"{game}: reward told from none, area under the curve",
+                    value=value, ci95=ci95, goal=0.95, baselines={"chance": 0.5},
+                )
+            )  # fmt: skip
+            value, ci95 = mean_of(by_seed(found, arm, "wm_kl"))
+            rows.append(
+                Figure(
+                    name=f"{game}: what is seen beyond what was expected",
+                    value=value, ci95=ci95, unit="nats", goal=0.05,
+                    note="near 0: the state ignores what is seen",
+                )
+            )  # fmt: skip
+        return rows
+
+    def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
+        return None
+
+
+def _kinds(game: str) -> tuple[str, ...]:
+    return ("honest", "shuffled") if game in CONTROLS else ("honest",)
+
+
+def _config(name: str, scale: Scale, seed: int) -> Config:
+    from metabonk.learn.presets import preset
+
+    size = SIZE[scale]
+    flags: dict[str, Any] = {"game.name": name, "run.seed": seed, "game.envs": 16}
+    flags |= {f"world.{key}": size[key] for key in ("deter", "hidden", "groups")}
+    flags |= {"world.classes": size["groups"]}
+    return load(environ={}, presets=preset, flags=flags)
+
+
+def _played(config: Config, directory: Path, steps: int, seed: int) -> tuple[Any, Any]:
+    """Replay of `steps` steps that a policy without any learning took, and the game."""
+    from metabonk.games import from_config
+    from metabonk.learn.collector import Collector
+    from metabonk.learn.replay import Replay
+    from metabonk.learn.trainer import game_seeds, parse_fixed
+    from metabonk.models.policy import build
+
+    game = from_config(config.game)
+    fixed = parse_fixed(config.model.fixed)
+    model = build(
+        game.observation_space, game.action_layout, config.model, seed=seed, fixed=fixed
+    )
+    collector = Collector(game, model, horizon=64, seed=seed)
+    collector.start(game_seeds(seed, 0, game.num_envs))
+    replay = Replay(directory, 1 << 40, game.num_envs)
+    while len(replay) < steps:
+        replay.add(collector.collect())
+    return replay, game
