@@ -312,14 +312,13 @@ def _link(source: str, target: str) -> str:
 def apart(one: ActorCritic, other: ActorCritic, rollout: Rollout) -> float:
     """Mean KL(one || other) in nats over the steps of a rollout that `one` played."""
     tensors = rollout.tensors()
+    # Doubles, as policies that hardly differ do so by less than sums round.
+    head, log_std = copy.deepcopy(other.head).double(), one.head.log_std.double()
     total, steps = 0.0, range(rollout.burn_in, len(rollout.reward))
     for t in steps:
         seen = {key: tensors[f"observation.{key}"][t] for key in rollout.observation}
         out = [m.step(seen, tensors["state"][t], tensors["is_first"][t]) for m in (one, other)]
         mask = seen.get("action_mask")
-        # Doubles, as policies that hardly differ do so by less than sums round.
-        parameters = [each.parameters.double() for each in out]
-        log_std = one.head.log_std.double()
-        found = other.head.divergence(parameters[0], log_std, parameters[1], mask)
-        total += float(found.mean())
+        ours, theirs = (each.parameters.double() for each in out)
+        total += float(head.divergence(ours, log_std, theirs, mask).mean())
     return max(0.0, total / len(steps))
