@@ -18,12 +18,15 @@ from metabonk.learn.ablate import ablate, read
 from metabonk.learn.effects import CONTROL, INTACT, Ablation
 from metabonk.learn.interventions import PARTS, Part
 
-STEPS = 6 * 16 * 2
+STEPS = 6 * 16 * 4
 CHARM = Part("charm", lambda _: True, {"zero": lambda _: None, "shuffle": lambda _: None})
 
 
 def configure(directory: Path, **on: float) -> Config:
     config = settings(**on)
+    # Two rollouts have to show it.
+    config.world.learning_rate = config.dream.learning_rate = 1e-2
+    config.dream.distill_coef = 0.5
     config.game.name, config.game.envs = "gym/tiny-walk", 6
     config.run.directory, config.run.steps = str(directory), 6 * 16 * 4
     config.run.eval_episodes, config.run.video, config.run.torch_threads = 6, False, 1
@@ -72,7 +75,7 @@ def test_planted_parts_are_found_inert_and_no_others(found: tuple[Ablation, obje
         "dream": ("zero", "freeze", "shuffle"),
         "surprise": ("zero", "shuffle"),
     }.items():
-        assert all(moved[part, mode] > 1e-6 for mode in modes), part
+        assert all(moved[part, mode] > 1e-4 * result.chance for mode in modes), part
 
 
 def test_the_control_repeats_bit_for_bit(found: tuple[Ablation, object, Path]) -> None:
