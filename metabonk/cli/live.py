@@ -109,6 +109,10 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
         game, deciders, settings, session, ticks=ticks, remembered=remembered,
         reference=plan.proof > 0, record=record,
     )  # fmt: skip
+    if config.cognition.enabled:
+        from metabonk.cli.system2 import put_beside
+
+        put_beside(live, config, frames, plan.run)
     try:
         yield live, session
     finally:
@@ -254,6 +258,10 @@ def _play(plan: Plan, found: Path | None, live: Live, session: Session) -> None:
         rows.append((agent, *(f"{of[name]:,}" for name in names), spread))
     heads = ["agent", ">ticks", ">decided", ">held", ">safe", ">missed", ">lost", ">faults"]
     console.print(table([*heads, ">capture to action p50 / p99, ms"], rows))
+    if "system2" in counts:
+        from metabonk.cli.system2 import show
+
+        show(counts["system2"])
     console.print(f"kept in {session.directory}", soft_wrap=True)
 
 

@@ -27,6 +27,7 @@ VERBS = {
     "record": ("Record a game that is played, as episodes and .npz files.", "Look"),
     "replay": ("Check a recorded game and watch it again.", "Look"),
     "why": ("Say where one tick's action of a live session came from.", "Look"),
+    "strips": ("Show what System 2 sees of a game, and who draws the next frames best.", "System 2"),
     "host": ("Run a game as a process that agents play.", "Look"),
     "games": ("List the games and what is missing to play them.", "Look"),
     "serve": ("Run the cognitive server, or a model server for it.", "System 2"),

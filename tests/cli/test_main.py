@@ -51,6 +51,7 @@ def test_verbs_are_the_files() -> None:
         "serve_cognitive",
         "serve_vlm",
         "status_line",
+        "system2",
     }
     assert {p.stem for p in folder.glob("*.py")} - helpers == set(VERBS)
 

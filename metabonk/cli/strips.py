@@ -1,0 +1,232 @@
+"""`metabonk strips`: what System 2 sees of a game, and who draws the frames that come next best.
+
+Knows games, players and tables; strips and predictors are metabonk.cognition's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import typer
+
+from metabonk import config as settings_module
+from metabonk import files
+from metabonk.cli.output import (
+    JsonFlag,
+    console,
+    notice_line,
+    print_json,
+    require,
+    stderr,
+    table,
+    verb,
+)
+from metabonk.cli.players import default, player_of, run_of
+from metabonk.errors import ConfigError, GameError
+from metabonk.protocols import Array, BoolArray, FloatArray, Observation, Policy, Predictor
+
+if TYPE_CHECKING:
+    from metabonk.cognition.predictors import Judge, Measurement
+    from metabonk.config import Config
+
+CLIP = 1.5  # seconds of frames that are in memory at once
+HELD = 0.25  # seconds that a player without sense of time keeps doing the same
+EXAMPLE_EVERY = 5  # clips from one example for the picture to the next
+
+app, command = verb(
+    """Show the strips that System 2 sees of a game, and measure who draws the next frames best.
+
+A strip has 5 past frames, the current one and, with a predictor, 3 predicted ones. A predictor is
+on by default where it beats copying the last frame by 0.5 dB at every one of their times.
+
+$ metabonk strips                                     the arena, flow against the copy
+$ metabonk strips --game doom/deathmatch --seconds 60 --picture strip.jpg
+$ metabonk strips --policy runs/long --predictor dream
+"""
+)
+
+
+@command
+def strips(
+    game: str = typer.Option(None, help="Which game; `metabonk games` lists them.", metavar="NAME"),
+    policy: str = typer.Option(None, help="Who plays: scripted, random or the directory of a run."),
+    predictor: list[str] = typer.Option(
+        ["flow"], help="flow, or dream of a run's world model; repeatable.", metavar="NAME"
+    ),
+    seconds: float = typer.Option(30.0, help="Seconds of game time that are judged.", min=0.5),
+    seed: int = typer.Option(0, help="Which episodes.", min=0),
+    picture: Path = typer.Option(None, help="Draw an example here (.jpg).", metavar="FILE"),
+    record: Path = typer.Option(
+        None, help="Keep the measurement in this table (JSON) for the defaults.", metavar="FILE"
+    ),
+    set_: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. game.frame_skip=1; repeatable.", metavar="KEY=VALUE"
+    ),
+    json: bool = JsonFlag,
+) -> None:
+    run = run_of(policy)
+    flags = settings_module.flags_of(set_, {"game.name": game})
+    file = None if run is None else run / "config.toml"
+    config = settings_module.load(file, flags=flags, notice=notice_line)
+    with contextlib.closing(_visible(config)) as made:
+        player = player_of(policy or default(config), run, made, config, seed, False)
+        if run is None and config.game.name != "arena":
+            player = Held(player, max(round(HELD * made.frame_rate), 1))
+        judges = _judges(predictor, config, run, made.picture_rate)
+        drawings = _judged(made, player, seed, seconds, judges)
+        found = [judge.result(config.game.name) for judge in judges]
+    if picture is not None:
+        _draw(picture, drawings)
+    if record is not None:
+        keep(found, record)
+    if json:
+        plain = [{**msgspec.to_builtins(m), "gains": m.gains, "good": m.good} for m in found]
+        print_json({"measurements": plain, "picture": str(picture or "")})
+        return
+    _show(found)
+    if picture is not None:
+        console.print(f"{picture}: seen and drawn, and what is wrong with it", soft_wrap=True)
+
+
+class Held:
+    """A policy that does everything for several decisions, as people do."""
+
+    def __init__(self, policy: Policy, decisions: int) -> None:
+        self._policy, self._decisions = policy, decisions
+
+    def reset(self, num_envs: int) -> Any:
+        return (self._policy.reset(num_envs), 0, None)
+
+    def act(
+        self, observation: Observation, state: Any, is_first: BoolArray
+    ) -> tuple[FloatArray, Any]:
+        inner, left, rows = state
+        if left == 0 or is_first.any():
+            rows, inner = self._policy.act(observation, inner, is_first)
+            left = self._decisions
+        return rows, (inner, left - 1, rows)
+
+
+def keep(found: list[Measurement], path: Path) -> None:
+    """Puts measurements into a table, in the place of what it said of the same game, predictor and
+    size. Raises CorruptError for a table that is none, OSError."""
+    from metabonk.cognition.predictors import read_table
+
+    new = {(m.game, m.predictor, m.size): m for m in found}
+    old = {(m.game, m.predictor, m.size): m for m in read_table(path)}
+    rows = [(old | new)[key] for key in sorted(old | new)]
+    files.replace(path, msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+
+
+def _visible(config: Config) -> Any:
+    from metabonk.games import accepts, from_config
+
+    settings = {"visible": True} if accepts(config.game.name, "visible") else {}
+    made = from_config(config.game, 1, **settings)
+    if not hasattr(made, "render"):
+        made.close()
+        raise GameError(f"{config.game.name} cannot be watched: it draws nothing")
+    return made
+
+
+def _judges(names: list[str], config: Config, run: Path | None, rate: float) -> list[Judge]:
+    from metabonk.cognition import predictors
+
+    given: dict[str, Predictor] = {}
+    if "dream" in names and run is not None:
+        require("torch", "train", "--predictor dream")
+        from metabonk.learn.dream_frames import of_run
+
+        given["dream"] = of_run(run, config)
+    made = [predictors.make(name, config.game.name, given) for name in dict.fromkeys(names)]
+    if not made or None in made or "auto" in names:
+        raise ConfigError(f"--predictor {', '.join(names)}: give flow or dream")
+    return [predictors.Judge(one, rate) for one in made if one is not None]
+
+
+def _judged(
+    game: Any, player: Any, seed: int, seconds: float, judges: list[Judge]
+) -> list[tuple[list[Array], list[Array], list[Array]]]:
+    """Judges clips; returns examples: what was seen, what came, what the first judge drew."""
+    examples: list[tuple[list[Array], list[Array], list[Array]]] = []
+    first = judges[0]
+    with stderr.status("watching"):
+        for number, clip in enumerate(_clips(game, player, seed, seconds, first.shortest)):
+            for judge in judges:
+                judge.add(clip)
+            t = len(clip) - 1 - first.steps[-1]
+            if number % EXAMPLE_EVERY == 0 and t >= first.back:
+                seen = [clip[max(t - k * first.back, 0)] for k in range(5, -1, -1)]
+                came = [clip[t + step] for step in first.steps]
+                examples.append((seen, came, first.predict(clip, t)))
+    return examples
+
+
+def _clips(
+    game: Any, player: Any, seed: int, seconds: float, shortest: int
+) -> Iterator[list[Array]]:
+    """Frames of episodes, cut into clips; they share frames with the one before, so that every
+    moment can be judged once."""
+    from metabonk.learn.evaluate import seeds
+    from metabonk.learn.report_film import Showing
+
+    left, size = round(seconds * game.picture_rate), max(round(CLIP * game.picture_rate), shortest)
+    number = 0
+    while left > 0:
+        clip: list[Array] = []
+        for frame in Showing(game, player, seeds(seed, 1), 0, number).frames():
+            clip.append(frame.copy())
+            left -= 1
+            if len(clip) == size or left == 0:
+                yield clip
+                clip = clip[-(shortest - 1) :]
+            if left == 0:
+                return
+        yield clip
+        number += 1
+
+
+def _draw(path: Path, examples: list[tuple[list[Array], list[Array], list[Array]]]) -> None:
+    """Three rows: what was seen and what came; what was drawn; how far off it is, and how far off
+    the last frame was."""
+    from metabonk.cognition.strip import encode
+
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        raise ConfigError(f"--picture {path}: give a .jpg")
+    if not examples:
+        raise ConfigError("--picture: nothing was long enough to draw; give more --seconds")
+    # The example in which most moves: a still one shows nothing.
+    seen, came, drawn = max(examples, key=lambda e: float(_off(e[0][-1], e[1][-1]).mean()))
+    blank = np.full_like(seen[0], 255)
+    copied = [_off(seen[-1], frame) for frame in came]
+    rows = [
+        [*seen, *came],
+        [*[blank] * len(seen), *drawn],
+        [*[blank] * (len(seen) - len(copied)), *copied, *map(_off, drawn, came)],
+    ]
+    files.replace(path, encode(np.concatenate([np.concatenate(row, 1) for row in rows], 0), 90))
+
+
+def _off(a: Array, b: Array) -> Array:
+    """|a - b|, three times as bright."""
+    return np.clip(3 * np.abs(a.astype(np.int16) - b), 0, 255).astype(np.uint8)
+
+
+def _show(found: list[Measurement]) -> None:
+    rows = []
+    for one in found:
+        for ahead, psnr, copy, gain in zip(one.ahead, one.psnr, one.copy, one.gains, strict=True):
+            rows.append(
+                (one.predictor, f"{ahead * 1e3:.0f}", f"{copy:.2f}", f"{psnr:.2f}", f"{gain:+.2f}")
+            )
+    heads = ["predictor", ">ms ahead", ">copy, dB", ">drawn, dB", ">gain, dB"]
+    console.print(table(heads, rows))
+    for one in found:
+        verdict = "on by default" if one.good else "off by default"
+        size = f"{one.size[1]}x{one.size[0]}"
+        console.print(f"{one.predictor}: {verdict}, by {one.cases:,} moments of {one.game} {size}")

@@ -1,0 +1,133 @@
+"""`metabonk play --live --system2`: clients of the cognitive server beside the live loop, as the
+settings say, and a table of what came of them.
+
+Knows settings, key files and predictors; the clients are metabonk.cognition's, how they look at the
+loop is metabonk.play's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from metabonk.cli.output import console, notice_line, require, table
+from metabonk.config import Config
+from metabonk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from metabonk.cognition.client import ClientSettings, Sight
+    from metabonk.cognition.line import Keys
+    from metabonk.cognition.vocabulary import Directive
+    from metabonk.play.loop import Live
+    from metabonk.play.system2 import System2
+
+
+def put_beside(live: Live, config: Config, frames: tuple[int, int], run: Path | None) -> System2:
+    """Makes the clients of a loop that has not started; they start and stop with it. run: of the
+    policy, whose world model `dream` is. Raises ConfigError for settings that cannot be."""
+    from metabonk.cognition import predictors
+    from metabonk.play.live_games import ArenaLive
+    from metabonk.play.system2 import System2
+
+    cognition, game = config.cognition, config.game.name
+    agents = range(len(live.seats))
+    given = _dreams(config, run, frames)
+    rings = [live.game.ring_name(i) for i in agents] if isinstance(live.game, ArenaLive) else []
+    made = System2(
+        live,
+        cognition.server,
+        [f"{cognition.agent}-{agent}" for agent in agents],
+        client_settings(config),
+        reward=_reward(config),
+        frames=frames,
+        rings=rings,
+        predictors=[predictors.make(cognition.predictor, game, given, frames) for _ in agents],
+        local=_rules() if cognition.fallback == "rules" else None,
+    )
+    live.beside.append(made)
+    return made
+
+
+def client_settings(config: Config) -> ClientSettings:
+    """What the settings say of clients. Raises ConfigError for keys that cannot be read."""
+    from metabonk.cognition.client import ClientSettings
+
+    cognition, menu = config.cognition, config.menu
+    return ClientSettings(
+        every=cognition.every,
+        patience=cognition.patience,
+        pictures=cognition.pictures,
+        quality=cognition.quality,
+        outcomes=cognition.rl_logging,
+        menus=menu.enabled,
+        offers=menu.offers,
+        goal=menu.goal,
+        protocol=cognition.protocol,
+        keys=_keys(cognition.key, cognition.server_key),
+    )
+
+
+def show(counts: list[dict[str, Any]]) -> None:
+    """A table of every agent's requests and what became of them."""
+    names = ("requests", "ok", "fallback", "stale", "rejected", "error", "lost", "applied", "local")
+    rows = []
+    for agent, one in enumerate(counts):
+        latency = f"{one['latency_ms']:.1f}" if one["ok"] + one["fallback"] else "-"
+        rows.append((agent, *(f"{one[name]:,}" for name in names), latency))
+        if not one["connected"] and not one["requests"]:
+            why = one["why"] or "nothing answers there"
+            notice_line(f"agent {agent}: the cognitive server was not reached: {why}")
+    console.print(table(["System 2", *(f">{name}" for name in names), ">latency, ms"], rows))
+
+
+def _keys(own: str, server: str) -> Keys | None:
+    if not own and not server:
+        return None
+    if not own or not server:
+        raise ConfigError(
+            "cognition.key, cognition.server_key: both are needed, this agent's secret key and the "
+            "server's public one: `metabonk keys new` makes them"
+        )
+    from metabonk.cognition.keys import read_pair, read_public
+    from metabonk.cognition.line import Keys
+
+    try:
+        pair = read_pair(own)
+        return Keys(read_public(server), pair.public, pair.secret)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{error.filename}: no such key file: `metabonk keys new NAME` makes one"
+        ) from error
+
+
+def _reward(config: Config) -> Any:
+    """The arena's weights, of what states show of them; the default level's for other games."""
+    from metabonk.games.arena import level_of
+
+    level = config.game.level if config.game.name == "arena" else ""
+    return msgspec.structs.replace(level_of(level or None).reward, damage_dealt=0.0)
+
+
+def _rules() -> Callable[[Sight], Directive]:
+    from metabonk.cognition.rules import Strategist
+
+    strategist = Strategist()
+    return lambda sight: strategist.decide(sight.packed).directive
+
+
+def _dreams(config: Config, run: Path | None, frames: tuple[int, int]) -> dict[str, Any]:
+    """The run's world model as a predictor, where it is asked for or is the recorded default."""
+    from metabonk.cognition import predictors
+
+    kind = config.cognition.predictor
+    if kind == "auto":
+        kind = predictors.best(config.game.name, predictors.read_table(), size=frames)
+    if run is None or kind != "dream":
+        return {}
+    require("torch", "train", "cognition.predictor dream")
+    from metabonk.learn.dream_frames import of_run
+
+    return {"dream": of_run(run, config)}

@@ -1,0 +1,193 @@
+"""System 2 beside the live loop: one client per agent, which looks at a seat and directs it.
+
+Knows seats, frame rings and clients; does not know what is said on the wire, or who decides there.
+The loop meets none of this: a seat shows its newest moment now and then after its action has left
+(csrc/play/watch.h), and takes directives from a mailbox between ticks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metabonk import _core
+from metabonk.cognition.client import Client, ClientSettings, Press, Sight
+from metabonk.cognition.vocabulary import Directive, Priority, Verb, Widget
+from metabonk.errors import LinkError
+from metabonk.games.derived import Derived, End, end_of
+from metabonk.games.level import Reward
+from metabonk.link.ring import RingReader
+from metabonk.play.loop import Live
+from metabonk.protocols import Array, Predictor
+from metabonk.records import GAME_STATE
+
+LOOKS = 0.03  # seconds between two moments that a seat shows
+COPIED = 256 << 10  # bytes of a frame that a seat copies; larger ones come from the frame ring
+_PRESS = 0.5  # seconds that a press of the navigator may take to reach the game
+
+Local = Callable[[Sight], Directive]
+
+
+class Eyes:
+    """What a client sees of one seat: the newest state, its frame and the rewards so far.
+
+    frames: height and width of the game's frames, zeros for none. ring: name of the game's frame
+    ring, empty without one. reward: the weights of what states show, for games that do not say
+    theirs. One thread.
+    """
+
+    def __init__(self, frames: tuple[int, int], ring: str, reward: Reward) -> None:
+        size = frames[0] * frames[1] * 4
+        self.watch: Any = _core.play.Watch(LOOKS, size if size <= COPIED else 0)
+        self._ring = RingReader(ring) if ring and size > COPIED else None
+        self._derived = Derived(reward)
+        self._reward = 0.0
+        self._last: tuple[np.void, int] | None = None
+        self._over = End.NO
+
+    def __call__(self) -> Sight | None:
+        """The newest sight; None if there is none that was not seen. Never waits."""
+        looked = self.watch.look()
+        if looked is None:
+            return None
+        packed, _, capture, run, frame = looked
+        self._earn(np.frombuffer(packed, GAME_STATE)[0], run)
+        return Sight(packed, capture, self._pixels(frame), self._reward, run)
+
+    def close(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+
+    def _pixels(self, frame: Array | None) -> Array | None:
+        if self._ring is not None:
+            try:
+                taken = self._ring.latest()
+            except LinkError:  # no room for one more reader: states only, which the counts show
+                return None
+            if taken is None:
+                return None
+            frame = taken.copy()
+            taken.release()
+        if frame is None or frame.shape[2] == 3:
+            return frame
+        return np.ascontiguousarray(frame[..., :3]) if frame.shape[2] == 4 else None
+
+    def _earn(self, now: np.void, run: int) -> None:
+        """Adds the reward since the last sight. A run that was gone without its end being seen has
+        ended in death: the next one begins by itself."""
+        if self._last is not None:
+            before, last_run = self._last
+            if run != last_run:
+                self._reward += 0.0 if self._over else self._derived.weights.death
+                self._over = End.NO
+            elif not self._over:
+                self._over = end_of(before, now)
+                self._reward += self._derived.reward(before, now, self._over)
+        self._last = (now, run)
+
+
+class System2:
+    """The clients of a loop's agents.
+
+    url: of the cognitive server. names: one per agent. frames: of the game. rings: names of the
+    agents' frame rings, empty texts without. predictors: one per agent, None for strips of real
+    frames. local: gives directives while the server gives none. Made before the loop starts.
+
+    Raises ConfigError for what cannot be a client.
+    """
+
+    name = "system2"
+
+    def __init__(
+        self,
+        live: Live,
+        url: str,
+        names: Sequence[str],
+        settings: ClientSettings,
+        *,
+        reward: Reward,
+        frames: tuple[int, int] = (0, 0),
+        rings: Sequence[str] = (),
+        predictors: Sequence[Predictor | None] = (),
+        local: Local | None = None,
+    ) -> None:
+        self._live = live
+        self._directing = threading.Lock()  # clients give ids to directives, one at a time
+        self.eyes, self.clients = [], []
+        for agent, name in enumerate(names):
+            ring = rings[agent] if agent < len(rings) else ""
+            eyes = Eyes(frames, ring, reward)
+            eyes.watch.put_on(live.seats[agent])
+            self.eyes.append(eyes)
+            self.clients.append(
+                Client(
+                    name, url, settings, look=eyes, apply=self._apply(agent),
+                    press=self._press(agent), mute=live.seats[agent].mute, local=local,
+                    predictor=predictors[agent] if agent < len(predictors) else None,
+                )
+            )  # fmt: skip
+
+    def start(self) -> None:
+        for client in self.clients:
+            client.start()
+
+    def stop(self) -> None:
+        """Ends every client; raises what broke the first one that did. Safe to call twice."""
+        broken: list[BaseException] = []
+        for client in self.clients:
+            client.end()
+        for client in self.clients:
+            try:
+                client.stop()
+            except BaseException as error:  # noqa: BLE001  # raised below, when all have ended
+                broken.append(error)
+        for eyes in self.eyes:
+            eyes.close()
+        if broken:
+            raise broken[0]
+
+    def check(self) -> None:
+        """Raises what broke a client, if something did."""
+        for client in self.clients:
+            client.check()
+
+    def counts(self) -> list[dict[str, Any]]:
+        """Of every agent's client, with what its seat showed."""
+        return [
+            {**client.counts(), "connected": client.connected, "why": client.why,
+             "shown": eyes.watch.shown, "too_large": eyes.watch.too_large}
+            for client, eyes in zip(self.clients, self.eyes, strict=True)
+        ]  # fmt: skip
+
+    def _apply(self, agent: int) -> Callable[[Directive, int], bool]:
+        def apply(directive: Directive, until_ns: int) -> bool:
+            with self._directing:
+                return self._live.direct(directive, agent, until_ns) > 0
+
+        return apply
+
+    def _press(self, agent: int) -> Callable[[Press], bool]:
+        apply = self._apply(agent)
+
+        def press(press: Press) -> bool:
+            if press.kind != "click":
+                return False  # a place beside all widgets: the loop presses widgets only
+            click = Directive(Verb.CLICK, Widget(press.choice), _PRESS, Priority.CRITICAL)
+            return apply(click, int(_core.play.now()) + round(_PRESS * 1e9))
+
+        return press
+
+
+def total(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums over agents of what can be added; the smoothed latency as its mean."""
+    sums: dict[str, Any] = {}
+    for one in counts:
+        for name, value in one.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                sums[name] = sums.get(name, 0) + value
+    if counts:
+        sums["latency_ms"] = sums.get("latency_ms", 0.0) / len(counts)
+    return sums
