@@ -64,10 +64,13 @@ class Counts:
 
 @dataclass
 class StandIn:
-    """One server on one asyncio loop. key: that requests must bear; empty: none. most_running:
-    requests at the same time, others wait."""
+    """One server on one asyncio loop. owner: `sglang`, or another that `/v1/models` names (vllm,
+    llamacpp, library), which then has no decisions and no aborts; llamacpp takes its schema in a
+    `json_object`. key: that requests must bear; empty: none. most_running: requests at the same
+    time, others wait."""
 
     model: str = "stand-in"
+    owner: str = "sglang"
     key: str = ""
     most_running: int = 64
     version: str = "0.5.10"
@@ -141,9 +144,9 @@ class StandIn:
         if path in ("/ready", "/health"):
             return (200, {}) if ready else (503, answers.error("loading"))
         if path == "/v1/models":
-            listed = {"id": self.model, "object": "model", "owned_by": "sglang"}
+            listed = {"id": self.model, "object": "model", "owned_by": self.owner}
             return 200, {"object": "list", "data": [listed]}
-        if path == "/server_info":
+        if path == "/server_info" and self.owner == "sglang":
             return 200, {"version": self.version, "model_path": self.model}
         if path == "/metrics":
             return 200, self._metrics()
@@ -201,7 +204,7 @@ class StandIn:
             return 400, answers.error(f"the body is not JSON ({error})")
         if self.bodies is not None:
             self.bodies.append({"path": path, **body})
-        if path == "/abort_request":
+        if path == "/abort_request" and self.owner == "sglang":
             return self._abort(body)
         rid = body.get("rid")
         task = asyncio.current_task()
@@ -219,14 +222,17 @@ class StandIn:
 
     async def _scored_or_written(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         lacks = self.behaviour.without
-        if path == "/v1/decisions" and "decisions" not in lacks:
+        sglang = self.owner == "sglang"
+        if path == "/v1/decisions" and sglang and "decisions" not in lacks:
             answer = answers.decide(body, images="images" not in lacks)
             self.counts.decisions += 1
         elif path == "/v1/chat/completions":
+            form = "json_object" if self.owner == "llamacpp" else "json_schema"
             answer = answers.write(
                 body,
                 images="images" not in lacks,
-                schema="json_schema" not in lacks,
+                form="" if "json_schema" in lacks else form,
+                fields=answers.CHAT_FIELDS if sglang else answers.CHAT_FIELDS - {"rid"},
                 obeys="json_schema" not in self.behaviour.ignores,
             )
             self.counts.chats += 1

@@ -24,7 +24,7 @@ _DECISION_FIELDS = {
     "input", "questions", "images", "temperature", "chat_template_kwargs", "prompt_format_version",
     "return_prompt_token_ids", "model",
 }  # fmt: skip
-_CHAT_FIELDS = {
+CHAT_FIELDS = {
     "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed",
     "stream", "stop", "n", "response_format", "chat_template_kwargs", "rid", "frequency_penalty",
     "presence_penalty", "user",
@@ -87,20 +87,26 @@ def decide(body: Mapping[str, Any], *, images: bool) -> dict[str, Any]:
 
 
 def write(
-    body: Mapping[str, Any], *, images: bool, schema: bool, obeys: bool = True
+    body: Mapping[str, Any],
+    *,
+    images: bool,
+    form: str,
+    fields: set[str],
+    obeys: bool = True,
 ) -> dict[str, Any]:
     """The answer to `/v1/chat/completions`, with `shown` beside it. Raises Refused.
 
-    obeys: False for servers that take a schema and do as they like.
+    form: of `response_format` that is taken, empty for none. fields: of a request. obeys: False for
+    servers that take a schema and do as they like.
     """
-    _only(body, _CHAT_FIELDS, "")
+    _only(body, fields, "")
     if body.get("stream"):
         raise Refused("stream: not served here")
     limit = body.get("max_tokens", 128)
     if not isinstance(limit, int) or limit < 1:
         raise Refused("max_tokens: must be at least 1")
     texts, pictures, tokens = _messages(body.get("messages"), images)
-    wanted = _schema_of(body.get("response_format"), schema)
+    wanted = _schema_of(body.get("response_format"), form)
     stream = _numbers(_digest(*texts, *pictures))
     if wanted is not None and obeys:
         content = json.dumps(_conforming(wanted, stream))
@@ -223,11 +229,14 @@ def _picture(url: Any) -> bytes:
     return data
 
 
-def _schema_of(form: Any, served: bool) -> Mapping[str, Any] | None:
+def _schema_of(form: Any, taken: str) -> Mapping[str, Any] | None:
     if form is None or form == {"type": "text"}:
         return None
-    if not isinstance(form, dict) or form.get("type") != "json_schema" or not served:
+    if not isinstance(form, dict) or form.get("type") != taken:
         raise Refused("response_format: not supported")
+    if taken == "json_object":
+        plain = form.get("schema")
+        return plain if isinstance(plain, dict) else None
     described = form.get("json_schema")
     if not isinstance(described, dict) or not isinstance(described.get("schema"), dict):
         raise Refused("response_format: json_schema needs a name and a schema")

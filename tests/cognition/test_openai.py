@@ -107,6 +107,37 @@ def test_servers_that_lack_something(
 
 
 @pytest.mark.parametrize(
+    ("owner", "server", "form", "thinking"),
+    [
+        ("vllm", "vllm", "json_schema", True),
+        ("llamacpp", "llama.cpp", "json_object", True),
+        ("library", "ollama", "json_schema", False),
+        ("somebody", "openai", "json_schema", False),
+    ],
+)
+def test_other_servers(owner: str, server: str, form: str, thinking: bool) -> None:
+    """Without decisions, aborts or SGLang's fields, which they would refuse."""
+
+    async def go() -> None:
+        async with asking(server=StandIn(owner=owner, bodies=[])) as (standing, backend):
+            assert backend.found is not None
+            dialect = backend.found.dialect
+            assert (dialect.server, dialect.schema) == (server, form)
+            assert (dialect.thinking, dialect.aborts, dialect.score) == (thinking, False, "")
+            answer = check(await backend.decide(question()), question())
+            assert (answer.mode, answer.model) == ("schema", "stand-in")
+            assert standing.bodies is not None
+            assert ("chat_template_kwargs" in standing.bodies[-1]) == thinking
+            standing.behaviour.latency = 3600.0
+            with pytest.raises(Undecided):
+                await backend.decide(question(seconds=0.1))
+            await until(lambda: standing.counts.abandoned == 1)
+            assert standing.bodies[-1]["path"] != "/abort_request"
+
+    run(go())
+
+
+@pytest.mark.parametrize(
     ("server", "wish", "told"),
     [
         (
