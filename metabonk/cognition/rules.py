@@ -13,15 +13,14 @@ more than another, so that answers do not waver.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
+from metabonk.cognition.surroundings import DIRECTIONS, Surroundings, look
 from metabonk.cognition.vocabulary import (
     COMPASS_BINS,
     Compass,
@@ -34,76 +33,14 @@ from metabonk.cognition.vocabulary import (
     Verb,
 )
 from metabonk.errors import CorruptError
-from metabonk.records import ENTITY, GAME_STATE, PICKUP, EntityFlag, FieldGroup, PickupKind
-
-Array = npt.NDArray[Any]
-
-_TURN = 2.0 * math.pi
-_BINS_PER_RADIAN = COMPASS_BINS / _TURN
-_NUMBERS = np.arange(COMPASS_BINS)
-_BEFORE, _AFTER = (_NUMBERS - 1) % COMPASS_BINS, (_NUMBERS + 1) % COMPASS_BINS
-_DIRECTIONS = np.exp(1j * _NUMBERS / _BINS_PER_RADIAN)
-_NONE = np.zeros(0, np.int64)
+from metabonk.records import EntityFlag, PickupKind
 
 # By kind of thing, with a place for kinds that are not known: what lies is worth collecting, what
 # stands is worth using.
 _WORTH = np.array([1.0, 0.6, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0])
 _USE = np.array([0.0, 0.0, 0.0, 0.0, 1.2, 0.9, 3.0, 0.0])
+_NAMES = [kind.name.lower() for kind in PickupKind]
 _HEAL, _CHEST, _BOSS = int(PickupKind.HEAL), int(PickupKind.CHEST), int(EntityFlag.BOSS)
-# By the three flags of an entity: how much it threatens.
-_WEIGHT = np.array([3.0 if f & 1 else 1.6 if f & 2 else 1.0 for f in range(8)])
-
-
-def _head() -> struct.Struct:
-    """fields, x, y, health, max_health, gold, entity_count, pickup_count of a packed state."""
-    at = {name: GAME_STATE.fields[name][1] for name in GAME_STATE.names}  # type: ignore[index,union-attr]
-    parts, end = [], 0
-    for name, code, size in (
-        ("fields", "I", 4), ("position", "2f", 8), ("health", "f", 4), ("max_health", "f", 4),
-        ("gold", "f", 4), ("entity_count", "H", 2), ("pickup_count", "H", 2),
-    ):  # fmt: skip
-        parts.append(f"{at[name] - end}x{code}")
-        end = at[name] + size
-    return struct.Struct("<" + "".join(parts))
-
-
-_HEAD = _head()
-
-
-def _rows(packed: bytes, name: str, record: np.dtype[np.void], count: int) -> Array:
-    """The first `count` records of a list as bytes, uint8 [N, bytes]."""
-    start = GAME_STATE.fields[name][1]  # type: ignore[index]
-    most = GAME_STATE[name].shape[0]
-    size = min(count, most) * record.itemsize
-    return np.frombuffer(packed, np.uint8, size, start).reshape(-1, record.itemsize)
-
-
-def _places(rows: Array, at: int) -> Array:
-    """East + i north of records, complex64 [N], from the position at byte `at` of each."""
-    return rows[:, at : at + 8].view(np.complex64)[:, 0]
-
-
-def _finite(rows: Array, offset: Array) -> tuple[Array, Array, Array]:
-    """Rows, offsets and distances without those that are no numbers."""
-    away = np.abs(offset)
-    if math.isfinite(float(away.sum())):
-        return rows, offset, away
-    there = np.isfinite(away)
-    return rows[there], offset[there], away[there]
-
-
-def _words(rows: Array, at: int) -> Array:
-    return rows[:, at : at + 4].view(np.uint32)[:, 0]
-
-
-def _floats(rows: Array, at: int) -> Array:
-    return rows[:, at : at + 4].view(np.float32)[:, 0]
-
-
-def _bins(offset: Array) -> Array:
-    """The compass bin of each offset, int64 [N]."""
-    turns = np.arctan2(offset.imag, offset.real) * _BINS_PER_RADIAN
-    return np.rint(turns).astype(np.int64) % COMPASS_BINS
 
 
 @dataclass(frozen=True)
@@ -157,33 +94,7 @@ class _Option:
     why: str = ""
 
 
-@dataclass(slots=True)
-class _Around:
-    """What a state comes to. Enemies [N] and things [M] relative to the player.
-
-    danger: how much threatens, about the number of ordinary enemies at arm's length. sectors [16]:
-    threat by compass direction, with a share of the neighbouring ones. exits: directions that are
-    all but free.
-    """
-
-    gold: float
-    health: float
-    enemies: int
-    danger: float
-    sectors: Array
-    exits: int
-    ids: Array
-    away: Array
-    flags: Array
-    thing_ids: Array
-    thing_kinds: Array
-    thing_away: Array
-    thing_bins: Array
-    thing_values: Array
-
-
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """directive, and why. probabilities: of every action that was an option. danger, exits: see
     the strategist's docstring; for logs."""
 
@@ -222,7 +133,7 @@ class Strategist:
     def decide(self, packed: bytes, in_force: Directive | None = None) -> Verdict:
         """packed: records.GameState.pack() bytes. Raises CorruptError where they are none, or where
         the player's position or health is no number."""
-        around = self._look(packed)
+        around = look(packed, self.temper.near)
         options = self._options(around)
         if in_force is not None:
             for option in options:
@@ -252,44 +163,7 @@ class Strategist:
         total = sum(weights.values())
         return {key: weight / total for key, weight in weights.items()}
 
-    def _look(self, packed: bytes) -> _Around:
-        if len(packed) != GAME_STATE.itemsize:
-            raise CorruptError(f"state: {len(packed)} bytes; wanted {GAME_STATE.itemsize}")
-        fields, x, y, health, most, gold, enemies, things = _HEAD.unpack_from(packed)
-        if not math.isfinite(x + y + health):
-            raise CorruptError(
-                f"state: position {x}, {y} and health {health}; wanted finite numbers"
-            )
-        share = min(max(health / most, 0.0), 1.0) if most > 0.0 else 1.0
-        here = np.complex64(complex(x, y))
-        rows = _rows(packed, "entities", ENTITY, enemies if fields & FieldGroup.ENTITIES else 0)
-        rows, offset, away = _finite(rows, _places(rows, 8) - here)
-        flags = rows[:, 5]
-        weight = _WEIGHT[flags & 7]
-        near = self.temper.near
-        fall = weight / (1.0 + (away * (1.0 / near)) ** 2)
-        sectors = np.bincount(_bins(offset), fall, COMPASS_BINS)
-        sectors = sectors + 0.5 * (sectors[_BEFORE] + sectors[_AFTER])
-        lying = _rows(packed, "pickups", PICKUP, things if fields & FieldGroup.PICKUPS else 0)
-        lying, thing_offset, thing_away = _finite(lying, _places(lying, 8) - here)
-        return _Around(
-            gold=gold if fields & FieldGroup.PROGRESS else math.inf,
-            health=share,
-            enemies=int(np.count_nonzero((away < 2.0 * near) & (flags & 4 == 0))),
-            danger=float(fall.sum()),
-            sectors=sectors,
-            exits=int(np.count_nonzero(sectors < 0.5)),
-            ids=_words(rows, 0),
-            away=away,
-            flags=flags,
-            thing_ids=_words(lying, 0),
-            thing_kinds=lying[:, 4],
-            thing_away=thing_away,
-            thing_bins=_bins(thing_offset),
-            thing_values=_floats(lying, 20),
-        )
-
-    def _options(self, around: _Around) -> list[_Option]:
+    def _options(self, around: Surroundings) -> list[_Option]:
         return [
             _Option(0.2 * self.temper.roam, Verb.EXPLORE, why="nothing better is known"),
             *self._retreats(around),
@@ -297,10 +171,11 @@ class Strategist:
             *self._fights(around),
         ]
 
-    def _retreats(self, around: _Around) -> list[_Option]:
+    def _retreats(self, around: Surroundings) -> list[_Option]:
         temper, danger, weak = self.temper, around.danger, around.health < self.temper.weak
         urgent = Priority.CRITICAL if weak else Priority.HIGH
         found = []
+        want = 0.0
         if danger > 0.2:
             want = 1.6 * max(0.0, 0.55 - around.health) * min(danger, 2.0)
             want += 1.2 if weak else 0.0
@@ -315,27 +190,32 @@ class Strategist:
             found.append(
                 _Option(temper.survive * want, Verb.RETREAT, Compass(gap), 1.0, urgent, why)
             )
-        hearts = _NONE if around.health >= 0.9 else (around.thing_kinds == _HEAL).nonzero()[0]
-        if len(hearts):
-            way = around.thing_away[hearts] * (1.0 + around.sectors[around.thing_bins[hearts]])
-            nearest = hearts[int(way.argmin())]
-            cost = float(way.min())
-            if math.isfinite(cost):
-                want = 3.0 * (1.0 - around.health) / (1.0 + cost / 20.0)
-                if weak and around.sectors[around.thing_bins[nearest]] < 1.0:
-                    want += 1.2  # as much as getting away, and there is something to gain
-                heart = Pickup(int(around.thing_ids[nearest]))
-                why = "health to regain lies in reach"
-                found.append(_Option(temper.survive * want, Verb.RETREAT, heart, 2.0, urgent, why))
+        if around.health < 0.9:
+            found += self._hearts(around, urgent)
         return found
 
-    def _gap(self, around: _Around) -> int:
+    def _hearts(self, around: Surroundings, urgent: Priority) -> list[_Option]:
+        """The heart whose way is shortest, what threatens there counting as a detour."""
+        hearts = (around.thing_kinds == _HEAL).nonzero()[0].tolist()
+        if not hearts:
+            return []
+        blocked = {i: float(around.sectors[around.thing_bins[i]]) for i in hearts}
+        ways = {i: float(around.thing_away[i]) * (1.0 + blocked[i]) for i in hearts}
+        nearest = min(hearts, key=ways.__getitem__)
+        want = 3.0 * (1.0 - around.health) / (1.0 + ways[nearest] / 20.0)
+        if around.health < self.temper.weak and blocked[nearest] < 1.0:
+            want += 1.2  # as much as getting away, and there is something to gain
+        heart = Pickup(int(around.thing_ids[nearest]))
+        why = "health to regain lies in reach"
+        return [_Option(self.temper.survive * want, Verb.RETREAT, heart, 2.0, urgent, why)]
+
+    def _gap(self, around: Surroundings) -> int:
         """The direction of the widest gap, away from the middle of what threatens."""
-        pull = complex((_DIRECTIONS * around.sectors).sum())
-        toward = (_DIRECTIONS * (pull.conjugate() / (abs(pull) + 1e-6))).real
+        pull = complex((DIRECTIONS * around.sectors).sum())
+        toward = (DIRECTIONS * (pull.conjugate() / (abs(pull) + 1e-6))).real
         return int((around.sectors + 0.5 * toward).argmin())
 
-    def _gathers(self, around: _Around) -> list[_Option]:
+    def _gathers(self, around: Surroundings) -> list[_Option]:
         temper = self.temper
         if len(around.thing_ids) == 0:
             return []
@@ -347,18 +227,21 @@ class Strategist:
         if pull > 0.0:
             want = 0.4 + 0.4 * min(pull, 3.0) / 3.0 - 0.1 * around.danger
             found.append(_Option(temper.gather * want, Verb.COLLECT, why="the way is clear"))
-        affordable = (around.thing_kinds != _CHEST) | (around.thing_values <= around.gold)
-        wants = _USE[kinds] / (1.0 + away * (1.0 / 30.0)) - 0.15 * blocked - 0.05 * around.danger
-        wants = np.where(affordable & (_USE[kinds] > 0.0), wants, -np.inf)
-        best = int(wants.argmax())
-        if math.isfinite(float(wants[best])):
-            place = Pickup(int(around.thing_ids[best]))
-            why = f"a {PickupKind(int(kinds[best])).name.lower()} within reach"
-            want = temper.gather * float(wants[best])
+        use = _USE[kinds]
+        standing = (
+            (use > 0.0) & ((kinds != _CHEST) | (around.thing_values <= around.gold))
+        ).nonzero()[0]
+        if len(standing):
+            wants = use[standing] / (1.0 + away[standing] * (1.0 / 30.0)) - 0.15 * blocked[standing]
+            best = int(wants.argmax())
+            want = temper.gather * (float(wants[best]) - 0.05 * around.danger)
+            chosen = int(standing[best])
+            why = f"a {_NAMES[int(kinds[chosen])]} within reach"
+            place = Pickup(int(around.thing_ids[chosen]))
             found.append(_Option(want, Verb.INTERACT, place, 2.0, why=why))
         return found
 
-    def _fights(self, around: _Around) -> list[_Option]:
+    def _fights(self, around: Surroundings) -> list[_Option]:
         temper = self.temper
         if len(around.ids) == 0:
             return []
