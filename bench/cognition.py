@@ -9,7 +9,9 @@ import importlib
 
 from .case import Case
 
-PARTS = ("cognition_wire", "cognition_server", "cognition_agent", "cognition_model")
+PARTS = (
+    "cognition_wire", "cognition_server", "cognition_agent", "cognition_model", "cognition_plans",
+)  # fmt: skip
 
 
 def cases() -> list[Case]:
