@@ -1,0 +1,735 @@
+"""The broker without sockets: which message may do what, and how each request ends exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import ANSWER, HANG, JPEG, STATE, FakeDoor, Scripted
+
+from metabonk.cognition import journal as j
+from metabonk.cognition import vocabulary as v
+from metabonk.cognition import wire as w
+from metabonk.cognition.broker import RECENT, Broker
+from metabonk.cognition.keys import Allowed
+from metabonk.cognition.question import Answer, Failure, Press, Undecided
+from metabonk.cognition.vocabulary import Directive, Entity, Verb
+from metabonk.records import GameState, Widget
+
+SECRET = b"s" * 16
+
+
+class Table:
+    """A broker with everything around it at hand."""
+
+    def __init__(self, folder: Path, backend: Scripted, **settings: Any) -> None:
+        self.backend, self.door = backend, FakeDoor()
+        loop = asyncio.get_running_loop()
+        self.journal = j.Journal(folder, tell=loop.call_soon_threadsafe)
+        self.broker = Broker(backend, self.journal, self.door, **settings)
+
+    def say(self, message: w.ToBroker, route: bytes = b"1", frames: int = 0, key: str = "") -> None:
+        parts = [bytes(p) for p in w.encode(message, [JPEG] * frames)]
+        self.broker.handle(route, parts, key)
+
+    def hello(self, agent: str = "a", epoch: int = 5, route: bytes = b"1", **fields: Any) -> Any:
+        said = {"agent": agent, "epoch": epoch, "secret": SECRET, **fields}
+        self.say(w.Hello(**said), route)
+        return self.door.take(route)[-1]
+
+    async def replies(self, count: int = 1, route: bytes | None = None) -> list[Any]:
+        """So many messages, once they are there."""
+        found: list[Any] = []
+        end = time.monotonic() + HANG
+        while len(found) < count:
+            assert time.monotonic() < end, f"{len(found)} of {count} came: {found}"
+            await asyncio.sleep(0.001)
+            found += self.door.take(route)
+        return found
+
+    async def until(self, what: Callable[[], bool]) -> None:
+        end = time.monotonic() + HANG
+        while not what():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.001)
+
+    def rows(self, sql: str) -> list[tuple]:
+        with contextlib.closing(j.open_readonly(self.journal.folder)) as connection:
+            return [tuple(row) for row in connection.execute(sql)]
+
+
+def request(
+    sequence: int, agent: str = "a", epoch: int = 5, seconds: float = HANG, **fields: Any
+) -> w.Request:
+    now = time.monotonic_ns()
+    return w.Request(**{
+        "id": w.RequestId(agent, epoch, sequence), "captured_ns": now,
+        "deadline_ns": now + int(seconds * 1e9), "left_ms": seconds * 1e3, "state": STATE, **fields,
+    })  # fmt: skip
+
+
+def at_table(
+    tmp_path: Path,
+    body: Callable[[Table], Awaitable[None]],
+    backend: Scripted | None = None,
+    **settings: Any,
+) -> None:
+    async def run() -> None:
+        table = Table(tmp_path, backend or Scripted(), **settings)
+        try:
+            await body(table)
+            await table.broker.drain(0.0)
+        finally:
+            await asyncio.to_thread(table.journal.close)
+
+    asyncio.run(run())
+
+
+def test_a_question_is_answered_and_its_outcome_joined(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        welcome = t.hello(clock=w.boot_id())
+        assert isinstance(welcome, w.Welcome)
+        assert (welcome.backend, welcome.next_sequence, welcome.phase) == ("scripted", 0, 0.0)
+        now = time.monotonic_ns()
+        infos = [
+            w.FrameInfo(now - 60_000_000),
+            w.FrameInfo(now),
+            w.FrameInfo(now + 50_000_000, True),
+        ]
+        asked = request(
+            0, captured_ns=now, frames=infos, trigger="boss", goal="live", expected_ms=300.0,
+            in_force=v.spell(v.SAFE), episode=3,
+        )  # fmt: skip
+        t.say(asked, frames=3)
+        (reply,) = await t.replies()
+        assert (reply.id, reply.status, reply.recorded) == (asked.id, "ok", True)
+        assert v.read(reply.answer) == ANSWER.directive
+        assert reply.confidence == 0.5
+        assert {"queue", "backend"} <= set(reply.stages)
+        (question,) = t.backend.asked
+        assert question.packed == STATE
+        assert [(f.jpeg, round(f.time, 3), f.predicted) for f in question.frames] == [
+            (JPEG, -0.06, False), (JPEG, 0.0, False), (JPEG, 0.05, True),
+        ]  # fmt: skip
+        assert (question.in_force, question.critical, question.goal) == (v.SAFE, True, "live")
+        assert question.latency == 0.3
+        t.say(w.Outcome(id=asked.id, applied=True, seconds=4.0, reward=2.5, age_ms=90.0))
+        assert await t.replies() == [w.Ack(id=asked.id, of="outcome")]
+        assert t.rows("SELECT status, cause, episode, reward, age_ms FROM joined") == [
+            ("ok", "boss", 3, 2.5, 90.0)
+        ]
+
+    at_table(tmp_path, body)
+
+
+def test_a_decision_is_written_down_before_it_is_told(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        seen: list[int] = []
+        send = t.door.send
+
+        def look(route: bytes, parts: list[Any]) -> Any:
+            if isinstance(w.decode_answer(parts), w.Reply):
+                seen.append(t.rows("SELECT count(*) FROM decisions")[0][0])
+            return send(route, parts)
+
+        t.door.send = look  # type: ignore[method-assign]
+        for n in range(20):
+            t.say(request(n))
+            await t.replies()
+        assert seen == list(range(1, 21))
+
+    at_table(tmp_path, body)
+
+
+def test_an_id_that_comes_again_is_decided_once(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.held = True
+        t.hello()
+        t.say(request(0))
+        await t.until(lambda: t.backend.running == 1)
+        t.say(request(0))
+        t.say(w.Query(id=request(0).id))
+        assert await t.replies(2) == [w.Ack(id=request(0).id, of="pending")] * 2
+        t.backend.release()
+        (first,) = await t.replies()
+        assert not first.replayed
+        t.say(request(0))
+        t.say(w.Query(id=request(0).id))
+        for again in await t.replies(2):
+            assert again.replayed
+            again.replayed = False
+            assert again == first
+        assert len(t.backend.asked) == 1
+        assert t.rows("SELECT count(*) FROM decisions") == [(1,)]
+
+    at_table(tmp_path, body)
+
+
+def test_old_replies_come_from_the_journal_also_after_a_restart(tmp_path: Path) -> None:
+    async def first(t: Table) -> None:
+        t.hello()
+        for n in range(RECENT + 5):
+            t.say(request(n))
+            await t.replies()
+        t.say(w.Query(id=request(0).id))
+        (reply,) = await t.replies()
+        assert (reply.replayed, reply.status, reply.id.sequence) == (True, "ok", 0)
+
+    async def second(t: Table) -> None:
+        assert t.hello().next_sequence == RECENT + 5
+        t.say(w.Query(id=request(2).id))
+        t.say(request(3))
+        two, three = await t.replies(2)
+        assert (two.replayed, two.id.sequence) == (True, 2)
+        assert (three.replayed, three.id.sequence) == (True, 3)
+        assert v.read(three.answer) == ANSWER.directive
+        assert not t.backend.asked
+
+    at_table(tmp_path, first)
+    at_table(tmp_path, second)
+
+
+def test_what_never_arrived_is_said_to_be_unknown(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        t.say(w.Query(id=request(0).id))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code, reply.id) == ("error", "unknown", request(0).id)
+        t.say(request(0))
+        assert (await t.replies())[0].status == "ok"
+
+    at_table(tmp_path, body)
+
+
+def test_what_comes_out_of_order_is_not_decided_on_old_news(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        t.say(request(5))
+        assert (await t.replies())[0].status == "ok"
+        t.say(request(4))
+        (late,) = await t.replies()
+        assert (late.status, late.code, late.answer) == ("rejected", "superseded", {})
+        assert [q.agent for q in t.backend.asked] == ["a"]
+        assert t.rows("SELECT sequence, status FROM decisions ORDER BY 1") == [
+            (4, "rejected"), (5, "ok"),
+        ]  # fmt: skip
+
+    at_table(tmp_path, body)
+
+
+def test_the_newest_question_takes_the_place_of_the_one_that_waits(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.held = True
+        t.hello()
+        for n in range(5):
+            t.say(request(n))
+        given_up = await t.replies(3)
+        assert [(r.id.sequence, r.code) for r in given_up] == [(n, "superseded") for n in (1, 2, 3)]
+        t.backend.release()
+        assert (await t.replies())[0].id.sequence == 0
+        await t.until(lambda: t.backend.running == 1)
+        t.backend.release()
+        (newest,) = await t.replies()
+        assert (newest.id.sequence, newest.status) == (4, "ok")
+        assert len(t.backend.asked) == 2
+
+    at_table(tmp_path, body)
+
+
+def test_a_name_cannot_be_taken_over(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        taken = t.hello(epoch=9, route=b"2", secret=b"x" * 16)
+        assert (taken.status, taken.code) == ("error", "taken")
+        t.say(request(0), route=b"2")
+        t.say(w.Outcome(id=request(0).id, applied=True, seconds=1.0), route=b"2")
+        t.say(w.Query(id=request(0).id), route=b"2")
+        t.say(w.Bye(agent="a", epoch=5), route=b"2")
+        refused = await t.replies(4, b"2")
+        assert [r.code for r in refused] == ["unbound"] * 4
+        t.say(request(0))
+        (mine,) = await t.replies(1, b"1")
+        assert mine.status == "ok"
+        assert not t.door.take(b"2"), "replies go to the name's connection alone"
+
+    at_table(tmp_path, body)
+
+
+def test_a_reply_follows_its_agent_to_another_connection(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.held = True
+        t.hello()
+        t.say(request(0))
+        await t.until(lambda: t.backend.running == 1)
+        t.door.gone.add(b"1")
+        assert t.hello(route=b"2").next_sequence == 1
+        t.backend.release()
+        (reply,) = await t.replies(1, b"2")
+        assert reply.status == "ok"
+
+    at_table(tmp_path, body)
+
+
+def test_a_new_start_of_an_agent_ends_what_the_old_one_asked(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.held = True
+        t.hello()
+        t.say(request(0))
+        t.say(request(1))
+        t.door.gone.add(b"1")
+        assert isinstance(t.hello(epoch=6, route=b"2", secret=b"n" * 16), w.Welcome)
+        t.backend.release()
+        await t.until(lambda: t.rows("SELECT count(*) FROM decisions") == [(2,)])
+        assert t.rows("SELECT sequence, status, code FROM decisions ORDER BY 1") == [
+            (0, "ok", ""), (1, "rejected", "epoch"),
+        ]  # fmt: skip
+        assert not t.door.take(b"2"), "the new start hears nothing of the old one's"
+        t.say(request(7, epoch=5), route=b"2")
+        assert (await t.replies(1, b"2"))[0].code == "epoch"
+        assert t.hello(epoch=4, route=b"3").code == "epoch"
+
+    at_table(tmp_path, body)
+
+
+def test_validity_counts_from_the_capture_not_from_the_arrival(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello(clock=w.boot_id())
+        old = request(0, seconds=2.0)
+        old.captured_ns -= 3_000_000_000  # it lay three seconds in a socket's buffer
+        old.deadline_ns -= 3_000_000_000
+        t.say(old)
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code) == ("rejected", "late")
+        assert not t.backend.asked
+
+    async def far(t: Table) -> None:
+        assert not t.hello(clock="another machine's").shared_clock
+        asked = request(0, seconds=2.0, captured_ns=1, deadline_ns=2)
+        t.say(asked)
+        assert (await t.replies())[0].status == "ok", "its clock means nothing here"
+
+    at_table(tmp_path / "near", body)
+    at_table(tmp_path / "far", far)
+
+
+def test_an_answer_that_comes_too_late_is_aborted_and_not_given(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.held = True
+        t.hello()
+        t.say(request(0, seconds=0.05))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code, reply.answer) == ("stale", "late", {})
+        assert t.backend.cancelled == 1
+        assert t.backend.running == 0
+
+    at_table(tmp_path, body)
+
+
+def test_what_waits_is_refused_when_its_time_is_over(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.held = True
+        for n in range(3):
+            t.hello(f"a{n}", route=b"%d" % n)
+        t.say(request(0, "a0"), route=b"0")
+        t.say(request(0, "a1", seconds=0.05), route=b"1")
+        await t.until(lambda: bool(t.broker.tick()) or bool(t.door.out))
+        (reply,) = await t.replies(1, b"1")
+        assert (reply.status, reply.code) == ("rejected", "late")
+        assert len(t.backend.asked) == 1
+
+    at_table(tmp_path, body, Scripted(limit=1, held=True))
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (Failure.UNREACHABLE, "error", "backend"),
+        (Failure.REFUSED, "error", "backend"),
+        (Failure.GARBAGE, "error", "backend"),
+        (Failure.LATE, "stale", "late"),
+    ],
+)
+def test_a_backend_without_an_answer(
+    tmp_path: Path, failure: Failure, status: str, code: str
+) -> None:
+    async def body(t: Table) -> None:
+        t.backend.answer = Undecided(failure, "it said no", "scripted")
+        t.hello()
+        t.say(request(0))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code, reply.answer) == (status, code, {})
+        assert "it said no" in reply.reason
+        t.backend.answer = ANSWER
+        t.say(request(1))
+        assert (await t.replies())[0].status == "ok"
+
+    at_table(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer("m", Directive(Verb.ATTACK, Entity(77))),  # nobody of this name is there
+        Answer("m", Directive(Verb.CLICK, v.Widget(3))),  # nor such a widget
+        Answer("m"),  # nothing at all
+        Answer("m", press=Press("noop")),  # a menu's, without a menu
+    ],
+    ids=["entity", "widget", "empty", "press"],
+)
+def test_garbage_is_never_an_answer(tmp_path: Path, answer: Answer) -> None:
+    """v1 let a regular expression decide, which takes anything with braces."""
+
+    async def body(t: Table) -> None:
+        t.backend.answer = answer
+        t.hello()
+        t.say(request(0))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code, reply.answer) == ("error", "backend", {})
+        assert "garbage" in reply.reason
+
+    at_table(tmp_path, body)
+
+
+def test_a_fault_in_a_backend_is_counted_and_ends_nothing_else(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.answer = ZeroDivisionError("a bug")
+        t.hello()
+        t.say(request(0))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code) == ("error", "backend")
+        assert "ZeroDivisionError" in reply.reason
+        assert "metabonk_cognition_backend_faults_total 1" in t.broker.metrics()
+        t.backend.answer = replace(ANSWER, confidence=float("nan"))
+        t.say(request(1))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.confidence, reply.recorded) == ("ok", 0.0, True)
+
+    at_table(tmp_path, body)
+
+
+def test_a_fallbacks_answer_is_not_counted_as_a_decision(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.answer = replace(ANSWER, path=("openai: late: 2 s",))
+        t.hello()
+        t.say(request(0))
+        (reply,) = await t.replies()
+        assert reply.status == "fallback"
+        assert v.read(reply.answer) == ANSWER.directive
+        assert "openai: late" in reply.reason
+        line = 'metabonk_cognition_replies_total{agent="a",status="fallback"} 1'
+        assert line in t.broker.metrics()
+
+    at_table(tmp_path, body)
+
+
+def test_menus_are_answered_by_presses(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.backend.answer = Answer("m", press=Press("click", 1, text="Play"))
+        t.hello()
+        menu = GameState(menu="Main", widgets=[Widget(0.1, 0.1, 0.3, 0.2, True, 0, "Play")])
+        t.say(request(0, question="menu", state=menu.pack(), goal="play"))
+        (reply,) = await t.replies()
+        assert reply.status == "ok", reply.reason
+        assert reply.answer["kind"] == "click"
+        assert reply.answer["choice"] == 1
+
+    at_table(tmp_path, body)
+
+
+def test_sixteen_agents_are_with_the_backend_at_once(tmp_path: Path) -> None:
+    """v1 asked its model inside its only loop: batches of one, and deaf meanwhile."""
+
+    async def body(t: Table) -> None:
+        agents = [f"a{n}" for n in range(16)]
+        for n, agent in enumerate(agents):
+            t.hello(agent, route=b"%d" % n)
+        t.broker.answering.scheduler.window.size = 16
+        for n, agent in enumerate(agents):
+            t.say(request(0, agent), route=b"%d" % n)
+        await t.until(lambda: t.backend.running == 16)
+        t.say(w.Query(id=request(0, "a3").id), route=b"3")
+        assert await t.replies(1, b"3") == [w.Ack(id=request(0, "a3").id, of="pending")]
+        t.backend.release(16)
+        assert {r.status for r in await t.replies(16)} == {"ok"}
+
+    at_table(tmp_path, body, Scripted(held=True))
+
+
+def test_a_backend_says_how_much_it_takes_at_once(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        for n in range(40):
+            t.hello(f"a{n}", route=b"%d" % n)
+        for turn in range(30):
+            for n in range(40):
+                t.say(request(turn, f"a{n}"), route=b"%d" % n)
+            await asyncio.sleep(0)
+            t.backend.release(3)
+            await asyncio.sleep(0.001)
+        assert t.backend.most_running <= 3
+
+    at_table(tmp_path, body, Scripted(limit=3, held=True), agents=64)
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ([b""], "malformed"),
+        ([b"\xc1junk"], "malformed"),
+        ([b"\x81\xa1v\x07"], "version"),
+        ([b"x" * 40_000], "too_large"),
+        ([bytes(w.encode(w.Query(id=w.RequestId("a", 5, 0)))[0]), b"extra"], "malformed"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_to_its_sender(
+    tmp_path: Path, parts: list[bytes], code: str
+) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        t.broker.handle(b"1", parts)
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code) == ("error", code)
+        assert reply.reason
+        t.say(request(0))
+        assert (await t.replies())[0].status == "ok", "and nothing is lost by it"
+
+    at_table(tmp_path, body)
+
+
+def test_a_bad_frame_or_state_costs_its_request_alone(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        asked = request(0, frames=[w.FrameInfo(1)])
+        t.broker.handle(b"1", [bytes(w.encode(asked, [JPEG])[0]), JPEG[:-2]])
+        asked.frames, asked.state = [], GameState(health=float("nan")).pack()
+        t.say(asked)
+        asked.state, asked.in_force = STATE, {"action": "dance"}
+        t.say(asked)
+        found = await t.replies(3)
+        assert [r.code for r in found] == ["jpeg", "malformed", "malformed"]
+        assert {r.id for r in found} == {asked.id}
+        asked.in_force = None
+        t.say(asked)
+        assert (await t.replies())[0].status == "ok"
+
+    at_table(tmp_path, body)
+
+
+def test_requests_need_a_hello_first(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.say(request(0))
+        (reply,) = await t.replies()
+        assert (reply.code, reply.id) == ("unbound", request(0).id)
+        assert t.hello("a").next_sequence == 0
+        t.say(request(0, "b"))
+        assert (await t.replies())[0].code == "unbound"
+
+    at_table(tmp_path, body)
+
+
+def test_bye_frees_the_name(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        t.say(w.Bye(agent="a", epoch=5))
+        assert await t.replies() == [w.Ack(id=None, of="bye")]
+        assert isinstance(t.hello(epoch=6, route=b"2", secret=b"n" * 16), w.Welcome)
+
+    at_table(tmp_path, body)
+
+
+def test_more_agents_than_there_may_be_are_told(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        for n in range(4):
+            assert isinstance(t.hello(f"a{n}", route=b"%d" % n), w.Welcome)
+        assert t.hello("z", route=b"9").code == "full"
+        t.say(request(0, "a0"), route=b"0")
+        assert (await t.replies())[0].status == "ok"
+
+    at_table(tmp_path, body, agents=4)
+
+
+def test_keys_are_bound_to_names(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        said = w.Hello(agent="a", epoch=5, secret=SECRET)
+        for key in ("", "other"):
+            t.say(said, key=key)
+            assert (await t.replies())[0].code == "denied"
+        t.say(said, key="mine")
+        assert isinstance((await t.replies())[0], w.Welcome)
+        v1 = json.dumps({"agent_id": "a", "frames": [], "state": {}}).encode()
+        t.broker.handle(b"7", [v1], "other")
+        route, (text,) = t.door.out[-1]
+        assert (route, json.loads(bytes(text))["error"]) == (b"7", True)
+
+    at_table(tmp_path, body, allowed=Allowed({"mine": ["a"], "other": ["b*"]}))
+
+
+def test_an_agent_that_does_not_read_delays_nobody_and_can_ask_again(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello("slow", route=b"s")
+        t.hello("quick", route=b"q")
+        t.door.full.add(b"s")
+        t.say(request(0, "slow"), route=b"s")
+        t.say(request(0, "quick"), route=b"q")
+        assert (await t.replies(1, b"q"))[0].status == "ok"
+        await t.until(lambda: t.broker.measures.events["unsent"] == 1)
+        t.door.full.clear()
+        t.say(w.Query(id=request(0, "slow").id), route=b"s")
+        (reply,) = await t.replies(1, b"s")
+        assert (reply.status, reply.replayed) == ("ok", True)
+        assert len(t.backend.asked) == 2
+
+    at_table(tmp_path, body)
+
+
+def full(journal: j.Journal) -> None:
+    used = journal._writer.execute("PRAGMA page_count").fetchone()[0]
+    journal._writer.execute(f"PRAGMA max_page_count={used}")
+
+
+def test_a_full_disk_stops_the_log_and_not_the_decisions(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        full(t.journal)
+        unrecorded = []
+        for n in range(200):
+            t.say(request(n))
+            (reply,) = await t.replies()
+            assert reply.status == "ok"
+            if not reply.recorded:
+                unrecorded.append(n)
+        assert len(unrecorded) > 50
+        page = t.broker.metrics()
+        assert f"metabonk_cognition_unrecorded {t.journal.waiting}" in page
+        assert "metabonk_cognition_journal_failing 1" in page
+        t.say(request(199))
+        assert (await t.replies())[0].replayed, "still decided once"
+        t.say(w.Outcome(id=request(199).id, applied=True, seconds=1.0))
+        await t.until(lambda: t.broker.measures.events["outcomes_refused"] == 1)
+        assert not t.door.take(), "no acknowledgement: the agent keeps it"
+
+        t.journal._writer.execute("PRAGMA max_page_count=1000000")
+        await t.until(lambda: not t.journal.waiting)
+        t.say(w.Outcome(id=request(199).id, applied=True, seconds=1.0))
+        assert await t.replies() == [w.Ack(id=request(199).id, of="outcome")]
+        assert t.rows("SELECT count(*) FROM decisions") == [(200,)]
+        assert t.rows("SELECT sequence FROM joined") == [(199,)]
+        assert "metabonk_cognition_journal_failing 0" in t.broker.metrics()
+
+    at_table(tmp_path, body)
+
+
+def test_a_disk_that_hangs_delays_no_reply(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        with contextlib.closing(sqlite3.connect(t.journal.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # holds the writer up for as long as it likes
+            t.say(request(0))
+
+            def told() -> bool:
+                t.broker.tick()
+                return bool(t.door.out)
+
+            await t.until(told)
+            (reply,) = await t.replies()
+            assert (reply.status, reply.recorded) == ("ok", False)
+            other.execute("ROLLBACK")
+        await t.until(lambda: t.rows("SELECT status FROM decisions") == [("ok",)])
+        await asyncio.sleep(0.01)
+        assert not t.door.take(), "it was told once"
+
+    at_table(tmp_path, body)
+
+
+def test_draining_ends_everything_and_takes_nothing_new(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        for n in range(3):
+            t.hello(f"a{n}", route=b"%d" % n)
+            t.say(request(0, f"a{n}"), route=b"%d" % n)
+        await t.until(lambda: t.backend.running == 1)
+        draining = asyncio.create_task(t.broker.drain(HANG))
+        await asyncio.sleep(0)
+        t.say(request(1, "a0"), route=b"0")
+        given_up = await t.replies(3)
+        assert {(r.status, r.code) for r in given_up} == {("rejected", "draining")}
+        assert "metabonk_cognition_draining 1" in t.broker.metrics()
+        t.backend.release()
+        (reply,) = await t.replies()
+        assert (reply.status, reply.id.agent) == ("ok", "a0")
+        await draining
+        assert t.rows("SELECT count(*) FROM decisions") == [(4,)]
+
+    at_table(tmp_path, body, Scripted(limit=1, held=True))
+
+
+def test_draining_waits_only_so_long(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        t.say(request(0))
+        await t.until(lambda: t.backend.running == 1)
+        await t.broker.drain(0.01)
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code) == ("rejected", "draining")
+        assert t.backend.cancelled == 1
+
+    at_table(tmp_path, body, Scripted(held=True))
+
+
+def test_version_1_is_answered_as_it_asks(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        words = {
+            "agent_id": "old-1", "frames": [base64.b64encode(JPEG).decode()] * 9,
+            "state": {"health": 0.2, "position": [1.0, 2.0]}, "timestamp": 1.0,
+        }  # fmt: skip
+        text = json.dumps(words).encode()
+        for parts in ([text], [b"", text]):
+            t.broker.handle(b"v1", parts)
+            await t.until(lambda: bool(t.door.out))
+            _, sent = t.door.out.pop()
+            assert len(sent) == len(parts)
+            answer = json.loads(bytes(sent[-1]))
+            assert answer["agent_id"] == "old-1"
+            assert answer["directive"]["action"] == "retreat"
+            assert answer["directive"]["duration_seconds"] == 2.0
+        assert [len(q.frames) for q in t.backend.asked] == [8, 8], "the repeated frame is left out"
+        assert t.rows("SELECT agent, sequence, protocol FROM decisions ORDER BY 2") == [
+            ("old-1", 0, 1), ("old-1", 1, 1),
+        ]  # fmt: skip
+        t.hello("old-1", route=b"thief", secret=b"x" * 16)
+        t.broker.handle(b"thief", [text])
+        await t.until(lambda: bool(t.door.out))
+        assert json.loads(bytes(t.door.out.pop()[1][0]))["error"] is True
+
+    at_table(tmp_path, body)
+
+
+def test_a_flood_of_requests_keeps_memory_bounded(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        t.broker.answering.journal = _Behind(t.journal)  # type: ignore[assignment]
+        t.say(request(0))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code, reply.recorded) == ("rejected", "full", False)
+
+    at_table(tmp_path, body)
+
+
+class _Behind:
+    """A journal whose thread cannot keep up."""
+
+    behind = 1_000_000
+
+    def __init__(self, journal: j.Journal) -> None:
+        self._journal = journal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
