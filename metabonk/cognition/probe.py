@@ -102,6 +102,8 @@ class _Probe:
             dialect = dataclasses.replace(dialect, version=await self._version())
         if self._wish.mode != "schema":
             dialect = await self._score(dialect)
+            if server == "sglang" and not dialect.score:
+                self._notes.append("it has no /v1/decisions; newer versions score options by it")
         if self._wish.mode != "score" or not dialect.score:
             dialect = await self._schema(dialect)
         return Found(dialect, self._mode(dialect), tuple(self._notes))
