@@ -32,6 +32,7 @@ from metabonk.cognition.policy import PRIORITIES, StrategyNetwork
 from metabonk.cognition.rows import Row
 from metabonk.config import DistilConfig
 from metabonk.errors import ConfigError, CorruptError, DivergedError
+from metabonk.learn.replicas import one_thread
 from metabonk.protocols import Array
 
 MOST_WEIGHT = 20.0
@@ -203,6 +204,10 @@ class Distiller:
     def train(self, progress: Progress | None = None) -> dict[str, float]:
         """All updates; returns the last metrics. Raises DivergedError after three updates in a row
         that were not finite."""
+        with one_thread():  # several are slower with so small a network
+            return self._train(progress)
+
+    def _train(self, progress: Progress | None) -> dict[str, float]:
         config = self.config
         optimizer = torch.optim.AdamW(
             self.module.parameters(), config.learning_rate, weight_decay=1e-4

@@ -22,6 +22,7 @@ from metabonk.artifact import Artifact, Measured
 from metabonk.cognition.screens import CHANNELS, KIND, WEIGHTS, MenuClassifier, shrink
 from metabonk.errors import ConfigError
 from metabonk.games.screenshots import Shot
+from metabonk.learn.replicas import one_thread
 from metabonk.protocols import Array
 
 Progress = Callable[[int, int, float], None]  # update, of how many, loss
@@ -90,15 +91,17 @@ def train(
         network = ScreenNetwork()
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
-    for update in range(updates):
-        rows = random.choice(len(menu), BATCH, p=chances / chances.sum())
-        loss = binary_cross_entropy_with_logits(network(_varied(seen[rows], random)), answers[rows])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        if progress is not None:
-            progress(update + 1, updates, float(loss.detach()))
+    with one_thread():  # several are slower with so small a network
+        for update in range(updates):
+            rows = random.choice(len(menu), BATCH, p=chances / chances.sum())
+            logits = network(_varied(seen[rows], random))
+            loss = binary_cross_entropy_with_logits(logits, answers[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            if progress is not None:
+                progress(update + 1, updates, float(loss.detach()))
     return MenuClassifier(network.tensors())
 
 
