@@ -5,19 +5,23 @@ Knows the plan, carries it out and hands ledgers and journal to the verdict; doe
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from . import books, ledger, verdict
+from metabonk.errors import MissingExtraError
+
+from . import books, ledger, picture, verdict
 from .agent import LINGER, Attempt
 from .plan import Event, Plan, events
 from .services import Service, processor_seconds, resident_bytes
 from .swarm import Swarm
 from .verdict import Fault, Verdict
 
+PICTURE = "soak.png"
 RECOVERY_SECONDS = 1.5  # the goal for 99 % of recoveries
 DECISION_BYTES = 2048  # the goal for the journal, per decision
 ENOUGH_DECISIONS = 1000  # from which on the journal's own pages do not count any more
@@ -69,7 +73,7 @@ class Soak:
         self._progress, self._stopped = progress, stopped
         self._swarm = Swarm(folder, latency=plan.latency if plan.model else None)
         self._kills: list[int] = []
-        self._model_kills = 0
+        self._model_kills: list[int] = []
         self._starts: list[float] = []
         self._down: float | None = None  # when the broker that is coming up was started
         self._ready = 0.0
@@ -135,9 +139,8 @@ class Soak:
             swarm.broker.start(wait=False)
             self._down = time.monotonic()
         elif event.kind == "kill_model" and swarm.model is not None:
-            swarm.model.kill()
+            self._model_kills.append(swarm.model.kill())
             swarm.model.start(wait=False)
-            self._model_kills += 1
         elif event.kind == "impostor":
             name = f"omega-{event.agent}"
             service = swarm.agent(swarm.settings(name, impostor=True, seconds=ATTEMPT_SECONDS))
@@ -195,18 +198,21 @@ class Soak:
                 found.fault_counts["usurped"] = found.fault_counts.get("usurped", 0) + 1
         report = Report(
             plan=self.plan, seconds=seconds, verdict=found, broker_kills=len(self._kills),
-            model_kills=self._model_kills, impostors=attempts, starts=self._starts,
+            model_kills=len(self._model_kills), impostors=attempts, starts=self._starts,
             drained=drained, resident=self._resident, processor=self._processor / seconds,
             decisions=count, decision_bytes=size / count if count else 0.0, problems=self._problems,
         )  # fmt: skip
         report.problems += _goals(report)
+        with contextlib.suppress(MissingExtraError):
+            entries = ledger.read(swarm.ledgers)
+            picture.draw(self.folder / PICTURE, entries, self._kills, self._model_kills)
         return report
 
     def _line(self, passed: float) -> str:
         alive = sum(service.alive for service in self._swarm.agents)
         return (
             f"{passed:.0f} of {self.plan.seconds:.0f} s, {alive} agents, "
-            f"{len(self._kills)} kills of the broker, {self._model_kills} of the model server"
+            f"{len(self._kills)} kills of the broker, {len(self._model_kills)} of the model server"
         )
 
 
@@ -230,7 +236,8 @@ def _goals(report: Report) -> list[str]:
 
 
 def run(plan: Plan, folder: Path, **named: Callable[..., object]) -> Report:
-    """Runs a soak in a folder, which must be empty. Raises LinkError, FileExistsError."""
+    """Runs a soak in a folder, which must be empty; leaves journal, ledgers, logs and, where
+    matplotlib is, a picture there. Raises LinkError, FileExistsError."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder}: not empty: give a soak a folder of its own")

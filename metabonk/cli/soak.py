@@ -35,7 +35,7 @@ followed too late. 1 if anything was. Everything stays on this machine's loopbac
 $ metabonk soak cognition                               ten minutes, sixteen agents
 $ metabonk soak cognition --minutes 1 --broker-kills 4 --model-kills 2
 $ metabonk soak cognition --no-model --agents 4         the embedded rules answer
-$ metabonk soak cognition --out runs/soak --json        keeps journal, ledgers and logs"""
+$ metabonk soak cognition --out runs/soak --json        keeps journal, ledgers, a picture"""
 )
 
 
@@ -59,7 +59,9 @@ def soak(
     ),
     seed: int = typer.Option(0, help="Draws when what goes wrong.", min=0),
     out: Path = typer.Option(
-        None, help="Empty folder that keeps journal, ledgers, logs and report.json.", metavar="DIR"
+        None,
+        help="Empty folder that keeps journal, ledgers, logs, report.json and soak.png.",
+        metavar="DIR",
     ),
     json: bool = JsonFlag,
 ) -> None:
