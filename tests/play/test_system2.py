@@ -1,0 +1,285 @@
+"""play/system2.py: clients beside the live loop, which never waits for them."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sessions import HZ, session_at
+from small_broker import serving, until
+
+from metabonk.cognition import vocabulary
+from metabonk.cognition.client import ClientSettings, Sight
+from metabonk.cognition.vocabulary import Directive, Hold, Priority, Verb
+from metabonk.cognition.wire import Reply, Request
+from metabonk.games.arena import level_of
+from metabonk.games.level import Reward
+from metabonk.games.scripted import RandomPolicy
+from metabonk.play.ledger import Gate, read_ledger
+from metabonk.play.live_games import ArenaLive
+from metabonk.play.loop import Decider, Live, LoopSettings, PythonDecider
+from metabonk.play.system2 import Eyes, System2, total
+from metabonk.protocols import BoolArray, FloatArray, Observation
+from metabonk.records import ACTION_LAYOUT, FieldGroup, GameState
+
+WEIGHTS = Reward(damage_dealt=0.0)
+QUICK = ClientSettings(every=0.1, outcome_seconds=0.3, linger=5.0)
+STILL = Directive(Verb.HOLD, Hold(), 4.0, Priority.HIGH)
+
+
+def still(request: Request) -> Reply:
+    return Reply(id=request.id, status="ok", answer=vocabulary.spell(STILL))
+
+
+def live_at(
+    folder: Path, agents: int = 1, frames: tuple[int, int] = (24, 32), ticks: int = 0,
+    decider: Callable[[int], Decider] | None = None, hz: float = HZ,
+) -> Live:  # fmt: skip
+    """A loop over arenas that a random policy plays; not started."""
+    session = session_at(folder, frames, agents)
+    chosen = decider or (lambda i: PythonDecider(RandomPolicy(i, ACTION_LAYOUT), "random"))
+    game = ArenaLive(level_of(None, 1).pack(), session.setup.seeds, frames, session, hz)
+    loop = LoopSettings(hz=hz, cpu=-1, spin=0.0, stale=30.0)
+    return Live(game, [chosen(i) for i in range(agents)], loop, session, ticks=ticks)
+
+
+def beside(live: Live, url: str, settings: ClientSettings = QUICK, **how: Any) -> System2:
+    names = [f"omega-{i}" for i in range(len(live.seats))]
+    how = {"reward": WEIGHTS, "frames": (24, 32), **how}
+    made = System2(live, url, names, settings, **how)
+    live.beside.append(made)
+    return made
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/b.sock"
+
+
+def test_directives_reach_the_loop_and_outcomes_the_server(tmp_path: Path, url: str) -> None:
+    live = live_at(tmp_path / "s", agents=2)
+    system2 = beside(live, url)
+    with serving(url, still) as server:
+        live.start()
+        try:
+            until(lambda: all(c["applied"] >= 2 for c in system2.counts()), "directives")
+            until(lambda: len(server.outcomes) >= 2, "outcomes")
+        finally:
+            live.stop()
+        counts = live.counts()["system2"]
+        assert [c["connected"] for c in counts] == [True, True]
+        assert {request.id.agent for request, _ in server.requests} == {"omega-0", "omega-1"}
+        request, frames = server.requests[-1]
+        state = GameState.unpack(request.state)
+        assert state.fields & FieldGroup.PLAYER
+        assert state.health > 0.0
+        assert len(frames) > 1
+        assert set(server.outcomes) == {request.id for request, _ in server.requests}
+        assert total(counts)["applied"] == sum(c["applied"] for c in counts)
+    ledger = read_ledger(tmp_path / "s")
+    assert len(set(ledger.directives["id"].tolist())) == len(ledger.directives) >= 4
+    directed = ledger.ticks[(ledger.ticks["gate"] & Gate.DIRECTED) != 0]
+    assert len(directed) > 10
+    assert not directed["action"][:, :2].any()
+
+
+def test_validity_ends_by_the_loops_clock_from_the_capture(tmp_path: Path, url: str) -> None:
+    live = live_at(tmp_path / "s")
+    beside(live, url, ClientSettings(every=3600.0, outcome_seconds=0.3))
+    with serving(url, still) as server:
+        live.start()
+        try:
+            until(lambda: live.loop.ticks > 20, "ticks")
+            system2 = live.beside[0]
+            assert isinstance(system2, System2)
+            until(lambda: system2.clients[0].connected, "the server")
+            system2.clients[0].wish()
+            until(lambda: system2.counts()[0]["applied"] == 1, "the directive")
+        finally:
+            live.stop()
+        captured = server.requests[0][0].captured_ns
+    (directive,) = read_ledger(tmp_path / "s").directives
+    assert int(directive["until"]) == captured + 4_000_000_000
+
+
+def test_a_silent_server_holds_nothing_up(tmp_path: Path, url: str) -> None:
+    live = live_at(tmp_path / "s", ticks=400)
+    system2 = beside(live, url, ClientSettings(every=0.1, patience=0.2, outcome_seconds=0.2))
+    with serving(url, lambda request: None):
+        live.start()
+        live.wait(seconds=60.0, look=0.01)
+        counts = live.counts()
+        live.stop()
+    assert live.loop.ticks == 400
+    agent = counts["agents"][0]
+    assert agent["ticks"] + live.loop.skipped == 400
+    assert agent["directed"] == 0
+    assert system2.counts()[0]["lost"] >= 1
+    assert system2.counts()[0]["applied"] == 0
+
+
+def test_without_a_server_the_rules_speak(tmp_path: Path, url: str) -> None:
+    def rules(sight: Sight) -> Directive:
+        assert GameState.unpack(sight.packed).fields & FieldGroup.PLAYER
+        return STILL
+
+    live = live_at(tmp_path / "s")
+    system2 = beside(live, url, local=rules)
+    live.start()
+    try:
+        until(lambda: live.counts()["agents"][0]["directed"] > 10, "the rules' directive")
+    finally:
+        live.stop()
+    assert system2.counts()[0]["local"] >= 1
+    assert system2.counts()[0]["requests"] == 0
+
+
+def test_large_frames_come_from_the_ring(tmp_path: Path, url: str) -> None:
+    frames = (260, 340)  # more than a seat copies
+    live = live_at(tmp_path / "s", frames=frames, hz=60.0)
+    assert isinstance(live.game, ArenaLive)
+    beside(live, url, frames=frames, rings=[live.game.ring_name(0)])
+    with serving(url) as server:
+        live.start()
+        try:
+            until(lambda: any(len(jpegs) > 2 for _, jpegs in server.requests), "a strip")
+        finally:
+            live.stop()
+    from metabonk.cognition.strip import decode
+
+    assert decode(server.requests[-1][1][-1]).shape == (260, 340, 3)
+
+
+def test_what_breaks_a_client_is_raised_where_one_waits(tmp_path: Path, url: str) -> None:
+    def broken(sight: Sight) -> Directive:
+        raise ZeroDivisionError("a fault in the rules")
+
+    live = live_at(tmp_path / "s")
+    beside(live, url, local=broken)
+    live.start()
+    with pytest.raises(ZeroDivisionError):
+        live.wait(seconds=20.0)
+    with pytest.raises(ZeroDivisionError):
+        live.stop()
+    assert not live.loop.running  # everything has ended all the same
+
+
+class Pressing:
+    """A policy that always presses the first choice."""
+
+    def reset(self, num_envs: int) -> Any:
+        return None
+
+    def act(
+        self, observation: Observation, state: Any, is_first: BoolArray
+    ) -> tuple[FloatArray, Any]:
+        rows = np.zeros((len(is_first), 12), np.float32)
+        rows[:, 9], rows[:, 10:] = 1.0, -1.0
+        return rows, state
+
+
+def test_a_muted_policy_presses_nothing_and_directives_do(tmp_path: Path) -> None:
+    live = live_at(
+        tmp_path / "s", ticks=300, decider=lambda i: PythonDecider(Pressing(), "pressing")
+    )
+    live.start()
+    seat = live.seats[0]
+    try:
+        until(lambda: live.loop.ticks > 60, "ticks")
+        seat.mute(True)
+        until(lambda: live.loop.ticks > 180, "muted ticks")
+        seat.mute(False)
+        live.wait(seconds=60.0, look=0.01)
+    finally:
+        live.stop()
+    ticks = read_ledger(tmp_path / "s").ticks
+    muted = ticks[(ticks["gate"] & Gate.MUTED) != 0]
+    assert len(muted) > 20
+    assert not muted["action"][:, 9].any()
+    first, last = int(muted["tick"][0]), int(muted["tick"][-1])
+    others = ticks[(ticks["tick"] < first) | (ticks["tick"] > last)]
+    assert others["action"][:, 9].any()
+
+
+class FakeWatch:
+    """A watch that shows what it is told."""
+
+    def __init__(self, looks: list[tuple[GameState, int]]) -> None:
+        self.looks = [
+            (state.pack(), n, n * 30_000_000, run, None) for n, (state, run) in enumerate(looks, 1)
+        ]
+
+    def look(self) -> Any:
+        return self.looks.pop(0) if self.looks else None
+
+
+def alive(**fields: Any) -> GameState:
+    made = GameState(
+        fields=FieldGroup.EVERYTHING, health=50.0, max_health=100.0, playing=True, menu="None"
+    )
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def seen(*looks: tuple[GameState, int]) -> list[Sight]:
+    eyes = Eyes((0, 0), "", WEIGHTS)
+    eyes.watch = FakeWatch(list(looks))
+    return [sight for sight in iter(eyes, None) if sight is not None]
+
+
+def test_rewards_add_up_from_what_states_show() -> None:
+    sights = seen(
+        (alive(time=1.0), 1), (alive(time=2.0, kills=2), 1), (alive(time=2.5, kills=2, xp=3.0), 1)
+    )
+    rewards = [sight.reward for sight in sights]
+    assert rewards == pytest.approx(
+        [0.0, WEIGHTS.alive + 2 * WEIGHTS.kill,
+         1.5 * WEIGHTS.alive + 2 * WEIGHTS.kill + 3 * WEIGHTS.xp]
+    )  # fmt: skip
+    assert [sight.captured_ns for sight in sights] == [30_000_000, 60_000_000, 90_000_000]
+
+
+def test_death_costs_once_whether_it_is_seen_or_not() -> None:
+    dead = alive(time=2.0, health=0.0, playing=False, menu="GameOver")
+    shown = seen((alive(time=2.0), 1), (dead, 1), (dead, 1), (alive(time=0.1), 2))
+    missed = seen((alive(time=2.0), 1), (alive(time=0.1), 2), (alive(time=0.1), 2))
+    assert missed[-1].reward == pytest.approx(WEIGHTS.death)
+    assert shown[-1].reward == pytest.approx(WEIGHTS.death + 50.0 * WEIGHTS.damage_taken)
+    assert [sight.run for sight in shown] == [1, 1, 1, 2]
+
+
+def test_a_watch_shows_moments_now_and_then(tmp_path: Path) -> None:
+    from metabonk import _core
+
+    live = live_at(tmp_path / "s")
+    watch = _core.play.Watch(0.02, 24 * 32 * 3)
+    watch.put_on(live.seats[0])
+    live.start()
+    try:
+        looks = []
+        end = time.monotonic() + 20.0
+        while len(looks) < 12 and time.monotonic() < end:
+            look = watch.look()
+            if look is not None:
+                looks.append(look)
+            time.sleep(0.001)
+    finally:
+        live.stop()
+    assert len(looks) == 12
+    for (_, first, then, *_), (_, second, later, *_) in itertools.pairwise(looks):
+        assert second > first
+        assert later - then >= 20_000_000
+    packed, sequence, capture, run, frame = looks[-1]
+    assert GameState.unpack(packed).fields & FieldGroup.PLAYER
+    assert frame.shape == (24, 32, 3)
+    assert frame.max() > 0
+    assert run >= 1
+    assert watch.too_large == 0
+    with pytest.raises(ValueError, match="every"):
+        _core.play.Watch(-1.0, 0)
