@@ -57,9 +57,7 @@ class WorldStudy:
         replay, game = _played(config, directory / "learned", size["steps"], cell.seed)
         held, other = _played(config, directory / "held", size["steps"] // 5, cell.seed + HELD)
         other.close()
-        model = build(
-            game.observation_space, game.action_layout, config.world, seed=cell.seed
-        )
+        model = build(game.observation_space, game.action_layout, config.world, seed=cell.seed)
         game.close()
         if kind == "shuffled":
             curves.shuffled(SimpleNamespace(world=SimpleNamespace(replay=replay)))
@@ -144,9 +142,7 @@ def _played(config: Config, directory: Path, steps: int, seed: int) -> tuple[Any
 
     game = from_config(config.game)
     fixed = parse_fixed(config.model.fixed)
-    model = build(
-        game.observation_space, game.action_layout, config.model, seed=seed, fixed=fixed
-    )
+    model = build(game.observation_space, game.action_layout, config.model, seed=seed, fixed=fixed)
     collector = Collector(game, model, horizon=64, seed=seed)
     collector.start(game_seeds(seed, 0, game.num_envs))
     replay = Replay(directory, 1 << 40, game.num_envs)

@@ -39,6 +39,7 @@ VERBS = {
     "config": ("Show every setting, where it can be set and what it means.", "Set up"),
     "soak": ("Run a swarm while its servers are killed, and say what was lost.", "Set up"),
     "bench": ("Measure speed against other systems.", "Set up"),
+    "validate": ("Run what claims rest on, and show what is kept of it.", "Set up"),
 }
 
 EPILOG = (

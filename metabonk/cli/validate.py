@@ -1,0 +1,149 @@
+"""`metabonk validate`: runs what claims about learning rest on, and shows what is kept of it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from metabonk import machine
+from metabonk.cli.output import console, notice_line, require, stderr, table
+from metabonk.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from metabonk.bench.study import Cell, Result
+
+WORK = Path("runs/validate")
+
+app = typer.Typer(
+    help="Run what claims rest on, and show what is kept of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Run what claims rest on, and show what is kept of it."""
+
+
+@app.command(
+    help="""Run studies of learning, or show the results that are kept.
+
+A study runs several seeds of every arm, its baselines and controls among them, and
+says of every figure what it is, in which interval, and whether its goal is met. It
+says first what it costs; stopped, it goes on where it was. Claims come from full
+runs only: --quick is a smoke test whose figures claim nothing and are not kept.
+
+$ metabonk validate learning                 all kept results, met or not
+$ metabonk validate learning --list          the studies and what they cost
+$ metabonk validate learning dreams          one of them, in full
+$ metabonk validate learning --quick         all of them, small: smoke
+$ metabonk validate learning --json kept.json"""
+)
+def learning(
+    names: list[str] = typer.Argument(None, help="Studies to run.", metavar="[NAME]..."),
+    quick: bool = typer.Option(False, "--quick", help="Small, in minutes: smoke, no claim."),
+    list_: bool = typer.Option(False, "--list", help="List the studies."),
+    jobs: int = typer.Option(0, help="Cells at a time; 0: one per processor.", min=0),
+    work: Path = typer.Option(WORK, help="Where unfinished studies are kept.", metavar="DIR"),
+    results: Path = typer.Option(None, help="Where results are kept.", metavar="DIR"),
+    json: Path = typer.Option(
+        None, "--json", help="Write the results to this file.", metavar="FILE"
+    ),
+) -> None:
+    room = _room()
+    where = results or room.study.RESULTS
+    studies = room.studies.STUDIES
+    unknown = sorted(set(names or ()) - studies.keys())
+    if unknown:
+        raise ConfigError(f"{unknown[0]}: no such study, there are {', '.join(studies)}")
+    if list_:
+        rows = (
+            (s.name, f"{s.minutes['full']:g} min", f"{s.minutes['quick']:g} min", s.what)
+            for s in studies.values()
+        )
+        console.print(table(["study", ">full", ">quick", "what is shown"], rows))
+        return
+    if names or quick:
+        require("torch", "train", "studies of learning")
+        chosen = [studies[name] for name in names or studies]
+        if quick:
+            for large in (s.name for s in chosen if not s.cells("quick")):
+                notice_line(f"{large} has no small form: it runs in full only")
+            chosen = [s for s in chosen if s.cells("quick")]
+        found = [_run(room, study, quick, work, where, jobs) for study in chosen]
+    else:
+        found = list(room.study.kept(where))
+        if not found:
+            notice_line(f"no results are kept in {where}: run a study, as `{_EXAMPLE}`")
+    for result in found:
+        print_result(result)
+    if json is not None:
+        told = [{**msgspec.to_builtins(r), "met": r.met, "figures": _figures(r)} for r in found]
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+
+
+_EXAMPLE = "metabonk validate learning dreams"
+
+
+def _run(room: Any, study: Any, quick: bool, work: Path, results: Path, jobs: int) -> Result:
+    scale = "quick" if quick else "full"
+    count = len(study.cells(scale))
+    jobs = min(jobs or machine.describe().threads, count)
+    stderr.print(
+        f"{study.name}: {study.what}; {count} runs, about {study.minutes[scale]:g} minutes on two "
+        f"cores{', ' + room.study.SMOKE if quick else ''}",
+        soft_wrap=True,
+    )
+    with stderr.status("running") as status:
+
+        def progress(cell: Cell, done: int, total: int, kept: bool) -> None:
+            status.update(f"{study.name}: {done} of {total}, {cell.arm} with seed {cell.seed}")
+
+        result: Result = room.study.run(
+            study, scale, work, results=results, jobs=jobs, progress=progress
+        )
+    return result
+
+
+def print_result(result: Result) -> None:
+    """Every figure with its interval, baselines and goal."""
+    label = "" if result.label == "full" else f"  [yellow]{result.label}[/]"
+    console.print(
+        f"[bold]{result.study}[/], {result.seeds} seeds, {result.seconds / 60:.0f} min{label}"
+    )
+    console.print(table(["  figure", ">value", "95 %", ">goal", "met"], map(_row, result.figures)))
+    for figure in result.figures:
+        beside = [f"{name} {value:.4g}" for name, value in figure.baselines.items()]
+        told = "; ".join([*beside, *filter(None, [figure.note])])
+        if told:
+            console.print(f"  [dim]{figure.name}: {told}[/]", soft_wrap=True)
+    console.print()
+
+
+def _row(figure: Any) -> Sequence[str]:
+    met = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}[figure.met]
+    low_high = "" if figure.ci95 is None else f"{figure.ci95[0]:.3g} … {figure.ci95[1]:.3g}"
+    goal = "" if figure.goal is None else f"{figure.sense} {figure.goal:g}"
+    return f"  {figure.name}", f"{figure.value:.4g} {figure.unit}".rstrip(), low_high, goal, met
+
+
+def _figures(result: Result) -> list[dict[str, Any]]:
+    return [{**msgspec.to_builtins(f), "met": f.met} for f in result.figures]
+
+
+def _room() -> Any:
+    if importlib.util.find_spec("metabonk.bench") is None:
+        raise MissingExtraError("metabonk.bench", "bench", "studies of learning")
+    importlib.import_module("metabonk.bench.studies")
+    importlib.import_module("metabonk.bench.study")
+    return importlib.import_module("metabonk.bench")

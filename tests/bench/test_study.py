@@ -1,0 +1,302 @@
+"""Studies: what was run is not run again, nothing small is kept, and goals are met or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from metabonk.bench import curves, studies, study
+from metabonk.bench.study import Cell, Figure, Result, Scale, by_seed, mean_of, ratio_of
+
+from metabonk.errors import ConfigError, CorruptError
+from metabonk.learn.replay import Sequences
+
+
+class Tossing:
+    """Two arms, three seeds; what is found is the seed."""
+
+    name = "tossing"
+    what = "whether it goes on"
+    minutes: Mapping[Scale, float] = {"full": 1.0, "quick": 0.1}
+
+    def __init__(self) -> None:
+        self.ran: list[Cell] = []
+        self.fails: Cell | None = None
+        self.size = 1
+
+    def cells(self, scale: Scale) -> Sequence[Cell]:
+        return [Cell(arm, seed) for seed in range(3) for arm in ("a", "b")]
+
+    def settings(self, scale: Scale) -> dict[str, Any]:
+        return {"size": self.size}
+
+    def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        self.ran.append(cell)
+        (directory / "left").write_text("behind")
+        if cell == self.fails:
+            raise KeyboardInterrupt
+        return {"value": cell.seed + (10 if cell.arm == "b" else 0)}
+
+    def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
+        value, ci95 = mean_of(by_seed(found, "b", "value"))
+        low = float(np.mean(by_seed(found, "a", "value")))
+        return [Figure(name="b", value=value, ci95=ci95, goal=5.0, baselines={"a": low})]
+
+    def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
+        path.write_bytes(b"drawn")
+
+
+@pytest.fixture
+def tossing(monkeypatch: pytest.MonkeyPatch) -> Tossing:
+    made = Tossing()
+    monkeypatch.setitem(studies.STUDIES, made.name, made)
+    return made
+
+
+def test_a_study_goes_on_where_it_was_stopped(tossing: Tossing, tmp_path: Path) -> None:
+    tossing.fails = Cell("b", 1)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(tossing, "full", tmp_path, results=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+    first, tossing.ran, tossing.fails = tossing.ran, [], None
+    told: list[tuple[Cell, bool]] = []
+    result = study.run(
+        tossing, "full", tmp_path, results=tmp_path / "kept",
+        progress=lambda cell, done, total, kept: told.append((cell, kept)),
+    )  # fmt: skip
+    assert first[:-1] == [c for c, kept in told if kept]
+    assert tossing.ran == [c for c, kept in told if not kept]
+    assert {c for c, _ in told} == set(tossing.cells("full"))
+    assert result.figures[0].value == 11.0
+    assert result.met
+    assert (result.label, result.seeds) == ("full", 3)
+    assert study.kept(tmp_path / "kept") == [result]
+    assert (tmp_path / "kept" / "tossing.png").read_bytes() == b"drawn"
+    assert not list(tmp_path.rglob("left"))  # every cell's folder is cleared away
+
+
+def test_other_settings_are_another_study(tossing: Tossing, tmp_path: Path) -> None:
+    study.run(tossing, "quick", tmp_path, results=tmp_path / "kept")
+    tossing.size = 2
+    study.run(tossing, "quick", tmp_path, results=tmp_path / "kept")
+    assert len(tossing.ran) == 12
+    study.run(tossing, "quick", tmp_path, results=tmp_path / "kept")
+    assert len(tossing.ran) == 12
+
+
+def test_what_is_small_claims_nothing(tossing: Tossing, tmp_path: Path) -> None:
+    result = study.run(tossing, "quick", tmp_path, results=tmp_path / "kept")
+    assert result.label == "smoke: no claim"
+    assert result.met is None
+    assert not (tmp_path / "kept").exists()
+    with pytest.raises(ConfigError, match="is not kept among the results"):
+        study.keep(result, tmp_path / "kept")
+
+
+def test_damage_is_named(tossing: Tossing, tmp_path: Path) -> None:
+    study.run(tossing, "full", tmp_path, results=tmp_path / "kept")
+    (cell,) = tmp_path.rglob("a-0.json")
+    cell.write_text("{")
+    with pytest.raises(CorruptError, match=r"a-0\.json"):
+        study.run(tossing, "full", tmp_path, results=tmp_path / "kept")
+    (tmp_path / "kept" / "tossing.json").write_text("[]")
+    with pytest.raises(CorruptError, match="run the study again"):
+        study.kept(tmp_path / "kept")
+
+
+@pytest.mark.parametrize(
+    ("figure", "met"),
+    [
+        (Figure(name="x", value=1.0), None),
+        (Figure(name="x", value=1.0, goal=1.0), True),
+        (Figure(name="x", value=0.9, goal=1.0), False),
+        (Figure(name="x", value=0.9, goal=1.0, sense="<="), True),
+        (Figure(name="x", value=float("nan"), goal=1.0), False),
+        (Figure(name="x", value=float("nan"), goal=1.0, sense="<="), False),
+        (Figure(name="x", value=2.0, goal=1.0, interval=True, ci95=(0.5, 3.0)), False),
+        (Figure(name="x", value=2.0, goal=1.0, interval=True, ci95=(1.5, 3.0)), True),
+        (Figure(name="x", value=0.2, goal=1.0, sense="<=", interval=True, ci95=(0.1, 2.0)), False),
+        (Figure(name="x", value=2.0, goal=1.0, interval=True), False),
+    ],
+)
+def test_a_goal_is_met_or_not(figure: Figure, met: bool | None) -> None:
+    assert figure.met is met
+
+
+def test_a_result_is_met_if_all_of_it_is() -> None:
+    good, bad = Figure(name="a", value=2.0, goal=1.0), Figure(name="b", value=0.0, goal=1.0)
+    shown = Figure(name="c", value=0.0)
+
+    def met(*figures: Figure, label: str = "full") -> bool | None:
+        return Result(study="s", label=label, seeds=1, seconds=0.0, figures=list(figures)).met
+
+    assert met(good, shown)
+    assert met(good, bad) is False
+    assert met(shown) is None
+    assert met(good, label=study.SMOKE) is None
+
+
+def test_intervals_are_of_means_and_of_ratios() -> None:
+    value, ci95 = mean_of([1.0, 2.0, 3.0, 4.0])
+    assert value == 2.5
+    assert ci95 is not None
+    assert 1.0 <= ci95[0] < 2.5 < ci95[1] <= 4.0
+    assert mean_of([3.0]) == (3.0, None)
+    ratio, ci95 = ratio_of([2.0, 8.0], [1.0, 1.0])
+    assert ratio == pytest.approx(4.0)
+    assert ci95 is not None
+    assert ci95 == pytest.approx((2.0, 8.0))
+
+
+def curve(reached: int, best: float = 100.0, budget: int = 10_000) -> dict[str, Any]:
+    """Returns of 0 until `reached` steps, and of `best` from there on."""
+    steps = list(range(10, budget + 1, 10))
+    return {
+        "steps": steps,
+        "returns": [best if at > reached else 0.0 for at in steps],
+        "budget": budget,
+        "metrics": {},
+    }
+
+
+def test_curves_tell_when_something_was_reached() -> None:
+    one, two = curve(2000), curve(4000)
+    wanted = curves.level([one, two])
+    assert wanted == pytest.approx(80.0)
+    for found, reached in ((one, 2000), (two, 4000)):
+        steps, ever = curves.steps_to(found, wanted)
+        assert ever
+        assert reached < steps < reached + 10 * curves.WINDOW + 2 * 10_000 / curves.POINTS
+    assert curves.steps_to(curve(20_000), wanted) == (10_000.0, False)
+    assert curves.area(one) > curves.area(two) > 0.0
+
+
+def test_the_control_mixes_actions_up_and_nothing_else() -> None:
+    action = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+    same = Sequences({}, action, np.ones((4, 3), np.float32), np.zeros(0), np.zeros(0))
+    replay = SimpleNamespace(draw=lambda batch, length, generator: same)
+    curves.shuffled(SimpleNamespace(world=SimpleNamespace(replay=replay)))
+    mixed = replay.draw(3, 4, np.random.default_rng(0))
+    assert not np.array_equal(mixed.action, action)
+    rows = {tuple(row) for row in mixed.action.reshape(-1, 2)}
+    assert rows == {tuple(row) for row in action.reshape(-1, 2)}
+    assert mixed.reward is same.reward
+
+
+def found_of(name: str, values: Any) -> dict[Cell, dict[str, Any]]:
+    made = studies.STUDIES[name]
+    return {cell: values(cell) for cell in made.cells("full")}
+
+
+def figures(name: str, values: Any) -> dict[str, Figure]:
+    return {f.name: f for f in studies.STUDIES[name].figures(found_of(name, values))}
+
+
+@pytest.mark.parametrize(("on", "met"), [(1500, True), (4000, False), (6000, False)])
+def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Path) -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        return curve((on if cell.arm.endswith(" on") else 4000) + 40 * cell.seed)
+
+    rows = figures("dreams", values)
+    judged = [f for f in rows.values() if f.met is not None]
+    assert [f.met for f in judged] == [met]
+    saved = rows["gym/CartPole-v1: times the steps that dreams save"]
+    assert saved.value == pytest.approx(4000 / on, rel=0.15)
+    assert saved.baselines["of shuffled actions"] == pytest.approx(1.0)
+    pytest.importorskip("matplotlib")
+    studies.STUDIES["dreams"].picture(found_of("dreams", values), tmp_path / "dreams.png")
+    assert (tmp_path / "dreams.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_sweep_is_shown_by_horizon(tmp_path: Path) -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        good = {"5": 1000, "trust": 1000, "off": 4000, "30": 6000}
+        return curve(good.get(cell.arm, 3000) + 50 * cell.seed)
+
+    rows = figures("horizon", values)
+    prefix = "return on the way, gained by dreams of "
+    assert rows[f"{prefix}5 steps"].value == rows[f"{prefix}the trust horizon"].value > 0.0
+    assert rows[f"{prefix}30 steps"].value < 0.0
+    pytest.importorskip("matplotlib")
+    studies.STUDIES["horizon"].picture(found_of("horizon", values), tmp_path / "h.png")
+    assert (tmp_path / "h.png").exists()
+
+
+@pytest.mark.parametrize(("pretrained", "met"), [(1500, True), (5000, False)])
+def test_a_head_start_has_to_be_one(pretrained: int, met: bool) -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        return curve((pretrained if cell.arm == "pretrained" else 3000) + 40 * cell.seed)
+
+    row = figures("pretrain", values)["times the steps that a head start saves"]
+    assert row.met is met
+    assert row.baselines["from shuffled recordings"] == pytest.approx(1.0)
+
+
+def test_doom_is_paired() -> None:
+    for on, met in ((1000, True), (7000, False)):
+        rows = figures(
+            "doom", lambda c, on=on: curve((on if c.arm == "on" else 3000) + c.seed * 50)
+        )
+        assert rows["return on the way, gained by dreams"].met is met
+
+
+def test_world_models_are_held_against_persistence() -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        honest = cell.arm.endswith("honest")
+        return {"ratio": 0.3 + 0.01 * cell.seed if honest else 1.1, "auc": 0.97, "wm_kl": 0.4}
+
+    rows = figures("world", values)
+    assert all(f.met for f in rows.values())
+    cells = rows["grid64/ice_slide: error 15 steps ahead, of persistence's"]
+    assert cells.baselines["shuffled actions"] == pytest.approx(1.1)
+    bad = figures("world", lambda cell: {"ratio": 0.8, "auc": 0.6, "wm_kl": 0.0})
+    assert not any(f.met for f in bad.values())
+
+
+def test_expected_free_energy_is_held_against_its_mistakes() -> None:
+    from metabonk.bench import study_efe as efe
+
+    def values(cell: Cell) -> dict[str, Any]:
+        if cell.arm == "television":
+            return {f"ignored {efe.SEEKER}": 1.0, f"ignored {efe.NAIVE}": 0.0}
+        names = (efe.OURS, efe.CONSTANT, efe.PLANNER, efe.RANDOM)
+        rows = {f"{what} {name}": 0.3 for name in names for what in ("cue", "win")}
+        return {**rows, f"cue {efe.OURS}": 0.99}
+
+    rows = figures("efe", values)
+    assert all(f.met for f in rows.values() if f.goal is not None)
+    wrong = figures("efe", lambda cell: {k: 1.0 - v for k, v in values(cell).items()})
+    assert not any(f.met for f in wrong.values() if f.goal is not None)
+
+
+def test_a_motor_is_held_against_its_teacher() -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        means = {"teacher": 20.0, "unjudged": 15.0, "policy": 21.0, "random": 2.0}
+        seconds = {"student_seconds": 1e-3 + 1e-5 * cell.seed, "teacher_seconds": 3e-2}
+        return {"return": 19.0 + 0.1 * cell.seed, **means, **seconds}
+
+    rows = figures("motor", values)
+    assert rows["return of one step, of the teacher's forty"].met
+    assert rows["time of a decision, of the teacher's"].met
+    slow = figures("motor", lambda c: {**values(c), "return": 10.0, "student_seconds": 1e-2})
+    assert not any(f.met for f in slow.values() if f.goal is not None)
+
+
+def test_every_study_says_what_it_costs_and_pairs_its_seeds() -> None:
+    for made in studies.STUDIES.values():
+        assert made.minutes["full"] <= 60.0
+        for scale, seeds in study.SEEDS.items():
+            cells = made.cells(scale)  # type: ignore[arg-type]
+            if not cells:
+                assert (made.name, scale) == ("doom", "quick")
+                continue
+            assert len(set(cells)) == len(cells)
+            assert {cell.seed for cell in cells} == set(range(seeds))
+            arms = [{c.arm for c in cells if c.seed == seed} for seed in range(seeds)]
+            assert all(arm == arms[0] for arm in arms)
+            assert made.settings(scale)  # type: ignore[arg-type]
+    assert sum(made.minutes["quick"] for made in studies.STUDIES.values()) <= 30.0

@@ -1,0 +1,79 @@
+"""`metabonk validate learning`: what is kept is shown with what it was held against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from metabonk.bench import study
+from metabonk.bench.study import Figure, Result
+
+Metabonk = Callable[..., Any]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    figures = [
+        Figure(
+            name="steps saved", value=2.5, ci95=(1.6, 3.4), goal=2.0, baselines={"shuffled": 1.0}
+        ),
+        Figure(name="return", value=0.4, goal=0.9, note="of the teacher's"),
+    ]
+    study.keep(
+        Result(study="dreams", label="full", seeds=5, seconds=1800.0, figures=figures), tmp_path
+    )
+    return tmp_path
+
+
+def test_kept_results_are_printed_with_met_or_not(metabonk: Metabonk, kept: Path) -> None:
+    said = metabonk("validate", "learning", "--results", kept, "--json", kept / "out.json")
+    assert said.code == 0, said.err
+    assert "dreams, 5 seeds, 30 min" in said.out
+    lines = {line.split()[0]: line for line in said.out.splitlines() if line.strip()}
+    assert lines["steps"].split()[-1] == "yes"
+    assert lines["return"].split()[-1] == "no"
+    assert "shuffled 1" in said.out
+    assert "of the teacher's" in said.out
+    (written,) = json.loads((kept / "out.json").read_text())
+    assert written["met"] is False
+    assert [f["met"] for f in written["figures"]] == [True, False]
+
+
+def test_studies_are_listed_with_their_cost(metabonk: Metabonk) -> None:
+    said = metabonk("validate", "learning", "--list")
+    assert said.code == 0
+    for name in ("world", "dreams", "horizon", "pretrain", "doom", "efe", "motor"):
+        assert name in said.out
+    assert "60 min" in said.out
+
+
+def test_what_is_not_there_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
+    unknown = metabonk("validate", "learning", "telepathy")
+    assert unknown.code == 2
+    assert "telepathy: no such study, there are world" in unknown.err
+    large = metabonk("validate", "learning", "doom", "--quick", "--work", tmp_path)
+    assert large.code == 0
+    assert "doom has no small form" in large.err
+    nothing = metabonk("validate", "learning", "--results", tmp_path)
+    assert nothing.code == 0
+    assert "no results are kept" in nothing.err
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["world", "dreams", "horizon", "pretrain", "efe", "motor"])
+def test_every_study_runs_small(metabonk: Metabonk, tmp_path: Path, name: str) -> None:
+    """All of them together in twenty minutes on two cores; their figures claim nothing."""
+    results = tmp_path / "kept"
+    said = metabonk(
+        *("validate", "learning", name, "--quick", "--work", tmp_path, "--results", results),
+        *("--json", tmp_path / "out.json"),
+    )
+    assert said.code == 0, said.err
+    assert "smoke: no claim" in said.out
+    (written,) = json.loads((tmp_path / "out.json").read_text())
+    assert written["met"] is None
+    assert written["figures"]
+    assert not results.exists()
