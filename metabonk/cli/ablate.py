@@ -33,11 +33,15 @@ intact, intact once more, and with one part taken out (zero), kept from learning
 without it; what it is worth is the difference of the return, with an interval over
 seeds. The run stays as it was. Ctrl-C loses nothing but the seed at hand.
 
+Of a motor (RUN/motors, or one of its versions) the judges are taken away, and how
+much they differ; nothing is trained for that.
+
 Exit code 1 says that a part is inert.
 
 $ metabonk ablate runs/long
 $ metabonk ablate runs/long --seeds 10 --steps 200000
-$ metabonk ablate runs/long --part efe --part dream --from-start"""
+$ metabonk ablate runs/long --part efe --part dream --from-start
+$ metabonk ablate runs/long/motors"""
 )
 COLOURS = {"inert": "red", "helps": "green", "hurts": "red", "undecided": "yellow"}
 
@@ -56,28 +60,39 @@ def ablate(
     json: bool = JsonFlag,
 ) -> None:
     require("torch", "train", "learning")
-    if not (directory / "config.toml").exists():
-        raise FileNotFoundError(f"{directory} holds no run: it has no config.toml")
+    run, version = _run_of(directory)
     if machine.core_built():
         settings_module.cap_cpu()
     from metabonk.learn.ablate import ablate as measure
     from metabonk.learn.ablate import read
+    from metabonk.learn.ablate_motor import ablate_motor
 
     with stderr.status("reading the run") as status:
 
         def progress(done: int, total: int, name: str) -> None:
-            status.update(f"training {done + 1} of {total}: {name}")
+            status.update(f"{done + 1} of {total}: {name}")
 
-        found = measure(
-            directory,
-            seeds=seeds,
-            steps=steps,
-            episodes=episodes,
-            parts=part,
-            from_start=from_start,
-            again=again,
-            progress=progress,
-        )
+        if run == directory:
+            found = measure(
+                run,
+                seeds=seeds,
+                steps=steps,
+                episodes=episodes,
+                parts=part,
+                from_start=from_start,
+                again=again,
+                progress=progress,
+            )
+        else:
+            found = ablate_motor(
+                run,
+                version,
+                seeds=seeds,
+                episodes=episodes,
+                parts=part,
+                again=again,
+                progress=progress,
+            )
     result = read(found)
     if json:
         print_json({"path": str(found.path), **msgspec.to_builtins(result)})
@@ -87,26 +102,40 @@ def ablate(
         raise typer.Exit(1)
 
 
+def _run_of(directory: Path) -> tuple[Path, Path | None]:
+    """The run, and the version of its motor that is meant, if one is."""
+    if (directory / "config.toml").exists():
+        return directory, None
+    folder = directory if directory.name == "motors" else directory.parent
+    if folder.name == "motors" and (folder.parent / "config.toml").exists():
+        return folder.parent, None if folder == directory else directory
+    raise FileNotFoundError(f"{directory} holds no run: it has no config.toml")
+
+
 def _show(result: Ablation, path: Path) -> None:
-    console.print(f"[bold]{result.run}[/] at {result.step:,} steps", soft_wrap=True)
     from metabonk.learn.effects import DONE
 
+    at = f" at {result.step:,} steps" if result.step else ""
+    console.print(f"[bold]{result.run}[/]{at}", soft_wrap=True)
     rows = [_row(effect, DONE[effect.mode]) for effect in result.effects]
-    columns = ["part", "", ">return", ">95 %", ">behaviour, nats"]
+    columns = ["part", "", ">return", ">95 %", f">behaviour, {result.unit}"]
     console.print(table(columns, rows))
     console.print()
     for finding in result.findings:
         colour = COLOURS[finding.verdict]
         console.print(f"[{colour}]{finding.verdict:>9}[/]  [bold]{finding.part}[/]: {finding.why}")
     mean = sum(result.intact) / len(result.intact)
-    console.print(
-        f"\n[dim]{len(result.seeds)} seeds, {result.steps:,} steps each, {result.episodes} "
-        f"episodes; intact the return is {mean:,.2f}; seeds differ by {result.chance:.2g} nats[/]"
-    )
+    said = [f"{len(result.seeds)} seeds", f"{result.episodes} episodes"]
+    if result.steps:
+        said.insert(1, f"{result.steps:,} steps each")
+    said.append(f"intact the return is {mean:,.2f}")
+    if result.chance:
+        said.append(f"seeds differ by {result.chance:.2g} nats")
+    console.print(f"\n[dim]{', '.join(said)}[/]")
     if not result.repeats:
         notice_line(
-            "intact trainings of one seed do not repeat bit for bit here: what moved behaviour no "
-            "further than that counts as inert"
+            "what is left alone does not repeat bit for bit here: what moved behaviour no further "
+            "than that counts as inert"
         )
     console.print(f"[dim]{path}[/]", soft_wrap=True)
 

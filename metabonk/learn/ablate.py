@@ -101,7 +101,7 @@ def ablate(
             where,
             kind=KIND,
             seed=config.run.seed,
-            files={RESULT: msgspec.json.encode(result), PICTURE: _picture(result)},
+            files={RESULT: msgspec.json.encode(result), PICTURE: picture(result)},
             parents=(found.hash,),
             details={"inert": result.inert, "steps": bench.steps, "seeds": result.seeds},
             replace=True,
@@ -164,8 +164,8 @@ def _result(bench: _Bench, found: Artifact, trials: list[Trial]) -> Ablation:
     )
 
 
-def _picture(result: Ablation) -> bytes:
-    """What each thing done cost or gained, as PNG."""
+def picture(result: Ablation) -> bytes:
+    """What each thing that was done cost or gained, as PNG."""
     from metabonk.learn import report_figures as figures  # matplotlib takes a second to import
 
     rows = [

@@ -80,7 +80,8 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True):
 
     chance: mean KL in nats between intact trainings of different seeds, which is how far policies
     come apart by chance. repeats: whether the control, the intact training once more, came out the
-    same; where it did not, what moved no further counts as inert.
+    same; where it did not, what moved no further counts as inert. unit: of how far behaviour moved;
+    of a motor, which is not trained (steps 0), the share of its decisions that are others.
     """
 
     run: str
@@ -97,6 +98,7 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True):
     effects: list[Effect]
     findings: list[Finding]
     trials: list[Trial] = []
+    unit: str = "nats"
 
     @property
     def inert(self) -> list[str]:

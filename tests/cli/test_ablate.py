@@ -76,3 +76,27 @@ def test_what_is_no_run_and_what_has_no_parts(metabonk: Metabonk, tmp_path: Path
     said = metabonk("ablate", run, "--seeds", 2)
     assert said.code == 2
     assert "nothing that learns beside its policy" in said.err
+
+
+def test_the_judges_of_a_motor(metabonk: Metabonk, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    said = metabonk(
+        *("train", "--game", "gym/CartPole-v1", "--steps", 512, "--run", run, "--record"), *small
+    )
+    assert said.code == 0, said.err
+    quick = [f"cpqe.{phase}_updates=30" for phase in ("teacher", "student", "q")]
+    changes = [w for one in (*quick, "cpqe.hidden=16") for w in ("--set", one)]
+    said = metabonk("pretrain", "cpqe", run, "--episodes", 0, *changes)
+    assert said.code == 0, said.err
+    asked = ("--seeds", 2, "--episodes", 4, "--json")
+    said = metabonk("ablate", run / "motors", *asked)
+    found = json.loads(said.out)
+    assert said.code == int(any(f["verdict"] == "inert" for f in found["findings"]))
+    assert {f["part"] for f in found["findings"]} == {"judges", "doubt"}
+    assert found["unit"] == "of decisions"
+    same = metabonk("ablate", run / "motors" / "000001", *asked)
+    assert json.loads(same.out)["path"] == found["path"]
+    said = metabonk("ablate", run / "motors", "--part", "dream")
+    assert said.code == 2
+    assert "part 'dream': a motor has judges, doubt" in said.err
