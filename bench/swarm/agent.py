@@ -226,7 +226,8 @@ def _generation(
         apply=dialogue.applied,
     )  # fmt: skip
     client._dialogue = dialogue
-    book.add(Began(now(), settings.agent, dialogue.epoch, os.getpid()))
+    every = round(settings.period * _NS)
+    book.add(Began(now(), settings.agent, dialogue.epoch, os.getpid(), every, settings.slow))
     first = game.ticks, game.late, len(game.blocked)
     client.start()
     game.play_with(client)

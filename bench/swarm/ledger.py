@@ -20,12 +20,15 @@ from metabonk.errors import CorruptError
 
 
 class Began(msgspec.Struct, frozen=True, tag="began"):
-    """A client of `agent` started. epoch: of its requests."""
+    """A client of `agent` started. epoch: of its requests. every_ns: between two of them. slow: it
+    looks away from its replies on purpose."""
 
     at_ns: int
     agent: str
     epoch: int
     process: int
+    every_ns: int = 0
+    slow: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True, tag="asked"):

@@ -47,8 +47,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     """What happened and what was wrong.
 
     counts: requests by what became of them. faults: the first of each kind; fault_counts: how many.
-    recovery: seconds that agents which wanted an answer went without one after a kill of the
-    broker; one per agent and kill. blocked_us: how long clients held the game's thread per tick:
+    recovery: seconds that agents went without an answer that was due after a kill of the broker;
+    one per agent and kill. blocked_us: how long clients held the game's thread per tick:
     worst agents' median, 99th percentile and most. late_ticks: share of the game's ticks.
     """
 
@@ -102,7 +102,7 @@ def judge(
         counts=_counts(seen),
         fault_counts=dict(by_kind),
         faults=listed,
-        recovery=recoveries(seen.asked.values(), seen.answered, kills),
+        recovery=recoveries(seen.began.values(), seen.asked.values(), seen.answered, kills),
         blocked_us=_worst(seen.ended),
         late_ticks=sum(end.late for end in seen.ended) / ticks if ticks else 0.0,
         ticks=ticks,
@@ -212,31 +212,48 @@ def split(id: str) -> tuple[str, int, int]:
 
 
 def recoveries(
-    asked: Iterable[Asked], answered: Mapping[str, Sequence[Answered]], kills: Sequence[int]
+    began: Iterable[Began],
+    asked: Iterable[Asked],
+    answered: Mapping[str, Sequence[Answered]],
+    kills: Sequence[int],
 ) -> list[float]:
-    """Seconds without an answer after each kill, for each agent that wanted one.
+    """Seconds without an answer after each kill, for each agent, until its next decision.
 
-    An agent wants one from the kill on if a request of its was in flight then, else from its next
-    request; it has one when the next decision comes, to whichever of its requests. What runs into
-    the next kill counts until the decision all the same.
+    They count from the kill where a request was under way, else from when the agent's next one was
+    due: one period after its last one, however long it then could not ask. A client that was made
+    anew meanwhile counts from its start, and agents that look away on purpose do not count.
     """
-    wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)  # from, until answered or given up
-    got: dict[str, list[int]] = defaultdict(list)
+    starts: dict[str, list[Began]] = defaultdict(list)
+    for begin in began:
+        starts[begin.agent].append(begin)
+    requests: dict[str, list[tuple[int, int]]] = defaultdict(list)  # asked, and ended
+    decisions: dict[str, list[int]] = defaultdict(list)
     for request in asked:
         agent = split(request.id)[0]
         replies = [r.at_ns for r in answered.get(request.id, ()) if r.status in DECISIONS]
-        wanted[agent].append((request.at_ns, min([*replies, request.deadline_ns])))
-        got[agent] += replies
+        requests[agent].append((request.at_ns, min([*replies, request.deadline_ns])))
+        decisions[agent] += replies
     found = []
-    for kill in sorted(kills):
-        for agent, spans in wanted.items():
-            starts = [max(kill, begin) for begin, end in spans if end > kill]
-            after = [at for at in got[agent] if at > kill]
-            if starts and after:
-                start, end = min(starts), min(after)
-                if end >= start:
-                    found.append((end - start) / 1e9)
+    for kill in kills:
+        for agent, spans in requests.items():
+            after = [at for at in decisions[agent] if at > kill]
+            before = [span for span in spans if span[0] <= kill]
+            clients = starts.get(agent, [])
+            if not (after and before) or any(client.slow for client in clients):
+                continue
+            due = _due(kill, before, min(after), clients)
+            found.append(max(min(after) - due, 0) / 1e9)
     return found
+
+
+def _due(
+    kill: int, before: Sequence[tuple[int, int]], answer: int, clients: Sequence[Began]
+) -> int:
+    """When an agent began to go without."""
+    every = max((client.every_ns for client in clients), default=0)
+    last_asked, last_ended = max(before)
+    due = kill if last_ended > kill else max(kill, last_asked + every)
+    return max([due, *(c.at_ns for c in clients if kill < c.at_ns <= answer)])
 
 
 def _counts(seen: _Seen) -> dict[str, int]:

@@ -203,29 +203,35 @@ def test_all_faults_are_counted_and_some_are_listed() -> None:
     assert len(found.faults) == verdict.MOST_SHOWN
 
 
-def test_recovery_is_how_long_who_wants_an_answer_goes_without() -> None:
+def test_recovery_is_how_long_an_agent_goes_without_what_is_due() -> None:
     id = "omega-0/7/{}".format
+    began = [Began(0, "omega-0", 7, 1, every_ns=5 * S)]
     asked = [
-        Asked(0, id(0), 0, 5 * S),  # in flight at the kill, answered by who came after
+        Asked(0, id(0), 0, 5 * S),  # in flight at the first kill, answered by who came after
         Asked(10 * S, id(1), 0, 11 * S),
         Asked(20 * S, id(2), 0, 21 * S),  # asked while nobody was there, given up
-        Asked(22 * S, id(3), 0, 23 * S),
+        Asked(27 * S, id(3), 0, 28 * S),
     ]
+    refused = Answered(10 * S + 100 * MS, id(1), "rejected")
     answered = {
         id(0): [Answered(3 * S, id(0), "ok")],
-        id(1): [
-            Answered(10 * S + 100 * MS, id(1), "rejected"),
-            Answered(10 * S + 300 * MS, id(1), "ok"),
-        ],
-        id(3): [Answered(22 * S + 500 * MS, id(3), "fallback")],
+        id(1): [refused, Answered(10 * S + 300 * MS, id(1), "ok")],
+        id(3): [Answered(27 * S + 500 * MS, id(3), "fallback")],
     }
-    assert verdict.recoveries(asked, answered, [1 * S]) == [2.0]
-    # Between two requests nobody waits: the time counts from the next one.
-    assert verdict.recoveries(asked, answered, [8 * S]) == [pytest.approx(0.3)]
-    # A request that was given up counts from when it was asked until the next one's answer.
-    assert verdict.recoveries(asked, answered, [19 * S]) == [pytest.approx(2.5)]
-    assert verdict.recoveries(asked, answered, [30 * S]) == []
-    assert verdict.recoveries(asked, answered, []) == []
+
+    def after(*kills: int) -> list[float]:
+        return verdict.recoveries(began, asked, answered, kills)
+
+    assert after(1 * S) == [2.0]  # it waited for its answer
+    assert after(4 * S) == [pytest.approx(5.3)]  # due at 5 s, could ask at 10 s only
+    assert after(12 * S) == [pytest.approx(12.5)]  # due at 15 s; what it asked then got nothing
+    assert after(20 * S + 500 * MS) == [pytest.approx(7.0)]  # in flight
+    assert after(30 * S) == []
+    assert after() == []
+    anew = [*began, Began(26 * S, "omega-0", 8, 1, every_ns=5 * S)]
+    assert verdict.recoveries(anew, asked, answered, [12 * S]) == [pytest.approx(1.5)]
+    slow = [Began(0, "omega-0", 7, 1, every_ns=5 * S, slow=True)]
+    assert verdict.recoveries(slow, asked, answered, [1 * S]) == []
 
 
 def test_a_ledger_is_read_back_without_its_torn_end(tmp_path: Path) -> None:
