@@ -1,4 +1,4 @@
-"""A motor's judges are heard; those of a motor that doubts nothing, or has one candidate, are not."""
+"""A motor's judges are heard; where nothing depends on them they are inert."""
 
 from __future__ import annotations
 
