@@ -551,7 +551,7 @@ class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     )
     directory: Annotated[str, _help("Where decisions and frames are kept.")] = "runs/cognitive"
     frames_mb: Annotated[
-        int, _help("Megabytes of frames that are kept, the newest ones; 0: none.", ge=0)
+        int, _help("Megabytes of frames kept, of agents that log (METABONK_RL_LOGGING).", ge=0)
     ] = 1024
     frames_days: Annotated[
         float, _help("Days that a frame is kept; 0: while there is room.", ge=0.0)

@@ -58,7 +58,7 @@ def cognitive(
     url: str = typer.Option(None, help="The model server of openai.", metavar="URL"),
     model: str = typer.Option(None, help="Its model, if it has several.", metavar="NAME"),
     concurrency: int = typer.Option(None, help="Questions at once at most."),
-    frames_mb: int = typer.Option(None, help="Megabytes of frames that are kept; 0: none."),
+    frames_mb: int = typer.Option(None, help="Megabytes of logging agents' frames."),
     key: Path = typer.Option(None, help="Its secret key.", metavar="FILE"),
     allow: Path = typer.Option(None, help="Agents and their public keys.", metavar="FILE"),
     sets: list[str] = typer.Option([], "--set", help="Any other setting.", metavar="KEY=VALUE"),

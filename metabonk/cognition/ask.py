@@ -26,13 +26,14 @@ MOST_REASONING = 1000
 @dataclass(eq=False, slots=True)
 class Ask:
     """arrived, ended: seconds on the broker's clock. queued, decided: seconds that it waited for
-    its turn, and for the backend. state: of version 1, whose targets are places. sent: the reply is
-    out."""
+    its turn, and for the backend. keep: its frames, beside the journal. state: of version 1, whose
+    targets are places. sent: the reply is out."""
 
     request: Request
     question: Question
     arrived: float
     route: bytes
+    keep: bool = False
     protocol: int = 2
     enveloped: bool = False
     state: GameState | None = None
@@ -88,7 +89,7 @@ def row_of(ask: Ask, reply: Reply) -> Decision:
         reply=reply, at=time.time(), question=request.question, cause=request.trigger,
         episode=request.episode, goal=request.goal, in_force=request.in_force,
         protocol=ask.protocol, state=request.state,
-        frames=[(frame.jpeg, frame.time, frame.predicted) for frame in ask.question.frames],
+        frames=[(f.jpeg, f.time, f.predicted) for f in ask.question.frames] if ask.keep else (),
     )  # fmt: skip
     if answer is not None:
         decision.model, decision.mode = answer.model, answer.mode

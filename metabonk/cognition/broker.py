@@ -176,7 +176,7 @@ class Broker:
         if binding.shared_clock:
             deadline = min(deadline, request.deadline_ns / 1e9)
         question = question_of(request, frames, deadline, self.explain)
-        ask = Ask(request, question, now, route)
+        ask = Ask(request, question, now, route, binding.log)
         self.measures.requests[(self.measures.label(id.agent),)] += 1
         if old:
             self.answering.end(ask, "rejected", "superseded", "a newer request came before it")
@@ -225,7 +225,7 @@ class Broker:
             state=asked.state.pack(), frames=legacy.infos(asked, now_ns),
         )  # fmt: skip
         question = question_of(request, asked.frames, deadline, self.explain)
-        ask = Ask(request, question, now, route, 1, asked.enveloped, asked.state)
+        ask = Ask(request, question, now, route, False, 1, asked.enveloped, asked.state)
         self.measures.events["v1"] += 1
         self.measures.requests[(self.measures.label(binding.agent),)] += 1
         self.answering.offer(ask, deadline)

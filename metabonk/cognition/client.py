@@ -372,5 +372,5 @@ def _dialogue_of(agent: str, settings: ClientSettings) -> Dialogue | DialogueV1:
         return DialogueV1(agent, every=settings.every, patience=settings.patience)
     return Dialogue(
         agent, time.time_ns(), os.urandom(16), every=settings.every, patience=settings.patience,
-        clock=wire.boot_id(),
+        clock=wire.boot_id(), log=settings.outcomes,
     )  # fmt: skip

@@ -90,6 +90,7 @@ class Dialogue:
         every: float = 2.0,
         patience: float = 4.0,
         clock: str = "",
+        log: bool = False,
     ) -> None:
         self.agent, self.epoch, self.patience = agent, epoch, patience
         self.counts = DialogueCounts()
@@ -98,7 +99,7 @@ class Dialogue:
         self.why = ""  # why the broker refuses us; empty if it does not
         self.limits = wire.LIMITS
         self.backend = ""
-        self._secret, self._clock = secret, clock
+        self._secret, self._clock, self._log = secret, clock, log
         self._connected = self._bound = False
         self._session = ""
         self._hello_ns = 0
@@ -324,7 +325,7 @@ class Dialogue:
             self._hello_ns = now + HELLO_AGAIN
             self.counts.hellos += 1
             return [wire.encode(Hello(agent=self.agent, epoch=self.epoch, secret=self._secret,
-                                      clock=self._clock))]  # fmt: skip
+                                      clock=self._clock, log=self._log))]  # fmt: skip
         return [*self._questions(now), *self._reports(now)]
 
     def _questions(self, now: int) -> list[list[Buffer]]:

@@ -22,7 +22,8 @@ LEASE = 15.0  # seconds of silence after which a name can be taken
 @dataclass(eq=False, slots=True)
 class Binding:
     """One agent's connection. newest: the largest sequence seen of this epoch, -1 before the first.
-    seat: a small number of its own. shared_clock: its monotonic clock is ours. protocol: 1 or 2."""
+    seat: a small number of its own. shared_clock: its monotonic clock is ours. log: its frames are
+    kept. protocol: 1 or 2."""
 
     agent: str
     epoch: int
@@ -32,6 +33,7 @@ class Binding:
     secret: bytes = b""
     newest: int = -1
     shared_clock: bool = False
+    log: bool = False
     protocol: int = 2
     looked: float = 0.0  # when it was last found alive though silent
 
@@ -95,7 +97,7 @@ class Names:
         self._drop(self._by_route.get(route))  # a connection that changes its name
         made = Binding(
             hello.agent, hello.epoch, route, now, seat, hello.secret, sequence,
-            bool(clock) and hello.clock == clock,
+            bool(clock) and hello.clock == clock, hello.log,
         )  # fmt: skip
         self._by_agent[made.agent] = self._by_route[route] = made
         return made

@@ -110,12 +110,14 @@ class Hello(Message, tag="hello"):
     secret: 16 random bytes of the agent's process, the same in every Hello of it: who shows them
     may take the name over from a connection that still seems alive, and nobody else may.
     clock: the boot id (`boot_id()`), empty if unknown: with the broker's own, both clocks are one.
+    log: the agent reports what comes of its decisions, so their frames are worth keeping.
     """
 
     agent: AgentName
     epoch: Counter
     secret: Annotated[bytes, Meta(min_length=16, max_length=32)]
     clock: Annotated[str, Meta(max_length=64)] = ""
+    log: bool = False
 
 
 class Request(Message, tag="request"):

@@ -171,8 +171,9 @@ class Peer:
                 return found
         return None
 
-    def hello(self, clock: str = "") -> w.ToAgent:
-        self.send(w.Hello(agent=self.agent, epoch=self.epoch, secret=self.secret, clock=clock))
+    def hello(self, clock: str = "", log: bool = False) -> w.ToAgent:
+        said = w.Hello(agent=self.agent, epoch=self.epoch, secret=self.secret, clock=clock, log=log)
+        self.send(said)
         return self.receive()
 
     def request(self, seconds: float = 5.0, frames: int = 0, **fields: Any) -> w.Request:

@@ -31,7 +31,7 @@ def test_an_agent_is_served_from_hello_to_outcome(tmp_path: Path) -> None:
     with server(tmp_path) as s, Peer(s.endpoint) as peer:
         assert s.page("/healthz") == (200, "ok\n")
         assert s.page("/readyz") == (200, "ready\n")
-        welcome = peer.hello(w.boot_id())
+        welcome = peer.hello(w.boot_id(), log=True)
         assert isinstance(welcome, w.Welcome)
         assert (welcome.backend, welcome.shared_clock) == ("rules", bool(w.boot_id()))
         now = time.monotonic_ns()
@@ -126,6 +126,22 @@ def test_asked_to_end_it_answers_what_it_has(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT count(*) FROM decisions") == [(20,)]
     with server(tmp_path) as s:
         assert s.endpoint, "the address and the folder are free again"
+
+
+def test_frames_are_kept_of_agents_that_log_alone(tmp_path: Path) -> None:
+    with (
+        server(tmp_path) as s,
+        Peer(s.endpoint, "quiet") as quiet,
+        Peer(s.endpoint, "logs") as logs,
+    ):
+        quiet.hello()
+        logs.hello(log=True)
+        for peer in (quiet, logs):
+            assert peer.ask(frames=3).recorded
+        s.end()
+    found = dict(rows(tmp_path, "SELECT agent, length(frames) > 0 FROM decisions"))
+    assert found == {"quiet": 0, "logs": 1}
+    assert len(list((tmp_path / "frames").glob("??/*.jpg"))) == 1, "three times the same picture"
 
 
 def test_two_servers_never_share_a_folder_or_an_address(tmp_path: Path) -> None:
