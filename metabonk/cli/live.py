@@ -109,7 +109,7 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
         game, deciders, settings, session, ticks=ticks, remembered=remembered,
         reference=plan.proof > 0, record=record,
     )  # fmt: skip
-    if config.cognition.enabled:
+    if config.cognition.enabled or config.sima2.enabled:
         from metabonk.cli.system2 import put_beside
 
         put_beside(live, config, frames, plan.run)

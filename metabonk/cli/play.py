@@ -12,6 +12,7 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
+from metabonk.cli.dual import controlled, recorded
 from metabonk.cli.live import Plan, run_live
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, verb
 from metabonk.cli.players import default, motor_of, player_of, run_of
@@ -39,7 +40,9 @@ $ metabonk play --game doom/basic --policy random
 $ metabonk play --policy runs/long --video best.mp4 --seed 7
 $ metabonk play --policy runs/long --proof 36000             ten minutes, certified
 $ metabonk play --policy runs/long --live --seconds 60
+$ metabonk play --policy runs/long --live --system2          with a cognitive server
 $ metabonk play --policy runs/long --proof 3600 --agents 16 --load busy --load gc
+$ metabonk play --set sima2.enabled=true --set sima2.log=true   planner and motor
 
 By hand:
 
@@ -86,12 +89,23 @@ def play(
     reload: bool = typer.Option(
         False, "--reload", help="--live takes up new weights when the policy's directory changes."
     ),
+    system2: bool = typer.Option(
+        None, "--system2", help="Ask a cognitive server for directives beside --live."
+    ),
+    server: str = typer.Option(
+        None, help="Where it is: tcp://HOST:PORT or ipc://PATH.", metavar="URL"
+    ),
     set_: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. game.frame_skip=4; repeatable.", metavar="KEY=VALUE"
     ),
     json: bool = JsonFlag,
 ) -> None:
-    named = {"game.name": game, "game.level": None if level is None else str(level)}
+    named = {
+        "game.name": game,
+        "game.level": None if level is None else str(level),
+        "cognition.enabled": system2,
+        "cognition.server": server,
+    }
     flags = settings_module.flags_of(set_, named)
     run = run_of(policy)
     file = None if run is None else run / "config.toml"
@@ -101,6 +115,8 @@ def play(
     if human:
         _play_human(config, seed)
         return
+    if system2 and not (live or proof):
+        raise ConfigError("--system2: System 2 is asked beside --live or --proof: add one of them")
     if live or proof:
         if motor_of(policy) is not None:
             raise ConfigError(
@@ -115,8 +131,9 @@ def play(
         )  # fmt: skip
         run_live(plan, config)
         return
-    with contextlib.closing(_visible(config)) as made:
+    with contextlib.closing(recorded(_visible(config), config, run, seed)) as made:
         player = player_of(policy or default(config), run, made, config, seed, greedy)
+        player = controlled(player, made, config, run, seed)
         _watch(made, player, config, seed, episodes, video, save, json)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
+from metabonk.cli.dual import controlled
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
 from metabonk.cli.players import default, player_of, run_of
@@ -166,6 +167,8 @@ def _session(
         name = policy or default(config)
         player = player_of(name, run, game, config, seed, greedy)
         actor = f"policy:{_hash(run)}" if run is not None else name
+        if config.sima2.enabled:
+            player, actor = controlled(player, game, config, run, seed), f"sima2:{actor}"
     delays = {key: getattr(config.game, key) for key in DELAYS if getattr(config.game, key)}
     header = header_of(game, plan, seed=seed, actor=actor, **delays)
     if "npz" in formats and not isinstance(game, Visible) and not _sees_frames(game):

@@ -45,7 +45,7 @@ def put_beside(live: Live, config: Config, frames: tuple[int, int], run: Path | 
         frames=frames,
         rings=rings,
         predictors=[predictors.make(cognition.predictor, game, given, frames) for _ in agents],
-        local=_rules() if cognition.fallback == "rules" else None,
+        local=_rules(config) if cognition.fallback == "rules" else None,
     )
     live.beside.append(made)
     return made
@@ -111,10 +111,12 @@ def _reward(config: Config) -> Any:
     return msgspec.structs.replace(level_of(level or None).reward, damage_dealt=0.0)
 
 
-def _rules() -> Callable[[Sight], Directive]:
-    from metabonk.cognition.rules import Strategist
+def _rules(config: Config) -> Callable[[Sight], Directive]:
+    """The embedded planner, which answers while no server does."""
+    from metabonk.cognition.rules import Strategist, temper_of
 
-    strategist = Strategist()
+    goal = config.sima2.goal if config.sima2.enabled else ""
+    strategist = Strategist(temper_of(goal))
     return lambda sight: strategist.decide(sight.packed).directive
 
 

@@ -1,0 +1,81 @@
+"""The dual-system controller for verbs that play: the embedded planner on whatever policy is meant.
+
+Knows settings, players and where motors are; the controller is metabonk.play's, the planner
+metabonk.cognition's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metabonk.cli.output import notice_line
+from metabonk.config import Config
+from metabonk.errors import ConfigError
+
+
+def controlled(player: Any, game: Any, config: Config, run: Path | None, seed: int) -> Any:
+    """`player` with System 2's directives where `sima2.enabled` says so, else as it is.
+
+    Raises ConfigError for a game that gives no states, and where a motor is to be loaded and no run
+    is named.
+    """
+    settings = config.sima2
+    if not settings.enabled:
+        return player
+    from metabonk.cognition.rules import Strategist, temper_of
+    from metabonk.play.dual import Dual, DualSettings, states_of
+
+    motor = _motor(game, config, run, seed) if settings.load_cpqe else player
+    return Dual(
+        motor,
+        Strategist(temper_of(settings.goal)),
+        states_of(game),
+        level=_level(config),
+        settings=DualSettings(every=settings.every, latency=settings.latency),
+        told=_tell if settings.log else None,
+    )
+
+
+def recorded(game: Any, config: Config, run: Path | None, seed: int) -> Any:
+    """`game`, recorded into the run where `sima2.push_rollouts` says so, else as it is."""
+    if not (config.sima2.enabled and config.sima2.push_rollouts):
+        return game
+    from metabonk.play.rollouts import FOLDER, RolloutGame
+
+    return RolloutGame(game, _run(config, run) / FOLDER, seed=seed, actor="policy:sima2")
+
+
+def _run(config: Config, run: Path | None) -> Path:
+    found = Path(config.sima2.run) if config.sima2.run else run
+    if found is None:
+        raise ConfigError(
+            "sima2.run: no run is named whose motor to load or where to put rollouts: give "
+            "--policy RUN or sima2.run"
+        )
+    return found
+
+
+def _motor(game: Any, config: Config, run: Path | None, seed: int) -> Any:
+    """The newest consistency motor of the run, as System 1."""
+    from metabonk.cli.players import player_of
+
+    folder = _run(config, run) / "motors"
+    if not folder.is_dir():
+        raise ConfigError(
+            f"sima2.load_cpqe: {folder} is not there: learn a motor with `metabonk pretrain cpqe`"
+        )
+    return player_of(str(folder), None, game, config, seed, False)
+
+
+def _level(config: Config) -> bytes | None:
+    """From which the ground follows; None for games that say nothing of theirs."""
+    if config.game.name != "arena":
+        return None
+    from metabonk.games.arena import level_of
+
+    return level_of(config.game.level or None).pack()
+
+
+def _tell(env: int, seconds: float, directive: Any) -> None:
+    notice_line(f"{seconds:6.1f} s, game {env}: {directive}")
