@@ -275,7 +275,7 @@ def test_a_watch_shows_moments_now_and_then(tmp_path: Path) -> None:
     for (_, first, then, *_), (_, second, later, *_) in itertools.pairwise(looks):
         assert second > first
         assert later - then >= 20_000_000
-    packed, sequence, capture, run, frame = looks[-1]
+    packed, _, _, run, frame = looks[-1]
     assert GameState.unpack(packed).fields & FieldGroup.PLAYER
     assert frame.shape == (24, 32, 3)
     assert frame.max() > 0

@@ -1,0 +1,94 @@
+"""`metabonk strips`: measures predictors on real frames, keeps the table, draws an example."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metabonk.cli.strips import Held, keep
+from metabonk.cognition.predictors import Measurement, read_table
+from metabonk.cognition.strip import decode
+from metabonk.errors import CorruptError
+
+Metabonk = Callable[..., Any]
+SHORT = ("strips", "--seconds", 2.0)
+
+
+def test_the_arena_is_measured_and_drawn(metabonk: Metabonk, tmp_path: Path) -> None:
+    picture, table = tmp_path / "strip.jpg", tmp_path / "gains.json"
+    said = metabonk(*SHORT, "--picture", picture, "--record", table, "--json")
+    assert said.code == 0, said.err
+    (found,) = json.loads(said.out)["measurements"]
+    assert (found["game"], found["predictor"]) == ("arena", "flow")
+    assert found["cases"] > 3
+    assert len(found["gains"]) == len(found["psnr"]) == 3
+    assert found["good"] == (min(found["gains"]) >= 0.5)
+    (kept,) = read_table(table)
+    assert kept.psnr == tuple(found["psnr"])
+    height, width = found["size"]
+    assert decode(picture.read_bytes()).shape == (3 * height, 9 * width, 3)
+
+
+def test_it_is_shown_as_a_table(metabonk: Metabonk) -> None:
+    said = metabonk(*SHORT)
+    assert said.code == 0, said.err
+    assert "gain, dB" in said.out
+    assert "by default, by" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--predictor", "dream"], "needs a run with a world model"),
+        (["--predictor", "none"], "give flow or dream"),
+        (["--predictor", "auto"], "give flow or dream"),
+        (["--picture", "strip.png"], "give a .jpg"),
+        (["--game", "gym/CartPole-v1"], "cannot be watched|draws nothing|cannot show"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(
+    metabonk: Metabonk, words: list[str], message: str
+) -> None:
+    said = metabonk(*SHORT, *words)
+    assert said.code == 2
+    assert any(part in said.err for part in message.split("|")), said.err
+
+
+def measured(game: str, gain: float) -> Measurement:
+    return Measurement(
+        game=game, predictor="flow", size=(10, 10), ahead=(0.05,), psnr=(20.0 + gain,),
+        copy=(20.0,), cases=1,
+    )  # fmt: skip
+
+
+def test_a_table_keeps_the_newest_of_each(tmp_path: Path) -> None:
+    path = tmp_path / "gains.json"
+    keep([measured("a", 1.0), measured("b", 2.0)], path)
+    keep([measured("a", 3.0)], path)
+    assert [(m.game, m.gains[0]) for m in read_table(path)] == [("a", 3.0), ("b", 2.0)]
+    path.write_text("{}")
+    with pytest.raises(CorruptError):
+        keep([measured("a", 1.0)], path)
+    assert path.read_text() == "{}"
+
+
+class Counting:
+    def reset(self, num_envs: int) -> int:
+        return 0
+
+    def act(self, observation: Any, state: int, is_first: Any) -> tuple[Any, int]:
+        return np.full((1, 1), state, np.float32), state + 1
+
+
+def test_a_player_is_held_and_let_go_at_a_beginning() -> None:
+    held, done = Held(Counting(), 3), []
+    state = held.reset(1)
+    for first in (True, False, False, False, True, False):
+        rows, state = held.act({}, state, np.array([first]))
+        done.append(int(rows[0, 0]))
+    assert done == [0, 0, 0, 1, 2, 2]
