@@ -69,6 +69,8 @@ def strips(
     ),
     json: bool = JsonFlag,
 ) -> None:
+    if picture is not None and picture.suffix.lower() not in (".jpg", ".jpeg"):
+        raise ConfigError(f"--picture {picture}: give a .jpg")
     run = run_of(policy)
     flags = settings_module.flags_of(set_, {"game.name": game})
     file = None if run is None else run / "config.toml"
@@ -196,8 +198,6 @@ def _draw(path: Path, examples: list[tuple[list[Array], list[Array], list[Array]
     the last frame was."""
     from metabonk.cognition.strip import encode
 
-    if path.suffix.lower() not in (".jpg", ".jpeg"):
-        raise ConfigError(f"--picture {path}: give a .jpg")
     if not examples:
         raise ConfigError("--picture: nothing was long enough to draw; give more --seconds")
     # The example in which most moves: a still one shows nothing.

@@ -1,0 +1,103 @@
+"""cli/system2.py: `play --live --system2`, with a cognitive server and without one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_broker import serving
+
+from metabonk.cli.system2 import client_settings
+from metabonk.cognition.keys import new
+from metabonk.config import load
+
+Metabonk = Callable[..., Any]
+LIVE = ("play", "--policy", "scripted", "--live", "--cpu", -1, "--frames", "24x32")
+
+
+def test_a_live_game_asks_its_server(metabonk: Metabonk, tmp_path: Path) -> None:
+    url = f"ipc://{tmp_path}/b.sock"
+    with serving(url) as server:
+        said = metabonk(
+            *LIVE, "--seconds", 2.5, "--agents", 2, "--system2", "--server", url, "--json",
+            "--out", tmp_path / "s", "--set", "cognition.every=0.1",
+            "--set", "cognition.rl_logging=1", "--set", "cognition.agent=alpha",
+        )  # fmt: skip
+        assert said.code == 0, said.err
+        found = json.loads(said.out)["system2"]
+        assert len(found) == 2
+        assert all(one["applied"] >= 1 for one in found)
+        asked = {request.id for request, _ in server.requests}
+        assert {id.agent for id in asked} == {"alpha-0", "alpha-1"}
+        assert set(server.outcomes) <= asked
+        assert server.outcomes
+
+
+def test_without_a_server_the_rules_play_and_it_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
+    words = (*LIVE, "--seconds", 1.0, "--system2", "--server", f"ipc://{tmp_path}/none.sock")
+    said = metabonk(*words, "--out", tmp_path / "s")
+    assert said.code == 0, said.err
+    assert "was not reached" in said.err
+    assert "System 2" in said.out
+    told = metabonk(*words, "--out", tmp_path / "t", "--json")
+    (one,) = json.loads(told.out)["system2"]
+    assert one["local"] >= 1
+    assert one["requests"] == 0
+    nobody = metabonk(*words, "--out", tmp_path / "u", "--json", "--set", "cognition.fallback=none")
+    assert json.loads(nobody.out)["system2"][0]["local"] == 0
+
+
+def test_variables_of_old_scripts_do_it_too(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"ipc://{tmp_path}/b.sock"
+    monkeypatch.setenv("METABONK_SYSTEM2_ENABLED", "1")
+    monkeypatch.setenv("METABONK_COGNITIVE_SERVER_URL", url)
+    monkeypatch.setenv("METABONK_STRATEGY_FREQUENCY", "0.1")
+    monkeypatch.setenv("METABONK_RL_LOGGING", "0")
+    with serving(url) as server:
+        said = metabonk(*LIVE, "--seconds", 1.5, "--out", tmp_path / "s", "--json")
+        assert said.code == 0, said.err
+        assert server.requests
+        assert server.outcomes == {}  # logging is off
+    monkeypatch.setenv("METABONK_SYSTEM2_ENABLED", "0")
+    said = metabonk(*LIVE, "--seconds", 0.3, "--out", tmp_path / "t", "--json")
+    assert "system2" not in json.loads(said.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("play", "--system2"), "beside --live or --proof"),
+        ((*LIVE, "--system2", "--server", "somewhere"), "tcp://HOST:PORT"),
+        ((*LIVE, "--system2", "--server", "tcp://10.0.0.1:5555"), "another machine"),
+        ((*LIVE, "--system2", "--set", "cognition.key=a.key"), "both are needed"),
+        ((*LIVE, "--system2", "--set", "cognition.predictor=dream"), "a run with a world model"),
+        ((*LIVE, "--system2", "--set", "cognition.agent=a b"), "agent"),
+        ((*LIVE, "--system2", "--set", "cognition.every=0"), "cognition.every"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_plays(
+    metabonk: Metabonk, tmp_path: Path, words: tuple[Any, ...], message: str
+) -> None:
+    began = time.monotonic()
+    live = ("--out", tmp_path / "s") if "--live" in words else ()
+    said = metabonk(*words, *live)
+    assert said.code == 2
+    assert message in said.err
+    assert time.monotonic() - began < 60.0
+
+
+def test_keys_are_read_from_their_files(tmp_path: Path) -> None:
+    own, _ = new("omega-0", tmp_path)
+    _, public = new("broker", tmp_path)
+    flags = {"cognition.key": str(own), "cognition.server_key": str(public)}
+    keys = client_settings(load(environ={}, flags=flags)).keys
+    assert keys is not None
+    assert keys.server == public.read_text().strip()
+    assert len({keys.server, keys.public, keys.secret}) == 3
+    assert client_settings(load(environ={})).keys is None
