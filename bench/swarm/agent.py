@@ -30,7 +30,7 @@ from metabonk.cognition.vocabulary import Directive
 
 from . import clip as clips
 from .books import digest
-from .ledger import Acknowledged, Answered, Applied, Asked, Began, Ended, Ledger, now
+from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Ledger, now
 
 HZ = 60.0
 SLOW_EVERY, SLOW_SECONDS = 5, 1.0  # of a slow agent: replies, and how long it looks away
@@ -58,11 +58,13 @@ class Settings(msgspec.Struct, kw_only=True):
 
 
 class Attempt(msgspec.Struct):
-    """What came of taking somebody's name. bound: it was given; why: the refusal."""
+    """What came of taking somebody's name. bound: it was given; why: the refusal. at_ns: when that
+    was known."""
 
     agent: str
     bound: bool
     why: str
+    at_ns: int = 0
 
 
 class WatchedDialogue(Dialogue):
@@ -84,6 +86,8 @@ class WatchedDialogue(Dialogue):
     def renew(self) -> bool:  # type: ignore[override]
         """Whether the connection is to be cut now; asked once a turn."""
         cut, self._cut = self._cut, False
+        if cut:
+            self._book.add(Cut(now(), self.agent))
         return cut
 
     def request(  # type: ignore[no-untyped-def]
@@ -268,7 +272,8 @@ def intrude(settings: Settings) -> Attempt:
         while time.monotonic() < end and not (bound or dialogue.why):
             time.sleep(0.01)
             bound = dialogue.bound
-    return Attempt(settings.agent, bound, dialogue.why)
+        at_ns = now()
+    return Attempt(settings.agent, bound, dialogue.why, at_ns)
 
 
 def main(words: Sequence[str]) -> None:

@@ -78,7 +78,14 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     counters: dict[str, float] = {}
 
 
-Entry: TypeAlias = Began | Asked | Answered | Applied | Acknowledged | Ended
+class Cut(msgspec.Struct, frozen=True, tag="cut"):
+    """The agent closed its connection on purpose, to come back on another one."""
+
+    at_ns: int
+    agent: str
+
+
+Entry: TypeAlias = Began | Asked | Answered | Applied | Acknowledged | Ended | Cut
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -105,12 +112,12 @@ class Ledger:
             self._fd = -1
 
 
-def read(directory: Path) -> Iterator[Entry]:
+def read(directory: Path, agent: str = "") -> Iterator[Entry]:
     """The entries of every ledger in a folder, file by file; half a last line is left out.
 
-    Raises CorruptError with file and line for what is no entry.
+    agent: of this one only. Raises CorruptError with file and line for what is no entry.
     """
-    for path in sorted(directory.glob("*.jsonl")):
+    for path in sorted(directory.glob(f"{agent}-*.jsonl" if agent else "*.jsonl")):
         for number, line in enumerate(files.whole_lines(path.read_bytes()).splitlines(), 1):
             try:
                 yield _DECODER.decode(line)

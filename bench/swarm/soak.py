@@ -76,7 +76,7 @@ class Soak:
         self._model_kills: list[int] = []
         self._starts: list[float] = []
         self._down: float | None = None  # when the broker that is coming up was started
-        self._ready = 0.0
+        self._ready = self._looked = 0.0
         self._impostors: list[Service] = []
         self._problems: list[str] = []
         self._processor = 0.0
@@ -116,8 +116,10 @@ class Soak:
         while time.monotonic() - began < self.plan.seconds and not self._stopped():
             passed = time.monotonic() - began
             self._revive()
-            while left and left[0].at <= passed and self._may(left[0]):
-                self._carry_out(left.pop(0))
+            for event in [one for one in left if one.at <= passed]:
+                if self._may(event):
+                    self._carry_out(event)
+                    left.remove(event)
             self._progress(self._line(passed))
             time.sleep(_LOOK_SECONDS)
         if left and not self._stopped():
@@ -128,8 +130,17 @@ class Soak:
         agents that had time to come back."""
         if self._down is not None:
             return False
-        settled = time.monotonic() - self._ready >= SETTLE_SECONDS
-        return event.kind != "impostor" or settled
+        return event.kind != "impostor" or self._lives(f"omega-{event.agent}")
+
+    def _lives(self, agent: str) -> bool:
+        """Whether an agent has been answered since the broker is there; looked up now and then."""
+        now = time.monotonic()
+        if now - max(self._ready, self._looked) < SETTLE_SECONDS:
+            return False
+        self._looked = now - 0.8 * SETTLE_SECONDS
+        found = ledger.read(self._swarm.ledgers, agent)
+        since = self._ready * 1e9
+        return any(isinstance(entry, ledger.Answered) and entry.at_ns > since for entry in found)
 
     def _carry_out(self, event: Event) -> None:
         swarm = self._swarm
@@ -192,7 +203,10 @@ class Soak:
         size, count = books.sizes(swarm.journal)
         attempts = [attempt for s in self._impostors if (attempt := _attempt(s)) is not None]
         for attempt in attempts:
-            if attempt.bound:
+            entries = ledger.read(swarm.ledgers, attempt.agent)
+            if attempt.bound and verdict.usurped(
+                attempt.at_ns, attempt.agent, entries, self._kills
+            ):
                 why = "somebody else was given its name while it lived"
                 found.faults.append(Fault("usurped", attempt.agent, why))
                 found.fault_counts["usurped"] = found.fault_counts.get("usurped", 0) + 1

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from .ledger import Acknowledged, Answered, Applied, Asked, Began, Ended, Entry
+from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Entry
 
 DECISIONS = ("ok", "fallback")
+GAP_NS = 3_000_000_000  # after which an agent that went away has its name back
 MOST_SHOWN = 20  # faults of one kind that a report lists; all are counted
 
 
@@ -133,7 +134,7 @@ class _Seen:
                 self.applied.append(entry)
             elif isinstance(entry, Acknowledged):
                 self.acknowledged.add(entry.id)
-            else:
+            elif isinstance(entry, Ended):
                 self.ended.append(entry)
         self.applied.sort(key=lambda entry: entry.at_ns)
 
@@ -203,6 +204,17 @@ def _stale_faults(seen: _Seen) -> Iterable[Fault]:
         if (epoch, sequence) < newest.get(agent, (-1, -1)):
             yield Fault("stale", entry.id, "it was followed after a newer one of its agent")
         newest[agent] = max(newest.get(agent, (-1, -1)), (epoch, sequence))
+
+
+def usurped(at_ns: int, agent: str, entries: Iterable[Entry], kills: Sequence[int]) -> bool:
+    """Whether a name that was given to somebody else at `at_ns` was its agent's then: it had
+    neither begun, ended nor cut its connection shortly before, and the broker was not killed."""
+    gaps = [
+        entry.at_ns
+        for entry in entries
+        if isinstance(entry, Began | Ended | Cut) and entry.agent == agent
+    ]
+    return not any(0 <= at_ns - gap <= GAP_NS for gap in (*gaps, *kills))
 
 
 def split(id: str) -> tuple[str, int, int]:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 from metabonk.bench.swarm import ledger, verdict
-from metabonk.bench.swarm.ledger import Acknowledged, Answered, Applied, Asked, Began, Ended, Entry
+from metabonk.bench.swarm.ledger import (
+    Acknowledged,
+    Answered,
+    Applied,
+    Asked,
+    Began,
+    Cut,
+    Ended,
+    Entry,
+)
 from metabonk.bench.swarm.verdict import Decision, Noted, judge
 
 from metabonk.errors import CorruptError
@@ -234,6 +243,17 @@ def test_recovery_is_how_long_an_agent_goes_without_what_is_due() -> None:
     assert verdict.recoveries(slow, asked, answered, [1 * S]) == []
 
 
+def test_a_name_is_only_stolen_from_who_lives() -> None:
+    entries = [Began(0, "omega-0", 7, 1), Cut(20 * S, "omega-0"), Ended(40 * S, "omega-0", 7)]
+    assert verdict.usurped(10 * S, "omega-0", entries, [])
+    assert not verdict.usurped(1 * S, "omega-0", entries, [])
+    assert not verdict.usurped(21 * S, "omega-0", entries, [])
+    assert not verdict.usurped(42 * S, "omega-0", entries, [])
+    assert not verdict.usurped(10 * S, "omega-0", entries, [9 * S])
+    assert verdict.usurped(10 * S, "omega-0", entries, [11 * S])
+    assert verdict.usurped(21 * S, "omega-1", entries, [])
+
+
 def test_a_ledger_is_read_back_without_its_torn_end(tmp_path: Path) -> None:
     written = Story().entries
     book = ledger.Ledger(tmp_path / "agents/omega-0.jsonl")
@@ -244,6 +264,7 @@ def test_a_ledger_is_read_back_without_its_torn_end(tmp_path: Path) -> None:
     path = tmp_path / "agents/omega-0.jsonl"
     path.write_bytes(path.read_bytes() + b'{"type":"applied","at_n')
     assert list(ledger.read(tmp_path / "agents")) == written
+    assert list(ledger.read(tmp_path / "agents", "omega-1")) == []
     path.write_bytes(b'{"type":"elsewhere"}\n' + path.read_bytes())
     with pytest.raises(CorruptError, match=r"omega-0.jsonl, line 1"):
         list(ledger.read(tmp_path / "agents"))
