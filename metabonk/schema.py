@@ -563,6 +563,10 @@ class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         int, _help("Questions with the backend at once at most.", ge=1, le=1024)
     ] = 16
     agents: Annotated[int, _help("Agents at once at most.", ge=1, le=4096)] = 256
+    memory_mb: Annotated[
+        int,
+        _help("Megabytes of its memory past which all connections are dropped.", ge=256),
+    ] = 4096
     drain: Annotated[
         float, _help("Seconds that answers on their way have when it ends.", ge=0.0, le=600.0)
     ] = 5.0

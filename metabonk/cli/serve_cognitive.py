@@ -102,7 +102,8 @@ async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) 
     await chain.open()
     began = time.monotonic()
     try:
-        async with serving(chain, settings.broker) as running:
+        explain = settings.backend.explain_seconds > 0.0
+        async with serving(chain, settings.broker, explain=explain) as running:
             if not quiet:
                 for line in (*backends.describe(chain), *_where(running)):
                     stderr.print(line, markup=False, soft_wrap=True)

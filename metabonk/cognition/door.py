@@ -63,7 +63,7 @@ class Door:
             check_endpoint(endpoint, secured=pair is not None)
         self._wanted = list(endpoints)
         self.endpoints: list[str] = []
-        self.counts = {"received": 0, "sent": 0, "gone": 0, "full": 0, "denied": 0}
+        self.counts = {"received": 0, "sent": 0, "gone": 0, "full": 0, "denied": 0, "reopened": 0}
         self._pair, self._allowed, self._part_bytes = pair, allowed, part_bytes
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._handler: Handler | None = None
@@ -109,6 +109,19 @@ class Door:
         self.counts[told] += 1
         self._look_again()
         return told
+
+    def reopen(self) -> None:
+        """Drops every connection, with what was on its way, and listens at the same addresses.
+
+        Raises LinkError if another took one meanwhile.
+        """
+        handler = self._handler
+        if self._context is None or handler is None:
+            return
+        self._wanted, self.endpoints = self.endpoints, []
+        self.close(0.0)
+        self.counts["reopened"] += 1
+        self.open(handler)
 
     def close(self, linger: float = 0.5) -> None:
         """Sends what is on its way for at most `linger` seconds; safe to call twice."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from metabonk import machine
 from metabonk.cognition import keys, situation
 from metabonk.cognition.broker import TICK, Broker
 from metabonk.cognition.door import Door
@@ -27,6 +28,7 @@ from metabonk.cognition.store import FrameStore
 from metabonk.errors import ConfigError
 from metabonk.schema import BrokerConfig
 
+LOOK = 0.25  # seconds between looks at the memory
 FRAMES = "frames"  # the folder of the frames, beside the journal
 
 
@@ -70,8 +72,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def serving(backend: Backend, config: BrokerConfig) -> AsyncIterator[Running]:
+async def serving(
+    backend: Backend, config: BrokerConfig, *, explain: bool = False
+) -> AsyncIterator[Running]:
     """A server as long as the block runs; `backend` is open, and stays so.
+
+    explain: ask it for reasons in words too, which control never reads.
 
     Raises ConfigError for settings that cannot be, LinkError for an address or a folder that is in
     use, CorruptError for a journal that is none, OSError.
@@ -94,8 +100,9 @@ async def serving(backend: Backend, config: BrokerConfig) -> AsyncIterator[Runni
         )  # fmt: skip
         stack.callback(journal.close)
         broker = Broker(
-            backend, journal, door, most=config.concurrency, agents=config.agents, allowed=allowed
-        )
+            backend, journal, door, most=config.concurrency, agents=config.agents,
+            allowed=allowed, explain=explain,
+        )  # fmt: skip
         running = Running(broker, door, journal, store, "")
         if config.http:
             pages = {
@@ -108,21 +115,39 @@ async def serving(backend: Backend, config: BrokerConfig) -> AsyncIterator[Runni
         door.open(broker.handle)
         stack.callback(door.close)
         ticking = loop.create_task(_tick(broker))
+        guarding = loop.create_task(_guard(running, config.memory_mb << 20))
         try:
             yield running
         finally:
             await broker.drain(config.drain)
             await asyncio.to_thread(journal.close)  # the loop goes on: outcomes are acknowledged
             await asyncio.sleep(0)
-            ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ticking
+            for task in (ticking, guarding):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
 
 async def _tick(broker: Broker) -> None:
     while True:
         await asyncio.sleep(TICK)
         broker.tick()
+
+
+async def _guard(running: Running, most: int) -> None:
+    """Keeps the memory bounded against a peer that never ends a message.
+
+    ZeroMQ holds the parts of a message until the last one is there, however many come. Who does it
+    cannot be told, so all connections are dropped: agents connect again by themselves at once, and
+    nothing is lost by it. Memory that the allocator then keeps is not counted again.
+    """
+    limit = most
+    while True:
+        await asyncio.sleep(LOOK)
+        if machine.resident_bytes() > limit:
+            running.door.reopen()
+            await asyncio.sleep(LOOK)
+            limit = max(most, machine.resident_bytes() + most // 4)
 
 
 def _packer(store: FrameStore) -> Callable[[Decision], tuple[bytes, bytes]]:

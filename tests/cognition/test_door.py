@@ -273,3 +273,23 @@ def test_loopback_is_what_it_says() -> None:
         Door([])
     with pytest.raises(ConfigError, match="both the broker's key and the list"):
         Door([HERE], allowed=keys.Allowed({}))
+
+
+def test_opening_anew_drops_everybody_and_they_come_back_by_themselves() -> None:
+    async def body(room: Room) -> None:
+        before = list(room.door.endpoints)
+        dealer = room.dealer()
+        dealer.reconnect_ivl = 20
+        room.connect()
+        dealer.send(b"one")
+        old = (await room.messages(1))[0][0]
+        room.door.reopen()
+        assert room.door.endpoints == before
+        assert room.door.send(old, [b"x"]) == "gone"
+        dealer.send(b"two")
+        route, parts, _ = (await room.messages(2))[1]
+        assert parts == [b"two"]
+        assert room.door.send(route, [b"yes"]) == "sent"
+        assert await heard(dealer) == [b"yes"]
+
+    in_room(body, Door([HERE]))

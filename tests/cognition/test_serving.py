@@ -299,3 +299,34 @@ def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     with server(tmp_path) as s:
         s.process.send_signal(signal.SIGINT)
         assert s.process.wait(HANG) == 0
+
+
+def endless(address: str, part: bytes) -> socket.socket:
+    """A connection on which a message of many parts has begun that will never end (ZMTP 3.0)."""
+    host, port = address.removeprefix("tcp://").split(":")
+    made = socket.create_connection((host, int(port)), HANG)
+    made.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+    ready = (
+        b"\x05READY" + b"\x0bSocket-Type" + b"\x00\x00\x00\x06DEALER" + b"\x08Identity" + bytes(4)
+    )
+    made.sendall(b"\x04" + bytes([len(ready)]) + ready)
+    made.sendall(b"\x03" + len(part).to_bytes(8, "big") + part)  # long, more to come
+    return made
+
+
+def test_a_message_that_never_ends_cannot_fill_the_memory(tmp_path: Path) -> None:
+    part = bytes(1 << 20)
+    with server(tmp_path, "--set", "broker.memory_mb=256") as s, Peer(s.endpoint) as peer:
+        peer.hello()
+        evil = endless(s.endpoint, part)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 2000:  # two gigabytes, if they were taken
+                evil.sendall(b"\x03" + len(part).to_bytes(8, "big") + part)
+                sent += 1
+        evil.close()
+        assert 50 < sent < 1500, "it was heard, and cut off"
+        until(lambda: s.metric("door_reopened_total") >= 1)
+        peer.hello()
+        assert peer.ask(frames=9).status == "ok"
+        assert s.page("/healthz")[0] == 200
