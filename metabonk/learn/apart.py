@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from metabonk.errors import ConfigError
+from metabonk.learn.foresight import CLEARLY
 from metabonk.models.decoder import Frame, Numbers, Part
 from metabonk.models.world import WorldModel
 
 Doubles = npt.NDArray[np.float64]
+UNSURE = 2.0  # times the error while awake, up to which a dream is as good as seeing
 
 
 class Ruler:
@@ -68,6 +70,17 @@ class Ruler:
             total = total + each.flatten(1).mean(1).numpy() * width
             elements += width
         return np.asarray(total / elements)
+
+
+def first_apart(error: Doubles, persistence: Doubles, mean: Doubles, awake: Doubles) -> int | None:
+    """The first step [S] in which a dream is as far from what is real as what needs no model is on
+    average, or nearly, and twice as far as the model is while it sees; None if there is none.
+
+    On average, because at single steps a game is by chance as it was, and nothing beats that.
+    """
+    level = CLEARLY * min(float(persistence.mean()), float(mean.mean()))
+    lost = np.flatnonzero((error >= level) & (error > UNSURE * awake))
+    return int(lost[0]) if len(lost) else None
 
 
 def _counts(part: Part) -> bool:

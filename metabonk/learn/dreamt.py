@@ -17,15 +17,13 @@ from torch import Tensor
 
 from metabonk.data.library import Piece
 from metabonk.errors import ConfigError, GameError
-from metabonk.learn.apart import Doubles, Ruler
+from metabonk.learn.apart import Doubles, Ruler, first_apart
 from metabonk.learn.evaluate import MAX_STEPS, seeds
-from metabonk.learn.foresight import CLEARLY
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
 from metabonk.protocols import Array, BatchGame, FloatArray, Policy, Visible
 
 DRAWS = 8  # dreams that are dreamed side by side
-UNSURE = 2.0  # times the error while awake, from which on a dream is apart from what was seen
 CONTEXT = 8  # steps that are watched before a dream
 
 
@@ -73,12 +71,10 @@ class Dreamt:
 
     @property
     def diverged(self) -> int | None:
-        """The first observation of which the dream is no longer clearly better than what needs no
-        model, and that is not just how well the model sees; None if it stays right."""
-        trivial = np.minimum(self.persistence, self.mean)
-        lost = (self.error >= CLEARLY * trivial) & (self.error > UNSURE * self.awake)
-        found = np.flatnonzero(lost)
-        return int(found[0]) + self.context if len(found) else None
+        """The observation in which the dream comes apart, see `first_apart`; None if it stays
+        right."""
+        found = first_apart(self.error, self.persistence, self.mean, self.awake)
+        return None if found is None else found + self.context
 
 
 class Arrays:

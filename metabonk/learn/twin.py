@@ -9,7 +9,7 @@ foresees the change.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from metabonk.errors import ConfigError, GameError
-from metabonk.learn.apart import Doubles, Ruler
+from metabonk.learn.apart import Doubles, Ruler, first_apart
 from metabonk.learn.dreamt import Arrays, Episode, ahead, watch
 from metabonk.learn.evaluate import seeds
 from metabonk.learn.foresight import CLEARLY
@@ -36,7 +36,8 @@ class Twin:
     came. pictures: as in Episode. reward [S]: real, under the other action. features [S, draws, F]
     and factual [S, draws, F]: dreams under the other action and under the one that was done, with
     the same random numbers. effect [S]: how far the two real courses are apart. error [S]: the
-    dream's, from what really came. persistence [S], mean [S]: of what needs no model. unchanged
+    dream's, from what really came. persistence [S], mean [S]: of what needs no model. awake [S]: of
+    the model while it sees what came. unchanged
     [S]: how far the dream of what was done is from what came instead: the error of a model that
     does not look at actions.
     """
@@ -52,6 +53,7 @@ class Twin:
     error: Doubles
     persistence: Doubles
     mean: Doubles
+    awake: Doubles
     unchanged: Doubles
     ended: bool
 
@@ -63,11 +65,10 @@ class Twin:
 
     @property
     def diverged(self) -> int | None:
-        """The first observation of which the dream is not clearly better than what needs no model;
+        """The observation in which the dream of the other action comes apart, see `first_apart`;
         None if it stays right."""
-        trivial = np.minimum(self.persistence, self.mean)
-        found = np.flatnonzero(self.error >= CLEARLY * np.maximum(trivial, 1e-12))
-        return int(found[0]) + self.at + 1 if len(found) else None
+        found = first_apart(self.error, self.persistence, self.mean, self.awake)
+        return None if found is None else found + self.at + 1
 
 
 def fork(
@@ -114,9 +115,27 @@ def fork(
         error=ruler.apart(ruler.dreamed(dreamed), came),
         persistence=ruler.apart(last, came),
         mean=ruler.apart(common, came),
+        awake=ruler.apart(ruler.dreamed(_awake(world, begin, rows[:count], seen, seed)), came),
         unchanged=ruler.apart(ruler.dreamed(factual), came),
         ended=ended,
     )
+
+
+@torch.no_grad()
+def _awake(
+    world: WorldModel, begin: Latent, rows: FloatArray, seen: Mapping[str, Array], seed: int
+) -> Tensor:
+    """Features [S, 1, F] of the model while it sees what comes of rows [S, columns]."""
+    count = len(rows)
+    noise = world.rssm.noise(count, 1, generator=torch.Generator().manual_seed(seed))
+    states = world.sequence(
+        Latent(begin.deter[None], begin.stoch[None]),
+        torch.from_numpy(rows)[:, None],
+        {key: torch.from_numpy(value)[:, None] for key, value in seen.items()},
+        torch.zeros(count, 1, dtype=torch.bool),
+        noise,
+    )
+    return Latent(states.deter, states.stoch).features
 
 
 def _play_on(
