@@ -74,7 +74,7 @@ class WatchedDialogue(Dialogue):
     def __init__(self, settings: Settings, book: Ledger, drawn: random.Random) -> None:
         super().__init__(
             settings.agent, time.time_ns(), os.urandom(16),
-            every=settings.period, patience=settings.deadline, clock=wire.boot_id(),
+            every=settings.period, patience=settings.deadline, clock=wire.boot_id(), log=True,
         )  # fmt: skip
         self._book, self._drawn, self._settings = book, drawn, settings
         self._cut = False

@@ -42,6 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 _NS = 1_000_000_000
+_FOR_EVER = 2**62  # nanoseconds: after every deadline
 _REMEMBERED = 1024  # decisions that are kept for who asks
 _FRESH = _NS  # age of a sight that is still worth a question
 
@@ -219,6 +220,9 @@ class Client:
         self._ask(line, now)
         self._send(line, self._dialogue.due(now))
         self._act_locally(now)
+        soon = self._dialogue.wishes.next_ns - now
+        if self._dialogue.bound and 0 < soon < self.settings.spacing * _NS:
+            self.counts_.encode_s += self.ring.prepare()
         left = self._dialogue.next_ns(now) - time.monotonic_ns()
         line.wait(min(max(left / _NS, 0.0), self.settings.spacing / 2))
         if self._dialogue.renew:
@@ -355,7 +359,13 @@ class Client:
         self.counts_.local += self._put_in_force(directive, until)
 
     def _end(self, line: Line) -> None:
-        """Reports what is left and waits a little for it to be acknowledged."""
+        """Reports what is left and waits a little for it to be acknowledged.
+
+        Requests under way are given up first: an answer that came after their outcomes were told
+        would be followed all the same.
+        """
+        for decision in self._dialogue.expired(_FOR_EVER):
+            self._decided(decision)
         self._report(time.monotonic_ns(), all=True)
         end = time.monotonic_ns() + round(self.settings.linger * _NS)
         while self._dialogue.waiting_outcomes and time.monotonic_ns() < end:
