@@ -21,6 +21,8 @@ import msgspec
 from metabonk.cognition import scene as scenes
 from metabonk.cognition.dialect import (
     PATHS,
+    Prompt,
+    Scores,
     chat_body,
     decisions_body,
     error_text,
@@ -135,6 +137,44 @@ class OpenAIBackend:
     ) -> Answer:
         dialect = self._needs().dialect
         asked = prompt.scored(frames_for(question.frames, dialect.score_images))
+        beside = prompt.timed() if isinstance(prompt, StrategyPrompt) else None
+        built = time.perf_counter()
+        work = [
+            asyncio.ensure_future(self._scores(one, question)) for one in (asked, beside) if one
+        ]
+        try:
+            (scores, stages), *others = await asyncio.gather(*work)
+        finally:
+            for task in work:  # where one failed, nobody waits for the other
+                task.cancel()
+        shares = dict(scores.probabilities)
+        for other, _ in others:
+            shares |= other.probabilities
+        try:
+            chosen, actions = prompt.from_scores(shares)
+        except (CorruptError, ValueError) as error:
+            raise Undecided(Failure.GARBAGE, str(error), self.name) from error
+        self._counts["scored"] += 1
+        return self._answer(
+            chosen,
+            mode="score",
+            confidence=max(actions.values())
+            if isinstance(chosen, Press)
+            else actions[chosen.action],
+            probabilities=actions,
+            stages={**stages, "prompt": stages.get("prompt", 0.0) + built - started},
+            tokens=scores.tokens,
+            cached_tokens=scores.cached,
+        )
+
+    async def _scores(
+        self, asked: Prompt, question: Question
+    ) -> tuple[Scores, Mapping[str, float]]:
+        """The scores of one prompt, and the seconds of its exchange."""
+        if not asked.choices:
+            return Scores({}, {}), {}
+        dialect = self._needs().dialect
+        encoding = time.perf_counter()
         if dialect.score == "decisions":
             body = decisions_body(asked, dialect.model)
         else:
@@ -144,22 +184,12 @@ class OpenAIBackend:
         parsed = time.perf_counter()
         try:
             scores = read_scores(reply.body, asked.choices)
-            chosen, shares = prompt.from_scores(scores.probabilities)
-        except (CorruptError, ValueError) as error:
+        except CorruptError as error:
             raise Undecided(Failure.GARBAGE, str(error), self.name) from error
-        self._counts["scored"] += 1
         self._count_tokens(scores.tokens, scores.cached)
         if scores.mass:
             self._mass += 0.05 * (min(scores.mass.values()) - self._mass)
-        return self._answer(
-            chosen,
-            mode="score",
-            confidence=max(shares.values()),
-            probabilities=shares,
-            stages=_stages(started, built, reply, parsed),
-            tokens=scores.tokens,
-            cached_tokens=scores.cached,
-        )
+        return scores, _stages(encoding, built, reply, parsed)
 
     async def _written(
         self, question: Question, prompt: StrategyPrompt | MenuPrompt, started: float

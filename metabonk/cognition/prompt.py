@@ -4,9 +4,8 @@ Knows the rules that models are told, which answers fit a scene, and the order t
 keep prefixes: rules (the same for every agent) → pictures old to new → state, directive in force,
 latency → the question. Does not know servers or HTTP (dialect.py).
 
-Scoring asks for the parts of a directive one by one (action; whom, what, where; seconds; priority),
-so that whatever scores come back, they compose to a directive of the vocabulary that fits the
-scene. A schema has one list of whole directives for the same reason.
+Whatever comes back, what is made of it is a directive of the vocabulary that fits the scene: models
+choose among whole directives, at most 26 of them by scores, all of them under a schema.
 """
 
 from __future__ import annotations
@@ -66,6 +65,7 @@ _PRIORITY = {
     "high": "more important than what is done now",
     "critical": "the agent dies otherwise",
 }
+_NEAREST = {v.Verb.ATTACK: 4, v.Verb.COLLECT: 3, v.Verb.INTERACT: 3}  # that scoring offers
 NO_PRESS = "none"
 _HOLD = v.Hold()
 
@@ -97,13 +97,33 @@ class Options:
         }
         return cls({verb: named for verb, named in found.items() if named})
 
-    def directives(self) -> list[str]:
-        """Every action with every target, as `retreat compass:4`."""
-        return [
-            f"{verb.value} {v.spell_target(named.target)}"
+    def every(self) -> dict[str, tuple[v.Verb, Named]]:
+        """Every action with every target, by name: `hold`, `retreat compass:4`, ..."""
+        return {
+            _spelled(verb, named): (verb, named)
             for verb, targets in self.targets.items()
             for named in targets
-        ]
+        }
+
+    def few(self) -> dict[str, tuple[v.Verb, Named]]:
+        """At most 26 of them, which one scoring can tell apart: what needs no direction, the
+        nearest of each kind, then directions, those of a retreat first where something threatens.
+        """
+        everything = self.every()
+        if len(everything) <= MOST_OPTIONS:
+            return everything
+        aims: list[str] = []
+        ways: dict[v.Verb, list[str]] = {v.Verb.RETREAT: [], v.Verb.MOVE: []}
+        for name, (verb, named) in everything.items():
+            if isinstance(named.target, v.Compass):
+                ways[verb].append(name)
+            elif sum(everything[kept][0] is verb for kept in aims) < _NEAREST.get(verb, 1):
+                aims.append(name)
+        first, second = ways[v.Verb.RETREAT][::2], ways[v.Verb.MOVE][::2]
+        if isinstance(self.targets[v.Verb.ATTACK][0].target, v.Hold):  # nothing is near
+            first, second = second, first
+        kept = (aims + first + second[::2] + second[1::2])[:MOST_OPTIONS]
+        return {name: everything[name] for name in kept}
 
 
 def frames_for(frames: Sequence[Frame], most: int) -> tuple[Frame, ...]:
@@ -142,64 +162,66 @@ class StrategyPrompt:
     def __init__(self, question: Question, scene: Scene) -> None:
         self.options = Options.of(scene)
         self._text = situation(question, scene)
-        self._verbs = list(self.options.targets)
+        self._every, self._few = self.options.every(), self.options.few()
 
     def scored(self, frames: tuple[Frame, ...]) -> Prompt:
-        """For scoring: one choice per part of a directive, where there is one to make."""
-        choices = []
-        if len(self._verbs) > 1:
-            told = tuple((verb.value, _TOLD[verb]) for verb in self._verbs)
-            choices.append(Choice("action", "What are the next seconds for?", told))
-        for verb, targets in self.options.targets.items():
-            if len(targets) > 1:
-                told = tuple((v.spell_target(one.target), one.told) for one in targets)
-                asked = f"If the agent is to {verb.value}: which of these?"
-                choices.append(Choice(_part(verb), asked, told[:MOST_OPTIONS]))
+        """For scoring: whole directives, in one choice; servers prepare all pictures anew for each.
+        Without a choice where only one thing can be done."""
+        told = tuple((name, _description(*pair)) for name, pair in self._few.items())
+        asked = "What is best for the next seconds?"
+        choices = (Choice("directive", asked, told),) if len(told) > 1 else ()
+        return Prompt(RULES, frames, self._text, choices)
+
+    def timed(self) -> Prompt:
+        """For scoring beside it, without pictures: for how long, and how important it is."""
         seconds = tuple((f"{s:g} s", told) for s, told in _SECONDS.items())
-        choices.append(Choice("seconds", "For how long is that right?", seconds))
         priority = tuple(_PRIORITY.items())
-        choices.append(Choice("priority", "How important is it?", priority))
-        return Prompt(RULES, frames, self._text, tuple(choices))
+        choices = (
+            Choice("seconds", "For how long will an order hold in this situation?", seconds),
+            Choice("priority", "How important is a change of what is done now?", priority),
+        )
+        return Prompt(RULES, (), self._text, choices)
 
     def from_scores(
         self, scores: Mapping[str, Mapping[str, float]]
     ) -> tuple[v.Directive, dict[str, float]]:
-        """The likeliest directive and the actions' probabilities."""
-        actions = dict(scores.get("action", {self._verbs[0].value: 1.0}))
-        verb = v.Verb(_best(actions))
-        named = self.options.targets[verb]
-        target = v.read_target(_best(scores[_part(verb)])) if len(named) > 1 else named[0].target
+        """The likeliest directive and the actions' probabilities, from the scores of both."""
+        shares = scores.get("directive") or dict.fromkeys(self._few, 1.0)
+        actions: dict[str, float] = {}
+        for name, (verb, _) in self._few.items():
+            actions[verb.value] = actions.get(verb.value, 0.0) + shares[name]
+        verb, named = self._few[_best(shares)]
         seconds = float(_best(scores["seconds"]).removesuffix(" s"))
         priority = v.Priority[_best(scores["priority"]).upper()]
-        return v.Directive(verb, target, seconds, priority), actions
+        return v.Directive(verb, named.target, seconds, priority), actions
 
     def asked(self, frames: tuple[Frame, ...]) -> Prompt:
         """For a schema: whole directives to choose from."""
         schema = {
             "type": "object",
             "properties": {
-                "directive": {"type": "string", "enum": self.options.directives()},
+                "directive": {"type": "string", "enum": list(self._every)},
                 "seconds": {"type": "number", "enum": list(v.SECONDS)},
                 "priority": {"type": "string", "enum": [p.name.lower() for p in v.Priority]},
             },
             "required": ["directive", "seconds", "priority"],
             "additionalProperties": False,
         }
-        lines = ["What are the next seconds for? Actions:"]
-        lines += [f"- {verb.value}: {_TOLD[verb]}" for verb in self._verbs]
+        lines = ["What is best for the next seconds? Actions:"]
+        lines += [f"- {verb.value}: {_TOLD[verb]}" for verb in self.options.targets]
         lines.append(
-            "Answer with a JSON object of directive (an action and one of its targets), seconds "
-            "(0.5, 1, 2 or 4) and priority (low, normal, high or critical)."
+            "Answer with a JSON object of directive (an action and, where it has some, one of its "
+            "targets), seconds (0.5, 1, 2 or 4) and priority (low, normal, high or critical)."
         )
         return Prompt(RULES, frames, self._text, task="\n".join(lines), schema=schema)
 
     def from_json(self, value: Any) -> v.Directive:
         """The directive that a model wrote. Raises CorruptError for any other."""
         told = value.get("directive") if isinstance(value, Mapping) else None
-        if not isinstance(told, str) or told not in self.options.directives():
+        if not isinstance(told, str) or told not in self._every:
             raise CorruptError(f"directive: {str(told)[:60]!r}; wanted one that was offered")
-        action, _, target = told.partition(" ")
-        return v.read({**value, "action": action, "target": target})
+        verb, named = self._every[told]
+        return v.read({**value, "action": verb.value, "target": v.spell_target(named.target)})
 
     def explained(self, frames: tuple[Frame, ...]) -> Prompt:
         """For words: what matters, for people and the log."""
@@ -284,8 +306,13 @@ class MenuPrompt:
         return Prompt(MENU_RULES, frames, self._text, task=task)
 
 
-def _part(verb: v.Verb) -> str:
-    return f"{verb.value} target"
+def _spelled(verb: v.Verb, named: Named) -> str:
+    bare = isinstance(named.target, v.Hold)
+    return verb.value if bare else f"{verb.value} {v.spell_target(named.target)}"
+
+
+def _description(verb: v.Verb, named: Named) -> str:
+    return f"{_TOLD[verb]}: {named.told}" if named.told else _TOLD[verb]
 
 
 def _best(shares: Mapping[str, float]) -> str:

@@ -83,9 +83,11 @@ def test_any_scores_make_a_directive_that_fits(
     asked = prompt.scored(())
     assert all(2 <= len(choice.options) <= MOST_OPTIONS for choice in asked.choices)
     assert len({choice.name for choice in asked.choices}) == len(asked.choices)
-    directive, shares = prompt.from_scores(any_scores(asked.choices, seed))
+    scores = any_scores(asked.choices + prompt.timed().choices, seed)
+    directive, shares = prompt.from_scores(scores)
     check(Answer("x", directive=directive), question)
     assert set(shares) == {verb.value for verb in prompt.options.targets}
+    assert sum(shares.values()) == pytest.approx(sum(scores["directive"].values()))
 
 
 @given(st.integers(0, 10**6))
@@ -108,9 +110,9 @@ def test_every_directive_of_the_schema_fits(seed: int) -> None:
         {},
         {"directive": "surrender"},
         {"directive": "attack entity:99999", "seconds": 1, "priority": "low"},
-        {"directive": "hold hold", "seconds": 3, "priority": "low"},
-        {"directive": "hold hold", "seconds": 1, "priority": "now"},
-        {"directive": ["hold hold"], "seconds": 1, "priority": "low"},
+        {"directive": "hold", "seconds": 3, "priority": "low"},
+        {"directive": "hold", "seconds": 1, "priority": "now"},
+        {"directive": ["hold"], "seconds": 1, "priority": "low"},
     ],
 )
 def test_words_that_are_no_directive(value: Any) -> None:
@@ -119,16 +121,35 @@ def test_words_that_are_no_directive(value: Any) -> None:
         prompt.from_json(value)
 
 
-def test_the_likeliest_parts_are_taken() -> None:
+def test_the_likeliest_is_taken() -> None:
     _, prompt = strategy(busy())
-    scores = any_scores(prompt.scored(()).choices, 3)
-    scores["action"]["retreat"] = 9.0
-    scores["retreat target"]["compass:4"] = 9.0
-    scores["seconds"]["4 s"] = 9.0
-    scores["priority"]["critical"] = 9.0
+    choices = prompt.scored(()).choices + prompt.timed().choices
+    scores = {c.name: dict.fromkeys((name for name, _ in c.options), 0.01) for c in choices}
+    scores["directive"]["retreat compass:4"] = 0.5
+    scores["directive"]["retreat"] = 0.2
+    scores["seconds"]["4 s"] = 0.9
+    scores["priority"]["critical"] = 0.9
     directive, shares = prompt.from_scores(scores)
     assert directive == v.Directive(v.Verb.RETREAT, v.Compass(4), 4.0, v.Priority.CRITICAL)
-    assert shares["retreat"] == 9.0
+    assert shares["retreat"] == pytest.approx(0.7 + 0.01 * 7)
+
+
+def test_what_is_scored_is_few_and_of_every_kind() -> None:
+    """One choice: a server prepares all pictures anew for every one."""
+    _, prompt = strategy(busy())
+    (choice,) = prompt.scored(()).choices
+    names = [name for name, _ in choice.options]
+    assert len(names) == MOST_OPTIONS
+    assert set(names) <= set(prompt.options.every())
+    kinds = {name.split()[0] for name in names}
+    assert kinds == {verb.value for verb in prompt.options.targets}
+    assert sum(name.startswith("retreat compass") for name in names) == 8
+    assert sum(name.startswith("move") for name in names) == 4
+    assert sum(name.startswith("attack") for name in names) == 4
+    _, alone = strategy(busy(enemies=0))
+    names = [name for name, _ in alone.scored(()).choices[0].options]
+    assert sum(name.startswith("move") for name in names) == 8, "nothing to run from"
+    assert len(prompt.timed().frames) == 0
 
 
 def test_prefixes_are_equal_for_all_agents() -> None:
