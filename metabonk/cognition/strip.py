@@ -148,27 +148,40 @@ class StripRing:
         if not chosen:
             return Strip()
         drawn, predict_s = self._drawn(chosen) if predict else ([], 0.0)
-        began, fresh = time.thread_time(), [entry for entry in (*chosen, *drawn) if not entry.jpeg]
+        encoded, encode_s = self._encode([*chosen, *drawn])
+        real = [Picture(e.jpeg, e.at_ns) for e in chosen]
+        unreal = [Picture(e.jpeg, e.at_ns, True) for e in drawn]
+        return Strip((*real, *unreal), encoded, encode_s, predict_s)
+
+    def prepare(self) -> float:
+        """Encodes what a strip soon will want of the past, so that it is ready sooner; returns the
+        seconds of processor time that it took."""
+        return self._encode(self._chosen()[:-1])[1]
+
+    def _encode(self, entries: Sequence[_Entry]) -> tuple[int, float]:
+        """Encodes those that were not; how many, and the seconds that it took."""
+        began, fresh = time.thread_time(), [entry for entry in entries if not entry.jpeg]
         for entry in fresh:
             entry.jpeg = encode(entry.pixels, self.quality)
         self.counts.encoded += len(fresh)
-        encode_s = time.thread_time() - began
-        real = [Picture(e.jpeg, e.at_ns) for e in chosen]
-        unreal = [Picture(e.jpeg, e.at_ns, True) for e in drawn]
-        return Strip((*real, *unreal), len(fresh), encode_s, predict_s)
+        return len(fresh), time.thread_time() - began
 
     def _chosen(self) -> list[_Entry]:
-        """The current entry and the ones nearest to where past frames should be, oldest first."""
+        """The current entry and those where past frames should be, oldest first: of those near
+        enough the nearest, one that was encoded before the others."""
         if not self._entries:
             return []
         spacing = round(self.spacing * _NS)
         chosen = [self._entries[-1]]
         for k in range(1, self.past + 1):
             wanted = self._entries[-1].at_ns - k * spacing
-            older = [entry for entry in self._entries if entry.at_ns < chosen[0].at_ns]
-            near = min(older, key=lambda e: abs(e.at_ns - wanted), default=None)
-            if near is not None and 2 * abs(near.at_ns - wanted) <= spacing:
-                chosen.insert(0, near)
+            near = [
+                (not entry.jpeg, abs(entry.at_ns - wanted), number)
+                for number, entry in enumerate(self._entries)
+                if entry.at_ns < chosen[0].at_ns and 2 * abs(entry.at_ns - wanted) <= spacing
+            ]
+            if near:
+                chosen.insert(0, self._entries[min(near)[2]])
         return chosen
 
     def _drawn(self, chosen: Sequence[_Entry]) -> tuple[list[_Entry], float]:

@@ -109,6 +109,22 @@ def test_each_frame_is_encoded_once() -> None:
     assert ring.counts.encoded < 2 * (PAST + 1)
 
 
+def test_what_is_encoded_ahead_is_used() -> None:
+    ring = filled([k * 30.0 for k in range(20)])
+    assert ring.prepare() >= 0.0
+    assert ring.counts.encoded == PAST  # the newest frame will be another one
+    ring.add(frame(20), round(20 * 30.0 * MS) + 1)  # the other half of the frames is nearer now
+    strip = ring.strip()
+    assert strip.encoded == 1
+    assert len(strip.pictures) == PAST + 1
+    times = [(picture.at_ns - strip.captured_ns) / MS for picture in strip.pictures]
+    for k, at in enumerate(reversed(times[:-1]), 1):
+        assert abs(at + k * SPACING * 1e3) <= SPACING * 1e3 / 2
+    empty = StripRing()
+    empty.prepare()
+    assert empty.counts.encoded == 0
+
+
 def test_what_is_no_frame_or_no_newer_one_is_counted() -> None:
     ring = filled([0.0, 30.0])
     assert not ring.add(frame(1), 30 * MS)
