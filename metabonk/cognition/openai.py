@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from metabonk.cognition import scene as scenes
+from metabonk.cognition import vocabulary as v
 from metabonk.cognition.dialect import (
     PATHS,
     Prompt,
@@ -158,9 +159,7 @@ class OpenAIBackend:
         return self._answer(
             chosen,
             mode="score",
-            confidence=max(actions.values())
-            if isinstance(chosen, Press)
-            else actions[chosen.action],
+            confidence=_confidence(chosen, actions),
             probabilities=actions,
             stages={**stages, "prompt": stages.get("prompt", 0.0) + built - started},
             tokens=scores.tokens,
@@ -305,6 +304,11 @@ class OpenAIBackend:
         if self.found is None:
             raise BackendError(f"{self.name}: open it before it is asked")
         return self.found
+
+
+def _confidence(chosen: v.Directive | Press, shares: Mapping[str, float]) -> float:
+    """The probability of the chosen action, or press."""
+    return max(shares.values()) if isinstance(chosen, Press) else shares[chosen.action.value]
 
 
 def _why(status: int) -> Failure:
