@@ -23,6 +23,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from metabonk.config import CpqeConfig
-from metabonk.errors import DivergedError
+from metabonk.learn.faults import Faults
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.transitions import Transitions
 from metabonk.models.consistency import Denoiser, heun_step, karras_sigmas
@@ -43,9 +44,9 @@ LOG_MEAN, LOG_STD = -1.2, 1.2  # of the noise levels that a teacher learns most 
 TEACHER_MEMORY = 0.999  # of the running mean of its weights
 STUDENT_MEMORY = 0.95  # of the student's slow copy
 HUBER = 0.03  # error per coordinate from which on it counts by its length, not its square
-MOST_BAD = 3  # updates in a row that may fail
 SCALED = 65_536  # rows from which the units of observations are taken
 Phase = Literal["teacher", "student", "q"]
+PHASES: tuple[Phase, ...] = ("teacher", "student", "q")
 Progress = Callable[[Phase, int, int, dict[str, float]], None]
 
 
@@ -73,10 +74,13 @@ def consistency_loss(
 
 
 class CpqeLearner:
-    """Trains `motor` from transitions. updates: done so far by phase; skipped: of them, without
-    effect, because something was not finite."""
+    """Trains `motor` from transitions. updates: done so far by phase. faults: of them, those
+    without effect, because something was not finite; what they drew is kept in the directory `run`.
+    """
 
-    def __init__(self, motor: Motor, data: Transitions, *, seed: int = 0) -> None:
+    def __init__(
+        self, motor: Motor, data: Transitions, *, seed: int = 0, run: Path | None = None
+    ) -> None:
         self.motor, self.data, self.seed = motor, data, seed
         self.config: CpqeConfig = motor.config
         data.check(motor.space, motor.layout)
@@ -89,8 +93,7 @@ class CpqeLearner:
         self._sigmas = karras_sigmas(self.config.levels)
         self._network: nn.Module = motor.teacher
         self.updates: dict[Phase, int] = {"teacher": 0, "student": 0, "q": 0}
-        self.skipped = 0
-        self._bad = 0
+        self.faults = Faults("cpqe", run)
 
     def _first_rows(self) -> None:
         """Takes every unit from the data."""
@@ -122,7 +125,7 @@ class CpqeLearner:
                 if progress is not None:
                     progress(phase, update + 1, count, metrics)
             self._end(phase)
-        return found | {"cpqe_skipped": float(self.skipped)}
+        return found | {"cpqe_skipped": float(self.faults.skipped)}
 
     def _begin(self, phase: Phase) -> None:
         motor = self.motor
@@ -154,7 +157,7 @@ class CpqeLearner:
     def _update(self, phase: Phase, rate: float) -> dict[str, float]:
         optimizer = self._optimizer
         draw = {"teacher": self._teacher_loss, "student": self._student_loss, "q": self._q_loss}
-        philox = self._generator(CPQE_STREAM + list(draw).index(phase), self.updates[phase])
+        philox = self._generator(CPQE_STREAM + PHASES.index(phase), self.updates[phase])
         loss = draw[phase](philox)
         optimizer.zero()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -163,7 +166,7 @@ class CpqeLearner:
         if not (math.isfinite(float(loss.detach())) and math.isfinite(norm)):
             self._fail(phase)
             return {}
-        self._bad = 0
+        self.faults.passed()
         optimizer.step(rate)
         self._after(phase)
         return {f"cpqe_{phase}_loss": float(loss.detach())}
@@ -183,13 +186,14 @@ class CpqeLearner:
             self.motor.ensemble.follow(self.config.slow)
 
     def _fail(self, phase: Phase) -> None:
-        self.skipped += 1
-        self._bad += 1
-        if self._bad == MOST_BAD:
-            raise DivergedError(
-                f"cpqe: {MOST_BAD} updates in a row of the {phase} phase were not finite, the last "
-                f"is number {self.updates[phase]}: lower cpqe.learning_rate, or look at the data"
-            )
+        """Counts an update that was not finite, and keeps what it drew."""
+        data, update = self.data, self.updates[phase]
+        among = data.judged if phase == "q" else data.decisions
+        stream = CPQE_STREAM + PHASES.index(phase)
+        rows = self._generator(stream, update - 1).choice(among, self.config.batch)
+        batch = {f"observation.{key}": value[rows] for key, value in data.observation.items()}
+        batch |= {"rows": rows, "action": data.action[rows], "reward": data.reward[rows]}
+        self.faults.failed(f"the loss of the {phase} phase, or its gradient", batch, update)
 
     def _teacher_loss(self, generator: np.random.Generator) -> Tensor:
         rows, clean = self._drawn(generator)
