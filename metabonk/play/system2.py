@@ -173,10 +173,12 @@ class System2:
         apply = self._apply(agent)
 
         def press(press: Press) -> bool:
-            if press.kind != "click":
-                return False  # a place beside all widgets: the loop presses widgets only
-            click = Directive(Verb.CLICK, Widget(press.choice), _PRESS, Priority.CRITICAL)
-            return apply(click, int(_core.play.now()) + round(_PRESS * 1e9))
+            until = int(_core.play.now()) + round(_PRESS * 1e9)
+            if press.kind == "click":
+                click = Directive(Verb.CLICK, Widget(press.choice), _PRESS, Priority.CRITICAL)
+                return apply(click, until)
+            with self._directing:  # a place, of games that show no widgets
+                return self._live.click_at(press.x, press.y, agent, until) > 0
 
         return press
 
