@@ -24,9 +24,24 @@ JUDGED = 128  # sequences
 GAMES = {"full": ("grid64/ice_slide", "arena"), "quick": ("grid64/ice_slide",)}
 CONTROLS = ("grid64/ice_slide",)
 SIZE: dict[Scale, dict[str, int]] = {
-    "full": {"updates": 2500, "steps": 100_000, "deter": 256, "hidden": 256, "groups": 16},
-    "quick": {"updates": 300, "steps": 12_000, "deter": 64, "hidden": 64, "groups": 8},
+    "full": {
+        "updates": 2500,
+        "steps": 100_000,
+        "deter": 256,
+        "hidden": 256,
+        "groups": 16,
+        "dreams": 400,
+    },
+    "quick": {
+        "updates": 300,
+        "steps": 12_000,
+        "deter": 64,
+        "hidden": 64,
+        "groups": 8,
+        "dreams": 30,
+    },
 }
+DREAMS, DREAMED = 31, 5  # of random numbers; steps that a dream lasts
 HELD = 7_919  # between the seeds of what is learned from and of what is judged
 
 
@@ -71,7 +86,11 @@ class WorldStudy:
         generator = np.random.default_rng([cell.seed, HELD])
         batch = Batch.of(held.draw(JUDGED, CONTEXT + AHEAD, generator))
         seen = foresight(learner.model, batch, CONTEXT, seed=cell.seed)
+        formats: dict[str, float] = {}
+        if kind == "honest":
+            formats = _by_format(learner, replay, batch, config, size["dreams"], cell.seed)
         return {
+            **formats,
             "ratio": float(seen.error[-1] / seen.persistence[-1]),
             "to_mean": float(seen.error[-1] / seen.mean[-1]),
             "error": seen.error.tolist(),
@@ -104,6 +123,7 @@ class WorldStudy:
                     value=value, ci95=ci95, goal=0.95, baselines={"chance": 0.5},
                 )
             )  # fmt: skip
+            rows += _formats(found, arm, game)
             value, ci95 = mean_of(by_seed(found, arm, "wm_kl"))
             rows.append(
                 Figure(
@@ -149,3 +169,63 @@ def _played(config: Config, directory: Path, steps: int, seed: int) -> tuple[Any
     while len(replay) < steps:
         replay.add(collector.collect())
     return replay, game
+
+
+def _by_format(
+    learner: Any, replay: Any, batch: Any, config: Config, updates: int, seed: int
+) -> dict[str, float]:
+    """Open-loop error of persistence's, and what dreams of a dreamer that learned in float32 return
+    from the same starts with the same random numbers, by weight format."""
+    import torch
+
+    from metabonk.learn import dreams
+    from metabonk.learn.dream import DreamLearner
+    from metabonk.learn.foresight import foresight
+    from metabonk.learn.rounded import FORMATS, rounded
+    from metabonk.learn.trainer import parse_fixed
+    from metabonk.learn.world import Batch
+    from metabonk.models.dreamer import dream
+    from metabonk.models.rssm import Latent
+
+    world = learner.model
+    fixed = parse_fixed(config.model.fixed)
+    dreamer = dreams.make_dreamer(world, config.dream, config.model, fixed, seed)
+    dreaming = DreamLearner(world, dreamer, config.dream, seed=seed)
+    seen = world.init(0)
+    for update in range(updates):
+        generator = np.random.default_rng([seed, DREAMS, update])
+        drawn = Batch.of(replay.draw(config.world.batch, config.world.sequence, generator))
+        with torch.no_grad():
+            states = learner.states(drawn)
+        seen = Latent(states.deter.flatten(0, 1), states.stoch.flatten(0, 1))
+        dreaming.update(seen, DREAMED)
+    found: dict[str, float] = {}
+    for name in ("fp32", *FORMATS):
+        one, other = world, dreamer
+        if name != "fp32":
+            one, other = rounded(world, name), rounded(dreamer, name)  # type: ignore[arg-type]
+        ahead = foresight(one, batch, CONTEXT, seed=seed)
+        found[f"ratio {name}"] = float(ahead.error[-1] / ahead.persistence[-1])
+        with torch.no_grad():
+            dreamed = dream(one, other, seen, DREAMED, torch.Generator().manual_seed(seed))
+            reward, going = one.outcome(dreamed.features[1:])
+            weight = torch.cat([torch.ones_like(going[:1]), going[:-1]]).cumprod(0)
+        found[f"dreamed {name}"] = float((weight * reward).sum(0).mean())
+    return found
+
+
+def _formats(found: Mapping[Cell, dict[str, Any]], arm: str, game: str) -> list[Figure]:
+    """Shown, not judged: what a format costs is for whoever compiles to weigh."""
+    rows = []
+    names = [k.split(" ", 1)[1] for k in next(iter(found.values())) if k.startswith("ratio ")]
+    for name in names:
+        value, ci95 = mean_of(by_seed(found, arm, f"ratio {name}"))
+        dreamed = float(np.mean(by_seed(found, arm, f"dreamed {name}")))
+        exact = float(np.mean(by_seed(found, arm, "dreamed fp32")))
+        rows.append(
+            Figure(
+                name=f"{game}, weights in {name}: the same error", value=value, ci95=ci95,
+                baselines={"dreamed return": dreamed, "in fp32": exact},
+            )
+        )  # fmt: skip
+    return rows
