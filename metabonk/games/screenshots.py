@@ -7,6 +7,7 @@ other levels, other seeds, scenarios and menus that were never shown. Does not k
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ def doom_shots(
     except ImportError as error:
         raise MissingExtraError("vizdoom", "games", "Doom") from error
     random = np.random.default_rng([seed, 0x5E])
-    with tempfile.TemporaryDirectory(prefix="metabonk-doom-") as folder:
+    # The engine leaves a folder where it is started.
+    with tempfile.TemporaryDirectory(prefix="metabonk-doom-") as folder, contextlib.chdir(folder):
         game = vizdoom.DoomGame()
         game.load_config(str(path))
         game.set_doom_config_path(str(Path(folder, "doom.ini")))
