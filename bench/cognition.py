@@ -11,6 +11,7 @@ from .case import Case
 
 PARTS = (
     "cognition_wire", "cognition_server", "cognition_agent", "cognition_model", "cognition_plans",
+    "cognition_ticks",
     "cognition_learned",
 )  # fmt: skip
 

@@ -1,0 +1,87 @@
+"""bench/swarm/odd.py: a server that is no good is asked, and nothing of it is followed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from metabonk.bench import cognition_ticks
+from metabonk.bench.swarm.odd import OddServer
+
+from metabonk.cognition.client import Client, ClientSettings, Sight
+from metabonk.records import GameState
+
+HANG_SECONDS = 30.0
+PACKED = GameState().pack()
+
+
+def asking(server: OddServer, patience: float) -> Client:
+    settings = ClientSettings(every=0.05, patience=patience, pictures=False, linger=0.2)
+    return Client("omega-0", server.url, settings, look=lambda: Sight(PACKED, time.monotonic_ns()))
+
+
+def wait(client: Client, done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The client's counts once they are as wanted."""
+    end = time.monotonic() + HANG_SECONDS
+    while not done(counts := client.counts()):
+        assert time.monotonic() < end, counts
+        time.sleep(0.01)
+    return counts
+
+
+def test_garbage_is_counted_and_not_followed() -> None:
+    server = OddServer("garbled")
+    try:
+        with asking(server, 5.0) as client:
+            counts = wait(client, lambda c: c["error"] >= 5 and c["unreadable"] >= 5)
+            assert counts["applied"] == 0
+            assert client.directive() is None
+    finally:
+        server.close()
+        server.close()
+
+
+def test_what_is_late_is_not_followed_and_what_is_not_is() -> None:
+    """Answers come up to a second late; they are of use for 0.3 s."""
+    server = OddServer("late", 1.0)
+    try:
+        with asking(server, 0.3) as client:
+            counts = wait(client, lambda c: c["applied"] >= 1 and c["lost"] >= 3 and c["late"] >= 2)
+            assert all(
+                d.received_ns <= d.captured_ns + 300_000_000
+                for d in client.decisions
+                if d.directive is not None
+            )
+            assert counts["applied"] == counts["ok"]
+    finally:
+        server.close()
+
+
+def test_nobody_is_there() -> None:
+    server = OddServer("dead")
+    try:
+        with asking(server, 0.3) as client:
+            time.sleep(0.3)
+            assert not client.connected
+            assert client.counts()["requests"] == 0
+    finally:
+        server.close()
+
+
+def test_more_misses_than_without_are_no_evidence() -> None:
+    ours, peer = cognition_ticks.Proved(()), cognition_ticks.Proved(())
+    ours.ticks = peer.ticks = 900
+    assert cognition_ticks.no_more(ours, peer).holds
+    ours.missed = 1
+    assert not cognition_ticks.no_more(ours, peer).holds
+    peer.missed = 1
+    assert cognition_ticks.no_more(ours, peer).holds
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("manner", ["garbled", "dead", None])
+def test_a_proof_is_made_beside_it(manner: Any) -> None:
+    report = cognition_ticks.proof(manner, ticks=60)
+    assert report["ticks"] == 60
