@@ -1,16 +1,17 @@
 """Situations as the journal keeps them: a state of at most a kilobyte or so.
 
 Knows the packed record; does not know rows, messages or who decides. A packed state is 16 KiB,
-nearly all of it room for entities that are not there, and what System 2 decided by is near: of
+nearly all of it room for things that are not there, and what System 2 decided by is near: of
 entities and pickups the closest are kept (a boss, and what stands or heals, from ten times as far),
-everything else exactly, and the zeros are squeezed out.
+everything else exactly, and no empty places.
 """
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,10 +19,35 @@ from metabonk.errors import CorruptError
 from metabonk.records import GAME_STATE, EntityFlag, FieldGroup, GameState, PickupKind
 
 KEEP = {"entities": 12, "pickups": 8}  # of each, the closest
-_COUNTS = {"entities": "entity_count", "pickups": "pickup_count"}
-_LEVEL = 6
 _MANY = (PickupKind.XP, PickupKind.GOLD)
 _NEARER = 100.0  # times as near, in squares of metres, as other things
+_COUNT = struct.Struct("<H")
+_LEVEL = 1  # zlib's: higher ones save a tenth and take twice as long
+
+
+class _List(NamedTuple):
+    """Where a list stands in the record. count: where its length does."""
+
+    name: str
+    at: int
+    size: int
+    most: int
+    count: int
+
+
+def _place(name: str, counter: str) -> _List:
+    fields = GAME_STATE.fields
+    assert fields is not None
+    dtype, at = fields[name][:2]
+    return _List(name, at, dtype.base.itemsize, dtype.shape[0], fields[counter][1])
+
+
+# In the record's order, with nothing behind them but padding.
+_LISTS = (
+    _place("entities", "entity_count"), _place("pickups", "pickup_count"),
+    _place("widgets", "widget_count"), _place("offers", "offer_count"),
+)  # fmt: skip
+_HEAD = _LISTS[0].at
 
 
 def shrink(packed: bytes) -> bytes:
@@ -29,21 +55,13 @@ def shrink(packed: bytes) -> bytes:
 
     Raises CorruptError if it is not a packed state.
     """
-    if not packed:
-        return b""
-    return zlib.compress(nearest(packed), _LEVEL)
+    return zlib.compress(_near(packed), _LEVEL) if packed else b""
 
 
 def nearest(packed: bytes) -> bytes:
     """A packed state with only the entities and pickups that the journal keeps: what is learned
     from the journal is served by this. Raises CorruptError if it is not a packed state."""
-    if len(packed) != GAME_STATE.itemsize:
-        size = GAME_STATE.itemsize
-        raise CorruptError(f"state: {len(packed):,} bytes, a packed one has {size:,}")
-    row = np.frombuffer(packed, GAME_STATE).copy()
-    for name, most in KEEP.items():
-        _keep_closest(row, name, most)
-    return row.tobytes()
+    return _unfold(_near(packed))
 
 
 def expand(kept: bytes) -> bytes:
@@ -52,12 +70,12 @@ def expand(kept: bytes) -> bytes:
         return b""
     reader = zlib.decompressobj()
     try:
-        packed = reader.decompress(kept, GAME_STATE.itemsize + 1)
+        data = reader.decompress(kept, GAME_STATE.itemsize + 1)
     except zlib.error as error:
         raise CorruptError(f"state: {error}") from error
-    if len(packed) != GAME_STATE.itemsize or not reader.eof:
-        raise CorruptError(f"state: not a kept one of {GAME_STATE.itemsize:,} bytes")
-    return packed
+    if not reader.eof:
+        raise CorruptError("state: not a kept one")
+    return _unfold(data)
 
 
 def from_words(state: Mapping[str, Any]) -> GameState:
@@ -86,23 +104,51 @@ def from_words(state: Mapping[str, Any]) -> GameState:
     return found
 
 
-def _keep_closest(row: Any, name: str, most: int) -> None:
-    count = min(int(row[_COUNTS[name]][0]), row[name].shape[1])
-    parts = row[name][0]
-    if count > most:
-        away = parts["position"][:count] - row["position"][0]
-        far = (away * away).sum(axis=1)
-        # A boss and what stands or heals are few, and decide more than what merely is nearer.
-        few = parts["flags"][:count] & EntityFlag.BOSS if name == "entities" else _few(parts, count)
-        near = np.sort(np.argsort(np.where(few, far / _NEARER, far), kind="stable")[:most])
-        parts[:most] = parts[near]
-    kept = min(count, most)
-    parts[kept:] = np.zeros((), parts.dtype)
-    row[_COUNTS[name]] = kept
+def _near(packed: bytes) -> bytes:
+    """The record up to its lists, then what is kept of each, one behind the other."""
+    if len(packed) != GAME_STATE.itemsize:
+        size = GAME_STATE.itemsize
+        raise CorruptError(f"state: {len(packed):,} bytes, a packed one has {size:,}")
+    head, parts = bytearray(packed[:_HEAD]), []
+    for one in _LISTS:
+        count = min(_COUNT.unpack_from(packed, one.count)[0], one.most)
+        data = packed[one.at : one.at + count * one.size]
+        most = KEEP.get(one.name, count)
+        if count > most:
+            data, count = _closest(packed, one.name, count, most), most
+        _COUNT.pack_into(head, one.count, count)
+        parts.append(data)
+    return b"".join([head, *parts])
 
 
-def _few(parts: Any, count: int) -> Any:
-    return ~np.isin(parts["kind"][:count], _MANY)
+def _unfold(data: bytes) -> bytes:
+    """Inverse of `_near`: a packed state [16376]. Raises CorruptError."""
+    if len(data) < _HEAD:
+        raise CorruptError("state: not a kept one")
+    packed = bytearray(GAME_STATE.itemsize)
+    packed[:_HEAD] = data[:_HEAD]
+    end = _HEAD
+    for one in _LISTS:
+        count = _COUNT.unpack_from(data, one.count)[0]
+        begin, end = end, end + count * one.size
+        if count > one.most or end > len(data):
+            raise CorruptError(f"state.{one.name}: {count} of them, which cannot be")
+        packed[one.at : one.at + end - begin] = data[begin:end]
+    if end != len(data):
+        raise CorruptError(f"state: {len(data) - end} bytes too many")
+    return bytes(packed)
+
+
+def _closest(packed: bytes, name: str, count: int, most: int) -> bytes:
+    """The list's `most` parts nearest to the player, in their order."""
+    row: Any = np.frombuffer(packed, GAME_STATE)[0]
+    parts = row[name][:count]
+    away = parts["position"] - row["position"]
+    far = (away * away).sum(axis=1)
+    # A boss and what stands or heals are few, and decide more than what merely is nearer.
+    few = parts["flags"] & EntityFlag.BOSS if name == "entities" else ~np.isin(parts["kind"], _MANY)
+    near = np.sort(np.argsort(np.where(few, far / _NEARER, far), kind="stable")[:most])
+    return bytes(parts[near].tobytes())
 
 
 def _number(value: object) -> float | None:

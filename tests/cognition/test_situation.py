@@ -49,11 +49,13 @@ def test_nothing_is_kept_as_nothing() -> None:
     [
         b"garbage",
         zlib.compress(b"short"),
+        zlib.compress(bytes(400)),
+        zlib.compress(b"\xff" * 400),
         zlib.compress(bytes(GAME_STATE.itemsize + 1)),
         zlib.compress(bytes(200_000_000)),  # two hundred kilobytes that unfold to a thousand times
         situation.shrink(GameState().pack())[:-3],
     ],
-    ids=["garbage", "short", "long", "bomb", "cut off"],
+    ids=["garbage", "short", "more", "counts", "long", "bomb", "cut off"],
 )
 def test_what_is_no_kept_state_is_refused(bad: bytes) -> None:
     with pytest.raises(CorruptError, match="state"):
