@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ def export(
     log: Path = LogArgument,
     out: Path = typer.Option(None, help="Where; default: LOG/export.", metavar="DIR"),
     format_: str = typer.Option(
-        "parquet,jsonl,chat", "--format", help="Which of parquet, jsonl and chat.", metavar="NAMES"
+        None, "--format", help="Some of parquet, jsonl and chat; default: all.", metavar="NAMES"
     ),
     split: str = typer.Option(
         "0.8,0.1,0.1", help="Shares of the episodes: train, validation, test.", metavar="SHARES"
@@ -84,7 +85,7 @@ def export(
     from metabonk.cognition.rows import Log
 
     plan = exports.Plan(
-        formats=tuple(name.strip() for name in format_.split(",") if name.strip()),
+        formats=_formats(format_),
         shares=_shares(split),
         frames=frames,
         seed=seed,
@@ -106,6 +107,18 @@ def export(
 
         manifest = exports.export(opened, target, plan, progress)
     _show_manifest(manifest, target, json)
+
+
+def _formats(text: str | None) -> tuple[str, ...]:
+    """What is asked for; else all that this installation can write."""
+    from metabonk.cognition.export import FORMATS
+
+    if text is not None:
+        return tuple(name.strip() for name in text.split(",") if name.strip())
+    if importlib.util.find_spec("pyarrow") is not None:
+        return FORMATS
+    notice_line("no Parquet without pyarrow: pip install 'metabonk[data]'")
+    return tuple(name for name in FORMATS if name != "parquet")
 
 
 def _shares(text: str) -> tuple[float, float, float]:

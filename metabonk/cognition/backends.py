@@ -79,7 +79,7 @@ def _policy(config: BackendConfig) -> list[Backend]:
             "backend.policy: empty; name the directory that `metabonk cognition distil` wrote"
         )
     try:
-        return [PolicyBackend(config.policy)]
+        return [PolicyBackend(config.policy, MenuRules().answer)]
     except (OSError, CorruptError) as error:
         raise ConfigError(f"backend.policy = {config.policy}: {error}") from error
 

@@ -30,6 +30,7 @@ from metabonk.cognition import features
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.features import PAIRS, SITUATION, TARGET, VERBS, Featured
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
+from metabonk.cognition.rules import Menus
 from metabonk.errors import CorruptError
 
 Array = npt.NDArray[Any]
@@ -122,14 +123,18 @@ def load(path: Path | str) -> tuple[StrategyNetwork, Artifact]:
 
 
 class PolicyBackend:
-    """A distilled policy as a backend; see `question.Backend`."""
+    """A distilled policy as a backend; see `question.Backend`.
+
+    menus: who answers questions of the kind `menu`; without it they are Undecided(UNSUPPORTED).
+    """
 
     name = "policy"
     limit = 0
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, menus: Menus | None = None) -> None:
         """Raises as `load` does."""
         self.network, self.artifact = load(path)
+        self._menus = menus
         self._answered = 0
         self._seconds = 0.0
 
@@ -140,11 +145,11 @@ class PolicyBackend:
         """Nothing is in flight."""
 
     async def decide(self, question: Question) -> Answer:
-        """The answer, at once. Raises Undecided for a menu, and for a state that is none."""
-        if question.kind != "strategy":
-            raise Undecided(
-                Failure.UNSUPPORTED, f"knows strategy only, not {question.kind}", self.name
-            )
+        """The answer, at once. Raises Undecided for a state that is none."""
+        if question.kind == "menu":
+            if self._menus is None:
+                raise Undecided(Failure.UNSUPPORTED, "knows strategy, no menus", self.name)
+            return await self._menus(question)
         started = time.perf_counter()
         try:
             seen = features.of(question.packed, question.in_force)
