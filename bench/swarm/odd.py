@@ -84,7 +84,8 @@ class OddServer:
             )
             return [(wire.encode(welcome), False)]
         if isinstance(message, wire.Outcome):
-            return [(wire.encode(wire.Ack(id=message.id, of="outcome")), False)]
+            told = wire.Ack(id=message.id, of="outcome")
+            return [(wire.encode(told), self._manner == "late")]
         if not isinstance(message, wire.Request):
             return []
         if self._manner == "late":

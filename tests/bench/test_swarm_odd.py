@@ -59,6 +59,28 @@ def test_what_is_late_is_not_followed_and_what_is_not_is() -> None:
         server.close()
 
 
+def test_what_comes_after_the_end_is_not_followed() -> None:
+    """A client that ends tells what came of a request under way: that it was not followed."""
+    server = OddServer("late", 0.4)
+    followed: list[float] = []
+    try:
+        for _ in range(5):
+            settings = ClientSettings(every=0.05, patience=5.0, pictures=False, linger=0.8)
+            client = Client(
+                "omega-0", server.url, settings,
+                look=lambda: Sight(PACKED, time.monotonic_ns()),
+                apply=lambda directive, until: followed.append(time.monotonic()) is None,
+            )  # fmt: skip
+            client.start()
+            wait(client, lambda c: c["under_way"] > 0)
+            ended = time.monotonic()
+            client.stop()
+            time.sleep(0.1)
+            assert not [at for at in followed if at > ended + 0.1]
+    finally:
+        server.close()
+
+
 def test_nobody_is_there() -> None:
     server = OddServer("dead")
     try:
