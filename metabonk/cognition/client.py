@@ -120,6 +120,7 @@ class Client:
         self._in_force: _InForce | None = None
         self._local_ns = 0
         self._wishes: deque[wire.Trigger] = deque(maxlen=8)
+        self._line: Line | None = None
         self._failed = False  # the last request brought nothing that can be done
         self._stop = threading.Event()
         self._thread = ThreadPoolExecutor(1, f"system 2 {agent}")
@@ -178,6 +179,12 @@ class Client:
         """Why the server refuses this agent; empty if it does not."""
         return self._dialogue.why
 
+    @property
+    def refusals(self) -> int:
+        """Handshakes that the other end broke off: it does not take this agent's key, or speaks
+        without keys."""
+        return 0 if self._line is None else self._line.refusals
+
     def counts(self) -> dict[str, Any]:
         """Everything that was counted so far, flat; see ClientCounts, DialogueCounts and
         StripCounts. latency_ms: from capture to reply, smoothed."""
@@ -190,6 +197,7 @@ class Client:
             "under_way": dialogue.under_way,
             "waiting_outcomes": dialogue.waiting_outcomes,
             "latency_ms": dialogue.latency * 1e3,
+            "refusals": self.refusals,
             **({} if self._menus is None else {"menus": asdict(self._menus.counts)}),
         }
 
@@ -205,6 +213,7 @@ class Client:
     def _run(self) -> None:
         identity = self.agent if self.settings.protocol == "v1" else ""
         with Line(self.url, identity, self.settings.keys) as line:
+            self._line = line
             while not self._stop.is_set():
                 self._turn(line)
             self._end(line)

@@ -1,4 +1,5 @@
-"""A broker of a few lines for tests of the client's side: binds names, answers as it is told."""
+"""What tests of the client's side play with: a broker of a few lines that binds names and answers
+as it is told, and a game that shows itself."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import zmq
 
 from metabonk.cognition import vocabulary, wire
+from metabonk.cognition.client import Client, Sight
 from metabonk.cognition.vocabulary import Compass, Directive, Verb
 from metabonk.cognition.wire import (
     Ack,
@@ -22,6 +25,7 @@ from metabonk.cognition.wire import (
     RequestId,
     Welcome,
 )
+from metabonk.records import FieldGroup, GameState
 
 HANG = 20.0  # seconds after which a test has failed
 ANSWER = vocabulary.spell(Directive(Verb.RETREAT, Compass(4), 4.0))
@@ -107,3 +111,32 @@ def serving(url: str, answer: Any = None) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+class Game:
+    """A game on a thread of its own, which shows a sight every few milliseconds."""
+
+    def __init__(self, client: Client, frames: bool = True) -> None:
+        self.state = GameState(
+            fields=FieldGroup.EVERYTHING, health=100.0, max_health=100.0, playing=True
+        )
+        self.reward, self.run = 0.0, 0
+        self._client, self._frames = client, frames
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._play)
+
+    def _play(self) -> None:
+        number = 0
+        while not self._stop.wait(0.008):
+            number += 1
+            pixels = np.full((24, 32, 3), number % 250, np.uint8) if self._frames else None
+            packed = self.state.pack()
+            self._client.show(Sight(packed, time.monotonic_ns(), pixels, self.reward, self.run))
+
+    def __enter__(self) -> Game:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()

@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import zmq
-from small_broker import ANSWER, HANG, Server, serving, until
+from small_broker import ANSWER, HANG, Game, Server, serving, until
 
 from metabonk.cognition import wire
 from metabonk.cognition.client import Client, ClientSettings, Sight
@@ -20,7 +19,7 @@ from metabonk.cognition.strip import Strip, decode
 from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
 from metabonk.cognition.wire import Hello, Reply, Request, RequestId
 from metabonk.errors import ConfigError
-from metabonk.records import FieldGroup, GameState
+from metabonk.records import GameState
 
 QUICK = ClientSettings(every=0.2, patience=4.0, outcome_seconds=0.2)
 
@@ -28,35 +27,6 @@ QUICK = ClientSettings(every=0.2, patience=4.0, outcome_seconds=0.2)
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"ipc://{tmp_path}/c.sock"
-
-
-class Game:
-    """A game on a thread of its own, which shows a sight every few milliseconds."""
-
-    def __init__(self, client: Client, frames: bool = True) -> None:
-        self.state = GameState(
-            fields=FieldGroup.EVERYTHING, health=100.0, max_health=100.0, playing=True
-        )
-        self.reward, self.run = 0.0, 0
-        self._client, self._frames = client, frames
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._play)
-
-    def _play(self) -> None:
-        number = 0
-        while not self._stop.wait(0.008):
-            number += 1
-            pixels = np.full((24, 32, 3), number % 250, np.uint8) if self._frames else None
-            packed = self.state.pack()
-            self._client.show(Sight(packed, time.monotonic_ns(), pixels, self.reward, self.run))
-
-    def __enter__(self) -> Game:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 def test_a_directive_comes_into_force_and_its_outcome_is_told(url: str) -> None:
