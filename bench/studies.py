@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .study import Study
+from .study_cells import CellsStudy
 from .study_dreams import DoomStudy, DreamStudy, HorizonStudy, PretrainStudy
 from .study_efe import EfeStudy
 from .study_motor import MotorStudy
@@ -17,6 +18,7 @@ STUDIES: dict[str, Study] = {
         PretrainStudy(),
         DoomStudy(),
         EfeStudy(),
+        CellsStudy(),
         MotorStudy(),
     )
 }

@@ -286,6 +286,38 @@ def test_a_motor_is_held_against_its_teacher() -> None:
     assert not any(f.met for f in slow.values() if f.goal is not None)
 
 
+def test_cells_are_held_against_time_and_constants() -> None:
+    from metabonk.bench.dropped import SHARES
+    from metabonk.bench.study_cells import CONSTANT, SELECTIVE
+
+    def values(cell: Cell, slope: float = 0.1) -> dict[str, Any]:
+        if cell.arm in (SELECTIVE, CONSTANT):
+            return {"accuracy": 0.99 if cell.arm == SELECTIVE else 0.3, "chance": 0.06}
+        steep = slope if cell.arm == "cfc" else 0.4
+        rows = {f"{s:g}": 0.01 + steep * s + 1e-4 * cell.seed for s in SHARES}
+        return {**rows, **{f"still {s:g}": 0.3 for s in SHARES}, "parameters": 5000.0}
+
+    rows = figures("cells", values)
+    judged = [f for f in rows.values() if f.goal is not None]
+    assert len(judged) == 3
+    assert all(f.met for f in judged)
+    worse = figures("cells", lambda cell: values(cell, slope=0.6))
+    assert [f.met for f in worse.values() if f.goal is not None] == [False, True, True]
+
+
+def test_dropped_frames_are_as_many_as_asked_and_only_time_tells_them() -> None:
+    torch = pytest.importorskip("torch")
+    from metabonk.bench import dropped
+
+    generator = torch.Generator().manual_seed(0)
+    for share in (0.0, 0.3, 0.5):
+        _, passed, _ = dropped.draw(4000, torch.full((4000,), share), generator)
+        ticks = float((passed / dropped.TICK).mean())
+        assert ticks == pytest.approx(1.0 / (1.0 - share), rel=0.03)
+    told = dropped.errors("gru told the time", updates=120, hidden=24, shares=(0.0, 0.5))
+    assert told["0"] < 0.5 * told["still 0"]
+
+
 def test_every_study_says_what_it_costs_and_pairs_its_seeds() -> None:
     for made in studies.STUDIES.values():
         assert made.minutes["full"] <= 60.0
@@ -299,4 +331,6 @@ def test_every_study_says_what_it_costs_and_pairs_its_seeds() -> None:
             arms = [{c.arm for c in cells if c.seed == seed} for seed in range(seeds)]
             assert all(arm == arms[0] for arm in arms)
             assert made.settings(scale)  # type: ignore[arg-type]
-    assert sum(made.minutes["quick"] for made in studies.STUDIES.values()) <= 30.0
+    assert (
+        sum(made.minutes["quick"] for made in studies.STUDIES.values()) <= 30.0
+    )  # two at a time make it half

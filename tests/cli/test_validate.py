@@ -45,7 +45,7 @@ def test_kept_results_are_printed_with_met_or_not(metabonk: Metabonk, kept: Path
 def test_studies_are_listed_with_their_cost(metabonk: Metabonk) -> None:
     said = metabonk("validate", "learning", "--list")
     assert said.code == 0
-    for name in ("world", "dreams", "horizon", "pretrain", "doom", "efe", "motor"):
+    for name in ("world", "dreams", "horizon", "pretrain", "doom", "efe", "cells", "motor"):
         assert name in said.out
     assert "60 min" in said.out
 
@@ -63,7 +63,9 @@ def test_what_is_not_there_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["world", "dreams", "horizon", "pretrain", "efe", "motor"])
+@pytest.mark.parametrize(
+    "name", ["world", "dreams", "horizon", "pretrain", "efe", "cells", "motor"]
+)
 def test_every_study_runs_small(metabonk: Metabonk, tmp_path: Path, name: str) -> None:
     """All of them together in twenty minutes on two cores; their figures claim nothing."""
     results = tmp_path / "kept"
