@@ -12,8 +12,9 @@ import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
 
+from metabonk import config as settings_module
 from metabonk.cli.interrupt import interruptible
-from metabonk.cli.output import console, table, verb
+from metabonk.cli.output import console, notice_line, table, verb
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ $ metabonk monitor --once                                one look; 1 if nobody a
 $ metabonk monitor --json --every 10 >> figures.jsonl    one line of JSON per look"""
 )
 
-BROKER = "http://127.0.0.1:5556"
+EXAMPLE = "http://127.0.0.1:5556"
 _NAP = 0.1  # seconds between two looks at whether Ctrl-C came
 _GLANCE = 0.5  # seconds between the two looks of --once, which rates need
 
@@ -42,9 +43,16 @@ _GLANCE = 0.5  # seconds between the two looks of --once, which rates need
 @command
 def monitor(
     broker: str = typer.Option(
-        BROKER, "--broker", help="The cognitive server's HTTP address.", metavar="URL"
+        None,
+        "--broker",
+        help="The cognitive server's HTTP address; default: that of the settings.",
+        metavar="URL",
     ),
-    model: str = typer.Option("", help="The model server's HTTP address.", metavar="URL"),
+    model: str = typer.Option(
+        None,
+        help="The model server's; default: that of the settings if they ask one.",
+        metavar="URL",
+    ),
     every: float = typer.Option(1.0, help="Seconds between two looks.", min=0.1),
     once: bool = typer.Option(
         False, "--once", help="Look once and end: 0 if the cognitive server answers, 1 if not."
@@ -53,6 +61,12 @@ def monitor(
 ) -> None:
     from metabonk.cognition.monitor import Monitor
 
+    settings = settings_module.load(notice=notice_line)
+    if broker is None:
+        broker = f"http://{settings.broker.http or EXAMPLE.removeprefix('http://')}"
+    if model is None:
+        asked = "openai" in settings.backend.chain
+        model = settings.backend.url.split(",")[0].strip() if asked else ""
     urls = metrics_of(broker), metrics_of(model) if model else ""
     with Monitor(*urls) as watching, interruptible() as stopped:
         if once:
@@ -73,7 +87,7 @@ def monitor(
 def metrics_of(url: str) -> str:
     """The address of a server's metrics; `url` may already be it. Raises ConfigError."""
     if "//" not in url:
-        raise ConfigError(f"{url!r}: give an address as {BROKER}")
+        raise ConfigError(f"{url!r}: give an address as {EXAMPLE}")
     return url if url.rstrip("/").endswith("/metrics") else url.rstrip("/") + "/metrics"
 
 

@@ -79,6 +79,19 @@ def test_one_look_as_json_and_who_is_not_there(
     assert "nobody answers" in json.loads(said.out)["broker"]["problem"]
 
 
+def test_where_servers_are_is_in_the_settings(
+    metabonk: Callable[..., Any], servers: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METABONK_BROKER_HTTP", servers[0].removeprefix("http://"))
+    said = metabonk("monitor", "--once", "--json")
+    assert said.code == 0
+    assert json.loads(said.out)["model"] is None  # rules answer: no model server is asked
+    monkeypatch.setenv("METABONK_BACKEND_CHAIN", "openai,rules")
+    monkeypatch.setenv("METABONK_BACKEND_URL", f"{servers[1]},http://127.0.0.1:9")
+    said = metabonk("monitor", "--once", "--json")
+    assert json.loads(said.out)["model"]["kv_use"] == 0.25
+
+
 def test_it_goes_on_until_it_is_stopped(servers: tuple[str, str]) -> None:
     start = "from metabonk.cli.main import run; run()"
     environ = {k: v for k, v in os.environ.items() if not k.startswith("METABONK_")}
