@@ -38,7 +38,9 @@ class MenuWatch:
     ) -> None:
         self._navigator = Navigator(Goal.read(goal), ask=wish, classifier=classifier, offers=offers)
         self._press, self._mute = press, mute
-        self.active = False
+        # Until the first sight says otherwise: a policy may not press while nobody has looked.
+        self.active = True
+        mute(True)
         self.not_taken = 0
 
     @property
