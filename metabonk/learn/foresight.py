@@ -1,9 +1,11 @@
 """How far a world model sees: open-loop error by horizon, beside what needs no model.
 
 Knows the world model and sequences; does not know how it was trained. A sequence is watched for
-`context` steps and then dreamed on under the actions that were really taken. Errors are beside
-those of persistence (nothing changes from the last frame seen) and of the mean of what was seen;
-the reward is judged by how well it ranks steps that brought some above those that did not.
+`context` steps and then dreamed on, several times, under the actions that were really taken; what
+the dreams expect on average is judged, as one dream of a world with chance in it errs twice as far
+as the mean does, however good the model. Errors are beside those of persistence (nothing changes
+from the last frame seen) and of the mean of what was seen; the reward is judged by how well it
+ranks steps that brought some above those that did not.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from metabonk.learn.world import Batch
 from metabonk.models.decoder import Frame, Numbers
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
-from metabonk.protocols import FloatArray
+from metabonk.protocols import BoolArray, FloatArray
+
+DRAWS = 8  # dreams of each sequence
+CLEARLY = 0.9  # of the error of what needs no model
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,25 @@ class Foresight:
 
     @property
     def trust(self) -> int:
-        """The trust horizon: how many steps ahead, without a gap, its error is below those of
-        persistence and of the mean by a tenth at least."""
-        worse = np.flatnonzero(~(self.error < 0.9 * np.minimum(self.persistence, self.mean)))
-        return int(worse[0]) if len(worse) else len(self.error)
+        """The trust horizon: the furthest step whose error, and the sum of the errors up to it, are
+        below those of persistence and of the mean by a tenth at least; 0 if there is none.
+
+        Steps before it need not be: where a game hardly moves from one step to the next, nothing
+        beats persistence there, and a dream is of what comes after.
+        """
+        trusted = np.flatnonzero(self._clear(1) & self._clear(0))
+        return int(trusted[-1]) + 1 if len(trusted) else 0
+
+    def _clear(self, sums: bool | int) -> BoolArray:
+        rows = np.stack([self.error, self.persistence, self.mean]).astype(np.float64)
+        error, still, mean = rows.cumsum(1) if sums else rows
+        return np.asarray(error < CLEARLY * np.minimum(still, mean))
 
 
 @torch.no_grad()
-def foresight(model: WorldModel, batch: Batch, context: int, *, seed: int = 0) -> Foresight:
+def foresight(
+    model: WorldModel, batch: Batch, context: int, *, seed: int = 0, draws: int = DRAWS
+) -> Foresight:
     """Judges sequences of `context` + H steps. Those that hold a reset after the first watched step
     are left out, as no action explains it. Raises ValueError if none is left."""
     length = len(batch.is_first)
@@ -56,62 +72,66 @@ def foresight(model: WorldModel, batch: Batch, context: int, *, seed: int = 0) -
     batch = Batch(
         {k: v[:, whole] for k, v in batch.observation.items()}, *(t[:, whole] for t in batch[1:])
     )
+    features = _dreamed(model, batch, context, draws, seed)
+    expected = model.values.mean(model.reward(features.flatten(0, 2))).view(features.shape[:3])
+    auc = area_under_curve(expected.mean(1).flatten(), batch.reward[context:].flatten() > 0.0)
+    hidden = model.decoder_input(features.flatten(0, 2)).unflatten(0, features.shape[:3])
+    steps = [
+        _judge(model, hidden[h], batch.observation, context, context + h)
+        for h in range(length - context)
+    ]
+    error, still, mean, changed = torch.tensor(steps).T.numpy()
+    return Foresight(error, still, mean, changed, auc, features.shape[2])
+
+
+def _dreamed(model: WorldModel, batch: Batch, context: int, draws: int, seed: int) -> Tensor:
+    """Features [H, draws, B, F] of every dreamed step."""
+    length, num = batch.is_first.shape
     generator = torch.Generator().manual_seed(seed)
-    num = batch.is_first.shape[1]
-    noise = model.rssm.noise(length, num, generator=generator)
     watched = {key: value[:context] for key, value in batch.observation.items()}
     seen = model.sequence(
-        model.init(num), batch.action[:context], watched, batch.is_first[:context], noise[:context]
+        model.init(num),
+        batch.action[:context],
+        watched,
+        batch.is_first[:context],
+        model.rssm.noise(context, num, generator=generator),
     )
-    state = Latent(seen.deter[-1], seen.stoch[-1])
-    ahead = model.rssm.sequence(
-        state, model.actions(batch.action[context:]), None, None, noise[context:]
-    )
-    features = Latent(ahead.deter, ahead.stoch).features.flatten(0, 1)
-    expected = model.values.mean(model.reward(features))
-    auc = area_under_curve(expected, batch.reward[context:].flatten() > 0.0)
-    judged = _judge(model, features, batch.observation, context)
-    error, still, mean, changed = (v.numpy() for v in judged)
-    return Foresight(error, still, mean, changed, auc, num)
+    state = Latent(seen.deter[-1].repeat(draws, 1), seen.stoch[-1].repeat(draws, 1))
+    action = model.actions(batch.action[context:]).repeat(1, draws, 1)
+    noise = model.rssm.noise(length - context, draws * num, generator=generator)
+    ahead = model.rssm.sequence(state, action, None, None, noise)
+    return Latent(ahead.deter, ahead.stoch).features.unflatten(1, (draws, num))
 
 
 def _judge(
-    model: WorldModel, features: Tensor, observation: dict[str, Tensor], context: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """error, persistence, mean, changed: [H] each, averaged over elements of all keys."""
-    hidden = model.decoder_input(features)
-    sums = [torch.zeros(len(next(iter(observation.values()))) - context) for _ in range(3)]
-    elements = 0
-    changed = torch.full_like(sums[0], float("nan"))
+    model: WorldModel, hidden: Tensor, observation: dict[str, Tensor], context: int, at: int
+) -> tuple[float, float, float, float]:
+    """error, persistence, mean, changed at step `at`, averaged over elements of all keys; hidden
+    [draws, B, width] are the decoder's inputs."""
+    sums, elements, changed = np.zeros(3), 0, float("nan")
     for key in model.decoder.parts:
         part = model.decoder.part(key)
-        truth = observation[key][context:]
-        last = observation[key][context - 1].expand_as(truth)
+        seen, truth = observation[key][:context], observation[key][at]
         if isinstance(part, Frame) and part.cells:
-            guess = part.expect(part(hidden)).view_as(truth)
-            wrong = guess != truth
-            moved = last != truth
-            common = _mode(observation[key][:context].flatten(0, 1)).expand_as(truth)
+            raw = part(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2])
+            wrong = raw.softmax(2).mean(0).argmax(1).to(truth.dtype) != truth
+            moved = seen[-1] != truth
+            common = seen.flatten(0, 1).mode(0).values
             errors = [wrong, moved, common != truth]
-            changed = (wrong & moved).flatten(1).sum(1) / moved.flatten(1).sum(1)
+            changed = float((wrong & moved).sum() / moved.sum())
         elif isinstance(part, Numbers) and not part.rows:
-            raw = part(hidden).view_as(truth)
-            real, kept = part.scale(truth.float()), part.scale(last.float())
+            raw = part(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]).mean(0)
+            real, kept = part.scale(truth.float()), part.scale(seen[-1].float())
             errors = [(raw - real).square(), (kept - real).square(), real.square()]
         else:
             continue
-        width = truth[0, 0].numel()
-        for total, error in zip(sums, errors, strict=True):
-            total += error.float().flatten(1).mean(1) * width
+        width = truth[0].numel()
+        sums += [width * float(error.float().mean()) for error in errors]
         elements += width
     if not elements:
         raise ValueError("foresight: the observation has neither numbers nor cells")
-    error, still, mean = (total / elements for total in sums)
+    error, still, mean = (sums / elements).tolist()
     return error, still, mean, changed
-
-
-def _mode(cells: Tensor) -> Tensor:
-    return cells.mode(0).values
 
 
 def area_under_curve(score: Tensor, positive: Tensor) -> float:

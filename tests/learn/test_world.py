@@ -8,7 +8,7 @@ import pytest
 import torch
 from ring_world import LAYOUT, SMALL, SPACE, trained, walk
 
-from metabonk.learn.foresight import area_under_curve, foresight
+from metabonk.learn.foresight import Foresight, area_under_curve, foresight
 from metabonk.learn.world import Batch, WorldLearner
 from metabonk.models.world import build
 
@@ -23,6 +23,29 @@ def test_it_sees_ahead_by_knowing_what_actions_do() -> None:
     assert good.trust == 12
     blind = foresight(trained(250, shuffled=True).model, test, context=4)
     assert blind.error[-1] > 0.8 * blind.mean[-1]
+    assert blind.trust == 0
+    once = foresight(trained(250, shuffled=True).model, test, context=4, draws=1)
+    assert once.error[-1] > 1.3 * blind.error[-1]  # chance errs twice where the mean errs once
+
+
+@pytest.mark.parametrize(
+    ("error", "trust"),
+    [
+        ([0.1, 0.1, 0.1, 0.1], 4),
+        ([0.1, 0.1, 0.1, 0.5], 3),
+        ([0.1, 0.5, 0.1, 0.5], 3),  # what comes after a gap counts
+        ([0.9, 0.9, 0.9, 0.1], 0),  # one step that happens to be right does not
+        ([0.46, 0.46, 0.46, 0.46], 0),  # nor does a little less
+        ([float("nan")] * 4, 0),
+    ],
+)
+def test_trust_goes_to_the_furthest_step_that_clearly_beats_both(
+    error: list[float], trust: int
+) -> None:
+    still, mean = np.full(4, 0.5, np.float32), np.full(4, 0.6, np.float32)
+    for a, b in ((still, mean), (mean, still)):
+        seen = Foresight(np.array(error, np.float32), a, b, still, 1.0, 1)
+        assert seen.trust == trust
 
 
 def test_the_divergence_neither_vanishes_nor_pays_below_the_free_nats() -> None:
