@@ -125,11 +125,11 @@ class _Memory:
         return self._slot().copy()
 
     def leave(self) -> None:
-        """Nothing to do: it goes with the process."""
-
-    def close(self) -> None:
         self._word = self._slots = None  # views would keep the memory mapped
         self._memory.close()
+
+    def close(self) -> None:
+        self.leave()
         self._memory.unlink()
 
 
