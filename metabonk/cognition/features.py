@@ -244,6 +244,5 @@ def _half(value: float, scale: float) -> float:
 
 def _clean(values: Array) -> FloatArray:
     """As float32, cut; 0 for what is no number."""
-    return np.clip(np.nan_to_num(values, nan=0.0, posinf=MOST, neginf=-MOST), -MOST, MOST).astype(
-        np.float32
-    )
+    finite = np.nan_to_num(values, nan=0.0, posinf=MOST, neginf=-MOST)
+    return np.asarray(np.clip(finite, -MOST, MOST), np.float32)

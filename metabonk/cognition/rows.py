@@ -20,7 +20,7 @@ import msgspec
 
 from metabonk.cognition import journal, situation
 from metabonk.cognition import vocabulary as v
-from metabonk.cognition.question import Frame, Press, Question
+from metabonk.cognition.question import Frame, Kind, Press, Question
 from metabonk.cognition.store import FrameStore
 from metabonk.errors import CorruptError
 from metabonk.records import GameState
@@ -93,7 +93,7 @@ class Row:
 
     def asked(self, pictures: tuple[Frame, ...] = ()) -> Question:
         """The question as a backend would be asked it again."""
-        kind = "menu" if self.question == "menu" else "strategy"
+        kind: Kind = "menu" if self.question == "menu" else "strategy"
         return Question(
             self.agent, kind, self.packed, pictures, in_force=self.in_force, goal=self.goal
         )

@@ -113,8 +113,8 @@ class MenuClassifier:
             maps = np.maximum(patches @ weight + bias, 0.0).transpose(2, 0, 1)
         flat = maps.reshape(len(maps), -1)
         pooled = np.concatenate([flat.mean(1), flat.max(1)])
-        weight, bias = self._head
-        return float(pooled @ weight) + bias
+        head, offset = self._head
+        return float(pooled @ head) + offset
 
 
 class Debounced:

@@ -81,7 +81,8 @@ class MenuLayout:
         self._random = np.random.default_rng([seed, 0x3E45])
         self._game = arena.make("", 1, level="main_menu", threads=1)
         self._observation = {"dt": np.zeros((1, 1), np.float32)}
-        self._flags = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))
+        self._reward = np.zeros(1, np.float32)
+        self._ends = [np.zeros(1, np.bool_) for _ in range(3)]
         self._game.reset_into(self._observation, [seed])
         self.hero, self.tier = int(self._random.integers(5)), int(self._random.integers(1, 4))
         self._names = [str(n) for n in self._random.permutation(HEROES)]
@@ -333,7 +334,7 @@ class MenuLayout:
         return self._game.game_state(0)
 
     def _step(self, action: Action) -> None:
-        self._game.step_into(action.row()[None], self._observation, *self._flags)
+        self._game.step_into(action.row()[None], self._observation, self._reward, *self._ends)
 
 
 def _nothing() -> None:

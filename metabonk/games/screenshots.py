@@ -58,16 +58,17 @@ def arena_shots(level: str, count: int, seed: int) -> Iterator[Shot]:
     random = np.random.default_rng([seed, 0x5C])
     policy = RandomPolicy(seed, ACTION_LAYOUT)
     observation = {k: np.zeros((1, *s.shape), s.dtype) for k, s in OBSERVATION_SPACE.items()}  # type: ignore[misc]
-    flags = (np.zeros(1, np.float32), *(np.zeros(1, np.bool_) for _ in range(3)))
+    reward = np.zeros(1, np.float32)
+    terminated, truncated, is_reset = (np.zeros(1, np.bool_) for _ in range(3))
     game.reset_into(observation, [seed])
     state = policy.reset(1)
     try:
         for _ in range(count):
             for _ in range(PACE):
-                row, state = policy.act(observation, state, flags[3])
+                row, state = policy.act(observation, state, is_reset)
                 # A run at random stays in menus for long: choices are rare, so that both last.
                 row[:, _CHOICE] *= random.random() < 0.3
-                game.step_into(row, observation, *flags)
+                game.step_into(row, observation, reward, terminated, truncated, is_reset)
             height, width = SIZES[int(random.integers(len(SIZES)))]
             frame = np.array(game.batch.render(0, height, width))
             yield Shot(frame, game.game_state(0).menu != "None", f"arena/{level}")

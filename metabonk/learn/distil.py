@@ -38,6 +38,10 @@ from metabonk.protocols import Array
 MOST_WEIGHT = 20.0
 MOST_BAD = 3  # updates in a row that may fail
 _PART = 0.25  # weight of seconds and of priority
+_COLUMNS = (
+    "situation", "targets", "mask", "shares", "verb", "option", "seconds", "priority", "reward",
+    "followed", "held",
+)  # fmt: skip
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -100,10 +104,9 @@ def lessons(rows: Iterable[Row], plan: Plan, most: int) -> Lessons:
             "the log holds no directive with an outcome: play with a cognitive server first, or "
             "`metabonk cognition rehearse`"
         )
-    columns = [np.array(column) for column in zip(*kept, strict=True)]
-    columns[8] = columns[8].astype(np.float32)
-    left_out = Counter({name: count for name, count in left_out.items() if count})
-    return Lessons(*columns, left_out)
+    columns = dict(zip(_COLUMNS, map(np.array, zip(*kept, strict=True)), strict=True))
+    columns["reward"] = columns["reward"].astype(np.float32)
+    return Lessons(**columns, left_out=Counter({k: n for k, n in left_out.items() if n}))
 
 
 def _shares(row: Row) -> Array:
@@ -115,7 +118,8 @@ def _shares(row: Row) -> Array:
     if not 0.5 <= found.sum() <= 1.5 or not np.isfinite(found).all():
         found[:] = 0.0
         found[VERBS.index(row.directive.action)] = 1.0
-    return found / found.sum()
+    shares: Array = found / found.sum()
+    return shares
 
 
 class StrategyModule(nn.Module):
@@ -134,14 +138,14 @@ class StrategyModule(nn.Module):
         self.priority = nn.Linear(hidden, len(VERBS) * len(PRIORITIES))
         self.critic = nn.Sequential(nn.Linear(SITUATION, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         nn.init.normal_(self.verbs.weight, std=0.1)
-        self.register_buffer("pairs", torch.from_numpy(PAIRS), persistent=False)
+        self._pairs = torch.from_numpy(PAIRS)
 
     def forward(self, situation: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Log-probabilities of options [B, PAIRS], and logits of seconds [B, VERBS, 4] and of
         priorities [B, VERBS, 4]."""
         hidden = torch.relu(self.second(torch.relu(self.first(situation))))
         base = self.situation(hidden)
-        verb, slot = self.pairs[:, 0], self.pairs[:, 1]
+        verb, slot = self._pairs[:, 0], self._pairs[:, 1]
         units = base[:, None] + self.verbs.weight[verb] + self.targets(targets)[:, slot]
         logits = self.score(torch.relu(units))[..., 0] + self.bias[verb]
         logits = torch.where(mask, logits, torch.full_like(logits, -1e9))
