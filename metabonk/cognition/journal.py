@@ -39,6 +39,8 @@ VERSION = 1
 BACKLOG_BYTES = 32 << 20
 MOST_REASONING = 300  # characters that are kept
 _GROUP = 256  # rows per transaction
+_PAGE = 16_384  # bytes: rows of one to two kilobytes leave little of it empty
+_WAL_BYTES = 4 << 20
 _ONCE = "ON CONFLICT(agent, epoch, sequence) DO NOTHING"
 _RETRY = 0.5  # seconds between tries while the disk takes nothing
 
@@ -331,6 +333,7 @@ def _open(path: Path, power_safe: bool) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
         if not _tables(connection):
+            connection.execute(f"PRAGMA page_size={_PAGE}")
             with _transaction(connection):
                 for statement in SCHEMA.split(";\n"):
                     connection.execute(statement)
@@ -338,6 +341,7 @@ def _open(path: Path, power_safe: bool) -> sqlite3.Connection:
                 connection.execute(f"PRAGMA user_version={VERSION}")
         _check(connection, path)  # before anything that would change a file which is not ours
         connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_BYTES // _PAGE}")
         connection.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
     except sqlite3.OperationalError as error:
         connection.close()

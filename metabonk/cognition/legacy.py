@@ -95,7 +95,7 @@ def read(parts: Sequence[Buffer], limits: Limits) -> Asked:
         raise WireError("too_large", f"{len(text):,} bytes of JSON, {JSON_BYTES:,} are allowed")
     try:
         asked = msgspec.json.decode(text, type=_Request)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise WireError("malformed", f"version 1: {error}") from error
     check_plain(asked.state, "state")
     frames = [_frame(text, index, limits) for index, text in enumerate(asked.frames)]

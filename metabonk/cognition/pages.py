@@ -16,6 +16,7 @@ from metabonk.errors import ConfigError, LinkError
 MOST_BYTES = 8 << 10
 MOST_CONNECTIONS = 64
 SECONDS = 5.0
+LINGER = 0.2
 _REASONS = {
     200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
     408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable",
@@ -40,6 +41,7 @@ class HttpServer:
         self._host, self._port, self._pages = host.strip("[]"), int(port), pages
         self._server: asyncio.Server | None = None
         self._open = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self.url = ""
 
     async def open(self) -> None:
@@ -60,9 +62,15 @@ class HttpServer:
         if self._server is not None:
             self._server.close()
             self._server = None
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             if self._open > MOST_CONNECTIONS:
                 answer, head = Answer(503, "too many connections\n"), False
@@ -79,12 +87,17 @@ class HttpServer:
             writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + (b"" if head else data))
             async with asyncio.timeout(SECONDS):
                 await writer.drain()
-        except (ConnectionError, TimeoutError):
-            pass  # who asked is gone; it is told nothing more
+            writer.write_eof()
+            async with asyncio.timeout(LINGER):  # what is not read takes the answer away with it
+                while await reader.read(MOST_BYTES):
+                    pass
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass  # who asked is gone, or the server ends; nothing more is told
         finally:
             self._open -= 1
+            self._tasks.discard(task)
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader) -> tuple[Answer, bool]:

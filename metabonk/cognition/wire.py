@@ -265,8 +265,15 @@ class _Peek(msgspec.Struct):
     """As much of a header as is needed to tell its sender what is wrong."""
 
     v: int = VERSION
-    kind: str = ""
-    id: RequestId | None = None
+    id: Any = None
+
+    @property
+    def whose(self) -> RequestId | None:
+        """The request's id if it is one of this version."""
+        try:
+            return msgspec.convert(self.id, RequestId)
+        except msgspec.ValidationError:
+            return None
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -414,8 +421,8 @@ def _read(header: Buffer, decoder: msgspec.msgpack.Decoder[_Read]) -> _Read:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         peek = _peek(header)
         if peek.v != VERSION:
-            raise _wrong_version(peek.v, peek.id) from error
-        raise WireError("malformed", f"header: {error}", peek.id) from error
+            raise _wrong_version(peek.v, peek.whose) from error
+        raise WireError("malformed", f"header: {error}", peek.whose) from error
     if message.v != VERSION:
         raise _wrong_version(message.v, getattr(message, "id", None))
     return message

@@ -285,6 +285,7 @@ def test_a_new_start_of_an_agent_ends_what_the_old_one_asked(tmp_path: Path) -> 
         t.backend.held = True
         t.hello()
         t.say(request(0))
+        await t.until(lambda: t.backend.running == 1)
         t.say(request(1))
         t.door.gone.add(b"1")
         assert isinstance(t.hello(epoch=6, route=b"2", secret=b"n" * 16), w.Welcome)
