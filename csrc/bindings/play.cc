@@ -20,7 +20,6 @@
 #include "bindings/rooms.h"
 #include "play/arena_game.h"
 #include "play/decider.h"
-#include "play/directive.h"
 #include "play/journal.h"
 #include "play/ledger.h"
 #include "play/loop.h"
@@ -48,13 +47,6 @@ Action ActionOf(const ActionRow& row) {
   Action action;
   std::memcpy(&action, row.data(), sizeof action);
   return action;
-}
-
-nb::object RowFor(const Action& action) {
-  float* data;
-  nb::object array = NewArray<float>({static_cast<size_t>(kActionColumns)}, &data);
-  std::memcpy(data, &action, sizeof action);
-  return array;
 }
 
 int64_t Nanoseconds(double seconds, const char* name) {
@@ -203,33 +195,6 @@ void MakeSeat(play::Seat* seat, const Port& port, play::Decider& decider, play::
       play::Seat(play::MonotonicClock(), *port.source, decider, *port.sink, ledger, settings);
 }
 
-play::Directive DirectiveOf(uint32_t id, int action, int target, int priority, int64_t until) {
-  if (action < 0 || action >= static_cast<int>(play::DirectiveAction::kCount) || target < 0 ||
-      target > 255 || priority < 0 || priority > 255) {
-    throw nb::value_error("directive: action, target or priority is out of range");
-  }
-  const play::Directive directive = {id,
-                                     static_cast<play::DirectiveAction>(action),
-                                     static_cast<uint8_t>(target),
-                                     static_cast<uint8_t>(priority),
-                                     0,
-                                     until};
-  RaiseUnlessOk(play::CheckDirective(directive));
-  return directive;
-}
-
-// A directive on a row, as a tick applies it: the row and what became of the directive.
-nb::object Applied(uint32_t id, int action, int target, int priority, int64_t until,
-                   const nb::bytes& state, int64_t now, const ActionRow& row) {
-  if (state.size() != sizeof(GameState)) throw nb::value_error("state: must be a packed GameState");
-  const auto unpacked = std::make_unique<GameState>();
-  std::memcpy(static_cast<void*>(unpacked.get()), state.data(), sizeof(GameState));
-  Action changed = ActionOf(row);
-  const play::Applied applied =
-      play::Apply(DirectiveOf(id, action, target, priority, until), *unpacked, now, &changed);
-  return nb::make_tuple(RowFor(changed), static_cast<int>(applied));
-}
-
 void MakeLoop(play::Loop* loop, double hz, double spin, int cpu, int priority, bool follow,
               double margin, uint64_t ticks, size_t remembered, bool reference) {
   play::LoopSettings settings;
@@ -355,11 +320,14 @@ void BindDeciders(nb::module_& module) {
            "when the game falls silent.")
       .def(
           "direct",
-          [](play::Seat& seat, uint32_t id, int action, int target, int priority, int64_t until) {
-            return seat.Direct(DirectiveOf(id, action, target, priority, until)).ok();
+          [](play::Seat& seat, uint32_t id, int action, int kind, uint32_t target, int priority,
+             int64_t until) {
+            return seat.Direct(DirectiveOf(id, action, kind, target, priority, until)).ok();
           },
-          nb::arg("id"), nb::arg("action"), nb::arg("target"), nb::arg("priority"),
+          nb::arg("id"), nb::arg("action"), nb::arg("kind"), nb::arg("target"), nb::arg("priority"),
           nb::arg("until"), "False if one of higher priority is in force. until: nanoseconds.")
+      .def("mute", &play::Seat::Mute, nb::arg("muted"),
+           "Keeps the policy's choices and clicks from the game, or lets them through again.")
       .def("counts", &Counts)
       .def("latency", [](const play::Seat& seat) { return Described(seat.latency()); });
 }
@@ -370,7 +338,9 @@ void BindPlay(nb::module_& core) {
   nb::module_ module = core.def_submodule("play");
   BindParts(module);
   BindLiveGames(module);
+  BindDirectives(module);
   BindDeciders(module);
+  BindWatch(module);
   nb::class_<play::Loop>(module, "Loop", "The control thread; see csrc/play/loop.h.")
       .def("__init__", &MakeLoop, nb::arg("hz"), nb::arg("spin"), nb::arg("cpu"),
            nb::arg("priority"), nb::arg("follow"), nb::arg("margin"), nb::arg("ticks"),
@@ -392,9 +362,6 @@ void BindPlay(nb::module_& core) {
   module.def("pace", &Pace, nb::arg("hz"), nb::arg("spin"), nb::arg("ticks"), nb::arg("cpu"),
              nb::arg("priority"), "How late each of `ticks` wakes was, nanoseconds.");
   module.def("digest", &DigestOf, nb::arg("arrays"), "128 bits of arrays of bytes: (low, high).");
-  module.def("apply_directive", &Applied, nb::arg("id"), nb::arg("action"), nb::arg("target"),
-             nb::arg("priority"), nb::arg("until"), nb::arg("state"), nb::arg("now"),
-             nb::arg("row").noconvert(), "(row, 0 nothing, 1 changed, 2 expired, 3 ungrounded).");
   module.def("crc32c", [](const nb::bytes& bytes) {
     return play::Crc32c({static_cast<const uint8_t*>(bytes.data()), bytes.size()});
   });

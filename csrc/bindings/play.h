@@ -5,6 +5,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include "play/directive.h"
 #include "play/histogram.h"
 #include "play/pacer.h"
 #include "play/source.h"
@@ -20,7 +21,14 @@ struct Port {
 play::PacerSettings PacerOf(double hz, double spin);
 // Values' lower bounds and counts of the buckets that are not empty, count, max and quantiles.
 nanobind::dict Described(const play::Histogram& histogram);
-// Arena, Link and Port, added by BindPlay.
+// Raises ValueError that names what is outside the vocabulary.
+play::Directive DirectiveOf(uint32_t id, int action, int kind, uint32_t target, int priority,
+                            int64_t until);
+// Executor, added by BindPlay.
+void BindDirectives(nanobind::module_& module);
+// Watch, likewise; after Seat.
+void BindWatch(nanobind::module_& module);
+// Arena, Link and Port, likewise.
 void BindLiveGames(nanobind::module_& module);
 
 }  // namespace metabonk::bindings

@@ -22,6 +22,7 @@ class ArenaGame::Port final : public Source, public Sink {
     moment->ready = now.ready;
     moment->begins = now.run != seen_run_;
     moment->frame = frame_;
+    moment->ground = GroundOf(now.ground);
     seen_clock_ = now.clock;
     seen_run_ = now.run;
     return true;
@@ -32,11 +33,18 @@ class ArenaGame::Port final : public Source, public Sink {
     return true;
   }
 
+  Mailbox<WalkGrid> grounds_;
   Mailbox<Shown> shown_;
   Mailbox<Answer> answers_;
   std::unique_ptr<ipc::RingReader> reader_;
 
  private:
+  // The ground of that number. The game posts it before the first state that stands on it.
+  const WalkGrid* GroundOf(uint64_t number) {
+    if (grounds_.Taken().number != number) grounds_.Take();
+    return number != 0 && grounds_.Taken().number == number ? &grounds_.Taken() : nullptr;
+  }
+
   // The frame of that step. The game commits it before it posts the state, so it may already have
   // been replaced by a newer one, whose state is on its way: then that is waited for.
   bool TakeFrame(uint64_t step) {
@@ -62,6 +70,7 @@ struct ArenaGame::Arena {
   Port port;
   Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
   uint64_t step = 0, ticks = 0, runs = 0;
+  uint64_t grounds = 0, ground_seed = 0;  // how many were posted, and the last one's
 };
 
 ArenaGame::ArenaGame(Clock& clock, const ArenaSettings& settings, Journal* inputs)
@@ -187,14 +196,27 @@ void ArenaGame::Show(size_t i, int64_t capture) {
     arena.environment.Picture(settings_.height, settings_.width, pixels.data());
     if (!arena.writer->Commit(arena.step + 1, static_cast<uint64_t>(capture)).ok()) return;
   }
+  ShowGround(i);
   Shown& shown = arena.port.shown_.Draft();
   arena.environment.GameStateNow(&shown.state);
   shown.step = arena.step + 1;
   shown.clock = static_cast<double>(arena.ticks) / 60.0;
   shown.run = arena.runs;
+  shown.ground = arena.grounds;
   shown.capture = capture;
   shown.ready = clock_.Now();
   arena.port.shown_.Post();
+}
+
+void ArenaGame::ShowGround(size_t i) {
+  Arena& arena = *arenas_[i];
+  const arena::Terrain& terrain = *arena.environment.level().terrain;
+  if (arena.grounds != 0 && terrain.seed == arena.ground_seed) return;
+  WalkGrid& grid = arena.port.grounds_.Draft();
+  MakeWalkGrid(terrain, &grid);
+  grid.number = ++arena.grounds;
+  arena.ground_seed = terrain.seed;
+  arena.port.grounds_.Post();
 }
 
 }  // namespace metabonk::play

@@ -20,6 +20,7 @@
 #include "ipc/ring_writer.h"
 #include "metabonk/status.h"
 #include "play/clock.h"
+#include "play/ground.h"
 #include "play/histogram.h"
 #include "play/journal.h"
 #include "play/mailbox.h"
@@ -82,6 +83,7 @@ class ArenaGame {
   Status MakeRings();
   void Step(size_t i);
   void Show(size_t i, int64_t capture);
+  void ShowGround(size_t i);
 
   Clock& clock_;
   ArenaSettings settings_;

@@ -1,63 +1,54 @@
 #include "play/directive.h"
 
-#include <cmath>
-
-#include "support/math.h"
+#include "metabonk/records.h"
 
 namespace metabonk::play {
 
 namespace {
 
-constexpr float kTwoPi = 6.283185307f;
+constexpr uint32_t Bit(TargetKind kind) { return 1u << static_cast<int>(kind); }
 
-bool Move(int bin, const GameState& state, Action* action) {
-  if (!(state.fields & kHasYaw) || !(std::fabs(state.yaw) <= 1e4f)) return false;
-  // In the camera's frame forward is the direction of yaw, right a quarter turn clockwise of it.
-  const float angle =
-      kTwoPi * static_cast<float>(bin) / static_cast<float>(kCompassBins) - state.yaw;
-  float sine, cosine;
-  SinCos(angle, &sine, &cosine);
-  action->move[0] = -sine;
-  action->move[1] = cosine;
-  return true;
-}
-
-bool Click(int widget, const GameState& state, Action* action) {
-  const bool there = (state.fields & kHasWidgets) && widget < state.widget_count &&
-                     widget < kMaxWidgets && state.widgets[widget].enabled;
-  if (!there) return false;
-  action->choice = static_cast<float>(widget + 1);
-  action->click[0] = action->click[1] = -1.0f;
-  return true;
-}
-
-bool Ground(const Directive& directive, const GameState& state, Action* action) {
-  switch (directive.action) {
-    case DirectiveAction::kHold:
-      action->move[0] = action->move[1] = 0.0f;
-      return true;
+// The targets that an action takes, as bits; metabonk/cognition/vocabulary.py has the same table.
+constexpr uint32_t Takes(DirectiveAction action) {
+  using enum TargetKind;
+  switch (action) {
     case DirectiveAction::kMove:
-      return Move(directive.target, state, action);
+      return Bit(kEntity) | Bit(kPickup) | Bit(kCompass);
+    case DirectiveAction::kAttack:
+      return Bit(kHere) | Bit(kEntity) | Bit(kCompass);
+    case DirectiveAction::kDefend:
     case DirectiveAction::kInteract:
-      action->interact = 1.0f;
-      return true;
+      return Bit(kHere) | Bit(kPickup);
+    case DirectiveAction::kRetreat:
+      return Bit(kHere) | Bit(kEntity) | Bit(kPickup) | Bit(kCompass);
+    case DirectiveAction::kCollect:
+      return Bit(kHere) | Bit(kPickup) | Bit(kCompass);
+    case DirectiveAction::kExplore:
+      return Bit(kHere) | Bit(kCompass);
     case DirectiveAction::kClick:
-      return Click(directive.target, state, action);
-    default:
-      return false;
+      return Bit(kWidget) | Bit(kPoint);
+    case DirectiveAction::kNone:
+    case DirectiveAction::kHold:
+      return Bit(kHere);
+    case DirectiveAction::kCount:
+      break;
   }
+  return 0;
 }
 
 }  // namespace
 
 Status CheckDirective(const Directive& directive) {
   if (directive.action >= DirectiveAction::kCount) {
-    return {Code::kOutOfRange, "action", "must be none, hold, move, interact or click"};
+    return {Code::kOutOfRange, "action", "must be one of the vocabulary's"};
   }
-  if (directive.action == DirectiveAction::kMove && directive.target >= kCompassBins) {
+  if (directive.kind >= TargetKind::kCount || !(Takes(directive.action) & Bit(directive.kind))) {
+    return {Code::kOutOfRange, "kind", "must be a kind of target that the action takes"};
+  }
+  if (directive.kind == TargetKind::kCompass && directive.target >= kCompassBins) {
     return {Code::kOutOfRange, "target", "must be one of 16 compass bins, 0 is east"};
   }
-  if (directive.action == DirectiveAction::kClick && directive.target >= kMaxWidgets) {
+  if (directive.kind == TargetKind::kWidget && directive.target >= kMaxWidgets) {
     return {Code::kOutOfRange, "target", "must be one of 32 widgets, 0 is the first"};
   }
   return Status::Ok();
@@ -66,12 +57,6 @@ Status CheckDirective(const Directive& directive) {
 bool Replaces(const Directive& next, const Directive& current, int64_t now) {
   return current.action == DirectiveAction::kNone || current.until <= now ||
          next.priority >= current.priority;
-}
-
-Applied Apply(const Directive& directive, const GameState& state, int64_t now, Action* action) {
-  if (directive.action == DirectiveAction::kNone) return Applied::kNothing;
-  if (now >= directive.until) return Applied::kExpired;
-  return Ground(directive, state, action) ? Applied::kChanged : Applied::kUngrounded;
 }
 
 }  // namespace metabonk::play

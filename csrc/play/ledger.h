@@ -28,6 +28,7 @@ enum Gate : uint16_t {
   kGateUnanswered = 512,  // the policy, on a thread of its own, had no answer yet
   kGateRefused = 1024,    // the game did not take the action
   kGateMissed = 2048,     // the action left after the next tick's planned start
+  kGateMuted = 4096,  // a choice or click of the policy was left out: somebody else has the menu
 };
 
 // A tick. Times behind `planned` are nanoseconds after it, at most 2.1 seconds.
@@ -79,9 +80,13 @@ struct LedgerDirective {
   uint16_t unused;
   uint64_t tick;
   uint32_t id;
-  uint8_t action, target, priority, reserved;
+  uint8_t action;  // DirectiveAction
+  uint8_t target;  // of a compass bin or widget; 255 where `number` says more
+  uint8_t priority;
+  uint8_t kind;  // TargetKind; 0 in older ledgers, where the action says which
   int64_t until;
-  uint8_t rest[160];
+  uint32_t number;  // the target, whatever its kind
+  uint8_t rest[156];
 };
 static_assert(sizeof(LedgerDirective) == sizeof(LedgerTick));
 

@@ -10,9 +10,10 @@ namespace metabonk::play {
 
 struct Shown {
   GameState state = {};
-  uint64_t step = 0;   // rises with every capture
-  uint64_t run = 0;    // how many runs began before it
-  double clock = 0.0;  // seconds of game time since the first, also in menus and through all runs
+  uint64_t step = 0;    // rises with every capture
+  uint64_t run = 0;     // how many runs began before it
+  uint64_t ground = 0;  // number of the WalkGrid that it belongs to; 0: none
+  double clock = 0.0;   // seconds of game time since the first, also in menus and through all runs
   int64_t capture = 0, ready = 0;
 };
 

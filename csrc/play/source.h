@@ -9,6 +9,8 @@
 
 namespace metabonk::play {
 
+struct WalkGrid;  // ground.h
+
 // What the game showed: rows of `width` pixels without gaps, top row first.
 struct FrameView {
   const uint8_t* pixels = nullptr;  // null: the game gave no frame
@@ -26,6 +28,7 @@ struct Moment {
   int64_t capture = 0;    // monotonic nanoseconds of this machine: when the game was as shown here
   int64_t ready = 0;      // when a reader could first have had it
   bool begins = false;    // a run began since the moment before: forget the past
+  const WalkGrid* ground = nullptr;  // where one can walk in the state's run; null: not known
 };
 
 class Source {

@@ -47,13 +47,16 @@ TickTimes Seat::Tick(const Beat& beat) {
   const bool found = Find(beat);
   times.found = clock_.Now();
   if (found) fresh_ = times.found;
+  const bool began = found && moment_.begins;  // before Decide adds what it had not taken in
   if (!found || !Decide(beat, &times)) Hold(&times);
   times.decided = clock_.Now();
+  LeaveMuted(&times);
   ApplyDirective(&times);
   Release(&times);
   Send(beat, &times);
   Tell(times);
   if ((times.gate & kGateDecided) && settings_.seen != nullptr) Record(times);
+  if (found && watch_ != nullptr) watch_->Show(moment_, began);
   return times;
 }
 
@@ -78,7 +81,9 @@ void Seat::TakeDirective(const Beat& beat) {
   record.tick = beat.tick;
   record.id = directive_.id;
   record.action = static_cast<uint8_t>(directive_.action);
-  record.target = directive_.target;
+  record.kind = static_cast<uint8_t>(directive_.kind);
+  record.target = static_cast<uint8_t>(std::min<uint32_t>(directive_.target, 255));
+  record.number = directive_.target;
   record.priority = directive_.priority;
   record.until = directive_.until;
   if (!ledger_->Push(&record)) counts_.untold.Raise();
@@ -124,6 +129,14 @@ bool Seat::Decide(const Beat& beat, TickTimes* times) {
   return true;
 }
 
+// Before a directive, which may press.
+void Seat::LeaveMuted(TickTimes* times) {
+  if (!(times->gate & kGateDecided) || !muted_.load(std::memory_order_relaxed)) return;
+  if (!IsPress(action_)) return;
+  LeavePress(&action_);
+  times->gate |= kGateMuted;
+}
+
 // Nothing was decided: what was done last goes on, but for presses, which happen once.
 void Seat::Hold(TickTimes* times) {
   times->seen = times->found;
@@ -139,11 +152,26 @@ void Seat::Hold(TickTimes* times) {
   }
 }
 
-// The directive in force, on what was decided. It needs a state to be grounded in, and does not
-// overrule the safe action.
+// The directive in force, on what was decided: in the state of the decision, and only then, so that
+// what is remembered follows from decisions alone and a session can be played again. An action that
+// is held has it in it already, and the safe action is not overruled.
 void Seat::ApplyDirective(TickTimes* times) {
-  if (moment_.state == nullptr || (times->gate & kGateSafe)) return;
-  switch (Apply(directive_, *moment_.state, times->planned, &action_)) {
+  if (!(times->gate & kGateDecided)) return KeepDirective(times);
+  const Applied applied =
+      executor_.Apply(directive_, *moment_.state, moment_.ground, times->planned, &action_);
+  directed_ = applied == Applied::kChanged ? directive_.id : 0;
+  CountDirective(applied, times);
+}
+
+void Seat::KeepDirective(TickTimes* times) {
+  if (times->gate & kGateSafe) directed_ = 0;
+  if (directive_.action == DirectiveAction::kNone || moment_.state == nullptr) return;
+  if (times->planned >= directive_.until) return CountDirective(Applied::kExpired, times);
+  if (directed_ == directive_.id) CountDirective(Applied::kChanged, times);
+}
+
+void Seat::CountDirective(Applied applied, TickTimes* times) {
+  switch (applied) {
     case Applied::kChanged:
       times->gate |= kGateDirected;
       counts_.directed.Raise();

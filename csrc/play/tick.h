@@ -11,12 +11,14 @@
 #include "play/clock.h"
 #include "play/decider.h"
 #include "play/directive.h"
+#include "play/executor.h"
 #include "play/histogram.h"
 #include "play/journal.h"
 #include "play/ledger.h"
 #include "play/mailbox.h"
 #include "play/pacer.h"
 #include "play/source.h"
+#include "play/watch.h"
 
 namespace metabonk::play {
 
@@ -78,6 +80,13 @@ class Seat {
 
   TickTimes Tick(const Beat& beat);
 
+  // Any thread: from the next tick on the policy's choices and clicks stay here; a directive's do
+  // not. For whoever sees to menus in its place.
+  void Mute(bool muted) { muted_.store(muted, std::memory_order_relaxed); }
+
+  // Before the first tick; shows moments to whoever looks, and outlives the seat. May be null.
+  void SetWatch(Watch* watch) { watch_ = watch; }
+
   // Any thread: counts from the next tick on. kUnavailable if one of higher priority is in force.
   Status Direct(const Directive& directive);
   const SeatCounts& counts() const { return counts_; }
@@ -88,7 +97,10 @@ class Seat {
   bool Find(const Beat& beat);
   bool Decide(const Beat& beat, TickTimes* times);
   void Hold(TickTimes* times);
+  void LeaveMuted(TickTimes* times);
   void ApplyDirective(TickTimes* times);
+  void KeepDirective(TickTimes* times);
+  void CountDirective(Applied applied, TickTimes* times);
   void Release(TickTimes* times);
   void Send(const Beat& beat, TickTimes* times);
   void Tell(const TickTimes& times);
@@ -100,6 +112,8 @@ class Seat {
   Sink& sink_;
   Journal* ledger_;
   SeatSettings settings_;
+  Watch* watch_ = nullptr;
+  std::atomic<bool> muted_{false};
 
   Moment moment_;                // the newest one, once there is one
   bool forget_ = false;          // a run began that no decision has taken in
@@ -111,7 +125,9 @@ class Seat {
   std::mutex one_director_;
   Directive given_;  // the last one that Direct accepted
   Mailbox<Directive> directives_;
-  Directive directive_;  // in force, perhaps expired
+  Directive directive_;    // in force, perhaps expired
+  Executor executor_;      // carries it out
+  uint32_t directed_ = 0;  // id of the one that is in action_, 0 for none
 
   Histogram latency_;
   SeatCounts counts_;

@@ -78,6 +78,21 @@ class Link:
     def why(self) -> str:
         """Why it was given up, or was lost last."""
 
+class Executor:
+    """
+    Carries directives out in states that are given to it one after the other.
+    """
+
+    def __init__(self, level: object | None) -> None:
+        """
+        level: of the arena, packed, from which the ground of every run follows; None: no ground is known.
+        """
+
+    def apply(self, id: int, action: int, kind: int, target: int, priority: int, until: int, state: bytes, now: int, row: Annotated[NDArray[numpy.float32], dict(shape=(12), order='C', device='cpu', writable=False)]) -> object:
+        """
+        (row, 0 nothing, 1 changed, 2 expired, 3 ungrounded): what the directive makes of what was decided in a state at `now`, nanoseconds. To be called for every decision, with action 0 where no directive is in force.
+        """
+
 class Decider:
     @property
     def seen_record_bytes(self) -> int:
@@ -125,12 +140,40 @@ class Seat:
         ledger, seen: Journals, or None. patience, stale: seconds. safe: the row that is sent when the game falls silent.
         """
 
-    def direct(self, id: int, action: int, target: int, priority: int, until: int) -> bool:
+    def direct(self, id: int, action: int, kind: int, target: int, priority: int, until: int) -> bool:
         """False if one of higher priority is in force. until: nanoseconds."""
+
+    def mute(self, muted: bool) -> None:
+        """
+        Keeps the policy's choices and clicks from the game, or lets them through again.
+        """
 
     def counts(self) -> dict: ...
 
     def latency(self) -> dict: ...
+
+class Watch:
+    """What a thread beside the loop may see of a seat."""
+
+    def __init__(self, every: float, frame_bytes: int) -> None:
+        """
+        every: seconds between moments at least. frame_bytes: room for frames, 0 for none.
+        """
+
+    def look(self) -> object:
+        """
+        (state, sequence, capture, run, frame uint8 [H, W, C] or None) of the newest moment, or None if it was looked at before.
+        """
+
+    @property
+    def shown(self) -> int: ...
+
+    @property
+    def too_large(self) -> int:
+        """Frames that found no room."""
+
+    def put_on(self, seat: Seat) -> None:
+        """Before the loop starts."""
 
 class Loop:
     """The control thread; see csrc/play/loop.h."""
@@ -176,9 +219,6 @@ def pace(hz: float, spin: float, ticks: int, cpu: int, priority: int) -> object:
 
 def digest(arrays: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]]) -> tuple:
     """128 bits of arrays of bytes: (low, high)."""
-
-def apply_directive(id: int, action: int, target: int, priority: int, until: int, state: bytes, now: int, row: Annotated[NDArray[numpy.float32], dict(shape=(12), order='C', device='cpu', writable=False)]) -> object:
-    """(row, 0 nothing, 1 changed, 2 expired, 3 ungrounded)."""
 
 def crc32c(arg: bytes, /) -> int: ...
 

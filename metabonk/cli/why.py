@@ -115,7 +115,7 @@ def _decider(session: Session, row: Any, gate: Any) -> dict[str, Any]:
 
 
 def _directive(ledger: Any, row: Any, agent: int) -> dict[str, Any]:
-    from metabonk.play.directive import Verb
+    from metabonk.play.directive import of_ledger, told
 
     number = int(row["directive"])
     if number == 0:
@@ -125,7 +125,7 @@ def _directive(ledger: Any, row: Any, agent: int) -> dict[str, Any]:
         return {"in force": f"number {number}, which the ledger has lost"}
     left = (int(given["until"]) - int(row["planned"])) / 1e9
     return {
-        "in force": f"{Verb(int(given['action'])).name.lower()} {int(given['target'])}",
+        "in force": told(of_ledger(given)),
         "number": number,
         "priority": int(given["priority"]),
         "taken up in tick": int(given["tick"]),

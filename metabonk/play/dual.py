@@ -173,15 +173,7 @@ class Dual:
         self._ask(agent, packed, now)
         self._receive(env, agent, now)
         sent, outcome = agent.executor.apply(
-            agent.identity,
-            agent.given.action,
-            agent.given.kind,
-            agent.given.target,
-            agent.given.priority,
-            agent.until,
-            packed,
-            now,
-            row,
+            agent.identity, *agent.given, agent.until, packed, now, row
         )
         self.counts.decisions += 1
         self.counts.directed += outcome == _CHANGED

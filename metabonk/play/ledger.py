@@ -42,8 +42,8 @@ TICK = np.dtype(
 DIRECTIVE = np.dtype(
     [
         ("crc", "<u4"), ("entry", "u1"), ("agent", "u1"), ("unused", "<u2"), ("tick", "<u8"),
-        ("id", "<u4"), ("action", "u1"), ("target", "u1"), ("priority", "u1"), ("reserved", "u1"),
-        ("until", "<i8"), ("rest", "u1", 160),
+        ("id", "<u4"), ("action", "u1"), ("target", "u1"), ("priority", "u1"), ("kind", "u1"),
+        ("until", "<i8"), ("number", "<u4"), ("rest", "u1", 156),
     ]
 )  # fmt: skip
 INPUT = np.dtype(
@@ -73,6 +73,7 @@ class Gate(enum.IntFlag):
     UNANSWERED = 512
     REFUSED = 1024
     MISSED = 2048
+    MUTED = 4096
 
 
 MEANING = {
@@ -88,6 +89,7 @@ MEANING = {
     Gate.UNANSWERED: "the policy, on a thread of its own, had no answer yet",
     Gate.REFUSED: "the game did not take the action",
     Gate.MISSED: "the action left after the next tick's planned start",
+    Gate.MUTED: "a choice or click of the policy was left out: somebody else has the menu",
 }
 
 

@@ -15,17 +15,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from metabonk import _core, artifact
+from metabonk.cognition.vocabulary import Directive
 from metabonk.errors import CompileError, ConfigError
 from metabonk.observations import OBSERVATION_SPACE, observe
 from metabonk.play import ledger as ledgers
 from metabonk.play.compiled import KIND, CompiledPolicy, load
-from metabonk.play.directive import Directive
+from metabonk.play.directive import Numbers, click_at, numbers
 from metabonk.play.live_games import LiveGame
 from metabonk.play.session import Session
 from metabonk.protocols import Policy
@@ -159,6 +160,23 @@ class PythonDecider:
 Decider = CompiledDecider | PythonDecider
 
 
+class Beside(Protocol):
+    """What runs on threads of its own beside a loop, and which the loop never waits for."""
+
+    name: str
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """Raises what broke it, if something did. Safe to call twice."""
+
+    def check(self) -> None:
+        """Raises what broke it, if something did."""
+
+    def counts(self) -> Any:
+        """What it counted, for `Live.counts`."""
+
+
 class Live:
     """A game, its agents and the loop; start, watch, stop.
 
@@ -200,6 +218,7 @@ class Live:
             reference=reference,
         )
         self.seats = [self._seat(i, decider) for i, decider in enumerate(self.deciders)]
+        self.beside: list[Beside] = []
         self._given = 0
 
     def _recording(self, directory: Path) -> Any:
@@ -224,23 +243,27 @@ class Live:
         return seat
 
     def start(self) -> None:
-        """Starts policies on Python threads, the game, then the loop."""
+        """Starts policies on Python threads, the game, the loop, then what runs beside it."""
         for decider in self.deciders:
             if isinstance(decider, PythonDecider):
                 decider.start()
         self.game.start()
         self.loop.start()
+        for other in self.beside:
+            other.start()
 
     def stop(self) -> None:
-        """Ends the loop, the game, then the policies; what was written is on the disk then. Raises
-        what a Python policy raised."""
+        """Ends what runs beside the loop, the loop, the game, then the policies; what was written
+        is on the disk then. Raises what a Python policy or something beside the loop raised."""
         with contextlib.ExitStack() as stack:
             for decider in self.deciders:
                 if isinstance(decider, PythonDecider):
                     stack.callback(decider.stop)
             stack.callback(self._flush)
             stack.callback(self.game.stop)
-            self.loop.stop()
+            stack.callback(self.loop.stop)
+            for other in self.beside:
+                stack.callback(other.stop)
 
     def _flush(self) -> None:
         for journal in (self.ledger, self.seen):
@@ -252,7 +275,7 @@ class Live:
     ) -> None:
         """Returns once the loop has ended, `until()` is true or `seconds` (0: for ever) are over.
 
-        Raises what a Python policy raised meanwhile.
+        Raises what a Python policy or something beside the loop raised meanwhile.
         """
         end = time.monotonic() + seconds
         while self.loop.running and not (until is not None and until()):
@@ -261,15 +284,31 @@ class Live:
             for decider in self.deciders:
                 if isinstance(decider, PythonDecider):
                     decider.check()
+            for other in self.beside:
+                other.check()
             time.sleep(look)
 
-    def direct(self, directive: Directive, agent: int = 0) -> int:
+    def direct(self, directive: Directive, agent: int = 0, until: int | None = None) -> int:
         """Puts a directive in force from the next tick on; returns its id, 0 if one of higher
-        priority is in force."""
+        priority is in force.
+
+        until: monotonic nanoseconds at which it ends, for validities that count from a capture;
+        None: `directive.seconds` from now. Never waits for the loop.
+        """
         self._given += 1
-        until = int(_core.play.now()) + round(directive.seconds * 1e9)
+        if until is None:
+            until = int(_core.play.now()) + round(directive.seconds * 1e9)
+        return self._give(numbers(directive), agent, until)
+
+    def click_at(self, x: float, y: float, agent: int, until: int) -> int:
+        """Clicks a place of the screen once, 0..1 from the top left, in games that show no widgets;
+        otherwise as `direct`. Raises ConfigError beside the screen."""
+        self._given += 1
+        return self._give(click_at(x, y), agent, until)
+
+    def _give(self, given: Numbers, agent: int, until: int) -> int:
         taken = self.seats[agent].direct(
-            self._given, int(directive.verb), directive.target, directive.priority, until
+            self._given, given.action, given.kind, given.target, given.priority, until
         )
         return self._given if taken else 0
 
@@ -285,7 +324,7 @@ class Live:
             found["ledger"] = self.ledger.counts()
         if self.seen is not None:
             found["recording"] = self.seen.counts()
-        return found
+        return found | {other.name: other.counts() for other in self.beside}
 
     def times(self, agent: int = 0) -> Array:
         """TIMES [ticks] of one agent, the newest ones; after `stop`."""

@@ -21,7 +21,7 @@ from metabonk.errors import ConfigError, CorruptError
 from metabonk.games.level import parse
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.play.compiled import OWN, CompiledPolicy, load
-from metabonk.play.directive import Verb
+from metabonk.play.directive import NOTHING, ActionNumber, of_ledger, told
 from metabonk.play.ledger import (
     SEEN,
     Gate,
@@ -39,6 +39,8 @@ from metabonk.records import GAME_STATE, Action
 Array = npt.NDArray[Any]
 
 _PRESSES = slice(9, 12)  # choice and click in a row
+_CHANGED = 1  # Applied::kChanged of csrc/play/directive.h
+_STATELESS = (ActionNumber.NONE, ActionNumber.HOLD, ActionNumber.CLICK)  # need no entities
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,19 @@ def retrace(session: Session, tick: int, agent: int = 0) -> Retraced:
             " cannot be made again"
         )
     game = _game(session, agent, bytes(row["artifact"]).hex())
-    pilot = _Pilot(session)
-    own: FloatArray = np.zeros(0, np.float32)
-    state = b""
+    pilot, hands = _Pilot(session), _hands(session, ledger, agent, game)
+    own = sent = np.zeros(0, np.float32)
+    directive = ""
     for number, one in enumerate(decided):
         if int(one["counter"]) != number:
             raise CorruptError(f"the ledger lacks decisions before tick {int(one['tick'])}")
         own, state = _decide(pilot, game, one)
-    sent, directive = _gates(ledger, row, own, state, agent)
+        heard = own.copy()
+        if int(one["gate"]) & Gate.MUTED:
+            heard[_PRESSES] = Action().row()[_PRESSES]
+        sent, directive = hands.carry(one, heard, state)
+    if int(row["gate"]) & Gate.RELEASED:
+        sent[_PRESSES] = Action().row()[_PRESSES]
     if sent.tobytes() != row["action"].tobytes():
         raise CorruptError(
             f"tick {tick}: the action that is decided again differs from the one in the ledger: "
@@ -149,6 +156,52 @@ class _Game(Protocol):
 
     def see(self, row: Array, observation: dict[str, Array]) -> bytes:
         """Fills the observation of a tick; returns its state, as far as directives need it."""
+
+
+@dataclass
+class _Hands:
+    """What carried directives out: they are carried out again, in every decision's state.
+
+    given: DIRECTIVE [D] of the agent, as they were taken up. world: where whole states come from;
+    None where they are not kept. seen_whole: whether a decision's own state is whole.
+    """
+
+    given: Array
+    executor: Any
+    world: _Arena | None
+    seen_whole: bool
+
+    def carry(self, row: Array, own: FloatArray, state: bytes) -> tuple[FloatArray, str]:
+        """The action of a decided tick with its directive, and what that was, for people."""
+        if len(self.given) == 0:
+            return own.copy(), ""
+        tick, number = int(row["tick"]), int(row["directive"])
+        before = self.given[self.given["tick"] <= tick]
+        found = before[-1] if len(before) else None
+        given = NOTHING if found is None else of_ledger(found)
+        if self.world is not None and not self.seen_whole:
+            state = self.world.see(row, {})
+        elif not self.seen_whole and given.action not in _STATELESS:
+            if number == 0:
+                return own.copy(), ""  # it was over, or fitted nothing
+            raise ConfigError(
+                f"tick {tick}: {told(given)} cannot be carried out again: recordings of this game "
+                "keep no entities and pickups; `metabonk why` says what is known"
+            )
+        until = 0 if found is None else int(found["until"])
+        identity = 0 if found is None else int(found["id"])
+        planned = int(row["planned"])
+        try:
+            applied: Any = self.executor.apply(identity, *given, until, state, planned, own)
+        except ValueError as error:
+            raise CorruptError(f"tick {tick}: directive {identity}: {error}") from error
+        sent, outcome = applied
+        if (identity if outcome == _CHANGED else 0) != number:
+            raise CorruptError(
+                f"tick {tick}: by the ledger directive {number} changed the action, carried out "
+                f"again it is {identity if outcome == _CHANGED else 'none'}"
+            )
+        return sent, f"{told(given)}, priority {given.priority}" if number else ""
 
 
 @dataclass
@@ -261,28 +314,15 @@ def _decide(pilot: _Pilot, game: _Game, row: Array) -> tuple[FloatArray, bytes]:
     return action, state
 
 
-def _gates(
-    ledger: Ledger, row: Array, own: FloatArray, state: bytes, agent: int
-) -> tuple[FloatArray, str]:
-    """What the loop made of the policy's action: the directive in force, then the release."""
-    sent, said = own.copy(), ""
-    number = int(row["directive"])
-    if number:
-        found = ledger.directive(number, agent)
-        if found is None:
-            raise CorruptError(f"the ledger lacks directive {number}")
-        verb, target, priority = (int(found[name]) for name in ("action", "target", "priority"))
-        applied: Any = _core.play.apply_directive(
-            number, verb, target, priority, int(found["until"]), state, int(row["planned"]), sent
-        )
-        sent, outcome = applied
-        if outcome != 1:
-            raise CorruptError(f"directive {number} changes nothing when it is applied again")
-        said = f"{Verb(verb).name.lower()} {target}, priority {priority}"
-    if int(row["gate"]) & Gate.RELEASED:
-        released = Action().row()
-        sent[_PRESSES] = released[_PRESSES]
-    return sent, said
+def _hands(session: Session, ledger: Ledger, agent: int, game: _Game) -> _Hands:
+    """What carries directives out again. The arena's states come from its inputs, whatever else
+    was recorded: a recording keeps no entities."""
+    given = ledger.directives[ledger.directives["agent"] == agent]
+    if session.setup.game != "arena":
+        return _Hands(given, _core.play.Executor(None), None, False)
+    world = game if isinstance(game, _Arena) else _arena(session, agent) if len(given) else None
+    executor = _core.play.Executor(parse(session.setup.level).pack())
+    return _Hands(given, executor, world, isinstance(game, _Arena))
 
 
 def _bytes(array: Array) -> Array:

@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sessions import play, session_at
 
+from metabonk import _core
+from metabonk.cognition.vocabulary import Directive, Priority, Verb
 from metabonk.errors import CompileError, ConfigError
 from metabonk.games.scripted import RandomPolicy
-from metabonk.play.directive import Directive, Verb
 from metabonk.play.ledger import Gate, read_inputs, read_ledger
 from metabonk.play.loop import TIMES, CompiledDecider, Live, PythonDecider
 from metabonk.protocols import BoolArray, FloatArray, Observation
@@ -74,8 +76,9 @@ def test_a_directive_changes_actions_until_it_runs_out(tmp_path: Path, policies:
     def meanwhile(live: Live) -> None:
         while live.loop.ticks < 20:
             time.sleep(0.001)
-        given.append(live.direct(Directive(Verb.HOLD, seconds=0.5, priority=3)))
-        given.append(live.direct(Directive(Verb.INTERACT, seconds=0.5, priority=2)))
+        hold, interact = (Directive(verb, seconds=0.5) for verb in (Verb.HOLD, Verb.INTERACT))
+        given.append(live.direct(msgspec.structs.replace(hold, priority=Priority.HIGH)))
+        given.append(live.direct(interact))
 
     live = play(session, policies[0], 400, meanwhile)
     assert given[0] > 0
@@ -207,15 +210,18 @@ def test_settings_that_cannot_be_are_named(
         Live(game, [CompiledDecider(policies[0])], LoopSettings(**wrong))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("terms", "named"),
-    [
-        ({"verb": Verb.MOVE, "target": 16}, "target"),
-        ({"verb": Verb.HOLD, "target": 1}, "target"),
-        ({"verb": Verb.HOLD, "seconds": 3.0}, "seconds"),
-        ({"verb": Verb.HOLD, "priority": 256}, "priority"),
-    ],
-)
-def test_directives_outside_the_vocabulary_are_refused(terms: Any, named: str) -> None:
-    with pytest.raises(ConfigError, match=named):
-        Directive(**terms)
+def test_a_directive_ends_when_it_is_told_to(tmp_path: Path, policies: Policies) -> None:
+    """Validity may count from a capture, which lies in the past when the directive comes."""
+    session = session_at(tmp_path / "s")
+    given: list[int] = []
+
+    def meanwhile(live: Live) -> None:
+        while live.loop.ticks < 20:
+            time.sleep(0.001)
+        over = int(_core.play.now()) - 1
+        given.append(live.direct(Directive(Verb.HOLD, seconds=4.0), until=over))
+
+    live = play(session, policies[0], 60, meanwhile)
+    assert given[0] > 0
+    counts = live.counts()["agents"][0]
+    assert (counts["directed"], counts["expired"]) == (0, 1)

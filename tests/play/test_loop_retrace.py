@@ -12,10 +12,19 @@ import pytest
 from sessions import play, session_at
 
 from metabonk import _core
+from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games.scripted import RandomPolicy
-from metabonk.play.directive import Directive, Verb
-from metabonk.play.ledger import HEADER_BYTES, INPUT, SEEN, TICK, Gate, path_of, read_ledger
+from metabonk.play.ledger import (
+    DIRECTIVE,
+    HEADER_BYTES,
+    INPUT,
+    SEEN,
+    TICK,
+    Gate,
+    path_of,
+    read_ledger,
+)
 from metabonk.play.loop import CompiledDecider, Live, PythonDecider
 from metabonk.play.retrace import retrace
 from metabonk.play.session import Session
@@ -36,7 +45,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, policies: Policies) -> Sess
         first = live.deciders[0]
         assert isinstance(first, CompiledDecider)
         first.swap(policies[1], timeout=30.0)
-        live.direct(Directive(Verb.MOVE, target=3, seconds=0.5), agent=0)
+        live.direct(Directive(Verb.MOVE, Compass(3), 0.5), agent=0)
 
     play(session, policies[0], 250, meanwhile, record=True)
     return session
@@ -67,10 +76,60 @@ def test_ticks_are_decided_again_bit_for_bit(
     directed = decided(session, 0, Gate.DIRECTED)
     assert directed, "no tick was directed: nothing is tested"
     found = retrace(session, directed[0])
-    assert found.directive.startswith("move 3")
+    assert found.directive.startswith("move compass:3")
     assert found.own.move != found.action.move
     hashes = {retrace(session, tick).artifact for tick in (ticks[0], decided(session, 0)[-1])}
     assert len(hashes) == 2, "the swap is not in it: nothing is tested"
+
+
+@pytest.fixture(scope="module")
+def directed(tmp_path_factory: pytest.TempPathFactory, policies: Policies) -> Session:
+    """A session in which one directive follows another."""
+    session = session_at(tmp_path_factory.mktemp("directed") / "s")
+
+    def meanwhile(live: Live) -> None:
+        at = 40
+        for verb in (Verb.EXPLORE, Verb.COLLECT, Verb.RETREAT, Verb.ATTACK, Verb.DEFEND):
+            while live.loop.ticks < at:
+                time.sleep(0.001)
+            live.direct(Directive(verb, Hold(), 0.5))
+            at += 100
+
+    play(session, policies[0], 600, meanwhile, record=True)
+    return session
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_directives_are_carried_out_again_bit_for_bit(
+    directed: Session, tmp_path: Path, recorded: bool
+) -> None:
+    """What an executor does depends on all it did before: the way, what it chose, where it was."""
+    session = directed if recorded else without_recording(directed, tmp_path / "s")
+    ledger = read_ledger(session.directory)
+    assert len(ledger.directives) == 5
+    ticks = ledger.ticks[(ledger.ticks["gate"] & (Gate.DECIDED | Gate.DIRECTED)) == 5]
+    numbers = sorted(set(ticks["directive"].tolist()))
+    assert len(numbers) >= 3, "too few directives fitted: nothing is tested"
+    for number in numbers:
+        tick = int(ticks["tick"][ticks["directive"] == number][-1])
+        found = retrace(session, tick)
+        assert found.directive
+        assert found.own.move != found.action.move
+
+
+def test_another_directive_in_the_ledger_does_not_pass(directed: Session, tmp_path: Path) -> None:
+    ledger = read_ledger(directed.directory)
+    first = ledger.directives[0]
+    assert DIRECTIVE.fields is not None
+    data = path_of(directed.directory, "ledger").read_bytes()
+    rows = np.frombuffer(data, DIRECTIVE, offset=HEADER_BYTES)
+    place = int(np.flatnonzero((rows["entry"] == 2) & (rows["id"] == first["id"]))[0])
+    at = HEADER_BYTES + place * DIRECTIVE.itemsize + DIRECTIVE.fields["action"][1]
+    session = tampered(directed, tmp_path / "s", "ledger", at, DIRECTIVE.itemsize)
+    chosen = ledger.ticks["directive"] == first["id"]
+    chosen &= (ledger.ticks["gate"] & Gate.DECIDED) != 0
+    with pytest.raises((CorruptError, ValueError)):
+        retrace(session, int(ledger.ticks["tick"][chosen][-1]))
 
 
 def test_frames_are_part_of_what_is_checked(tmp_path: Path, pixel_policy: Path) -> None:

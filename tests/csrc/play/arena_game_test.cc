@@ -82,6 +82,36 @@ TEST(arena_game_shows_a_state_and_its_frame_at_every_tick) {
   }
 }
 
+TEST(arena_game_shows_the_ground_of_its_run) {
+  const TemporaryDirectory folder;
+  std::unique_ptr<ArenaGame> game;
+  FakeClock clock;
+  ArenaSettings settings = SettingsFor(folder / "");
+  settings.height = settings.width = 0;
+  settings.level.duration = 1.0f;  // then the next run, on another ground
+  CHECK(ArenaGame::Create(clock, settings, nullptr, &game).ok());
+  const auto terrain = std::make_unique<arena::Terrain>();
+  const auto wanted = std::make_unique<WalkGrid>();
+  Moment moment;
+  int grounds = 0;
+  for (int step = 0; step < 200; ++step) {
+    game->Tick();
+    CHECK(game->source(0).Newest(&moment));
+    CHECK(moment.ground != nullptr);
+    if (moment.ground == nullptr) return;
+    if (static_cast<int>(moment.ground->number) == grounds) continue;
+    CHECK(moment.begins);
+    ++grounds;
+    CHECK_EQ(static_cast<int>(moment.ground->number), grounds);
+    arena::GenerateTerrain(settings.level, moment.state->run_seed, terrain.get());
+    MakeWalkGrid(*terrain, wanted.get());
+    CHECK(std::memcmp(wanted->open, moment.ground->open, sizeof wanted->open) == 0);
+    CHECK(std::memcmp(wanted->height, moment.ground->height, sizeof wanted->height) == 0);
+    CHECK_EQ(moment.ground->size, settings.level.size);
+  }
+  CHECK(grounds >= 3);
+}
+
 TEST(arena_game_goes_on_without_an_answer_and_presses_once) {
   const TemporaryDirectory folder;
   std::unique_ptr<Journal> inputs;

@@ -167,6 +167,34 @@ TEST(tick_applies_the_directive_in_force) {
   CHECK_EQ(table.game.actions.back().interact, 1.0f);
 }
 
+TEST(tick_holds_an_action_with_its_directive) {
+  Table table;
+  table.Capture(0, 2);
+  const Directive hold = {
+      .id = 7, .action = DirectiveAction::kHold, .until = table.start + 5 * kPeriod};
+  for (uint64_t n = 0; n < 8; ++n) {
+    if (n == 2) CHECK(table.seat.Direct(hold).ok());
+    if (n == 4) {  // one that comes while nothing is seen is carried out once something is
+      const Directive move = {.id = 8,
+                              .action = DirectiveAction::kMove,
+                              .kind = TargetKind::kCompass,
+                              .target = 4,
+                              .until = table.start + 7 * kPeriod};
+      CHECK(table.seat.Direct(move).ok());
+    }
+    if (n == 6) table.Capture(6, 7);
+    const TickTimes times = table.Tick(n);
+    CHECK_EQ((times.gate & kGateHeld) != 0, n >= 3 && n < 6);
+    CHECK_EQ((times.gate & kGateDirected) != 0, n == 2 || n == 3 || n == 6);
+    CHECK_EQ((times.gate & kGateExpired) != 0, n == 7);
+    CHECK_NEAR(table.game.actions.back().move[0],
+               n < 2 || n == 7 ? 0.5f
+               : n == 6        ? -1.0f
+                               : 0.0f,
+               1e-5);
+  }
+}
+
 TEST(tick_counts_a_deadline_that_was_missed) {
   Table table;
   table.Capture(0, 3);
@@ -224,6 +252,8 @@ TEST(tick_tells_the_ledger_what_it_did) {
       CHECK(told.entry == Entry::kDirective);
       CHECK_EQ(told.id, 9u);
       CHECK_EQ(told.until, hold.until);
+      CHECK_EQ(told.kind, static_cast<uint8_t>(TargetKind::kHere));
+      CHECK_EQ(told.number, 0u);
       CHECK_EQ(told.tick, uint64_t{2});
       continue;
     }
@@ -258,6 +288,40 @@ TEST(tick_allocates_nothing) {
   for (int n = 0; n < 500; ++n) seat.Tick(pacer.Wait());
   CHECK_EQ(check::Allocations() - before, size_t{0});
   CHECK_EQ(seat.counts().decided.Get(), uint64_t{501});
+}
+
+TEST(tick_mutes_the_policys_presses_and_not_its_moves) {
+  Table table;
+  table.Capture(0, 3);
+  table.decider.action.choice = 3.0f;
+  table.seat.Mute(true);
+  for (uint64_t n = 0; n < 2; ++n) {
+    const TickTimes times = table.Tick(n);
+    CHECK(times.gate & kGateMuted);
+    CHECK(!(times.gate & kGateReleased));
+    CHECK_EQ(table.game.actions.back().choice, 0.0f);
+    CHECK_EQ(table.game.actions.back().move[0], 0.5f);
+  }
+  table.seat.Mute(false);
+  CHECK(!(table.Tick(2).gate & kGateMuted));
+  CHECK_EQ(table.game.actions.back().choice, 3.0f);
+  table.decider.action.choice = 0.0f;
+  table.seat.Mute(true);
+  CHECK(!(table.Tick(3).gate & kGateMuted));  // nothing was left out
+}
+
+TEST(tick_shows_its_moments_to_a_watch) {
+  Table table;
+  Watch watch(2 * kPeriod - kMillisecond, 0);
+  table.seat.SetWatch(&watch);
+  table.Capture(0, 5);
+  std::vector<uint64_t> seen;
+  for (uint64_t n = 0; n < 8; ++n) {  // the last two find nothing new
+    table.Tick(n);
+    if (const Glimpse* glimpse = watch.Look()) seen.push_back(glimpse->sequence);
+  }
+  CHECK(seen == std::vector<uint64_t>({1, 3, 5}));
+  CHECK_EQ(watch.shown(), uint64_t{3});
 }
 
 }  // namespace metabonk::play

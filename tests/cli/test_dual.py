@@ -1,0 +1,85 @@
+"""The dual-system controller in verbs that play: its settings, its notes, its rollouts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metabonk.data.episode import EpisodeStore
+
+Verb = Callable[..., Any]
+
+
+@pytest.fixture
+def level(tmp_path: Path) -> Path:
+    path = tmp_path / "short.json"
+    path.write_text(json.dumps({"time": {"duration": 4.0}}))
+    return path
+
+
+def test_the_names_of_old_scripts_work(
+    metabonk: Verb, level: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setenv("METABONK_USE_SIMA2", "1")
+    monkeypatch.setenv("METABONK_SIMA2_GOAL", "explore")
+    monkeypatch.setenv("METABONK_SIMA2_LOG", "1")
+    monkeypatch.setenv("METABONK_SIMA2_PUSH_ROLLOUTS", "1")
+    monkeypatch.setenv("METABONK_SIMA2_RUN", str(run))
+    said = metabonk("play", "--level", level, "--video", tmp_path / "a.gif")
+    assert said.code == 0, said.err
+    assert "game 0: " in said.err
+    store = EpisodeStore(run / "rollouts" / "episodes")
+    assert store.header.actor == "policy:sima2"
+    assert sum(store.steps(*entry) for entry in store.entries(complete=False)) >= 50
+
+
+def test_what_is_recorded_says_who_acted(metabonk: Verb, level: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--set", f"game.level={level}", "--set", "sima2.enabled=true", "--format", "episodes")
+    said = metabonk("record", "--out-dir", out, "--policy", "scripted", *words)
+    assert said.code == 0, said.err
+    assert EpisodeStore(out / "episodes").header.actor == "sima2:scripted"
+
+
+def test_a_motor_wants_a_run_that_has_one(metabonk: Verb, level: Path, tmp_path: Path) -> None:
+    words = ("play", "--level", level, "--video", tmp_path / "a.gif", "--set", "sima2.enabled=true")
+    said = metabonk(*words, "--set", "sima2.load_cpqe=true")
+    assert said.code == 2
+    assert "sima2.run: no run is named" in said.err
+    (tmp_path / "run").mkdir()
+    said = metabonk(*words, "--set", "sima2.load_cpqe=true", "--set", f"sima2.run={tmp_path}/run")
+    assert said.code == 2
+    assert "metabonk pretrain cpqe" in said.err
+
+
+def test_the_newest_motor_of_a_run_acts(metabonk: Verb, level: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from metabonk import games
+    from metabonk.config import CpqeConfig
+    from metabonk.learn import motors
+    from metabonk.models.motor import build
+
+    game = games.make("arena", 1)
+    config = CpqeConfig(hidden=16, layers=1, candidates=2)
+    motor = build(game.observation_space, game.action_layout, config, seed=3)
+    motors.save(tmp_path / "run", motor, seed=3)
+    game.close()
+    words = ("--set", "sima2.enabled=true", "--set", "sima2.load_cpqe=true", "--set",
+             f"sima2.run={tmp_path}/run", "--json")  # fmt: skip
+    played = metabonk("play", "--level", level, "--video", tmp_path / "a.gif", *words)
+    assert played.code == 0, played.err
+    assert json.loads(played.out)["episodes"][0]["decisions"] >= 50
+
+
+def test_games_without_states_are_refused(metabonk: Verb, tmp_path: Path) -> None:
+    said = metabonk(
+        *("play", "--game", "grid64/t_maze", "--policy", "random", "--video", tmp_path / "a.gif"),
+        *("--set", "sima2.enabled=true"),
+    )
+    assert said.code == 2
+    assert "System 2 needs the states" in said.err
