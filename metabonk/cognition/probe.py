@@ -134,9 +134,13 @@ class _Probe:
         try:
             return msgspec.json.decode(reply.body, type=_Models).data
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            said = f"/v1/models answers {reply.status} {reply.text(80)!r}"
+            if self._wish.model and reply.status != 200:  # transformers, without a hub's cache
+                self._notes.append(said)
+                return []
             raise BackendError(
-                f"{self._client.url}/v1/models answers {reply.status} {reply.text(80)!r}: that is "
-                "no OpenAI-compatible server; give its address without /v1"
+                f"{self._client.url}{said}: that is no OpenAI-compatible server (give its address "
+                "without /v1), or one that cannot list its models (set backend.model)"
             ) from error
 
     def _pick(self, models: list[_Model]) -> str:
