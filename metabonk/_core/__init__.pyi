@@ -5,6 +5,7 @@ from metabonk._core import (
     grid64 as grid64,
     ipc as ipc,
     link as link,
+    motion as motion,
     nn as nn,
     play as play,
     records as records,
