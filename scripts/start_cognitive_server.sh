@@ -15,10 +15,10 @@ case "${1:-}" in
     exit 0
     ;;
   --docker)
-    command -v docker >/dev/null && docker compose version >/dev/null 2>&1 || {
+    if ! docker compose version >/dev/null 2>&1; then
       echo "docker compose is not there: install Docker with its compose plugin, or leave --docker out" >&2
       exit 2
-    }
+    fi
     profile=()
     if [ -n "${2:-}" ]; then
       profile=(--profile "$2")

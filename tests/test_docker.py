@@ -55,6 +55,7 @@ def test_dockerfiles_are_in_order(name: str) -> None:
     for kind, rest in found:
         if kind == "FROM":
             assert ":latest" not in rest
+            assert ":" in rest
         if kind in ("ENTRYPOINT", "CMD"):
             assert rest.startswith("["), f"{kind} runs under a shell, which swallows SIGTERM"
         if kind == "RUN" and "apt-get install" in rest:
@@ -128,8 +129,9 @@ def test_model_servers_run_as_the_verb_runs_them(name: str, engine: str, model: 
 
 def test_sglang_is_new_enough() -> None:
     text = (FOLDER / "sglang.Dockerfile").read_text()
-    tags = re.findall(r"lmsysorg/sglang:v([0-9.]+)", text)
-    assert len(tags) >= 1
+    tags = re.findall(r"SGLANG=v([0-9.]+)", text)
+    assert "FROM lmsysorg/sglang:${SGLANG}" in text
+    assert len(tags) == 2  # of CUDA 13, and the last one of CUDA 12
     for tag in tags:
         assert tuple(map(int, tag.split("."))) >= vlm.OLDEST["sglang"]
 
@@ -155,7 +157,8 @@ def test_compose_takes_the_file(profile: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
     told = yaml.safe_load(done.stdout)
-    assert set(told["services"]) == {"cognitive-server", *([profile] if profile else [])}
+    wanted = {"cognitive-server", *([profile] if profile else [])}
+    assert wanted <= set(told["services"])  # older releases list those of other profiles, too
 
 
 @pytest.mark.parametrize("name", ["start_cognitive_server.sh", "train_with_system2.sh"])

@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
 # The model server: SGLang as its makers ship it, with a floor under its version and a probe that
 # costs nothing. Needs an NVIDIA GPU, its container toolkit and a driver for the image's CUDA;
-# for drivers of CUDA 12 build with --build-arg SGLANG_IMAGE=lmsysorg/sglang:v0.5.19-cu129.
-ARG SGLANG_IMAGE=lmsysorg/sglang:v0.5.21
-FROM ${SGLANG_IMAGE}
+# for drivers of CUDA 12 build with --build-arg SGLANG=v0.5.19-cu129.
+ARG SGLANG=v0.5.21
+FROM lmsysorg/sglang:${SGLANG}
 
 # Before 0.5.10 whoever reached one of its ZeroMQ ports could run code (CVE-2026-3059, CVE-2026-3060).
 RUN python3 -c "from importlib.metadata import version; v = version('sglang'); \
