@@ -76,8 +76,8 @@ def errors(
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     for _ in range(updates):
-        share = torch.rand(64, generator=generator) * max(shares)
-        seen, passed, truth = draw(64, share, generator)
+        dropped = torch.rand(64, generator=generator) * max(shares)
+        seen, passed, truth = draw(64, dropped, generator)
         loss = (model(seen, passed) - truth)[FIRST:].square().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

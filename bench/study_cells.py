@@ -63,7 +63,7 @@ class CellsStudy:
         rows = []
         for share in (f"{s:g}" for s in SHARES):
             value, ci95 = mean_of(of("cfc", share))
-            others = {kind: float(np.mean(of(kind, share))) for kind in KINDS if kind != "cfc"}
+            others = {str(kind): float(np.mean(of(kind, share))) for kind in KINDS if kind != "cfc"}
             still = float(np.mean(of("cfc", f"still {share}")))
             rows.append(
                 Figure(

@@ -297,7 +297,7 @@ def record(config: Config, directory: Path, steps: int, seed: int, *, mixed: boo
         for key, sub in game.observation_space.spaces.items()
     }
     reward = np.zeros(num, np.float32)
-    flags = [np.zeros(num, np.bool_) for _ in range(3)]
+    terminated, truncated, is_reset = (np.zeros(num, np.bool_) for _ in range(3))
     policy = Uniform(game.action_layout, seed=seed)
     state, first = policy.reset(num), np.ones(num, np.bool_)
     nothing = np.zeros((num, len(game.action_layout.branches)), np.float32)
@@ -306,9 +306,10 @@ def record(config: Config, directory: Path, steps: int, seed: int, *, mixed: boo
         for _ in range(steps // num):
             rows, state = policy.act(seen, state, first)
             before = {key: value.copy() for key, value in seen.items()}
-            game.step_into(rows, seen, reward, *flags)
+            game.step_into(rows, seen, reward, terminated, truncated, is_reset)
             told = generator.permutation(rows) if mixed else rows
-            writer.append_step(before, told, nothing, reward, *flags)
+            writer.append_step(before, told, nothing, reward, terminated, truncated, is_reset)
+            first[:] = is_reset
     game.close()
 
 

@@ -111,7 +111,7 @@ def _latencies(run: Path, config: Any) -> tuple[float, float]:
         game.close()
     found = []
     for sampler in ("student", "teacher"):
-        policy = MotorPolicy(motor, seed=0, sampler=sampler)  # type: ignore[arg-type]
+        policy = MotorPolicy(motor, seed=0, sampler=sampler)
         state, first = policy.reset(1), np.ones(1, np.bool_)
         spent = []
         for _ in range(DECISIONS):

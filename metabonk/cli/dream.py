@@ -221,13 +221,15 @@ class _Session:
 
     def _instead(self, game: Any, episode: Episode, at: int) -> FloatArray:
         from metabonk.learn import twin
+        from metabonk.learn.trainer import parse_fixed
 
         row = episode.action[at]
         if self.asked.instead:
             return twin.parse_row(self.asked.instead, game.action_layout, row)
         mask = episode.observation.get("action_mask")
         there = None if mask is None else mask[at]
-        return twin.another(game.action_layout, row, there, self.asked.seed + at)
+        fixed = parse_fixed(self.config.model.fixed)
+        return twin.another(game.action_layout, row, there, self.asked.seed + at, fixed)
 
     def _film(self, stem: str, pictures: Any, rate: float) -> Path | None:
         if not self.asked.films:
@@ -268,8 +270,8 @@ def _told(episode: Episode, found: Dreamt, path: Path | None) -> _Found:
     lines = [
         f"[bold]{len(found.error):,} steps dreamed[/] after {found.context} watched: {apart}",
         table(["error of", ">mean", ">at the end"], rows),
-        f"reward of them  {data['reward']['real']:,.2f} real, "  # type: ignore[index]
-        f"{data['reward']['dreamed']:,.2f} dreamed",  # type: ignore[index]
+        f"reward of them  {data['reward']['real']:,.2f} real, "
+        f"{data['reward']['dreamed']:,.2f} dreamed",
     ]
     return _Found(data, [*lines, *_where(path)])
 
@@ -304,8 +306,8 @@ def _told_twin(episode: Episode, found: Twin, path: Path | None) -> _Found:
         f"the dream of it {apart}",
         f"error of the dream {error:.4f}, of one that does not know of the action {unchanged:.4f}, "
         f"over the steps in which the courses differ",
-        f"reward  {data['reward']['done']:,.2f} as it was, "  # type: ignore[index]
-        f"{data['reward']['instead']:,.2f} instead",  # type: ignore[index]
+        f"reward  {data['reward']['done']:,.2f} as it was, "
+        f"{data['reward']['instead']:,.2f} instead",
     ]
     return _Found(data, [*lines, *_where(path)])
 

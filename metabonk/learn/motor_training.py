@@ -43,7 +43,9 @@ class MotorTraining:
         self.game, self.config, self.directory = game, config, directory
         self.own = shared is None
         steps = config.cpqe.most_steps
-        self.replay = shared or Replay(directory / FOLDER, steps, game.num_envs)
+        if shared is None:
+            shared = Replay(directory / FOLDER, steps, game.num_envs)
+        self.replay = shared
         self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
 
     def learn(self, rollout: Rollout) -> None:

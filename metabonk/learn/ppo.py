@@ -133,7 +133,10 @@ class PPO:
     def unsound(self, rollout: Rollout) -> str:
         """The name of an array of the rollout that is not finite, here or at a learner that this
         one averages with; empty if there is none."""
-        found = faults.unsound(rollout.arrays())
+        arrays = rollout.arrays()
+        # What was seen and earned first: all else follows from it.
+        causes = {k: v for k, v in arrays.items() if k.startswith("observation.") or k == "reward"}
+        found = faults.unsound({**causes, **arrays})
         if self.average is not None:
             flag = np.array([float(bool(found))])
             self._average_array(flag)

@@ -210,15 +210,22 @@ def parse_row(text: str, layout: ActionLayout, row: FloatArray) -> FloatArray:
     return out
 
 
-def another(layout: ActionLayout, row: FloatArray, mask: Array | None, seed: int) -> FloatArray:
-    """A random row [columns] other than `row`, among those that `mask` allows."""
-    policy = Uniform(layout, seed=seed)
+def another(
+    layout: ActionLayout,
+    row: FloatArray,
+    mask: Array | None,
+    seed: int,
+    fixed: Mapping[str, float] | None = None,
+) -> FloatArray:
+    """A random row [columns] other than `row`, among those that `mask` allows. fixed: values of
+    branches that are nobody's to choose."""
+    policy = Uniform(layout, seed=seed, fixed=fixed)
     observation = {} if mask is None else {"action_mask": mask[None]}
     state = policy.reset(1)
-    drawn = np.array(row, np.float32)
+    drawn: FloatArray = np.array(row, np.float32)
     for _ in range(100):
+        if not np.array_equal(drawn, row):
+            break
         rows, state = policy.act(observation, state, np.ones(1, np.bool_))
         drawn = rows[0]
-        if not np.array_equal(drawn, row):
-            return drawn
     return drawn

@@ -315,7 +315,7 @@ def test_dropped_frames_are_as_many_as_asked_and_only_time_tells_them() -> None:
         ticks = float((passed / dropped.TICK).mean())
         assert ticks == pytest.approx(1.0 / (1.0 - share), rel=0.03)
     told = dropped.errors("gru told the time", updates=120, hidden=24, shares=(0.0, 0.5))
-    assert told["0"] < 0.5 * told["still 0"]
+    assert told["0"] < 0.7 * told["still 0"]
 
 
 def test_every_study_says_what_it_costs_and_pairs_its_seeds() -> None:

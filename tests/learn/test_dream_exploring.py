@@ -49,15 +49,15 @@ def test_weighted_by_its_odds_what_was_tried_has_the_actors_mean(head: ActionHea
         log_prob, _ = head.log_prob(parameters, mask, rows)
         ratio = (log_prob - each.sum(-1)).exp()
         probability = torch.softmax(parameters[0, 2:].masked_fill(mask[0] == 0, -1e9), 0)
-        mean = head.mode(parameters[:1], mask[:1])[0, :2]
+        mean = head.mode(parameters[:1], mask[:1])[0, 1:]
     assert float(ratio.mean()) == pytest.approx(1.0, abs=0.02)
     assert float(ratio.max()) < 2.0 * (1.0 + 0.25 / 0.36)
-    assert not bool((rows[:, 2] == 2).any())
+    assert not bool((rows[:, 0] == 2).any())
     for choice in (0, 1, 3):
-        weighted = float((ratio * (rows[:, 2] == choice)).mean())
+        weighted = float((ratio * (rows[:, 0] == choice)).mean())
         assert weighted == pytest.approx(float(probability[choice]), abs=0.02)
-    square = float((ratio * (rows[:, 0] - mean[0]).square()).mean())
-    alone = float((rows[:, 0] - mean[0]).square().mean())
+    square = float((ratio * (rows[:, 1] - mean[0]).square()).mean())
+    alone = float((rows[:, 1] - mean[0]).square().mean())
     actual = float((2.0 * head.log_std[0].exp()).square())
     assert square == pytest.approx(actual, rel=0.05)
     assert alone == pytest.approx(actual + 1.0, rel=0.05)  # 0.5 of a half range of 2, squared

@@ -98,9 +98,9 @@ def test_kept_rollouts_come_back_with_a_checkpoint(tmp_path: Path) -> None:
     one.iterate()
     saved = one.snapshot()
     shutil.copytree(tmp_path / "a" / FOLDER, tmp_path / "b" / FOLDER)
-    one.iterate()
     two = Trainer(Walk(config.game.envs), config, directory=tmp_path / "b")
     two.restore(saved)
+    one.iterate()
     two.iterate()
     assert one.motor is not None
     assert two.motor is not None

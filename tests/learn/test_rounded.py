@@ -23,7 +23,7 @@ def test_matrices_are_rounded_and_nothing_else(format: str) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(64, 8), nn.Linear(8, 3), nn.Conv1d(2, 2, 3))
     made = rounded(network, format)  # type: ignore[arg-type]
-    first, second = network[0].weight, made[0].weight
+    first, second = network[0].weight.detach(), made[0].weight.detach()
     assert not torch.equal(first, second)
     assert float((first - second).abs().max()) < 0.2 * float(first.abs().max())
     assert torch.equal(rounded(made, format)[0].bias, network[0].bias)  # type: ignore[arg-type]
