@@ -32,6 +32,7 @@ from metabonk.cognition.dialogue_v1 import DialogueV1
 from metabonk.cognition.line import Line
 from metabonk.cognition.menu_watch import MenuWatch
 from metabonk.cognition.question import Press
+from metabonk.cognition.screens import Debounced, MenuClassifier
 from metabonk.cognition.strip import StripRing
 from metabonk.cognition.tally import LOW_HEALTH, Sight, Tally, Triggers, Window, menu_of
 from metabonk.cognition.vocabulary import Directive
@@ -116,6 +117,7 @@ class Client:
         self._windows: OrderedDict[int, Window] = OrderedDict()
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
+        self._seen_ns = 0
         self._menus = self._menu_watch(press, mute) if self.settings.menus else None
         self._in_force: _InForce | None = None
         self._local_ns = 0
@@ -244,8 +246,9 @@ class Client:
     def _see(self, now: int) -> None:
         """Takes in the newest sight, if it is another one."""
         sight = self._look()
-        if sight is None or (self._sight and sight.captured_ns <= self._sight.captured_ns):
+        if sight is None or sight.captured_ns <= self._seen_ns:
             return
+        self._seen_ns = sight.captured_ns
         try:
             record = self._tally.update(sight)
         except ValueError:
@@ -344,6 +347,7 @@ class Client:
             press=press or (lambda press: False),
             mute=mute or (lambda muted: None),
             wish=wish,
+            classifier=Debounced(MenuClassifier.load()),
             offers=self.settings.offers,
         )
 

@@ -29,6 +29,7 @@ from metabonk.records import GameState
 SETTLE = 0.5  # seconds after a press in which its screen may still be there
 PATIENCE = 3.0  # seconds for a model's answer
 STUBBORN = 3  # presses or waits of a model on one screen, after which texts are read instead
+_BEGINNING = 5.0  # seconds of a run's time in which it has just begun
 _HISTORY = 64  # screens whose times are remembered
 _AGENT = "self"
 
@@ -48,7 +49,7 @@ class NavigatorCounts:
     """Sums since the start. menus: that were opened; reached: of them, that led to a game. presses:
     that went out; of them fallbacks: by texts, because the model was late, wrong or went in
     circles. stale: answers about a screen that was gone; refused: answers that may not be pressed;
-    unmet: what the goal names and no menu had, when the game ran."""
+    unmet: runs that began without all that the goal names."""
 
     menus: int = 0
     reached: int = 0
@@ -88,13 +89,14 @@ class Navigator:
         self._pressed: tuple[int, float] | None = None  # on which screen, when
         self._asked: tuple[int, float] | None = None
         self._answer: Press | None = None
+        self._chosen: set[str] = set()  # of the goal's terms
         self._without = False  # a model, on this screen
         self._circles = 0
 
     @property
     def unmet(self) -> tuple[str, ...]:
         """What the goal names that was not chosen yet."""
-        return self._rules.unmet(_AGENT, self.goal)
+        return tuple(term for term in self.goal.terms if term not in self._chosen)
 
     def look(self, state: GameState, now: float, pixels: Array | None = None) -> Step:
         """What to do about what a game shows now. pixels: uint8 [H, W, 3], where there are any."""
@@ -102,7 +104,7 @@ class Navigator:
         if said is None:
             said = self._sees(pixels)
         if not said:
-            self._leave()
+            self._leave(state.time < _BEGINNING)
             return IDLE
         screen = Screen.of(state)
         if screen.rolled and not self._offers:
@@ -115,6 +117,7 @@ class Navigator:
             return Step(True)
         self._pressed = (self._shown[-1][1], now)
         self._asked = self._answer = None
+        self._chosen.update(self.goal.found_in(press.text))
         self.counts.presses += 1
         return Step(True, press)
 
@@ -147,14 +150,16 @@ class Navigator:
             self._without, self._circles = False, 0
             self._answer = None
 
-    def _leave(self) -> None:
+    def _leave(self, begins: bool) -> None:
+        """The game runs. begins: a run just began, and does not go on after a pause."""
         if self._open:
             self.counts.reached += 1
-            self.counts.unmet += bool(self.unmet)
+            self.counts.unmet += begins and bool(self.unmet)
             self._rules.forget(_AGENT)
         self._open = False
         self._pressed = self._asked = self._answer = None
         self._without, self._circles = False, 0
+        self._chosen.clear()
         self._shown.clear()
 
     def _settling(self, now: float) -> bool:

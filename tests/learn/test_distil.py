@@ -25,7 +25,7 @@ from metabonk.errors import ConfigError, CorruptError, DivergedError
 from metabonk.learn import strategies
 from metabonk.learn.distil import Distiller, Lessons, StrategyModule, lessons
 
-SMALL = DistilConfig(hidden=32, updates=300, batch=64)
+SMALL = DistilConfig(hidden=32, updates=450, batch=64, learning_rate=5e-3)
 
 
 def taught(folder: Path, most: int = 10_000) -> Lessons:
