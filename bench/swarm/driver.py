@@ -50,10 +50,8 @@ class _Agent:
     socket: zmq.Socket[bytes]
     epoch: int
     sequence: int = 0
-    captured_ns: int = 0
-    deadline_ns: int = 0
     due_ns: int = 0
-    waiting: bool = False
+    open: dict[int, tuple[int, int]] = field(default_factory=dict)  # sequence: asked, deadline
 
 
 class Driver:
@@ -121,11 +119,11 @@ class Driver:
         end = began + round(seconds * _NS)
         period = round(every * _NS)
         for place, agent in enumerate(self._agents.values()):
-            agent.waiting = False
+            agent.open.clear()
             agent.due_ns = began + place * period // len(self._agents)
         while (now := time.monotonic_ns()) < end:
             for agent in self._agents.values():
-                due = now >= agent.due_ns if period else not agent.waiting
+                due = now >= agent.due_ns if period else not agent.open
                 if due:
                     self._ask(agent, patience)
                     agent.due_ns += period
@@ -141,18 +139,15 @@ class Driver:
         return sample
 
     def _ask(self, agent: _Agent, patience: float) -> None:
-        agent.captured_ns = now = time.monotonic_ns()
+        now = time.monotonic_ns()
         agent.sequence += 1
-        agent.waiting = True
-        agent.deadline_ns = now + round(patience * _NS)
-        parts = self._v1_parts(agent) if self._v1 else self._parts(agent, patience)
+        agent.open[agent.sequence] = now, now + round(patience * _NS)
+        parts = self._v1_parts(agent) if self._v1 else self._parts(agent, now, patience)
         agent.socket.send_multipart(parts, copy=len(parts) == 1)
 
-    def _parts(self, agent: _Agent, patience: float) -> list[wire.Buffer]:
-        return request(
-            wire.RequestId(agent.name, agent.epoch, agent.sequence), agent.captured_ns, patience,
-            self._state, self._jpegs,
-        )  # fmt: skip
+    def _parts(self, agent: _Agent, now: int, patience: float) -> list[wire.Buffer]:
+        id = wire.RequestId(agent.name, agent.epoch, agent.sequence)
+        return request(id, now, patience, self._state, self._jpegs)
 
     def _v1_parts(self, agent: _Agent) -> list[wire.Buffer]:
         return [request_v1(agent.name, self._jpegs)]
@@ -162,27 +157,26 @@ class Driver:
         parts = agent.socket.recv_multipart()
         if self._v1:
             said = msgspec.json.decode(parts[-1])
-            status = str(said.get("status", "ok"))
+            status, sequence = str(said.get("status", "ok")), agent.sequence
         else:
             reply = wire.decode_answer(parts)
             if not isinstance(reply, wire.Reply) or reply.id is None:
                 return
-            if reply.id.sequence != agent.sequence:
-                sample.statuses["earlier"] = sample.statuses.get("earlier", 0) + 1
-                return
-            status = reply.status
+            status, sequence = reply.status, reply.id.sequence
             sample.server_ms.append(reply.server_ms)
-        agent.waiting = False
+        if sequence not in agent.open:
+            return  # of the stretch before
+        asked, deadline = agent.open.pop(sequence)
         sample.statuses[status] = sample.statuses.get(status, 0) + 1
-        if status in ("ok", "fallback") and now <= agent.deadline_ns:
+        if status in ("ok", "fallback") and now <= deadline:
             sample.decided[agent.name] += 1
-            sample.latencies_ms.append((now - agent.captured_ns) / 1e6)
+            sample.latencies_ms.append((now - asked) / 1e6)
 
     def _drain(self, patience: float = 2.0) -> None:
         """Takes what is still under way, so that the next stretch begins with nothing."""
         end = time.monotonic() + patience
         scrap = Sample(decided={agent.name: 0 for agent in self._agents.values()})
-        while any(agent.waiting for agent in self._agents.values()) and time.monotonic() < end:
+        while any(agent.open for agent in self._agents.values()) and time.monotonic() < end:
             for socket, _ in self._poller.poll(10):
                 self._take(self._agents[socket], scrap)
 
