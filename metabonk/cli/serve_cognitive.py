@@ -104,9 +104,8 @@ async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) 
     try:
         explain = settings.backend.explain_seconds > 0.0
         async with serving(chain, settings.broker, explain=explain) as running:
-            if not quiet:
-                for line in (*backends.describe(chain), *_where(running)):
-                    stderr.print(line, markup=False, soft_wrap=True)
+            for line in (*backends.describe(chain), *_where(running)):
+                stderr.print(line, markup=False, soft_wrap=True)
             await _watch(running, stop, quiet)
     finally:
         await chain.close()

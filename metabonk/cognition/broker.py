@@ -232,7 +232,8 @@ class Broker:
 
     def _again(self, route: bytes, id: RequestId) -> bool:
         """Answers what came before with what became of it; False for what never did."""
-        found = self._recent.get(id.agent, {}).get(id)
+        recent = self._recent.get(id.agent)
+        found = recent.get(id) if recent else None
         if found is None and self.answering.holds(id):
             self._send(route, Ack(id=id, of="pending"))
             return True

@@ -90,7 +90,7 @@ class Door:
             self._context.destroy(linger=0)
             raise
         self._open = True
-        self._loop.add_reader(self._socket.fd, self._readable)
+        self._loop.add_reader(_descriptor(self._socket), self._readable)
         self._readable()
 
     def send(self, route: bytes, parts: Sequence[Buffer]) -> Sent:
@@ -130,9 +130,9 @@ class Door:
         context, self._context = self._context, None
         if self._open:
             self._open = False
-            self._loop.remove_reader(self._socket.fd)
+            self._loop.remove_reader(_descriptor(self._socket))
             if self._zap is not None:
-                self._loop.remove_reader(self._zap.fd)
+                self._loop.remove_reader(_descriptor(self._zap))
         context.destroy(linger=int(linger * 1000))
 
     def _bind(self, endpoint: str) -> None:
@@ -156,7 +156,7 @@ class Door:
         self._zap = self._context.socket(zmq.REP)
         self._zap.linger = 0
         self._zap.bind(_ZAP)
-        self._loop.add_reader(self._zap.fd, self._authenticate)
+        self._loop.add_reader(_descriptor(self._zap), self._authenticate)
         self._socket.curve_server = True
         self._socket.curve_secretkey = pair.secret.encode()
         self._socket.curve_publickey = pair.public.encode()
@@ -195,7 +195,7 @@ class Door:
         return route, parts, key
 
     def _look_again(self) -> None:
-        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._wake()
 
     def _wake(self) -> None:
@@ -252,6 +252,10 @@ def _configure(socket: zmq.Socket[bytes], part_bytes: int) -> None:
     socket.handshake_ivl = 5_000  # ms: who connects and says nothing is let go
     socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 5_000, 15_000, 20_000
     socket.tcp_keepalive = 1
+
+
+def _descriptor(socket: zmq.Socket[bytes]) -> int:
+    return int(socket.getsockopt(zmq.FD))
 
 
 def _z85(key: bytes) -> str:

@@ -26,13 +26,13 @@ _LEVEL = 1  # zlib's: higher ones save a tenth and take twice as long
 
 
 class _List(NamedTuple):
-    """Where a list stands in the record. count: where its length does."""
+    """Where a list stands in the record. length: where its number of parts does."""
 
     name: str
     at: int
     size: int
     most: int
-    count: int
+    length: int
 
 
 def _place(name: str, counter: str) -> _List:
@@ -111,12 +111,12 @@ def _near(packed: bytes) -> bytes:
         raise CorruptError(f"state: {len(packed):,} bytes, a packed one has {size:,}")
     head, parts = bytearray(packed[:_HEAD]), []
     for one in _LISTS:
-        count = min(_COUNT.unpack_from(packed, one.count)[0], one.most)
+        count = min(_COUNT.unpack_from(packed, one.length)[0], one.most)
         data = packed[one.at : one.at + count * one.size]
         most = KEEP.get(one.name, count)
         if count > most:
             data, count = _closest(packed, one.name, count, most), most
-        _COUNT.pack_into(head, one.count, count)
+        _COUNT.pack_into(head, one.length, count)
         parts.append(data)
     return b"".join([head, *parts])
 
@@ -129,7 +129,7 @@ def _unfold(data: bytes) -> bytes:
     packed[:_HEAD] = data[:_HEAD]
     end = _HEAD
     for one in _LISTS:
-        count = _COUNT.unpack_from(data, one.count)[0]
+        count = _COUNT.unpack_from(data, one.length)[0]
         begin, end = end, end + count * one.size
         if count > one.most or end > len(data):
             raise CorruptError(f"state.{one.name}: {count} of them, which cannot be")
