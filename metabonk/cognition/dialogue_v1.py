@@ -147,8 +147,9 @@ class DialogueV1:
             if reply.error or reply.status in ("stale", "rejected", "error"):
                 status, reason = "error", str(reply.error)[:200]
             else:
-                directive = verbs_v1.read(reply.directive, record_of(asked.state))
                 status = "fallback" if reply.status == "fallback" else "ok"
+                if reply.directive:  # {} asks for nothing: v1 has no words for every directive
+                    directive = verbs_v1.read(reply.directive, record_of(asked.state))
         except (CorruptError, ValueError) as error:
             status, reason = "error", str(error)
             self.counts.unreadable += 1

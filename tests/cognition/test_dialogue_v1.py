@@ -141,7 +141,7 @@ def test_a_connection_that_ends_takes_its_request_along() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"directive": {}},
+        {"directive": {"target": [1, 2]}},
         {"directive": {"action": "dance"}},
         {"directive": {"action": "move", "target": "north"}},
         {"directive": {"action": "move", "target": [1e9, 0]}},
@@ -167,6 +167,13 @@ def test_what_is_no_reply_is_an_error(parts: list[bytes]) -> None:
     (decision,) = talk.dialogue.take(parts, talk.now)
     assert decision.status == "error"
     assert talk.dialogue.counts.unreadable == 1
+
+
+def test_an_empty_directive_asks_for_nothing() -> None:
+    talk = Talk()
+    talk.ask()
+    (decision,) = talk.reply(directive={})
+    assert (decision.status, decision.directive) == ("ok", None)
 
 
 def test_validity_counts_from_the_capture() -> None:
