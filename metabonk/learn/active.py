@@ -18,8 +18,8 @@ from metabonk.errors import CheckpointError
 from metabonk.learn.checkpoint import load_weights, weights_of
 from metabonk.learn.dreaming import DreamTraining
 from metabonk.learn.efe import EfeLearner
-from metabonk.learn.ppo import Teacher
 from metabonk.learn.replay import Sequences
+from metabonk.learn.teachers import Teacher
 from metabonk.learn.world import WorldLearner
 from metabonk.models.rssm import Latent
 from metabonk.protocols import Array, BatchGame

@@ -18,8 +18,8 @@ from metabonk.errors import CheckpointError
 from metabonk.learn.checkpoint import load_weights, weights_of
 from metabonk.learn.dream import DreamLearner
 from metabonk.learn.foresight import Foresight, foresight
-from metabonk.learn.ppo import Teacher
 from metabonk.learn.rollout import Rollout
+from metabonk.learn.teachers import Teacher
 from metabonk.learn.world import Batch, WorldLearner
 from metabonk.models.dreamer import Dreamer
 from metabonk.models.rssm import Latent
@@ -28,7 +28,7 @@ from metabonk.protocols import Array, BatchGame
 
 TEACH_STREAM, FORESIGHT_STREAM, ACT_STREAM = 11, 12, 16
 CONTEXT = 8  # steps that are watched before a judged dream
-TRUST_MEMORY = 0.9  # of the running trust horizon, from rollout to rollout
+TRUST_MEMORY = 0.5  # of the running trust horizon, from rollout to rollout
 
 
 class DreamTraining:
@@ -120,7 +120,7 @@ class DreamTraining:
         dreamer = self.learner.dreamer
         parameters = dreamer.parameters_of(features.flatten(0, 1)).view(*features.shape[:2], -1)
         log_std = dreamer.head.log_std.detach().clone()
-        return Teacher(parameters, log_std, self.config.distill_coef)
+        return Teacher(parameters, log_std, self.config.distill_coef, proven=True)
 
     def following(self) -> tuple[WorldModel, Dreamer, Latent, torch.Tensor, torch.Generator]:
         """See dream_acting.Sleeper."""

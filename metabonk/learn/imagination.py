@@ -24,9 +24,9 @@ from metabonk.learn.active import ActiveInference
 from metabonk.learn.beside import WorldTraining
 from metabonk.learn.dreaming import DreamTraining
 from metabonk.learn.intrinsic import Surprise
-from metabonk.learn.ppo import Teacher
 from metabonk.learn.replay import Sequences
 from metabonk.learn.rollout import Rollout
+from metabonk.learn.teachers import Teacher
 from metabonk.metrics import declare
 from metabonk.models.rssm import Latent
 from metabonk.protocols import Array, BatchGame, FloatArray

@@ -17,8 +17,8 @@ from metabonk.learn.acting import CompiledActing, TorchActing
 from metabonk.learn.active import ActiveInference
 from metabonk.learn.dreaming import DreamTraining
 from metabonk.learn.effects import Mode
-from metabonk.learn.ppo import Teacher
 from metabonk.learn.replay import Sequences
+from metabonk.learn.teachers import Teacher
 from metabonk.learn.trainer import Trainer
 from metabonk.protocols import Array, FloatArray
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.replicas import Replicas
 from metabonk.learn.returns import ReturnScale, advantages, explained_variance, spread_about
 from metabonk.learn.rollout import Rollout
+from metabonk.learn.teachers import Teacher, heeded
 from metabonk.models.policy import DEFAULT_DT, ActorCritic
 from metabonk.protocols import Array, FloatArray
 
@@ -33,17 +34,6 @@ STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction")
 SCALE_SAMPLES = 2048  # observations of each rollout that the input scales see
 KL = STATISTICS.index("kl")
 NO_STATE = torch.zeros(1, 0)
-
-
-class Teacher(NamedTuple):
-    """A policy to come close to. parameters [T, N, outputs] of its action distribution at every
-    step of the rollout, as the network's own head has them; log_std [continuous]; weight of the
-    divergence KL(teacher || policy) in the loss; name of the metric that is this divergence."""
-
-    parameters: Tensor
-    log_std: Tensor
-    weight: float
-    name: str = "distill_kl"
 
 
 class PPO:
@@ -101,12 +91,15 @@ class PPO:
         Raises DivergedError for the third in a row of either.
         """
         config = self.config
-        self._teachers = tuple(teachers)
+        self._teachers, promises = tuple(teachers), {}
         if unsound := self.unsound(rollout):
             return self._skip(rollout, unsound)
         rate = config.learning_rate * (remaining if config.anneal else 1.0)
         targets, variance = self._targets(rollout, remaining)
         if teachers:
+            self._teachers, promises = heeded(
+                self._teachers, self.model.head, rollout, targets, self._average_array
+            )
             targets.teacher = torch.cat([t.parameters for t in teachers], -1).numpy()
         philox = np.random.Philox(key=[self.seed, SHUFFLE_STREAM], counter=[0, 0, 0, self.version])
         shuffle = np.random.Generator(philox)
@@ -123,6 +116,7 @@ class PPO:
         self.model.reader.learn(spread(rollout, SCALE_SAMPLES), self.average)
         return {
             **self._means(totals),
+            **promises,
             "ppo_skipped": float(self.faults.skipped),
             "learning_rate": rate,
             "gamma": self._discount(remaining),

@@ -206,15 +206,21 @@ class ActionHead(nn.Module):
         return rows
 
     def log_prob(
-        self, parameters: Tensor, mask: Tensor | None, rows: Tensor
+        self,
+        parameters: Tensor,
+        mask: Tensor | None,
+        rows: Tensor,
+        log_std: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Log-probability of rows [B, columns] and entropy, both [B], summed over branches."""
+        """Log-probability of rows [B, columns] and entropy, both [B], summed over branches.
+        log_std: another head's, instead of its own."""
+        log_std = self.log_std if log_std is None else log_std
         total, entropy = parameters.new_zeros(()), parameters.new_zeros(())
         if self.continuous:
-            scale = self._half * self.log_std.exp()
+            scale = self._half * log_std.exp()
             normal = (rows[:, self._columns] - self._mean(parameters)) / scale
-            total = total + self._gaussian_log_prob(normal, self.log_std).sum(-1)
-            each = 0.5 + HALF_LOG_TAU + self.log_std + self._half.log()
+            total = total + self._gaussian_log_prob(normal, log_std).sum(-1)
+            each = 0.5 + HALF_LOG_TAU + log_std + self._half.log()
             entropy = entropy + each.sum()
         for one, log_p in self._log_probs(parameters, mask):
             choice = one.read(rows)[..., None]

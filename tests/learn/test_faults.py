@@ -16,7 +16,7 @@ from metabonk.config import Config
 from metabonk.errors import DivergedError
 from metabonk.learn import assess, checkpoint, faults, run
 from metabonk.learn.faults import MOST_KEPT, Faults, unsound
-from metabonk.learn.ppo import Teacher
+from metabonk.learn.teachers import Teacher
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import read_records
 from metabonk.protocols import Array, Observation
