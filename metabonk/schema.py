@@ -255,7 +255,7 @@ class EfeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     members: Annotated[int, _help("One-step models whose differences are ignorance.", ge=2)] = 5
     prior: Annotated[
         float, _help("Weight of the random function that each of them starts from.", ge=0.0)
-    ] = 1.0
+    ] = 3.0
     hidden: Annotated[int, _help("Units of each of their hidden layers.", ge=1)] = 128
     learning_rate: Annotated[float, _help("Their step size.", gt=0.0)] = 1e-3
     max_grad_norm: Annotated[float, _help("Longer gradients are scaled to this.", gt=0.0)] = 100.0

@@ -29,6 +29,7 @@ STUDENT = (
     2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 NORMAL = 1.960
+LEAST_SEEDS = 5  # from which an interval is believed
 
 
 DONE: dict[Mode, str] = {
@@ -60,6 +61,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
     part: str
     mode: Mode
+    seeds: int
     difference: float
     ci95: tuple[float, float]
     moved: float
@@ -134,6 +136,7 @@ def effects_of(trials: Sequence[Trial]) -> list[Effect]:
             Effect(
                 part=part,
                 mode=mode,
+                seeds=len(own),
                 difference=math.fsum(differences) / len(own),
                 ci95=interval95(differences),
                 moved=math.fsum(moved) / len(own),
@@ -164,6 +167,11 @@ def _judged(effects: Sequence[Effect], floor: float, chance: float) -> tuple[Ver
     if all(e.most_moved <= floor for e in effects):
         modes = ", ".join(DONE[e.mode] for e in effects)
         return "inert", f"the policy comes out the same with it {modes}"
+    most = max(e.moved for e in effects)
+    share = f", by {math.sqrt(most / chance):.2g} of what another seed does" if chance else ""
+    changes = f"behaviour changes{share}"
+    if min(e.seeds for e in effects) < LEAST_SEEDS:
+        return "undecided", f"{changes}; {LEAST_SEEDS} seeds at least say what that is worth"
     costs = [e for e in effects if e.ci95[1] < 0.0]
     gains = [e for e in effects if e.ci95[0] > 0.0]
     if costs and not gains:
@@ -172,6 +180,4 @@ def _judged(effects: Sequence[Effect], floor: float, chance: float) -> tuple[Ver
         return "hurts", f"{DONE[gains[0].mode]} it adds {gains[0].difference:,.3g} to the return"
     if gains and costs:
         return "undecided", "one thing done to it costs return and another adds to it"
-    most = max(e.moved for e in effects)
-    share = f", by {math.sqrt(most / chance):.2g} of what another seed does" if chance else ""
-    return "undecided", f"behaviour changes{share}; the return's interval holds 0"
+    return "undecided", f"{changes}; the return's interval holds 0"

@@ -53,7 +53,7 @@ class ForwardEnsemble(nn.Module):
         *,
         hidden: int = 128,
         layers: int = 2,
-        prior: float = 1.0,
+        prior: float = 3.0,
     ) -> None:
         super().__init__()
         if members < 2:

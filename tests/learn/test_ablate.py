@@ -15,10 +15,10 @@ from metabonk.errors import ConfigError
 from metabonk.learn import ablate as ablation
 from metabonk.learn import assess, beside, checkpoint, run
 from metabonk.learn.ablate import ablate, read
-from metabonk.learn.effects import CONTROL, INTACT, Ablation
+from metabonk.learn.effects import CONTROL, INTACT, SAME, Ablation
 from metabonk.learn.interventions import PARTS, Part
 
-STEPS = 6 * 16 * 4
+STEPS = 6 * 16 * 2
 CHARM = Part("charm", lambda _: True, {"zero": lambda _: None, "shuffle": lambda _: None})
 
 
@@ -27,6 +27,7 @@ def configure(directory: Path, **on: float) -> Config:
     # Two rollouts have to show it.
     config.world.learning_rate = config.dream.learning_rate = 1e-2
     config.dream.distill_coef = 0.5
+    config.ppo.epochs, config.ppo.minibatches = 1, 2
     config.game.name, config.game.envs = "gym/tiny-walk", 6
     config.run.directory, config.run.steps = str(directory), 6 * 16 * 4
     config.run.eval_episodes, config.run.video, config.run.torch_threads = 6, False, 1
@@ -69,13 +70,9 @@ def test_planted_parts_are_found_inert_and_no_others(found: tuple[Ablation, obje
     result, _, _ = found
     assert result.inert == ["efe", "charm"]
     assert {f.part for f in result.findings} == {"world", "dream", "efe", "surprise", "charm"}
-    moved = {(e.part, e.mode): e.least_moved for e in result.effects}
-    for part, modes in {
-        "world": ("freeze", "shuffle"),
-        "dream": ("zero", "freeze", "shuffle"),
-        "surprise": ("zero", "shuffle"),
-    }.items():
-        assert all(moved[part, mode] > 1e-4 * result.chance for mode in modes), part
+    moved = {e.part: e.most_moved for e in result.effects}
+    for part in ("world", "dream", "surprise"):
+        assert moved[part] > SAME * result.chance, part
 
 
 def test_the_control_repeats_bit_for_bit(found: tuple[Ablation, object, Path]) -> None:

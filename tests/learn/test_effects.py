@@ -90,6 +90,18 @@ def test_the_interval_is_students() -> None:
     assert high - low == pytest.approx(2 * 1.96 * np.std([0.0, 1.0] * 40, ddof=1) / math.sqrt(80))
 
 
+def test_few_seeds_are_no_interval() -> None:
+    """However alike two differences are."""
+    every = [t for t in trials(INTACT, "again", RETURNS, 0.5) if t.seed < 3]
+    every += [
+        Trial(seed=t.seed, part="part", mode="zero", return_mean=t.return_mean - 1.0, moved=0.4)
+        for t in every
+    ]
+    (finding,) = findings_of(effects_of(every), chance_of(every))
+    assert finding.verdict == "undecided"
+    assert "5 seeds at least" in finding.why
+
+
 def test_a_seed_without_its_pair_is_refused() -> None:
     with pytest.raises(ValueError, match="seed 1: there is no intact training"):
         effects_of(trials("part", "zero", RETURNS, 0.0))
