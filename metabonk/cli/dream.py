@@ -54,6 +54,7 @@ class _Asked:
     instead: str
     forks: int
     steps: int
+    longest: int
     seed: int
     greedy: bool
     source: Path | None
@@ -75,6 +76,9 @@ def dream(
     ),
     forks: int = typer.Option(0, help="Fork so many times along the episode.", min=0),
     steps: int = typer.Option(30, help="How far forks are followed.", min=1),
+    longest: int = typer.Option(
+        1000, help="Decisions after which the episode is cut; 0: none.", min=0
+    ),
     seed: int = typer.Option(0, help="Everything random follows from it.", min=0),
     greedy: bool = typer.Option(False, "--greedy", help="The policy acts without chance."),
     source: Path = typer.Option(
@@ -96,7 +100,7 @@ def dream(
     if source is not None and (at >= 0 or forks):
         raise ConfigError("--from: a recording cannot be forked, only a game that is played")
     asked = _Asked(
-        episode, context, horizon, at, instead, forks, steps, seed, greedy, source, video,
+        episode, context, horizon, at, instead, forks, steps, longest, seed, greedy, source, video,
         not no_video,
     )  # fmt: skip
     with stderr.status("dreaming"):
@@ -153,20 +157,23 @@ class _Session:
     def _played(self, game: Any, *, keep: Collection[int] = (), pictures: bool = False) -> Episode:
         from metabonk.data.library import Library
         from metabonk.learn import assess, dreamt
+        from metabonk.learn.evaluate import MAX_STEPS
         from metabonk.models.actor import Actor
 
         asked = self.asked
+        most = asked.longest or MAX_STEPS
         if asked.source is not None:
             pieces = Library(asked.source).pieces
             if asked.episode >= len(pieces):
                 raise ConfigError(
                     f"--episode {asked.episode}: {asked.source} has {len(pieces)}, from 0 on"
                 )
-            return dreamt.recorded(pieces[asked.episode], sorted(game.observation_space.spaces))
+            keys = sorted(game.observation_space.spaces)
+            return dreamt.recorded(pieces[asked.episode], keys, most)
         model, _ = assess.load_model(self.directory, game, self.config)
         policy = Actor(model, sampled=not asked.greedy, seed=asked.seed)
         return dreamt.play(
-            game, policy, asked.episode, seed=asked.seed, keep=keep, pictures=pictures
+            game, policy, asked.episode, seed=asked.seed, keep=keep, most=most, pictures=pictures
         )
 
     def _one(self) -> _Found:

@@ -122,7 +122,7 @@ def play(
     game.reset_into(arrays.observation, seeds(seed, 1))
     state, is_first = policy.reset(1), np.ones(1, np.bool_)
     for _ in range(number):
-        state = _skip(game, policy, arrays, state, is_first, most)
+        state = _skip(game, policy, arrays, state, is_first)
     rows: list[dict[str, Any]] = []
     seen, shown = [arrays.copied()], _picture(game, pictures)
     kept: dict[int, bytes] = {}
@@ -149,18 +149,16 @@ def play(
     )
 
 
-def _skip(
-    game: BatchGame, policy: Policy, arrays: Arrays, state: Any, is_first: Array, most: int
-) -> Any:
+def _skip(game: BatchGame, policy: Policy, arrays: Arrays, state: Any, is_first: Array) -> Any:
     """Plays an episode to its end and on to the first observation of the next one."""
-    for _ in range(most):
+    for _ in range(MAX_STEPS):
         over = arrays.over
         action, state = policy.act(arrays.observation, state, is_first)
         arrays.step(game, action)
         is_first[:] = arrays.is_reset
         if over:
             return state
-    raise GameError(f"{game.name}: an episode has not ended after {most} decisions")
+    raise GameError(f"{game.name}: an episode has not ended after {MAX_STEPS} decisions")
 
 
 def _picture(game: BatchGame, wanted: bool) -> list[Array]:

@@ -29,7 +29,10 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("dreams") / "run"
-    words = ["train", "--steps", "1024", "--run", str(directory), "--record"]
+    level = directory.parent / "short.json"
+    level.write_text(json.dumps({"time": {"duration": 12.0}}))
+    words = ["train", "--steps", "512", "--run", str(directory), "--record"]
+    words += ["--set", f"game.level={level}"]
     words += [w for key, value in SETTINGS.items() for w in ("--set", f"{key}={value}")]
     code = "from metabonk.cli.main import run; run()"
     done = subprocess.run(
@@ -42,16 +45,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_dream_is_told_and_filmed(metabonk: Metabonk, run: Path, tmp_path: Path) -> None:
     film = tmp_path / "dream.gif"
-    said = metabonk("dream", run, "--episode", 1, "--horizon", 20, "--video", film, "--json")
+    words = ("dream", run, "--episode", 1, "--longest", 30)
+    said = metabonk(*words, "--horizon", 20, "--video", film, "--json")
     assert said.code == 0, said.err
     found = json.loads(said.out)
     assert found["dreamed"] == len(found["error"]) == found["steps"] + 1 - found["context"]
+    assert found["steps"] == 30
     assert len(found["persistence"]) == len(found["awake"]) == found["dreamed"]
     assert film.read_bytes()[:3] == b"GIF"
-    told = metabonk("dream", run, "--episode", 1, "--no-video")
+    told = metabonk(*words, "--no-video")
     assert told.code == 0, told.err
     assert f"{found['steps'] + 1 - 8:,} steps dreamed" in told.out
     assert "film" not in told.out
+    whole = metabonk("dream", run, "--episode", 1, "--no-video", "--json")
+    assert json.loads(whole.out)["steps"] > 30
 
 
 def test_forks_are_told(metabonk: Metabonk, run: Path, tmp_path: Path) -> None:
