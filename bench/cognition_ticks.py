@@ -57,7 +57,7 @@ class Proved:
 
     def measure(self) -> float:
         reports = [proof(manner) for manner in self._manners]
-        missed = sum(report["missed"] - report["excused"] for report in reports)
+        missed: int = sum(report["missed"] - report["excused"] for report in reports)
         self.missed += missed
         self.ticks += sum(report["ticks"] for report in reports)
         return 1.0 + missed

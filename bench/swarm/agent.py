@@ -30,7 +30,8 @@ from metabonk.cognition.vocabulary import Directive
 
 from . import clip as clips
 from .books import digest
-from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Ledger, now
+from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Ledger
+from .ledger import now as at_present
 
 HZ = 60.0
 SLOW_EVERY, SLOW_SECONDS = 5, 1.0  # of a slow agent: replies, and how long it looks away
@@ -87,15 +88,26 @@ class WatchedDialogue(Dialogue):
         """Whether the connection is to be cut now; asked once a turn."""
         cut, self._cut = self._cut, False
         if cut:
-            self._book.add(Cut(now(), self.agent))
+            self._book.add(Cut(at_present(), self.agent))
         return cut
 
-    def request(  # type: ignore[no-untyped-def]
-        self, at_ns: int, *words, **named
+    def request(
+        self,
+        now: int,
+        captured_ns: int,
+        state: bytes,
+        frames: Sequence[wire.FrameInfo],
+        jpegs: Sequence[wire.Buffer],
+        *,
+        in_force: Directive | None = None,
+        goal: str = "",
+        episode: int = 0,
     ) -> tuple[wire.RequestId, list[wire.Buffer]]:
-        id, parts = super().request(at_ns, *words, **named)
+        id, parts = super().request(
+            now, captured_ns, state, frames, jpegs, in_force=in_force, goal=goal, episode=episode
+        )
         asked = self._flights[id.sequence].request
-        self._book.add(Asked(now(), str(id), asked.captured_ns, asked.deadline_ns))
+        self._book.add(Asked(at_present(), str(id), asked.captured_ns, asked.deadline_ns))
         if self._drawn.random() < self._settings.churn:
             if self._drawn.random() < 0.5:
                 self._cut = True
@@ -103,19 +115,21 @@ class WatchedDialogue(Dialogue):
                 self.remake = True
         return id, parts
 
-    def take(self, parts: Sequence[wire.Buffer], at_ns: int) -> list[Decision]:
+    def take(self, parts: Sequence[wire.Buffer], now: int) -> list[Decision]:
         message = _peek(parts)
         if isinstance(message, wire.Ack) and message.of == "outcome" and message.id is not None:
-            self._book.add(Acknowledged(now(), str(message.id)))
+            self._book.add(Acknowledged(at_present(), str(message.id)))
         if isinstance(message, wire.Reply) and message.id is not None and not _passing(message):
             answer = digest(message.answer) if message.status in ("ok", "fallback") else ""
-            entry = Answered(now(), str(message.id), message.status, answer, message.recorded)
+            entry = Answered(
+                at_present(), str(message.id), message.status, answer, message.recorded
+            )
             self._book.add(entry)
             self._replies += 1
             if self._settings.slow and self._replies % SLOW_EVERY == 0:
                 time.sleep(SLOW_SECONDS)  # nobody looks: replies pile up, deadlines pass
-                at_ns = time.monotonic_ns()
-        decisions = super().take(parts, at_ns)
+                now = time.monotonic_ns()
+        decisions = super().take(parts, now)
         self.answered += decisions
         del self.answered[:-64]
         return decisions
@@ -124,9 +138,11 @@ class WatchedDialogue(Dialogue):
         """The mailbox of the game's thread: what arrives here is followed from now on."""
         for decision in reversed(self.answered):
             if decision.directive is directive:
-                self._book.add(Applied(now(), str(decision.id)))
+                self._book.add(Applied(at_present(), str(decision.id)))
                 return True
-        self._book.add(Applied(now(), f"{self.agent}/{self.epoch}/0"))  # a verdict finds it unknown
+        self._book.add(
+            Applied(at_present(), f"{self.agent}/{self.epoch}/0")
+        )  # a verdict finds it unknown
         return True
 
 
@@ -231,7 +247,7 @@ def _generation(
     )  # fmt: skip
     client._dialogue = dialogue
     every = round(settings.period * _NS)
-    book.add(Began(now(), settings.agent, dialogue.epoch, os.getpid(), every, settings.slow))
+    book.add(Began(at_present(), settings.agent, dialogue.epoch, os.getpid(), every, settings.slow))
     first = game.ticks, game.late, len(game.blocked)
     client.start()
     game.play_with(client)
@@ -247,7 +263,7 @@ def _generation(
     counters = {k: float(v) for k, v in client.counts().items() if isinstance(v, int | float)}
     book.add(
         Ended(
-            now(), settings.agent, dialogue.epoch, game.ticks - ticks, game.late - late,
+            at_present(), settings.agent, dialogue.epoch, game.ticks - ticks, game.late - late,
             _percentiles(game.blocked[seen:]), counters,
         )
     )  # fmt: skip
@@ -272,7 +288,7 @@ def intrude(settings: Settings) -> Attempt:
         while time.monotonic() < end and not (bound or dialogue.why):
             time.sleep(0.01)
             bound = dialogue.bound
-        at_ns = now()
+        at_ns = at_present()
     return Attempt(settings.agent, bound, dialogue.why, at_ns)
 
 

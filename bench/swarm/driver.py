@@ -130,7 +130,7 @@ class Driver:
             left = end
             if period:
                 left = min(left, *(agent.due_ns for agent in self._agents.values()))
-            wait = max((left - time.monotonic_ns()) / 1e6, 0.0)
+            wait = max((left - time.monotonic_ns()) // 1_000_000, 0)
             for socket, _ in self._poller.poll(wait):
                 self._take(self._agents[socket], sample)
         sample.seconds = (time.monotonic_ns() - began) / _NS

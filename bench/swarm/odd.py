@@ -56,7 +56,7 @@ class OddServer:
 
     def _run(self) -> None:
         drawn = random.Random(0)
-        due: list[tuple[float, int, list[bytes]]] = []  # when, a number, what is sent then
+        due: list[tuple[float, int, list[wire.Buffer]]] = []  # when, a number, what is sent then
         number = 0
         while not self._stop.is_set():
             while due and due[0][0] <= time.monotonic():

@@ -125,7 +125,9 @@ def show(report: Report) -> None:
 
 def _attempts(report: Report) -> str:
     refused = sum(not attempt.bound for attempt in report.impostors)
-    return f"{len(report.impostors)}, of which {refused} were refused"
+    given = len(report.impostors) - refused
+    told = f"{refused} refused"
+    return f"{told}, {given} given while their agents were away" if given else told
 
 
 def _faults(counts: dict[str, int]) -> str:

@@ -18,6 +18,8 @@ from metabonk import machine
 from metabonk.cognition import wire
 from metabonk.errors import LinkError
 
+HANG_SECONDS = 30.0
+
 if not machine.core_built():
     pytest.skip("the native core is not built", allow_module_level=True)
 
@@ -69,15 +71,23 @@ def test_strips_go_there_and_are_answered(side: Any, codec: Any) -> None:
         exchange.close()
 
 
+def decided(meter: Any) -> Sample:
+    """A stretch in which something was decided, however busy the machine is."""
+    for _ in range(100):
+        sample: Sample = meter.driver.closed(0.3, HANG_SECONDS)
+        if sample.count:
+            return sample
+    raise AssertionError("nothing was decided")
+
+
 def test_the_server_is_measured_by_what_it_answered() -> None:
     """Both protocols against one real broker."""
     for v1 in (False, True):
         meter = cognition_server.Loaded(v1=v1)
         try:
-            meter.sample = meter.driver.closed(0.3)
-            assert meter.sample.count > 0
-            assert set(meter.sample.statuses) == {"ok"}
-            assert sum(meter.sample.decided.values()) == len(meter.sample.latencies_ms)
+            sample = decided(meter)
+            assert set(sample.statuses) == {"ok"}
+            assert sum(sample.decided.values()) == len(sample.latencies_ms)
         finally:
             meter.close()
 
@@ -91,8 +101,7 @@ def test_a_broker_that_decides_nothing_is_no_figure() -> None:
 def test_with_curve_only_who_is_allowed_is_answered() -> None:
     meter = cognition_server.Single(curve=True)
     try:
-        meter.sample = meter.driver.closed(0.1)
-        assert meter.sample.count > 0
+        assert decided(meter).count > 0
         with pytest.raises(LinkError):
             Driver(meter.swarm.url, 1, [], b"", patience=0.5)  # no keys
     finally:
