@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from metabonk.cognition.httpclient import BadReply, HttpClient, Reply, Unreachable
+from metabonk.cognition.httpclient import (
+    MOST_HEAD,
+    BadReply,
+    HttpClient,
+    Reply,
+    Unreachable,
+    _read_head,
+)
 from metabonk.cognition.standin import Behaviour, StandIn
 from metabonk.errors import ConfigError
 
@@ -221,3 +231,30 @@ def test_urls_that_are_none(url: str) -> None:
 def test_a_key_cannot_smuggle_headers() -> None:
     with pytest.raises(ConfigError, match="printable"):
         HttpClient("http://127.0.0.1:1", key="a\r\nX-Evil: 1")
+
+
+WHOLE = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
+)
+
+
+@given(st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 90), st.binary(max_size=6))))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_reply_or_an_error(whole: bytes, changes: list[tuple[int, bytes]]) -> None:
+    """Mutated replies end: with a body, or with an error that is caught."""
+    data = bytearray(whole)
+    for at, put in changes:
+        data[at : at + len(put)] = put
+
+    async def go() -> None:
+        reader = asyncio.StreamReader(limit=MOST_HEAD)
+        reader.feed_data(bytes(data))
+        reader.feed_eof()
+        with contextlib.suppress(BadReply, asyncio.IncompleteReadError):
+            status, headers, _ = await _read_head(reader)
+            body = await HttpClient("http://x", most_body=64)._read_body(reader, status, headers)
+            assert len(body) <= 64
+
+    run(go())
