@@ -16,6 +16,7 @@ from metabonk.bench.swarm.verdict import Fault, Verdict
 
 from metabonk import machine
 from metabonk.cognition import wire
+from metabonk.cognition.monitor import Monitor
 from metabonk.errors import LinkError
 
 HANG_SECONDS = 30.0
@@ -90,6 +91,33 @@ def test_the_server_is_measured_by_what_it_answered() -> None:
             assert sum(sample.decided.values()) == len(sample.latencies_ms)
         finally:
             meter.close()
+
+
+def test_the_monitor_reads_what_the_server_publishes() -> None:
+    """Names on both sides are the same ones: no figure is missing beside a real server."""
+    meter = cognition_server.Asked(50.0)
+    try:
+        with Monitor(meter.swarm.http + "/metrics", meter.swarm.model_url + "/metrics") as watching:
+            watching.look()
+            count = decided(meter).count
+            figures = watching.look()
+    finally:
+        meter.close()
+    broker = figures.broker
+    assert broker.problem == ""
+    assert broker.connected == cognition_server.AGENTS
+    assert len(broker.agents) == cognition_server.AGENTS
+    assert sum(agent.decisions for agent in broker.agents) >= count
+    assert broker.server_ms is not None
+    assert broker.server_ms[0] > 1e3 * cognition_server.MODEL_SECONDS / 2
+    assert broker.fairness is not None
+    assert (broker.fallback_share, broker.unrecorded) == (0.0, 0)
+    assert broker.in_flight is not None
+    assert broker.pending is not None
+    assert figures.model is not None
+    assert figures.model.kind == "sglang"
+    assert figures.model.cache_hit_rate is not None
+    assert figures.model.kv_use is not None
 
 
 def test_a_broker_that_decides_nothing_is_no_figure() -> None:
