@@ -25,7 +25,7 @@ from metabonk.cognition.question import (
 )
 
 SHARE = 0.6  # of the time left, for one model server while another waits behind it
-RESERVE = 0.02  # seconds kept for backends that answer at once
+RESERVE = 0.05  # seconds kept for one that answers at once, and for its answer to arrive
 _AT_FAULT = frozenset(
     {Failure.UNREACHABLE, Failure.BROKEN, Failure.OVERLOADED, Failure.GARBAGE, Failure.LATE}
 )

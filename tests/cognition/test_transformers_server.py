@@ -192,7 +192,7 @@ def test_what_is_late_is_told_and_the_rules_answer(served: Served) -> None:
         with pytest.raises(Undecided) as error:
             await backend.decide(question(2, 0.001))
         assert error.value.failure is Failure.LATE
-        answer = await Chain([backend, Rules()]).decide(question(2, 0.03))
+        answer = await Chain([backend, Rules()]).decide(question(2, 0.06))
         assert answer.backend == "rules"
         asked = question(2, 120.0)
         assert check(await backend.decide(asked), asked).backend == "openai"
