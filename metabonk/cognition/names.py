@@ -10,12 +10,14 @@ silent for `lease` seconds: as long as it lives nobody can talk over it.
 from __future__ import annotations
 
 import hmac
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from metabonk.cognition.wire import Hello, RequestId, WireError
 
 MOST_AGENTS = 256
+PAST = 4  # names, as many as agents, of which it is known what they asked last
 LEASE = 15.0  # seconds of silence after which a name can be taken
 
 
@@ -51,6 +53,7 @@ class Names:
         self._alive, self._most, self._lease = alive, most, lease
         self._by_agent: dict[str, Binding] = {}
         self._by_route: dict[bytes, Binding] = {}
+        self._past: OrderedDict[str, tuple[int, int]] = OrderedDict()  # of names that were freed
 
     def __len__(self) -> int:
         return len(self._by_agent)
@@ -76,6 +79,8 @@ class Names:
         connection has the name, `full` for one agent too many.
         """
         old = self._by_agent.get(hello.agent)
+        # What was asked and is not written down yet counts too, or it would be decided again.
+        newest = max(newest, self._past.get(hello.agent, newest))
         latest = max(newest[0], old.epoch if old else -1)
         if hello.epoch < latest:
             raise WireError("epoch", f"{hello.agent}: epoch {hello.epoch}, {latest} was seen")
@@ -141,6 +146,10 @@ class Names:
         if binding is not None:
             self._by_agent.pop(binding.agent, None)
             self._by_route.pop(binding.route, None)
+            self._past[binding.agent] = binding.epoch, binding.newest
+            self._past.move_to_end(binding.agent)
+            if len(self._past) > PAST * self._most:
+                self._past.popitem(last=False)
 
     def _free_seat(self) -> int:
         taken = {b.seat for b in self._by_agent.values()}

@@ -129,6 +129,18 @@ def test_release_frees_only_what_is_held() -> None:
     assert world.names.agent("a") is new
 
 
+def test_what_was_asked_before_a_name_was_freed_is_not_forgotten() -> None:
+    world = World(most=2)
+    mine = world.bind(b"1", hello())
+    mine.newest = 12
+    world.names.release(mine)
+    assert world.refused(b"2", hello(epoch=4)) == "epoch"
+    assert world.bind(b"2", hello(), newest=(5, 10)).newest == 12
+    for n in range(100):
+        world.names.release(world.bind(b"3", hello(f"other-{n}")))
+    assert len(world.names._past) <= 8
+
+
 def test_clocks_are_shared_by_their_boot() -> None:
     world = World()
     assert world.bind(b"1", hello("a", clock="boot")).shared_clock
