@@ -1,8 +1,9 @@
 """How model servers want to be asked, and how they answer: bodies of HTTP and nothing else.
 
-Knows three ways: SGLang's `/v1/decisions` and the `/v1/systemone` of transformers, which score
-options by prefill alone, and `/v1/chat/completions` held to a JSON schema. Does not know games,
-directives, connections or which server speaks what (probe.py finds out).
+Knows three ways: SGLang's `/v1/decisions` and `/v1/systemone` (of transformers, and of SGLang's
+decision models), which score options by prefill alone, and `/v1/chat/completions` held to a JSON
+schema. Does not know games, directives, connections or which server speaks what (probe.py finds
+out).
 
 Sources: docs.sglang.io supported-models/decision_models and advanced_features/structured_outputs;
 transformers 5, `transformers serve`; the OpenAI chat API; llama.cpp's server README. Replies are
@@ -23,11 +24,12 @@ from metabonk.cognition.question import Frame
 from metabonk.errors import CorruptError
 
 MOST_OPTIONS = 26  # labels A to Z, of both scoring APIs
-Route = Literal["", "decisions", "systemone"]
+Route = Literal["", "decisions", "systemone", "systemone_images"]
 SchemaForm = Literal["", "json_schema", "json_object"]
 PATHS: Mapping[str, str] = {
     "decisions": "/v1/decisions",
-    "systemone": "/v1/systemone",
+    "systemone": "/v1/systemone",  # transformers: pictures as assets, in their places
+    "systemone_images": "/v1/systemone",  # decision models under SGLang: pictures apart
     "chat": "/v1/chat/completions",
 }
 
@@ -106,15 +108,26 @@ def caption(frame: Frame) -> str:
     return "Now:" if abs(frame.time) < 0.005 else f"{-frame.time:.2f} s ago:"
 
 
-def decisions_body(prompt: Prompt, model: str, temperature: float = 1.0) -> bytes:
-    """For SGLang's `/v1/decisions`: pictures come first there, so their times follow in words."""
+def score_body(route: Route, prompt: Prompt, model: str) -> bytes:
+    """The body of a scoring request by that route."""
+    if route == "decisions":
+        return _decisions(prompt, model)
+    return _systemone(prompt, model, apart=route == "systemone_images")
+
+
+def _told(prompt: Prompt) -> str:
+    """Rules, what each picture is, situation: where pictures come first, their times follow."""
     shown = "\n".join(
         f"Picture {number}: {caption(frame).rstrip(':').lower()}."
         for number, frame in enumerate(prompt.frames, 1)
     )
+    return "\n\n".join(part for part in (prompt.rules, shown, prompt.situation) if part)
+
+
+def _decisions(prompt: Prompt, model: str) -> bytes:
     body: dict[str, Any] = {
         "model": model,
-        "input": "\n\n".join(part for part in (prompt.rules, shown, prompt.situation) if part),
+        "input": _told(prompt),
         "questions": [
             {
                 "id": choice.name,
@@ -128,25 +141,22 @@ def decisions_body(prompt: Prompt, model: str, temperature: float = 1.0) -> byte
             for choice in prompt.choices
         ],
     }
-    if temperature != 1.0:
-        body["temperature"] = temperature
     if prompt.frames:  # older servers refuse the field
         body["images"] = [{"url": data_url(frame)} for frame in prompt.frames]
     return msgspec.json.encode(body)
 
 
-def systemone_body(prompt: Prompt, model: str) -> bytes:
-    """For `/v1/systemone` of transformers: pictures stand where their placeholders do."""
+def _systemone(prompt: Prompt, model: str, *, apart: bool) -> bytes:
     lines = [prompt.rules, ""]
     assets: dict[str, Any] = {}
-    for number, frame in enumerate(prompt.frames, 1):
+    for number, frame in enumerate(() if apart else prompt.frames, 1):
         placeholder = f"<picture-{number}>"  # no foreign text has angle brackets (prompt.py)
         lines.append(f"{caption(frame)} {placeholder}")
         assets[placeholder] = {"type": "image", "format": "jpeg", "data_base64": coded(frame.jpeg)}
     lines += ["", prompt.situation]
     body: dict[str, Any] = {
         "model": model,
-        "state": "\n".join(lines),
+        "state": _told(prompt) if apart else "\n".join(lines),
         "questions": {
             choice.name: {
                 "type": "choice",
@@ -158,6 +168,8 @@ def systemone_body(prompt: Prompt, model: str) -> bytes:
     }
     if assets:
         body["assets"] = assets
+    elif prompt.frames:
+        body["images"] = [data_url(frame) for frame in prompt.frames]
     return msgspec.json.encode(body)
 
 
@@ -239,7 +251,7 @@ _CHAT = msgspec.json.Decoder(_Chat)
 
 
 def read_scores(body: bytes, choices: Sequence[Choice]) -> Scores:
-    """The answer to `decisions_body` or `systemone_body`: every question, every option, numbers
+    """The answer to `score_body`: every question, every option, numbers
     that are probabilities. Raises CorruptError."""
     try:
         reply = _DECISIONS.decode(body)

@@ -25,12 +25,11 @@ from metabonk.cognition.dialect import (
     Prompt,
     Scores,
     chat_body,
-    decisions_body,
     error_text,
     read_chat,
     read_json,
     read_scores,
-    systemone_body,
+    score_body,
 )
 from metabonk.cognition.httpclient import BadReply, HttpClient, Reply, Unreachable
 from metabonk.cognition.probe import Found, Wish, probe
@@ -174,10 +173,7 @@ class OpenAIBackend:
             return Scores({}, {}), {}
         dialect = self._needs().dialect
         encoding = time.perf_counter()
-        if dialect.score == "decisions":
-            body = decisions_body(asked, dialect.model)
-        else:
-            body = systemone_body(asked, dialect.model)
+        body = score_body(dialect.score, asked, dialect.model)
         built = time.perf_counter()
         reply = await self._post(PATHS[dialect.score], body, question)
         parsed = time.perf_counter()

@@ -27,12 +27,11 @@ from metabonk.cognition.dialect import (
     SchemaForm,
     Scores,
     chat_body,
-    decisions_body,
     error_text,
     read_chat,
     read_json,
     read_scores,
-    systemone_body,
+    score_body,
 )
 from metabonk.cognition.httpclient import BadReply, HttpClient, Reply, Unreachable
 from metabonk.cognition.question import Frame
@@ -177,22 +176,33 @@ class _Probe:
         return ""
 
     async def _score(self, dialect: Dialect) -> Dialect:
-        routes: tuple[Route, ...] = ("decisions", "systemone")
+        """The route by which most pictures are seen; the first of equals."""
+        routes: tuple[Route, ...] = ("decisions", "systemone", "systemone_images")
+        best = dialect
         for route in routes:
-            for count in _counts(self._wish.frames):
-                scores = await self._scores(dialect, route, _pictures(count, 0))
-                if scores is None:
-                    break  # no such route
-                if isinstance(scores, str):
-                    self._why.append((f"{PATHS[route]} with {count} pictures", scores))
-                    continue
-                if count and not await self._looks(dialect, route, count, scores):
-                    self._notes.append(f"{PATHS[route]} takes pictures and does not look at them")
-                    count = 0
-                if route == "systemone" and dialect.server == "openai":
-                    dialect = dataclasses.replace(dialect, server="transformers")
-                return dataclasses.replace(dialect, score=route, score_images=count)
-        return dialect
+            count = await self._seen(dialect, route)
+            if count is not None and (not best.score or count > best.score_images):
+                best = dataclasses.replace(dialect, score=route, score_images=count)
+            if best.score and (best.score_images or not self._wish.frames):
+                break
+        if best.score and self._wish.frames and not best.score_images:
+            self._notes.append(f"{PATHS[best.score]} looks at no pictures")
+        if best.score == "systemone" and best.server == "openai":
+            best = dataclasses.replace(best, server="transformers")
+        return best
+
+    async def _seen(self, dialect: Dialect, route: Route) -> int | None:
+        """How many pictures a route looks at; None where it does not score."""
+        for count in _counts(self._wish.frames):
+            scores = await self._scores(dialect, route, _pictures(count, 0))
+            if scores is None:
+                return None  # no such route
+            if isinstance(scores, str):
+                self._why.append((f"{PATHS[route]} with {count} pictures", scores))
+                continue
+            # Some take whatever stands in a body, and leave out what they do not know.
+            return count if count and await self._looks(dialect, route, count, scores) else 0
+        return None
 
     async def _looks(self, dialect: Dialect, route: Route, count: int, first: Scores) -> bool:
         """Whether other pictures change the scores."""
@@ -204,11 +214,7 @@ class _Probe:
     ) -> Scores | str | None:
         """Scores; why there are none; or None where there is no such route."""
         prompt = Prompt("Describe what you see.", frames, "Nothing else is known.", (_CHOICE,))
-        body = (
-            decisions_body(prompt, dialect.model)
-            if route == "decisions"
-            else systemone_body(prompt, dialect.model)
-        )
+        body = score_body(route, prompt, dialect.model)
         reply = await self._asked("POST", PATHS[route], body)
         if reply is None:
             return "the connection broke"

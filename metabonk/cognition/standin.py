@@ -64,13 +64,17 @@ class Counts:
 
 @dataclass
 class StandIn:
-    """One server on one asyncio loop. owner: `sglang`, or another that `/v1/models` names (vllm,
-    llamacpp, library), which then has no decisions and no aborts; llamacpp takes its schema in a
-    `json_object`. key: that requests must bear; empty: none. most_running: requests at the same
-    time, others wait."""
+    """One server on one asyncio loop.
+
+    owner: `sglang`, or another that `/v1/models` names (vllm, llamacpp, library), which then has no
+    decisions and no aborts; llamacpp takes its schema in a `json_object`. decider: it serves a
+    decision model, which answers by `/v1/systemone` alone. key: that requests must bear; empty:
+    none. most_running: requests at the same time, others wait.
+    """
 
     model: str = "stand-in"
     owner: str = "sglang"
+    decider: bool = False
     key: str = ""
     most_running: int = 64
     version: str = "0.5.10"
@@ -223,7 +227,12 @@ class StandIn:
     async def _scored_or_written(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         lacks = self.behaviour.without
         sglang = self.owner == "sglang"
-        if path == "/v1/decisions" and sglang and "decisions" not in lacks:
+        if self.decider and path == "/v1/systemone":
+            answer = answers.systemone(body)
+            self.counts.decisions += 1
+        elif self.decider:
+            raise Refused(f"{path} does not serve decision checkpoints, use /v1/systemone")
+        elif path == "/v1/decisions" and sglang and "decisions" not in lacks:
             answer = answers.decide(body, images="images" not in lacks)
             self.counts.decisions += 1
         elif path == "/v1/chat/completions":

@@ -86,6 +86,34 @@ def decide(body: Mapping[str, Any], *, images: bool) -> dict[str, Any]:
     return {"object": "decisions", "prompt_format_version": 1, "answers": answered, "shown": shown}
 
 
+def systemone(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to `/v1/systemone` of a decision model under SGLang, with `shown` beside it. What
+    it does not know is left out and not refused, as its documentation has it. Raises Refused."""
+    if "state" not in body:
+        raise Refused("state: Field required", 422)
+    questions = body.get("questions")
+    if not isinstance(questions, dict) or not 1 <= len(questions) <= 16 or "" in questions:
+        raise Refused("questions: 1 to 16 by name", 422)
+    listed = body.get("images") or []
+    if not isinstance(listed, list) or len(listed) > 8:
+        raise Refused("images: at most 8", 422)
+    text, pictures = json.dumps(body["state"]), [_picture(image) for image in listed]
+    shown: Shown = []
+    answered: dict[str, Any] = {}
+    for name, question in questions.items():
+        criteria = question.get("criteria") if isinstance(question, dict) else None
+        if not isinstance(criteria, dict) or not criteria or question.get("type") != "choice":
+            raise Refused(f"questions.{name}: type choice, with criteria", 422)
+        options, asked = list(criteria), json.dumps(question)
+        scores = _scores(options, _digest(text, asked, *pictures), 1.0)
+        mass = scores.pop("label_mass")
+        confidence = max(scores["probabilities"].values())
+        answered[name] = {**scores, "decision": scores["choice"], "confidence": confidence}
+        answered[name]["x_label_mass"] = mass
+        shown.append((*_tokens(pictures, [text]), *_tokens([], [asked])))
+    return {"answers": answered, "shown": shown}
+
+
 def write(
     body: Mapping[str, Any],
     *,

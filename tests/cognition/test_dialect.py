@@ -14,12 +14,11 @@ from metabonk.cognition.dialect import (
     Dialect,
     Prompt,
     chat_body,
-    decisions_body,
     error_text,
     read_chat,
     read_json,
     read_scores,
-    systemone_body,
+    score_body,
 )
 from metabonk.cognition.question import Frame
 from metabonk.errors import CorruptError
@@ -37,7 +36,7 @@ def decoded(body: bytes) -> dict[str, Any]:
 
 
 def test_decisions_are_asked_as_sglang_documents_it() -> None:
-    body = decoded(decisions_body(PROMPT, "m"))
+    body = decoded(score_body("decisions", PROMPT, "m"))
     assert set(body) == {"model", "input", "questions", "images"}
     assert body["questions"] == [
         {
@@ -56,11 +55,11 @@ def test_decisions_are_asked_as_sglang_documents_it() -> None:
     text = body["input"]
     assert text.index("RULES") < text.index("Picture 1: 0.30 s ago") < text.index("SITUATION")
     assert "Picture 3: predicted, 0.10 s from now" in text
-    assert "images" not in decoded(decisions_body(Prompt("r", (), "s", (ACTION,)), "m"))
+    assert "images" not in decoded(score_body("decisions", Prompt("r", (), "s", (ACTION,)), "m"))
 
 
 def test_systemone_has_pictures_where_their_placeholders_stand() -> None:
-    body = decoded(systemone_body(PROMPT, "m"))
+    body = decoded(score_body("systemone", PROMPT, "m"))
     assert set(body) == {"model", "state", "questions", "assets"}
     state = body["state"]
     for number, placeholder in enumerate(body["assets"]):
@@ -72,6 +71,15 @@ def test_systemone_has_pictures_where_their_placeholders_stand() -> None:
     assert body["questions"]["action"]["criteria"] == {
         "attack": "fight", "retreat": "run", "hold": None,
     }  # fmt: skip
+
+
+def test_decision_models_have_pictures_apart() -> None:
+    body = decoded(score_body("systemone_images", PROMPT, "m"))
+    assert set(body) == {"model", "state", "questions", "images"}
+    assert [base64.b64decode(image.split(",")[1]) for image in body["images"]] == [
+        frame.jpeg for frame in FRAMES
+    ]
+    assert "Picture 3: predicted, 0.10 s from now" in body["state"]
 
 
 def test_a_chat_keeps_what_all_agents_share_in_front() -> None:

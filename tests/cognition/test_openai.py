@@ -137,6 +137,27 @@ def test_other_servers(owner: str, server: str, form: str, thinking: bool) -> No
     run(go())
 
 
+def test_a_decision_model() -> None:
+    """It refuses `/v1/decisions`, takes assets without looking at them, and eight pictures."""
+
+    async def go() -> None:
+        async with asking(server=StandIn(decider=True, bodies=[])) as (server, backend):
+            assert backend.found is not None
+            dialect = backend.found.dialect
+            assert (dialect.score, dialect.score_images) == ("systemone_images", 8)
+            assert (dialect.schema, backend.found.mode) == ("", "score")
+            seen = set()
+            for picture in range(4):
+                asked = question(0, frames=strip(picture))
+                answer = check(await backend.decide(asked), asked)
+                seen.add(answer.confidence)
+            assert len(seen) == 4
+            assert server.bodies is not None
+            assert max(len(body.get("images", ())) for body in server.bodies[-2:]) == 8
+
+    run(go())
+
+
 @pytest.mark.parametrize(
     ("server", "wish", "told"),
     [
