@@ -32,8 +32,13 @@ class ServiceTime:
         self._heard: float | None = None
 
     def add(self, seconds: float, now: float) -> None:
-        """One answer, or one that was given up after `seconds`."""
-        if self._heard is None:
+        """One answer, or one that was given up after `seconds`.
+
+        One that was asked for when the estimate had been dropped begins a new one. Smoothed into
+        the old one, a slow start of a backend would have all but one request every few seconds
+        refused, long after it has become quick.
+        """
+        if self._dropped(now - seconds):
             self.mean, self.deviation = seconds, seconds / 2
         else:
             self.deviation += _DEVIATION_GAIN * (abs(seconds - self.mean) - self.deviation)
@@ -46,9 +51,10 @@ class ServiceTime:
         0 when nothing was heard for a while: a backend that was slow is tried again, else nobody
         would ever notice that it is quick now.
         """
-        if self._heard is None or now - self._heard > max(_FORGET, 4.0 * self.mean):
-            return 0.0
-        return self.mean + self.deviation
+        return 0.0 if self._dropped(now) else self.mean + self.deviation
+
+    def _dropped(self, now: float) -> bool:
+        return self._heard is None or now - self._heard > max(_FORGET, 4.0 * self.mean)
 
 
 class Window:
