@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import sys
+from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -241,3 +244,38 @@ def test_reading_what_claims_to_be_huge_takes_no_memory() -> None:
 def test_the_boot_id_tells_clocks_apart() -> None:
     assert w.boot_id() == w.boot_id()
     assert len(w.boot_id()) <= 64
+
+
+DOC = (Path(__file__).parents[2] / "docs" / "cognitive_protocol.md").read_text()
+
+
+def test_the_document_names_every_field_and_code() -> None:
+    kinds = [*w.ToBroker.__args__, *w.ToAgent.__args__]
+    for kind in kinds:
+        fields = {field.name for field in msgspec.structs.fields(kind)} - {"v"}
+        assert f"`{kind.__struct_config__.tag}`" in DOC
+        assert not {name for name in fields if f"`{name}`" not in DOC}, kind
+    assert not {name for name in msgspec.structs.fields(w.Limits) if f"`{name.name}`" not in DOC}
+    codes = set(get_args(w.Code)) - {""}
+    assert not {code for code in codes if f"`{code}`" not in DOC}
+
+
+def test_golden_vectors() -> None:
+    id = w.RequestId("omega-0", 1_700_000_000_000_000_000, 3)
+    hello = w.Hello(agent="omega-0", epoch=id.epoch, secret=bytes(range(16)))
+    asked = w.Request(id=id, captured_ns=5 * 10**9, deadline_ns=9 * 10**9, left_ms=3990.0)
+    came = w.Outcome(id=id, applied=True, seconds=4.0, reward=1.5, kills=2, age_ms=310.0)
+    expected = [hello, asked, w.Query(id=id), came, w.Ack(id=id, of="outcome")]
+    found = re.findall(r"^(\w+) +([0-9a-f]{40,})$", DOC, re.MULTILINE)
+    assert [name for name, _ in found] == [m.__struct_config__.tag for m in expected]
+    for message, (_, text) in zip(expected, found, strict=True):
+        data = bytes.fromhex(text)
+        assert bytes(w.encode(message)[0]) == data
+        read = w.decode_answer([data]) if isinstance(message, w.Ack) else w.decode([data])[0]
+        assert read == message
+
+
+def test_absent_fields_have_their_defaults_and_unknown_ones_are_ignored() -> None:
+    told = {"kind": "request", "id": ["a", 1, 2], "captured_ns": 1, "deadline_ns": 2, "left_ms": 3}
+    found, _ = w.decode([msgspec.msgpack.encode(told | {"later": [1, {"x": 2}]})])
+    assert found == w.Request(id=w.RequestId("a", 1, 2), captured_ns=1, deadline_ns=2, left_ms=3.0)
