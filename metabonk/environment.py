@@ -130,30 +130,6 @@ KNOWN = (
         "Play with the planner + motor controller.",
         key="sima2.enabled",
     ),
-    Variable(
-        "METABONK_SIMA2_GOAL",
-        "Survive 20 minutes",
-        "The planner's goal, in words.",
-        key="sima2.goal",
-    ),
-    Variable(
-        "METABONK_SIMA2_LOG",
-        "0",
-        "Show the planner's subgoals.",
-        key="sima2.log",
-    ),
-    Variable(
-        "METABONK_SIMA2_LOAD_CPQE",
-        "0",
-        "Act by the newest consistency motor of the run.",
-        key="sima2.load_cpqe",
-    ),
-    Variable(
-        "METABONK_SIMA2_PUSH_ROLLOUTS",
-        "0",
-        "Record the controller's rollouts into the run.",
-        key="sima2.push_rollouts",
-    ),
     Variable("METABONK_SIMA2_USE_SKILLS", "1", "Swap skill vectors into the motor while playing."),
     Variable("METABONK_SKILL_DB_PATH", "./skill_vectors", "Folder of the skill vectors."),
     # Learning.

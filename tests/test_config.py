@@ -155,8 +155,8 @@ def test_other_names_are_refused_with_the_nearest() -> None:
 
 
 def test_a_name_without_effect_warns_by_default() -> None:
-    with pytest.warns(UserWarning, match="METABONK_USE_SIMA2 is known but not built yet"):
-        load(environ={"METABONK_USE_SIMA2": "1"})
+    with pytest.warns(UserWarning, match="METABONK_USE_CAUSAL is known but not built yet"):
+        load(environ={"METABONK_USE_CAUSAL": "1"})
 
 
 def test_every_key_has_a_variable_that_sets_it() -> None:
@@ -239,6 +239,13 @@ def test_an_alias_and_the_own_name_must_agree() -> None:
             "efe.enabled": ("1", "0"),
             "dream.recordings": ("rollouts", "demos"),
             "cpqe.enabled": ("1", "0"),
+            "menu.enabled": ("1", "0"),
+            "menu.model": ("llava:7b", "other"),
+            "cognition.server": ("tcp://127.0.0.1:5556", "ipc:///tmp/c"),
+            "cognition.every": ("1.5", "2.5"),
+            "cognition.enabled": ("1", "0"),
+            "cognition.rl_logging": ("1", "0"),
+            "sima2.enabled": ("1", "0"),
         }[alias.key]
         for first, second in ((alias.name, setting.variable), (setting.variable, alias.name)):
             both = {first: texts[0], second: texts[1]}

@@ -34,7 +34,10 @@ LEARN_MENUS = (
     "menu_gameplay", "menu_mouse", "menu_sound", "menu_automap", "menu_endgame",
 )  # fmt: skip
 JUDGE_MENUS = ("menu_load", "menu_compatibility", "menu_player", "menu_video", "menu_messages")
-LEARN_SCENARIOS = ("basic", "health_gathering", "defend_the_line", "my_way_home")
+LEARN_SCENARIOS = (
+    "basic", "health_gathering", "defend_the_line", "my_way_home", "defend_the_center",
+    "predict_position", "deathmatch",
+)  # fmt: skip
 JUDGE_SCENARIOS = ("deadly_corridor", "take_cover")
 LEARN_LEVELS, JUDGE_LEVELS = ("default", "hard", "main_menu"), ("boss", "dropped_frames")
 
@@ -142,7 +145,7 @@ def learn_shots(count: int, seed: int) -> list[Shot]:
         level = LEARN_LEVELS[i % len(LEARN_LEVELS)]
         shots += arena_shots(level, count // 18 + 1, seed + i)
     for i, scenario in enumerate(LEARN_SCENARIOS):
-        shots += doom_shots(scenario, LEARN_MENUS, count // 12 + 1, seed + i)
+        shots += doom_shots(scenario, LEARN_MENUS, count // 16 + 1, seed + i)
     return shots + list(layout_shots(count // 6 + 1, seed))
 
 

@@ -54,10 +54,10 @@ def test_environment_lists_every_variable(metabonk: Run) -> None:
 
 
 def test_a_variable_without_effect_is_noted(metabonk: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METABONK_USE_SIMA2", "1")
+    monkeypatch.setenv("METABONK_USE_CAUSAL", "1")
     code, _, err = metabonk("config")
     assert code == 0
-    assert "note: METABONK_USE_SIMA2 is known but not built yet" in err
+    assert "note: METABONK_USE_CAUSAL is known but not built yet" in err
     monkeypatch.setenv("METABONK_USE_SIMA3", "1")
     code, _, err = metabonk("config")
     assert code == 2
