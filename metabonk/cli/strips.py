@@ -60,6 +60,9 @@ def strips(
     ),
     seconds: float = typer.Option(30.0, help="Seconds of game time that are judged.", min=0.5),
     seed: int = typer.Option(0, help="Which episodes.", min=0),
+    size: str = typer.Option(
+        None, help="Size of the frames; default: as the game draws them.", metavar="HxW"
+    ),
     picture: Path = typer.Option(None, help="Draw an example here (.jpg).", metavar="FILE"),
     record: Path = typer.Option(
         None, help="Keep the measurement in this table (JSON) for the defaults.", metavar="FILE"
@@ -71,6 +74,7 @@ def strips(
 ) -> None:
     if picture is not None and picture.suffix.lower() not in (".jpg", ".jpeg"):
         raise ConfigError(f"--picture {picture}: give a .jpg")
+    _size(size)
     run = run_of(policy)
     flags = settings_module.flags_of(set_, {"game.name": game})
     file = None if run is None else run / "config.toml"
@@ -80,7 +84,7 @@ def strips(
         if run is None and config.game.name != "arena":
             player = Held(player, max(round(HELD * made.frame_rate), 1))
         judges = _judges(predictor, config, run, made.picture_rate)
-        drawings = _judged(made, player, seed, seconds, judges)
+        drawings = _judged(made, player, seed, seconds, judges, _size(size))
         found = [judge.result(config.game.name) for judge in judges]
     if picture is not None:
         _draw(picture, drawings)
@@ -125,6 +129,18 @@ def keep(found: list[Measurement], path: Path) -> None:
     files.replace(path, msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
 
 
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and len(part) < 6 for part in parts):
+        raise ConfigError(f"--size {text}: give HEIGHTxWIDTH, as 84x84")
+    height, width = int(parts[0]), int(parts[1])
+    if min(height, width) < 16 or max(height, width) > 4096:
+        raise ConfigError(f"--size {text}: sides of 16 or more pixels, at most 4096")
+    return height, width
+
+
 def _visible(config: Config) -> Any:
     from metabonk.games import accepts, from_config
 
@@ -152,13 +168,18 @@ def _judges(names: list[str], config: Config, run: Path | None, rate: float) -> 
 
 
 def _judged(
-    game: Any, player: Any, seed: int, seconds: float, judges: list[Judge]
+    game: Any,
+    player: Any,
+    seed: int,
+    seconds: float,
+    judges: list[Judge],
+    to: tuple[int, int] | None,
 ) -> list[tuple[list[Array], list[Array], list[Array]]]:
     """Judges clips; returns examples: what was seen, what came, what the first judge drew."""
     examples: list[tuple[list[Array], list[Array], list[Array]]] = []
     first = judges[0]
     with stderr.status("watching"):
-        for number, clip in enumerate(_clips(game, player, seed, seconds, first.shortest)):
+        for number, clip in enumerate(_clips(game, player, seed, seconds, first.shortest, to)):
             for judge in judges:
                 judge.add(clip)
             t = len(clip) - 1 - first.steps[-1]
@@ -170,19 +191,25 @@ def _judged(
 
 
 def _clips(
-    game: Any, player: Any, seed: int, seconds: float, shortest: int
+    game: Any,
+    player: Any,
+    seed: int,
+    seconds: float,
+    shortest: int,
+    to: tuple[int, int] | None = None,
 ) -> Iterator[list[Array]]:
     """Frames of episodes, cut into clips; they share frames with the one before, so that every
     moment can be judged once."""
     from metabonk.learn.evaluate import seeds
     from metabonk.learn.report_film import Showing
+    from metabonk.ops.frames import resize
 
     left, size = round(seconds * game.picture_rate), max(round(CLIP * game.picture_rate), shortest)
     number = 0
     while left > 0:
         clip: list[Array] = []
         for frame in Showing(game, player, seeds(seed, 1), 0, number).frames():
-            clip.append(frame.copy())
+            clip.append(frame.copy() if to is None else resize(np.ascontiguousarray(frame), *to))
             left -= 1
             if len(clip) == size or left == 0:
                 yield clip

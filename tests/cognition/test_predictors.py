@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,31 @@ def test_a_predictor_is_judged_at_the_times_that_strips_show() -> None:
         measure(Flow(), "short", [moving((1.0, 0.0), 5)], RATE)
 
 
+class Smooth:
+    """Predicts nothing and blurs."""
+
+    name = "smooth"
+
+    def predict(
+        self, frames: Sequence[Array], times: Sequence[float], at: Sequence[float]
+    ) -> list[Array]:
+        return [predictors.smoothed(frames[-1])] * len(at)
+
+
+def test_blurring_is_no_prediction() -> None:
+    """In noise a blurred copy is far nearer to what comes than the copy; it is not believed."""
+    rng = np.random.default_rng(1)
+    noise = [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(40)]
+    blurred = measure(Smooth(), "noise", [noise], RATE)
+    assert min(blurred.gains) > 0.5
+    assert not blurred.good
+    assert not measure(Flow(), "noise", [noise], RATE).good
+
+
 def row(game: str, predictor: str, *gains: float, size: tuple[int, int] = (84, 84)) -> Measurement:
     return Measurement(
         game=game, predictor=predictor, size=size, ahead=(0.05, 0.1, 0.15),
-        psnr=tuple(20.0 + g for g in gains), copy=(20.0,) * 3, cases=9,
+        psnr=tuple(20.0 + g for g in gains), copy=(20.0,) * 3, smooth=(20.1,) * 3, cases=9,
     )  # fmt: skip
 
 
