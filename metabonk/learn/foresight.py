@@ -24,6 +24,7 @@ from metabonk.protocols import BoolArray, FloatArray
 
 DRAWS = 8  # dreams of each sequence
 CLEARLY = 0.9  # of the error of what needs no model
+TOLERABLE = 0.05  # squared deviations of all that was ever seen, a fifth of one deviation
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Foresight:
     """By dreamed step 1..H: `error`, `persistence` and `mean` [H] of the observation, numbers in
     squared deviations, cells as the share that is wrong. changed: wrong cells among those that
     changed since the last frame seen, NaN [H] without cells. reward_auc: NaN if there was no
-    reward, or nothing else. sequences: without a reset, that were judged."""
+    reward, or nothing else. sequences: without a reset, that were judged. tolerable: an error that
+    is small whatever the others are."""
 
     error: FloatArray
     persistence: FloatArray
@@ -39,22 +41,26 @@ class Foresight:
     changed: FloatArray
     reward_auc: float
     sequences: int
+    tolerable: float = 0.0
 
     @property
     def trust(self) -> int:
-        """The trust horizon: the furthest step whose error, and the sum of the errors up to it, are
-        below those of persistence and of the mean by a tenth at least; 0 if there is none.
+        """The trust horizon: the furthest step whose error, and the mean of the errors up to it,
+        are below those of persistence and of the mean by a tenth at least, or tolerable; 0 if there
+        is none.
 
         Steps before it need not be: where a game hardly moves from one step to the next, nothing
-        beats persistence there, and a dream is of what comes after.
+        beats persistence there, and a dream is of what comes after. Nor can anything beat it where
+        the game is kept still by who plays it well: there a small error has to do.
         """
-        trusted = np.flatnonzero(self._clear(1) & self._clear(0))
+        rows = np.stack([self.error, self.persistence, self.mean]).astype(np.float64)
+        upto = rows.cumsum(1) / np.arange(1, rows.shape[1] + 1)
+        trusted = np.flatnonzero(self._clear(*rows) & self._clear(*upto))
         return int(trusted[-1]) + 1 if len(trusted) else 0
 
-    def _clear(self, sums: bool | int) -> BoolArray:
-        rows = np.stack([self.error, self.persistence, self.mean]).astype(np.float64)
-        error, still, mean = rows.cumsum(1) if sums else rows
-        return np.asarray(error < CLEARLY * np.minimum(still, mean))
+    def _clear(self, error: FloatArray, still: FloatArray, mean: FloatArray) -> BoolArray:
+        wanted = np.maximum(CLEARLY * np.minimum(still, mean), self.tolerable)
+        return np.asarray(error < wanted)
 
 
 @torch.no_grad()
@@ -80,8 +86,9 @@ def foresight(
         _judge(model, hidden[h], batch.observation, context, context + h)
         for h in range(length - context)
     ]
-    error, still, mean, changed = torch.tensor(steps).T.numpy()
-    return Foresight(error, still, mean, changed, auc, features.shape[2])
+    error, still, mean, changed, tolerable = torch.tensor(steps).T.numpy()
+    tolerated = float(tolerable[0])
+    return Foresight(error, still, mean, changed, auc, features.shape[2], tolerated)
 
 
 def _dreamed(model: WorldModel, batch: Batch, context: int, draws: int, seed: int) -> Tensor:
@@ -105,10 +112,10 @@ def _dreamed(model: WorldModel, batch: Batch, context: int, draws: int, seed: in
 
 def _judge(
     model: WorldModel, hidden: Tensor, observation: dict[str, Tensor], context: int, at: int
-) -> tuple[float, float, float, float]:
-    """error, persistence, mean, changed at step `at`, averaged over elements of all keys; hidden
-    [draws, B, width] are the decoder's inputs."""
-    sums, elements, changed = np.zeros(3), 0, float("nan")
+) -> tuple[float, float, float, float, float]:
+    """error, persistence, mean, changed and what is tolerable at step `at`, averaged over elements
+    of all keys; hidden [draws, B, width] are the decoder's inputs."""
+    sums, elements, changed = np.zeros(4), 0, float("nan")
     for key in model.decoder.parts:
         part = model.decoder.part(key)
         seen, truth = observation[key][:context], observation[key][at]
@@ -117,12 +124,13 @@ def _judge(
             wrong = raw.softmax(2).mean(0).argmax(1).to(truth.dtype) != truth
             moved = seen[-1] != truth
             common = seen.flatten(0, 1).mode(0).values
-            errors = [wrong, moved, common != truth]
+            errors = [wrong, moved, common != truth, torch.zeros(1)]
             changed = float((wrong & moved).sum() / moved.sum())
         elif isinstance(part, Numbers) and not part.rows:
             raw = part(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]).mean(0)
             real, kept = part.scale(truth.float()), part.scale(seen[-1].float())
             errors = [(raw - real).square(), (kept - real).square(), real.square()]
+            errors.append(torch.full((1,), TOLERABLE))
         else:
             continue
         width = truth[0].numel()
@@ -130,8 +138,8 @@ def _judge(
         elements += width
     if not elements:
         raise ValueError("foresight: the observation has neither numbers nor cells")
-    error, still, mean = (sums / elements).tolist()
-    return error, still, mean, changed
+    error, still, mean, tolerable = (sums / elements).tolist()
+    return error, still, mean, changed, tolerable
 
 
 def area_under_curve(score: Tensor, positive: Tensor) -> float:

@@ -48,6 +48,12 @@ def test_trust_goes_to_the_furthest_step_that_clearly_beats_both(
         assert seen.trust == trust
 
 
+def test_a_tolerable_error_is_trusted_where_nothing_moves() -> None:
+    still, error = np.full(4, 0.01, np.float32), np.array([0.01, 0.02, 0.04, 0.06], np.float32)
+    assert Foresight(error, still, still, still, 1.0, 1).trust == 0
+    assert Foresight(error, still, still, still, 1.0, 1, tolerable=0.05).trust == 3
+
+
 def test_the_divergence_neither_vanishes_nor_pays_below_the_free_nats() -> None:
     learner = WorldLearner(build(SPACE, LAYOUT, SMALL, seed=0), SMALL, seed=0)
     metrics = [learner.update(walk(16, 16, seed=i))[0] for i in range(150)]
