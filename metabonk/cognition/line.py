@@ -47,7 +47,7 @@ class Line:
         socket.set(zmq.MAXMSGSIZE, _REPLY_BYTES)
         socket.set(zmq.IMMEDIATE, 1)  # nothing is queued for a server that is not there
         socket.set(zmq.RECONNECT_IVL, 50)
-        socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+        socket.set(zmq.RECONNECT_IVL_MAX, 250)  # a server that comes back is soon found
         socket.set(zmq.HEARTBEAT_IVL, 1000)
         socket.set(zmq.HEARTBEAT_TIMEOUT, 4000)
         if self._identity:
