@@ -49,7 +49,6 @@ class FrameStore:
         self._thread: threading.Thread | None = None
         if quota > 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._scan()
             self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
             self._thread.start()
 
@@ -97,6 +96,7 @@ class FrameStore:
         return self.folder / text[:2] / f"{text}.jpg"
 
     def _run(self) -> None:
+        self._scan()  # here, since looking at ten thousand files would keep a server from starting
         swept = time.monotonic()
         while True:
             with contextlib.suppress(queue.Empty):
@@ -160,7 +160,10 @@ class FrameStore:
             with contextlib.suppress(ValueError, FileNotFoundError):
                 status = path.stat()
                 found.append((status.st_mtime, bytes.fromhex(path.stem), status.st_size))
-        for seen, name, size in sorted(found):
-            self._frames[name] = (size, seen)
-            self.bytes += size
+        with self._lock:
+            for seen, name, size in sorted(found, reverse=True):
+                if name not in self._frames:
+                    self._frames[name] = (size, seen)
+                    self._frames.move_to_end(name, last=False)
+                    self.bytes += size
         self._sweep()
