@@ -28,7 +28,7 @@ VERBS = {
     "replay": ("Check a recorded game and watch it again.", "Look"),
     "why": ("Say where one tick's action of a live session came from.", "Look"),
     "strips": (
-        "Show what System 2 sees of a game, and who draws the next frames best.",
+        "Show the strips that System 2 sees of a game, and measure who draws the next frames best.",
         "System 2",
     ),
     "host": ("Run a game as a process that agents play.", "Look"),

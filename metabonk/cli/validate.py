@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 WORK = Path("runs/validate")
 
 app = typer.Typer(
-    help="Run what claims rest on, and show what is kept of it.",
+    help="""Run what claims rest on, and show what is kept of it.
+
+$ metabonk validate learning                 all kept results, met or not
+$ metabonk validate learning --help          how the studies of learning are run""",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -32,7 +35,7 @@ app = typer.Typer(
 
 @app.callback()
 def _group() -> None:
-    """Run what claims rest on, and show what is kept of it."""
+    pass  # with one command and no callback, Typer would have no verb `learning`
 
 
 @app.command(
