@@ -241,7 +241,8 @@ def _draw(path: Path, examples: list[tuple[list[Array], list[Array], list[Array]
 
 def _off(a: Array, b: Array) -> Array:
     """|a - b|, three times as bright."""
-    return np.clip(3 * np.abs(a.astype(np.int16) - b), 0, 255).astype(np.uint8)
+    off: Array = np.clip(3 * np.abs(a.astype(np.int16) - b), 0, 255).astype(np.uint8)
+    return off
 
 
 def _show(found: list[Measurement]) -> None:

@@ -124,7 +124,7 @@ def _dreams(config: Config, run: Path | None, frames: tuple[int, int]) -> dict[s
     """The run's world model as a predictor, where it is asked for or is the recorded default."""
     from metabonk.cognition import predictors
 
-    kind = config.cognition.predictor
+    kind: str = config.cognition.predictor
     if kind == "auto":
         kind = predictors.best(config.game.name, predictors.read_table(), size=frames)
     if run is None or kind != "dream":

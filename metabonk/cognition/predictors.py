@@ -110,7 +110,8 @@ def smoothed(frame: Array) -> Array:
     wide = np.pad(frame, ((1, 1), (1, 1), (0, 0)), "edge").astype(np.uint16)
     rows = wide[:-2] + 2 * wide[1:-1] + wide[2:]
     both = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]
-    return ((both + 8) >> 4).astype(np.uint8)
+    made: Array = ((both + 8) >> 4).astype(np.uint8)
+    return made
 
 
 def psnr(a: Array, b: Array) -> float:
