@@ -215,7 +215,7 @@ class _Session:
         asked = self.asked
         with self._opened() as (game, world):
             length = len(self._played(game))
-            last = max(0, length - 2)
+            last = max(0, length - asked.steps)  # all of them can be followed as far
             first = min(asked.context, last)
             places = np.unique(np.linspace(first, last, asked.forks).astype(int))
             episode = self._played(game, keep=places.tolist())
@@ -311,8 +311,10 @@ def _told_twin(episode: Episode, found: Twin, path: Path | None) -> _Found:
     lines = [
         f"[bold]decision {found.at}[/] {_row(data['done'])} → {_row(data['instead'])}: {differ}; "
         f"the dream of it {apart}",
-        f"error of the dream {error:.4f}, of one that does not know of the action {unchanged:.4f}, "
-        f"over the steps in which the courses differ",
+        "nothing to foresee"
+        if found.forked is None
+        else f"error of the dream {error:.4f}, of one that does not know of the action "
+        f"{unchanged:.4f}, over the steps in which the courses differ",
         f"reward  {data['reward']['done']:,.2f} as it was, "
         f"{data['reward']['instead']:,.2f} instead",
     ]
@@ -333,12 +335,13 @@ def _told_forks(twins: list[Twin]) -> _Found:
         "at": [t.at for t in twins],
         "diverged": [t.diverged for t in twins],
     }
-    share = 1.0 - error / unchanged if unchanged else float("nan")
+    share = round(1.0 - error / unchanged, 2) if changed else 0.0
+    known = f"{share + 0.0:.0%} was foreseen" if changed else "nothing: none did"
     lines = [
         f"[bold]{len(twins)} forks[/], {changed} of which changed the game",
         f"right for {horizon} of {data['steps']} steps: --set dream.horizon={max(1, horizon)}",
-        f"of what the actions changed, {share:.0%} was foreseen "
-        f"(error {error:.4f}; without the action {unchanged:.4f})",
+        f"of what the actions changed, {known} (error {error:.4f}; without the action "
+        f"{unchanged:.4f})",
     ]
     return _Found(data, lines)
 
