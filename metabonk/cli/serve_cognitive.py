@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     from metabonk.cognition.serving import Running
 
 app, command = verb(
-    """Run the cognitive server: agents ask, a backend answers, every decision is kept once.
+    """Run the cognitive server: agents ask, a backend answers, all is kept once.
 
 Rules answer unless [bold]--backend[/] names others ([bold]openai[/]: any server of that
-API). It serves this machine only; agents on others need keys. /healthz, /readyz and
+API). It serves this machine only; agents on others need keys. /healthz and
 /metrics are at [bold]--http[/]. Ctrl-C or a polite kill lets answers on their way
 finish and refuses new questions; what was asked and what came of it lies in
-DIR/decisions.sqlite and is exported by `metabonk cognition export`.
+DIR/decisions.sqlite, which [bold]metabonk cognition export[/] reads.
 
-$ metabonk serve cognitive                                    port 5555, rules
-$ metabonk play --live --system2                              an agent, in another window
+$ metabonk serve cognitive                       port 5555, rules
+$ metabonk play --live --system2                 an agent, in another window
 $ metabonk serve cognitive --backend openai --url http://127.0.0.1:30000
-$ metabonk keys new broker && metabonk keys new omega-0       for other machines
-$ metabonk serve cognitive --bind tcp://0.0.0.0:5555 --key broker.key --allow allow.toml
+$ metabonk keys new broker                       for other machines, then
+$ metabonk serve cognitive --bind tcp://0.0.0.0:5555 --key broker.key
+  --allow allow.toml
 $ curl http://127.0.0.1:5556/metrics"""
 )
 
@@ -101,7 +102,7 @@ async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) 
         loop.add_signal_handler(number, _ask, stop, number)
     if seconds:
         loop.call_later(seconds, stop.set)
-    chain = backends.make(settings.backend)
+    chain = backends.make(settings.backend, menu_model=settings.menu.model)
     await chain.open()
     began = time.monotonic()
     try:

@@ -7,12 +7,15 @@ error at the start, and a counted fallback later.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from metabonk.cognition.fallback import Chain
 from metabonk.cognition.menu import MenuRules
+from metabonk.cognition.menu_model import WithMenuModel
 from metabonk.cognition.openai import OpenAIBackend, Server
 from metabonk.cognition.policy import PolicyBackend
 from metabonk.cognition.probe import Wish
@@ -26,15 +29,18 @@ Maker = Callable[[BackendConfig], list[Backend]]
 MOST_KEY = 4096  # bytes of a key file
 
 
-def make(config: BackendConfig, others: Mapping[str, Maker] | None = None) -> Chain:
+def make(
+    config: BackendConfig, others: Mapping[str, Maker] | None = None, menu_model: str = ""
+) -> Chain:
     """The chain of the settings, not opened yet.
 
-    others: makers of more backends by name. Raises ConfigError for a name that nobody knows, a url
+    others: makers of more backends by name. menu_model: that `openai` asks about menus; empty: the
+    one of its strategy. Raises ConfigError for a name that nobody knows, a url
     that is none, or a key file or a policy that cannot be read.
     """
     makers: dict[str, Maker] = {
         "rules": _rules,
-        "openai": _openai,
+        "openai": functools.partial(_openai, menu_model),
         "policy": _policy,
         **(others or {}),
     }
@@ -84,7 +90,7 @@ def _policy(config: BackendConfig) -> list[Backend]:
         raise ConfigError(f"backend.policy = {config.policy}: {error}") from error
 
 
-def _openai(config: BackendConfig) -> list[Backend]:
+def _openai(menu_model: str, config: BackendConfig) -> list[Backend]:
     urls = [url.strip() for url in config.url.split(",") if url.strip()]
     models = [model.strip() for model in config.model.split(",")] if config.model else []
     if not urls:
@@ -111,7 +117,12 @@ def _openai(config: BackendConfig) -> list[Backend]:
             temperature=config.temperature,
             explain_seconds=config.explain_seconds,
         )
-        made.append(OpenAIBackend(server, "openai" if index == 0 else f"openai{index + 1}"))
+        name = "openai" if index == 0 else f"openai{index + 1}"
+        if menu_model and menu_model != wish.model:
+            menus = dataclasses.replace(server, wish=dataclasses.replace(wish, model=menu_model))
+            made.append(WithMenuModel(server, menus, name))
+        else:
+            made.append(OpenAIBackend(server, name))
     return made
 
 
