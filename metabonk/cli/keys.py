@@ -13,12 +13,15 @@ HELP = """Key pairs, for agents and a cognitive server on different machines.
 Each machine makes its own; only the .pub files travel. The server's list of agents
 (TOML) says which public key may use which name; * stands for any end of a name:
 
+\b
     [agents]
     "omega-0" = "the text in omega-0.pub"
     "night-*" = ["one key", "another"]
 
+\b
 $ metabonk keys new broker --dir ~/.metabonk
-$ metabonk serve cognitive --bind tcp://0.0.0.0:5555 --key broker.key --allow allow.toml"""
+$ metabonk serve cognitive --bind tcp://0.0.0.0:5555 --key broker.key \\
+      --allow allow.toml"""
 
 app = typer.Typer(
     no_args_is_help=True,
