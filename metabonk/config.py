@@ -8,6 +8,7 @@ in environment.py. A later source wins, and an error names the source, the key a
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import os
 import tomllib
@@ -106,7 +107,12 @@ class Setting:
 
 def settings() -> dict[str, Setting]:
     """Every key with type, default and meaning, in the order of the schema."""
-    found: dict[str, Setting] = {}
+    return {setting.key: setting for setting in _all_settings()}
+
+
+@functools.cache  # reading the schema's annotations takes ten milliseconds
+def _all_settings() -> tuple[Setting, ...]:
+    found: list[Setting] = []
     for section in msgspec.structs.fields(Config):
         hints = typing.get_type_hints(section.type, include_extras=True)
         defaults = section.type()
@@ -114,8 +120,8 @@ def settings() -> dict[str, Setting]:
             key = f"{section.name}.{field.name}"
             meta = next(m for m in hints[field.name].__metadata__ if isinstance(m, Meta))
             default = getattr(defaults, field.name)
-            found[key] = Setting(key, hints[field.name], default, meta.description or "")
-    return found
+            found.append(Setting(key, hints[field.name], default, meta.description or ""))
+    return tuple(found)
 
 
 def load(
