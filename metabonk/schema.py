@@ -265,6 +265,12 @@ class EfeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     distill_coef: Annotated[
         float, _help("Weight of the policy's divergence from this actor.", ge=0.0)
     ] = 0.05
+    proven: Annotated[
+        bool,
+        _help(
+            "Teach only while what was earned speaks for it, which exploring cannot show at once."
+        ),
+    ] = False
 
 
 class CpqeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

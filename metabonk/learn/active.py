@@ -60,7 +60,9 @@ class ActiveInference(DreamTraining):
     def teach(self, features: Tensor) -> Teacher | None:
         """What the actor would do in states of these features [T, N, F]; None before it woke."""
         teacher = super().teach(features)
-        return None if teacher is None else teacher._replace(name="efe_kl")
+        if teacher is None:
+            return None
+        return teacher._replace(name="efe_kl", proven=self.learner.efe.proven)
 
     def state(self) -> dict[str, Array]:
         """Arrays by dotted name."""

@@ -54,6 +54,7 @@ for _name, _unit, _help in (
     ("efe_unit", "", "Active inference: the reward that is preferred by its precision"),
     ("efe_skipped", "", "Active inference: updates so far that were skipped, not finite"),
     ("efe_kl", "nats", "Divergence of the policy from the actor of active inference"),
+    ("efe_kl_promise", "", "What acting as active inference would be worth, in advantages"),
 ):
     declare(_name, _unit, _help)
 

@@ -33,6 +33,7 @@ from metabonk.protocols import Array, BatchGame, FloatArray
 
 T = TypeVar("T")
 
+declare("distill_kl_promise", "", "What acting as the dreamer would be worth, in advantages")
 declare("seconds_dream", "s", "Time of the dreamer's updates")
 declare("seconds_efe", "s", "Time of active inference's updates")
 

@@ -67,7 +67,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         states = len(self.prior)
-        shapes = [("transition", self.transition, (states, states, self.transition.shape[-1]))]
+        shapes: list[tuple[str, Doubles, tuple[int, ...]]] = [
+            ("transition", self.transition, (states, states, self.transition.shape[-1]))
+        ]
         if len(self.likelihood) != len(self.preference) or not self.likelihood:
             raise ValueError(
                 f"preference: {len(self.preference)} modalities, likelihood has "

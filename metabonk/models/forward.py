@@ -89,7 +89,7 @@ class ForwardEnsemble(nn.Module):
         """-ln p of the next states' random parts [B, groups * (classes or 1)], [members, B]."""
         out: Tensor = self(inputs)
         if self.classes:
-            wanted = target.unflatten(-1, (self.groups, self.classes))
+            wanted = target.view(*target.shape[:-1], self.groups, self.classes)
             return -(out * wanted).sum((-1, -2))
         mean, log_std = out.unbind(-1)
         apart = (target - mean) * torch.exp(-log_std)

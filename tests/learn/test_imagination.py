@@ -69,6 +69,8 @@ def test_each_part_changes_the_policy(part: str, tmp_path: Path) -> None:
         Trainer(Walk(6), settings(), planned=5_000),
     ]
     for trainer in trainers:
+        # Whatever was earned: a dreamer proves itself in longer trainings only.
+        trainer.imagination.teaches = lambda _, teacher: teacher._replace(proven=False)
         trainer.start()
         for _ in range(4):
             trainer.iterate()
@@ -112,6 +114,25 @@ def test_two_teachers_are_both_heard(tmp_path: Path) -> None:
     assert metrics["distill_kl"] > 0.0
     assert metrics["efe_kl"] > 0.0
     assert any(not np.array_equal(before[key], value) for key, value in weights(trainer).items())
+
+
+def test_active_inference_need_not_prove_itself_unless_it_is_told_to(tmp_path: Path) -> None:
+    """Where no step earned more than another nothing can be proven, and exploring is called for."""
+    for proven in (False, True):
+        config = settings(efe=1)
+        config.efe.proven, config.efe.distill_coef = proven, 1.0
+        trainer = made(tmp_path / str(proven), config)
+        trainer.start()
+        for _ in range(3):
+            trainer.iterate()
+        rollout = trainer.collector.collect(trainer.ppo.version)
+        teachers = trainer.imagination.learn(rollout).teachers
+        rollout.reward[:] = 0.0
+        rollout.value[:] = 0.0
+        told = trainer.ppo.update(rollout, 1.0, teachers)
+        (heard,) = trainer.ppo._teachers
+        assert heard.weight == (0.0 if proven else 1.0)
+        assert ("efe_kl_promise" in told) == proven
 
 
 def test_the_order_of_teachers_does_not_matter(tmp_path: Path) -> None:
