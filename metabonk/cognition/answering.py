@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
-from metabonk.cognition.ask import Ask, reply_of, row_of
+from metabonk.cognition.ask import Ask, readable, reply_of, row_of
 from metabonk.cognition.fits import check
 from metabonk.cognition.journal import Journal
 from metabonk.cognition.measures import Measures
@@ -160,7 +160,7 @@ class Answering:
             return "failed", ("error", "backend", f"{self.backend.name} failed: {error!r}")
         if self._clock() > job.deadline:
             return "missed", ("stale", "late", "the answer came too late")
-        ask.answer = answer
+        ask.answer = readable(answer)
         return "answered", ("fallback" if answer.path else "ok", "", "; ".join(answer.path))
 
     def _written(self, ask: Ask, reply: Reply, safe: bool) -> None:

@@ -21,6 +21,7 @@ from metabonk.records import GameState
 
 MOST_REASON = 500  # characters of a reply
 MOST_REASONING = 1000
+MOST_NAME = 100
 
 
 @dataclass(eq=False, slots=True)
@@ -66,11 +67,11 @@ def question_of(
 
 def reply_of(ask: Ask, status: Status, code: Code, reason: str) -> Reply:
     """What the agent is told; `server_ms` and `recorded` are set when it goes."""
-    reply = Reply(id=ask.request.id, status=status, code=code, reason=reason[:MOST_REASON])
+    reply = Reply(id=ask.request.id, status=status, code=code, reason=_said(reason, MOST_REASON))
     answer = ask.answer
     if answer is None:
         return reply
-    reply.backend, reply.reasoning = answer.backend, answer.reasoning[:MOST_REASONING]
+    reply.backend, reply.reasoning = answer.backend, answer.reasoning
     sure = answer.confidence
     reply.confidence = min(max(sure, 0.0), 1.0) if math.isfinite(sure) else 0.0
     stages = {"queue": ask.queued, "backend": ask.decided, **answer.stages}
@@ -96,3 +97,17 @@ def row_of(ask: Ask, reply: Reply) -> Decision:
         kept = {k: round(v, 4) for k, v in answer.probabilities.items() if math.isfinite(v)}
         decision.probabilities = kept
     return decision
+
+
+def readable(answer: Answer) -> Answer:
+    """An answer whose words can be sent and kept, whatever a model wrote."""
+    return dataclasses.replace(
+        answer, reasoning=_said(answer.reasoning, MOST_REASONING),
+        goal=_said(answer.goal, MOST_REASON), strategy=_said(answer.strategy, MOST_REASON),
+        model=_said(answer.model, MOST_NAME),
+    )  # fmt: skip
+
+
+def _said(text: str, most: int) -> str:
+    """Foreign text that can be written everywhere: halves of characters become question marks."""
+    return text[:most].encode("utf-8", "replace").decode()

@@ -224,10 +224,12 @@ class Journal:
             for item, _ in group:
                 rows.append(self._row(item))
             safe = self._write(rows)
-            for (_, told), (table, row, size) in zip(group, rows, strict=True):
-                if not safe and table == "decisions":
-                    self._keep(row, size)
-                self._tell(_Telling(told, safe))
+            if not safe:
+                for table, row, size in rows:
+                    if table == "decisions":
+                        self._keep(row, size)
+            if group:  # one call for all: each wakes the other thread
+                self._tell(_Telling([told for _, told in group], safe))
         if self._backlog:
             self._write([])
 
@@ -288,15 +290,16 @@ class Journal:
 
 
 class _Telling:
-    """`told(safe)` as a call without arguments."""
+    """`told(safe)` of every row of a transaction, as one call without arguments."""
 
     __slots__ = ("safe", "told")
 
-    def __init__(self, told: Told, safe: bool) -> None:
+    def __init__(self, told: list[Told], safe: bool) -> None:
         self.told, self.safe = told, safe
 
     def __call__(self) -> None:
-        self.told(self.safe)
+        for told in self.told:
+            told(self.safe)
 
 
 @contextlib.contextmanager

@@ -418,6 +418,27 @@ def test_a_fault_in_a_backend_is_counted_and_ends_nothing_else(tmp_path: Path) -
     at_table(tmp_path, body)
 
 
+def test_words_that_are_no_text_are_answered_all_the_same(tmp_path: Path) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        odd = "half a \ud83d, and a \x00"
+        t.backend.answer = replace(ANSWER, reasoning=odd * 100, model=odd, goal=odd, path=(odd,))
+        t.say(request(0))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.recorded) == ("fallback", True)
+        assert reply.reasoning.startswith("half a ?, and a")
+        v1 = json.dumps({"agent_id": "old", "frames": [], "state": {}}).encode()
+        t.broker.handle(b"v1", [v1])
+        await t.until(lambda: bool(t.door.out))
+        assert json.loads(bytes(t.door.out.pop()[1][0]))["status"] == "fallback"
+        t.backend.answer = Undecided(Failure.REFUSED, odd)
+        t.say(request(1))
+        (reply,) = await t.replies()
+        assert (reply.status, reply.recorded) == ("error", True)
+
+    at_table(tmp_path, body)
+
+
 def test_a_fallbacks_answer_is_not_counted_as_a_decision(tmp_path: Path) -> None:
     async def body(t: Table) -> None:
         t.backend.answer = replace(ANSWER, path=("openai: late: 2 s",))

@@ -264,6 +264,13 @@ def test_a_row_that_cannot_be_packed_is_kept_without(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT state, frames FROM decisions") == [(b"", b"")]
 
 
+@pytest.mark.parametrize(("power_safe", "level"), [(False, 1), (True, 2)])
+def test_power_cuts_are_waited_for_if_asked(tmp_path: Path, power_safe: bool, level: int) -> None:
+    with j.Journal(tmp_path, power_safe=power_safe) as book:
+        assert book._writer.execute("PRAGMA synchronous").fetchone() == (level,)
+        assert book._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_one_process_writes_a_journal(book: j.Journal) -> None:
     with pytest.raises(LinkError, match="another process writes this journal"):
         j.Journal(book.folder)
