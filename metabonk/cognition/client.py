@@ -45,7 +45,7 @@ __all__ = [
 _NS = 1_000_000_000
 _FOR_EVER = 2**62  # nanoseconds: after every deadline
 _REMEMBERED = 1024  # decisions that are kept for who asks
-_FRESH = _NS  # age of a sight that is still worth a question
+_FRESH = _NS  # age of a sight that is worth a question, and patience with a server that is away
 
 
 @dataclass
@@ -118,6 +118,7 @@ class Client:
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
         self._seen_ns = 0
+        self._bound_ns = time.monotonic_ns()  # when the server last knew us, or we began
         self._menus = self._menu_watch(press, mute) if self.settings.menus else None
         self._in_force: _InForce | None = None
         self._local_ns = 0
@@ -226,6 +227,8 @@ class Client:
         self._see(now)
         self._hear(line)
         now = time.monotonic_ns()
+        if self._dialogue.bound:
+            self._bound_ns = now
         for decision in self._dialogue.expired(now):
             self._decided(decision)
         self._ask(line, now)
@@ -339,8 +342,11 @@ class Client:
     def _menu_watch(
         self, press: Callable[[Press], bool] | None, mute: Callable[[bool], None] | None
     ) -> MenuWatch:
-        def wish() -> None:
+        def wish() -> bool:
+            if time.monotonic_ns() - self._bound_ns > _FRESH:
+                return False
             self._dialogue.wishes.add("menu", "menu")
+            return True
 
         return MenuWatch(
             self.settings.goal,

@@ -23,8 +23,9 @@ _NS = 1e9
 class MenuWatch:
     """goal: what the user wants, in words. press: carries a press out, once; says whether it was
     taken. mute: keeps the policy's presses from the game, or lets them through again. wish: asks
-    the server about what is shown. classifier: tells menus by pixels, for games whose states do not
-    say. offers: see to the offers of a run, too."""
+    the server about what is shown; False if nobody is there, and texts have to do. classifier:
+    tells menus by pixels, for games whose states do not say. offers: see to the offers of a run,
+    too."""
 
     def __init__(
         self,
@@ -32,12 +33,15 @@ class MenuWatch:
         *,
         press: Callable[[Press], bool],
         mute: Callable[[bool], None],
-        wish: Callable[[], None],
+        wish: Callable[[], bool],
         classifier: Debounced | None = None,
         offers: bool = False,
     ) -> None:
-        self._navigator = Navigator(Goal.read(goal), ask=wish, classifier=classifier, offers=offers)
-        self._press, self._mute = press, mute
+        self._navigator = Navigator(
+            Goal.read(goal), ask=self._ask, classifier=classifier, offers=offers
+        )
+        self._press, self._mute, self._wish = press, mute, wish
+        self._captured = 0.0  # seconds, of the sight that is looked at
         # Until the first sight says otherwise: a policy may not press while nobody has looked.
         self.active = True
         mute(True)
@@ -54,14 +58,17 @@ class MenuWatch:
         plays = fields & FieldGroup.PLAYER and record["playing"] and not record["paused"]
         if plays and not menu_of(record) and not self.active:
             return  # nothing to unfold a state for
-        step = self._navigator.look(
-            GameState.unpack(sight.packed), sight.captured_ns / _NS, sight.pixels
-        )
+        self._captured = sight.captured_ns / _NS
+        step = self._navigator.look(GameState.unpack(sight.packed), self._captured, sight.pixels)
         if step.active != self.active:
             self.active = step.active
             self._mute(step.active)
         if step.press.kind != "noop":
             self.not_taken += not self._press(step.press)
+
+    def _ask(self) -> None:
+        if not self._wish():
+            self._navigator.answered(None, self._captured)
 
     def decided(self, decision: Decision) -> None:
         """Hands an answer over, or that there is none."""

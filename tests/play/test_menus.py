@@ -94,3 +94,19 @@ def test_a_click_of_a_place_reaches_the_game_once(tmp_path: Path) -> None:
     clicks = ticks[ticks["action"][:, 10] >= 0.0]
     assert len(clicks) == 1
     assert clicks["action"][0, 10:] == pytest.approx((0.5, 0.41), abs=1e-4)
+
+
+def test_texts_do_where_no_server_answers(tmp_path: Path) -> None:
+    live = live_from_menu(tmp_path / "s")
+    settings = ClientSettings(every=0.2, menus=True, goal=GOAL, pictures=False, linger=0.2)
+    nobody = f"ipc://{tmp_path}/none.sock"
+    system2 = System2(live, nobody, ["omega"], settings, reward=Reward(damage_dealt=0.0))
+    live.beside.append(system2)
+    live.start()
+    try:
+        until(lambda: system2.counts()[0]["menus"]["reached"] >= 1, "the run")
+    finally:
+        live.stop()
+    menus = system2.counts()[0]["menus"]
+    assert menus["presses"] == menus["fallbacks"] >= 3  # by texts, and counted so
+    assert menus["unmet"] == 0
