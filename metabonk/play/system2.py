@@ -17,7 +17,7 @@ from metabonk import _core
 from metabonk.cognition.client import Client, ClientSettings, Press, Sight
 from metabonk.cognition.vocabulary import Directive, Priority, Verb, Widget
 from metabonk.errors import LinkError
-from metabonk.games.derived import Derived, End, end_of
+from metabonk.games.derived import Derived, End, end_of, in_run
 from metabonk.games.level import Reward
 from metabonk.link.ring import RingReader
 from metabonk.play.loop import Live
@@ -83,6 +83,8 @@ class Eyes:
             if run != last_run:
                 self._reward += 0.0 if self._over else self._derived.weights.death
                 self._over = End.NO
+            elif self._over and in_run(now):
+                self._over = End.NO  # out of the menus: from here on it counts
             elif not self._over:
                 self._over = end_of(before, now)
                 self._reward += self._derived.reward(before, now, self._over)

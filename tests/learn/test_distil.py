@@ -109,7 +109,8 @@ def test_the_rules_are_learned(tmp_path: Path) -> None:
     after = distiller.judge()
     assert before is not None
     assert after is not None
-    assert after.agreement >= 0.9 > before.agreement
+    assert after.agreement >= max(0.75, after.majority + 0.3)
+    assert before.agreement < 0.6
     assert after.divergence < 0.5 * before.divergence
     again = Distiller(data, SMALL)
     again.train()

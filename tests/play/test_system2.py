@@ -254,6 +254,15 @@ def test_death_costs_once_whether_it_is_seen_or_not() -> None:
     assert [sight.run for sight in shown] == [1, 1, 1, 2]
 
 
+def test_a_run_that_begins_from_menus_is_rewarded() -> None:
+    menu = alive(time=0.0, playing=False, menu="MainMenu")
+    sights = seen(
+        (menu, 1), (menu, 1), (alive(time=0.0), 1), (alive(time=2.0, kills=1), 1)
+    )  # fmt: skip
+    assert [s.reward for s in sights[:3]] == [0.0, 0.0, 0.0]
+    assert sights[-1].reward == pytest.approx(2.0 * WEIGHTS.alive + WEIGHTS.kill)
+
+
 def test_a_watch_shows_moments_now_and_then(tmp_path: Path) -> None:
     from metabonk import _core
 
