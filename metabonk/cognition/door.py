@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import os
 import re
@@ -142,8 +143,9 @@ class Door:
             self._socket.ipv6 = "[" in endpoint
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
+            taken = "; is another broker there?" if error.errno == errno.EADDRINUSE else ""
             raise LinkError(
-                f"{endpoint}: {error.strerror.lower()}; is another broker there? "
+                f"{endpoint}: {os.strerror(error.errno or 0).lower()}{taken}; "
                 "give another address with --bind"
             ) from error
         finally:
@@ -171,8 +173,12 @@ class Door:
                 message = self._receive()
             except zmq.Again:
                 return
-            if self._handler is not None:
-                self._handler(*message)
+            try:
+                if self._handler is not None:
+                    self._handler(*message)
+            except BaseException:  # the loop reports it; what came behind it must not lie
+                self._wake()
+                raise
             if not self._open:
                 return
         self._wake()

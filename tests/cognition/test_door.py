@@ -108,6 +108,35 @@ def test_many_messages_at_once_all_arrive() -> None:
     in_room(body, Door([HERE]))
 
 
+def test_a_fault_in_what_is_called_leaves_nobody_unheard() -> None:
+    async def run() -> None:
+        door, heard_, faults = Door([HERE]), [], []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+
+        def handle(route: bytes, parts: list[bytes], key: str) -> None:
+            heard_.append(parts[0])
+            if parts[0] == b"1":
+                raise ZeroDivisionError
+
+        door.open(handle)
+        context = zmq.Context(1)
+        dealer = context.socket(zmq.DEALER)
+        dealer.linger = 0
+        dealer.connect(door.endpoints[0])
+        for n in range(5):
+            dealer.send(b"%d" % n)
+        end = time.monotonic() + HANG
+        while len(heard_) < 5:
+            assert time.monotonic() < end, heard_
+            await asyncio.sleep(0.002)
+        assert [type(fault) for fault in faults] == [ZeroDivisionError]
+        door.close(0)
+        context.destroy(linger=0)
+
+    asyncio.run(run())
+
+
 def test_who_is_gone_and_who_does_not_read_is_told() -> None:
     async def body(room: Room) -> None:
         assert room.door.send(b"nobody", [b"x"]) == "gone"
@@ -242,9 +271,11 @@ def test_a_key_gets_in_and_says_whose_a_message_is(tmp_path: Path) -> None:
 def test_a_taken_address_is_told() -> None:
     async def body(room: Room) -> None:
         second = Door([room.door.endpoints[0]])
-        with pytest.raises(LinkError, match="--bind"):
+        with pytest.raises(LinkError, match="is another broker there"):
             second.open(lambda *_: None)
         second.close()
+        with pytest.raises(LinkError, match="no such file"):
+            Door(["ipc:///nowhere/at/all"]).open(lambda *_: None)
 
     in_room(body, Door([HERE]))
 
