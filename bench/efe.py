@@ -13,9 +13,7 @@ entropy taken for curiosity.
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -314,84 +312,3 @@ def _gains(actor: EfeLearner, features: Tensor) -> Tensor:
     inputs = torch.cat([features.expand(3, -1, -1), code], -1)
     gain = actor.ensemble.uncertainty(inputs.flatten(0, 1)).gain
     return gain.view(3, -1).mean(1)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Something that has to hold. found beside wanted; beside: what the mistakes and baselines did,
-    by name."""
-
-    name: str
-    found: float
-    wanted: str
-    met: bool
-    beside: dict[str, float]
-
-
-def tmaze_claims(rows: Iterable[Maze]) -> list[Claim]:
-    """Of the rows of `tmaze_rows`."""
-    by_name = {row.name: row for row in rows}
-    ours = by_name.pop("expected free energy, 2 steps")
-    beside = {name: row.cue for name, row in by_name.items()}
-    constant = by_name["constant ambiguity, 2 steps"].cue
-    wins = {name: row.win for name, row in by_name.items()}
-    return [
-        Claim("the cue is looked up", ours.cue, ">= 0.95", ours.cue >= 0.95, beside),
-        Claim("with constant ambiguity it is not", constant, "<= 0.5", constant <= 0.5, {}),
-        Claim("the rewarded arm is got", ours.win, ">= 0.9", ours.win >= 0.9, wins),
-    ]
-
-
-def television_claims(found: Sequence[Mapping[str, Rooms]]) -> list[Claim]:
-    """Of what `noisy_television` gave for every seed."""
-    ignored = {name: sum(rooms[name].ignored for rooms in found) for name in found[0]}
-    ours = ignored.pop("information gain")
-    least = 0.8 * len(found)
-    beside = {name: float(count) for name, count in ignored.items()}
-    for name in found[0]:
-        mean = float(np.mean([rooms[name].television for rooms in found]))
-        beside[f"share of the television, {name}"] = mean
-    return [
-        Claim(
-            f"the television is ignored, of {len(found)} seeds",
-            float(ours),
-            f">= {least:g}",
-            ours >= least,
-            beside,
-        )
-    ]
-
-
-def evidence(
-    seeds: Sequence[int] = range(5),
-    *,
-    trials: int = 500,
-    progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
-    """Everything measured, with seeds, as plain data: `claims`, and the rows that they are from."""
-    rows = tmaze_rows(trials)
-    found = []
-    for seed in seeds:
-        if progress is not None:
-            progress(f"noisy television, seed {seed}")
-        found.append(noisy_television(seed))
-    claims = [*tmaze_claims(rows), *television_claims(found)]
-    return {
-        "claims": [dataclasses.asdict(claim) for claim in claims],
-        "tmaze": {"trials": trials, "rows": [row._asdict() for row in rows]},
-        "noisy_television": {
-            "seeds": list(seeds),
-            "rows": [{name: dataclasses.asdict(r) for name, r in one.items()} for one in found],
-        },
-    }
-
-
-def main() -> None:
-    """`python -m metabonk.bench.efe`: prints the evidence as JSON."""
-    import msgspec
-
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(evidence()), indent=2).decode() + "\n")
-
-
-if __name__ == "__main__":
-    main()
