@@ -209,9 +209,9 @@ class Asked(_Driven):
         self._percentile = percentile
 
     def measure(self) -> float:
-        self.sample = self.driver.paced(ROUND_SECONDS, EVERY, PATIENCE)
+        self.sample = self.driver.paced(ROUND_SECONDS, EVERY, PATIENCE, finish=True)
         _need(self.sample)
-        return float(np.percentile(self.sample.latencies_ms, self._percentile))
+        return float(np.percentile(self.sample.waited_ms(PATIENCE), self._percentile))
 
 
 class Loaded(_Driven):
@@ -313,7 +313,7 @@ class _Alone:
         raise NotImplementedError
 
     async def _one(self, index: int, patience: float = PATIENCE) -> float:
-        from metabonk.cognition.question import Frame, Question
+        from metabonk.cognition.question import Frame, Question, Undecided
 
         asked = time.monotonic()
         times = [0.06 * (k - 5) if k < 6 else 0.05 * (k - 5) for k in range(len(self._jpegs))]
@@ -323,7 +323,10 @@ class _Alone:
                 Frame(jpeg, at, at > 0.0) for jpeg, at in zip(self._jpegs, times, strict=True)
             ),
         )  # fmt: skip
-        await self._backend.decide(question)
+        try:
+            await self._backend.decide(question)
+        except Undecided:
+            return patience * 1e3  # as one that the broker does not decide
         return (time.monotonic() - asked) * 1e3
 
     def close(self) -> None:
@@ -375,8 +378,8 @@ class Capacity(_Alone):
         async def ask(index: int) -> None:
             nonlocal found
             while loop.time() < end:
-                await self._one(index, patience=60.0)
-                found += loop.time() < end
+                waited = await self._one(index, patience=60.0)
+                found += loop.time() < end and waited < 60_000.0
 
         await asyncio.gather(*(ask(index) for index in range(2 * SLOTS)))
         return found / (end - began)

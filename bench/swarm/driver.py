@@ -29,10 +29,12 @@ _SPACING_NS = 60_000_000
 
 @dataclass
 class Sample:
-    """What a stretch of asking came to. seconds: of wall clock. latencies_ms: of requests that were
-    decided. decided: by agent, in time. statuses: replies by status. cpu: this thread's seconds."""
+    """What a stretch of asking came to. seconds: of wall clock. asked: requests. latencies_ms: of
+    those that were decided. decided: by agent, in time. statuses: replies by status. cpu: this
+    thread's seconds."""
 
     seconds: float = 0.0
+    asked: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     decided: dict[str, int] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
@@ -42,6 +44,10 @@ class Sample:
     @property
     def count(self) -> int:
         return sum(self.decided.values())
+
+    def waited_ms(self, patience: float) -> list[float]:
+        """How long every request waited; one that was not decided, `patience` seconds."""
+        return [*self.latencies_ms, *[patience * 1e3] * (self.asked - self.count)]
 
 
 @dataclass
@@ -106,14 +112,17 @@ class Driver:
 
     def closed(self, seconds: float, patience: float = 5.0) -> Sample:
         """Every agent asks again as soon as it is answered."""
-        return self._run(seconds, 0.0, patience)
+        return self._run(seconds, 0.0, patience, finish=False)
 
-    def paced(self, seconds: float, every: float, patience: float) -> Sample:
+    def paced(
+        self, seconds: float, every: float, patience: float, *, finish: bool = False
+    ) -> Sample:
         """Every agent asks every so many seconds, each at its own place in the period, whether it
-        was answered or not."""
-        return self._run(seconds, every, patience)
+        was answered or not. finish: also takes the answers that come when the time is over, as
+        latencies need them and rates must not."""
+        return self._run(seconds, every, patience, finish=finish)
 
-    def _run(self, seconds: float, every: float, patience: float) -> Sample:
+    def _run(self, seconds: float, every: float, patience: float, *, finish: bool) -> Sample:
         sample = Sample(decided={agent.name: 0 for agent in self._agents.values()})
         began, cpu = time.monotonic_ns(), time.thread_time()
         end = began + round(seconds * _NS)
@@ -127,6 +136,7 @@ class Driver:
                 if due:
                     self._ask(agent, patience)
                     agent.due_ns += period
+                    sample.asked += 1
             left = end
             if period:
                 left = min(left, *(agent.due_ns for agent in self._agents.values()))
@@ -135,7 +145,8 @@ class Driver:
                 self._take(self._agents[socket], sample)
         sample.seconds = (time.monotonic_ns() - began) / _NS
         sample.cpu = time.thread_time() - cpu
-        self._drain()
+        late = sample if finish else Sample(decided=dict.fromkeys(sample.decided, 0))
+        self._drain(late, patience)
         return sample
 
     def _ask(self, agent: _Agent, patience: float) -> None:
@@ -172,13 +183,12 @@ class Driver:
             sample.decided[agent.name] += 1
             sample.latencies_ms.append((now - asked) / 1e6)
 
-    def _drain(self, patience: float = 2.0) -> None:
+    def _drain(self, sample: Sample, patience: float) -> None:
         """Takes what is still under way, so that the next stretch begins with nothing."""
         end = time.monotonic() + patience
-        scrap = Sample(decided={agent.name: 0 for agent in self._agents.values()})
         while any(agent.open for agent in self._agents.values()) and time.monotonic() < end:
             for socket, _ in self._poller.poll(10):
-                self._take(self._agents[socket], scrap)
+                self._take(self._agents[socket], sample)
 
     def close(self) -> None:
         """Says goodbye and closes; safe to call twice."""
