@@ -35,7 +35,8 @@ Fault = Literal["", "hang", "error", "busy", "garbage", "lie", "cut", "huge"]
 class Behaviour:
     """What goes wrong, changed while it runs. latency: seconds per request. loading: seconds until
     it is ready. fault: of every request, or of each `every`-th. without: features that it lacks:
-    `decisions`, `json_schema`, `images`. ignores: likewise, but without saying so."""
+    `decisions`, `json_schema`, `images`. ignores: likewise, but without saying so. fails: features
+    at which it breaks down (500)."""
 
     latency: float = 0.0
     loading: float = 0.0
@@ -43,6 +44,7 @@ class Behaviour:
     every: int = 1
     without: frozenset[str] = frozenset()
     ignores: frozenset[str] = frozenset()
+    fails: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -226,6 +228,8 @@ class StandIn:
 
     async def _scored_or_written(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         lacks = self.behaviour.without
+        if "json_schema" in self.behaviour.fails and "response_format" in body:
+            raise Refused("internal error", 500)
         sglang = self.owner == "sglang"
         if self.decider and path == "/v1/systemone":
             answer = answers.systemone(body)

@@ -79,6 +79,7 @@ def test_what_an_sglang_server_is_found_to_take() -> None:
         (Behaviour(without=frozenset({"json_schema"})), Wish(), "score", 9),
         (Behaviour(without=frozenset({"images"})), Wish(), "score", 0),
         (Behaviour(ignores=frozenset({"json_schema"})), Wish(), "score", 9),
+        (Behaviour(fails=frozenset({"json_schema"})), Wish(), "score", 9),
         (Behaviour(), Wish(mode="schema"), "schema", 9),
         (Behaviour(), Wish(frames=3), "score", 3),
         (Behaviour(), Wish(frames=0), "score", 0),
