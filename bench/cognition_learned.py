@@ -8,6 +8,7 @@ of those levels than the log is of. Its time is compared with that of a real mod
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
 from collections.abc import Callable
@@ -128,11 +129,10 @@ def network() -> Any:
         logs = [Path(folder, level) for level in LEVELS]
         for number, log in enumerate(logs):
             rehearsed(log, log.name, 10_000 + number)
-        opened = [Log(log) for log in logs]
-        rows = (row for log in opened for row in log.rows())
-        data = lessons(rows, Plan(shares=(1.0, 0.0, 0.0)), config.most_rows)
-        for log in opened:
-            log.close()
+        with contextlib.ExitStack() as stack:
+            opened = [stack.enter_context(Log(log)) for log in logs]
+            rows = (row for one in opened for row in one.rows())
+            data = lessons(rows, Plan(shares=(1.0, 0.0, 0.0)), config.most_rows)
     distiller = Distiller(data, config)
     distiller.train()
     return distiller.module.network()
