@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from metabonk.cognition import legacy, wire
 from metabonk.cognition.answering import BEHIND, Answering
 from metabonk.cognition.ask import Ask, question_of
@@ -24,7 +26,7 @@ from metabonk.cognition.journal import Journal
 from metabonk.cognition.keys import Allowed
 from metabonk.cognition.measures import Measures
 from metabonk.cognition.names import Binding, Names, phase
-from metabonk.cognition.question import Backend, metrics_of
+from metabonk.cognition.question import Backend, metrics_of, sees
 from metabonk.cognition.wire import (
     Ack,
     Buffer,
@@ -140,10 +142,14 @@ class Broker:
 
     def _hello(self, route: bytes, hello: Hello, key: str) -> None:
         binding = self._bind(route, hello, key)
+        # Pictures that nobody would look at or keep are not asked for: coding them is most of what
+        # an agent spends.
+        wanted = sees(self.backend) or binding.log
+        limits = self.limits if wanted else msgspec.structs.replace(self.limits, frames=0)
         welcome = Welcome(
             agent=binding.agent, epoch=binding.epoch, session=self.session,
             phase=phase(binding.seat), shared_clock=binding.shared_clock,
-            next_sequence=binding.newest + 1, backend=self.backend.name, limits=self.limits,
+            next_sequence=binding.newest + 1, backend=self.backend.name, limits=limits,
         )  # fmt: skip
         self._send(route, welcome)
 

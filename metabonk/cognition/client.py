@@ -21,7 +21,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metabonk.cognition import wire
@@ -33,7 +33,7 @@ from metabonk.cognition.line import Line
 from metabonk.cognition.menu_watch import MenuWatch
 from metabonk.cognition.question import Press
 from metabonk.cognition.screens import Debounced, MenuClassifier
-from metabonk.cognition.strip import StripRing
+from metabonk.cognition.strip import Strip, StripRing
 from metabonk.cognition.tally import LOW_HEALTH, Sight, Tally, Triggers, Window, menu_of
 from metabonk.cognition.vocabulary import Directive
 from metabonk.protocols import Predictor
@@ -235,7 +235,8 @@ class Client:
         self._send(line, self._dialogue.due(now))
         self._act_locally(now)
         soon = self._dialogue.wishes.next_ns - now
-        if self._dialogue.bound and 0 < soon < self.settings.spacing * _NS:
+        wanted = self._dialogue.bound and self._dialogue.limits.frames > 0
+        if wanted and 0 < soon < self.settings.spacing * _NS:
             self.counts_.encode_s += self.ring.prepare()
         left = self._dialogue.next_ns(now) - time.monotonic_ns()
         line.wait(min(max(left / _NS, 0.0), self.settings.spacing / 2))
@@ -303,9 +304,7 @@ class Client:
             self._dialogue.wishes.take()
             self.counts_.blind += 1
             return
-        strip = self.ring.strip(predict=not menu_of(self._tally.record))
-        self.counts_.encode_s += strip.encode_s
-        self.counts_.predict_s += strip.predict_s
+        strip = self._strip()
         frames = [wire.FrameInfo(p.at_ns, p.predicted) for p in strip.pictures]
         held = self._in_force
         in_force = held.directive if held is not None and now < held.until_ns else None
@@ -317,6 +316,20 @@ class Client:
         until = sight.captured_ns + round(self.settings.outcome_seconds * _NS)
         self._windows[id.sequence] = Window(id, self._tally.totals, until)
         self._send(line, [parts])
+
+    def _strip(self) -> Strip:
+        """A strip for the server, empty where nobody there would look at one."""
+        most = self._dialogue.limits.frames
+        if most <= 0:
+            return Strip()
+        strip = self.ring.strip(predict=not menu_of(self._tally.record))
+        self.counts_.encode_s += strip.encode_s
+        self.counts_.predict_s += strip.predict_s
+        return (
+            strip
+            if len(strip.pictures) <= most
+            else replace(strip, pictures=strip.pictures[-most:])
+        )
 
     def _send(self, line: Line, messages: Sequence[Sequence[wire.Buffer]]) -> None:
         for parts in messages:
@@ -353,6 +366,7 @@ class Client:
             press=press or (lambda press: False),
             mute=mute or (lambda muted: None),
             wish=wish,
+            reachable=lambda: self._dialogue.bound,
             classifier=Debounced(MenuClassifier.load()),
             offers=self.settings.offers,
         )

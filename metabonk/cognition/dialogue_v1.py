@@ -63,6 +63,7 @@ class DialogueV1:
         self.latency = 0.0
         self.why = ""
         self.backend = "v1"
+        self.limits = wire.LIMITS
         self.renew = False  # whether the connection is to be replaced by another one
         self._connected = False
         self._sequence = 0

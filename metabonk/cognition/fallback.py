@@ -22,6 +22,7 @@ from metabonk.cognition.question import (
     Question,
     Undecided,
     metrics_of,
+    sees,
 )
 
 SHARE = 0.6  # of the time left, for one model server while another waits behind it
@@ -131,6 +132,7 @@ class Chain:
         self.links = [Link(backend, breaker()) for backend in backends]
         self.name = names[0]
         self.limit = max(backend.limit for backend in backends)
+        self.sees = any(map(sees, backends))
 
     async def open(self) -> None:
         """Opens every backend. Raises BackendError of the first that is not there, with those that

@@ -130,6 +130,7 @@ class PolicyBackend:
 
     name = "policy"
     limit = 0
+    sees = False
 
     def __init__(self, path: Path | str, menus: Menus | None = None) -> None:
         """Raises as `load` does."""

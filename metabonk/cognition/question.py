@@ -155,6 +155,12 @@ class Backend(Protocol):
         """Gives up what is in flight and closes connections; safe to call twice."""
 
 
+def sees(backend: Backend) -> bool:
+    """Whether anything of a question's pictures reaches its answers; backends that decide by states
+    alone say `sees = False`."""
+    return bool(getattr(backend, "sees", True))
+
+
 def metrics_of(backend: Backend) -> Mapping[str, float]:
     """Counters and gauges by Prometheus name, of backends that keep any (`metrics` method)."""
     read = getattr(backend, "metrics", None)

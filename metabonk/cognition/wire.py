@@ -187,7 +187,8 @@ class Bye(Message, tag="bye"):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message may be at most; more is refused with code `too_large`."""
+    """What a message may be at most; more is refused with code `too_large`. frames: 0 in a Welcome
+    says that nobody would look at any, and states do; they are not refused."""
 
     header_bytes: int = HEADER_BYTES
     frame_bytes: int = FRAME_BYTES

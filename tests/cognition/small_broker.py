@@ -49,6 +49,7 @@ class Server:
         self.outcomes: dict[RequestId, list[Outcome]] = {}
         self.acknowledges = True
         self.welcomes = True
+        self.limits = wire.LIMITS
         self.session = str(time.monotonic_ns())
         self.route = b""
         self._stop = threading.Event()
@@ -89,7 +90,11 @@ class Server:
             self.hellos.append(message)
             phase = 0.0
             welcome = Welcome(
-                agent=message.agent, epoch=message.epoch, session=self.session, phase=phase
+                agent=message.agent,
+                epoch=message.epoch,
+                session=self.session,
+                phase=phase,
+                limits=self.limits,
             )
             return welcome if self.welcomes else None
         if isinstance(message, Request):

@@ -55,6 +55,20 @@ def test_a_directive_comes_into_force_and_its_outcome_is_told(url: str) -> None:
     assert {o.status for o in outcomes} <= {"ok", "lost"}
 
 
+@pytest.mark.parametrize("most", [0, 2])
+def test_a_server_says_how_many_pictures_it_looks_at(url: str, most: int) -> None:
+    with serving(url) as server:
+        server.limits = wire.Limits(frames=most)
+        with Client("omega-0", url, QUICK) as client, Game(client):
+            until(lambda: len(server.requests) >= 4, "requests")
+            assert {len(frames) for _, frames in server.requests} <= set(range(most + 1))
+            assert (client.counts()["strip_encoded"] > 0) == (most > 0)
+        if most:  # the newest ones are kept
+            request, frames = server.requests[-1]
+            assert len(frames) == most
+            assert request.frames[-1].at_ns == request.captured_ns
+
+
 def test_sequences_rise_and_one_request_is_under_way(url: str) -> None:
     waiting: list[Request] = []
 

@@ -55,6 +55,16 @@ def test_rules_answer_and_every_outcome_is_joined(tmp_path: Path) -> None:
     assert len(decisions) == len(set(decisions)) == counts["requests"]
 
 
+def test_pictures_that_nobody_looks_at_are_not_coded(tmp_path: Path) -> None:
+    """Rules decide by states; only who reports outcomes has pictures worth keeping."""
+    with server(tmp_path) as s:
+        for logs in (False, True):
+            settings = ClientSettings(every=0.15, outcomes=logs, linger=0.0)
+            with Client("omega-0", s.endpoint, settings) as client, Game(client):
+                until(lambda client=client: client.counts()["ok"] >= 2, "answers")
+                assert (client.counts()["strip_encoded"] > 0) == logs
+
+
 def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/c.sock"
     client = Client("omega-0", endpoint, QUICK)
