@@ -124,7 +124,7 @@ def print_result(result: Result) -> None:
     console.print(
         f"[bold]{result.study}[/], {result.seeds} seeds, {result.seconds / 60:.0f} min{label}"
     )
-    console.print(table(["  figure", ">value", "95 %", ">goal", "met"], map(_row, result.figures)))
+    console.print(table(["met", ">value", "95 %", ">goal", "figure"], map(_row, result.figures)))
     for figure in result.figures:
         beside = [f"{name} {value:.4g}" for name, value in figure.baselines.items()]
         told = "; ".join([*beside, *filter(None, [figure.note])])
@@ -137,7 +137,7 @@ def _row(figure: Any) -> Sequence[str]:
     met = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}[figure.met]
     low_high = "" if figure.ci95 is None else f"{figure.ci95[0]:.3g} … {figure.ci95[1]:.3g}"
     goal = "" if figure.goal is None else f"{figure.sense} {figure.goal:g}"
-    return f"  {figure.name}", f"{figure.value:.4g} {figure.unit}".rstrip(), low_high, goal, met
+    return met, f"{figure.value:.4g} {figure.unit}".rstrip(), low_high, goal, figure.name
 
 
 def _figures(result: Result) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def test_kept_results_are_printed_with_met_or_not(metabonk: Metabonk, kept: Path
     assert said.code == 0, said.err
     assert "dreams, 5 seeds, 30 min" in said.out
     rows = [line.split() for line in said.out.splitlines() if ">=" in line]
-    assert [(row[0], row[-1]) for row in rows] == [("steps", "yes"), ("return", "no")]
+    assert [(row[0], row[-1]) for row in rows] == [("yes", "saved"), ("no", "return")]
     assert "shuffled 1" in said.out
     assert "of the teacher's" in said.out
     (written,) = json.loads((kept / "out.json").read_text())
