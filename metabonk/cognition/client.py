@@ -366,7 +366,6 @@ class Client:
             press=press or (lambda press: False),
             mute=mute or (lambda muted: None),
             wish=wish,
-            reachable=lambda: self._dialogue.bound,
             classifier=Debounced(MenuClassifier.load()),
             offers=self.settings.offers,
         )
