@@ -146,7 +146,9 @@ Applied Executor::Carry(const Directive& directive, const GameState& state, cons
   Wish wish = WishOf(aim, state, grid, now, &arrived);
   wish.caution = aim.caution;
   if (!arrived) Unstick(state, now, &wish);
-  last_ = Steer(wish, threats_, state, grid, last_);
+  // Who jumps or squeezes past something does not mind walls.
+  const bool minds = !climbs_ && now >= dodge_until_;
+  last_ = Steer(wish, threats_, state, minds ? grid : nullptr, last_);
   SetMove(last_, state.yaw, action);
   if (climbs_ && state.grounded) action->jump = 1.0f;
   pressed_ = aim.press && arrived && !pressed_;
@@ -217,8 +219,8 @@ Wish Executor::Circle(const Aim& aim, const GameState& state, const WalkGrid* gr
 // Who wants to move on and does not goes aside for a moment, and jumps.
 void Executor::Unstick(const GameState& state, int64_t now, Wish* wish) {
   const float dx = state.position[0] - mark_x_, dy = state.position[1] - mark_y_;
-  const bool stood = last_.x == 0.0f && last_.y == 0.0f;
-  if (stood || dx * dx + dy * dy > kStuckWithin * kStuckWithin) {
+  const bool wants = wish->x != 0.0f || wish->y != 0.0f;
+  if (!wants || dx * dx + dy * dy > kStuckWithin * kStuckWithin) {
     mark_ = now;
     mark_x_ = state.position[0];
     mark_y_ = state.position[1];

@@ -10,11 +10,12 @@ namespace {
 
 // Costs in tenths of a metre.
 constexpr int32_t kAcross = 10, kDiagonal = 14;
-constexpr int32_t kJump = 25;  // a rise that takes a jump
-constexpr int32_t kTight = 4;  // a cell beside a closed one: bodies are wider than a point
-constexpr int kReach = 8;      // cells in which an open one is looked for at a closed end
-constexpr int kAhead = 12;     // cells of a path that are tried for a straight line
-constexpr float kLost = 3.0f;  // metres from the path at which it is given up
+constexpr int32_t kJump = 25;     // a rise that takes a jump
+constexpr int32_t kTight = 4;     // a cell beside a closed one: bodies are wider than a point
+constexpr int kReach = 8;         // cells in which an open one is looked for at a closed end
+constexpr int kAhead = 12;        // cells of a path that are tried for a straight line
+constexpr float kLost = 3.0f;     // metres from the path at which it is given up
+constexpr float kMiddle = 0.15f;  // metres from the middle of a cell that count as being there
 
 constexpr int kSteps[8][2] = {{1, 0}, {0, 1}, {-1, 0}, {0, -1}, {1, 1}, {-1, 1}, {-1, -1}, {1, -1}};
 
@@ -103,12 +104,14 @@ bool Route::Next(const WalkGrid& grid, float x, float y, float* to_x, float* to_
   }
   if (!(SquareTo(path_[nearest], x, y) < kLost * kLost)) return false;
   at_ = nearest;
-  int chosen = std::min(at_ + 1, length_ - 1);
-  for (int i = std::min(at_ + kAhead, length_ - 1); i > chosen; --i) {
-    if (Straight(grid, x, y, MiddleX(path_[i]), MiddleY(path_[i]))) {
-      chosen = i;
-      break;
-    }
+  // As far along it as a straight line leads; where none does, by the middle of the cell at hand,
+  // from which the next one can be walked or jumped to.
+  int chosen = std::min(at_ + kAhead, length_ - 1);
+  while (chosen > at_ && !Straight(grid, x, y, MiddleX(path_[chosen]), MiddleY(path_[chosen]))) {
+    --chosen;
+  }
+  if (chosen == at_ && SquareTo(path_[at_], x, y) < kMiddle * kMiddle) {
+    chosen = std::min(at_ + 1, length_ - 1);
   }
   *climbs = false;
   for (int i = at_ + 1; i <= std::min(at_ + 2, length_ - 1); ++i) {

@@ -15,6 +15,8 @@ constexpr float kElite = 1.6f, kBoss = 3.0f, kProjectile = 1.2f;
 // nothing opposes is followed.
 constexpr float kInertia = 0.03f;
 constexpr float kIdle = 0.02f;  // for standing, so that a draw is not a dance
+constexpr float kLazy = 0.3f;   // against standing where one wants to go somewhere
+constexpr float kWall = 1.2f;   // against walking into one: less than the wish and that
 constexpr float kLook = 1.5f;   // metres ahead that must be free
 
 // Cosine and sine of multiples of a sixteenth turn.
@@ -48,7 +50,7 @@ void Put(const Entity& entity, float x, float y, int at, Threats* out) {
 
 float Wall(const GameState& state, const WalkGrid& grid, float x, float y) {
   const float room = Room(grid, state.position[0], state.position[1], x, y, kLook);
-  return 2.0f * (1.0f - room / kLook);
+  return kWall * (1.0f - room / kLook);
 }
 
 }  // namespace
@@ -104,7 +106,7 @@ Way Steer(const Wish& wish, const Threats& threats, const GameState& state, cons
   // Ways are counted from the wish, so that the first of them is the wish itself.
   const float base_x = wants ? wish.x : 1.0f, base_y = wants ? wish.y : 0.0f;
   Way best = {};
-  float most = kIdle - wish.caution * Harm(threats, 0.0f, 0.0f);
+  float most = (wants ? -kLazy : kIdle) - wish.caution * Harm(threats, 0.0f, 0.0f);
   if (last.x == 0.0f && last.y == 0.0f) most += kInertia;
   for (int k = 0; k < kWays; ++k) {
     const float c = kCosine[k], s = Sine(k);

@@ -89,7 +89,7 @@ class _Option:
     utility: float
     verb: Verb
     target: Target = field(default_factory=Hold)
-    seconds: float = 2.0
+    seconds: float = 4.0  # until the next answer comes, which may take a while
     priority: Priority = Priority.NORMAL
     why: str = ""
 
@@ -207,7 +207,7 @@ class Strategist:
             want += 1.2  # as much as getting away, and there is something to gain
         heart = Pickup(int(around.thing_ids[nearest]))
         why = "health to regain lies in reach"
-        return [_Option(self.temper.survive * want, Verb.RETREAT, heart, 2.0, urgent, why)]
+        return [_Option(self.temper.survive * want, Verb.RETREAT, heart, 4.0, urgent, why)]
 
     def _gap(self, around: Surroundings) -> int:
         """The direction of the widest gap, away from the middle of what threatens."""
@@ -238,7 +238,7 @@ class Strategist:
             chosen = int(standing[best])
             why = f"a {_NAMES[int(kinds[chosen])]} within reach"
             place = Pickup(int(around.thing_ids[chosen]))
-            found.append(_Option(want, Verb.INTERACT, place, 2.0, why=why))
+            found.append(_Option(want, Verb.INTERACT, place, why=why))
         return found
 
     def _fights(self, around: Surroundings) -> list[_Option]:
@@ -252,7 +252,7 @@ class Strategist:
             boss = bosses[int(around.away[bosses].argmin())]
             target = Entity(int(around.ids[boss]))
             why = "a boss: kite it"
-            found.append(_Option(temper.fight * want, Verb.ATTACK, target, 2.0, Priority.HIGH, why))
+            found.append(_Option(temper.fight * want, Verb.ATTACK, target, 4.0, Priority.HIGH, why))
         if (around.flags & 4 == 0).any():
             want = 0.45 * around.health - 0.03 * around.enemies
             found.append(_Option(temper.fight * want, Verb.ATTACK, why="enemies to be fought"))
@@ -269,6 +269,7 @@ class Rules:
 
     name = "rules"
     limit = 0
+    sees = False
 
     def __init__(self, temper: Temper | None = None, menus: Menus | None = None) -> None:
         self._temper = temper or Temper()

@@ -50,7 +50,7 @@ def test_weak_takes_the_heart_that_is_on_a_free_way() -> None:
     enemies = [enemy(i, 10.0 * i - 30.0, 5.0) for i in range(6)]
     hearts = [thing(1, PickupKind.HEAL, 0.0, 7.0), thing(2, PickupKind.HEAL, 180.0, 9.0)]
     chosen = decide(state(20.0, entities=enemies, pickups=hearts))
-    assert chosen == Directive(Verb.RETREAT, Pickup(2), 2.0, Priority.CRITICAL)
+    assert chosen == Directive(Verb.RETREAT, Pickup(2), 4.0, Priority.CRITICAL)
     whole = decide(state(100.0, entities=enemies, pickups=hearts))
     assert whole.target not in (Pickup(1), Pickup(2))
 

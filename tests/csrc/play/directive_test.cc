@@ -19,7 +19,8 @@ bool Takes(DirectiveAction action, Kind kind, uint32_t target = 0) {
 
 TEST(directive_of_lower_priority_waits_its_turn) {
   const Directive high = {.id = 1, .action = kHold, .priority = 5, .until = 10};
-  const Directive low = {.id = 2, .action = kMove, .kind = Kind::kCompass, .priority = 4, .until = 20};
+  const Directive low = {
+      .id = 2, .action = kMove, .kind = Kind::kCompass, .priority = 4, .until = 20};
   CHECK(Replaces(high, {}, 0));
   CHECK(!Replaces(low, high, 9));
   CHECK(Replaces(low, high, 10));
@@ -28,23 +29,23 @@ TEST(directive_of_lower_priority_waits_its_turn) {
 }
 
 TEST(directive_takes_the_targets_of_its_action) {
-  // Rows: actions from kNone on; columns: here, compass, widget, entity, pickup.
-  constexpr bool kTaken[][5] = {
-      {true, false, false, false, false},  // none
-      {true, false, false, false, false},  // hold
-      {false, true, false, true, true},    // move
-      {true, false, false, false, true},   // interact
-      {false, false, true, false, false},  // click
-      {true, true, false, true, false},    // attack
-      {true, false, false, false, true},   // defend
-      {true, true, false, true, true},     // retreat
-      {true, true, false, false, true},    // collect
-      {true, true, false, false, false},   // explore
+  // Rows: actions from kNone on; columns: here, compass, widget, entity, pickup, point.
+  constexpr const char* kTaken[] = {
+      "x.....",  // none
+      "x.....",  // hold
+      ".x.xx.",  // move
+      "x...x.",  // interact
+      "..x..x",  // click
+      "xx.x..",  // attack
+      "x...x.",  // defend
+      "xx.xx.",  // retreat
+      "xx..x.",  // collect
+      "xx....",  // explore
   };
   for (int action = 0; action < static_cast<int>(DirectiveAction::kCount); ++action) {
     for (int kind = 0; kind < static_cast<int>(TargetKind::kCount); ++kind) {
       CHECK_EQ(Takes(static_cast<DirectiveAction>(action), static_cast<TargetKind>(kind)),
-               kTaken[action][kind]);
+               kTaken[action][kind] == 'x');
     }
   }
 }

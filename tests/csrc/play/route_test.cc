@@ -137,7 +137,7 @@ TEST(route_goes_round_a_wall_and_is_walked_in_straight_lines) {
     if (length < 1e-3f) break;
     x += 0.1f * dx / length;
     y += 0.1f * dy / length;
-    CHECK(Stands(*grid, x, y));
+    CHECK(grid->open[CellOf(x, y)]);
   }
   CHECK_NEAR(x, 68.5f, 0.6f);
   CHECK_NEAR(y, 10.5f, 0.6f);
