@@ -11,16 +11,16 @@ takes nothing, or hangs for longer than `PATIENCE`, delays no reply and is told 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
 
 from metabonk.cognition.ask import Ask, readable, reply_of, row_of
 from metabonk.cognition.fits import check
 from metabonk.cognition.journal import Journal
 from metabonk.cognition.measures import Measures
 from metabonk.cognition.question import Backend, Failure, Undecided
-from metabonk.cognition.schedule import Job, Scheduler
+from metabonk.cognition.schedule import How, Job, Scheduler
 from metabonk.cognition.wire import Code, Reply, RequestId, Status
 
 BEHIND = 10_000  # rows that may wait for the journal's thread; then requests are refused
@@ -28,7 +28,6 @@ PATIENCE = 0.25  # seconds that a reply waits for a disk that hangs
 INSTANT = 256  # questions at once for a backend that answers at once
 
 End = tuple[Status, Code, str]
-How = Literal["answered", "missed", "failed"]
 
 
 class Answering:
@@ -53,7 +52,8 @@ class Answering:
             self.scheduler = Scheduler(INSTANT)
             self.scheduler.window.size = INSTANT
         self._writing: OrderedDict[RequestId, tuple[Ask, Reply]] = OrderedDict()
-        self._tasks: dict[asyncio.Task[None], Job] = {}
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._overtaken: set[asyncio.Task[None]] = set()
         self.draining = False
 
     def offer(self, ask: Ask, deadline: float) -> None:
@@ -73,6 +73,8 @@ class Answering:
             self.end(verdict.displaced.payload, "rejected", "superseded", "a newer request came")
         if not verdict.taken:
             self.end(ask, "rejected", "late", "answers take longer now than there is time")
+        elif ask.request.critical:
+            self._make_way(ask.request.id.agent)
         self._pump()
 
     def holds(self, id: RequestId) -> bool:
@@ -111,14 +113,22 @@ class Answering:
         for job in self.scheduler.withdraw():
             self.end(job.payload, "rejected", "draining", "the broker is about to end")
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=max(0.0, seconds))
+            await asyncio.wait(self._tasks.values(), timeout=max(0.0, seconds))
         while self._tasks:
-            for task in list(self._tasks):
+            for task in self._tasks.values():
                 task.cancel()
-            await asyncio.wait(list(self._tasks))
+            await asyncio.wait(self._tasks.values())
         while not all(ask.sent for ask, _ in self._writing.values()):
             self.tick()
             await asyncio.sleep(0.005)
+
+    def _make_way(self, agent: str) -> None:
+        """What is urgent does not wait for its own agent's calmer question: that one is aborted."""
+        job = self.scheduler.in_flight(agent)
+        task = self._tasks.get(job) if job is not None and not job.critical else None
+        if task is not None:
+            self._overtaken.add(task)
+            task.cancel()
 
     def _pump(self) -> None:
         """Hands to the backend what it may have now."""
@@ -129,18 +139,32 @@ class Answering:
             if job is None:
                 return
             task = asyncio.get_running_loop().create_task(self._decide(job))
-            self._tasks[task] = job
-            task.add_done_callback(self._tasks.pop)
+            self._tasks[job] = task
+            task.add_done_callback(functools.partial(self._ran, job))
 
     async def _decide(self, job: Job) -> None:
+        self._finish(job, *await self._asked(job, job.payload))
+
+    def _ran(self, job: Job, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step never ran: its request ends here."""
+        if job in self._tasks:
+            self._finish(job, *self._withdrawn(task))
+        self._overtaken.discard(task)
+
+    def _finish(self, job: Job, how: How, end: End) -> None:
+        del self._tasks[job]
         ask: Ask = job.payload
-        how, end = await self._asked(job, ask)
         now = self._clock()
         ask.queued, ask.decided = job.started - ask.arrived, now - job.started
         self.scheduler.finish(job, now, how)
         self._measures.stage("queue", ask.queued)
         self.end(ask, *end)
         self._pump()
+
+    def _withdrawn(self, task: asyncio.Task[None] | None) -> tuple[How, End]:
+        if task in self._overtaken:
+            return "withdrawn", ("rejected", "superseded", "a newer, urgent request came")
+        return "withdrawn", ("rejected", "draining", "the broker ended before the answer came")
 
     async def _asked(self, job: Job, ask: Ask) -> tuple[How, End]:
         """The backend's answer, put into `ask`, or why there is none."""
@@ -154,7 +178,7 @@ class Answering:
                 return "missed", ("stale", "late", str(error))
             return "failed", ("error", "backend", f"{error.failure.value}: {error}")
         except asyncio.CancelledError:
-            return "failed", ("rejected", "draining", "the broker ended before the answer came")
+            return self._withdrawn(asyncio.current_task())
         except Exception as error:  # noqa: BLE001 - a backend's fault is counted, told, recorded
             self._measures.events["backend_faults"] += 1
             return "failed", ("error", "backend", f"{self.backend.name} failed: {error!r}")

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from metabonk.cognition.pace import ServiceTime, Window
 from metabonk.cognition.wire import RequestId
 
+How = Literal["answered", "missed", "failed", "withdrawn"]
 CRITICAL_RUN = 4
 CREDIT = 1  # rounds that an agent which was refused may be behind
 
@@ -121,9 +122,15 @@ class Scheduler:
             return job, dropped
         return None, dropped
 
-    def finish(self, job: Job, now: float, how: Literal["answered", "missed", "failed"]) -> None:
+    def in_flight(self, agent: str) -> Job | None:
+        """What the backend has of an agent."""
+        lane = self._lanes.get(agent)
+        return lane.flying if lane else None
+
+    def finish(self, job: Job, now: float, how: How) -> None:
         """A request that `take` gave is done. answered: in time. missed: too late. failed: the
-        backend refused it, which says nothing of how long answers take."""
+        backend refused it, which says nothing of how long answers take. withdrawn: nobody wants it
+        any more, which says nothing at all."""
         lane = self._lanes[job.id.agent]
         if lane.flying is not job:
             raise ValueError(f"{job.id} is not with the backend")
@@ -131,11 +138,11 @@ class Scheduler:
         lane.flying = None
         self.flying -= 1
         seconds = now - job.started
-        if how != "failed":
+        if how in ("answered", "missed"):
             self.service.add(seconds, now)
         if how == "answered":
             self.window.answered(seconds, job.left, full)
-        else:
+        elif how != "withdrawn":
             self.window.missed(now, self.service.mean)
         self._tidy(job.id.agent, lane)
 

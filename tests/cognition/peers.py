@@ -105,9 +105,9 @@ class Scripted:
         self.asked.append(question)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
+        gate = asyncio.Event()
         try:
             if self.held:
-                gate = asyncio.Event()
                 self._gates.append(gate)
                 await gate.wait()
             if isinstance(self.answer, Exception):
@@ -115,6 +115,7 @@ class Scripted:
             return self.answer if isinstance(self.answer, Answer) else self.answer(question)
         except asyncio.CancelledError:
             self.cancelled += 1
+            self._gates = [g for g in self._gates if g is not gate]
             raise
         finally:
             self.running -= 1

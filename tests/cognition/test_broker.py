@@ -246,6 +246,32 @@ def test_the_newest_question_takes_the_place_of_the_one_that_waits(tmp_path: Pat
     at_table(tmp_path, body)
 
 
+@pytest.mark.parametrize("started", [True, False])
+def test_what_is_urgent_does_not_wait_for_its_own_agents_calmer_question(
+    tmp_path: Path, started: bool
+) -> None:
+    async def body(t: Table) -> None:
+        t.hello()
+        t.say(request(0))
+        if started:
+            await t.until(lambda: t.backend.running == 1)
+        t.say(request(1, trigger="health"))
+        (overtaken,) = await t.replies()
+        assert (overtaken.id.sequence, overtaken.status, overtaken.code) == (
+            0, "rejected", "superseded",
+        )  # fmt: skip
+        assert t.backend.cancelled == int(started)
+        await t.until(lambda: t.backend.running == 1)
+        assert t.broker.answering.scheduler.window.size == 1, "which is no sign of overload"
+        t.say(request(2, trigger="boss"))
+        await asyncio.sleep(0.01)
+        assert t.backend.running == 1, "what is urgent is not overtaken"
+        t.backend.release()
+        assert [r.status for r in await t.replies()] == ["ok"]
+
+    at_table(tmp_path, body, Scripted(held=True))
+
+
 def test_a_name_cannot_be_taken_over(tmp_path: Path) -> None:
     async def body(t: Table) -> None:
         t.hello()
