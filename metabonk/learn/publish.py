@@ -123,6 +123,17 @@ def notes(directory: Path, steps: int) -> tuple[str, ...]:
         )
     differing = dict.fromkeys(d for values in resumed for d in values.get("differs", ()))
     found += [f"The run was resumed where sums round otherwise: {d}." for d in differing]
+    skipped = {
+        name: int(last)
+        for name in sorted({k for r in records for k in r.values if k.endswith("_skipped")})
+        if (last := next(r.values[name] for r in reversed(records) if name in r.values)) > 0
+    }
+    if skipped:
+        told = ", ".join(f"{name.removesuffix('_skipped')} {n}" for name, n in skipped.items())
+        found.append(
+            f"Updates were skipped because something was not finite ({told}): their batches are in "
+            f"{directory / 'faults'}."
+        )
     # Of the last part only: a longer run films anew.
     failed = [r.values for r in records if r.event == NO_FILM and r.step == steps]
     if failed:

@@ -136,6 +136,21 @@ def test_the_third_in_a_row_ends_the_run_with_its_last_good_checkpoint(
     assert len(list((tmp_path / "run" / "faults").iterdir())) == 3
 
 
+def test_a_run_that_went_on_says_what_it_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(game: object, num_envs: int | None = None, **_: object) -> Slipping:
+        made = Slipping(num_envs or 6)
+        made.slips = frozenset([20]) if num_envs is None else frozenset()
+        return made
+
+    monkeypatch.setattr(run, "from_config", make)
+    monkeypatch.setattr(assess, "from_config", make)
+    (note,) = run.train(tiny(tmp_path / "run")).notes
+    assert "(ppo 1)" in note
+    assert str(tmp_path / "run" / "faults") in note
+
+
 def test_a_checkpoint_that_is_not_good_is_not_named(tmp_path: Path) -> None:
     trainer = trainer_of(tiny(tmp_path), tmp_path)
     trainer.iterate()
