@@ -89,7 +89,10 @@ def read(packed: bytes) -> Scene:
         lines += [f"- {v.spell_target(one.target)}: {one.told}" for one in (*pickups, *places)]
     if open_menu:
         lines.append(f'A menu is open: "{plain(menu)}". Its buttons, as texts of the game:')
-        lines += [f"- {v.spell_target(one.target)}: {one.told}" for one in widgets]
+        lines += [
+            f"- {v.spell_target(one.target)}: {one.told}{_rectangle(record, one.target)}"
+            for one in widgets
+        ]
     return Scene("\n".join(lines), entities, pickups, places, widgets, open_menu, True)
 
 
@@ -170,6 +173,17 @@ def _widgets(record: Any) -> tuple[Named, ...]:
         for index, row in enumerate(rows)
         if row["enabled"]
     )
+
+
+def _rectangle(record: Any, target: v.Target) -> str:
+    """Where a button is on the picture, in percent of its width and height; empty for nowhere."""
+    assert isinstance(target, v.Widget)
+    row = record["widgets"][target.choice - 1]
+    edges = [float(row[name]) for name in ("x0", "x1", "y0", "y1")]
+    if not all(0.0 <= edge <= 1.0 for edge in edges):
+        return ""
+    x0, x1, y0, y1 = (round(100 * edge) for edge in edges)
+    return f", {x0} to {x1} % from the left, {y0} to {y1} % from the top"
 
 
 def _text(value: Any) -> str:

@@ -6,11 +6,12 @@ import asyncio
 
 from asked import menu, question
 
-from metabonk.cognition import backends
+from metabonk.cognition import backends, scene
 from metabonk.cognition.fits import check
 from metabonk.cognition.menu_model import WithMenuModel
 from metabonk.cognition.openai import OpenAIBackend, Server
 from metabonk.cognition.probe import Wish
+from metabonk.cognition.prompt import MenuPrompt
 from metabonk.cognition.standin import StandIn
 from metabonk.schema import BackendConfig
 
@@ -60,6 +61,15 @@ def test_what_cannot_be_taken_back_is_not_offered() -> None:
             await server.stop()
 
     asyncio.run(asyncio.wait_for(go(), 60.0))
+
+
+def test_a_model_is_told_where_buttons_are_and_what_is_wanted() -> None:
+    of = question(kind="menu", packed=menu("Play", "Settings"), goal="start a game")
+    asked = MenuPrompt(of, scene.read(of.packed)).scored(of.frames)
+    assert len(asked.frames) == len(of.frames) > 0
+    assert 'widget:1: "Play", 40 to 60 % from the left, 0 to 5 % from the top' in asked.situation
+    assert 'widget:2: "Settings", 40 to 60 % from the left, 10 to 15 %' in asked.situation
+    assert "The operator's goal: start a game." in asked.situation
 
 
 def test_the_setting_makes_it() -> None:
