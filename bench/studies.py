@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .study import Study
+from .study_ablate import AblateStudy
 from .study_cells import CellsStudy
 from .study_dreams import DoomStudy, DreamStudy, HorizonStudy, PretrainStudy
 from .study_efe import EfeStudy
@@ -18,6 +19,7 @@ STUDIES: dict[str, Study] = {
         PretrainStudy(),
         DoomStudy(),
         EfeStudy(),
+        AblateStudy(),
         CellsStudy(),
         MotorStudy(),
     )

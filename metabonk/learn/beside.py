@@ -35,7 +35,6 @@ class WorldTraining:
         self.replay = Replay(directory / FOLDER, config.replay, game.num_envs)
         model = build(game.observation_space, game.action_layout, config, seed=seed)
         self.learner = WorldLearner(model, config, seed=seed, run=directory)
-        self.draw = self.replay.draw  # what it learns from
         self._owed = 0.0  # steps that were played and not yet learned from
         self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
 
@@ -63,7 +62,7 @@ class WorldTraining:
                     key=[self.seed, DRAW_STREAM], counter=[0, 0, 0, self.learner.updates]
                 )
             )
-            drawn = self.draw(config.batch, config.sequence, generator)
+            drawn = self.replay.draw(config.batch, config.sequence, generator)
             metrics, states = self.learner.update(drawn)
             if after is not None:
                 metrics |= after(states, drawn)

@@ -102,14 +102,14 @@ def _still_world(trainer: Trainer) -> None:
 def _blind_world(trainer: Trainer) -> None:
     """The world model learns from actions that others did: it cannot know what they lead to."""
     assert trainer.world is not None
-    before = trainer.world.draw
+    before = trainer.world.replay.draw
 
     def draw(batch: int, length: int, generator: np.random.Generator) -> Sequences:
         drawn = before(batch, length, generator)
         action: Array = generator.permuted(drawn.action, axis=1)
         return Sequences(drawn.observation, action, drawn.reward, drawn.terminated, drawn.is_first)
 
-    trainer.world.draw = draw
+    trainer.world.replay.draw = draw  # type: ignore[method-assign]
 
 
 def _no_bonus(trainer: Trainer) -> None:

@@ -1,0 +1,107 @@
+"""Whether ablations find what is inert and nothing else.
+
+Knows runs and ablations; does not know how studies are run. Two runs of CartPole with everything
+that learns beside a policy: in one all of it reaches the policy, in the other active inference
+learns and teaches nobody, which is the part that is planted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .study import SEEDS, Cell, Figure, Scale, by_seed
+
+HEARD, PLANTED = "heard", "planted"
+STEPS: dict[Scale, int] = {"full": 24_576, "quick": 8_192}
+ABLATION: dict[Scale, dict[str, int]] = {
+    "full": {"seeds": 5, "steps": 8_192, "episodes": 32},
+    "quick": {"seeds": 2, "steps": 4_096, "episodes": 16},
+}
+SETTINGS: dict[str, Any] = {
+    "game.name": "gym/CartPole-v1",
+    "dream.enabled": True,
+    "dream.horizon": 5,
+    "dream.warm_up": 20,
+    "dream.hidden": 32,
+    "dream.learning_rate": 1e-3,
+    "efe.enabled": True,
+    "efe.hidden": 32,
+    "world.deter": 32,
+    "world.groups": 8,
+    "world.classes": 8,
+    "world.hidden": 32,
+    "world.learning_rate": 1e-3,
+    "world.sequence": 32,
+    "world.intrinsic": 0.05,
+    "run.video": False,
+    "run.eval_episodes": 16,
+    "run.torch_threads": 1,
+    "run.acting": "torch",
+}
+
+
+class AblateStudy:
+    """See the module."""
+
+    name = "ablate"
+    what = "ablations find the part that is planted inert, and no other"
+    minutes: Mapping[Scale, float] = {"full": 25.0, "quick": 3.0}
+
+    def cells(self, scale: Scale) -> Sequence[Cell]:
+        return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in (HEARD, PLANTED)]
+
+    def settings(self, scale: Scale) -> dict[str, Any]:
+        return {"steps": STEPS[scale], "ablation": ABLATION[scale], "settings": SETTINGS}
+
+    def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        from metabonk.config import load
+        from metabonk.learn.ablate import ablate, read
+        from metabonk.learn.presets import preset
+        from metabonk.learn.run import train
+
+        run = directory / "run"
+        own = {
+            "run.directory": str(run),
+            "run.steps": STEPS[scale],
+            "run.seed": cell.seed,
+            "efe.distill_coef": 0.05 if cell.arm == HEARD else 0.0,
+        }
+        train(load(presets=preset, flags=SETTINGS | own, environ={}))
+        found = read(ablate(run, **ABLATION[scale]))
+        inert = set(found.inert)
+        return {
+            "planted": float("efe" in inert),
+            "others": float(len(inert - {"efe"})),
+            "parts": float(len(found.findings)),
+            "repeats": float(found.repeats),
+            "verdicts": {finding.part: finding.verdict for finding in found.findings},
+            "moved": {f"{e.part} {e.mode}": e.moved for e in found.effects},
+            "chance": found.chance,
+        }
+
+    def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
+        def share(arm: str, key: str) -> float:
+            values = by_seed(found, arm, key)
+            return sum(values) / max(1, len(values))
+
+        return [
+            Figure(
+                name="the planted part is found inert, share of the runs",
+                value=share(PLANTED, "planted"), goal=1.0,
+                baselines={"the same part, heard": share(HEARD, "planted")},
+            ),
+            Figure(
+                name="parts found inert where all are heard, per run",
+                value=share(HEARD, "planted") + share(HEARD, "others"), goal=0.0, sense="<=",
+                note=f"of {share(HEARD, 'parts'):g} parts",
+            ),
+            Figure(
+                name="the control repeats bit for bit, share of the runs",
+                value=0.5 * (share(HEARD, "repeats") + share(PLANTED, "repeats")), goal=1.0,
+            ),
+        ]  # fmt: skip
+
+    def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
+        return None
