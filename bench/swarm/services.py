@@ -1,11 +1,12 @@
 """Processes of a swarm: started, waited for, killed without notice, started again.
 
 Knows commands, signals, logs and how a server says over HTTP that it is ready; knows neither the
-broker nor models. Whatever happens, `close` leaves no process behind.
+broker nor models. `close` leaves no process behind, and neither does a kill of who started them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -22,6 +23,15 @@ PATIENCE = 60.0  # seconds until a service that does not become ready is given u
 LEAVE_SECONDS = 15.0  # for one that was asked to end
 _LOOK_SECONDS = 0.01
 _TAIL_BYTES = 2000
+
+
+_LIBC = ctypes.CDLL(None)  # opened here: a forked child must not load anything
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: when the thread that started it is gone, however it went, it is killed."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def free_port() -> int:
@@ -91,7 +101,7 @@ class Service:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self._environment,
+                env=self._environment, preexec_fn=_die_with_parent,
             )  # fmt: skip
         self.starts += 1
         if wait:

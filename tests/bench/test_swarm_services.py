@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -82,6 +83,32 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
         os.kill(pid, 0)
     assert processor_seconds(pid) == 0.0
     assert resident_bytes(pid) == 0
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from metabonk.bench.swarm.services import Service
+sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+service = Service("a child", sleep, Path(sys.argv[1]))
+service.start()
+print(service.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_kill_of_who_started_it_leaves_no_process_either(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert resident_bytes(child) > 0
+        parent.kill()
+        parent.wait()
+    end = time.monotonic() + 30.0
+    while resident_bytes(child):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_what_ends_while_it_starts_says_why(tmp_path: Path) -> None:
