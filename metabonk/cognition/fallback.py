@@ -132,7 +132,11 @@ class Chain:
         self.links = [Link(backend, breaker()) for backend in backends]
         self.name = names[0]
         self.limit = max(backend.limit for backend in backends)
-        self.sees = any(map(sees, backends))
+
+    @property
+    def sees(self) -> bool:
+        """Whether any of them looks at pictures; servers say so when they are opened."""
+        return any(sees(link.backend) for link in self.links)
 
     async def open(self) -> None:
         """Opens every backend. Raises BackendError of the first that is not there, with those that

@@ -77,6 +77,15 @@ class OpenAIBackend:
         """Where the server is, without any key."""
         return self._client.url
 
+    @property
+    def sees(self) -> bool:
+        """Whether the server looks at pictures in any way that it is asked here."""
+        if self.found is None:
+            return self._server.wish.frames > 0
+        dialect = self.found.dialect
+        written = self.found.mode == "schema" or self._server.explain_seconds > 0.0
+        return dialect.score_images > 0 or (written and dialect.images > 0)
+
     async def open(self) -> None:
         """Finds out what the server can. Raises BackendError with the remedy."""
         self.found = await probe(self._client, self._server.wish)

@@ -16,7 +16,7 @@ from metabonk.cognition.fallback import Chain
 from metabonk.cognition.fits import check
 from metabonk.cognition.openai import OpenAIBackend, Server
 from metabonk.cognition.probe import Wish
-from metabonk.cognition.question import Answer, Failure, Frame, Undecided
+from metabonk.cognition.question import Answer, Failure, Frame, Undecided, sees
 from metabonk.cognition.rules import Rules
 from metabonk.cognition.standin import Behaviour, StandIn
 from metabonk.errors import BackendError
@@ -95,6 +95,7 @@ def test_servers_that_lack_something(
             assert backend.found.mode == mode
             shown = dialect.score_images if mode == "score" else dialect.images
             assert shown == pictures
+            assert sees(Chain([backend, Rules()])) == (pictures > 0)
             answer = check(await backend.decide(question()), question())
             assert answer.mode == mode
             assert server.bodies is not None
