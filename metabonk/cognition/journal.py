@@ -17,59 +17,35 @@ when it does again; outcomes are refused, for their senders keep them and send t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import queue
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from metabonk.cognition.journal_file import (
+    FILE,
+    lock,
+    open_readonly,
+    open_writable,
+    transaction,
+)
 from metabonk.cognition.wire import Outcome, Reply, RequestId
-from metabonk.errors import CorruptError, LinkError, MetabonkError
+from metabonk.errors import MetabonkError
 
-FILE = "decisions.sqlite"
-APPLICATION = 0x4D424331  # "MBC1", in the file's header
-VERSION = 1
+__all__ = ["FILE", "Decision", "Journal", "open_readonly"]
+
 BACKLOG_BYTES = 32 << 20
 MOST_REASONING = 300  # characters that are kept
 _GROUP = 256  # rows per transaction
-_PAGE = 16_384  # bytes: rows of one to two kilobytes leave little of it empty
-_WAL_BYTES = 4 << 20
 _ONCE = "ON CONFLICT(agent, epoch, sequence) DO NOTHING"
 _RETRY = 0.5  # seconds between tries while the disk takes nothing
-
-SCHEMA = """
-CREATE TABLE decisions(
-  agent TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
-  at REAL NOT NULL,        -- seconds since 1970, when it was decided
-  status TEXT NOT NULL,    -- ok, fallback, stale, rejected, error
-  code TEXT NOT NULL, reason TEXT NOT NULL,
-  question TEXT NOT NULL, cause TEXT NOT NULL, episode INTEGER NOT NULL, goal TEXT NOT NULL,
-  answer TEXT NOT NULL,    -- JSON, as vocabulary.spell writes it
-  in_force TEXT NOT NULL,  -- JSON, empty for none
-  backend TEXT NOT NULL, model TEXT NOT NULL, mode TEXT NOT NULL,
-  confidence REAL NOT NULL, probabilities TEXT NOT NULL, reasoning TEXT NOT NULL,
-  server_ms REAL NOT NULL, stages TEXT NOT NULL,
-  protocol INTEGER NOT NULL,
-  state BLOB NOT NULL,     -- situation.shrink
-  frames BLOB NOT NULL,    -- MessagePack: [[hash, seconds from the capture, predicted], …]
-  UNIQUE(agent, epoch, sequence));
-CREATE TABLE outcomes(
-  agent TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
-  at REAL NOT NULL, status TEXT NOT NULL, applied INTEGER NOT NULL, seconds REAL NOT NULL,
-  reward REAL NOT NULL, health_change REAL NOT NULL, kills INTEGER NOT NULL, xp REAL NOT NULL,
-  alive INTEGER NOT NULL, age_ms REAL NOT NULL,
-  PRIMARY KEY(agent, epoch, sequence)) WITHOUT ROWID;
-CREATE VIEW joined AS SELECT d.*, o.at AS outcome_at, o.status AS seen_status, o.applied,
-  o.seconds, o.reward, o.health_change, o.kills, o.xp, o.alive, o.age_ms
-  FROM decisions d JOIN outcomes o USING(agent, epoch, sequence);
-"""
 
 
 class Decision(msgspec.Struct, kw_only=True):
@@ -126,10 +102,10 @@ class Journal:
         self.counts = {"decisions": 0, "outcomes": 0, "lost": 0, "failures": 0, "unpacked": 0}
         self.problem = ""  # why the disk takes nothing now
         self._pack, self._tell = pack, tell
-        self._lock = _lock(self.folder)
+        self._lock = lock(self.folder)
         try:
-            self._writer = _open(self.path, power_safe)
-            self._reader = _open(self.path, power_safe)
+            self._writer = open_writable(self.path, power_safe)
+            self._reader = open_writable(self.path, power_safe)
         except BaseException:
             os.close(self._lock)
             raise
@@ -263,7 +239,7 @@ class Journal:
         decisions += [row for table, row, _ in rows if table == "decisions"]
         outcomes = [row for table, row, _ in rows if table == "outcomes"]
         try:
-            with _transaction(self._writer):
+            with transaction(self._writer):
                 for name, found in (("decisions", decisions), ("outcomes", outcomes)):
                     if found:
                         marks = ",".join("?" * len(found[0]))
@@ -300,94 +276,6 @@ class _Telling:
     def __call__(self) -> None:
         for told in self.told:
             told(self.safe)
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite ends it by itself after some errors
-            connection.execute("ROLLBACK")
-        raise
-
-
-def open_readonly(folder: Path | str) -> sqlite3.Connection:
-    """A journal for reading, also while it is written. Raises CorruptError, FileNotFoundError."""
-    path = Path(folder) / FILE
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no journal here")
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
-    try:
-        _check(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def _open(path: Path, power_safe: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, timeout=5.0, check_same_thread=False, cached_statements=32
-    )
-    try:
-        connection.execute("PRAGMA trusted_schema=OFF")
-        if not _tables(connection):
-            connection.execute(f"PRAGMA page_size={_PAGE}")
-            with _transaction(connection):
-                for statement in SCHEMA.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id={APPLICATION}")
-                connection.execute(f"PRAGMA user_version={VERSION}")
-        _check(connection, path)  # before anything that would change a file which is not ours
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_BYTES // _PAGE}")
-        connection.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
-    except sqlite3.OperationalError as error:
-        connection.close()
-        raise OSError(f"{path}: {error}; is the disk full, or not writable?") from error
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise CorruptError(f"{path}: {error}; move it away to begin a new journal") from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _tables(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    try:
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise CorruptError(f"{path}: {error}; move it away to begin a new journal") from error
-    if application != APPLICATION:
-        raise CorruptError(f"{path}: not a journal of decisions; move it away to begin one")
-    if version != VERSION:
-        raise CorruptError(
-            f"{path}: a journal of version {version}, this program writes {VERSION}; "
-            "move it away to begin a new one"
-        )
-
-
-def _lock(folder: Path) -> int:
-    """A lock that ends with the process, however that ends."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise LinkError(
-            f"{folder}: another process writes this journal; give one of them another folder"
-        ) from error
-    return fd
 
 
 def _decision_row(decision: Decision, state: bytes, frames: bytes) -> Row:
