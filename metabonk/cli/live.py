@@ -234,14 +234,18 @@ def _game(
 
 
 def _play(plan: Plan, found: Path | None, live: Live, session: Session) -> None:
-    look = _reloader(plan, found, live, session) if plan.reload else None
+    looks = [_reloader(plan, found, live, session)] if plan.reload else []
+    if live.beside:
+        from metabonk.cli.system2 import reporter
+
+        looks.append(reporter(live))
     live.game.start()
     _await_game(live)
     live.start()
     if not plan.json:
         stderr.print(f"playing; Ctrl-C ends it; {session.directory} keeps it", soft_wrap=True)
     with interruptible() as asked:
-        live.wait(lambda: bool(look and look()) or asked(), plan.seconds)
+        live.wait(lambda: any(look() for look in looks) or asked(), plan.seconds)
     live.stop()
     _notice_troubles(live, plan)
     counts = live.counts()

@@ -7,6 +7,7 @@ loop is metabonk.play's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ import msgspec
 from metabonk.cli.output import console, notice_line, require, table
 from metabonk.config import Config
 from metabonk.errors import ConfigError
+
+PATIENCE = 5.0  # seconds in which a server may come before somebody is told that there is none
 
 if TYPE_CHECKING:
     from metabonk.cognition.client import ClientSettings, Sight
@@ -78,9 +81,40 @@ def show(counts: list[dict[str, Any]]) -> None:
         latency = f"{one['latency_ms']:.1f}" if one["ok"] + one["fallback"] else "-"
         rows.append((agent, *(f"{one[name]:,}" for name in names), latency))
         if not one["connected"] and not one["requests"]:
-            why = one["why"] or "nothing answers there"
-            notice_line(f"agent {agent}: the cognitive server was not reached: {why}")
+            notice_line(f"agent {agent}: the cognitive server was not reached: {_why(one)}")
     console.print(table(["System 2", *(f">{name}" for name in names), ">latency, ms"], rows))
+
+
+def reporter(live: Live) -> Callable[[], bool]:
+    """What says once, while a game is played, that an agent's server is not there, and why; never
+    true."""
+    from metabonk.play.system2 import System2
+
+    began, told = time.monotonic(), set[int]()
+    systems = [other for other in live.beside if isinstance(other, System2)]
+
+    def look() -> bool:
+        late = time.monotonic() - began >= PATIENCE
+        for system2 in systems if late else ():
+            for agent, client in enumerate(system2.clients):
+                if client.connected or agent in told:
+                    continue
+                told.add(agent)
+                one = {"why": client.why, "refusals": client.refusals}
+                notice_line(f"agent {agent}: no cognitive server yet at {client.url}: {_why(one)}")
+        return False
+
+    return look
+
+
+def _why(one: dict[str, Any]) -> str:
+    """Why an agent has no server, with the remedy where there is one."""
+    why = str(one["why"])
+    if why.startswith("taken"):
+        return f"{why}, as by --set cognition.agent=NAME"
+    if not why and one["refusals"]:
+        return "it does not take our key: put this agent into its --allow list"
+    return why or "nothing answers there: `metabonk serve cognitive` starts one"
 
 
 def _keys(own: str, server: str) -> Keys | None:

@@ -51,6 +51,16 @@ def test_without_a_server_the_rules_play_and_it_is_said(metabonk: Metabonk, tmp_
     assert json.loads(nobody.out)["system2"][0]["local"] == 0
 
 
+def test_a_missing_server_is_said_while_one_plays(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metabonk.cli.system2.PATIENCE", 0.2)
+    words = (*LIVE, "--seconds", 1.0, "--system2", "--server", f"ipc://{tmp_path}/none.sock")
+    said = metabonk(*words, "--out", tmp_path / "s")
+    assert said.err.count("no cognitive server yet") == 1
+    assert "`metabonk serve cognitive` starts one" in said.err
+
+
 def test_variables_of_old_scripts_do_it_too(
     metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
