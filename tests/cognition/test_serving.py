@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import resource
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zmq
 from peers import HANG, Peer, jpeg, server, until
 
 from metabonk.cli import main
@@ -337,3 +339,33 @@ def test_a_message_that_never_ends_cannot_fill_the_memory(tmp_path: Path) -> Non
         peer.hello()
         assert peer.ask(frames=9).status == "ok"
         assert s.page("/healthz")[0] == 200
+
+
+def test_deployed_agents_of_version_1_are_served(tmp_path: Path) -> None:
+    """As their client does it: its name as identity, one part, and one part expected back."""
+    frames = [base64.b64encode(jpeg(n)).decode() for n in (1, 2, 3, 4, 5, 6, 7, 8, 5)]
+    with server(tmp_path) as s, Peer(s.endpoint, identity="omega-0") as old:
+        for turn in range(3):
+            words = {
+                "agent_id": "omega-0", "frames": frames, "timestamp": time.time(),
+                "state": {"health": 0.2, "position": [4.0, 5.0], "enemies_nearby": 3, "level": 2},
+            }  # fmt: skip
+            old.socket.send(json.dumps(words).encode(), zmq.NOBLOCK)
+            assert old.socket.poll(HANG * 1000)
+            parts = old.socket.recv_multipart()
+            assert len(parts) == 1, "an empty part would be taken for the answer"
+            answer = json.loads(parts[0])
+            assert answer["agent_id"] == "omega-0"
+            assert answer["status"] == "ok"
+            assert answer["directive"].get("target") != [0, 0], turn
+        old.socket.send(b'{"agent_id": "omega-0", "frames": ["junk"], "state": {}}')
+        assert old.socket.poll(HANG * 1000)
+        answer = json.loads(old.socket.recv())
+        assert (answer["error"], answer["directive"]) == (True, {})
+        assert s.metric("v1_total") == 3
+        with Peer(s.endpoint, "omega-0") as new:
+            refused = new.hello()
+            assert isinstance(refused, w.Reply)
+            assert refused.code == "taken", "nor does a newer protocol take over a name"
+        s.end()
+    assert rows(tmp_path, "SELECT count(*), max(protocol) FROM decisions") == [(3, 1)]
