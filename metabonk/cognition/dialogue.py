@@ -15,6 +15,7 @@ deadline. Outcomes are sent until they are acknowledged.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ QUERY_LEAST, QUERY_MOST = NS // 4, 2 * NS
 OUTCOME_FIRST, OUTCOME_MOST = NS // 2, 8 * NS
 OUTCOMES_AT_ONCE = 8
 MOST_OUTCOMES = 4096  # that wait for a server that is away: more than two hours of them
+MOST_SEQUENCE = 2**60
 SENT_AGAIN = 2  # times that a request is sent anew
 _WEIGHT = 0.2  # of the newest latency in the smoothed one
 
@@ -205,7 +207,8 @@ class Dialogue:
         return []
 
     def _welcome(self, message: Welcome, now: int) -> None:
-        if message.agent != self.agent or message.epoch != self.epoch:
+        sound = math.isfinite(message.phase) and 0 <= message.next_sequence <= MOST_SEQUENCE
+        if message.agent != self.agent or message.epoch != self.epoch or not sound:
             self.counts.unreadable += 1
             return
         restarted = bool(self._session) and message.session != self._session

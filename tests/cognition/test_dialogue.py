@@ -92,6 +92,11 @@ def test_a_name_is_bound_before_anything_is_asked() -> None:
     talk.hear(Welcome(agent="another", epoch=7, session="s", phase=0.0))
     talk.hear(Welcome(agent="omega-0", epoch=6, session="s", phase=0.0))
     assert not talk.dialogue.bound  # not for us
+    for wrong in ({"phase": float("nan")}, {"phase": float("inf")}, {"next_sequence": 2**63},
+                  {"next_sequence": -1}):  # fmt: skip
+        fields = {"agent": "omega-0", "epoch": 7, "session": "s", "phase": 0.0, **wrong}
+        talk.hear(Welcome(**fields))
+        assert not talk.dialogue.bound
     talk.hear(Welcome(agent="omega-0", epoch=7, session="s", phase=0.0))
     assert talk.dialogue.wanted(talk.now) == "health"
 
@@ -439,3 +444,26 @@ def test_every_request_ends_once_and_nothing_old_is_applied(
     counts = talk.dialogue.counts
     ends = counts.ok + counts.fallback + counts.stale + counts.rejected + counts.error + counts.lost
     assert ends == counts.requests == len(asked)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255))))
+def test_no_bytes_break_the_client(seed: int, changes: list[tuple[int, int]]) -> None:
+    """Replies with any bytes changed are taken or counted; nothing is raised, nothing unknown is
+    put in force."""
+    talk = Talk()
+    talk.bind()
+    id = talk.ask()
+    messages = (
+        Reply(id=id, status="ok", answer=RETREAT, stages={"queue": 0.5}, reasoning="x" * 40),
+        Welcome(agent="omega-0", epoch=7, session="s", phase=0.3),
+        Ack(id=id, of="pending"),
+    )
+    data = bytearray(wire.encode(messages[seed % 3])[0])
+    for at, value in changes:
+        data[at % len(data)] = value
+    for decision in talk.dialogue.take([bytes(data)], talk.now):
+        assert decision.id == id
+        assert decision.directive is None or isinstance(decision.directive, Directive)
+    assert len(talk.dialogue.take([bytes(data)] * 2, talk.now)) == 0
+    talk.sent()
