@@ -7,7 +7,9 @@ runs nothing of what it reads: a damaged row is left out, and counted by what is
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,6 +28,7 @@ from metabonk.errors import CorruptError
 from metabonk.records import GameState
 
 _MOST_FRAMES = 64  # of one row
+_MOST_BYTES = 4 << 20  # of one row: a broker's take two kilobytes
 
 
 class FrameName(msgspec.Struct, frozen=True, array_like=True):
@@ -125,6 +128,9 @@ class Log:
         self.folder = Path(folder)
         self.refused = Refused()
         self._connection = journal.open_readonly(folder)
+        self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
+        # A text that is none spoils its row, not the log.
+        self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
         self._store = FrameStore(self.folder / self.FRAMES, quota=0)  # writes nothing
 
     def rows(self) -> Iterator[Row]:
@@ -132,8 +138,8 @@ class Log:
 
         Raises CorruptError where the file itself is damaged.
         """
-        self.refused = Refused(*self._unpaired())
-        try:
+        with self._whole():
+            self.refused = Refused(*self._unpaired())
             cursor = self._connection.execute(
                 "SELECT * FROM joined ORDER BY agent, epoch, sequence"
             )
@@ -144,10 +150,6 @@ class Log:
                     self.refused.damaged[str(error).partition(":")[0]] += 1
                 else:
                     yield row
-        except sqlite3.DatabaseError as error:
-            raise CorruptError(
-                f"{self.folder / journal.FILE}: {error}; restore it from a copy"
-            ) from error
 
     def frame(self, name: bytes) -> bytes | None:
         """A frame's JPEG; None if it is not, or no longer, kept, or damaged."""
@@ -159,10 +161,11 @@ class Log:
     def digest(self) -> str:
         """SHA-256, hexadecimal, of the ids of all rows: which data something was learned from."""
         sums = hashlib.sha256()
-        for agent, epoch, sequence in self._connection.execute(
-            "SELECT agent, epoch, sequence FROM joined ORDER BY agent, epoch, sequence"
-        ):
-            sums.update(f"{agent}/{epoch}/{sequence}\n".encode())
+        with self._whole():
+            for agent, epoch, sequence in self._connection.execute(
+                "SELECT agent, epoch, sequence FROM joined ORDER BY agent, epoch, sequence"
+            ):
+                sums.update(f"{agent}/{epoch}/{sequence}\n".encode())
         return sums.hexdigest()
 
     def close(self) -> None:
@@ -173,6 +176,16 @@ class Log:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Raises CorruptError for a file that is damaged."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise CorruptError(
+                f"{self.folder / journal.FILE}: {error}; restore it from a copy"
+            ) from error
 
     def _unpaired(self) -> tuple[int, int]:
         """Decisions without an outcome, outcomes without a decision."""
@@ -190,8 +203,27 @@ _FRAMES = msgspec.msgpack.Decoder(list[FrameName])
 _SHARES = msgspec.json.Decoder(dict[str, float])
 
 
+_KINDS: Mapping[Any, tuple[str, ...]] = {
+    str: (
+        "agent", "status", "question", "cause", "goal", "answer", "in_force", "backend", "model",
+        "mode", "probabilities", "reasoning",
+    ),
+    int: ("epoch", "sequence", "episode", "applied", "kills", "alive"),
+    float | int: (
+        "at", "confidence", "server_ms", "seconds", "reward", "health_change", "xp", "age_ms",
+    ),
+    bytes: ("state", "frames"),
+}  # fmt: skip
+
+
 def _row(raw: sqlite3.Row) -> Row:
     """Raises CorruptError that begins with the column and a colon."""
+    for kind, columns in _KINDS.items():
+        for column in columns:
+            if not isinstance(raw[column], kind):
+                raise CorruptError(f"{column}: a {type(raw[column]).__name__}")
+            if isinstance(raw[column], float) and not math.isfinite(raw[column]):
+                raise CorruptError(f"{column}: {raw[column]}; wanted a finite number")
     answer = _json(raw["answer"], "answer")
     menu = raw["question"] == "menu"
     try:

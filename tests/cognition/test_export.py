@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from decision_logs import Log as Written
 from decision_logs import arena_states, jpegs, menu_state, write
@@ -157,21 +158,26 @@ def test_backends_and_answered_rows_alone(tmp_path: Path) -> None:
 
 
 def test_damaged_rows_are_left_out_and_the_rest_is_there(tmp_path: Path) -> None:
-    write(tmp_path, episodes=2, each=4)
+    write(tmp_path, episodes=3, each=4)
     with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("UPDATE decisions SET reason=CAST(x'fffe' AS TEXT) WHERE sequence=8")
+        connection.execute("UPDATE outcomes SET reward=9e999 WHERE sequence=9")
         for sequence, column, value in (
             (0, "state", b"\x00" * 40),
             (1, "answer", '{"action": "dance", "target": "hold"}'),
             (2, "answer", "{" * 2000),
             (3, "frames", b"\xc1"),
             (4, "probabilities", "[1"),
+            (5, "state", "text"),
+            (6, "goal", b"\xff\xfe"),
+            (7, "reasoning", 5),
         ):
             connection.execute(
                 f"UPDATE decisions SET {column}=? WHERE sequence=?", (value, sequence)
             )
     manifest = exported(tmp_path)
-    assert sum(manifest.rows.values()) == 3
-    assert sum(manifest.refused.values()) == 5
+    assert sum(manifest.refused.values()) == 8
+    assert sum(manifest.rows.values()) == 4  # a number that became a text is one
 
 
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
@@ -189,6 +195,29 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     with pytest.raises(FileExistsError, match="choose another directory"):
         exported(tmp_path)
+
+
+def test_a_file_that_is_damaged_anywhere_is_said_to_be(tmp_path: Path) -> None:
+    """Whatever is overwritten: an error that names the file, or fewer rows; never anything else."""
+    random = np.random.default_rng(1)
+    write(tmp_path, episodes=6, each=4)
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = (tmp_path / FILE).read_bytes()
+    said = []
+    for _ in range(60):
+        damaged = bytearray(whole)
+        at = int(random.integers(100, len(whole) - 300))
+        damaged[at : at + 300] = random.bytes(300)
+        (tmp_path / FILE).write_bytes(damaged)
+        try:
+            with Log(tmp_path) as log:
+                assert len(list(log.rows())) <= 24
+                log.digest()
+        except CorruptError as error:
+            said.append(str(error))
+    assert len(said) > 5
+    assert all(FILE in message for message in said)
 
 
 def test_half_a_data_set_is_never_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
