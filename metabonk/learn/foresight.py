@@ -107,7 +107,8 @@ def _dreamed(model: WorldModel, batch: Batch, context: int, draws: int, seed: in
     action = model.actions(batch.action[context:]).repeat(1, draws, 1)
     noise = model.rssm.noise(length - context, draws * num, generator=generator)
     ahead = model.rssm.sequence(state, action, None, None, noise)
-    return Latent(ahead.deter, ahead.stoch).features.unflatten(1, (draws, num))
+    features = Latent(ahead.deter, ahead.stoch).features
+    return features.view(length - context, draws, num, -1)
 
 
 def _judge(

@@ -91,7 +91,8 @@ class PPO:
         Raises DivergedError for the third in a row of either.
         """
         config = self.config
-        self._teachers, promises = tuple(teachers), {}
+        self._teachers = tuple(teachers)
+        promises: dict[str, float] = {}
         if unsound := self.unsound(rollout):
             return self._skip(rollout, unsound)
         rate = config.learning_rate * (remaining if config.anneal else 1.0)
@@ -263,7 +264,7 @@ class PPO:
         objective = gain - 0.5 * config.value_coef * error + config.entropy_coef * entropy
         taught: list[Tensor] = []
         if piece.teacher is not None:
-            parts = piece.teacher.split(parameters.shape[1], 1)
+            parts = piece.teacher.chunk(len(self._teachers), 1)
             for teacher, part in zip(self._teachers, parts, strict=True):
                 apart = model.head.divergence(part, teacher.log_std, parameters, piece.mask)
                 objective = objective - teacher.weight * apart
