@@ -101,26 +101,26 @@ def test_what_was_measured_is_not_measured_again(trained: Path) -> None:
     def progress(done: int, total: int, name: str) -> None:
         begun.append(f"{done}/{total} {name}")
 
-    first = ablate(trained, seeds=2, steps=STEPS, episodes=6, parts=["dream"], progress=progress)
-    assert begun[0] == "0/10 seed 1: intact"
-    assert begun[-1] == "9/10 seed 2: dream, shuffle"
+    first = ablate(trained, seeds=2, steps=STEPS, episodes=6, parts=["world"], progress=progress)
+    assert begun[0] == "0/8 seed 1: intact"
+    assert begun[-1] == "7/8 seed 2: world, shuffle"
     begun.clear()
-    same = ablate(trained, seeds=2, steps=STEPS, episodes=6, parts=["dream"], progress=progress)
+    same = ablate(trained, seeds=2, steps=STEPS, episodes=6, parts=["world"], progress=progress)
     assert same.hash == first.hash
     assert not begun
     again = ablate(
-        trained, seeds=2, steps=STEPS, episodes=6, parts=["dream"], again=True, progress=progress
+        trained, seeds=2, steps=STEPS, episodes=6, parts=["world"], again=True, progress=progress
     )
-    assert len(begun) == 10
+    assert len(begun) == 8
     assert read(again).trials == read(first).trials
 
 
 def test_an_ablation_that_was_cut_short_goes_on(trained: Path) -> None:
     def stop(done: int, total: int, name: str) -> None:
-        if done > 4:
+        if done > 6:
             raise KeyboardInterrupt
 
-    asked = {"seeds": 2, "steps": STEPS, "episodes": 6, "parts": ["surprise"]}
+    asked = {"seeds": 2, "steps": STEPS, "episodes": 6, "parts": ["efe"]}
     with pytest.raises(KeyboardInterrupt):
         ablate(trained, **asked, progress=stop)  # type: ignore[arg-type]
     begun: list[str] = []
@@ -141,6 +141,7 @@ def test_active_inference_that_teaches_is_not_inert(patched: None, tmp_path: Pat
     assert result.from_start
 
 
+@pytest.mark.long
 def test_a_dreamer_that_acts_itself_is_not_inert(patched: None, tmp_path: Path) -> None:
     config = configure(tmp_path / "run", dream=1)
     config.dream.distill_coef = 0.0

@@ -169,6 +169,24 @@ def test_surprise_is_paid_to_the_policy_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(kept, own)
 
 
+def test_whoever_replaces_what_is_drawn_from_replay_is_heard(tmp_path: Path) -> None:
+    """Controls do, as by shuffling actions."""
+    trainer = made(tmp_path, settings(efe=1))
+    assert trainer.world is not None
+    replay, drawn = trainer.world.replay, []
+    before = replay.draw
+
+    def watched(*asked):  # type: ignore[no-untyped-def]
+        drawn.append(asked)
+        return before(*asked)
+
+    replay.draw = watched  # type: ignore[method-assign]
+    trainer.start()
+    for _ in range(3):
+        trainer.iterate()
+    assert len(drawn) == trainer.world.learner.updates > 0
+
+
 def test_every_part_is_timed_and_named() -> None:
     assert parts(settings()) == ()
     assert parts(settings(intrinsic=0.1)) == ("world",)
