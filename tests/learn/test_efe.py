@@ -202,9 +202,10 @@ def test_an_ensemble_whose_gradient_is_not_finite_changes_nothing(world: WorldLe
 def test_a_noisy_television_is_ignored_by_all_but_one_seed_at_most() -> None:
     found = [noisy_television(seed) for seed in range(5)]
     assert sum(rooms["information gain"].ignored for rooms in found) >= 4
-    # The mistake watches it.
-    watched = [rooms["predictive entropy"] for rooms in found]
-    assert sum(rooms.television > rooms.wing for rooms in watched) >= 4
+    # The mistake watches it, more than by chance.
+    watched = [rooms["predictive entropy"].television for rooms in found]
+    assert np.mean(watched) > 1.0 / 3.0
+    assert max(rooms["information gain"].television for rooms in found) < 0.1
 
 
 def test_a_noisy_television_is_ignored() -> None:
