@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sessions import HZ, session_at
@@ -22,7 +23,8 @@ from metabonk.games.level import Reward
 from metabonk.games.scripted import RandomPolicy
 from metabonk.play.ledger import Gate, read_ledger
 from metabonk.play.live_games import ArenaLive
-from metabonk.play.loop import Decider, Live, LoopSettings, PythonDecider
+from metabonk.play.loop import CompiledDecider, Decider, Live, LoopSettings, PythonDecider
+from metabonk.play.retrace import retrace
 from metabonk.play.system2 import Eyes, System2, total
 from metabonk.protocols import BoolArray, FloatArray, Observation
 from metabonk.records import ACTION_LAYOUT, FieldGroup, GameState
@@ -204,6 +206,29 @@ def test_a_muted_policy_presses_nothing_and_directives_do(tmp_path: Path) -> Non
     first, last = int(muted["tick"][0]), int(muted["tick"][-1])
     others = ticks[(ticks["tick"] < first) | (ticks["tick"] > last)]
     assert others["action"][:, 9].any()
+
+
+def test_a_muted_tick_is_decided_again_bit_for_bit(
+    tmp_path: Path, policies: tuple[Path, Path]
+) -> None:
+    session = session_at(tmp_path / "s")
+    session.keep_artifact(policies[0])
+    level = level_of({"start": "main_menu"}, 1)
+    session.setup.level.update(msgspec.to_builtins(level))
+    game = ArenaLive(level.pack(), session.setup.seeds, (12, 16), session, HZ)
+    loop = LoopSettings(hz=HZ, cpu=-1, spin=0.0, stale=30.0)
+    live = Live(game, [CompiledDecider(policies[0])], loop, session, ticks=250)
+    live.seats[0].mute(True)
+    live.start()
+    live.wait(seconds=60.0, look=0.01)
+    live.stop()
+    ticks = read_ledger(session.directory).ticks
+    muted = ticks["tick"][(ticks["gate"] & Gate.MUTED) != 0]
+    assert len(muted) > 0
+    retraced = retrace(session, int(muted[-1]))
+    assert retraced.own.choice or retraced.own.click
+    assert not retraced.action.choice
+    assert retraced.action.click is None
 
 
 class FakeWatch:
