@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 from decision_logs import Log as Written
-from decision_logs import answers, arena_states, write
+from decision_logs import answers, arena_states, menu_state, write
 
-from metabonk.cognition import features, policy
+from metabonk.cognition import backends, features, policy
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.export import Plan
 from metabonk.cognition.policy import PolicyBackend, StrategyNetwork
 from metabonk.cognition.question import Question, Undecided
 from metabonk.cognition.rows import Log
 from metabonk.cognition.wire import RequestId
-from metabonk.config import DistilConfig
+from metabonk.config import BackendConfig, DistilConfig
 from metabonk.errors import ConfigError, CorruptError, DivergedError
 from metabonk.learn import strategies
 from metabonk.learn.distil import Distiller, Lessons, StrategyModule, lessons
@@ -172,6 +172,17 @@ def test_the_backend_answers_within_the_vocabulary(tmp_path: Path) -> None:
         with pytest.raises(Undecided):
             asyncio.run(backend.decide(question))
     assert backend.metrics()["answered_total"] == 12
+    chain = backends.make(BackendConfig(chain="policy", policy=str(tmp_path / "strategy")))
+    asyncio.run(chain.open())
+    answer = asyncio.run(chain.decide(Question("a", packed=arena_states(3)[2])))
+    assert (answer.backend, answer.path) == ("policy", ())
+    menu = Question("a", "menu", packed=menu_state(), goal="start a game")
+    answer = asyncio.run(chain.decide(menu))
+    assert answer.press is not None
+    assert (answer.press.text, answer.path) == ("Play", ())
+    (tmp_path / "strategy" / policy.WEIGHTS).unlink()
+    with pytest.raises(ConfigError, match=r"backend\.policy"):
+        backends.make(BackendConfig(chain="policy", policy=str(tmp_path / "strategy")))
     with pytest.raises(FileExistsError, match="choose another directory"):
         strategies.distil(tmp_path / "log", tmp_path / "strategy", SMALL)
 
