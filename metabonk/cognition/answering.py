@@ -90,6 +90,7 @@ class Answering:
         """The one end of a request: written down, then told."""
         ask.ended = self._clock()
         reply = reply_of(ask, status, code, reason)
+        reply.server_ms = round((ask.ended - ask.arrived) * 1e3, 3)  # as it is written down
         self._writing[ask.request.id] = ask, reply
         self.journal.record(row_of(ask, reply), lambda safe: self._written(ask, reply, safe))
 

@@ -189,10 +189,15 @@ class Scheduler:
         return chosen[1] if chosen else None
 
     def _delay(self, job: Job, lane: _Lane, now: float) -> float:
-        """Seconds until this request would reach the backend, by what is known."""
+        """Seconds until this request would reach the backend, by what is known.
+
+        What is urgent does not wait for its own agent's calmer question: the caller withdraws it.
+        """
         each = self.service.expected(now)
-        own = 0.0
-        if lane.flying is not None:
+        own, flying = 0.0, self.flying
+        if lane.flying is not None and job.critical and not lane.flying.critical:
+            flying -= 1
+        elif lane.flying is not None:
             own = max(0.0, lane.flying.started + each - now)
         mine = _place(job, lane)
         before = sum(
@@ -200,7 +205,7 @@ class Scheduler:
             for other in self._lanes.values()
             if other.waiting is not None and _place(other.waiting, other) < mine
         )
-        ahead = self.flying + before - self.window.size + 1
+        ahead = flying + before - self.window.size + 1
         return max(own, max(0, ahead) * each / self.window.size)
 
     def _tidy(self, agent: str, lane: _Lane) -> None:

@@ -127,6 +127,8 @@ def test_a_question_is_answered_and_its_outcome_joined(tmp_path: Path) -> None:
         assert t.rows("SELECT status, cause, episode, reward, age_ms FROM joined") == [
             ("ok", "boss", 3, 2.5, 90.0)
         ]
+        ((taken,),) = t.rows("SELECT server_ms FROM decisions")
+        assert 0.0 < taken <= reply.server_ms
 
     at_table(tmp_path, body)
 

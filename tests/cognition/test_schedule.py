@@ -111,6 +111,24 @@ def test_what_cannot_be_in_time_is_refused_at_once() -> None:
     assert s.offer(job("b", 2, deadline=9.0), 1.0).taken
 
 
+def test_what_is_urgent_counts_on_its_own_calmer_question_being_withdrawn() -> None:
+    s = Scheduler(2)
+    slow = job("a", 1)
+    s.offer(slow, 0.0)
+    s.take(0.0)
+    s.finish(slow, 1.0, "answered")
+    s.offer(job("a", 2, deadline=99.0), 1.0)
+    flying, _ = s.take(1.0)
+    assert flying is not None
+    assert not s.offer(job("a", 3, deadline=3.9), 1.0).taken, "behind a2, for 1.5 s each"
+    assert s.offer(job("a", 4, deadline=3.9, critical=True), 1.0).taken
+    assert s.in_flight("a") is flying
+    mean, size = s.service.mean, s.window.size
+    s.finish(flying, 1.5, "withdrawn")
+    assert (s.service.mean, s.window.size) == (mean, size)
+    assert taken(s, 1.5) == "a4"
+
+
 def test_an_older_request_never_outlives_a_refused_newer_one() -> None:
     s = Scheduler(1)
     slow = job("a", 1)
