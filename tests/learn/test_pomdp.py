@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,3 +153,25 @@ def test_a_cue_that_tells_nothing_is_not_looked_up() -> None:
     rows = {row.name: row for row in tmaze_rows(trials=100, rules=tmaze(cue=0.5))}
     assert rows["expected free energy, 2 steps"].cue == 0.0
     assert CUE == 1
+
+
+KEPT = json.loads((Path(__file__).parent / "pymdp_cases.json").read_text())
+
+
+@pytest.mark.parametrize("case", KEPT["cases"], ids=lambda c: f"{c['what']}, {c['depth']} deep")
+def test_it_is_what_pymdp_gave(case: dict[str, Any]) -> None:
+    """Kept, so that it needs no pymdp; test_pomdp_pymdp.py asks it anew where it is installed. It
+    adds exp(-16) to every probability under a logarithm."""
+    rules = Rules(
+        tuple(np.array(a) for a in case["likelihood"]),
+        np.array(case["transition"]),
+        tuple(np.array(a) for a in case["preference"]),
+        np.array(case["prior"]),
+    )
+    _, ours = Planner(rules).policies(rules.prior, case["depth"])
+    theirs = np.array(case["negative_g"])
+    np.testing.assert_allclose(-ours, theirs, atol=2e-5 * case["depth"])
+    assert np.ptp(theirs) > 0.01
+    # The control: without information gain it is another number.
+    _, blind = Planner(rules).policies(rules.prior, case["depth"], "utility")
+    assert np.abs(-blind - theirs).max() > 0.01
