@@ -20,13 +20,13 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metabonk.cognition import wire
 from metabonk.cognition.client_settings import ClientSettings, check
-from metabonk.cognition.decision import Decision
+from metabonk.cognition.decision import ClientCounts, Decision
 from metabonk.cognition.dialogue import Dialogue
 from metabonk.cognition.dialogue_v1 import DialogueV1
 from metabonk.cognition.line import Line
@@ -46,29 +46,6 @@ _NS = 1_000_000_000
 _FOR_EVER = 2**62  # nanoseconds: after every deadline
 _REMEMBERED = 1024  # decisions that are kept for who asks
 _FRESH = _NS  # age of a sight that is worth a question, and patience with a server that is away
-
-
-@dataclass
-class ClientCounts:
-    """What the client counted itself; the dialogue and the strip count, too.
-
-    blind: wishes that found no sight younger than a second. unread: states that are none. full:
-    messages that found the socket's queue full, which a Query makes good. applied: directives that
-    the game took; not_taken: those that it did not. local: directives of the local
-    strategist, while the server gave none. encode_s, predict_s: seconds of processor time.
-    """
-
-    sights: int = 0
-    blind: int = 0
-    unread: int = 0
-    full: int = 0
-    connects: int = 0
-    disconnects: int = 0
-    applied: int = 0
-    not_taken: int = 0
-    local: int = 0
-    encode_s: float = 0.0
-    predict_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +103,8 @@ class Client:
         self._line: Line | None = None
         self._failed = False  # the last request brought nothing that can be done
         self._stop = threading.Event()
-        self._thread = ThreadPoolExecutor(1, f"system 2 {agent}")
+        # Not kept from ending by it: a program that fails need not know that there is a client.
+        self._thread = threading.Thread(target=self._work, name=f"system 2 {agent}", daemon=True)
         self._running: Future[None] | None = None
 
     # For game threads -----------------------------------------------------------------------
@@ -154,7 +132,8 @@ class Client:
         was started before."""
         if self._running is not None:
             raise RuntimeError(f"{self.agent}: the client was started before: make another one")
-        self._running = self._thread.submit(self._run)
+        self._running = Future()
+        self._thread.start()
 
     def end(self) -> None:
         """Tells the thread to end, and does not wait for it."""
@@ -164,7 +143,8 @@ class Client:
         """Ends the thread, after `linger` seconds at most for what has to be acknowledged. Raises
         what ended it before. Safe to call twice."""
         self._stop.set()
-        self._thread.shutdown()
+        if self._running is not None:
+            self._thread.join()
         self.check()
 
     def check(self) -> None:
@@ -212,6 +192,15 @@ class Client:
         self.stop()
 
     # The thread -----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        assert self._running is not None
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001  # `check` and `stop` raise it
+            self._running.set_exception(error)
+        else:
+            self._running.set_result(None)
 
     def _run(self) -> None:
         identity = self.agent if self.settings.protocol == "v1" else ""

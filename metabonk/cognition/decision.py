@@ -73,6 +73,29 @@ class DialogueCounts:
     dropped: int = 0
 
 
+@dataclass
+class ClientCounts:
+    """What the client counted itself; the dialogue and the strip count, too.
+
+    blind: wishes that found no sight younger than a second. unread: states that are none. full:
+    messages that found the socket's queue full, which a Query makes good. applied: directives that
+    the game took; not_taken: those that it did not. local: directives of the local
+    strategist, while the server gave none. encode_s, predict_s: seconds of processor time.
+    """
+
+    sights: int = 0
+    blind: int = 0
+    unread: int = 0
+    full: int = 0
+    connects: int = 0
+    disconnects: int = 0
+    applied: int = 0
+    not_taken: int = 0
+    local: int = 0
+    encode_s: float = 0.0
+    predict_s: float = 0.0
+
+
 def read_answer(
     answer: Mapping[str, Any], question: QuestionKind
 ) -> tuple[Directive | None, Press | None]:

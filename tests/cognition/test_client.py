@@ -338,3 +338,15 @@ def test_settings_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         Client(agent, url, ClientSettings(**settings))
+
+
+def test_a_program_ends_although_nobody_stopped_its_client(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    text = (
+        "from metabonk.cognition.client import Client\n"
+        f"Client('omega-0', 'ipc://{tmp_path}/x').start()\nraise SystemExit(7)"
+    )
+    ended = subprocess.run([sys.executable, "-c", text], timeout=60.0, check=False)
+    assert ended.returncode == 7
