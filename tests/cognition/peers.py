@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -222,6 +223,8 @@ class Server:
         self.endpoints: list[str] = []
         self.url = ""
         assert self.process.stderr is not None
+        hangs = threading.Timer(2 * HANG, self.process.kill)
+        hangs.start()
         for line in self.process.stderr:
             self.said.append(line)
             if found := re.search(r"agents connect to (\S+)", line):
@@ -230,7 +233,9 @@ class Server:
                 self.url = found[1]
                 break
         else:
+            hangs.cancel()
             raise AssertionError("".join(self.said))
+        hangs.cancel()
 
     @property
     def endpoint(self) -> str:
