@@ -69,7 +69,10 @@ class AblateStudy:
             "efe.distill_coef": 0.05 if cell.arm == HEARD else 0.0,
         }
         train(load(presets=preset, flags=SETTINGS | own, environ={}))
-        found = read(ablate(run, **ABLATION[scale]))
+        asked = ABLATION[scale]
+        found = read(
+            ablate(run, seeds=asked["seeds"], steps=asked["steps"], episodes=asked["episodes"])
+        )
         inert = set(found.inert)
         return {
             "planted": float("efe" in inert),
