@@ -6,6 +6,7 @@ metabonk.cognition's.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,33 @@ def controlled(player: Any, game: Any, config: Config, run: Path | None, seed: i
     settings = config.sima2
     if not settings.enabled:
         return player
-    from metabonk.cognition.rules import Strategist, temper_of
     from metabonk.play.dual import Dual, DualSettings, states_of
 
     motor = _motor(game, config, run, seed) if settings.load_cpqe else player
     return Dual(
         motor,
-        Strategist(temper_of(settings.goal)),
+        _planner(config),
         states_of(game),
         level=_level(config),
         settings=DualSettings(every=settings.every, latency=settings.latency),
         told=_tell if settings.log else None,
     )
+
+
+def _planner(config: Config) -> Any:
+    """The embedded rules; with `cognition.enabled` the cognitive server, and them behind it."""
+    from metabonk.cognition.rules import Strategist, temper_of
+
+    rules = Strategist(temper_of(config.sima2.goal))
+    cognition = config.cognition
+    if not cognition.enabled:
+        return rules
+    from metabonk.cli.system2 import client_settings
+    from metabonk.cognition.served import ServedPlanner
+
+    settings = dataclasses.replace(client_settings(config), goal=config.sima2.goal)
+    local = rules.plan if cognition.fallback == "rules" else None
+    return ServedPlanner(f"{cognition.agent}-0", cognition.server, settings, local)
 
 
 def recorded(game: Any, config: Config, run: Path | None, seed: int) -> Any:

@@ -115,8 +115,11 @@ def play(
     if human:
         _play_human(config, seed)
         return
-    if system2 and not (live or proof):
-        raise ConfigError("--system2: System 2 is asked beside --live or --proof: add one of them")
+    if system2 and not (live or proof or config.sima2.enabled):
+        raise ConfigError(
+            "--system2: System 2 is asked beside --live or --proof, or by the controller of "
+            "sima2.enabled: add one of them"
+        )
     if live or proof:
         if motor_of(policy) is not None:
             raise ConfigError(

@@ -145,13 +145,13 @@ def _reward(config: Config) -> Any:
     return msgspec.structs.replace(level_of(level or None).reward, damage_dealt=0.0)
 
 
-def _rules(config: Config) -> Callable[[Sight], Directive]:
+def _rules(config: Config) -> Callable[[Sight], Directive | None]:
     """The embedded planner, which answers while no server does."""
     from metabonk.cognition.rules import Strategist, temper_of
 
     goal = config.sima2.goal if config.sima2.enabled else ""
     strategist = Strategist(temper_of(goal))
-    return lambda sight: strategist.decide(sight.packed).directive
+    return lambda sight: strategist.plan(sight.packed)
 
 
 def _dreams(config: Config, run: Path | None, frames: tuple[int, int]) -> dict[str, Any]:

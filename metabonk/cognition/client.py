@@ -77,7 +77,7 @@ class Client:
         press: Callable[[Press], bool] | None = None,
         mute: Callable[[bool], None] | None = None,
         predictor: Predictor | None = None,
-        local: Callable[[Sight], Directive] | None = None,
+        local: Callable[[Sight], Directive | None] | None = None,
     ) -> None:
         self.agent, self.url = agent, url
         self.settings = settings or ClientSettings()
@@ -375,9 +375,11 @@ class Client:
         if now - sight.captured_ns > _FRESH:
             return
         directive = self._local(sight)
-        self._local_ns = now + round(min(directive.seconds, self.settings.every) * _NS)
-        until = sight.captured_ns + round(directive.seconds * _NS)
-        self.counts_.local += self._put_in_force(directive, until)
+        pause = self.settings.every if directive is None else directive.seconds
+        self._local_ns = now + round(min(pause, self.settings.every) * _NS)
+        if directive is not None:
+            until = sight.captured_ns + round(directive.seconds * _NS)
+            self.counts_.local += self._put_in_force(directive, until)
 
     def _end(self, line: Line) -> None:
         """Reports what is left and waits a little for it to be acknowledged.

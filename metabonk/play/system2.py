@@ -28,7 +28,7 @@ LOOKS = 0.03  # seconds between two moments that a seat shows
 COPIED = 256 << 10  # bytes of a frame that a seat copies; larger ones come from the frame ring
 _PRESS = 0.5  # seconds that a press of the navigator may take to reach the game
 
-Local = Callable[[Sight], Directive]
+Local = Callable[[Sight], Directive | None]
 
 
 class Eyes:

@@ -79,6 +79,23 @@ def test_variables_of_old_scripts_do_it_too(
     assert "system2" not in json.loads(said.out)
 
 
+def test_the_controller_of_games_that_wait_asks_the_server_too(
+    metabonk: Metabonk, tmp_path: Path
+) -> None:
+    url, level = f"ipc://{tmp_path}/b.sock", tmp_path / "short.json"
+    level.write_text('{"time": {"duration": 5.0}}')
+    words = ("play", "--level", level, "--video", tmp_path / "a.gif", "--system2",
+             "--set", "sima2.enabled=1", "--set", "sima2.log=1")  # fmt: skip
+    with serving(url) as server:
+        said = metabonk(*words, "--server", url)
+        assert said.code == 0, said.err
+        assert len(server.requests) >= 2
+        assert "retreat compass:4" in said.err  # what that server always says
+    said = metabonk(*words, "--server", url)  # and without one the rules plan
+    assert said.code == 0, said.err
+    assert "game 0: " in said.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
