@@ -74,15 +74,21 @@ def client_settings(config: Config) -> ClientSettings:
 
 
 def show(counts: list[dict[str, Any]]) -> None:
-    """A table of every agent's requests and what became of them."""
-    names = ("requests", "ok", "fallback", "stale", "rejected", "error", "lost", "applied", "local")
+    """A table of every agent's requests and what became of them. late: came too late, or never;
+    refused: rejected, or no answer that can be followed; ms: from capture to answer, smoothed."""
     rows = []
     for agent, one in enumerate(counts):
-        latency = f"{one['latency_ms']:.1f}" if one["ok"] + one["fallback"] else "-"
-        rows.append((agent, *(f"{one[name]:,}" for name in names), latency))
+        answered = one["ok"] + one["fallback"]
+        figures = (
+            one["requests"], one["ok"], one["fallback"], one["stale"] + one["lost"],
+            one["rejected"] + one["error"], one["applied"], one["local"],
+        )  # fmt: skip
+        latency = f"{one['latency_ms']:.1f}" if answered else "-"
+        rows.append((agent, *(f"{figure:,}" for figure in figures), latency))
         if not one["connected"] and not one["requests"]:
             notice_line(f"agent {agent}: the cognitive server was not reached: {_why(one)}")
-    console.print(table(["System 2", *(f">{name}" for name in names), ">latency, ms"], rows))
+    heads = ("asked", "ok", "fallback", "late", "refused", "followed", "local", "ms")
+    console.print(table(["System 2", *(f">{head}" for head in heads)], rows))
 
 
 def reporter(live: Live) -> Callable[[], bool]:

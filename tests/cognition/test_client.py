@@ -212,6 +212,19 @@ def test_local_rules_speak_while_the_server_does_not(url: str) -> None:
             assert client.counts()["local"] == spoken
 
 
+def test_rules_that_refuse_a_state_are_no_fault(url: str) -> None:
+    refused: list[Sight] = []
+
+    def local(sight: Sight) -> Directive | None:
+        refused.append(sight)
+        return None
+
+    with Client("omega-0", url, QUICK, local=local) as client, Game(client):
+        until(lambda: len(refused) >= 2, "two refusals")
+        assert client.directive() is None
+        assert client.counts()["local"] == 0
+
+
 def test_states_without_frames_and_without_sense(url: str) -> None:
     with serving(url) as server, Client("omega-0", url, QUICK) as client:
         client.show(Sight(b"no state", time.monotonic_ns()))
