@@ -28,7 +28,7 @@ LAYOUTS = 200
 DECISIONS = 60  # in menus, after which an attempt has failed
 REACHED = 0.99  # the goals
 SHARE_OF_RULES, SHARE_OF_MODEL = 0.9, 0.01
-REHEARSED = 48  # episodes per level
+REHEARSED = 96  # episodes per level
 UPDATES = 3000
 
 

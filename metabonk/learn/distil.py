@@ -38,6 +38,7 @@ from metabonk.protocols import Array
 MOST_WEIGHT = 20.0
 MOST_BAD = 3  # updates in a row that may fail
 _PART = 0.25  # weight of seconds and of priority
+_SIZES = np.bincount(PAIRS[:, 0]).tolist()  # options of each action, which stand together
 _COLUMNS = (
     "situation", "targets", "mask", "shares", "verb", "option", "seconds", "priority", "reward",
     "followed", "held",
@@ -146,8 +147,10 @@ class StrategyModule(nn.Module):
         hidden = torch.relu(self.second(torch.relu(self.first(situation))))
         base = self.situation(hidden)
         verb, slot = self._pairs[:, 0], self._pairs[:, 1]
-        units = base[:, None] + self.verbs.weight[verb] + self.targets(targets)[:, slot]
-        logits = self.score(torch.relu(units))[..., 0] + self.bias[verb]
+        # index_select: the backward pass of indexing sorts, this one's adds up.
+        units = self.targets(targets).index_select(1, slot)
+        units = units + base[:, None] + self.verbs.weight.index_select(0, verb)
+        logits = self.score(torch.relu(units))[..., 0] + self.bias.index_select(0, verb)
         logits = torch.where(mask, logits, torch.full_like(logits, -1e9))
         count = len(situation)
         return (
@@ -168,9 +171,7 @@ class StrategyModule(nn.Module):
 
 def verb_log_shares(options: Tensor) -> Tensor:
     """Log-probabilities of the actions [B, VERBS] from those of their options [B, PAIRS]."""
-    verbs = PAIRS[:, 0]
-    parts = [options[:, np.flatnonzero(verbs == i)].logsumexp(1) for i in range(len(VERBS))]
-    return torch.stack(parts, 1)
+    return torch.stack([part.logsumexp(1) for part in torch.split(options, _SIZES, 1)], 1)
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,7 @@ class Distiller:
         option = torch.from_numpy(data.option[rows])
         every = torch.arange(len(rows))
         kl = (shares * (torch.log(shares.clamp_min(1e-12)) - verbs)).sum(1)
-        within = options[every, option.clamp_min(0)] - verbs[every, verb]
+        within = _at(options, option.clamp_min(0)) - _at(verbs, verb)
         target = torch.where(option >= 0, -within, torch.zeros_like(within))
         parts = [
             cross_entropy(logits[every, verb], torch.from_numpy(answer[rows]), reduction="none")
@@ -305,3 +306,8 @@ class Distiller:
         weight = torch.exp(advantage / self.config.beta).clamp_max(MOST_WEIGHT)
         weight = torch.where(followed, weight, torch.ones_like(weight))
         return weight / weight.mean()
+
+
+def _at(table: Tensor, columns: Tensor) -> Tensor:
+    """One entry of each row."""
+    return table.gather(1, columns[:, None])[:, 0]
