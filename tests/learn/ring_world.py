@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 
 import numpy as np
 from gymnasium import spaces as gs
@@ -10,7 +12,7 @@ from gymnasium import spaces as gs
 from metabonk.config import WorldConfig
 from metabonk.learn.replay import Sequences
 from metabonk.learn.world import WorldLearner
-from metabonk.models.world import build
+from metabonk.models.world import WorldModel, build
 from metabonk.spaces import ActionLayout
 
 SPACE = gs.Dict({"observation": gs.Box(-9, 9, (4,), np.float32)})
@@ -49,3 +51,13 @@ def trained(updates: int, shuffled: bool = False) -> WorldLearner:
             sequences = dataclasses.replace(sequences, action=mixed)
         learner.update(sequences)
     return learner
+
+
+def world_of(shuffled: bool = False) -> WorldModel:
+    """One of one's own that learned for 250 updates; it is learned once, however many ask."""
+    return copy.deepcopy(_learned(shuffled))
+
+
+@functools.cache
+def _learned(shuffled: bool) -> WorldModel:
+    return trained(250, shuffled).model

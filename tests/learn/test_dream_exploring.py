@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import torch
 from gymnasium import spaces as gs
-from ring_world import LAYOUT, trained, walk
+from ring_world import LAYOUT, walk, world_of
 from test_dream import HORIZON, SMALL, dreamer_of, earned, seen_states
 
 from metabonk.learn.dream import DreamLearner
@@ -22,7 +22,7 @@ BOTH = ActionLayout.of(
 
 @pytest.fixture(scope="module")
 def world() -> WorldModel:
-    return trained(250).model
+    return world_of()
 
 
 @pytest.fixture

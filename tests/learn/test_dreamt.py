@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces as gs
 from ring_game import LENGTH, Ring
-from ring_world import LAYOUT, SIDE, SPACE, trained
+from ring_world import LAYOUT, SIDE, SPACE, world_of
 
 from metabonk.data.episode import EpisodeWriter, Header
 from metabonk.data.library import Library
@@ -29,13 +29,13 @@ CONTEXT = 4
 
 @pytest.fixture(scope="module")
 def world() -> WorldModel:
-    return trained(250).model
+    return world_of()
 
 
 @pytest.fixture(scope="module")
 def blind() -> WorldModel:
     """Learned as long, from actions that were shuffled: it does not know what they do."""
-    return trained(250, shuffled=True).model
+    return world_of(shuffled=True)
 
 
 def played(number: int = 0, **more: object) -> Episode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ring_world import SMALL, trained, walk
+from ring_world import SMALL, walk, world_of
 from torch import nn
 
 from metabonk.learn.foresight import foresight
@@ -15,7 +15,7 @@ from metabonk.models.world import WorldModel
 
 @pytest.fixture(scope="module")
 def world() -> WorldModel:
-    return trained(250).model
+    return world_of()
 
 
 @pytest.mark.parametrize("format", FORMATS)
