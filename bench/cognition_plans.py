@@ -3,7 +3,7 @@ System 1 alone, on levels that need a plan.
 
 System 1 is the scripted player, which looks two thirds of a second ahead. It is asked to act alone,
 under the rules' directives, under retreat and nothing else, and under directives drawn at random;
-all play the same episodes, and the score is the game's own. Time is the game's: answers come half a
+all play the same episodes for the reward of their level. Time is the game's: answers come half a
 second after the state that was asked about, as from a quick model.
 """
 
@@ -32,7 +32,7 @@ from .versus import Contender
 LEVELS = {
     "regain": "to retreat and regain health",
     "gather": "to collect under pressure",
-    "boss": "to beat a boss",
+    "duel": "to beat a boss",
 }
 EPISODES = 32  # per round, the same ones for all
 ENVS = 16
@@ -43,8 +43,8 @@ def cases() -> list[Case]:
     return [
         Case(
             "cognition",
-            f"score with the rules' directives, level {level}: {what}",
-            "points",
+            f"return under the rules' directives, level {level}: {what}",
+            "reward",
             Contender("metabonk", functools.partial(Played, level, rules)),
             (
                 Contender("System 1 alone", functools.partial(Played, level, alone)),
@@ -92,7 +92,7 @@ alone, rules, retreat, anything = Silent, Strategist, Retreating, Guessing
 
 
 class Played:
-    """Mean score of episodes; every round plays others. scores: of all so far."""
+    """Mean return of episodes; every round plays others. returns: of all so far."""
 
     def __init__(self, level: str, planner: Callable[[], Any]) -> None:
         from metabonk import games
@@ -102,7 +102,7 @@ class Played:
         self._game = games.make("arena", ENVS, level=self._level, threads=1)
         self._planner = planner
         self._round = 0
-        self.scores: list[float] = []
+        self.returns: list[float] = []
 
     def prepare(self) -> None:
         """Nothing is timed."""
@@ -110,10 +110,10 @@ class Played:
     def measure(self) -> float:
         from metabonk.learn.evaluate import play
 
-        scores = play(self._game, self._policy(), EPISODES, self._round)["score"]
+        returns = play(self._game, self._policy(), EPISODES, self._round)["return"]
         self._round += 1
-        self.scores += scores.tolist()
-        return float(scores.mean())
+        self.returns += returns.tolist()
+        return float(returns.mean())
 
     def _policy(self) -> Any:
         from metabonk.games.scripted import Habits, ScriptedPolicy
@@ -140,10 +140,10 @@ def paired(ours: Meter, peer: Meter) -> Evidence:
 
     assert isinstance(ours, Played)
     assert isinstance(peer, Played)
-    found = compare(np.array(ours.scores), np.array(peer.scores))
+    found = compare(np.array(ours.returns), np.array(peer.returns))
     low, high = found.ci95
     return Evidence(
         found.better,
-        f"{found.difference:+,.0f} points in {len(ours.scores)} paired episodes "
-        f"(95 %: {low:+,.0f} to {high:+,.0f})",
+        f"{found.difference:+,.2f} in {len(ours.returns)} paired episodes "
+        f"(95 %: {low:+,.2f} to {high:+,.2f})",
     )
