@@ -16,7 +16,7 @@ import numpy as np
 from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Entry
 
 DECISIONS = ("ok", "fallback")
-GAP_NS = 3_000_000_000  # after which an agent that went away has its name back
+GAP_NS = 3_000_000_000  # an agent that was answered so lately is there
 MOST_SHOWN = 20  # faults of one kind that a report lists; all are counted
 
 
@@ -207,14 +207,20 @@ def _stale_faults(seen: _Seen) -> Iterable[Fault]:
 
 
 def usurped(at_ns: int, agent: str, entries: Iterable[Entry], kills: Sequence[int]) -> bool:
-    """Whether a name that was given to somebody else at `at_ns` was its agent's then: it had
-    neither begun, ended nor cut its connection shortly before, and the broker was not killed."""
-    gaps = [
-        entry.at_ns
-        for entry in entries
-        if isinstance(entry, Began | Ended | Cut) and entry.agent == agent
-    ]
-    return not any(0 <= at_ns - gap <= GAP_NS for gap in (*gaps, *kills))
+    """Whether a name that was given to somebody else at `at_ns` was its agent's then.
+
+    It was if the agent had been answered shortly before, and since then had neither begun, ended
+    nor cut its connection, and the broker had not been killed.
+    """
+    gaps, replies = [-1, *(kill for kill in kills if kill <= at_ns)], []
+    for entry in entries:
+        if entry.at_ns > at_ns:
+            continue
+        if isinstance(entry, Began | Ended | Cut) and entry.agent == agent:
+            gaps.append(entry.at_ns)
+        elif isinstance(entry, Answered) and split(entry.id)[0] == agent:
+            replies.append(entry.at_ns)
+    return any(reply > max(gaps) and at_ns - reply <= GAP_NS for reply in replies)
 
 
 def split(id: str) -> tuple[str, int, int]:

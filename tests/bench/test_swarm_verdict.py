@@ -244,14 +244,22 @@ def test_recovery_is_how_long_an_agent_goes_without_what_is_due() -> None:
 
 
 def test_a_name_is_only_stolen_from_who_lives() -> None:
-    entries = [Began(0, "omega-0", 7, 1), Cut(20 * S, "omega-0"), Ended(40 * S, "omega-0", 7)]
+    id = "omega-0/7/1"
+    entries: list[Entry] = [
+        Began(0, "omega-0", 7, 1),
+        Answered(9 * S, id, "ok"),
+        Cut(20 * S, "omega-0"),
+        Answered(30 * S, id, "ok"),
+        Ended(31 * S, "omega-0", 7),
+    ]
     assert verdict.usurped(10 * S, "omega-0", entries, [])
-    assert not verdict.usurped(1 * S, "omega-0", entries, [])
+    assert not verdict.usurped(1 * S, "omega-0", entries, [])  # not answered yet
+    assert not verdict.usurped(15 * S, "omega-0", entries, [])  # nor lately
     assert not verdict.usurped(21 * S, "omega-0", entries, [])
-    assert not verdict.usurped(42 * S, "omega-0", entries, [])
-    assert not verdict.usurped(10 * S, "omega-0", entries, [9 * S])
-    assert verdict.usurped(10 * S, "omega-0", entries, [11 * S])
-    assert verdict.usurped(21 * S, "omega-1", entries, [])
+    assert not verdict.usurped(32 * S, "omega-0", entries, [])
+    assert not verdict.usurped(10 * S, "omega-0", entries, [9 * S + 1])  # killed since
+    assert verdict.usurped(10 * S, "omega-0", entries, [8 * S, 11 * S])
+    assert not verdict.usurped(10 * S, "omega-1", entries, [])
 
 
 def test_a_ledger_is_read_back_without_its_torn_end(tmp_path: Path) -> None:
