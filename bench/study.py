@@ -47,7 +47,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     ci95: tuple[float, float] | None = None
     baselines: dict[str, float] = {}
     goal: float | None = None
-    sense: Literal[">=", "<="] = ">="
+    sense: Literal[">=", "<=", ">"] = ">="
     interval: bool = False
     note: str = ""
 
@@ -60,7 +60,9 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         if self.interval:
             if self.ci95 is None:
                 return False
-            held = self.ci95[0] if self.sense == ">=" else self.ci95[1]
+            held = self.ci95[1] if self.sense == "<=" else self.ci95[0]
+        if self.sense == ">":
+            return bool(held > self.goal)
         return bool(held >= self.goal) if self.sense == ">=" else bool(held <= self.goal)
 
 

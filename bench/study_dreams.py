@@ -53,7 +53,7 @@ def config_of(game: str, seed: int, **more: Any) -> Config:
     """A run of that game, with what is known to work there; `more` by key, dots as __."""
     from metabonk.learn.presets import preset
 
-    flags = {"game.name": game, "run.seed": seed, "game.threads": 1, "run.torch_threads": 1}
+    flags = {"game.name": game, "run.seed": seed, "run.torch_threads": 1}
     given = {key.replace("__", "."): value for key, value in more.items()}
     return load(environ={}, presets=preset, flags=flags | given)
 
@@ -265,7 +265,7 @@ class PretrainStudy:
         return [
             Figure(
                 name="times the steps that a head start saves", value=value, ci95=ci95, goal=1.0,
-                interval=True,
+                sense=">", interval=True,
                 baselines={
                     "from shuffled recordings": ratio_of(steps["scratch"], steps["shuffled"])[0],
                     "steps from scratch": float(np.mean(steps["scratch"])),
@@ -347,7 +347,7 @@ class DoomStudy:
         return [
             Figure(
                 name="return on the way, gained by dreams", value=gain, ci95=ci95, goal=0.0,
-                interval=True, baselines=mean,
+                sense=">", interval=True, baselines=mean,
             ),
             Figure(name="return at the end, gained by dreams", value=end, ci95=interval),
         ]  # fmt: skip

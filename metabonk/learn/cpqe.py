@@ -241,7 +241,8 @@ class CpqeLearner:
         after = data.after[data.judged]
         cut = np.setdiff1d(after[after >= 0], data.decisions)
         generator = self._generator(CPQE_STREAM + 3, 0)
-        for rows in map(torch.from_numpy, np.array_split(cut, max(1, len(cut) // 4096))):
+        pieces = np.array_split(cut, max(1, len(cut) // 4096)) if len(cut) else []
+        for rows in map(torch.from_numpy, pieces):
             seen = self._observed(rows)
             noise = _normal(generator, self._points[rows])
             points = motor.candidates(motor.parts(seen), noise[:, None])[:, 0]

@@ -121,6 +121,8 @@ def test_damage_is_named(tossing: Tossing, tmp_path: Path) -> None:
         (Figure(name="x", value=2.0, goal=1.0, interval=True, ci95=(1.5, 3.0)), True),
         (Figure(name="x", value=0.2, goal=1.0, sense="<=", interval=True, ci95=(0.1, 2.0)), False),
         (Figure(name="x", value=2.0, goal=1.0, interval=True), False),
+        (Figure(name="x", value=1.0, goal=1.0, sense=">", interval=True, ci95=(1.0, 1.0)), False),
+        (Figure(name="x", value=1.5, goal=1.0, sense=">", interval=True, ci95=(1.1, 2.0)), True),
     ],
 )
 def test_a_goal_is_met_or_not(figure: Figure, met: bool | None) -> None:

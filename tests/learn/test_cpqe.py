@@ -229,6 +229,17 @@ def test_it_plays_a_game() -> None:
     assert float((rows == piece["action"]).mean()) > 0.9  # a discrete action, copied
 
 
+def test_where_no_episode_was_cut_the_student_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(*_: Any) -> None:
+        raise AssertionError("there is nothing to answer")
+
+    monkeypatch.setattr(Motor, "candidates", asked)
+    rows = two_sides(64)
+    CpqeLearner(motor_of(QUICK), single(cues(64, 0), rows, np.zeros(64, np.float32))).train()
+
+
 def test_three_failed_updates_in_a_row_end_it(tmp_path: Path) -> None:
     config = msgspec.structs.replace(QUICK, learning_rate=1e30)
     learner = CpqeLearner(motor_of(config), recorded(512), run=tmp_path)
