@@ -45,6 +45,7 @@ __all__ = [
 _NS = 1_000_000_000
 _FOR_EVER = 2**62  # nanoseconds: after every deadline
 _REMEMBERED = 1024  # decisions that are kept for who asks
+_PROMPT = _NS // 5  # age of a sight after which its screen may be another one
 _FRESH = _NS  # age of a sight that is worth a question, and patience with a server that is away
 
 
@@ -257,7 +258,7 @@ class Client:
         for trigger in self._triggers.update(record):
             if trigger != "menu" or self._menus is None:  # else the navigator asks
                 self._dialogue.wishes.add(trigger)
-        if self._menus is not None:
+        if self._menus is not None and now - sight.captured_ns < _PROMPT:
             self._menus.look(sight, record)
         self._report(now)
 

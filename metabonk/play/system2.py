@@ -26,7 +26,9 @@ from metabonk.records import GAME_STATE
 
 LOOKS = 0.03  # seconds between two moments that a seat shows
 COPIED = 256 << 10  # bytes of a frame that a seat copies; larger ones come from the frame ring
-_PRESS = 0.5  # seconds that a press of the navigator may take to reach the game
+# Seconds that a press of the navigator may take to reach the game: one that comes later may find
+# another screen, and is made anew instead.
+_PRESS = 0.15
 
 Local = Callable[[Sight], Directive | None]
 
@@ -177,7 +179,7 @@ class System2:
         def press(press: Press) -> bool:
             until = int(_core.play.now()) + round(_PRESS * 1e9)
             if press.kind == "click":
-                click = Directive(Verb.CLICK, Widget(press.choice), _PRESS, Priority.CRITICAL)
+                click = Directive(Verb.CLICK, Widget(press.choice), 0.5, Priority.CRITICAL)
                 return apply(click, until)
             with self._directing:  # a place, of games that show no widgets
                 return self._live.click_at(press.x, press.y, agent, until) > 0
