@@ -146,6 +146,8 @@ class Names:
         if binding is not None:
             self._by_agent.pop(binding.agent, None)
             self._by_route.pop(binding.route, None)
+            if binding.newest < 0:
+                return  # it asked nothing: a visitor's epoch must not lock the name's owner out
             self._past[binding.agent] = binding.epoch, binding.newest
             self._past.move_to_end(binding.agent)
             if len(self._past) > PAST * self._most:

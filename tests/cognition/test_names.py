@@ -154,3 +154,18 @@ def test_phases_are_spread_however_many_there_are() -> None:
         found = sorted(phase(n) for n in range(count))
         gaps = [b - a for a, b in zip(found, [*found[1:], 1.0], strict=True)]
         assert max(gaps) == min(gaps) == 1 / count
+
+
+def test_a_visitor_who_asked_nothing_does_not_lock_the_owner_out() -> None:
+    """Somebody takes the name while its owner is away, asks nothing and leaves: the owner, whose
+    epoch is the earlier one, comes back. One that asked something is a later start."""
+    world = World()
+    world.bind(b"1", hello(epoch=5)).newest = 3
+    world.dead.add(b"1")
+    world.names.release(world.bind(b"2", hello(epoch=9, secret=THEIRS)))
+    assert world.bind(b"3", hello(epoch=5), newest=(5, 3)).newest == 3
+    world.dead.add(b"3")
+    later = world.bind(b"4", hello(epoch=9, secret=THEIRS))
+    later.newest = 0
+    world.names.release(later)
+    assert world.refused(b"5", hello(epoch=5), newest=(5, 3)) == "epoch"
