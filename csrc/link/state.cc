@@ -11,7 +11,6 @@ namespace metabonk::link {
 namespace {
 
 constexpr size_t kEnemyBytes = 16;
-constexpr int32_t kOptionsMax = 64;
 constexpr size_t kTrailerHeaderBytes = 12;
 constexpr size_t kInputBytes = 28;
 constexpr size_t kAnnouncementBytes = 8;

@@ -94,7 +94,7 @@ class VqCodebook {
   struct Block {
     static constexpr std::align_val_t kLine{64};
     struct Free {
-      void operator()(T* memory) const { ::operator delete[](memory, kLine); }
+      void operator()(T* held) const { ::operator delete[](held, kLine); }
     };
     T* Grow(size_t size) {
       if (size > capacity) {
