@@ -44,6 +44,28 @@ def write(path: Path | str, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def create(path: Path | str, data: bytes, mode: int) -> None:
+    """Writes a file that must not be there yet, with permissions `mode` from its first moment on;
+    on the disk when this returns. Raises FileExistsError, OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def place(path: Path | str, data: bytes) -> None:
+    """As `replace`, for what may be lost with the machine, not with the process: whole or not there
+    after a kill, and not waited for until it is on the disk. Raises OSError."""
+    partial = Path(path).with_suffix(".partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 def append(path: Path | str, line: bytes) -> None:
     """Adds one line without its break, on the disk when this returns.
 

@@ -92,3 +92,21 @@ def test_nobody_else_renames_or_flushes_files() -> None:
         if path.name not in allowed and calls.search(path.read_text(encoding="utf-8"))
     ]
     assert found == []
+
+
+def test_what_is_created_was_not_there_and_is_its_owners_only(tmp_path: Path) -> None:
+    files.create(tmp_path / "secret", b"one", 0o600)
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        files.create(tmp_path / "secret", b"two", 0o600)
+    assert (tmp_path / "secret").read_bytes() == b"one"
+
+
+def test_what_is_placed_is_whole_or_not_there(tmp_path: Path) -> None:
+    files.place(tmp_path / "a.jpg", b"one")
+    files.place(tmp_path / "a.jpg", b"two")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.jpg", b"two")]
+    (tmp_path / "b.jpg").mkdir()
+    with pytest.raises(OSError, match="b"):
+        files.place(tmp_path / "b.jpg", b"three")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]

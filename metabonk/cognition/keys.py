@@ -14,7 +14,6 @@ knows each agent's public half and the names that go with it, the agent knows th
 from __future__ import annotations
 
 import fnmatch
-import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -72,11 +71,7 @@ def new(name: str, folder: Path | str = ".") -> tuple[Path, Path]:
             raise ConfigError(f"{path}: there is a key already; delete it or take another name")
     made_public, made_secret = (half.decode() for half in zmq.curve_keypair())
     text = f"# MetaBonk key of {name}: secret, stays on its machine\n{made_public}\n{made_secret}\n"
-    fd = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(fd)
+    files.create(secret, text.encode("ascii"), 0o600)
     files.replace(public, f"{made_public}\n".encode())
     return secret, public
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import queue
 import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
 
+from metabonk import files
 from metabonk.errors import CorruptError
 
 HASH_BYTES = 16
@@ -114,15 +114,11 @@ class FrameStore:
             with self._lock:
                 self._queued -= len(jpeg)
             return
-        partial = path.with_suffix(".partial")
         try:
             path.parent.mkdir(exist_ok=True)
-            partial.write_bytes(jpeg)
-            os.replace(partial, path)
+            files.place(path, jpeg)
         except OSError as error:
             self.problem = f"{path}: {error.strerror}"
-            with contextlib.suppress(OSError):
-                partial.unlink()
             self._forget(name, "dropped")
         else:
             self.problem = ""

@@ -161,9 +161,10 @@ def added(steps: int, hoard: list[Tensor] | None = None) -> int:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_memory_is_flat_over_ten_thousand_steps() -> None:
     """The control keeps every state, and is seen to."""
-    flat, grown = added(10_000), added(3_000, [])
+    flat, grown = added(10_000), added(6_000, [])
     assert flat < 2**20
-    assert grown > 4 * 2**20  # 9.7 kB each, the first of them into memory that was free
+    # 9.7 kB each; what other tests left free takes in the first tens of megabytes of them.
+    assert grown > 4 * 2**20
 
 
 def policy(timed: bool = True) -> MambaPilot:
