@@ -15,6 +15,17 @@ constexpr int kFillsMax = 64;  // in one turn: an agent that never pauses holds 
 constexpr size_t kLength = sizeof(int32_t);
 constexpr Status kGone = {Code::kUnavailable, "agent", "closed the connection"};
 
+bool Presses(const Action& action) {
+  return action.choice >= 0.5f || (action.click[0] >= 0.0f && action.click[1] >= 0.0f);
+}
+
+// What was pressed in an action that nobody took yet is not lost to a newer one.
+void KeepPress(const Action& overtaken, Action* newer) {
+  if (!Presses(overtaken) || Presses(*newer)) return;
+  newer->choice = overtaken.choice;
+  std::copy_n(overtaken.click, 2, newer->click);
+}
+
 }  // namespace
 
 Agent::Agent(const ServerOptions& options, Counters* counters, Fd fd, int64_t now)
@@ -126,7 +137,10 @@ Status Agent::TakeActionMessage(const Message& message) {
   }
   const bool known = arrival.answers > 0 && sequence_ - arrival.answers < kRemembered;
   if (known) arrival.round_trip_ns = arrival.received_ns - left_ns_[arrival.answers % kRemembered];
-  if (has_action_) counters_->actions_skipped.Add();
+  if (has_action_) {
+    counters_->actions_skipped.Add();
+    KeepPress(action_.action, &arrival.action);
+  }
   counters_->actions.Add();
   action_ = arrival;
   news_ = has_action_ = true;

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "play/presses.h"
+
 namespace metabonk::play {
 
 class ArenaGame::Port final : public Source, public Sink {
@@ -29,7 +31,7 @@ class ArenaGame::Port final : public Source, public Sink {
   }
 
   bool Act(const Action& action, uint64_t answers) override {
-    answers_.Post({action, answers});
+    answers_.Post(presses_.Next(action, answers));
     return true;
   }
 
@@ -56,6 +58,7 @@ class ArenaGame::Port final : public Source, public Sink {
     return frame_.pixels != nullptr && frame_.step == step;
   }
 
+  PressWriter presses_;
   Shown state_;
   FrameView frame_;
   ipc::Lease lease_;
@@ -68,7 +71,8 @@ struct ArenaGame::Arena {
   arena::Environment environment;
   std::unique_ptr<ipc::RingWriter> writer;
   Port port;
-  Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+  Answer answer;
+  PressReader presses;
   uint64_t step = 0, ticks = 0, runs = 0;
   uint64_t grounds = 0, ground_seed = 0;  // how many were posted, and the last one's
 };
@@ -160,14 +164,10 @@ void ArenaGame::Tick() {
 
 void ArenaGame::Step(size_t i) {
   Arena& arena = *arenas_[i];
-  if (arena.port.answers_.Take()) {
-    arena.action = arena.port.answers_.Taken().action;
-  } else {  // the same keys are still down, but a press happens once
-    arena.action.choice = 0.0f;
-    arena.action.click[0] = arena.action.click[1] = -1.0f;
-  }
+  if (arena.port.answers_.Take()) arena.answer = arena.port.answers_.Taken();
+  const Action action = arena.presses.Due(arena.answer);  // without a new answer keys stay down
   const uint64_t before = arena.environment.episode().world.total_ticks;
-  arena.environment.Step(arena.action, *scratch_);
+  arena.environment.Step(action, *scratch_);
   const arena::Episode& episode = arena.environment.episode();
   ++arena.step;
   if (episode.is_reset) {
@@ -181,7 +181,7 @@ void ArenaGame::Step(size_t i) {
   InputRecord record = {};
   record.agent = static_cast<uint16_t>(i);
   record.step = arena.step;
-  record.action = arena.action;
+  record.action = action;
   if (!inputs_->Push(&record)) unwritten_.fetch_add(1, std::memory_order_relaxed);
 }
 

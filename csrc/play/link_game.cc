@@ -59,7 +59,7 @@ class LinkGame::Port final : public Source, public Sink {
   }
 
   bool Act(const Action& action, uint64_t answers) override {
-    answers_.Post({action, answers});
+    answers_.Post(presses_.Next(action, answers));
     if (client != nullptr) client->Wake();
     return true;
   }
@@ -67,8 +67,10 @@ class LinkGame::Port final : public Source, public Sink {
   Mailbox<Captured> captures_;
   Mailbox<Answer> answers_;
   link::Client* client = nullptr;
+  PressReader presses;  // of the thread that serves
 
  private:
+  PressWriter presses_;
   const int32_t height_, width_;
   double seen_clock_ = 0.0;
   uint64_t seen_run_ = UINT64_MAX;
@@ -123,9 +125,17 @@ void LinkGame::Serve() {
     }
     if (!client_.connected()) Say(client_.last_error());
     if (fresh) Show();
-    if (port_->answers_.Take() && client_.connected()) client_.Send(port_->answers_.Taken().action);
+    if (port_->answers_.Take()) Send(port_->answers_.Taken());
   }
   client_.Disconnect();
+}
+
+void LinkGame::Send(const Answer& answer) {
+  if (client_.connected()) {
+    client_.Send(port_->presses.Due(answer));
+  } else {
+    port_->presses.Drop(answer);
+  }
 }
 
 // Where the game does not say it, a run begins when its clock goes back or its seed changes.

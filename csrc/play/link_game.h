@@ -21,6 +21,7 @@
 #include "metabonk/status.h"
 #include "play/clock.h"
 #include "play/mailbox.h"
+#include "play/presses.h"
 #include "play/shown.h"
 #include "play/source.h"
 #include "video/frames.h"
@@ -56,6 +57,7 @@ class LinkGame {
   class Port;
 
   void Serve();
+  void Send(const Answer& answer);
   void Show();
   bool Begins(const link::Tick& tick);
   bool TakeFrame(const link::Tick& tick, std::vector<uint8_t>* to);

@@ -17,9 +17,4 @@ struct Shown {
   int64_t capture = 0, ready = 0;
 };
 
-struct Answer {
-  Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
-  uint64_t answers = 0;
-};
-
 }  // namespace metabonk::play

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "play/presses.h"
+
 namespace metabonk::play {
 
 namespace {
@@ -11,15 +13,6 @@ constexpr int64_t kLookAgain = 50 * kMicrosecond;
 
 int32_t After(int64_t planned, int64_t time) {
   return static_cast<int32_t>(std::clamp<int64_t>(time - planned, INT32_MIN, INT32_MAX));
-}
-
-bool IsPress(const Action& action) {
-  return action.choice >= 0.5f || (action.click[0] >= 0.0f && action.click[1] >= 0.0f);
-}
-
-void LeavePress(Action* action) {
-  action->choice = 0.0f;
-  action->click[0] = action->click[1] = -1.0f;
 }
 
 }  // namespace
