@@ -150,6 +150,8 @@ class System2:
                 broken.append(error)
         for eyes in self.eyes:
             eyes.close()
+        if len(broken) > 1:
+            raise BaseExceptionGroup("clients of System 2 broke", broken)
         if broken:
             raise broken[0]
 

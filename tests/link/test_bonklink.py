@@ -89,6 +89,26 @@ def test_a_v1_agent_in_plain_python_at_our_game():
         assert (arrival.answers, server.version) == (0, 1)
 
 
+def test_a_press_is_kept_for_the_action_that_overtakes_it():
+    with Server("tcp://127.0.0.1:0") as server, plain_agent(server) as peer:
+        server.send(state_at(3.0), np.zeros((4, 6, 3), np.uint8))
+        (size,) = struct.unpack("<i", exactly(peer, 4, server))
+        exactly(peer, size, server)
+        pressed = plain.action((1.0, 0.0), (0.0, 0.0), (0, 0, 0), (2, 1))
+        # One write of few bytes, which is read at once.
+        peer.sendall(pressed + plain.action((0.0, 1.0), (0.0, 0.0), (0, 0, 0)))
+        arrival = until(lambda: server.counters()["actions"] == 2, server)
+        assert isinstance(arrival, Arrival)
+        action = Action.from_row(arrival.row)
+        assert action.move == (0.0, 1.0)
+        assert action.click == pytest.approx((2.5 / 6, 1 - 1.5 / 4))
+        assert server.counters()["actions_skipped"] == 1
+        peer.sendall(plain.action((0.0, 1.0), (0.0, 0.0), (0, 0, 0)))  # taken: it is over
+        arrival = until(lambda: server.counters()["actions"] == 3, server)
+        assert isinstance(arrival, Arrival)
+        assert Action.from_row(arrival.row).click is None
+
+
 def test_our_agent_at_a_v1_game_in_plain_python():
     with plain_game() as (listener, address), Client(address, **FAST) as client:
         peer = accept(listener, client)
