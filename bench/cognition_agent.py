@@ -118,7 +118,7 @@ class _Scaled:
 
 def rules() -> Meter:
     """Decisions of the embedded strategist on states of the arena."""
-    from metabonk.cognition.rules import Strategist
+    from metabonk.cognition.backends.rules import Strategist
 
     with tempfile.TemporaryDirectory() as folder:
         states = [row.tobytes() for row in clips.record(Path(folder)).states]
@@ -135,7 +135,7 @@ class _Playing(_Served):
     """Real clients in this process that see a clip go by."""
 
     def __init__(self, count: int, *, latency: float | None) -> None:
-        from metabonk.cognition.client import Client, ClientSettings
+        from metabonk.cognition.agent.client import Client, ClientSettings
 
         super().__init__(latency=latency)
         try:
@@ -167,7 +167,7 @@ class Scene:
 
     def look(self) -> Any:
         """The newest moment, with the time at which it became it."""
-        from metabonk.cognition.client import Sight
+        from metabonk.cognition.agent.client import Sight
 
         step = 1e9 / clips.RATE
         number = int((time.monotonic_ns() - self._began) / step)
@@ -219,7 +219,7 @@ class Staged(_Playing):
 
 def capture_milliseconds(scene: Scene) -> float:
     """What taking a frame up costs: the median of many."""
-    from metabonk.cognition.strip import StripRing
+    from metabonk.cognition.strips.strip import StripRing
 
     ring, found = StripRing(), []
     for number in range(120):

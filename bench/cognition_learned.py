@@ -76,8 +76,8 @@ Presser = Callable[[Any], Callable[[], int]]
 
 def by_texts(layout: Any) -> Callable[[], int]:
     """The choices of the navigator's rules."""
-    from metabonk.cognition.goal import Goal
-    from metabonk.cognition.menu import MenuRules, Screen
+    from metabonk.cognition.menus.goal import Goal
+    from metabonk.cognition.menus.menu import MenuRules, Screen
 
     navigator, goal = MenuRules(), Goal.read(layout.goal)
     return lambda: navigator.press("bench", goal, Screen.of(layout.state)).choice
@@ -119,10 +119,10 @@ def network() -> Any:
         import torch  # noqa: F401
     except ImportError as error:
         raise AbsentError("torch is not installed: pip install 'metabonk[train]'") from error
-    from metabonk.cognition.export import Plan
-    from metabonk.cognition.rows import Log
+    from metabonk.cognition.log.export import Plan
+    from metabonk.cognition.log.rows import Log
     from metabonk.config import DistilConfig
-    from metabonk.learn.distil import Distiller, lessons
+    from metabonk.learn.system2.distil import Distiller, lessons
 
     config = DistilConfig(updates=UPDATES)
     with tempfile.TemporaryDirectory(prefix="metabonk-bench-") as folder:
@@ -143,7 +143,7 @@ def rehearsed(log: Path, level: str, seed: int) -> None:
     from metabonk import games
     from metabonk.games.level import load
     from metabonk.games.scripted import Habits, ScriptedPolicy
-    from metabonk.learn.rehearse import Rehearsal, open_log
+    from metabonk.learn.system2.rehearse import Rehearsal, open_log
 
     made = load(level)
     game = games.make("arena", 16, level=made, threads=1)
@@ -156,7 +156,7 @@ def rehearsed(log: Path, level: str, seed: int) -> None:
 
 
 def student() -> Any:
-    from metabonk.learn.strategies import FollowNetwork
+    from metabonk.learn.system2.versions import FollowNetwork
 
     return FollowNetwork(network())
 
@@ -186,7 +186,7 @@ def _beside(ours: Meter, peer: Meter) -> Evidence:
 
 def decision_ms() -> Meter:
     """Milliseconds of one decision, features included."""
-    from metabonk.cognition import features
+    from metabonk.cognition.backends import features
 
     from .cognition_wire import strip
 

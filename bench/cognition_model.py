@@ -150,8 +150,8 @@ class Direct:
     """The same questions to the server itself, by the same adapter: a round's median."""
 
     def __init__(self) -> None:
-        from metabonk.cognition.openai import OpenAIBackend, Server
-        from metabonk.cognition.probe import Wish
+        from metabonk.cognition.backends.openai import OpenAIBackend, Server
+        from metabonk.cognition.backends.probe import Wish
 
         self._real = Real()
         self._loop = asyncio.new_event_loop()
@@ -192,7 +192,7 @@ class Direct:
 async def server_stages(real: Real) -> dict[str, float]:
     """Medians in milliseconds. vision: what nine pictures add to a request that writes one token.
     reasoning: that request without pictures. decoding: what each further token adds."""
-    from metabonk.cognition.httpclient import HttpClient
+    from metabonk.cognition.backends.httpclient import HttpClient
 
     client = HttpClient(real.url)
     try:
@@ -209,7 +209,7 @@ async def server_stages(real: Real) -> dict[str, float]:
 
 
 async def _median(client: Any, real: Real, *, pictures: bool, tokens: int) -> float:
-    from metabonk.cognition.dialect import PATHS, Dialect, Prompt, chat_body
+    from metabonk.cognition.backends.dialect import PATHS, Dialect, Prompt, chat_body
     from metabonk.cognition.question import Frame
 
     jpegs, _ = strip()

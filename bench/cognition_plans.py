@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from metabonk.cognition.rules import Strategist
+from metabonk.cognition.backends.rules import Strategist
 from metabonk.cognition.vocabulary import (
     COMPASS_BINS,
     Compass,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from metabonk.cognition.line import Keys
+from metabonk.cognition.agent.line import Keys
 from metabonk.errors import LinkError
 
 from .case import Case, Evidence
@@ -256,7 +256,7 @@ class Single(_Driven):
 
 def curve_keys(folder: Path) -> tuple[list[str], Keys]:
     """Keys of a broker and of one agent: the broker's words, and what the agent is given."""
-    from metabonk.cognition import keys
+    from metabonk.cognition.protocol import keys
 
     broker_key, broker_public = keys.new("broker", folder)
     agent_key, agent_public = keys.new("agent", folder)
@@ -275,7 +275,7 @@ class Overloaded(_Driven):
         self._fairness = fairness
 
     def measure(self) -> float:
-        from metabonk.cognition.monitor import jain
+        from metabonk.cognition.monitor.monitor import jain
 
         every = AGENTS / (OVERLOAD * SLOTS / SLOT_SECONDS)  # more yet if a decision takes several
         self.sample = self.driver.paced(OVERLOAD_ROUND, every, PATIENCE)
@@ -295,7 +295,7 @@ class _Alone:
     """A model server that is asked without the broker, by the same adapter."""
 
     def __init__(self, latency: float, slots: int = 0) -> None:
-        from metabonk.cognition.openai import OpenAIBackend, Server
+        from metabonk.cognition.backends.openai import OpenAIBackend, Server
 
         self._folder = tempfile.TemporaryDirectory(prefix="metabonk-bench-")
         self._swarm = Swarm(Path(self._folder.name), latency=latency, slots=slots)

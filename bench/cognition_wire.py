@@ -60,7 +60,7 @@ def _budget(most: float) -> Reading:
 @functools.cache
 def strip() -> tuple[tuple[bytes, ...], bytes]:
     """Nine JPEGs of the arena and its packed state."""
-    from metabonk.cognition.strip import encode
+    from metabonk.cognition.strips.strip import encode
 
     from .swarm import clip, driver
 
@@ -121,7 +121,7 @@ class StripExchange:
         return (spent if self._side == "client" else there) / count * 1e3
 
     def _ask(self) -> None:
-        from metabonk.cognition import wire
+        from metabonk.cognition.protocol import wire
 
         from .swarm import driver
 
@@ -174,7 +174,7 @@ def _serve(codec: Codec, pipe: Any) -> None:
 
 
 def _answer(socket: Any, codec: Codec) -> None:
-    from metabonk.cognition import wire
+    from metabonk.cognition.protocol import wire
 
     if codec == "binary":
         route, *parts = socket.recv_multipart()

@@ -24,10 +24,10 @@ from gymnasium import spaces as gs
 from torch import Tensor
 
 from metabonk.config import DreamConfig, EfeConfig, ModelConfig, WorldConfig
-from metabonk.learn.efe import EfeLearner
-from metabonk.learn.pomdp import Doubles, Planner, Rules, Style, lowest
+from metabonk.learn.dreams.efe import EfeLearner
+from metabonk.learn.dreams.pomdp import Doubles, Planner, Rules, Style, lowest
+from metabonk.learn.dreams.world import Batch, WorldLearner
 from metabonk.learn.replay import Sequences
-from metabonk.learn.world import Batch, WorldLearner
 from metabonk.models.dreamer import Dreamer
 from metabonk.models.rssm import Latent
 from metabonk.models.world import build

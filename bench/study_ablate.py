@@ -62,7 +62,7 @@ class AblateStudy:
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         from metabonk.config import load
-        from metabonk.learn.ablate import ablate, read
+        from metabonk.learn.ablation.study import ablate, read
         from metabonk.learn.presets import preset
         from metabonk.learn.run import train
 

@@ -240,7 +240,7 @@ class PretrainStudy:
         return {"recorded": 20_000 if full else 3_000, "updates": 1500 if full else 120}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
-        from metabonk.learn.pretrain_dream import pretrain_dream
+        from metabonk.learn.dreams.pretrain import pretrain_dream
 
         amounts = self._amounts(scale)
         config = dreaming(ONE, cell.seed, efe__enabled=False, dream__horizon=5)

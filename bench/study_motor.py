@@ -40,8 +40,8 @@ class MotorStudy:
         return dict(SIZE[scale])
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        from metabonk.learn.motors.pretrain import pretrain_cpqe
         from metabonk.learn.presets import preset
-        from metabonk.learn.pretrain import pretrain_cpqe
         from metabonk.learn.run import train
 
         size = SIZE[scale]
@@ -96,7 +96,7 @@ class MotorStudy:
 def _latencies(run: Path, config: Any) -> tuple[float, float]:
     """Median seconds of a decision for one game, by the student and by its teacher."""
     from metabonk.games import from_config
-    from metabonk.learn import motors
+    from metabonk.learn.motors import versions as motors
     from metabonk.models.motor import MotorPolicy
 
     game = from_config(config.game, 1)

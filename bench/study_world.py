@@ -63,8 +63,8 @@ class WorldStudy:
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         import torch
 
-        from metabonk.learn.foresight import foresight
-        from metabonk.learn.world import Batch, WorldLearner
+        from metabonk.learn.dreams.foresight import foresight
+        from metabonk.learn.dreams.world import Batch, WorldLearner
         from metabonk.models.world import build
 
         torch.set_num_threads(1)
@@ -179,12 +179,12 @@ def _by_format(
     from the same starts with the same random numbers, by weight format."""
     import torch
 
-    from metabonk.learn import dreams
-    from metabonk.learn.dream import DreamLearner
-    from metabonk.learn.foresight import foresight
+    from metabonk.learn.dreams import versions as dreams
+    from metabonk.learn.dreams.dreamer import DreamLearner
+    from metabonk.learn.dreams.foresight import foresight
+    from metabonk.learn.dreams.world import Batch
     from metabonk.learn.rounded import FORMATS, rounded
     from metabonk.learn.trainer import parse_fixed
-    from metabonk.learn.world import Batch
     from metabonk.models.dreamer import dream
     from metabonk.models.rssm import Latent
 

@@ -63,7 +63,15 @@ environment_extras() {  # an environment that holds more than is asked for stays
 }
 
 environment_runs() {  # an interpreter that was removed or replaced leaves dangling links
-  [ -x .venv/bin/python ] && [ -x .venv/bin/metabonk ]
+  [ -x .venv/bin/python ] && [ -x .venv/bin/metabonk ] && environment_modules_there
+}
+
+environment_modules() { find metabonk kernels bench -name '*.py' | LC_ALL=C sort; }
+
+# The editable install remembers where each module was: one that moved is looked for at its old place.
+environment_modules_there() {
+  [ -e .venv/.metabonk-modules ] &&
+    [ -z "$(environment_modules | LC_ALL=C comm -23 .venv/.metabonk-modules -)" ]
 }
 
 environment_current() {  # whether .venv was made of what has this hash
@@ -87,6 +95,7 @@ environment_install() {
   PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     -c constraints.txt --no-build-isolation --editable ".[${extras/test/train,games,video,dev}]" >&2 || return
   echo "$extras" >.venv/.metabonk-extras
+  environment_modules >.venv/.metabonk-modules
   environment_packages_hash "$extras" >.venv/.metabonk-packages
 }
 
@@ -106,7 +115,7 @@ environment_build() {  # for the edit loop: build and install, then note that it
 environment_build_locked() {
   local tree site
   tree=$(find build -maxdepth 2 -name CMakeCache.txt -path 'build/cp*' -printf '%T@ %h\n' 2>/dev/null | sort -rn | head -1 | cut -d' ' -f2-)
-  if [ -z "$tree" ]; then
+  if [ -z "$tree" ] || ! environment_modules_there; then
     environment_install "$(cat .venv/.metabonk-extras)"
     return
   fi

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from metabonk import config as settings
-from metabonk.cognition import vlm
+from metabonk.cognition.servers import vlm
 
 yaml = pytest.importorskip("yaml")
 

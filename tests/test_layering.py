@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ BOTTOM_ORDER = [
 ]  # fmt: skip
 
 # `play` sees of `cognition` only these.
-COGNITION_FOR_PLAY = {"vocabulary", "client"}
+COGNITION_FOR_PLAY = {("vocabulary",), ("agent", "client")}
 
 # Only these import device kernels (bench measures them); `kernels` knows nothing of the package.
 SEES_KERNELS = {"ops", "play.compiled", "bench"}
@@ -139,8 +140,10 @@ def upward_arrows(importer: str, imported: str) -> str | None:
         return None
     if there not in SEES.get(here, set()):
         return f"{here} may not see {there}"
-    if here == "play" and there == "cognition" and target[2] not in COGNITION_FOR_PLAY:
-        return "play sees only the vocabulary and the client of cognition"
+    if here == "play" and there == "cognition":
+        seen = {tuple(target[2:end]) for end in (3, 4)}
+        if not seen & COGNITION_FOR_PLAY:
+            return "play sees only the vocabulary and the client of cognition"
     return None
 
 
@@ -159,6 +162,35 @@ def test_python_imports_run_downward(path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def folders_seen(room: str) -> dict[str, set[str]]:
+    """Which of a room's folders each of them imports from."""
+    folders = [p for p in (ROOT / "metabonk" / room).iterdir() if (p / "__init__.py").exists()]
+    names = {p.name for p in folders}
+    return {
+        folder.name: {
+            parts[2]
+            for path in folder.glob("*.py")
+            for imported in imported_modules(path)
+            if (parts := imported.split("."))[:2] == ["metabonk", room] and parts[2] in names
+        }
+        - {folder.name}
+        for folder in folders
+    }
+
+
+@pytest.mark.parametrize("room", ["cognition", "learn"])
+def test_folders_of_a_room_are_in_an_order(room: str) -> None:
+    TopologicalSorter(folders_seen(room)).prepare()  # CycleError names the folders of a circle
+
+
+def test_the_order_of_folders_knows_circles() -> None:
+    seen = folders_seen("cognition")
+    assert "protocol" in seen["broker"]
+    seen["protocol"].add("broker")
+    with pytest.raises(CycleError, match="broker"):
+        TopologicalSorter(seen).prepare()
+
+
 def test_every_room_is_in_the_picture() -> None:
     rooms = {
         p.stem if p.is_file() else p.name
@@ -174,7 +206,8 @@ def test_every_room_is_in_the_picture() -> None:
         ("metabonk.models.policy", "metabonk.learn.ppo"),
         ("metabonk.games.arena", "metabonk.data.episode"),
         ("metabonk.errors", "metabonk.config"),
-        ("metabonk.play.loop", "metabonk.cognition.broker"),
+        ("metabonk.play.loop", "metabonk.cognition.broker.broker"),
+        ("metabonk.play.loop", "metabonk.cognition.agent.dialogue"),
         ("metabonk.cli.train", "metabonk.kernels.triton"),
         ("metabonk.models.cfc", "metabonk._core.arena"),
         ("kernels.triton.vq", "metabonk.errors"),

@@ -22,10 +22,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from metabonk.cognition import wire
-from metabonk.cognition.client import Client, ClientSettings, Sight
-from metabonk.cognition.decision import Decision
-from metabonk.cognition.dialogue import Dialogue
+from metabonk.cognition.agent.client import Client, ClientSettings, Sight
+from metabonk.cognition.agent.decision import Decision
+from metabonk.cognition.agent.dialogue import Dialogue
+from metabonk.cognition.protocol import wire
 from metabonk.cognition.vocabulary import Directive
 
 from . import clip as clips

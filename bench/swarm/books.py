@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from metabonk.cognition.journal import FILE, open_readonly
+from metabonk.cognition.log.journal import FILE, open_readonly
 from metabonk.errors import CorruptError
 
 from .verdict import Decision, Noted

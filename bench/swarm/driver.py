@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 import zmq
 
-from metabonk.cognition import wire
-from metabonk.cognition.line import Keys
+from metabonk.cognition.agent.line import Keys
+from metabonk.cognition.protocol import wire
 from metabonk.errors import LinkError
 
 PATIENCE = 30.0  # seconds for a server that must be there

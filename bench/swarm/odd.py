@@ -14,7 +14,7 @@ from typing import Literal
 
 import zmq
 
-from metabonk.cognition import wire
+from metabonk.cognition.protocol import wire
 
 Manner = Literal["late", "garbled", "dead"]
 ANSWER = {"action": "explore", "target": "hold", "seconds": 4.0, "priority": "normal"}

@@ -47,7 +47,7 @@ class Swarm:
             words += ["--most-running", str(slots)] if slots else []
             self.model = Service(
                 "the model server",
-                [sys.executable, "-m", "metabonk.cognition.standin", *words],
+                [sys.executable, "-m", "metabonk.cognition.servers.standin", *words],
                 folder / "logs/model.log",
                 answers(f"{self.model_url}/ready"),
             )

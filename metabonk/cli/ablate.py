@@ -22,7 +22,7 @@ from metabonk.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from metabonk.learn.effects import Ablation, Effect
+    from metabonk.learn.ablation.effects import Ablation, Effect
 
 app, command = verb(
     """Take each part that learns beside a policy away, and see what that does.
@@ -63,9 +63,9 @@ def ablate(
     run, version = _run_of(directory)
     if machine.core_built():
         settings_module.cap_cpu()
-    from metabonk.learn.ablate import ablate as measure
-    from metabonk.learn.ablate import read
-    from metabonk.learn.ablate_motor import ablate_motor
+    from metabonk.learn.ablation.motor import ablate_motor
+    from metabonk.learn.ablation.study import ablate as measure
+    from metabonk.learn.ablation.study import read
 
     with stderr.status("reading the run") as status:
 
@@ -113,7 +113,7 @@ def _run_of(directory: Path) -> tuple[Path, Path | None]:
 
 
 def _show(result: Ablation, path: Path) -> None:
-    from metabonk.learn.effects import DONE
+    from metabonk.learn.ablation.effects import DONE
 
     at = f" at {result.step:,} steps" if result.step else ""
     console.print(f"[bold]{result.run}[/]{at}", soft_wrap=True)

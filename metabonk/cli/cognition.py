@@ -25,10 +25,10 @@ from metabonk.cli.status_line import StatusLine
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from metabonk.cognition.export import Manifest
+    from metabonk.cognition.log.export import Manifest
     from metabonk.learn.evaluate import Evaluation
-    from metabonk.learn.screens import Judged
-    from metabonk.learn.strategies import Distilled
+    from metabonk.learn.system2.screens import Judged
+    from metabonk.learn.system2.versions import Distilled
 
 app = typer.Typer(
     help="""Data sets and small policies from the log of System 2's decisions.
@@ -81,8 +81,8 @@ def export(
     seed: int = typer.Option(0, help="Which episodes go where.", min=0),
     json: bool = JsonFlag,
 ) -> None:
-    from metabonk.cognition import export as exports
-    from metabonk.cognition.rows import Log
+    from metabonk.cognition.log import export as exports
+    from metabonk.cognition.log.rows import Log
 
     plan = exports.Plan(
         formats=_formats(format_),
@@ -111,7 +111,7 @@ def export(
 
 def _formats(text: str | None) -> tuple[str, ...]:
     """What is asked for; else all that this installation can write."""
-    from metabonk.cognition.export import FORMATS
+    from metabonk.cognition.log.export import FORMATS
 
     if text is not None:
         return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -180,7 +180,7 @@ def distil(
     require("torch", "train", "learning")
     if machine.core_built():
         settings_module.cap_cpu()
-    from metabonk.learn import strategies
+    from metabonk.learn.system2 import versions as strategies
 
     flags = settings_module.flags_of(set_, {})
     for key in flags:
@@ -271,7 +271,7 @@ def rehearse(
 ) -> None:
     from metabonk.games import arena
     from metabonk.games.scripted import Habits, ScriptedPolicy
-    from metabonk.learn.rehearse import Rehearsal, open_log
+    from metabonk.learn.system2.rehearse import Rehearsal, open_log
 
     settings_module.cap_cpu()
     made = arena.level_of(level)
@@ -328,9 +328,9 @@ def screens(
         raise ConfigError("give either --out DIR or --judge")
     require("torch", "train", "learning")
     settings_module.cap_cpu()
-    from metabonk.cognition.screens import MenuClassifier
+    from metabonk.cognition.menus.screens import MenuClassifier
     from metabonk.games import screenshots
-    from metabonk.learn import screens as learning
+    from metabonk.learn.system2 import screens as learning
 
     if out is not None and out.exists():
         raise FileExistsError(f"{out} is there already: choose another directory with --out")

@@ -17,8 +17,8 @@ from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
     from metabonk.config import Config
-    from metabonk.learn.dreamt import Dreamt, Episode
-    from metabonk.learn.twin import Twin
+    from metabonk.learn.viewer.episode import Dreamt, Episode
+    from metabonk.learn.viewer.twin import Twin
     from metabonk.models.world import WorldModel
     from metabonk.protocols import FloatArray
 
@@ -140,7 +140,7 @@ class _Session:
         import torch
 
         from metabonk.games import accepts, from_config
-        from metabonk.learn import dreams
+        from metabonk.learn.dreams import versions as dreams
 
         name = self.config.game.name
         settings = {"visible": True} if accepts(name, "visible") else {}
@@ -156,8 +156,9 @@ class _Session:
 
     def _played(self, game: Any, *, keep: Collection[int] = (), pictures: bool = False) -> Episode:
         from metabonk.data.library import Library
-        from metabonk.learn import assess, dreamt
+        from metabonk.learn import assess
         from metabonk.learn.evaluate import MAX_STEPS
+        from metabonk.learn.viewer import episode as dreamt
         from metabonk.models.actor import Actor
 
         asked = self.asked
@@ -177,8 +178,8 @@ class _Session:
         )
 
     def _one(self) -> _Found:
-        from metabonk.learn import dreamt
-        from metabonk.learn.dream_film import film, rate_of
+        from metabonk.learn.viewer import episode as dreamt
+        from metabonk.learn.viewer.film import film, rate_of
 
         asked = self.asked
         with self._opened() as (game, world):
@@ -191,8 +192,8 @@ class _Session:
         return _told(episode, found, path)
 
     def _twin(self) -> _Found:
-        from metabonk.learn import twin
-        from metabonk.learn.dream_film import rate_of, twin_film
+        from metabonk.learn.viewer import twin
+        from metabonk.learn.viewer.film import rate_of, twin_film
 
         asked = self.asked
         with self._opened() as (game, world):
@@ -210,7 +211,7 @@ class _Session:
         """Forks at decisions evenly spread over an episode, each under a random other action."""
         import numpy as np
 
-        from metabonk.learn import twin
+        from metabonk.learn.viewer import twin
 
         asked = self.asked
         with self._opened() as (game, world):
@@ -227,8 +228,8 @@ class _Session:
         return _told_forks(twins)
 
     def _instead(self, game: Any, episode: Episode, at: int) -> FloatArray:
-        from metabonk.learn import twin
         from metabonk.learn.trainer import parse_fixed
+        from metabonk.learn.viewer import twin
 
         row = episode.action[at]
         if self.asked.instead:
@@ -284,7 +285,7 @@ def _told(episode: Episode, found: Dreamt, path: Path | None) -> _Found:
 
 
 def _told_twin(episode: Episode, found: Twin, path: Path | None) -> _Found:
-    from metabonk.learn.twin import foreseen
+    from metabonk.learn.viewer.twin import foreseen
 
     error, unchanged = foreseen([found])
     was = episode.reward[found.at : found.at + len(found.reward)]
@@ -322,7 +323,7 @@ def _told_twin(episode: Episode, found: Twin, path: Path | None) -> _Found:
 
 
 def _told_forks(twins: list[Twin]) -> _Found:
-    from metabonk.learn.twin import foreseen, trust
+    from metabonk.learn.viewer.twin import foreseen, trust
 
     error, unchanged = foreseen(twins)
     horizon, changed = trust(twins), sum(t.forked is not None for t in twins)

@@ -39,14 +39,14 @@ def controlled(player: Any, game: Any, config: Config, run: Path | None, seed: i
 
 def _planner(config: Config) -> Any:
     """The embedded rules; with `cognition.enabled` the cognitive server, and them behind it."""
-    from metabonk.cognition.rules import Strategist, temper_of
+    from metabonk.cognition.backends.rules import Strategist, temper_of
 
     rules = Strategist(temper_of(config.sima2.goal))
     cognition = config.cognition
     if not cognition.enabled:
         return rules
     from metabonk.cli.system2 import client_settings
-    from metabonk.cognition.served import ServedPlanner
+    from metabonk.cognition.agent.served import ServedPlanner
 
     settings = dataclasses.replace(client_settings(config), goal=config.sima2.goal)
     local = rules.plan if cognition.fallback == "rules" else None

@@ -44,7 +44,7 @@ def new(
     json: bool = JsonFlag,
 ) -> None:
     """Make NAME.key, which stays on this machine, and NAME.pub, which the other end gets."""
-    from metabonk.cognition import keys
+    from metabonk.cognition.protocol import keys
 
     secret, public = keys.new(name, folder)
     key = keys.read_public(public)

@@ -18,8 +18,8 @@ from metabonk.cli.output import console, notice_line, table, verb
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from metabonk.cognition.monitor import BrokerFigures, Figures, ModelFigures
-    from metabonk.cognition.nvml import Load
+    from metabonk.cognition.monitor.monitor import BrokerFigures, Figures, ModelFigures
+    from metabonk.cognition.monitor.nvml import Load
 
 app, command = verb(
     """Show how System 2 is doing.
@@ -59,7 +59,7 @@ def monitor(
     ),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON per look."),
 ) -> None:
-    from metabonk.cognition.monitor import Monitor
+    from metabonk.cognition.monitor.monitor import Monitor
 
     settings = settings_module.load(notice=notice_line)
     if broker is None:

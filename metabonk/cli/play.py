@@ -167,7 +167,7 @@ def _watch(
     json: bool,
 ) -> None:
     from metabonk.learn.evaluate import seeds
-    from metabonk.learn.report_film import Showing
+    from metabonk.learn.report.film import Showing
 
     if save is not None and game.name != "arena":
         raise ConfigError(f"--save: only the arena has replays of play, not {game.name}")

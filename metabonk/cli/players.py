@@ -44,7 +44,7 @@ def player_of(
     motor = motor_of(name)
     if motor is not None:
         require("torch", "train", f"the motor {name!r}")
-        from metabonk.learn import motors
+        from metabonk.learn.motors import versions as motors
         from metabonk.models.motor import MotorPolicy
 
         made, _ = motors.load(motor, game.observation_space, game.action_layout)

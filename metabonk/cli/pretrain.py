@@ -17,8 +17,8 @@ from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
     from metabonk.config import Config
-    from metabonk.learn.pretrain import Pretrained
-    from metabonk.learn.pretrain_dream import Pretrained as Dreamt
+    from metabonk.learn.dreams.pretrain import Pretrained as Dreamt
+    from metabonk.learn.motors.pretrain import Pretrained
 
 app = typer.Typer(
     help="""Learn from what was recorded.
@@ -72,7 +72,7 @@ def cpqe(
         raise FileNotFoundError(f"{directory} holds no run: it has no config.toml")
     if machine.core_built():
         settings_module.cap_cpu()
-    from metabonk.learn.pretrain import pretrain_cpqe, settings_of
+    from metabonk.learn.motors.pretrain import pretrain_cpqe, settings_of
 
     config = settings_of(directory, settings_module.flags_of(set_, {}))
     with stderr.status("reading recordings") as status:
@@ -154,7 +154,7 @@ def dream(
     chosen, paths = _dream_settings(config, flags, sources)
     if machine.core_built():
         settings_module.cap_cpu(chosen)
-    from metabonk.learn.pretrain_dream import pretrain_dream
+    from metabonk.learn.dreams.pretrain import pretrain_dream
 
     spaces = _spaces_of(chosen) if game is not None else {}
     with stderr.status("reading recordings") as status, interruptible() as asked:

@@ -20,7 +20,7 @@ from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stde
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from metabonk.cognition.serving import Running
+    from metabonk.cognition.broker.serving import Running
 
 app, command = verb(
     """Run the cognitive server: agents ask, a backend answers, all is kept once.
@@ -93,8 +93,8 @@ def cognitive(
 
 
 async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) -> dict[str, Any]:
-    from metabonk.cognition import backends
-    from metabonk.cognition.serving import serving
+    from metabonk.cognition.backends import choice as backends
+    from metabonk.cognition.broker.serving import serving
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from metabonk.cli.output import JsonFlag, console, error_line, notice_line, verb
 from metabonk.errors import BackendError
 
 if TYPE_CHECKING:
-    from metabonk.cognition.supervise import Event, Supervisor
+    from metabonk.cognition.servers.supervise import Event, Supervisor
 
 app, command = verb(
     """Run a model server for the cognitive server.
@@ -48,7 +48,7 @@ def vlm(
     if print_:
         print(_section(settings_module.to_toml(chosen), "vlm"), end="")
         return
-    from metabonk.cognition import vlm as engine
+    from metabonk.cognition.servers import vlm as engine
 
     commands = engine.commands(chosen.vlm)
     if dry_run:
@@ -62,8 +62,8 @@ def vlm(
         console.print(
             f"{chosen.vlm.engine} {version}, {chosen.vlm.model}, log in {log}", markup=False
         )
-    from metabonk.cognition.backends import read_key
-    from metabonk.cognition.supervise import Patience, Supervisor
+    from metabonk.cognition.backends.choice import read_key
+    from metabonk.cognition.servers.supervise import Patience, Supervisor
 
     url = engine.url_of(chosen.vlm)
     supervisor = Supervisor(

@@ -31,7 +31,7 @@ from metabonk.errors import ConfigError, GameError
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation, Policy, Predictor
 
 if TYPE_CHECKING:
-    from metabonk.cognition.predictors import Judge, Measurement
+    from metabonk.cognition.strips.predictors import Judge, Measurement
     from metabonk.config import Config
 
 CLIP = 1.5  # seconds of frames that are in memory at once
@@ -121,7 +121,7 @@ class Held:
 def keep(found: list[Measurement], path: Path) -> None:
     """Puts measurements into a table, in the place of what it said of the same game, predictor and
     size. Raises CorruptError for a table that is none, OSError."""
-    from metabonk.cognition.predictors import read_table
+    from metabonk.cognition.strips.predictors import read_table
 
     new = {(m.game, m.predictor, m.size): m for m in found}
     old = {(m.game, m.predictor, m.size): m for m in read_table(path)}
@@ -153,12 +153,12 @@ def _visible(config: Config) -> Any:
 
 
 def _judges(names: list[str], config: Config, run: Path | None, rate: float) -> list[Judge]:
-    from metabonk.cognition import predictors
+    from metabonk.cognition.strips import predictors
 
     given: dict[str, Predictor] = {}
     if "dream" in names and run is not None:
         require("torch", "train", "--predictor dream")
-        from metabonk.learn.dream_frames import of_run
+        from metabonk.learn.dreams.frames import of_run
 
         given["dream"] = of_run(run, config)
     made = [predictors.make(name, config.game.name, given) for name in dict.fromkeys(names)]
@@ -201,7 +201,7 @@ def _clips(
     """Frames of episodes, cut into clips; they share frames with the one before, so that every
     moment can be judged once."""
     from metabonk.learn.evaluate import seeds
-    from metabonk.learn.report_film import Showing
+    from metabonk.learn.report.film import Showing
     from metabonk.ops.frames import resize
 
     left, size = round(seconds * game.picture_rate), max(round(CLIP * game.picture_rate), shortest)
@@ -223,7 +223,7 @@ def _clips(
 def _draw(path: Path, examples: list[tuple[list[Array], list[Array], list[Array]]]) -> None:
     """Three rows: what was seen and what came; what was drawn; how far off it is, and how far off
     the last frame was."""
-    from metabonk.cognition.strip import encode
+    from metabonk.cognition.strips.strip import encode
 
     if not examples:
         raise ConfigError("--picture: nothing was long enough to draw; give more --seconds")

@@ -21,8 +21,8 @@ from metabonk.errors import ConfigError
 PATIENCE = 5.0  # seconds in which a server may come before somebody is told that there is none
 
 if TYPE_CHECKING:
-    from metabonk.cognition.client import ClientSettings, Sight
-    from metabonk.cognition.line import Keys
+    from metabonk.cognition.agent.client import ClientSettings, Sight
+    from metabonk.cognition.agent.line import Keys
     from metabonk.cognition.vocabulary import Directive
     from metabonk.play.loop import Live
     from metabonk.play.system2 import System2
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def put_beside(live: Live, config: Config, frames: tuple[int, int], run: Path | None) -> System2:
     """Makes the clients of a loop that has not started; they start and stop with it. run: of the
     policy, whose world model `dream` is. Raises ConfigError for settings that cannot be."""
-    from metabonk.cognition import predictors
+    from metabonk.cognition.strips import predictors
     from metabonk.play.live_games import ArenaLive
     from metabonk.play.system2 import System2
 
@@ -56,7 +56,7 @@ def put_beside(live: Live, config: Config, frames: tuple[int, int], run: Path | 
 
 def client_settings(config: Config) -> ClientSettings:
     """What the settings say of clients. Raises ConfigError for keys that cannot be read."""
-    from metabonk.cognition.client import ClientSettings
+    from metabonk.cognition.agent.client import ClientSettings
 
     cognition, menu = config.cognition, config.menu
     return ClientSettings(
@@ -131,8 +131,8 @@ def _keys(own: str, server: str) -> Keys | None:
             "cognition.key, cognition.server_key: both are needed, this agent's secret key and the "
             "server's public one: `metabonk keys new` makes them"
         )
-    from metabonk.cognition.keys import read_pair, read_public
-    from metabonk.cognition.line import Keys
+    from metabonk.cognition.agent.line import Keys
+    from metabonk.cognition.protocol.keys import read_pair, read_public
 
     try:
         pair = read_pair(own)
@@ -153,7 +153,7 @@ def _reward(config: Config) -> Any:
 
 def _rules(config: Config) -> Callable[[Sight], Directive | None]:
     """The embedded planner, which answers while no server does."""
-    from metabonk.cognition.rules import Strategist, temper_of
+    from metabonk.cognition.backends.rules import Strategist, temper_of
 
     goal = config.sima2.goal if config.sima2.enabled else ""
     strategist = Strategist(temper_of(goal))
@@ -162,7 +162,7 @@ def _rules(config: Config) -> Callable[[Sight], Directive | None]:
 
 def _dreams(config: Config, run: Path | None, frames: tuple[int, int]) -> dict[str, Any]:
     """The run's world model as a predictor, where it is asked for or is the recorded default."""
-    from metabonk.cognition import predictors
+    from metabonk.cognition.strips import predictors
 
     kind: str = config.cognition.predictor
     if kind == "auto":
@@ -170,6 +170,6 @@ def _dreams(config: Config, run: Path | None, frames: tuple[int, int]) -> dict[s
     if run is None or kind != "dream":
         return {}
     require("torch", "train", "cognition.predictor dream")
-    from metabonk.learn.dream_frames import of_run
+    from metabonk.learn.dreams.frames import of_run
 
     return {"dream": of_run(run, config)}

@@ -17,7 +17,7 @@ from metabonk.errors import ResumeError
 
 if TYPE_CHECKING:
     from metabonk.learn.evaluate import Evaluation
-    from metabonk.learn.publish import RunResult
+    from metabonk.learn.report.publish import RunResult
 
 app, command = verb(
     """Learn a game and show what was learned.
@@ -156,7 +156,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def print_profile(seconds: Mapping[str, float]) -> None:
     """Where the training time went."""
-    from metabonk.learn.report import ACTIVITIES
+    from metabonk.learn.report.summary import ACTIVITIES
 
     total = sum(seconds.values()) or 1.0
     ordered = sorted(seconds.items(), key=lambda item: -item[1])

@@ -21,7 +21,7 @@ from metabonk.games import from_config, in_processes
 from metabonk.games.native import NativeGame
 from metabonk.learn import checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
-from metabonk.learn.report_film import Remembering
+from metabonk.learn.report.film import Remembering
 from metabonk.learn.trainer import parse_fixed
 from metabonk.models.actor import Actor, Uniform
 from metabonk.models.policy import ActorCritic, build

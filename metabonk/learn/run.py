@@ -22,10 +22,10 @@ from metabonk.errors import CompileError, DivergedError, MetabonkError, MissingE
 from metabonk.games import from_config
 from metabonk.learn import assess, backends, checkpoint, presets, threads
 from metabonk.learn.assess import Assessor
+from metabonk.learn.auxiliary.parts import parts
 from metabonk.learn.evaluate import Evaluation
-from metabonk.learn.imagination import parts
-from metabonk.learn.publish import RunResult, notes, publish
 from metabonk.learn.record import Recording
+from metabonk.learn.report.publish import RunResult, notes, publish
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import JsonLinesSink, Registry, Sink, TensorBoardSink, declare, declared
 from metabonk.stage import Context, Stage

@@ -18,9 +18,11 @@ import torch
 from metabonk.artifact import Artifact
 from metabonk.config import Config
 from metabonk.errors import CheckpointError, ConfigError
-from metabonk.learn import backends, dreams
+from metabonk.learn import backends
 from metabonk.learn.acting import Acting, CompiledActing, TorchActing, quicker
-from metabonk.learn.beside import WorldTraining
+from metabonk.learn.auxiliary.dreams import DreamTraining
+from metabonk.learn.auxiliary.parts import Imagination, Lesson
+from metabonk.learn.auxiliary.world import WorldTraining
 from metabonk.learn.checkpoint import (
     Snapshot,
     check_description,
@@ -29,10 +31,9 @@ from metabonk.learn.checkpoint import (
     weights_of,
 )
 from metabonk.learn.collector import DREAMER, Collector
-from metabonk.learn.dream_acting import DreamActing, games_of
-from metabonk.learn.dreaming import DreamTraining
-from metabonk.learn.imagination import Imagination, Lesson
-from metabonk.learn.motor_training import MotorTraining
+from metabonk.learn.dreams import versions as dreams
+from metabonk.learn.dreams.acting import DreamActing, games_of
+from metabonk.learn.motors.training import MotorTraining
 from metabonk.learn.ppo import PPO
 from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Rollout

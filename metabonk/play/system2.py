@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metabonk import _core
-from metabonk.cognition.client import Client, ClientSettings, Press, Sight
+from metabonk.cognition.agent.client import Client, ClientSettings, Press, Sight
 from metabonk.cognition.vocabulary import Directive, Priority, Verb, Widget
 from metabonk.errors import LinkError
 from metabonk.games.derived import Derived, End, end_of, in_run

@@ -15,8 +15,8 @@ from metabonk.bench.swarm.soak import Report
 from metabonk.bench.swarm.verdict import Fault, Verdict
 
 from metabonk import machine
-from metabonk.cognition import wire
-from metabonk.cognition.monitor import Monitor
+from metabonk.cognition.monitor.monitor import Monitor
+from metabonk.cognition.protocol import wire
 from metabonk.errors import LinkError
 
 HANG_SECONDS = 30.0

@@ -10,7 +10,7 @@ import pytest
 from metabonk.bench import cognition_ticks
 from metabonk.bench.swarm.odd import OddServer
 
-from metabonk.cognition.client import Client, ClientSettings, Sight
+from metabonk.cognition.agent.client import Client, ClientSettings, Sight
 from metabonk.records import GameState
 
 HANG_SECONDS = 30.0

@@ -11,8 +11,8 @@ from metabonk.bench.swarm import books
 from metabonk.bench.swarm.plan import QUIET, Plan, events
 from metabonk.bench.swarm.verdict import Decision, Noted
 
-from metabonk.cognition import journal as j
-from metabonk.cognition.wire import Outcome, Reply, RequestId
+from metabonk.cognition.log import journal as j
+from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId
 from metabonk.errors import ConfigError
 
 

@@ -61,7 +61,7 @@ def test_the_newest_motor_of_a_run_acts(metabonk: Verb, level: Path, tmp_path: P
     pytest.importorskip("torch")
     from metabonk import games
     from metabonk.config import CpqeConfig
-    from metabonk.learn import motors
+    from metabonk.learn.motors import versions as motors
     from metabonk.models.motor import build
 
     game = games.make("arena", 1)

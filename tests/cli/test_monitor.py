@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from metabonk.cli import monitor as cli
-from metabonk.cognition import monitor as m
-from metabonk.cognition.nvml import Load
+from metabonk.cognition.monitor import monitor as m
+from metabonk.cognition.monitor.nvml import Load
 from metabonk.errors import ConfigError
 
 HANG_SECONDS = 60.0

@@ -11,8 +11,8 @@ import pytest
 
 from metabonk.config import load
 from metabonk.games import from_config
-from metabonk.learn import motors
 from metabonk.learn.evaluate import play
+from metabonk.learn.motors import versions as motors
 from metabonk.models.motor import MotorPolicy
 
 Metabonk = Callable[..., Any]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from metabonk.cli.strips import Held, keep
-from metabonk.cognition.predictors import Measurement, read_table
-from metabonk.cognition.strip import decode
+from metabonk.cognition.strips.predictors import Measurement, read_table
+from metabonk.cognition.strips.strip import decode
 from metabonk.errors import CorruptError
 
 Metabonk = Callable[..., Any]

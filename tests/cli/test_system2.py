@@ -12,7 +12,7 @@ import pytest
 from small_broker import serving
 
 from metabonk.cli.system2 import client_settings
-from metabonk.cognition.keys import new
+from metabonk.cognition.protocol.keys import new
 from metabonk.config import load
 
 Metabonk = Callable[..., Any]

@@ -61,7 +61,7 @@ def test_what_a_reader_should_know_is_printed(
     metabonk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A film that fails, and other threads than before, on standard error, with --json too."""
-    from metabonk.learn import publish
+    from metabonk.learn.report import publish
 
     def broken(*_: object) -> None:
         raise OSError("no room for a film")

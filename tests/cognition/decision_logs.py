@@ -13,10 +13,10 @@ import simplejpeg
 
 from metabonk.cognition import situation
 from metabonk.cognition import vocabulary as v
-from metabonk.cognition.journal import Decision, Journal
-from metabonk.cognition.rules import Strategist
-from metabonk.cognition.store import FrameStore
-from metabonk.cognition.wire import Outcome, Reply, RequestId
+from metabonk.cognition.backends.rules import Strategist
+from metabonk.cognition.log.journal import Decision, Journal
+from metabonk.cognition.log.store import FrameStore
+from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId
 from metabonk.games import arena
 from metabonk.records import Action, FieldGroup, GameState, Widget
 

@@ -21,8 +21,8 @@ import numpy as np
 import simplejpeg
 import zmq
 
-from metabonk.cognition import wire as w
-from metabonk.cognition.keys import KeyPair
+from metabonk.cognition.protocol import wire as w
+from metabonk.cognition.protocol.keys import KeyPair
 from metabonk.cognition.question import Answer, Question, Undecided
 from metabonk.cognition.vocabulary import Directive, Hold, Verb
 from metabonk.records import Entity, FieldGroup, GameState, Offer, Pickup, Widget

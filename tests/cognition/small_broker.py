@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import zmq
 
-from metabonk.cognition import vocabulary, wire
-from metabonk.cognition.client import Client, Sight
-from metabonk.cognition.vocabulary import Compass, Directive, Verb
-from metabonk.cognition.wire import (
+from metabonk.cognition import vocabulary
+from metabonk.cognition.agent.client import Client, Sight
+from metabonk.cognition.protocol import wire
+from metabonk.cognition.protocol.wire import (
     Ack,
     Hello,
     Outcome,
@@ -25,6 +25,7 @@ from metabonk.cognition.wire import (
     RequestId,
     Welcome,
 )
+from metabonk.cognition.vocabulary import Compass, Directive, Verb
 from metabonk.records import FieldGroup, GameState
 
 HANG = 20.0  # seconds after which a test has failed

@@ -19,14 +19,14 @@ from typing import TypeVar
 import pytest
 from asked import menu, question, strip
 
-from metabonk.cognition.dialect import PATHS, Prompt, chat_body, read_chat
-from metabonk.cognition.fallback import Chain
-from metabonk.cognition.fits import check
-from metabonk.cognition.httpclient import HttpClient, Unreachable
-from metabonk.cognition.openai import OpenAIBackend, Server
-from metabonk.cognition.probe import Wish
+from metabonk.cognition.backends.dialect import PATHS, Prompt, chat_body, read_chat
+from metabonk.cognition.backends.fallback import Chain
+from metabonk.cognition.backends.fits import check
+from metabonk.cognition.backends.httpclient import HttpClient, Unreachable
+from metabonk.cognition.backends.openai import OpenAIBackend, Server
+from metabonk.cognition.backends.probe import Wish
+from metabonk.cognition.backends.rules import Rules
 from metabonk.cognition.question import Failure, Undecided
-from metabonk.cognition.rules import Rules
 
 pytest.importorskip("transformers")
 pytest.importorskip("fastapi", reason="transformers[serving] is not installed")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metabonk.cognition.prompt import MENU_RULES, RULES
+from metabonk.cognition.backends.prompt import MENU_RULES, RULES
 
 IMAGE = "<image>"
 _TEMPLATE = (

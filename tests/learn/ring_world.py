@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium import spaces as gs
 
 from metabonk.config import WorldConfig
+from metabonk.learn.dreams.world import WorldLearner
 from metabonk.learn.replay import Sequences
-from metabonk.learn.world import WorldLearner
 from metabonk.models.world import WorldModel, build
 from metabonk.spaces import ActionLayout
 

@@ -7,9 +7,9 @@ import torch
 from ring_world import SMALL, walk, world_of
 from torch import nn
 
-from metabonk.learn.foresight import foresight
+from metabonk.learn.dreams.foresight import foresight
+from metabonk.learn.dreams.world import Batch
 from metabonk.learn.rounded import FORMATS, rounded, share
-from metabonk.learn.world import Batch
 from metabonk.models.world import WorldModel
 
 

@@ -19,9 +19,10 @@ from metabonk.config import Config
 from metabonk.data.episode import EpisodeStore
 from metabonk.data.index import read_header
 from metabonk.errors import CheckpointError, GameError, ResumeError
-from metabonk.learn import assess, checkpoint, publish, run
+from metabonk.learn import assess, checkpoint, run
 from metabonk.learn.assess import Assessor
 from metabonk.learn.record import Recording
+from metabonk.learn.report import publish
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import Record, read_records
 from metabonk.protocols import Array

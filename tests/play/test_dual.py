@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metabonk import games
-from metabonk.cognition.rules import Strategist
+from metabonk.cognition.backends.rules import Strategist
 from metabonk.cognition.vocabulary import Compass, Directive, Hold, Priority, Verb
 from metabonk.errors import ConfigError
 from metabonk.games.batch import allocate

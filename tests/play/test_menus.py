@@ -9,10 +9,10 @@ import pytest
 from sessions import HZ, session_at
 from small_broker import serving, until
 
-from metabonk.cognition.client import ClientSettings
-from metabonk.cognition.goal import Goal
-from metabonk.cognition.menu import MenuRules, Screen
-from metabonk.cognition.wire import Reply, Request
+from metabonk.cognition.agent.client import ClientSettings
+from metabonk.cognition.menus.goal import Goal
+from metabonk.cognition.menus.menu import MenuRules, Screen
+from metabonk.cognition.protocol.wire import Reply, Request
 from metabonk.games.arena import level_of
 from metabonk.games.level import Reward
 from metabonk.games.scripted import RandomPolicy

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metabonk import games
-from metabonk.cognition.rules import Strategist
+from metabonk.cognition.backends.rules import Strategist
 from metabonk.games.level import load
 from metabonk.games.scripted import Habits, ScriptedPolicy
 from metabonk.learn.evaluate import compare, play

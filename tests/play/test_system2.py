@@ -15,9 +15,9 @@ from sessions import HZ, session_at
 from small_broker import serving, until
 
 from metabonk.cognition import vocabulary
-from metabonk.cognition.client import ClientSettings, Sight
+from metabonk.cognition.agent.client import ClientSettings, Sight
+from metabonk.cognition.protocol.wire import Reply, Request
 from metabonk.cognition.vocabulary import Directive, Hold, Priority, Verb
-from metabonk.cognition.wire import Reply, Request
 from metabonk.games.arena import level_of
 from metabonk.games.level import Reward
 from metabonk.games.scripted import RandomPolicy
@@ -152,7 +152,7 @@ def test_large_frames_come_from_the_ring(tmp_path: Path, url: str) -> None:
             until(lambda: any(len(jpegs) > 2 for _, jpegs in server.requests), "a strip")
         finally:
             live.stop()
-    from metabonk.cognition.strip import decode
+    from metabonk.cognition.strips.strip import decode
 
     assert decode(server.requests[-1][1][-1]).shape == (260, 340, 3)
 

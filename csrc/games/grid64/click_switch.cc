@@ -1,5 +1,7 @@
 // Click to switch: a click toggles a lamp and, depending on the sign it bears, its four neighbours
 // (plus) or its four diagonal ones (cross). All lamps on finishes the level.
+#include <algorithm>
+
 #include "games/grid64/canvas.h"
 #include "games/grid64/game.h"
 
@@ -50,7 +52,9 @@ struct ClickSwitch {
 
   uint32_t All() const {
     uint32_t all = 0;
-    for (int i = 0; i < side * side; ++i) all |= uint32_t{signs[i] != kHole} << i;
+    for (int i = 0; i < std::min(side * side, kMaxLamps); ++i) {  // GCC 12 wants to see the limit
+      all |= uint32_t{signs[i] != kHole} << i;
+    }
     return all;
   }
 

@@ -68,7 +68,8 @@ inline std::string PolicyBytes(const nn::Program& program, uint64_t weights = 1)
       if ((slot.type == nn::Type::kU8) != bytes) continue;
       std::string shape;
       for (int k = 0; k < slot.rank; ++k) {
-        shape += (k ? "," : "") + std::to_string(slot.sizes[static_cast<size_t>(k)]);
+        if (k) shape += ',';
+        shape += std::to_string(slot.sizes[static_cast<size_t>(k)]);
       }
       add(slot.name, kDtypes[static_cast<int>(slot.type)], shape, tensors.addresses()[i],
           static_cast<size_t>(slot.count() * SizeOf(slot.type)));

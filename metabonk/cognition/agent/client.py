@@ -1,0 +1,410 @@
+"""The game's side of System 2: a client that no game thread ever waits for.
+
+Knows how sights become requests and replies become directives in force; what is said when is
+dialogue.py's, what a strip is strip.py's. Does not know games, loops or models.
+
+Everything happens on one thread of the client's own: it looks at the game every 30 ms, keeps the
+strip, notices what is urgent, encodes, sends, listens and measures what came of every decision. A
+game thread does one of two things, and neither waits, encodes or copies:
+
+    client.show(Sight(packed, captured_ns, pixels))     # hands the newest moment over
+    directive = client.directive()                      # what is in force now, or None
+
+A native loop does neither: it is looked at through `look`, and directives reach it by `apply`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from metabonk.cognition.agent.decision import ClientCounts, Decision
+from metabonk.cognition.agent.dialogue import Dialogue
+from metabonk.cognition.agent.dialogue_v1 import DialogueV1
+from metabonk.cognition.agent.line import Line
+from metabonk.cognition.agent.menu_watch import MenuWatch
+from metabonk.cognition.agent.settings import ClientSettings, check
+from metabonk.cognition.agent.tally import LOW_HEALTH, Sight, Tally, Triggers, Window, menu_of
+from metabonk.cognition.menus.screens import Debounced, MenuClassifier
+from metabonk.cognition.protocol import wire
+from metabonk.cognition.question import Press
+from metabonk.cognition.strips.strip import Strip, StripRing
+from metabonk.cognition.vocabulary import Directive
+from metabonk.protocols import Predictor
+
+__all__ = [
+    "LOW_HEALTH", "Client", "ClientCounts", "ClientSettings", "Decision", "Press", "Sight",
+]  # fmt: skip
+
+_NS = 1_000_000_000
+_FOR_EVER = 2**62  # nanoseconds: after every deadline
+_REMEMBERED = 1024  # decisions that are kept for who asks
+_PROMPT = _NS // 5  # age of a sight after which its screen may be another one
+_FRESH = _NS  # age of a sight that is worth a question, and patience with a server that is away
+
+
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    directive: Directive
+    until_ns: int
+
+
+class Client:
+    """One agent's client.
+
+    agent: a name, letters, digits and ._:@- . url: tcp://HOST:PORT or ipc://PATH. look: gives the
+    newest sight without waiting; by default what was last shown. apply: puts a directive in force
+    until a moment (monotonic nanoseconds) and says whether it was taken; it must not wait. press:
+    the same for a menu's press; mute: keeps the policy's presses off menus meanwhile. predictor: of
+    strips; None for real frames only. local: gives a directive where the server gives none.
+
+    Raises ConfigError for a name, URL or setting that cannot be used.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        url: str,
+        settings: ClientSettings | None = None,
+        *,
+        look: Callable[[], Sight | None] | None = None,
+        apply: Callable[[Directive, int], bool] | None = None,
+        press: Callable[[Press], bool] | None = None,
+        mute: Callable[[bool], None] | None = None,
+        predictor: Predictor | None = None,
+        local: Callable[[Sight], Directive | None] | None = None,
+    ) -> None:
+        self.agent, self.url = agent, url
+        self.settings = settings or ClientSettings()
+        check(agent, url, self.settings)
+        self.counts_ = ClientCounts()
+        self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
+        self.ring = StripRing(
+            spacing=self.settings.spacing, quality=self.settings.quality, predictor=predictor
+        )
+        self._dialogue = _dialogue_of(agent, self.settings)
+        self._look = look or self._shown
+        self._apply, self._local = apply, local
+        self._tally, self._triggers = Tally(), Triggers()
+        self._windows: OrderedDict[int, Window] = OrderedDict()
+        self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
+        self._sight: Sight | None = None  # the last one that was taken in
+        self._seen_ns = 0
+        self._bound_ns = time.monotonic_ns()  # when the server last knew us, or we began
+        self._menus = self._menu_watch(press, mute) if self.settings.menus else None
+        self._in_force: _InForce | None = None
+        self._local_ns = 0
+        self._wishes: deque[wire.Trigger] = deque(maxlen=8)
+        self._line: Line | None = None
+        self._failed = False  # the last request brought nothing that can be done
+        self._stop = threading.Event()
+        # Not kept from ending by it: a program that fails need not know that there is a client.
+        self._thread = threading.Thread(target=self._work, name=f"system 2 {agent}", daemon=True)
+        self._running: Future[None] | None = None
+
+    # For game threads -----------------------------------------------------------------------
+
+    def show(self, sight: Sight) -> None:
+        """Hands over the newest moment; an older one that nobody has seen is replaced. Costs an
+        assignment; the sight's arrays belong to the client from now on."""
+        self._newest = sight
+
+    def directive(self) -> Directive | None:
+        """What is in force now; None if nothing is. Costs a comparison."""
+        held = self._in_force
+        if held is None or time.monotonic_ns() >= held.until_ns:
+            return None
+        return held.directive
+
+    def wish(self, trigger: wire.Trigger = "period") -> None:
+        """Asks for a request soon, whatever the period says."""
+        self._wishes.append(trigger)
+
+    # For whoever runs it --------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the client's thread; the server need not be there yet. Raises RuntimeError if it
+        was started before."""
+        if self._running is not None:
+            raise RuntimeError(f"{self.agent}: the client was started before: make another one")
+        self._running = Future()
+        self._thread.start()
+
+    def end(self) -> None:
+        """Tells the thread to end, and does not wait for it."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Ends the thread, after `linger` seconds at most for what has to be acknowledged. Raises
+        what ended it before. Safe to call twice."""
+        self._stop.set()
+        if self._running is not None:
+            self._thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raises what ended the client's thread, if something did."""
+        if self._running is not None and self._running.done():
+            self._running.result()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server knows this agent."""
+        return self._dialogue.bound
+
+    @property
+    def why(self) -> str:
+        """Why the server refuses this agent; empty if it does not."""
+        return self._dialogue.why
+
+    @property
+    def refusals(self) -> int:
+        """Handshakes that the other end broke off: it does not take this agent's key, or speaks
+        without keys."""
+        return 0 if self._line is None else self._line.refusals
+
+    def counts(self) -> dict[str, Any]:
+        """Everything that was counted so far, flat; see ClientCounts, DialogueCounts and
+        StripCounts. latency_ms: from capture to reply, smoothed."""
+        dialogue = self._dialogue
+        return {
+            **asdict(self.counts_),
+            **asdict(dialogue.counts),
+            **{f"strip_{name}": value for name, value in asdict(self.ring.counts).items()},
+            "wishes_replaced": dialogue.wishes.replaced,
+            "under_way": dialogue.under_way,
+            "waiting_outcomes": dialogue.waiting_outcomes,
+            "latency_ms": dialogue.latency * 1e3,
+            "refusals": self.refusals,
+            **({} if self._menus is None else {"menus": asdict(self._menus.counts)}),
+        }
+
+    def __enter__(self) -> Client:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    # The thread -----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        assert self._running is not None
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001  # `check` and `stop` raise it
+            self._running.set_exception(error)
+        else:
+            self._running.set_result(None)
+
+    def _run(self) -> None:
+        identity = self.agent if self.settings.protocol == "v1" else ""
+        with Line(self.url, identity, self.settings.keys) as line:
+            self._line = line
+            while not self._stop.is_set():
+                self._turn(line)
+            self._end(line)
+
+    def _turn(self, line: Line) -> None:
+        """One look at the game, and everything that is due."""
+        now = time.monotonic_ns()
+        self._see(now)
+        self._hear(line)
+        now = time.monotonic_ns()
+        if self._dialogue.bound:
+            self._bound_ns = now
+        for decision in self._dialogue.expired(now):
+            self._decided(decision)
+        self._ask(line, now)
+        self._send(line, self._dialogue.due(now))
+        self._act_locally(now)
+        soon = self._dialogue.wishes.next_ns - now
+        wanted = self._dialogue.bound and self._dialogue.limits.frames > 0
+        if wanted and 0 < soon < self.settings.spacing * _NS:
+            self.counts_.encode_s += self.ring.prepare()
+        left = self._dialogue.next_ns(now) - time.monotonic_ns()
+        line.wait(min(max(left / _NS, 0.0), self.settings.spacing / 2))
+        if self._dialogue.renew:
+            self._dialogue.disconnected()
+            line.renew()
+
+    def _shown(self) -> Sight | None:
+        return self._newest
+
+    def _see(self, now: int) -> None:
+        """Takes in the newest sight, if it is another one."""
+        sight = self._look()
+        if sight is None or sight.captured_ns <= self._seen_ns:
+            return
+        self._seen_ns = sight.captured_ns
+        try:
+            record = self._tally.update(sight)
+        except ValueError:
+            self.counts_.unread += 1
+            return
+        if self._sight is not None and sight.run != self._sight.run:
+            self.ring.clear()
+            self._triggers = Triggers()
+        self._sight = sight
+        self.counts_.sights += 1
+        if sight.pixels is not None and self.settings.pictures:
+            self.ring.add(sight.pixels, sight.captured_ns)
+        for trigger in self._triggers.update(record):
+            if trigger != "menu" or self._menus is None:  # else the navigator asks
+                self._dialogue.wishes.add(trigger)
+        if self._menus is not None and now - sight.captured_ns < _PROMPT:
+            self._menus.look(sight, record)
+        self._report(now)
+
+    def _report(self, now: int, *, all: bool = False) -> None:
+        """Hands over the outcomes whose seconds are over."""
+        totals = self._tally.totals
+        for sequence in [s for s, w in self._windows.items() if all or w.over(totals)]:
+            window = self._windows.pop(sequence)
+            if self.settings.outcomes:
+                self._dialogue.report(window.outcome(totals), now)
+
+    def _hear(self, line: Line) -> None:
+        """Takes what the connection says and what the server sent."""
+        for is_there in line.events():
+            if is_there:
+                self.counts_.connects += 1
+                self._dialogue.connected(time.monotonic_ns())
+            else:
+                self.counts_.disconnects += 1
+                self._dialogue.disconnected()
+        for parts in line.received():
+            for decision in self._dialogue.take(parts, time.monotonic_ns()):
+                self._decided(decision)
+
+    def _ask(self, line: Line, now: int) -> None:
+        """Sends a request about the newest sight, if one is wanted."""
+        while self._wishes:
+            self._dialogue.wishes.add(self._wishes.popleft())
+        if self._dialogue.wanted(now) is None:
+            return
+        sight = self._sight
+        if sight is None or now - sight.captured_ns > _FRESH:
+            self._dialogue.wishes.take()
+            self.counts_.blind += 1
+            return
+        strip = self._strip()
+        frames = [wire.FrameInfo(p.at_ns, p.predicted) for p in strip.pictures]
+        held = self._in_force
+        in_force = held.directive if held is not None and now < held.until_ns else None
+        id, parts = self._dialogue.request(
+            time.monotonic_ns(), sight.captured_ns, sight.packed, frames,
+            [p.jpeg for p in strip.pictures], in_force=in_force, goal=self.settings.goal,
+            episode=max(sight.run, 0),
+        )  # fmt: skip
+        until = sight.captured_ns + round(self.settings.outcome_seconds * _NS)
+        self._windows[id.sequence] = Window(id, self._tally.totals, until)
+        self._send(line, [parts])
+
+    def _strip(self) -> Strip:
+        """A strip for the server, empty where nobody there would look at one."""
+        most = self._dialogue.limits.frames
+        if most <= 0:
+            return Strip()
+        strip = self.ring.strip(predict=not menu_of(self._tally.record))
+        self.counts_.encode_s += strip.encode_s
+        self.counts_.predict_s += strip.predict_s
+        return (
+            strip
+            if len(strip.pictures) <= most
+            else replace(strip, pictures=strip.pictures[-most:])
+        )
+
+    def _send(self, line: Line, messages: Sequence[Sequence[wire.Buffer]]) -> None:
+        for parts in messages:
+            self.counts_.full += not line.send(parts)
+
+    def _decided(self, decision: Decision) -> None:
+        """Puts in force what was decided, and remembers what became of the request."""
+        self.decisions.append(decision)
+        taken = decision.press is not None
+        if decision.directive is not None:
+            taken = self._put_in_force(decision.directive, decision.until_ns)
+            self.counts_.applied += taken
+            self.counts_.not_taken += not taken
+        if decision.question == "menu" and self._menus is not None:
+            self._menus.decided(decision)
+        else:
+            self._failed = not taken
+        window = self._windows.get(decision.id.sequence)
+        if window is not None:
+            window.applied, window.status = taken, decision.status
+            window.age_ms = (time.monotonic_ns() - decision.captured_ns) / 1e6
+
+    def _menu_watch(
+        self, press: Callable[[Press], bool] | None, mute: Callable[[bool], None] | None
+    ) -> MenuWatch:
+        def wish() -> bool:
+            if time.monotonic_ns() - self._bound_ns > _FRESH:
+                return False
+            self._dialogue.wishes.add("menu", "menu")
+            return True
+
+        return MenuWatch(
+            self.settings.goal,
+            press=press or (lambda press: False),
+            mute=mute or (lambda muted: None),
+            wish=wish,
+            classifier=Debounced(MenuClassifier.load()),
+            offers=self.settings.offers,
+        )
+
+    def _put_in_force(self, directive: Directive, until_ns: int) -> bool:
+        taken = self._apply is None or self._apply(directive, until_ns)
+        if taken:
+            self._in_force = _InForce(directive, until_ns)
+        return taken
+
+    def _act_locally(self, now: int) -> None:
+        """Lets the local strategist speak where the server gives nothing."""
+        sight, held = self._sight, self._in_force
+        if self._local is None or sight is None or now < self._local_ns:
+            return
+        if (self._dialogue.bound and not self._failed) or (held and now < held.until_ns):
+            return
+        if now - sight.captured_ns > _FRESH:
+            return
+        directive = self._local(sight)
+        pause = self.settings.every if directive is None else directive.seconds
+        self._local_ns = now + round(min(pause, self.settings.every) * _NS)
+        if directive is not None:
+            until = sight.captured_ns + round(directive.seconds * _NS)
+            self.counts_.local += self._put_in_force(directive, until)
+
+    def _end(self, line: Line) -> None:
+        """Reports what is left and waits a little for it to be acknowledged.
+
+        Requests under way are given up first: an answer that came after their outcomes were told
+        would be followed all the same.
+        """
+        for decision in self._dialogue.expired(_FOR_EVER):
+            self._decided(decision)
+        self._report(time.monotonic_ns(), all=True)
+        end = time.monotonic_ns() + round(self.settings.linger * _NS)
+        while self._dialogue.waiting_outcomes and time.monotonic_ns() < end:
+            self._send(line, self._dialogue.due(time.monotonic_ns()))
+            line.wait(0.01)
+            self._hear(line)
+        goodbye = self._dialogue.goodbye()
+        if goodbye is not None:
+            self._send(line, [goodbye])
+
+
+def _dialogue_of(agent: str, settings: ClientSettings) -> Dialogue | DialogueV1:
+    if settings.protocol == "v1":
+        return DialogueV1(agent, every=settings.every, patience=settings.patience)
+    return Dialogue(
+        agent, time.time_ns(), os.urandom(16), every=settings.every, patience=settings.patience,
+        clock=wire.boot_id(), log=settings.outcomes,
+    )  # fmt: skip

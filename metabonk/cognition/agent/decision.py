@@ -1,0 +1,118 @@
+"""What becomes of one request, as the agent sees it, and how an answer of a server is read.
+
+Knows the statuses, directives and presses; does not know when anything is sent, nor by what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from metabonk.cognition import vocabulary
+from metabonk.cognition.protocol.wire import Code, QuestionKind, RequestId, Trigger
+from metabonk.cognition.question import Press
+from metabonk.cognition.vocabulary import Directive
+from metabonk.errors import CorruptError
+
+Verdict = Literal["ok", "fallback", "stale", "rejected", "error", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one request.
+
+    status: the reply's, or `stale` where it came too late for this agent, or `lost`. directive: to
+    be put in force until `until_ns`; press: of a menu. None of either unless the status is ok or
+    fallback. times: monotonic nanoseconds. stages: milliseconds by name, as the server says.
+    """
+
+    id: RequestId
+    status: Verdict
+    trigger: Trigger
+    captured_ns: int
+    sent_ns: int
+    received_ns: int
+    directive: Directive | None = None
+    press: Press | None = None
+    until_ns: int = 0
+    code: Code = ""
+    reason: str = ""
+    backend: str = ""
+    confidence: float = 0.0
+    reasoning: str = ""
+    server_ms: float = 0.0
+    question: QuestionKind = "strategy"
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class DialogueCounts:
+    """What was counted; every request ends as exactly one of ok … lost.
+
+    late: replies to what was given up or replaced. unreadable: messages that are none. dropped:
+    outcomes that found no room or were refused.
+    """
+
+    requests: int = 0
+    critical: int = 0
+    ok: int = 0
+    fallback: int = 0
+    stale: int = 0
+    rejected: int = 0
+    error: int = 0
+    lost: int = 0
+    late: int = 0
+    unreadable: int = 0
+    hellos: int = 0
+    refused: int = 0
+    queries: int = 0
+    sent_again: int = 0
+    outcomes: int = 0
+    acknowledged: int = 0
+    dropped: int = 0
+
+
+@dataclass
+class ClientCounts:
+    """What the client counted itself; the dialogue and the strip count, too.
+
+    blind: wishes that found no sight younger than a second. unread: states that are none. full:
+    messages that found the socket's queue full, which a Query makes good. applied: directives that
+    the game took; not_taken: those that it did not. local: directives of the local
+    strategist, while the server gave none. encode_s, predict_s: seconds of processor time.
+    """
+
+    sights: int = 0
+    blind: int = 0
+    unread: int = 0
+    full: int = 0
+    connects: int = 0
+    disconnects: int = 0
+    applied: int = 0
+    not_taken: int = 0
+    local: int = 0
+    encode_s: float = 0.0
+    predict_s: float = 0.0
+
+
+def read_answer(
+    answer: Mapping[str, Any], question: QuestionKind
+) -> tuple[Directive | None, Press | None]:
+    """A reply's answer: a directive or a press, checked. Raises CorruptError."""
+    if question == "strategy":
+        return vocabulary.read(answer), None
+    return None, read_press(answer)
+
+
+def read_press(answer: Mapping[str, Any]) -> Press:
+    """A menu's press by the fields of `question.Press`. Raises CorruptError."""
+    kind, choice, x, y = (answer.get(name, 0) for name in ("kind", "choice", "x", "y"))
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (choice, x, y))
+    if kind not in ("noop", "click", "click_xy") or not numbers:
+        raise CorruptError(f"press: kind {str(kind)[:20]!r}; wanted noop, click or click_xy")
+    if kind == "click" and not (isinstance(choice, int) and 1 <= choice <= vocabulary.WIDGETS):
+        raise CorruptError(f"press.choice: {choice!r}; wanted 1 to {vocabulary.WIDGETS}")
+    if kind == "click_xy" and not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
+        raise CorruptError(f"press.x, press.y: {x!r}, {y!r}; wanted 0 to 1 from the top left")
+    return Press(kind, int(choice), float(x), float(y), str(answer.get("text", ""))[:80])

@@ -1,0 +1,116 @@
+"""One connection to a server of System 2: a ZeroMQ socket and what its monitor says of it.
+
+Knows sockets, keys and reconnecting; does not know messages. One thread, which never waits to send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import zmq
+import zmq.utils.monitor
+
+from metabonk.cognition.protocol.wire import Buffer
+
+_AT_ONCE = 64  # messages taken before somebody looks at the game again
+_REPLY_BYTES = 64 << 10
+_LINGER_MS = 200
+_REFUSALS = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+
+
+@dataclass(frozen=True)
+class Keys:
+    """CURVE, Z85 text of 40 characters each: the server's public key and a pair of one's own."""
+
+    server: str
+    public: str
+    secret: str
+
+
+class Line:
+    """url: tcp:// or ipc://. identity: what the server routes by (v1); empty for one of its own."""
+
+    def __init__(self, url: str, identity: str = "", keys: Keys | None = None) -> None:
+        self.refusals = 0  # handshakes that the other end ended: it does not take our key
+        self._url, self._identity, self._keys = url, identity, keys
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._open()
+
+    def _open(self) -> None:
+        socket = self._context.socket(zmq.DEALER)
+        socket.set(zmq.LINGER, _LINGER_MS)
+        socket.set(zmq.SNDHWM, 32)
+        socket.set(zmq.RCVHWM, 256)
+        socket.set(zmq.MAXMSGSIZE, _REPLY_BYTES)
+        socket.set(zmq.IMMEDIATE, 1)  # nothing is queued for a server that is not there
+        socket.set(zmq.RECONNECT_IVL, 50)
+        socket.set(zmq.RECONNECT_IVL_MAX, 250)  # a server that comes back is soon found
+        socket.set(zmq.HEARTBEAT_IVL, 1000)
+        socket.set(zmq.HEARTBEAT_TIMEOUT, 4000)
+        if self._identity:
+            socket.set(zmq.IDENTITY, self._identity.encode())
+        if self._keys is not None:
+            socket.curve_serverkey = self._keys.server.encode()
+            socket.curve_publickey = self._keys.public.encode()
+            socket.curve_secretkey = self._keys.secret.encode()
+        self._socket = socket
+        self._monitor = socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSALS
+        )
+        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        socket.connect(self._url)
+
+    def renew(self) -> None:
+        """Closes the connection and opens another one, to which nothing old can come."""
+        self._shut()
+        self._open()
+
+    def wait(self, seconds: float) -> None:
+        """Returns when something has come, or after so long."""
+        self._poller.poll(max(round(seconds * 1e3), 0))
+
+    def events(self) -> list[bool]:
+        """What happened to the connection since: True where one was made, False where one ended."""
+        found = []
+        while self._monitor.poll(0):
+            event = zmq.utils.monitor.recv_monitor_message(self._monitor, zmq.NOBLOCK)
+            if event["event"] & _REFUSALS:
+                self.refusals += 1
+            else:
+                found.append(event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        return found
+
+    def received(self) -> list[list[bytes]]:
+        """Messages that have come, at most so many."""
+        found: list[list[bytes]] = []
+        with contextlib.suppress(zmq.Again):
+            while len(found) < _AT_ONCE:
+                found.append(self._socket.recv_multipart(zmq.NOBLOCK))
+        return found
+
+    def send(self, parts: Sequence[Buffer]) -> bool:
+        """False if the queue is full or nobody is there."""
+        try:
+            # Frames of some tens of kilobytes are handed over, not copied.
+            self._socket.send_multipart(list(parts), zmq.NOBLOCK, copy=len(parts) == 1)
+        except zmq.Again:
+            return False
+        return True
+
+    def _shut(self) -> None:
+        self._poller.unregister(self._socket)
+        self._poller.unregister(self._monitor)
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close()
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._shut()
+        self._context.term()

@@ -1,0 +1,75 @@
+"""The menu navigator as a client runs it: sights in, questions and presses out.
+
+Knows the navigator and sights; does not know sockets, loops or how a press reaches a game. While
+the navigator has a menu, the policy's own presses are muted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from metabonk.cognition.agent.decision import Decision
+from metabonk.cognition.agent.tally import Sight, menu_of
+from metabonk.cognition.menus.goal import Goal
+from metabonk.cognition.menus.navigator import Navigator
+from metabonk.cognition.menus.screens import Debounced
+from metabonk.cognition.question import Press
+from metabonk.records import FieldGroup, GameState
+
+_NS = 1e9
+
+
+class MenuWatch:
+    """goal: what the user wants, in words. press: carries a press out, once; says whether it was
+    taken. mute: keeps the policy's presses from the game, or lets them through again. wish: asks
+    the server about what is shown; False if nobody is there, and texts have to do. classifier:
+    tells menus by pixels, for games whose states do not say. offers: see to the offers of a run,
+    too."""
+
+    def __init__(
+        self,
+        goal: str,
+        *,
+        press: Callable[[Press], bool],
+        mute: Callable[[bool], None],
+        wish: Callable[[], bool],
+        classifier: Debounced | None = None,
+        offers: bool = False,
+    ) -> None:
+        self._navigator = Navigator(
+            Goal.read(goal), ask=self._ask, classifier=classifier, offers=offers
+        )
+        self._press, self._mute, self._wish = press, mute, wish
+        self._captured = 0.0  # seconds, of the sight that is looked at
+        # Until the first sight says otherwise: a policy may not press while nobody has looked.
+        self.active = True
+        mute(True)
+        self.not_taken = 0
+
+    @property
+    def counts(self) -> Any:
+        """What the navigator counted."""
+        return self._navigator.counts
+
+    def look(self, sight: Sight, record: Any) -> None:
+        """What to do about a sight; `record` is its fields."""
+        fields = int(record["fields"])
+        plays = fields & FieldGroup.PLAYER and record["playing"] and not record["paused"]
+        if plays and not menu_of(record) and not self.active:
+            return  # nothing to unfold a state for
+        self._captured = sight.captured_ns / _NS
+        step = self._navigator.look(GameState.unpack(sight.packed), self._captured, sight.pixels)
+        if step.active != self.active:
+            self.active = step.active
+            self._mute(step.active)
+        if step.press.kind != "noop":
+            self.not_taken += not self._press(step.press)
+
+    def _ask(self) -> None:
+        if not self._wish():
+            self._navigator.answered(None, self._captured)
+
+    def decided(self, decision: Decision) -> None:
+        """Hands an answer over, or that there is none."""
+        self._navigator.answered(decision.press, decision.captured_ns / _NS)

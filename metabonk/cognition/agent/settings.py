@@ -1,0 +1,75 @@
+"""How an agent talks to its server: the settings of a client, and which of them cannot be.
+
+Knows names, addresses and bounds; does not know where settings come from, nor sockets.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from metabonk.cognition.agent.line import Keys
+from metabonk.cognition.strips.strip import SPACING
+from metabonk.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}\Z")
+_URL = re.compile(r"(tcp|ipc|inproc)://\S+\Z")
+_HERE = {"localhost", "127.0.0.1", "[::1]"}
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """How an agent talks to its server.
+
+    every: seconds between regular requests. patience: seconds from capture until an answer is of no
+    use. pictures: send strips; without them states only. quality: of JPEGs. outcomes: report what
+    came of every decision, `outcome_seconds` after its capture. menus: go through menus; offers:
+    and choose among a run's offers. goal: in words, from the user. protocol: v2, or v1 of deployed
+    servers. keys: a server on another machine needs them. linger: seconds at the end for outcomes
+    to be acknowledged.
+    """
+
+    every: float = 2.0
+    patience: float = 4.0
+    pictures: bool = True
+    quality: int = 85
+    spacing: float = SPACING
+    outcomes: bool = True
+    outcome_seconds: float = 4.0
+    menus: bool = False
+    offers: bool = False
+    goal: str = ""
+    protocol: str = "v2"
+    keys: Keys | None = None
+    linger: float = 1.0
+
+
+def check(agent: str, url: str, settings: ClientSettings) -> None:
+    """Raises ConfigError for a name, an address or a setting that cannot be used."""
+    if not _NAME.match(agent):
+        raise ConfigError(
+            f"agent: {agent[:80]!r}; wanted 1 to 64 letters, digits or ._:@-, not a sign first"
+        )
+    if not _URL.match(url):
+        raise ConfigError(f"cognition.server: {url!r}; wanted tcp://HOST:PORT or ipc://PATH")
+    keys = settings.keys
+    if keys is not None and {len(keys.server), len(keys.public), len(keys.secret)} != {40}:
+        raise ConfigError(
+            "cognition.keys: a client needs the server's public key and a pair of its own, 40 "
+            "characters each: `metabonk keys new` makes them"
+        )
+    host = url.removeprefix("tcp://").rpartition(":")[0]
+    if url.startswith("tcp://") and host not in _HERE and keys is None:
+        raise ConfigError(
+            f"cognition.server: {url} is on another machine, which takes keys: `metabonk keys new` "
+            "makes them, cognition.keys names the file"
+        )
+    if settings.protocol not in ("v1", "v2"):
+        raise ConfigError(f"cognition.protocol: {settings.protocol!r}; wanted v1 or v2")
+    if not 1 <= settings.quality <= 100:
+        raise ConfigError(f"cognition.quality: {settings.quality}; wanted 1 to 100")
+    if not (0.05 <= settings.every <= 3600 and 0.05 <= settings.patience <= 60):
+        raise ConfigError(
+            f"cognition.every, cognition.patience: {settings.every:g} and {settings.patience:g} s; "
+            "wanted 0.05 to 3600 and 0.05 to 60"
+        )

@@ -1,0 +1,180 @@
+"""What happened: the newest sight of a game, what in it is urgent, and what came of a decision.
+
+Knows packed states (records.GameState) and how to add up what changes between them; does not know
+requests on the wire, who decides, or how a game is reached. Sums go over deaths and new runs, so
+that no gain is counted twice and none is lost by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metabonk.cognition.protocol.wire import Outcome, RequestId, Status, Trigger
+from metabonk.protocols import Array
+from metabonk.records import GAME_STATE, EntityFlag, FieldGroup
+
+LOW_HEALTH = 0.3  # share of full health below which help is urgent
+RECOVERED = 0.4  # share from which falling below LOW_HEALTH is news again
+PLAYING_MENUS = ("", "None", "Gameplay")
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a game shows at one moment.
+
+    packed: records.GameState.pack() bytes. captured_ns: monotonic nanoseconds when it was so.
+    pixels: uint8 [H, W, 3], top row first, which must not change afterwards; None without. reward:
+    the game's, summed since it was first looked at. run: another number once a run began anew.
+    """
+
+    packed: bytes
+    captured_ns: int
+    pixels: Array | None = None
+    reward: float = 0.0
+    run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums up to a moment. health: points now; alive: whether the run goes on."""
+
+    at_ns: int = 0
+    reward: float = 0.0
+    health: float = 0.0
+    kills: int = 0
+    xp: float = 0.0
+    run: int = 0
+    alive: bool = True
+
+
+def record_of(packed: bytes) -> Any:
+    """The fields of a packed state, without unpacking its lists. Raises ValueError for a size."""
+    if len(packed) != GAME_STATE.itemsize:
+        raise ValueError(f"packed: {len(packed)} bytes, a GameState has {GAME_STATE.itemsize}")
+    return np.frombuffer(packed, GAME_STATE)[0]
+
+
+def menu_of(record: Any) -> str:
+    """Name of the open menu; empty while playing."""
+    name = bytes(record["menu"]).decode("utf-8", "replace")
+    return "" if name in PLAYING_MENUS else name
+
+
+def has_boss(record: Any) -> bool:
+    flags = record["entities"]["flags"][: int(record["entity_count"])]
+    return bool(((flags & EntityFlag.BOSS > 0) & (flags & EntityFlag.PROJECTILE == 0)).any())
+
+
+def health_share(record: Any) -> float:
+    """0..1 of full health; 1 where the state does not say."""
+    most = float(record["max_health"])
+    known = int(record["fields"]) & FieldGroup.PLAYER and most > 0.0
+    return min(max(float(record["health"]) / most, 0.0), 1.0) if known else 1.0
+
+
+class Triggers:
+    """Tells once, when it begins, that something is urgent: low health, a boss, a menu."""
+
+    def __init__(self) -> None:
+        self._low = self._boss = False
+        self._menu = ""
+
+    def update(self, record: Any) -> Sequence[Trigger]:
+        """What became urgent with this state, the most urgent first."""
+        found: list[Trigger] = []
+        share = health_share(record)
+        if share < LOW_HEALTH and not self._low:
+            self._low = True
+            found.append("health")
+        elif share >= RECOVERED:
+            self._low = False
+        boss = has_boss(record)
+        if boss and not self._boss:
+            found.append("boss")
+        self._boss = boss
+        menu = menu_of(record)
+        if menu and menu != self._menu:
+            found.append("menu")
+        self._menu = menu
+        return found
+
+
+class Tally:
+    """Adds up what changes from one sight to the next. record: the fields of the last one, None
+    before it. One thread."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.record: Any = None
+
+    def update(self, sight: Sight) -> Any:
+        """Takes the next sight; returns its fields. Raises ValueError for a state that is none."""
+        now, before, totals = record_of(sight.packed), self.record, self.totals
+        kills, xp = totals.kills, totals.xp
+        if before is not None and sight.run == totals.run:
+            kills += max(int(now["kills"]) - int(before["kills"]), 0)
+            xp += earned(before, now)
+        elif int(now["fields"]) & FieldGroup.PROGRESS and before is not None:
+            kills += int(now["kills"])  # of the run that began meanwhile
+        player = int(now["fields"]) & FieldGroup.PLAYER
+        alive = not player or (float(now["health"]) > 0.0 and sight.run == totals.run)
+        if before is None:
+            alive = True
+        self.totals = Totals(
+            sight.captured_ns, _finite(sight.reward), _finite(float(now["health"])), kills,
+            _finite(xp), sight.run, alive,
+        )  # fmt: skip
+        self.record = now
+        return now
+
+
+def earned(before: Any, now: Any) -> float:
+    """Experience between two states of a run; it starts again from 0 at each level."""
+    if int(now["level"]) <= int(before["level"]):
+        return max(float(now["xp"]) - float(before["xp"]), 0.0)
+    rest = max(float(before["xp_next"]) - float(before["xp"]), 0.0)
+    return rest + max(float(now["xp"]), 0.0)
+
+
+@dataclass(slots=True)
+class Window:
+    """The seconds after one request, until its outcome is known."""
+
+    id: RequestId
+    since: Totals
+    until_ns: int
+    applied: bool = False
+    age_ms: float = 0.0
+    status: Status | str = "lost"
+
+    def over(self, totals: Totals) -> bool:
+        """Whether the seconds have passed, or the run has ended before them."""
+        return totals.at_ns >= self.until_ns or totals.run != self.since.run or not totals.alive
+
+    def outcome(self, totals: Totals) -> Outcome:
+        """What happened since, up to `totals`."""
+        since = self.since
+        return Outcome(
+            id=self.id,
+            applied=self.applied,
+            seconds=min(max(totals.at_ns - since.at_ns, 0) / _NS, 3600.0),
+            reward=totals.reward - since.reward,
+            health_change=(
+                totals.health - since.health if totals.run == since.run else -since.health
+            ),
+            kills=max(totals.kills - since.kills, 0),
+            xp=max(totals.xp - since.xp, 0.0),
+            alive=totals.alive and totals.run == since.run,
+            age_ms=self.age_ms,
+            status=self.status,  # type: ignore[arg-type]  # one of the Outcome's own words
+        )
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0

@@ -1,0 +1,1 @@
+"""Who answers: rules, model servers, small policies, and the chain of them."""

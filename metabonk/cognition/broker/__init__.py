@@ -1,0 +1,1 @@
+"""The cognitive server: its door, whose turn it is, and the one end of every request."""

@@ -1,0 +1,289 @@
+"""The broker: takes what agents say, knows who may say it, and sends each what is for it.
+
+Knows the messages' meaning and the names; does not know sockets (door.py), files (journal.py) or
+how a request comes to its end (answering.py). Everything here runs on one asyncio loop and nothing
+waits, also not for an agent that does not read.
+
+The reply to a request is kept, and what comes again is answered with it: from memory at first, then
+from the journal, also after a restart.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from metabonk.cognition.broker.answering import BEHIND, Answering
+from metabonk.cognition.broker.ask import Ask, question_of
+from metabonk.cognition.broker.measures import Measures
+from metabonk.cognition.broker.names import Binding, Names, phase
+from metabonk.cognition.log.journal import Journal
+from metabonk.cognition.protocol import legacy, wire
+from metabonk.cognition.protocol.keys import Allowed
+from metabonk.cognition.protocol.wire import (
+    Ack,
+    Buffer,
+    Bye,
+    Hello,
+    Limits,
+    Outcome,
+    Query,
+    Reply,
+    Request,
+    RequestId,
+    ToAgent,
+    Welcome,
+    WireError,
+)
+from metabonk.cognition.question import Backend, metrics_of, sees
+from metabonk.records import GameState
+
+RECENT = 8  # replies per agent that are kept in memory
+TICK = 0.05  # seconds between looks for what is too late
+
+
+class Sender(Protocol):
+    """What the broker needs of a door."""
+
+    def send(self, route: bytes, parts: list[Buffer]) -> Literal["sent", "gone", "full"]: ...
+
+
+@dataclass(eq=False)
+class Broker:
+    """One broker. Its door hands messages to `handle`; call `tick` every TICK seconds.
+
+    most: questions at once with a backend that says no limit of its own. agents: at most. lease:
+    seconds of silence after which a name is free. explain: ask for reasons in words. allowed: which
+    key may use which name; None without keys.
+    """
+
+    backend: Backend
+    journal: Journal
+    door: Sender
+    most: int = 16
+    agents: int = 256
+    lease: float = 15.0
+    limits: Limits = wire.LIMITS
+    allowed: Allowed | None = None
+    explain: bool = False
+    clock: Callable[[], float] = time.monotonic
+    measures: Measures = field(default_factory=Measures)
+    session: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        self.answering = Answering(
+            self.backend, self.journal, self.measures, self._deliver,
+            most=self.most, clock=self.clock,
+        )  # fmt: skip
+        self.names = Names(self._alive, most=self.agents, lease=self.lease)
+        self._recent: dict[str, OrderedDict[RequestId, Reply]] = {}
+        self._boot = wire.boot_id()
+
+    def handle(self, route: bytes, parts: list[bytes], key: str = "") -> None:
+        """One message of a connection; key: its public key where there are keys."""
+        old = legacy.is_v1(parts)
+        try:
+            if old:
+                self._legacy(route, parts, key)
+                return
+            message, frames = wire.decode(parts, self.limits)
+            if isinstance(message, Request):
+                self._request(route, message, [bytes(frame) for frame in frames])
+            elif isinstance(message, Outcome):
+                self._outcome(route, message)
+            elif isinstance(message, Hello):
+                self._hello(route, message, key)
+            elif isinstance(message, Query):
+                self._query(route, message.id)
+            else:
+                self._bye(route, message)
+        except WireError as error:
+            self.measures.refused[(error.code,)] += 1
+            reply = Reply(id=error.id, status="error", code=error.code, reason=str(error))
+            if old:
+                envelope = len(parts) == 2
+                self._put(route, legacy.write("", reply, GameState(), None, envelope))
+            else:
+                self._send(route, reply)
+
+    def tick(self) -> None:
+        """Ends what is too late, and frees the names of who is gone."""
+        self.answering.tick()
+        for binding in self.names.expire(self.clock()):
+            self._leave(binding)
+
+    async def drain(self, seconds: float) -> None:
+        """Ends everything that is on its way, within `seconds` where the backend has it."""
+        await self.answering.drain(seconds)
+
+    def metrics(self) -> str:
+        """The page of metrics."""
+        scheduler, journal = self.answering.scheduler, self.journal
+        gauges = {
+            "agents": ("Agents that are connected.", len(self.names)),
+            "in_flight": ("Questions with the backend.", scheduler.flying),
+            "pending": ("Requests that wait for their turn.", scheduler.waiting),
+            "window": ("Questions that may be with the backend.", scheduler.window.size),
+            "service_seconds": ("Smoothed time of an answer.", scheduler.service.mean),
+            "unrecorded": ("Decisions that the journal could not take yet.", journal.waiting),
+            "journal_failing": ("1 while its disk takes nothing.", bool(journal.problem)),
+            "draining": ("1 while the broker is about to end.", self.answering.draining),
+        }
+        counts: Mapping[str, Any] = journal.counts
+        others = {f"journal_{name}_total": float(value) for name, value in counts.items()}
+        others |= metrics_of(self.backend)
+        return self.measures.page(gauges, others)
+
+    def _hello(self, route: bytes, hello: Hello, key: str) -> None:
+        binding = self._bind(route, hello, key)
+        # Pictures that nobody would look at or keep are not asked for: coding them is most of what
+        # an agent spends.
+        wanted = sees(self.backend) or binding.log
+        limits = self.limits if wanted else msgspec.structs.replace(self.limits, frames=0)
+        welcome = Welcome(
+            agent=binding.agent, epoch=binding.epoch, session=self.session,
+            phase=phase(binding.seat), shared_clock=binding.shared_clock,
+            next_sequence=binding.newest + 1, backend=self.backend.name, limits=limits,
+        )  # fmt: skip
+        self._send(route, welcome)
+
+    def _bind(self, route: bytes, hello: Hello, key: str) -> Binding:
+        if self.allowed is not None and not self.allowed.may(key, hello.agent):
+            raise WireError("denied", f"{hello.agent}: this key may not use the name (--allow)")
+        before = self.names.agent(hello.agent)
+        newest = self.journal.newest(hello.agent)
+        binding = self.names.bind(route, hello, newest, self.clock(), self._boot)
+        if before is not None and before.epoch != binding.epoch:
+            self._recent.pop(binding.agent, None)
+            self.answering.withdraw(binding.agent, "epoch", "the agent began anew")
+        return binding
+
+    def _bye(self, route: bytes, bye: Bye) -> None:
+        found = self.names.of(route)
+        if found is None or (found.agent, found.epoch) != (bye.agent, bye.epoch):
+            raise WireError("unbound", f"{bye.agent}: this connection does not have the name")
+        self.names.release(found)
+        self._leave(found)
+        self._send(route, Ack(id=None, of="bye"))
+
+    def _request(self, route: bytes, request: Request, frames: list[bytes]) -> None:
+        now, id = self.clock(), request.id
+        binding = self.names.check(route, id, now)
+        old = id.sequence <= binding.newest
+        if old and self._again(route, id):
+            return
+        deadline = now + request.left_ms / 1e3
+        if binding.shared_clock:
+            deadline = min(deadline, request.deadline_ns / 1e9)
+        question = question_of(request, frames, deadline, self.explain)
+        ask = Ask(request, question, now, route, binding.log)
+        self.measures.requests[(self.measures.label(id.agent),)] += 1
+        if old:
+            self.answering.end(ask, "rejected", "superseded", "a newer request came before it")
+            return
+        binding.newest = id.sequence
+        self.answering.offer(ask, deadline)
+
+    def _query(self, route: bytes, id: RequestId) -> None:
+        self.names.check(route, id, self.clock())
+        self.measures.events["queries"] += 1
+        if not self._again(route, id):
+            raise WireError("unknown", f"{id}: never arrived; send it again if there is time", id)
+
+    def _outcome(self, route: bytes, outcome: Outcome) -> None:
+        """Also of earlier epochs: what came of a decision is told by whoever has the name."""
+        found = self.names.of(route)
+        if found is None or found.agent != outcome.id.agent:
+            raise WireError("unbound", f"{outcome.id.agent}: say Hello first", outcome.id)
+        found.seen = self.clock()
+        if self.journal.behind > BEHIND:
+            self.measures.events["outcomes_refused"] += 1
+            return
+
+        def told(safe: bool) -> None:
+            self.measures.events["outcomes" if safe else "outcomes_refused"] += 1
+            if safe:
+                if outcome.applied:
+                    self.measures.age.add(outcome.age_ms / 1e3)
+                self._send(route, Ack(id=outcome.id, of="outcome"))
+
+        self.journal.outcome(outcome, told)
+
+    def _legacy(self, route: bytes, parts: list[bytes], key: str) -> None:
+        asked = legacy.read(parts, self.limits)
+        now = self.clock()
+        binding = self.names.of(route)
+        if binding is None or binding.agent != asked.agent:
+            hello = Hello(agent=asked.agent, epoch=time.time_ns(), secret=b"")
+            binding = self._bind(route, hello, key)
+        binding.seen, binding.protocol = now, 1
+        binding.newest += 1
+        now_ns, deadline = int(now * 1e9), now + legacy.PATIENCE
+        request = Request(
+            id=RequestId(binding.agent, binding.epoch, binding.newest), captured_ns=now_ns,
+            deadline_ns=int(deadline * 1e9), left_ms=legacy.PATIENCE * 1e3,
+            state=asked.state.pack(), frames=legacy.infos(asked, now_ns),
+        )  # fmt: skip
+        question = question_of(request, asked.frames, deadline, self.explain)
+        ask = Ask(request, question, now, route, False, 1, asked.enveloped, asked.state)
+        self.measures.events["v1"] += 1
+        self.measures.requests[(self.measures.label(binding.agent),)] += 1
+        self.answering.offer(ask, deadline)
+
+    def _again(self, route: bytes, id: RequestId) -> bool:
+        """Answers what came before with what became of it; False for what never did."""
+        recent = self._recent.get(id.agent)
+        found = recent.get(id) if recent else None
+        if found is None and self.answering.holds(id):
+            self._send(route, Ack(id=id, of="pending"))
+            return True
+        found = found or self.journal.reply(id)
+        if found is None:
+            return False
+        self.measures.events["replayed"] += 1
+        found.replayed = True
+        self._send(route, found)
+        return True
+
+    def _deliver(self, ask: Ask, reply: Reply) -> None:
+        """Keeps a request's reply for when it is asked for again, and sends it."""
+        id = ask.request.id
+        binding = self.names.agent(id.agent)
+        if ask.protocol == 1:
+            state = ask.state or GameState()
+            self._put(ask.route, legacy.write(id.agent, reply, state, ask.answer, ask.enveloped))
+        elif binding is None or binding.epoch != id.epoch:
+            self._send(ask.route, reply)
+        else:
+            recent = self._recent.setdefault(id.agent, OrderedDict())
+            recent[id] = reply
+            if len(recent) > RECENT:
+                recent.popitem(last=False)
+            self._send(binding.route, reply)  # it may have come back on another one
+
+    def _leave(self, binding: Binding) -> None:
+        self._recent.pop(binding.agent, None)
+        self.answering.withdraw(binding.agent, "unbound", "the agent is gone")
+        self.answering.scheduler.forget(binding.agent)
+
+    def _alive(self, binding: Binding) -> bool:
+        """Whether a connection is there: a message that means nothing cannot be sent to who is not.
+
+        Version 1 knows no such message; there silence alone decides.
+        """
+        if binding.protocol == 1:
+            return self.clock() - binding.seen <= self.lease
+        return self.door.send(binding.route, wire.encode(Ack(id=None, of="pending"))) != "gone"
+
+    def _send(self, route: bytes, message: ToAgent) -> None:
+        self._put(route, wire.encode(message))
+
+    def _put(self, route: bytes, parts: list[Buffer]) -> None:
+        if self.door.send(route, parts) != "sent":
+            self.measures.events["unsent"] += 1

@@ -1,0 +1,268 @@
+"""The broker's door: a ROUTER socket on an asyncio loop, its limits and its locks.
+
+Knows ZeroMQ, addresses and CURVE; does not know what messages mean. Nothing here waits: what comes
+is handed on at once, what a peer does not take is dropped and said so, for it can ask again. One
+connection's memory is bounded by `HIGH_WATER` messages of `part_bytes` parts either way.
+
+Routing ids are the ROUTER's own; a connection that brings the id of a living one is not let in
+(no ROUTER_HANDOVER), so nobody gets another's replies. Off this machine only with CURVE: the
+handshake asks `allowed` for the peer's key (ZAP, RFC 27), and each message says whose it is.
+
+The socket's file descriptor tells of changes, not of states: after every send and receive the
+socket is asked for its events, or a message that came meanwhile would lie until the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import zmq
+import zmq.utils.z85
+
+from metabonk.cognition.protocol.keys import Allowed, KeyPair
+from metabonk.cognition.protocol.wire import MOST_FRAMES, Buffer
+from metabonk.errors import ConfigError, LinkError
+
+HIGH_WATER = 16  # messages on their way, per peer and direction
+PART_BYTES = 8 << 20  # a longer part costs its sender the connection
+MOST_PARTS = MOST_FRAMES + 3
+_BATCH = 64  # messages that are taken before others have their turn
+_ZAP = "inproc://zeromq.zap.01"
+_TCP = re.compile(r"tcp://(\[[^\]]+\]|[^:\[\]]+):(\d{1,5}|\*)\Z")
+
+Sent = Literal["sent", "gone", "full"]
+Handler = Callable[[bytes, list[bytes], str], None]
+
+
+class Door:
+    """Listens at `endpoints` once `open` is called, in a running loop.
+
+    pair, allowed: the broker's keys and who may come; without them only this machine is served.
+    Raises ConfigError for an address that is none or that needs keys.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        pair: KeyPair | None = None,
+        allowed: Allowed | None = None,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
+        if not endpoints:
+            raise ConfigError("endpoints: none; wanted tcp://127.0.0.1:5555 or ipc://PATH")
+        if (pair is None) != (allowed is None):
+            raise ConfigError("CURVE needs both the broker's key and the list of agents (--allow)")
+        for endpoint in endpoints:
+            check_endpoint(endpoint, secured=pair is not None)
+        self._wanted = list(endpoints)
+        self.endpoints: list[str] = []
+        self.counts = {"received": 0, "sent": 0, "gone": 0, "full": 0, "denied": 0, "reopened": 0}
+        self._pair, self._allowed, self._part_bytes = pair, allowed, part_bytes
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._handler: Handler | None = None
+        self._waking = False
+        self._open = False
+
+    def open(self, handler: Handler) -> None:
+        """Binds and begins to call `handler(route, parts, key)` for every message.
+
+        key: the peer's public key, empty without CURVE. Raises LinkError if an address is taken.
+        """
+        self._handler = handler
+        self._loop = asyncio.get_running_loop()
+        self._context = zmq.Context(1)
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._zap: zmq.Socket[bytes] | None = None
+        try:
+            if self._pair is not None:
+                self._lock(self._pair)
+            _configure(self._socket, self._part_bytes)
+            for endpoint in self._wanted:
+                self._bind(endpoint)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        self._open = True
+        self._loop.add_reader(_descriptor(self._socket), self._readable)
+        self._readable()
+
+    def send(self, route: bytes, parts: Sequence[Buffer]) -> Sent:
+        """Sends if the peer takes it now. gone: it is not connected; full: it does not read."""
+        if not self._open:
+            return "gone"
+        try:
+            self._socket.send_multipart([route, *parts], zmq.NOBLOCK)
+            told: Sent = "sent"
+        except zmq.Again:
+            told = "full"
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            told = "gone"
+        self.counts[told] += 1
+        self._look_again()
+        return told
+
+    def reopen(self) -> None:
+        """Drops every connection, with what was on its way, and listens at the same addresses.
+
+        Raises LinkError if another took one meanwhile.
+        """
+        handler = self._handler
+        if self._context is None or handler is None:
+            return
+        self._wanted, self.endpoints = self.endpoints, []
+        self.close(0.0)
+        self.counts["reopened"] += 1
+        self.open(handler)
+
+    def close(self, linger: float = 0.5) -> None:
+        """Sends what is on its way for at most `linger` seconds; safe to call twice."""
+        if self._context is None:
+            return
+        context, self._context = self._context, None
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(_descriptor(self._socket))
+            if self._zap is not None:
+                self._loop.remove_reader(_descriptor(self._zap))
+        context.destroy(linger=int(linger * 1000))
+
+    def _bind(self, endpoint: str) -> None:
+        # An ipc socket is a file: only its owner may connect.
+        mask = os.umask(0o077) if endpoint.startswith("ipc://") else None
+        try:
+            self._socket.ipv6 = "[" in endpoint
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            taken = "; is another broker there?" if error.errno == errno.EADDRINUSE else ""
+            raise LinkError(
+                f"{endpoint}: {os.strerror(error.errno or 0).lower()}{taken}; "
+                "give another address with --bind"
+            ) from error
+        finally:
+            if mask is not None:
+                os.umask(mask)
+        self.endpoints.append(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+    def _lock(self, pair: KeyPair) -> None:
+        assert self._context is not None
+        self._zap = self._context.socket(zmq.REP)
+        self._zap.linger = 0
+        self._zap.bind(_ZAP)
+        self._loop.add_reader(_descriptor(self._zap), self._authenticate)
+        self._socket.curve_server = True
+        self._socket.curve_secretkey = pair.secret.encode()
+        self._socket.curve_publickey = pair.public.encode()
+        self._socket.zap_domain = b"metabonk"
+
+    def _readable(self) -> None:
+        self._waking = False
+        if not self._open:
+            return
+        for _ in range(_BATCH):
+            try:
+                message = self._receive()
+            except zmq.Again:
+                return
+            try:
+                if self._handler is not None:
+                    self._handler(*message)
+            except BaseException:  # the loop reports it; what came behind it must not lie
+                self._wake()
+                raise
+            if not self._open:
+                return
+        self._wake()
+
+    def _receive(self) -> tuple[bytes, list[bytes], str]:
+        """One message. Of one with more parts than there can be the rest is read and dropped; what
+        is handed on is still too many, so that its sender hears of it."""
+        frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+        route = frame.bytes
+        key = ""
+        if self._pair is not None:
+            with contextlib.suppress(zmq.ZMQError):
+                key = str(frame.get("User-Id"))
+        parts: list[bytes] = []
+        while frame.more:
+            frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+            if len(parts) < MOST_PARTS:
+                parts.append(frame.bytes)
+        self.counts["received"] += 1
+        return route, parts, key
+
+    def _look_again(self) -> None:
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._readable)
+
+    def _authenticate(self) -> None:
+        """Answers the handshakes that wait."""
+        assert self._zap is not None
+        assert self._allowed is not None
+        while True:
+            try:
+                # version, request, domain, address, identity, mechanism, key
+                version, request, *_, mechanism, key = self._zap.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            except ValueError:  # not of CURVE: no key among the parts
+                continue
+            public = _z85(key)
+            fine = mechanism == b"CURVE" and self._allowed.knows(public)
+            self.counts["denied"] += not fine
+            status = [b"200", b"OK", public.encode()] if fine else [b"400", b"unknown key", b""]
+            self._zap.send_multipart([version, request, *status, b""], zmq.NOBLOCK)
+
+
+def check_endpoint(endpoint: str, *, secured: bool) -> None:
+    """Raises ConfigError unless the address can be, and is of this machine or secured."""
+    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
+        return
+    found = _TCP.match(endpoint)
+    if not found or (found[2] != "*" and int(found[2]) > 65_535):
+        raise ConfigError(f"{endpoint}: not an address; wanted tcp://HOST:PORT or ipc://PATH")
+    if not secured and not is_loopback(found[1]):
+        raise ConfigError(
+            f"{endpoint}: other machines could reach it: give keys (--key, --allow; "
+            "`metabonk keys new` makes them), or bind tcp://127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is of this machine only; names other than localhost are not trusted."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host == "localhost"
+
+
+def _configure(socket: zmq.Socket[bytes], part_bytes: int) -> None:
+    socket.router_mandatory = 1  # a reply that cannot be delivered is known
+    socket.sndhwm = socket.rcvhwm = HIGH_WATER
+    socket.maxmsgsize = part_bytes
+    socket.linger = 0
+    socket.backlog = 1024
+    socket.handshake_ivl = 5_000  # ms: who connects and says nothing is let go
+    socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 5_000, 15_000, 20_000
+    socket.tcp_keepalive = 1
+
+
+def _descriptor(socket: zmq.Socket[bytes]) -> int:
+    return int(socket.getsockopt(zmq.FD))
+
+
+def _z85(key: bytes) -> str:
+    return zmq.utils.z85.encode(key).decode() if len(key) == 32 else ""

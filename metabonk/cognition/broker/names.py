@@ -1,0 +1,168 @@
+"""Which connection is which agent: names bound to routes, and nobody gets another's.
+
+Knows names, epochs and secrets; does not know sockets (it is told whether a route still lives),
+messages or journals. A name belongs to the connection that said Hello until it says Bye, is gone,
+or shows the same secret on another route, as the same process does after its link broke. A new
+process (a later epoch, another secret) gets the name once the old connection is gone or has been
+silent for `lease` seconds: as long as it lives nobody can talk over it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metabonk.cognition.protocol.wire import Hello, RequestId, WireError
+
+MOST_AGENTS = 256
+PAST = 4  # names, as many as agents, of which it is known what they asked last
+LEASE = 15.0  # seconds of silence after which a name can be taken
+
+
+@dataclass(eq=False, slots=True)
+class Binding:
+    """One agent's connection. newest: the largest sequence seen of this epoch, -1 before the first.
+    seat: a small number of its own. shared_clock: its monotonic clock is ours. log: its frames are
+    kept. protocol: 1 or 2."""
+
+    agent: str
+    epoch: int
+    route: bytes
+    seen: float
+    seat: int
+    secret: bytes = b""
+    newest: int = -1
+    shared_clock: bool = False
+    log: bool = False
+    protocol: int = 2
+    looked: float = 0.0  # when it was last found alive though silent
+
+
+class Names:
+    """most: agents at once. alive: asks whether a binding's route is still connected."""
+
+    def __init__(
+        self,
+        alive: Callable[[Binding], bool],
+        *,
+        most: int = MOST_AGENTS,
+        lease: float = LEASE,
+    ) -> None:
+        self._alive, self._most, self._lease = alive, most, lease
+        self._by_agent: dict[str, Binding] = {}
+        self._by_route: dict[bytes, Binding] = {}
+        self._past: OrderedDict[str, tuple[int, int]] = OrderedDict()  # of names that were freed
+
+    def __len__(self) -> int:
+        return len(self._by_agent)
+
+    def agents(self) -> list[Binding]:
+        """All bindings, in no order."""
+        return list(self._by_agent.values())
+
+    def of(self, route: bytes) -> Binding | None:
+        """Who a route is."""
+        return self._by_route.get(route)
+
+    def agent(self, name: str) -> Binding | None:
+        """Where an agent is."""
+        return self._by_agent.get(name)
+
+    def bind(
+        self, route: bytes, hello: Hello, newest: tuple[int, int], now: float, clock: str = ""
+    ) -> Binding:
+        """The name for this route. newest: epoch and sequence that were recorded of the agent.
+
+        Raises WireError: `epoch` for an earlier start than was seen, `taken` while another living
+        connection has the name, `full` for one agent too many.
+        """
+        old = self._by_agent.get(hello.agent)
+        # What was asked and is not written down yet counts too, or it would be decided again.
+        newest = max(newest, self._past.get(hello.agent, newest))
+        latest = max(newest[0], old.epoch if old else -1)
+        if hello.epoch < latest:
+            raise WireError("epoch", f"{hello.agent}: epoch {hello.epoch}, {latest} was seen")
+        if old is not None and not self._may_take(old, route, hello, now):
+            raise WireError(
+                "taken",
+                f"{hello.agent}: another connection has this name; give each agent its own, or "
+                f"wait {self._lease:g} s after its last message",
+            )
+        if old is None and len(self._by_agent) >= self._most:
+            self.expire(now)
+            if len(self._by_agent) >= self._most:
+                raise WireError("full", f"{self._most} agents are here already")
+        sequence = newest[1] if newest[0] == hello.epoch else -1
+        if old is not None and old.epoch == hello.epoch:
+            sequence = max(sequence, old.newest)
+        seat = old.seat if old else self._free_seat()
+        self._drop(old)
+        self._drop(self._by_route.get(route))  # a connection that changes its name
+        made = Binding(
+            hello.agent, hello.epoch, route, now, seat, hello.secret, sequence,
+            bool(clock) and hello.clock == clock, hello.log,
+        )  # fmt: skip
+        self._by_agent[made.agent] = self._by_route[route] = made
+        return made
+
+    def check(self, route: bytes, id: RequestId, now: float) -> Binding:
+        """Whose a request is. Raises WireError (`unbound`, `epoch`) unless it is this route's."""
+        found = self._by_route.get(route)
+        if found is None or found.agent != id.agent:
+            raise WireError("unbound", f"{id.agent}: say Hello with this name first", id)
+        found.seen = now
+        if found.epoch != id.epoch:
+            raise WireError("epoch", f"{id.agent}: epoch {id.epoch}, this is {found.epoch}", id)
+        return found
+
+    def release(self, binding: Binding) -> None:
+        """Frees a name."""
+        if self._by_agent.get(binding.agent) is binding:
+            self._drop(binding)
+
+    def expire(self, now: float) -> list[Binding]:
+        """Frees the names of those who were silent for a lease and are gone."""
+        gone = []
+        for binding in list(self._by_agent.values()):
+            if now - max(binding.seen, binding.looked) > self._lease:
+                binding.looked = now
+                if not self._alive(binding):
+                    gone.append(binding)
+                    self._drop(binding)
+        return gone
+
+    def _may_take(self, old: Binding, route: bytes, hello: Hello, now: float) -> bool:
+        if old.route == route or (
+            old.secret
+            and old.epoch == hello.epoch
+            and hmac.compare_digest(old.secret, hello.secret)
+        ):
+            return True
+        return now - old.seen > self._lease or not self._alive(old)
+
+    def _drop(self, binding: Binding | None) -> None:
+        if binding is not None:
+            self._by_agent.pop(binding.agent, None)
+            self._by_route.pop(binding.route, None)
+            if binding.newest < 0:
+                return  # it asked nothing: a visitor's epoch must not lock the name's owner out
+            self._past[binding.agent] = binding.epoch, binding.newest
+            self._past.move_to_end(binding.agent)
+            if len(self._past) > PAST * self._most:
+                self._past.popitem(last=False)
+
+    def _free_seat(self) -> int:
+        taken = {b.seat for b in self._by_agent.values()}
+        return next(n for n in range(len(taken) + 1) if n not in taken)
+
+
+def phase(seat: int) -> float:
+    """0..1, spread evenly however many there are: van der Corput's sequence in base 2."""
+    value, share = 0.0, 0.5
+    while seat:
+        value += share * (seat & 1)
+        seat >>= 1
+        share /= 2
+    return value

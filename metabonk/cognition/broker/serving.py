@@ -1,0 +1,167 @@
+"""A cognitive server from its settings: everything opened in order, run, and ended in order.
+
+Knows which parts there are and who closes what when; does not know what they do, nor signals and
+terminals (the verb's). Killing it loses nothing that was told to anybody; asked to end, it answers
+what it has, refuses what is new, writes everything down and says good-bye to nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from metabonk import machine
+from metabonk.cognition import situation
+from metabonk.cognition.broker.broker import TICK, Broker
+from metabonk.cognition.broker.door import Door
+from metabonk.cognition.log.journal import Decision, Journal
+from metabonk.cognition.log.store import FrameStore
+from metabonk.cognition.monitor.exposition import CONTENT_TYPE
+from metabonk.cognition.monitor.pages import Answer, HttpServer
+from metabonk.cognition.protocol import keys
+from metabonk.cognition.question import Backend
+from metabonk.errors import ConfigError
+from metabonk.schema import BrokerConfig
+
+LOOK = 0.25  # seconds between looks at the memory
+FRAMES = "frames"  # the folder of the frames, beside the journal
+
+
+@dataclass
+class Running:
+    """A server that runs. endpoints: where agents connect. url: of its pages, empty for none."""
+
+    broker: Broker
+    door: Door
+    journal: Journal
+    store: FrameStore
+    url: str
+
+    @property
+    def endpoints(self) -> list[str]:
+        return self.door.endpoints
+
+    def health(self) -> Answer:
+        """Whether it lives: the loop answers, and the journal's thread runs."""
+        fine = self.journal.alive
+        return Answer(200, "ok\n") if fine else Answer(503, "the journal's thread ended\n")
+
+    def ready(self) -> Answer:
+        """Whether agents should come here. A full disk is said and keeps nobody away."""
+        if self.broker.answering.draining:
+            return Answer(503, "draining\n")
+        return Answer(200, f"ready\n{self.trouble()}".strip() + "\n")
+
+    def trouble(self) -> str:
+        """What does not work though everything goes on; empty for nothing."""
+        return "\n".join(line for line in (self.journal.problem, self.store.problem) if line)
+
+    def metrics(self) -> Answer:
+        """The page for Prometheus."""
+        text = self.broker.metrics()
+        found = {f"frames_{k}_total": v for k, v in self.store.counts.items()}
+        found |= {"frames": len(self.store), "frames_bytes": self.store.bytes}
+        found |= {f"door_{k}_total": v for k, v in self.door.counts.items()}
+        lines = [f"metabonk_cognition_{name} {value}" for name, value in found.items()]
+        return Answer(200, text + "\n".join(lines) + "\n", CONTENT_TYPE)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    backend: Backend, config: BrokerConfig, *, explain: bool = False
+) -> AsyncIterator[Running]:
+    """A server as long as the block runs; `backend` is open, and stays so.
+
+    explain: ask it for reasons in words too, which control never reads.
+
+    Raises ConfigError for settings that cannot be, LinkError for an address or a folder that is in
+    use, CorruptError for a journal that is none, OSError.
+    """
+    pair = keys.read_pair(config.key) if config.key else None
+    allowed = keys.read_allowed(config.allow) if config.allow else None
+    if (pair is None) != (allowed is None):
+        given, wanted = ("broker.key", "broker.allow") if pair else ("broker.allow", "broker.key")
+        raise ConfigError(f"{given} is given without {wanted}: agents and the server need both")
+    folder = Path(config.directory)
+    endpoints = [one.strip() for one in config.bind.split(",") if one.strip()]
+    door = Door(endpoints, pair=pair, allowed=allowed)
+    loop = asyncio.get_running_loop()
+    store = FrameStore(folder / FRAMES, quota=config.frames_mb << 20, days=config.frames_days)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(store.close)
+        journal = Journal(
+            folder, pack=_packer(store), tell=loop.call_soon_threadsafe,
+            power_safe=config.power_safe,
+        )  # fmt: skip
+        stack.callback(journal.close)
+        broker = Broker(
+            backend, journal, door, most=config.concurrency, agents=config.agents,
+            allowed=allowed, explain=explain,
+        )  # fmt: skip
+        running = Running(broker, door, journal, store, "")
+        if config.http:
+            pages = {
+                "/healthz": running.health, "/readyz": running.ready, "/metrics": running.metrics,
+            }  # fmt: skip
+            server = HttpServer(config.http, pages)
+            await server.open()
+            stack.push_async_callback(server.close)
+            running.url = server.url
+        door.open(broker.handle)
+        stack.callback(door.close)
+        ticking = loop.create_task(_tick(broker))
+        guarding = loop.create_task(_guard(running, config.memory_mb << 20))
+        try:
+            yield running
+        finally:
+            await broker.drain(config.drain)
+            await asyncio.to_thread(journal.close)  # the loop goes on: outcomes are acknowledged
+            await asyncio.sleep(0)
+            for task in (ticking, guarding):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def _tick(broker: Broker) -> None:
+    while True:
+        await asyncio.sleep(TICK)
+        broker.tick()
+
+
+async def _guard(running: Running, most: int) -> None:
+    """Keeps the memory bounded against a peer that never ends a message.
+
+    ZeroMQ holds the parts of a message until the last one is there, however many come. Who does it
+    cannot be told, so all connections are dropped: agents connect again by themselves at once, and
+    nothing is lost by it. Memory that the allocator then keeps is not counted again.
+    """
+    limit = most
+    while True:
+        await asyncio.sleep(LOOK)
+        if machine.resident_bytes() > limit:
+            running.door.reopen()
+            await asyncio.sleep(LOOK)
+            limit = max(most, machine.resident_bytes() + most // 4)
+
+
+def _packer(store: FrameStore) -> Callable[[Decision], tuple[bytes, bytes]]:
+    """Makes the journal's columns `state` and `frames`; the frames themselves go to the store."""
+
+    def pack(decision: Decision) -> tuple[bytes, bytes]:
+        state = situation.shrink(decision.state)
+        if not store.quota or not decision.frames:
+            return state, b""
+        rows: list[Any] = [
+            [store.put(jpeg), round(seconds, 4), predicted]
+            for jpeg, seconds, predicted in decision.frames
+        ]
+        return state, msgspec.msgpack.encode(rows)
+
+    return pack

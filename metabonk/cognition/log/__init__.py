@@ -1,0 +1,1 @@
+"""The decision log: journal, frames by hash, rows, and their export as data sets."""

@@ -1,0 +1,309 @@
+"""The journal: every decision once, and what came of it, whatever is killed or full meanwhile.
+
+Knows SQLite, the rows and how they are joined by request id; does not know sockets, models or who
+decides. One thread writes, several rows to a transaction, so that a slow disk delays no one who
+listens; the caller is told when its row is safe.
+
+A row is safe from a kill of the process once it is `recorded` (write-ahead log), and from a power
+cut too with `power_safe`. Writing one id twice changes nothing. While the disk takes nothing
+(full, or its limit reached) decisions wait in memory, at most `backlog_bytes` of them, and go in
+when it does again; outcomes are refused, for their senders keep them and send them again.
+
+    decisions(agent, epoch, sequence, at, status, …)    one row per request, UNIQUE by its id
+    outcomes(agent, epoch, sequence, at, reward, …)     one row per request, UNIQUE by its id
+    joined                                              both side by side, where there are both
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from metabonk.cognition.log.journal_file import (
+    FILE,
+    lock,
+    open_readonly,
+    open_writable,
+    transaction,
+)
+from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId
+from metabonk.errors import MetabonkError
+
+__all__ = ["FILE", "Decision", "Journal", "open_readonly"]
+
+BACKLOG_BYTES = 32 << 20
+MOST_REASONING = 300  # characters that are kept
+_GROUP = 256  # rows per transaction
+_ONCE = "ON CONFLICT(agent, epoch, sequence) DO NOTHING"
+_RETRY = 0.5  # seconds between tries while the disk takes nothing
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """One row of `decisions`, as far as `Reply` does not say it. at: seconds since 1970.
+
+    state, frames: what the journal's `pack` makes the columns of, on its own thread.
+    """
+
+    reply: Reply
+    at: float
+    question: str = "strategy"
+    cause: str = "period"
+    episode: int = 0
+    goal: str = ""
+    in_force: dict[str, Any] | None = None
+    model: str = ""
+    mode: str = ""
+    probabilities: dict[str, float] = {}
+    protocol: int = 2
+    state: bytes = b""
+    frames: Sequence[tuple[bytes, float, bool]] = ()  # JPEG, seconds from the capture, predicted
+
+
+Row = tuple[Any, ...]
+Told = Callable[[bool], None]
+Pack = Callable[[Decision], tuple[bytes, bytes]]
+
+
+def _plain(decision: Decision) -> tuple[bytes, bytes]:
+    return decision.state, b""
+
+
+class Journal:
+    """The journal in a folder, which it makes.
+
+    pack: makes the columns `state` and `frames` of a decision, on the writing thread. tell: runs
+    what a caller wants to know on its own thread (`loop.call_soon_threadsafe`). power_safe: also
+    flushes every transaction. Raises LinkError if another process writes this journal, CorruptError
+    if the file is none or of another version, OSError.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        pack: Pack = _plain,
+        tell: Callable[[Callable[[], None]], Any] = lambda call: call(),
+        power_safe: bool = False,
+        backlog_bytes: int = BACKLOG_BYTES,
+    ) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / FILE
+        self.counts = {"decisions": 0, "outcomes": 0, "lost": 0, "failures": 0, "unpacked": 0}
+        self.problem = ""  # why the disk takes nothing now
+        self._pack, self._tell = pack, tell
+        self._lock = lock(self.folder)
+        try:
+            self._writer = open_writable(self.path, power_safe)
+            self._reader = open_writable(self.path, power_safe)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._queue: queue.SimpleQueue[tuple[Decision | Outcome, Told] | None] = queue.SimpleQueue()
+        self._backlog: deque[tuple[Row, int]] = deque()
+        self._backlog_bytes = 0
+        self._most = backlog_bytes
+        self._retry_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Decisions that the disk did not take yet."""
+        return len(self._backlog)
+
+    @property
+    def behind(self) -> int:
+        """Rows that nobody looked at yet."""
+        return self._queue.qsize()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that writes still runs."""
+        return self._thread.is_alive()
+
+    def record(self, decision: Decision, told: Told) -> None:
+        """Writes a decision; `told(True)` once it is safe, `told(False)` if it must wait for the
+        disk. A second one of the same id changes nothing and counts as written."""
+        self._queue.put((decision, told))
+
+    def outcome(self, outcome: Outcome, told: Told) -> None:
+        """The same for an outcome, which is not kept if the disk does not take it."""
+        self._queue.put((outcome, told))
+
+    def reply(self, id: RequestId) -> Reply | None:
+        """The reply that was recorded for a request; None also where the disk cannot be read."""
+        row = self._read(
+            "SELECT status, answer, code, reason, backend, confidence, reasoning, server_ms, stages"
+            " FROM decisions WHERE agent=? AND epoch=? AND sequence=?",
+            (id.agent, id.epoch, id.sequence),
+        )
+        if row is None:
+            return None
+        status, answer, code, reason, backend, confidence, reasoning, server_ms, stages = row
+        return Reply(
+            id=id, status=status, answer=_from_json(answer), code=code, reason=reason,
+            backend=backend, confidence=confidence, reasoning=reasoning, server_ms=server_ms,
+            stages=_from_json(stages), replayed=True,
+        )  # fmt: skip
+
+    def newest(self, agent: str) -> tuple[int, int]:
+        """The latest epoch of an agent and the largest sequence in it; (-1, -1) for a new one."""
+        row = self._read(
+            "SELECT epoch, sequence FROM decisions WHERE agent=?"
+            " ORDER BY epoch DESC, sequence DESC LIMIT 1",
+            (agent,),
+        )
+        return (int(row[0]), int(row[1])) if row else (-1, -1)
+
+    def _read(self, sql: str, values: Row) -> Row | None:
+        try:
+            row: Row | None = self._reader.execute(sql, values).fetchone()
+        except sqlite3.Error as error:  # a request comes again, and its row stays unique
+            self.counts["failures"] += 1
+            self.problem = f"{self.path}: {error}"
+            return None
+        return row
+
+    def close(self) -> None:
+        """Writes what waits, as far as the disk takes it, and ends; safe to call twice."""
+        if self._lock < 0:
+            return
+        self._queue.put(None)
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+        os.close(self._lock)
+        self._lock = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            group, going = self._group()
+            rows: list[tuple[str, Row, int]] = []
+            for item, _ in group:
+                rows.append(self._row(item))
+            safe = self._write(rows)
+            if not safe:
+                for table, row, size in rows:
+                    if table == "decisions":
+                        self._keep(row, size)
+            if group:  # one call for all: each wakes the other thread
+                self._tell(_Telling([told for _, told in group], safe))
+        if self._backlog:
+            self._write([])
+
+    def _group(self) -> tuple[list[tuple[Decision | Outcome, Told]], bool]:
+        """What came since, at least one row unless a retry is due; False at the end."""
+        group: list[tuple[Decision | Outcome, Told]] = []
+        wait = max(0.0, self._retry_at - time.monotonic()) if self._backlog else None
+        with contextlib.suppress(queue.Empty):
+            item = self._queue.get(timeout=wait)
+            while item is not None:
+                group.append(item)
+                if len(group) == _GROUP:
+                    return group, True
+                item = self._queue.get_nowait()
+            return group, False
+        return group, True
+
+    def _row(self, item: Decision | Outcome) -> tuple[str, Row, int]:
+        if isinstance(item, Outcome):
+            return "outcomes", _outcome_row(item), 0
+        state = frames = b""
+        try:
+            state, frames = self._pack(item)
+        except (MetabonkError, OSError, ValueError):  # what was decided is kept in any case
+            self.counts["unpacked"] += 1
+        return "decisions", _decision_row(item, state, frames), 1024 + len(state) + len(frames)
+
+    def _write(self, rows: Sequence[tuple[str, Row, int]]) -> bool:
+        """One transaction of the backlog and these rows. False if the disk does not take it."""
+        decisions = [row for row, _ in self._backlog]
+        decisions += [row for table, row, _ in rows if table == "decisions"]
+        outcomes = [row for table, row, _ in rows if table == "outcomes"]
+        try:
+            with transaction(self._writer):
+                for name, found in (("decisions", decisions), ("outcomes", outcomes)):
+                    if found:
+                        marks = ",".join("?" * len(found[0]))
+                        sql = f"INSERT INTO {name} VALUES({marks}) {_ONCE}"
+                        before = self._writer.total_changes
+                        self._writer.executemany(sql, found)
+                        self.counts[name] += self._writer.total_changes - before
+        except sqlite3.Error as error:
+            self.counts["failures"] += 1
+            self.problem = f"{self.path}: {error}"
+            self._retry_at = time.monotonic() + _RETRY
+            return False
+        self.problem = ""
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        return True
+
+    def _keep(self, row: Row, size: int) -> None:
+        self._backlog.append((row, size))
+        self._backlog_bytes += size
+        while self._backlog_bytes > self._most and len(self._backlog) > 1:
+            self._backlog_bytes -= self._backlog.popleft()[1]
+            self.counts["lost"] += 1
+
+
+class _Telling:
+    """`told(safe)` of every row of a transaction, as one call without arguments."""
+
+    __slots__ = ("safe", "told")
+
+    def __init__(self, told: list[Told], safe: bool) -> None:
+        self.told, self.safe = told, safe
+
+    def __call__(self) -> None:
+        for told in self.told:
+            told(self.safe)
+
+
+def _decision_row(decision: Decision, state: bytes, frames: bytes) -> Row:
+    reply = decision.reply
+    id = reply.id
+    if id is None:
+        raise ValueError("decision: a reply without a request's id is not recorded")
+    return (
+        id.agent, id.epoch, id.sequence, decision.at, reply.status, reply.code,
+        reply.reason[:MOST_REASONING], decision.question, decision.cause, decision.episode,
+        decision.goal, _to_json(reply.answer), _to_json(decision.in_force or {}), reply.backend,
+        decision.model, decision.mode, reply.confidence, _to_json(decision.probabilities),
+        reply.reasoning[:MOST_REASONING], reply.server_ms, _to_json(reply.stages),
+        decision.protocol, state, frames,
+    )  # fmt: skip
+
+
+def _outcome_row(o: Outcome) -> Row:
+    id = o.id
+    return (
+        id.agent, id.epoch, id.sequence, time.time(), o.status, o.applied, o.seconds, o.reward,
+        o.health_change, o.kills, o.xp, o.alive, o.age_ms,
+    )  # fmt: skip
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode() if value else ""
+
+
+def _from_json(text: str) -> Any:
+    return msgspec.json.decode(text) if text else {}

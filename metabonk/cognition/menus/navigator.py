@@ -1,0 +1,211 @@
+"""The menu navigator at work: looks at what a game shows, and says when to press what.
+
+Knows when a menu is open, which of them it sees to, when a press has had its effect, and when to do
+without a model. Does not know connections, threads or games: the caller shows it states, asks the
+model where it is told to, and carries presses out. One thread; the time is an argument, seconds.
+
+While it is `active` no click of a policy may reach the game. A press goes out at most once, and
+only on the very screen that was asked about; the next one waits for another screen, or until the
+last one has evidently done nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from metabonk.cognition.menus.goal import Goal
+from metabonk.cognition.menus.menu import NOOP, MenuRules, Screen, check_press, is_open, presses
+from metabonk.cognition.menus.screens import Debounced
+from metabonk.cognition.question import Press
+from metabonk.errors import CorruptError
+from metabonk.protocols import Array
+from metabonk.records import GameState
+
+SETTLE = 0.5  # seconds after a press in which its screen may still be there
+PATIENCE = 3.0  # seconds for a model's answer
+STUBBORN = 3  # presses or waits of a model on one screen, after which texts are read instead
+_BEGINNING = 5.0  # seconds of a run's time in which it has just begun
+_HISTORY = 64  # screens whose times are remembered
+_AGENT = "self"
+
+
+class Step(NamedTuple):
+    """active: the navigator has the menus, policies keep off them. press: to be done now, once."""
+
+    active: bool
+    press: Press = NOOP
+
+
+IDLE = Step(False)
+
+
+@dataclass
+class NavigatorCounts:
+    """Sums since the start. menus: that were opened; reached: of them, that led to a game. presses:
+    that went out; of them fallbacks: by texts, because the model was late, wrong or went in
+    circles. stale: answers about a screen that was gone; refused: answers that may not be pressed;
+    unmet: runs that began without all that the goal names."""
+
+    menus: int = 0
+    reached: int = 0
+    asked: int = 0
+    presses: int = 0
+    fallbacks: int = 0
+    stale: int = 0
+    refused: int = 0
+    unmet: int = 0
+
+
+class Navigator:
+    """Goes from menus to a running game.
+
+    goal: what is wanted; it never changes. ask: tells the caller to ask a model about what is shown
+    now, with `goal.text`; the answer comes through `answered`. None: by texts alone, or, where a
+    game shows no widgets, not at all. classifier: for games whose states say nothing about menus.
+    offers: whether offers of a run are its affair too, or the policy's.
+    """
+
+    def __init__(
+        self,
+        goal: Goal,
+        *,
+        ask: Callable[[], None] | None = None,
+        classifier: Debounced | None = None,
+        offers: bool = False,
+        settle: float = SETTLE,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.goal, self.counts = goal, NavigatorCounts()
+        self._ask, self._classifier, self._offers = ask, classifier, offers
+        self._settle, self._patience = settle, patience
+        self._rules = MenuRules(agents=1)
+        self._shown: deque[tuple[float, int]] = deque(maxlen=_HISTORY)  # since when, signature
+        self._open = False
+        self._pressed: tuple[int, float] | None = None  # on which screen, when
+        self._asked: tuple[int, float] | None = None
+        self._answer: Press | None = None
+        self._chosen: set[str] = set()  # of the goal's terms
+        self._without = False  # a model, on this screen
+        self._circles = 0
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """What the goal names that was not chosen yet."""
+        return tuple(term for term in self.goal.terms if term not in self._chosen)
+
+    def look(self, state: GameState, now: float, pixels: Array | None = None) -> Step:
+        """What to do about what a game shows now. pixels: uint8 [H, W, 3], where there are any."""
+        said = is_open(state)
+        if said is None:
+            said = self._sees(pixels)
+        if not said:
+            self._leave(state.time < _BEGINNING)
+            return IDLE
+        screen = Screen.of(state)
+        if screen.rolled and not self._offers:
+            return IDLE
+        self._enter(screen, now, pixels if not screen.widgets else None)
+        if self._settling(now):
+            return Step(True)
+        press = self._choose(screen, now)
+        if press.kind == "noop":
+            return Step(True)
+        self._pressed = (self._shown[-1][1], now)
+        self._asked = self._answer = None
+        self._chosen.update(self.goal.found_in(press.text))
+        self.counts.presses += 1
+        return Step(True, press)
+
+    def answered(self, press: Press | None, captured: float) -> None:
+        """A model's answer about what was shown at `captured`; None where it had none."""
+        if self._asked is None:
+            self.counts.stale += 1
+            return
+        then = [signature for since, signature in self._shown if since <= captured]
+        if not then or then[-1] != self._shown[-1][1]:
+            self.counts.stale += 1
+            self._asked = None  # and asked anew about what is shown now
+        elif press is None:
+            self._without = True
+        else:
+            self._answer = press
+
+    def _sees(self, pixels: Array | None) -> bool:
+        if self._classifier is None or pixels is None:
+            return False
+        return self._classifier.look(pixels)
+
+    def _enter(self, screen: Screen, now: float, pixels: Array | None) -> None:
+        if not self._open:
+            self._open = True
+            self.counts.menus += 1
+        signature = screen.signature if pixels is None else _seen(pixels)
+        if not self._shown or self._shown[-1][1] != signature:
+            self._shown.append((now, signature))
+            self._without, self._circles = False, 0
+            self._answer = None
+
+    def _leave(self, begins: bool) -> None:
+        """The game runs. begins: a run just began, and does not go on after a pause."""
+        if self._open:
+            self.counts.reached += 1
+            self.counts.unmet += begins and bool(self.unmet)
+            self._rules.forget(_AGENT)
+        self._open = False
+        self._pressed = self._asked = self._answer = None
+        self._without, self._circles = False, 0
+        self._chosen.clear()
+        self._shown.clear()
+
+    def _settling(self, now: float) -> bool:
+        """Whether the last press may still change this screen."""
+        if self._pressed is None or self._pressed[0] != self._shown[-1][1]:
+            return False
+        return now - self._pressed[1] < self._settle
+
+    def _choose(self, screen: Screen, now: float) -> Press:
+        if screen.widgets and not presses(self.goal, screen):
+            return NOOP  # it still fades in, or there is nothing that may be pressed
+        if self._ask is None or self._without:
+            return self._by_text(screen)
+        signature = self._shown[-1][1]
+        if self._answer is None:
+            if self._asked is None:
+                self._asked = (signature, now)
+                self.counts.asked += 1
+                self._ask()
+            elif now - self._asked[1] >= self._patience:
+                self._without, self._asked = True, None
+            return NOOP
+        answer, self._answer, self._asked = self._answer, None, None
+        try:
+            press = check_press(self.goal, screen, answer)
+        except CorruptError:
+            self.counts.refused += 1
+            self._without = True
+            return NOOP
+        self._circles += 1
+        if self._circles > STUBBORN:
+            self._without = True
+            return NOOP
+        return press
+
+    def _by_text(self, screen: Screen) -> Press:
+        press = self._rules.press(_AGENT, self.goal, screen)
+        if self._ask is not None:
+            self.counts.fallbacks += press.kind != "noop"
+            # The next answer may do better; where there is nothing to read it is the only way.
+            self._without = self._circles > STUBBORN and bool(screen.widgets)
+        return press
+
+
+def _seen(pixels: Array) -> int:
+    """What screens without widgets are told apart by: their brightness on a coarse grid."""
+    rows = np.linspace(0, pixels.shape[0] - 1, 12).astype(np.intp)
+    columns = np.linspace(0, pixels.shape[1] - 1, 16).astype(np.intp)
+    return hash((pixels[rows][:, columns].mean(-1) // 32).astype(np.uint8).tobytes())

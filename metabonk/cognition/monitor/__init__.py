@@ -1,0 +1,1 @@
+"""How System 2 is doing: counters, pages, scraping, GPUs."""

@@ -1,0 +1,1 @@
+"""What agents and brokers say to each other: messages, bytes, version 1, keys."""

@@ -1,0 +1,300 @@
+"""The cognitive protocol, version 2, as bytes: written, read and checked.
+
+Knows how messages (messages.py, whose names are here too) become parts and back; does not know
+sockets. Nothing that is read is trusted: it gives a message or a WireError, in bounded memory and
+time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import simplejpeg  # type: ignore[import-untyped]
+
+from metabonk.cognition.protocol.messages import (
+    FRAME_BYTES,
+    HEADER_BYTES,
+    LIMITS,
+    LONGEST_MS,
+    MOST_DEPTH,
+    MOST_FRAMES,
+    MOST_PIXELS,
+    STRIP_BYTES,
+    VERSION,
+    Ack,
+    AgentName,
+    Buffer,
+    Bye,
+    Code,
+    Counter,
+    Finite,
+    FrameInfo,
+    Hello,
+    Limits,
+    Message,
+    Outcome,
+    Query,
+    QuestionKind,
+    Reply,
+    Request,
+    RequestId,
+    Status,
+    ToAgent,
+    ToBroker,
+    Trigger,
+    Welcome,
+    WireError,
+)
+from metabonk.records import GAME_STATE, MAX_ENTITIES, MAX_OFFERS, MAX_PICKUPS, MAX_WIDGETS
+
+__all__ = [
+    "FRAME_BYTES",
+    "HEADER_BYTES",
+    "LIMITS",
+    "LONGEST_MS",
+    "MOST_DEPTH",
+    "MOST_FRAMES",
+    "MOST_PIXELS",
+    "STRIP_BYTES",
+    "VERSION",
+    "Ack",
+    "AgentName",
+    "Buffer",
+    "Bye",
+    "Code",
+    "Counter",
+    "Finite",
+    "FrameInfo",
+    "Hello",
+    "Limits",
+    "Message",
+    "Outcome",
+    "Query",
+    "QuestionKind",
+    "Reply",
+    "Request",
+    "RequestId",
+    "Status",
+    "ToAgent",
+    "ToBroker",
+    "Trigger",
+    "Welcome",
+    "WireError",
+    "boot_id",
+    "check_jpeg",
+    "check_plain",
+    "check_state",
+    "decode",
+    "decode_answer",
+    "encode",
+]
+
+_Read = TypeVar("_Read", ToBroker, ToAgent)
+
+
+class _Peek(msgspec.Struct):
+    """As much of a header as is needed to tell its sender what is wrong."""
+
+    v: int = VERSION
+    id: Any = None
+
+    @property
+    def whose(self) -> RequestId | None:
+        """The request's id if it is one of this version."""
+        try:
+            return msgspec.convert(self.id, RequestId)
+        except msgspec.ValidationError:
+            return None
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_TO_BROKER: msgspec.msgpack.Decoder[ToBroker] = msgspec.msgpack.Decoder(ToBroker)
+_TO_AGENT: msgspec.msgpack.Decoder[ToAgent] = msgspec.msgpack.Decoder(ToAgent)
+_PEEK = msgspec.msgpack.Decoder(_Peek)
+
+
+def encode(message: ToBroker | ToAgent, frames: Sequence[Buffer] = ()) -> list[Buffer]:
+    """The parts to send. frames: a Request's JPEGs, as many as it lists.
+
+    Raises ValueError if they are not.
+    """
+    told = len(message.frames) if isinstance(message, Request) else 0
+    if told != len(frames):
+        raise ValueError(f"frames: {len(frames)} JPEGs, the header lists {told}")
+    return [_ENCODER.encode(message), *frames]
+
+
+def decode(parts: Sequence[Buffer], limits: Limits = LIMITS) -> tuple[ToBroker, Sequence[Buffer]]:
+    """What an agent sent and its JPEGs, which are those parts and no copies.
+
+    Raises WireError for whatever breaks a limit, is not of the protocol, has numbers that are not
+    finite, or whose JPEGs are none.
+    """
+    header = _header(parts, limits.header_bytes)
+    message = _read(header, _TO_BROKER)
+    frames = parts[1:]
+    if isinstance(message, Request):
+        _check_request(message, frames, limits)
+    elif frames:
+        raise WireError(
+            "malformed", f"{len(frames)} parts behind the header, only a request has any",
+            getattr(message, "id", None),
+        )  # fmt: skip
+    elif isinstance(message, Outcome):
+        numbers = (message.reward, message.health_change, message.xp, message.age_ms)
+        if not all(map(math.isfinite, numbers)):
+            raise WireError("malformed", "outcome: a number is not finite", message.id)
+    return message, frames
+
+
+def decode_answer(parts: Sequence[Buffer]) -> ToAgent:
+    """What the broker sent. Raises WireError."""
+    if len(parts) != 1:
+        raise WireError("malformed", f"{len(parts)} parts, the broker sends one")
+    return _read(_header(parts, HEADER_BYTES), _TO_AGENT)
+
+
+def check_jpeg(data: Buffer, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
+    """Height and width of a whole JPEG, read from its header without unfolding it.
+
+    Raises WireError (code `jpeg`) for other bytes, a cut-off end, or more pixels than allowed.
+    """
+    view = memoryview(data)
+    if view.nbytes < 4 or bytes(view[:2]) != b"\xff\xd8":
+        raise WireError("jpeg", f"{view.nbytes} bytes that are not a JPEG")
+    if bytes(view[-2:]) != b"\xff\xd9":
+        raise WireError("jpeg", f"a JPEG cut off after {view.nbytes} bytes")
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(view)
+    except ValueError as error:
+        raise WireError("jpeg", f"a JPEG with a damaged header ({error})") from error
+    if not 0 < height * width <= most_pixels:
+        raise WireError("jpeg", f"a JPEG of {width}x{height} pixels, {most_pixels:,} are allowed")
+    return int(height), int(width)
+
+
+def check_plain(value: Any, where: str, depth: int = 0) -> None:
+    """Raises WireError unless `value` is plain data of finite numbers, not nested too deep."""
+    if depth > MOST_DEPTH:
+        raise WireError("malformed", f"{where}: nested deeper than {MOST_DEPTH}")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise WireError("malformed", f"{where}: {value} is not a finite number")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise WireError("malformed", f"{where}: the key {key!r} is not text")
+            check_plain(item, f"{where}.{key}"[:200], depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_plain(item, f"{where}[{index}]"[:200], depth + 1)
+    elif not isinstance(value, str | int | bool | None):
+        raise WireError("malformed", f"{where}: a {type(value).__name__} is not plain data")
+
+
+def check_state(packed: Buffer) -> None:
+    """Raises WireError unless these are a packed GameState of finite numbers, or nothing."""
+    if not len(packed):
+        return
+    if len(packed) != GAME_STATE.itemsize:
+        size = GAME_STATE.itemsize
+        raise WireError("malformed", f"state: {len(packed):,} bytes, a packed one has {size:,}")
+    row = np.frombuffer(packed, GAME_STATE)[0]
+    for name, most in _MOST.items():
+        if row[f"{name}_count"] > most:
+            raise WireError(
+                "malformed", f"state.{name}_count: {row[f'{name}_count']}, at most {most}"
+            )
+    words = np.frombuffer(packed, np.float32)[_FLOAT_WORDS]
+    if not (np.isfinite(words).all() and math.isfinite(row["time"])):
+        raise WireError("malformed", "state: a number is not finite")
+
+
+def boot_id() -> str:
+    """What tells whether two processes have one monotonic clock; empty where nothing does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def _float_words(dtype: np.dtype[Any], at: int = 0) -> Iterator[int]:
+    """Which 32-bit words of a record are single floats."""
+    for name in dtype.names or ():
+        field, offset = dtype.fields[name][:2]  # type: ignore[index]
+        base, count = field.base, int(np.prod(field.shape, dtype=np.int64))
+        for index in range(count):
+            start = at + offset + index * base.itemsize
+            if base.names:
+                yield from _float_words(base, start)
+            elif base == np.float32:
+                yield start // 4
+
+
+_FLOAT_WORDS = np.fromiter(_float_words(GAME_STATE), np.intp)
+_MOST = {
+    "entity": MAX_ENTITIES, "pickup": MAX_PICKUPS, "widget": MAX_WIDGETS, "offer": MAX_OFFERS,
+}  # fmt: skip
+
+
+def _header(parts: Sequence[Buffer], most: int) -> Buffer:
+    if not parts:
+        raise WireError("malformed", "a message without parts")
+    size = len(parts[0])
+    if size > most:
+        raise WireError("too_large", f"header: {size:,} bytes, {most:,} are allowed")
+    return parts[0]
+
+
+def _read(header: Buffer, decoder: msgspec.msgpack.Decoder[_Read]) -> _Read:
+    try:
+        message = decoder.decode(header)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        peek = _peek(header)
+        if peek.v != VERSION:
+            raise _wrong_version(peek.v, peek.whose) from error
+        raise WireError("malformed", f"header: {error}", peek.whose) from error
+    if message.v != VERSION:
+        raise _wrong_version(message.v, getattr(message, "id", None))
+    return message
+
+
+def _peek(header: Buffer) -> _Peek:
+    try:
+        return _PEEK.decode(header)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _Peek()
+
+
+def _wrong_version(version: int, id: RequestId | None) -> WireError:
+    return WireError("version", f"protocol version {version}; version {VERSION} is spoken here", id)
+
+
+def _check_request(message: Request, frames: Sequence[Buffer], limits: Limits) -> None:
+    sizes = [len(frame) for frame in frames]
+    id = message.id
+    if len(sizes) != len(message.frames):
+        told = len(message.frames)
+        raise WireError("malformed", f"{len(sizes)} JPEGs came, the header lists {told}", id)
+    if len(sizes) > limits.frames:
+        raise WireError("too_large", f"{len(sizes)} frames, {limits.frames} are allowed", id)
+    if max(sizes, default=0) > limits.frame_bytes:
+        raise WireError(
+            "too_large", f"a frame of {max(sizes):,} bytes, {limits.frame_bytes:,} are allowed", id
+        )
+    if sum(sizes) > limits.strip_bytes:
+        raise WireError(
+            "too_large", f"frames of {sum(sizes):,} bytes, {limits.strip_bytes:,} are allowed", id
+        )
+    try:
+        check_state(message.state)
+        check_plain(message.in_force or {}, "in_force")
+        for frame in frames:
+            check_jpeg(frame, limits.pixels)
+    except WireError as error:
+        raise WireError(error.code, str(error), id) from error

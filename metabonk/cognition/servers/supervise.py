@@ -1,0 +1,228 @@
+"""Keeps processes running: starts them, waits until they serve, restarts what fails, with back-off.
+
+Knows processes, their logs and a url that says whether one serves; does not know what they are.
+Several processes are one service: when one of them ends, all start again. What never came up three
+times in a row is given up, with the last words of its log: trying again would not help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+from urllib.parse import urlsplit
+
+from metabonk.cognition.backends.httpclient import BadReply, HttpClient, Unreachable
+from metabonk.cognition.servers.vlm import Command
+from metabonk.errors import BackendError
+
+MOST_LOG = 64 << 20  # bytes, then it is put aside once
+_TAIL = 4096  # bytes of a log that an error shows
+What = Literal["starting", "ready", "ended", "unresponsive", "restarting", "stopped"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that people should see. seconds: since the start of this try, or until the next."""
+
+    what: What
+    text: str
+    seconds: float = 0.0
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: load, until it has to serve; look, between two looks at whether it still does;
+    answer, for one look; grace, between asking to end and ending it; first_pause and longest_pause,
+    before it is started again, doubled each time; calm, of serving after which that is forgotten.
+    looks: failed ones in a row until it counts as gone. tries: without ever serving until it is
+    given up."""
+
+    load: float = 1200.0
+    look: float = 5.0
+    answer: float = 5.0
+    looks: int = 3
+    grace: float = 20.0
+    first_pause: float = 1.0
+    longest_pause: float = 60.0
+    calm: float = 300.0
+    tries: int = 3
+
+
+class Supervisor:
+    """Runs commands until it is told to stop. Use `run` once."""
+
+    def __init__(
+        self,
+        commands: Sequence[Command],
+        log: Path,
+        *,
+        key: str = "",
+        patience: Patience | None = None,
+        told: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        self._commands, self._log, self._key = list(commands), log, key
+        self._patience = patience or Patience()
+        self._told = told
+        self._stop = asyncio.Event()
+        self._running: list[asyncio.subprocess.Process] = []
+        self.restarts = 0
+
+    def stop(self) -> None:
+        """Ends everything in order; `run` returns soon after."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serves until `stop`. Raises BackendError for what never comes up."""
+        pause, never = self._patience.first_pause, 0
+        while not self._stop.is_set():
+            served, why = await self._once()
+            if self._stop.is_set():
+                break
+            never = 0 if served else never + 1
+            if never >= self._patience.tries:
+                raise BackendError(
+                    f"{why}, {never} times without ever serving; {self._log} ends with:\n"
+                    + self._last_words()
+                )
+            if served >= self._patience.calm:
+                pause = self._patience.first_pause
+            self.restarts += 1
+            self._told(Event("restarting", f"{why}; again in {pause:g} s", pause, self.restarts))
+            await self._sleep(pause)
+            pause = min(2.0 * pause, self._patience.longest_pause)
+        self._told(Event("stopped", "stopped", restarts=self.restarts))
+
+    async def _once(self) -> tuple[float, str]:
+        """One life: seconds that it served, 0.0 for never, and why it ended."""
+        started = time.monotonic()
+        names = ", ".join(command.name for command in self._commands)
+        self._told(Event("starting", f"starting {names}", restarts=self.restarts))
+        try:
+            with self._open_log() as log:
+                for command in self._commands:
+                    self._running.append(await self._spawn(command, log))
+            why = await self._until_ready(started)
+            if why or self._stop.is_set():
+                return 0.0, why
+            ready = time.monotonic()
+            self._told(Event("ready", "it serves", ready - started, self.restarts))
+            why = await self._while_ready()
+            return max(time.monotonic() - ready, 1e-9), why
+        finally:
+            await self._end()
+
+    async def _until_ready(self, started: float) -> str:
+        clients = [self._client(command) for command in self._commands]
+        try:
+            waiting = list(clients)
+            while waiting and not self._stop.is_set():
+                gone = self._ended()
+                if gone:
+                    self._told(Event("ended", gone, restarts=self.restarts))
+                    return gone
+                if time.monotonic() - started > self._patience.load:
+                    return f"it did not serve within {self._patience.load:g} s"
+                waiting = [pair for pair in waiting if not await self._serves(*pair)]
+                if waiting:
+                    await self._sleep(min(0.25, self._patience.look))
+            return ""
+        finally:
+            for client, _ in clients:
+                await client.close()
+
+    async def _while_ready(self) -> str:
+        client, path = self._client(self._commands[-1])
+        missed = 0
+        try:
+            while not self._stop.is_set():
+                await self._sleep(self._patience.look)
+                gone = self._ended()
+                if gone:
+                    self._told(Event("ended", gone, restarts=self.restarts))
+                    return gone
+                missed = 0 if await self._serves(client, path) else missed + 1
+                if missed >= self._patience.looks:
+                    why = f"no answer at {path}, {missed} times"
+                    self._told(Event("unresponsive", why, restarts=self.restarts))
+                    return why
+            return "stopped"
+        finally:
+            await client.close()
+
+    async def _serves(self, client: HttpClient, path: str) -> bool:
+        try:
+            reply = await client.get(path, self._patience.answer)
+        except (Unreachable, BadReply, TimeoutError):
+            return False
+        return reply.status == 200
+
+    def _client(self, command: Command) -> tuple[HttpClient, str]:
+        parts = urlsplit(command.ready)
+        return HttpClient(f"{parts.scheme}://{parts.netloc}", key=self._key), parts.path
+
+    def _ended(self) -> str:
+        for command, process in zip(self._commands, self._running, strict=True):
+            if process.returncode is not None:
+                return f"{command.name} ended ({_how(process.returncode)})"
+        return ""
+
+    async def _spawn(self, command: Command, log: IO[bytes]) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command.words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is ours to pass on
+            )
+        except OSError as error:
+            raise BackendError(f"{command.words[0]} cannot be run: {error}") from error
+
+    async def _end(self) -> None:
+        """Asks every process group to end, and ends what does not."""
+        for process in self._running:
+            _signal(process, signal.SIGTERM)
+        waits = [asyncio.ensure_future(process.wait()) for process in self._running]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=self._patience.grace)
+            for process in self._running:
+                _signal(process, signal.SIGKILL)  # and what its group left behind
+            if late:
+                await asyncio.wait(late)
+        self._running.clear()
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    def _open_log(self) -> IO[bytes]:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        if self._log.exists() and self._log.stat().st_size > MOST_LOG:
+            self._log.replace(self._log.with_name(self._log.name + ".1"))
+        return self._log.open("ab")
+
+    def _last_words(self) -> str:
+        with self._log.open("rb") as file:
+            file.seek(max(0, self._log.stat().st_size - _TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()[-12:]
+        return "\n".join(f"  {line[:200]}" for line in lines) or "  nothing"
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+    return f"exit status {code}"

@@ -1,0 +1,1 @@
+"""What a game showed and may show next: strips of frames and their predictors."""

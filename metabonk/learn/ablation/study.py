@@ -1,0 +1,325 @@
+"""Ablations of a run: what each auxiliary part is good for, found by taking it away.
+
+Knows checkpoints, trainers and the parts that learn beside the policy; does not know how a part
+learns, or how results are shown. From one checkpoint the run goes on for so many steps, again and
+again under the same seeds: intact; intact once more, which is the control; and with one part
+
+- zero: taken out of what reaches the policy,
+- freeze: kept as it is, it learns nothing more,
+- shuffle: fed or taught in the wrong order, so that it is as loud and knows nothing.
+
+Each policy that comes out is compared with the intact one of its seed. The run itself stays as it
+was: trainings read its replay through links and write elsewhere.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+
+from metabonk import artifact, files
+from metabonk.artifact import Artifact
+from metabonk.config import Config, load
+from metabonk.errors import ConfigError, CorruptError
+from metabonk.games import from_config
+from metabonk.learn import assess, checkpoint
+from metabonk.learn.ablation.effects import (
+    CONTROL,
+    DONE,
+    INTACT,
+    Ablation,
+    Mode,
+    Trial,
+    chance_of,
+    effects_of,
+    findings_of,
+)
+from metabonk.learn.ablation.interventions import PARTS, Part
+from metabonk.learn.auxiliary import world as beside
+from metabonk.learn.checkpoint import Snapshot
+from metabonk.learn.evaluate import play
+from metabonk.learn.rollout import Rollout
+from metabonk.learn.trainer import Trainer
+from metabonk.models.actor import Actor
+from metabonk.models.policy import ActorCritic
+from metabonk.protocols import BatchGame
+
+FOLDER = "ablations"
+KIND = "ablation"
+RESULT, PICTURE = "ablation.json", "effects.png"
+ROLLOUTS = 20  # of a trial, unless steps are given
+Progress = Callable[[int, int, str], None]
+
+
+def ablate(
+    run: Path,
+    *,
+    seeds: int = 5,
+    steps: int = 0,
+    episodes: int = 0,
+    parts: Sequence[str] = (),
+    from_start: bool = False,
+    again: bool = False,
+    known: Sequence[Part] | None = None,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Ablates a run directory's parts and keeps what was found in `<run>/ablations`.
+
+    steps: of every training, of all environments; 0: of twenty rollouts. episodes: of every
+    evaluation; 0: as the run was configured. parts: names, none for all that the run has.
+    from_start: train from nothing instead of from the newest checkpoint. again: also what was
+    measured before; an ablation that was cut short goes on. known: the parts there are.
+    progress: called with trainings done, of how many, and the one that begins.
+
+    Raises ConfigError for a run without parts or one that it does not have, CheckpointError for one
+    without a usable checkpoint.
+    """
+    if seeds < 2:
+        raise ConfigError(f"seeds: {seeds}; an interval needs at least 2")
+    found = checkpoint.latest(run)
+    config = load(run / "config.toml", environ={})
+    episodes = episodes or config.run.eval_episodes
+    bench = _Bench(run, config, checkpoint.read(found), episodes, from_start)
+    try:
+        bench.choose(parts, PARTS if known is None else known)
+        bench.steps = steps or ROLLOUTS * bench.rollout
+        asked = [found.hash, bench.steps, episodes, from_start, [p.name for p in bench.parts]]
+        key = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:8]
+        where = run / FOLDER / f"{found.card.details['step']:012d}-{key}-{seeds}"
+        if where.is_dir() and not again:
+            return artifact.load(where, kind=KIND)
+        partial = run / FOLDER / f".{key}"
+        trials = list(_trials(bench, range(1, seeds + 1), partial, progress))
+        result = _result(bench, found, trials)
+        written = artifact.write(
+            where,
+            kind=KIND,
+            seed=config.run.seed,
+            files={RESULT: msgspec.json.encode(result), PICTURE: picture(result)},
+            parents=(found.hash,),
+            details={"inert": result.inert, "steps": bench.steps, "seeds": result.seeds},
+            replace=True,
+        )
+        shutil.rmtree(partial, ignore_errors=True)
+        return written
+    finally:
+        bench.close()
+
+
+def read(found: Artifact) -> Ablation:
+    """What an ablation found. Raises CorruptError if the file is damaged."""
+    try:
+        return msgspec.json.decode(found.read(RESULT), type=Ablation)
+    except msgspec.MsgspecError as error:
+        raise CorruptError(f"{found.path / RESULT}: {error}; ablate the run again") from error
+
+
+def _trials(
+    bench: _Bench, seeds: Sequence[int], partial: Path, progress: Progress | None
+) -> Iterator[Trial]:
+    """Of every seed all trials; a seed that was finished before an interruption is read back."""
+    partial.mkdir(parents=True, exist_ok=True)
+    total = len(seeds) * bench.trainings
+    for number, seed in enumerate(seeds):
+        kept = partial / f"seed-{seed}.json"
+        if kept.exists():
+            yield from msgspec.json.decode(kept.read_bytes(), type=list[Trial])
+            continue
+        done = number * bench.trainings
+
+        def begin(name: str, at: int, done: int = done) -> None:
+            if progress is not None:
+                progress(done + at, total, name)
+
+        mine = bench.trials(seed, begin)
+        files.replace(kept, msgspec.json.encode(mine))
+        yield from mine
+
+
+def _result(bench: _Bench, found: Artifact, trials: list[Trial]) -> Ablation:
+    effects = effects_of(trials)
+    intact = [t for t in trials if t.part == INTACT]
+    chance = chance_of(trials)
+    return Ablation(
+        run=str(bench.run),
+        checkpoint=found.hash,
+        game=bench.config.game.name,
+        step=int(found.card.details["step"]),
+        steps=bench.steps,
+        episodes=bench.episodes,
+        from_start=bench.from_start,
+        seeds=[t.seed for t in intact],
+        intact=[t.return_mean for t in intact],
+        chance=chance,
+        repeats=all(t.moved == 0.0 for t in trials if t.part == CONTROL),
+        effects=effects,
+        findings=findings_of(effects, chance),
+        trials=trials,
+    )
+
+
+def picture(result: Ablation) -> bytes:
+    """What each thing that was done cost or gained, as PNG."""
+    from metabonk.learn.report import figures  # matplotlib takes a second to import
+
+    rows = [
+        figures.Interval(
+            f"{effect.part}, {DONE[effect.mode]}",
+            effect.difference,
+            *effect.ci95,
+            faint=effect.part == CONTROL,
+        )
+        for effect in result.effects
+    ]
+    return figures.png(figures.intervals(rows, "return, difference from the intact training"))
+
+
+class _Bench:
+    """Where trials run: two games that every one of them uses anew, and a place for replays."""
+
+    def __init__(
+        self, run: Path, config: Config, saved: Snapshot, episodes: int, from_start: bool
+    ) -> None:
+        self.run, self.config, self.saved = run, config, saved
+        self.episodes, self.from_start = episodes, from_start
+        self.steps = 0
+        self.parts: list[Part] = []
+        self.scratch = run / FOLDER / f".trial-{os.getpid()}"
+        self.game: BatchGame = from_config(config.game)
+        self.judging: BatchGame | None = None
+        # The policy of the seed before, on its own last rollout: how far chance alone leads.
+        self._before: ActorCritic | None = None
+
+    @property
+    def rollout(self) -> int:
+        """Environment steps of one."""
+        return self.game.num_envs * self.config.ppo.horizon
+
+    @property
+    def trainings(self) -> int:
+        """Of one seed."""
+        return 2 + sum(len(part.modes) for part in self.parts)
+
+    def choose(self, names: Sequence[str], known: Sequence[Part]) -> None:
+        """Takes the parts of these names, all that the run has without names."""
+        with self._trainer(self.config.run.seed) as trainer:
+            there = {part.name: part for part in known if part.there(trainer)}
+        if not there:
+            raise ConfigError(
+                f"{self.run} has nothing that learns beside its policy: train one with "
+                "--set dream.enabled=1, efe.enabled=1 or world.intrinsic=0.1"
+            )
+        if unknown := [name for name in names if name not in there]:
+            raise ConfigError(f"part {unknown[0]!r}: the run has {', '.join(there)}")
+        self.parts = [there[name] for name in names] if names else list(there.values())
+
+    def trials(self, seed: int, begin: Callable[[str, int], None]) -> list[Trial]:
+        """All of one seed."""
+        begin(f"seed {seed}: intact", 0)
+        model, seen = self._train(seed, None)
+        chance = 0.0 if self._before is None else apart(model, self._before, seen)
+        self._before = model
+        trials = [self._trial(seed, INTACT, "again", model, chance)]
+        begin(f"seed {seed}: intact once more", 1)
+        same, _ = self._train(seed, None)
+        trials.append(self._trial(seed, CONTROL, "again", same, apart(model, same, seen)))
+        for part in self.parts:
+            for mode, change in part.modes.items():
+                begin(f"seed {seed}: {part.name}, {mode}", len(trials))
+                other, _ = self._train(seed, change)
+                moved = apart(model, other, seen)
+                trials.append(self._trial(seed, part.name, mode, other, moved))
+        return trials
+
+    def _trial(self, seed: int, part: str, mode: Mode, model: ActorCritic, moved: float) -> Trial:
+        run = self.config.run
+        if self.judging is None:
+            count = assess.side_by_side(self.episodes, assess.MOST_ENVS)
+            self.judging = from_config(self.config.game, count)
+        actor = Actor(model, sampled=run.eval_sampled, seed=0)
+        returns = play(self.judging, actor, self.episodes, 0)["return"]
+        return Trial(
+            seed=seed, part=part, mode=mode, return_mean=float(returns.mean()), moved=moved
+        )
+
+    def _train(
+        self, seed: int, change: Callable[[Trainer], None] | None
+    ) -> tuple[ActorCritic, Rollout]:
+        """The policy that comes out, and the last rollout that it learned from."""
+        with self._trainer(seed) as trainer:
+            if self.from_start:
+                trainer.planned = self.steps
+                trainer.dream_on()
+                trainer.start()
+            else:
+                trainer.restore(self.saved)
+                trainer.planned = 0  # rates are those of the run's beginning, not those of its end
+            if change is not None:
+                change(trainer)
+            until = trainer.steps + self.steps
+            while trainer.steps < until:
+                trainer.iterate()
+            return copy.deepcopy(trainer.model), copy.deepcopy(trainer.collector.rollout)
+
+    def _trainer(self, seed: int) -> _Scratch:
+        return _Scratch(self, seed)
+
+    def close(self) -> None:
+        self.game.close()
+        if self.judging is not None:
+            self.judging.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+class _Scratch:
+    """A trainer that has the run's replay and a directory of its own, for as long as it lasts."""
+
+    def __init__(self, bench: _Bench, seed: int) -> None:
+        self.bench, self.seed = bench, seed
+
+    def __enter__(self) -> Trainer:
+        bench, here = self.bench, self.bench.scratch
+        shutil.rmtree(here, ignore_errors=True)
+        here.mkdir(parents=True)
+        replay = bench.run / beside.FOLDER
+        if replay.is_dir() and not bench.from_start:
+            shutil.copytree(replay, here / beside.FOLDER, copy_function=_link)
+        config = msgspec.json.decode(msgspec.json.encode(bench.config), type=Config)
+        config.run.seed = self.seed
+        return Trainer(bench.game, config, directory=here, planned=bench.steps)
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.bench.scratch, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> str:
+    """Files of a replay never change: a second name for one costs nothing. Where the disk has no
+    such names, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+@torch.no_grad()
+def apart(one: ActorCritic, other: ActorCritic, rollout: Rollout) -> float:
+    """Mean KL(one || other) in nats over the steps of a rollout that `one` played."""
+    tensors = rollout.tensors()
+    # Doubles, as policies that hardly differ do so by less than sums round.
+    head, log_std = copy.deepcopy(other.head).double(), one.head.log_std.double()
+    total, steps = 0.0, range(rollout.burn_in, len(rollout.reward))
+    for t in steps:
+        seen = {key: tensors[f"observation.{key}"][t] for key in rollout.observation}
+        out = [m.step(seen, tensors["state"][t], tensors["is_first"][t]) for m in (one, other)]
+        mask = seen.get("action_mask")
+        ours, theirs = (each.parameters.double() for each in out)
+        total += float(head.divergence(ours, log_std, theirs, mask).mean())
+    return max(0.0, total / len(steps))

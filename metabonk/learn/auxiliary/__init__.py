@@ -1,0 +1,1 @@
+"""What learns beside the policy in its loop: world model, dreams, active inference, surprise."""

@@ -1,0 +1,196 @@
+"""Dreams beside the policy: how far they may go, when they begin, and what they teach the policy.
+
+Knows the world model's training, the dreamer and rollouts; does not know PPO's loss. The dreamer's
+states follow the rollouts as they are played: at every step it says what it would do, and the
+policy is drawn towards that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from metabonk.config import Config
+from metabonk.errors import CheckpointError
+from metabonk.learn.checkpoint import load_weights, weights_of
+from metabonk.learn.dreams.dreamer import DreamLearner
+from metabonk.learn.dreams.foresight import Foresight, foresight
+from metabonk.learn.dreams.world import Batch, WorldLearner
+from metabonk.learn.rollout import Rollout
+from metabonk.learn.teachers import Teacher
+from metabonk.models.dreamer import Dreamer
+from metabonk.models.rssm import Latent
+from metabonk.models.world import WorldModel
+from metabonk.protocols import Array, BatchGame
+
+TEACH_STREAM, FORESIGHT_STREAM, ACT_STREAM = 11, 12, 16
+CONTEXT = 8  # steps that are watched before a judged dream
+TRUST_MEMORY = 0.5  # of the running trust horizon, from rollout to rollout
+
+
+class DreamTraining:
+    """trust: the running trust horizon, in steps."""
+
+    def __init__(
+        self,
+        game: BatchGame,
+        config: Config,
+        world: WorldLearner,
+        fixed: dict[str, float],
+    ) -> None:
+        self.config, self.world, self.seed = config.dream, world, config.run.seed
+        layout = game.action_layout
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            dreamer = Dreamer(
+                world.model.rssm.features, layout, config.dream.hidden, config.model, fixed
+            )
+        self.learner = DreamLearner(
+            world.model, dreamer, config.dream, seed=self.seed, run=world.faults.run
+        )
+        self.trust = 1.0
+        self._latent = world.model.init(game.num_envs)
+        self._action = np.zeros((game.num_envs, layout.columns), np.float32)
+        self._taught = 0  # rollouts that were gone through
+
+    @property
+    def horizon(self) -> int:
+        """Of the next dreams."""
+        asked = self.config.horizon or round(self.trust)
+        return max(1, min(asked, self.config.longest))
+
+    @property
+    def awake(self) -> bool:
+        """Whether the world model knows enough to dream of: it has learned for a while and, unless
+        a horizon was asked for, can be trusted for one step at least."""
+        trusted = bool(self.config.horizon) or self.trust >= 1.0
+        return trusted and self.world.updates >= self.config.warm_up
+
+    def judge(self, rollout: Rollout) -> dict[str, float]:
+        """Takes the measure of the world model on a rollout that it has not learned from; nothing
+        where every stretch of it holds a reset."""
+        sequences = _stretches(rollout, CONTEXT + self.config.longest)
+        if sequences is None:
+            return {}
+        found: Foresight = foresight(
+            self.world.model, sequences, CONTEXT, seed=self.seed + self._taught
+        )
+        memory = TRUST_MEMORY if self._taught else 0.0
+        self.trust = memory * self.trust + (1.0 - memory) * found.trust
+        return {
+            "wm_trust": self.trust,
+            "wm_ahead": float(found.error[-1] / max(float(found.persistence[-1]), 1e-9)),
+        }
+
+    def dream(self, seen: Latent) -> dict[str, float]:
+        """One update from states that were seen; nothing before the world model woke."""
+        if not self.awake:
+            return {}
+        return self.learner.update(seen, self.horizon) | {"dream_horizon": float(self.horizon)}
+
+    @torch.no_grad()
+    def follow(self, rollout: Rollout) -> torch.Tensor:
+        """Goes along with a rollout; returns features [T, N, F] of what it believes in at every
+        step that is learned from."""
+        model, start = self.world.model, rollout.first
+        slots = slice(start, len(rollout.reward))
+        observation = {k: torch.from_numpy(v[slots]) for k, v in rollout.observation.items()}
+        before = np.concatenate([self._action[None], rollout.action[slots][:-1]])
+        is_first = torch.from_numpy(rollout.is_first[slots])
+        generator = torch.Generator().manual_seed(self._seed(TEACH_STREAM))
+        noise = model.rssm.noise(*is_first.shape, generator=generator)
+        states = model.sequence(
+            self._latent, torch.from_numpy(before), observation, is_first, noise
+        )
+        self._latent = Latent(states.deter[-1].clone(), states.stoch[-1].clone())
+        self._action = rollout.action[-1].copy()
+        self._taught += 1
+        ahead = rollout.horizon
+        return Latent(states.deter[-ahead:], states.stoch[-ahead:]).features
+
+    @torch.no_grad()
+    def teach(self, features: torch.Tensor) -> Teacher | None:
+        """What the dreamer would do in states of these features [T, N, F], as `follow` gives them;
+        None before it woke."""
+        if not self.awake or not self.config.distill_coef:
+            return None
+        dreamer = self.learner.dreamer
+        parameters = dreamer.parameters_of(features.flatten(0, 1)).view(*features.shape[:2], -1)
+        log_std = dreamer.head.log_std.detach().clone()
+        return Teacher(parameters, log_std, self.config.distill_coef, proven=True)
+
+    def following(self) -> tuple[WorldModel, Dreamer, Latent, torch.Tensor, torch.Generator]:
+        """See dream_acting.Sleeper."""
+        generator = torch.Generator().manual_seed(self._seed(ACT_STREAM))
+        before = torch.from_numpy(self._action.copy())
+        return self.world.model, self.learner.dreamer, self._latent, before, generator
+
+    def forget(self) -> None:
+        """What was played cannot be followed: states begin anew from what is seen next."""
+        self._latent = self.world.model.init(len(self._action))
+        self._action[:] = 0.0
+
+    def _seed(self, stream: int) -> int:
+        philox = np.random.Philox(key=[self.seed, stream], counter=[0, 0, 0, self._taught])
+        return int(philox.random_raw()) >> 1
+
+    def state(self) -> dict[str, Array]:
+        """Arrays by dotted name."""
+        own = {
+            "deter": self._latent.deter.numpy().copy(),
+            "stoch": self._latent.stoch.numpy().copy(),
+            "action": self._action.copy(),
+        }
+        weights = {f"weights.{k}": v for k, v in weights_of(self.learner.dreamer).items()}
+        moments = {f"optimizer.{k}": v for k, v in self.learner.state().items()}
+        return weights | moments | {f"own.{k}": v for k, v in own.items()}
+
+    def details(self) -> dict[str, Any]:
+        return self.learner.details() | {"trust": self.trust, "taught": self._taught}
+
+    def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
+        """Inverse of `state` and `details`. Raises CheckpointError naming what does not fit."""
+        if not details:
+            raise CheckpointError(
+                "the checkpoint has no dreams: go on without --set dream.enabled=1, "
+                "or start a new run with it"
+            )
+        parts: dict[str, dict[str, Array]] = {"weights": {}, "optimizer": {}, "own": {}}
+        for key, array in state.items():
+            part, name = key.split(".", 1)
+            parts[part][name] = array
+        load_weights(self.learner.dreamer, parts["weights"])
+        self.learner.load(parts["optimizer"], details)
+        own = {key: np.array(value) for key, value in parts["own"].items()}
+        self._latent = Latent(torch.from_numpy(own["deter"]), torch.from_numpy(own["stoch"]))
+        self._action = own["action"]
+        self.trust, self._taught = float(details["trust"]), int(details["taught"])
+
+
+def _stretches(rollout: Rollout, length: int) -> Batch | None:
+    """A rollout cut into sequences of `length` steps [length, B, ...], those without a reset after
+    their first step; None if there is none."""
+    start, stop = rollout.first + 1, len(rollout.reward)
+    firsts = range(start, stop - length + 1, length)
+    if not firsts:
+        return None
+
+    def join(array: Array, shift: int = 0) -> torch.Tensor:
+        parts = [array[t - shift : t - shift + length] for t in firsts]
+        return torch.from_numpy(np.concatenate(parts, 1))
+
+    is_first = join(rollout.is_first)
+    whole = ~is_first[1:].any(0)
+    if not bool(whole.any()):
+        return None
+    came = ~is_first
+    return Batch(
+        {key: join(value)[:, whole] for key, value in rollout.observation.items()},
+        (join(rollout.action, 1) * came[..., None])[:, whole],
+        (join(rollout.reward, 1) * came)[:, whole],
+        (join(rollout.terminated, 1) & came)[:, whole],
+        is_first[:, whole],
+    )

@@ -1,0 +1,112 @@
+"""What learns beside the policy, from the same rollouts: the world model.
+
+Knows replay, learners and how much each is to learn from a rollout; does not know PPO, files of a
+run or clocks. Everything that a resumed run needs is in `state` and `details`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metabonk.config import WorldConfig
+from metabonk.errors import CheckpointError
+from metabonk.learn.checkpoint import load_weights, weights_of
+from metabonk.learn.dreams.world import WorldLearner
+from metabonk.learn.replay import Replay, Sequences
+from metabonk.learn.rollout import Rollout
+from metabonk.models.rssm import Latent
+from metabonk.models.world import build
+from metabonk.protocols import Array, BatchGame
+
+DRAW_STREAM = 9
+FOLDER = "replay"
+
+
+class WorldTraining:
+    """A world model that learns from every rollout, `ratio` replayed steps per step played."""
+
+    def __init__(self, game: BatchGame, config: WorldConfig, directory: Path, seed: int) -> None:
+        self.config = config
+        self.seed = seed
+        self.replay = Replay(directory / FOLDER, config.replay, game.num_envs)
+        model = build(game.observation_space, game.action_layout, config, seed=seed)
+        self.learner = WorldLearner(model, config, seed=seed, run=directory)
+        self._owed = 0.0  # steps that were played and not yet learned from
+        self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
+
+    def learn(
+        self,
+        rollout: Rollout,
+        after: Callable[[Latent, Sequences], dict[str, float]] | None = None,
+    ) -> dict[str, float]:
+        """Keeps the rollout and updates the model; returns the mean of its updates' metrics, none
+        while there is not a whole sequence to learn from.
+
+        after: what learns from the states [L * B, ...] that each update went through and from the
+        sequences that were drawn for it, and its metrics.
+        """
+        config = self.config
+        self.replay.add(rollout)
+        self._owed += config.ratio * rollout.num_envs * (len(rollout.reward) - rollout.first)
+        if not self.replay.ready(config.sequence):
+            return {}
+        seen: dict[str, list[float]] = {}
+        while self._owed >= config.batch * config.sequence:
+            self._owed -= config.batch * config.sequence
+            generator = np.random.Generator(
+                np.random.Philox(
+                    key=[self.seed, DRAW_STREAM], counter=[0, 0, 0, self.learner.updates]
+                )
+            )
+            drawn = self.replay.draw(config.batch, config.sequence, generator)
+            metrics, states = self.learner.update(drawn)
+            if after is not None:
+                metrics |= after(states, drawn)
+            for key, value in metrics.items():
+                seen.setdefault(key, []).append(value)
+        return {key: float(np.mean(values)) for key, values in seen.items()}
+
+    def state(self) -> dict[str, Array]:
+        """Arrays by dotted name: weights and moments."""
+        weights = {f"weights.{k}": v for k, v in weights_of(self.learner.model).items()}
+        return weights | {f"optimizer.{k}": v for k, v in self.learner.optimizer.state().items()}
+
+    def details(self) -> dict[str, Any]:
+        """Counters, and the rollouts that are kept."""
+        return {
+            "updates": self.learner.updates,
+            **self.learner.faults.details(),
+            "gap": self.replay.gap,
+            "owed": self._owed,
+            "rollouts": self.replay.count,
+            "replay": self.replay.listing(),
+        }
+
+    def saved(self, keep: int) -> None:
+        """A checkpoint was written: forgets rollouts that none of the newest `keep` names."""
+        self._kept = [*self._kept, self.replay.listing()][-keep:]
+        if len(self._kept) == keep:  # else one of before a resumption may still name them
+            self.replay.prune(self._kept)
+
+    def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
+        """Inverse of `state` and `details`. Raises CheckpointError naming what does not fit."""
+        if not details:
+            raise CheckpointError(
+                "the checkpoint has no world model: go on without --set world.enabled=1, "
+                "or start a new run with it"
+            )
+        parts: dict[str, dict[str, Array]] = {"weights": {}, "optimizer": {}}
+        for key, array in state.items():
+            part, name = key.split(".", 1)
+            parts[part][name] = array
+        load_weights(self.learner.model, parts["weights"])
+        self.learner.optimizer.load(parts["optimizer"])
+        self.learner.updates = int(details["updates"])
+        self.learner.faults.load(details)
+        self._owed = float(details["owed"])
+        self.replay.load(details["replay"], int(details["rollouts"]))
+        self.replay.gap = bool(details.get("gap", False))

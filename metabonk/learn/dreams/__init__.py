@@ -1,0 +1,1 @@
+"""World models and who learns in them: losses and updates, foresight, versions on disk."""

@@ -1,0 +1,210 @@
+"""Learning a world model and a dreamer from recordings, with no game running.
+
+Knows recordings laid out as replay, the two learners and dreams on disk; does not know games or who
+recorded. As in a run, the dreams last as long as the model is seen to be right, here on episodes
+that it never learned from; a run begins from what is written with `world.start`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces as gs
+
+from metabonk.artifact import Artifact, Measured
+from metabonk.config import Config
+from metabonk.errors import ConfigError
+from metabonk.learn.dreams import recorded
+from metabonk.learn.dreams import versions as dreams
+from metabonk.learn.dreams.dreamer import DreamLearner
+from metabonk.learn.dreams.foresight import Foresight, foresight
+from metabonk.learn.dreams.recorded import Recorded
+from metabonk.learn.dreams.world import Batch, WorldLearner
+from metabonk.learn.replay import Replay
+from metabonk.learn.trainer import parse_fixed
+from metabonk.models import world as worlds
+from metabonk.spaces import ActionLayout
+
+DRAW_STREAM = 17
+CONTEXT = 8  # steps that are watched before a judged dream
+JUDGED = 256  # sequences at most
+JUDGE_EVERY = 250  # updates
+Progress = Callable[[int, int, dict[str, float]], bool]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """found: the version that was written. steps, episodes, left_out: of the recordings. metrics:
+    the last ones of both learners. foresight: on held-out episodes. updates: of the world model,
+    those it began with included. stopped: before all of them were done."""
+
+    found: Artifact
+    steps: int
+    episodes: int
+    left_out: dict[str, int]
+    metrics: dict[str, float]
+    foresight: Foresight
+    updates: int
+    stopped: bool
+
+
+def pretrain_dream(
+    out: Path,
+    config: Config,
+    sources: Sequence[Path],
+    *,
+    updates: int,
+    space: gs.Dict | None = None,
+    layout: ActionLayout | None = None,
+    progress: Progress = lambda done, total, metrics: True,
+) -> Pretrained:
+    """Learns for `updates` updates of the world model and writes a version under `out`.
+
+    space, layout: of the game that it is for; without, those that the recordings speak of.
+    progress: told updates done, of how many, and metrics; False ends it early, with what was
+    learned so far. Raises ConfigError where there is nothing to learn from, DivergedError after
+    three updates in a row that were not finite.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".replay-", dir=out) as scratch:
+        data = recorded.read(
+            sources,
+            Path(scratch),
+            space=space,
+            layout=layout,
+            most_steps=config.world.replay,
+        )
+        learning = _Learning(config, data, out)
+        stopped = learning.run(updates, progress)
+        seen = learning.judge()
+        return Pretrained(
+            found=learning.save(out, seen),
+            steps=len(data.learned) + len(data.held),
+            episodes=data.episodes,
+            left_out=data.left_out,
+            metrics=learning.metrics,
+            foresight=seen,
+            updates=learning.world.updates,
+            stopped=stopped,
+        )
+
+
+class _Learning:
+    """Both learners over one set of recordings."""
+
+    def __init__(self, config: Config, data: Recorded, out: Path) -> None:
+        self.config, self.data, self.seed = config, data, config.run.seed
+        model = worlds.build(data.space, data.layout, config.world, seed=self.seed)
+        fixed = parse_fixed(config.model.fixed)
+        dreamer = dreams.make_dreamer(model, config.dream, config.model, fixed, self.seed)
+        self.world = WorldLearner(model, config.world, seed=self.seed, run=out)
+        self.dreamer = DreamLearner(model, dreamer, config.dream, seed=self.seed, run=out)
+        self.metrics: dict[str, float] = {}
+        self.trust = 0
+        self.parents: tuple[str, ...] = ()
+        if config.world.start:
+            self.parents = (dreams.begin(config, self.world, self.dreamer).hash,)
+        self._check()
+        self.held = self._held_out()
+
+    def _check(self) -> None:
+        length = self.config.world.sequence
+        if not self.data.learned.ready(length):
+            raise ConfigError(
+                f"world.sequence = {length}: the recordings have {len(self.data.learned)} steps to "
+                f"learn from; record more, or --set world.sequence="
+                f"{max(2, len(self.data.learned) // 2)}"
+            )
+
+    def _held_out(self) -> Batch | None:
+        """Sequences of held-out episodes to judge by; None where a horizon was asked for and no
+        episode is long enough to measure one."""
+        length = CONTEXT + self.config.dream.longest
+        found = _stretches(self.data.held, length)
+        if found is None and not self.config.dream.horizon:
+            raise ConfigError(
+                f"dream.longest = {self.config.dream.longest}: no held-out episode lasts "
+                f"{length} steps, {CONTEXT} to watch and the rest to dream, so that it cannot be "
+                "seen how far the model is right; lower dream.longest or set dream.horizon"
+            )
+        return found
+
+    @property
+    def horizon(self) -> int:
+        """Of the next dreams; 0 while the model is not right for one step."""
+        asked = self.config.dream.horizon or self.trust
+        return min(asked, self.config.dream.longest)
+
+    def run(self, updates: int, progress: Progress) -> bool:
+        """Returns whether it was ended early."""
+        config = self.config
+        warm = 0 if self.world.updates else min(config.dream.warm_up, updates // 2)
+        for done in range(updates):
+            generator = np.random.Generator(
+                np.random.Philox(
+                    key=[self.seed, DRAW_STREAM], counter=[0, 0, 0, self.world.updates]
+                )
+            )
+            drawn = self.data.learned.draw(config.world.batch, config.world.sequence, generator)
+            metrics, states = self.world.update(drawn)
+            if done >= warm and (done - warm) % JUDGE_EVERY == 0 and self.held is not None:
+                self.trust = self.judge().trust
+            if done >= warm and self.horizon:
+                metrics |= self.dreamer.update(states, self.horizon)
+            self.metrics |= metrics
+            if not progress(done + 1, updates, {**self.metrics, "horizon": float(self.horizon)}):
+                return done + 1 < updates
+        return False
+
+    def judge(self) -> Foresight:
+        """How far the model is right on what it never learned from."""
+        nothing = np.zeros(0, np.float32)
+        if self.held is None:
+            return Foresight(nothing, nothing, nothing, nothing, float("nan"), 0)
+        return foresight(self.world.model, self.held, CONTEXT, seed=self.seed)
+
+    def save(self, out: Path, seen: Foresight) -> Artifact:
+        metrics: dict[str, Measured] = {}
+        if seen.sequences:
+            last = {"persistence": seen.persistence[-1], "mean": seen.mean[-1]}
+            baselines = {name: float(value) for name, value in last.items()}
+            metrics["open_loop_error"] = Measured(value=float(seen.error[-1]), baselines=baselines)
+            if np.isfinite(seen.reward_auc):
+                metrics["reward_auc"] = Measured(value=seen.reward_auc, baselines={"chance": 0.5})
+        details: dict[str, Any] = {
+            "source": self.data.source,
+            "steps": len(self.data.learned),
+            "held": len(self.data.held),
+            "trust": seen.trust if seen.sequences else None,
+        }
+        return dreams.save(
+            out,
+            self.world.model,
+            self.dreamer.dreamer,
+            self.config,
+            updates=self.world.updates,
+            data=self.data.learned.digest,
+            parents=self.parents,
+            metrics=metrics,
+            details=details,
+        )
+
+
+def _stretches(replay: Replay, length: int) -> Batch | None:
+    """Evenly spread sequences [length, B, ...] of a replay, those without a reset after their
+    first step; None if there is none."""
+    last = len(replay) - length
+    if last < 1:
+        return None
+    starts = np.arange(1, last + 1)
+    resets = np.concatenate([[0], np.cumsum(replay.firsts())])
+    chosen = starts[resets[starts + length] == resets[starts + 1]]
+    if not len(chosen):
+        return None
+    chosen = chosen[:: -(-len(chosen) // JUDGED)]
+    return Batch.of(replay.at(chosen, np.zeros(len(chosen), np.int64), length))

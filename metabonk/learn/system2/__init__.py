@@ -1,0 +1,1 @@
+"""What System 2's small networks learn from: logged decisions, rehearsals, screens."""

@@ -1,0 +1,313 @@
+"""Distillation: a small policy that decides as a logged backend did, more so where that went well.
+
+Knows torch, the rows of a decision log and the features that the policy is served with; does not
+know games, servers or files (strategies.py). Per row, weighted by w:
+
+    KL(p(action) || q(action)) + CE(target | action) + (CE(seconds) + CE(priority)) / 4
+    w = min(exp((r - V(s)) / (beta sd)), 20), scaled to a mean of 1
+
+p are the backend's probabilities where it gave any, else the answer alone; q is the student's. r is
+the reward of the seconds after, V its prediction from the situation, learned beside and kept out of
+the policy (advantage-weighted regression, Peng et al. 2019). beta 0 weighs all alike, and so does a
+row whose directive nobody followed: what came was not of its making.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from metabonk.cognition import vocabulary as v
+from metabonk.cognition.backends import features
+from metabonk.cognition.backends.features import PAIRS, SITUATION, TARGET, VERBS
+from metabonk.cognition.backends.policy import PRIORITIES, StrategyNetwork
+from metabonk.cognition.log.export import Plan
+from metabonk.cognition.log.rows import Row
+from metabonk.config import DistilConfig
+from metabonk.errors import ConfigError, CorruptError, DivergedError
+from metabonk.learn.replicas import one_thread
+from metabonk.protocols import Array
+
+MOST_WEIGHT = 20.0
+MOST_BAD = 3  # updates in a row that may fail
+_PART = 0.25  # weight of seconds and of priority
+_SIZES = np.bincount(PAIRS[:, 0]).tolist()  # options of each action, which stand together
+_COLUMNS = (
+    "situation", "targets", "mask", "shares", "verb", "option", "seconds", "priority", "reward",
+    "followed", "held",
+)  # fmt: skip
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Rows as arrays. situation [N, SITUATION], targets [N, TARGETS, TARGET] float16, mask
+    [N, PAIRS]; shares [N, VERBS], the backend's probabilities; verb, option, seconds, priority [N]:
+    what was answered, option -1 where its target is not kept; reward [N], followed [N], held [N]:
+    whether it is for judging. left_out: rows that taught nothing, by reason."""
+
+    situation: Array
+    targets: Array
+    mask: Array
+    shares: Array
+    verb: Array
+    option: Array
+    seconds: Array
+    priority: Array
+    reward: Array
+    followed: Array
+    held: Array
+    left_out: Counter[str]
+
+    def __len__(self) -> int:
+        return len(self.verb)
+
+
+def lessons(rows: Iterable[Row], plan: Plan, most: int) -> Lessons:
+    """What rows teach; the newest `most` of them. Episodes that `plan` does not give to `train` are
+    held out for judging.
+
+    Raises ConfigError where nothing is left.
+    """
+    kept: list[tuple[Any, ...]] = []
+    left_out: Counter[str] = Counter()
+    for row in rows:
+        if row.directive is None or row.directive.action is v.Verb.CLICK:
+            left_out["no directive"] += 1
+            continue
+        try:
+            seen = features.of(row.packed, row.in_force)
+        except CorruptError:
+            left_out["no state"] += 1
+            continue
+        option = seen.option(row.directive)
+        left_out["target not kept"] += option is None
+        kept.append(
+            (
+                seen.situation, seen.targets.astype(np.float16), seen.mask, _shares(row),
+                VERBS.index(row.directive.action), -1 if option is None else option,
+                v.SECONDS.index(row.directive.seconds), PRIORITIES.index(row.directive.priority),
+                row.came.reward, row.came.applied, plan.split_of(row.story) != "train",
+            )
+        )  # fmt: skip
+        if len(kept) > most + 4096:
+            del kept[:4096]
+    del kept[: max(0, len(kept) - most)]
+    if not kept:
+        raise ConfigError(
+            "the log holds no directive with an outcome: play with a cognitive server first, or "
+            "`metabonk cognition rehearse`"
+        )
+    columns = dict(zip(_COLUMNS, map(np.array, zip(*kept, strict=True)), strict=True))
+    columns["reward"] = columns["reward"].astype(np.float32)
+    return Lessons(**columns, left_out=Counter({k: n for k, n in left_out.items() if n}))
+
+
+def _shares(row: Row) -> Array:
+    """The backend's probabilities by verb, or the answer alone."""
+    found = np.zeros(len(VERBS), np.float32)
+    for index, verb in enumerate(VERBS):
+        found[index] = max(0.0, float(row.probabilities.get(verb.value, 0.0)))
+    assert row.directive is not None
+    if not 0.5 <= found.sum() <= 1.5 or not np.isfinite(found).all():
+        found[:] = 0.0
+        found[VERBS.index(row.directive.action)] = 1.0
+    shares: Array = found / found.sum()
+    return shares
+
+
+class StrategyModule(nn.Module):
+    """cognition.policy.StrategyNetwork as a module, with a critic that stays behind."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(SITUATION, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.situation = nn.Linear(hidden, hidden)
+        self.verbs = nn.Embedding(len(VERBS), hidden)
+        self.targets = nn.Linear(TARGET, hidden, bias=False)
+        self.score = nn.Linear(hidden, 1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(len(VERBS)))
+        self.seconds = nn.Linear(hidden, len(VERBS) * len(v.SECONDS))
+        self.priority = nn.Linear(hidden, len(VERBS) * len(PRIORITIES))
+        self.critic = nn.Sequential(nn.Linear(SITUATION, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        nn.init.normal_(self.verbs.weight, std=0.1)
+        self._pairs = torch.from_numpy(PAIRS)
+
+    def forward(self, situation: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """Log-probabilities of options [B, PAIRS], and logits of seconds [B, VERBS, 4] and of
+        priorities [B, VERBS, 4]."""
+        hidden = torch.relu(self.second(torch.relu(self.first(situation))))
+        base = self.situation(hidden)
+        verb, slot = self._pairs[:, 0], self._pairs[:, 1]
+        # index_select: the backward pass of indexing sorts, this one's adds up.
+        units = self.targets(targets).index_select(1, slot)
+        units = units + base[:, None] + self.verbs.weight.index_select(0, verb)
+        logits = self.score(torch.relu(units))[..., 0] + self.bias.index_select(0, verb)
+        logits = torch.where(mask, logits, torch.full_like(logits, -1e9))
+        count = len(situation)
+        return (
+            torch.log_softmax(logits, 1),
+            self.seconds(hidden).reshape(count, len(VERBS), -1),
+            self.priority(hidden).reshape(count, len(VERBS), -1),
+        )
+
+    def network(self) -> StrategyNetwork:
+        """What is served."""
+        weights = {
+            name: value.detach().numpy().astype(np.float32).copy()
+            for name, value in self.state_dict().items()
+            if not name.startswith("critic.")
+        }
+        return StrategyNetwork(weights)
+
+
+def verb_log_shares(options: Tensor) -> Tensor:
+    """Log-probabilities of the actions [B, VERBS] from those of their options [B, PAIRS]."""
+    return torch.stack([part.logsumexp(1) for part in torch.split(options, _SIZES, 1)], 1)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """On rows of episodes that were held out. agreement: share of rows with the same action as the
+    backend; majority: of who always says the most frequent one; divergence: mean KL of the actions,
+    nats; target: share of the rows with the same action that name the same target."""
+
+    rows: int
+    agreement: float
+    majority: float
+    divergence: float
+    target: float
+
+
+class Distiller:
+    """Trains a student from lessons. skipped: updates without effect, because something was not
+    finite."""
+
+    def __init__(self, data: Lessons, config: DistilConfig, *, seed: int = 0) -> None:
+        self.config, self.seed, self.skipped = config, seed, 0
+        self._random = np.random.default_rng([seed, 0x61])
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.module = StrategyModule(config.hidden)
+        self._held = np.flatnonzero(data.held)
+        taught = np.flatnonzero(~data.held)
+        # A log of few episodes: then all of it teaches, and nothing can be judged.
+        self._rows = taught if len(taught) else np.arange(len(data))
+        self.data = data
+        reward = data.reward[self._rows]
+        self._unit = max(float(reward.std()), 1e-6)
+        self._mean = float(reward.mean())
+
+    def train(self, progress: Progress | None = None) -> dict[str, float]:
+        """All updates; returns the last metrics. Raises DivergedError after three updates in a row
+        that were not finite."""
+        with one_thread():  # several are slower with so small a network
+            return self._train(progress)
+
+    def _train(self, progress: Progress | None) -> dict[str, float]:
+        config = self.config
+        optimizer = torch.optim.AdamW(
+            self.module.parameters(), config.learning_rate, weight_decay=1e-4
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.updates)
+        found: dict[str, float] = {}
+        bad = 0
+        for update in range(config.updates):
+            rows = self._random.choice(self._rows, min(config.batch, len(self._rows)))
+            loss, metrics = self._loss(rows)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), 10.0)
+            if not bool(torch.isfinite(norm)):
+                bad += 1
+                self.skipped += 1
+                if bad >= MOST_BAD:
+                    raise DivergedError(
+                        f"distil: {bad} updates in a row were not finite; lower "
+                        "distil.learning_rate, or look for a reward that is none"
+                    )
+                continue
+            bad = 0
+            optimizer.step()
+            schedule.step()
+            found = metrics
+            if progress is not None:
+                progress(update + 1, config.updates, found)
+        return found
+
+    def judge(self) -> Judged | None:
+        """How near the student is to the backend; None where no episode was held out."""
+        if len(self._held) == 0:
+            return None
+        data, rows = self.data, self._held
+        with torch.no_grad():
+            options, _, _ = self._forward(rows)
+            verbs = verb_log_shares(options)
+        shares = torch.from_numpy(data.shares[rows])
+        said, wanted = verbs.argmax(1).numpy(), data.verb[rows]
+        divergence = (shares * (torch.log(shares.clamp_min(1e-12)) - verbs)).sum(1)
+        named = (data.option[rows] >= 0) & (said == wanted)
+        best = options.argmax(1).numpy()
+        return Judged(
+            rows=len(rows),
+            agreement=float((said == wanted).mean()),
+            majority=float(np.bincount(wanted).max() / len(rows)),
+            divergence=float(divergence.mean()),
+            target=float((best == data.option[rows])[named].mean()) if named.any() else 0.0,
+        )
+
+    def _forward(self, rows: Array) -> tuple[Tensor, ...]:
+        data = self.data
+        found: tuple[Tensor, ...] = self.module(
+            torch.from_numpy(data.situation[rows]),
+            torch.from_numpy(data.targets[rows].astype(np.float32)),
+            torch.from_numpy(data.mask[rows]),
+        )
+        return found
+
+    def _loss(self, rows: Array) -> tuple[Tensor, dict[str, float]]:
+        data = self.data
+        options, seconds, priority = self._forward(rows)
+        verbs = verb_log_shares(options)
+        shares = torch.from_numpy(data.shares[rows])
+        verb = torch.from_numpy(data.verb[rows])
+        option = torch.from_numpy(data.option[rows])
+        every = torch.arange(len(rows))
+        kl = (shares * (torch.log(shares.clamp_min(1e-12)) - verbs)).sum(1)
+        within = _at(options, option.clamp_min(0)) - _at(verbs, verb)
+        target = torch.where(option >= 0, -within, torch.zeros_like(within))
+        parts = [
+            cross_entropy(logits[every, verb], torch.from_numpy(answer[rows]), reduction="none")
+            for logits, answer in ((seconds, data.seconds), (priority, data.priority))
+        ]
+        reward = torch.from_numpy((data.reward[rows] - self._mean) / self._unit)
+        value = self.module.critic(torch.from_numpy(data.situation[rows]))[:, 0]
+        weight = self._weights(reward - value.detach(), torch.from_numpy(data.followed[rows]))
+        loss = (weight * (kl + target + _PART * (parts[0] + parts[1]))).mean()
+        error = (value - reward).square().mean()
+        agreement = float((verbs.detach().argmax(1) == verb).float().mean())
+        told = {
+            "loss": float(loss.detach()), "divergence": float(kl.detach().mean()),
+            "agreement": agreement, "value_error": float(error.detach()),
+        }  # fmt: skip
+        return loss + error, told
+
+    def _weights(self, advantage: Tensor, followed: Tensor) -> Tensor:
+        if self.config.beta == 0.0:
+            return torch.ones_like(advantage)
+        weight = torch.exp(advantage / self.config.beta).clamp_max(MOST_WEIGHT)
+        weight = torch.where(followed, weight, torch.ones_like(weight))
+        return weight / weight.mean()
+
+
+def _at(table: Tensor, columns: Tensor) -> Tensor:
+    """One entry of each row."""
+    return table.gather(1, columns[:, None])[:, 0]

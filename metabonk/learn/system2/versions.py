@@ -1,0 +1,187 @@
+"""Distilled strategies on disk, and what they are worth beside whom they learned from.
+
+Knows artifacts, logs, the dual controller and evaluations; does not know how a strategy learns
+(distil.py). A strategy is judged twice: by how often it says what the log says, on episodes that
+it never saw, and by what an agent returns that follows it, on the same episodes as one that follows
+the rules and one that follows nobody.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from metabonk import artifact
+from metabonk.artifact import Artifact, Measured
+from metabonk.cognition import vocabulary as v
+from metabonk.cognition.backends import features
+from metabonk.cognition.backends.policy import KIND, WEIGHTS, StrategyNetwork
+from metabonk.cognition.backends.rules import Strategist
+from metabonk.cognition.log.export import Plan
+from metabonk.cognition.log.rows import Log
+from metabonk.config import DistilConfig
+from metabonk.games import arena
+from metabonk.games.arena import level_of
+from metabonk.games.scripted import Habits, ScriptedPolicy
+from metabonk.learn.evaluate import Evaluation, evaluate
+from metabonk.learn.system2.distil import Distiller, Judged, Progress, lessons
+from metabonk.play.dual import Dual, DualSettings, states_of
+from metabonk.protocols import Policy
+
+SIDE_BY_SIDE = 16  # arenas of an evaluation
+_TIMED = 200  # decisions whose time is taken
+Motor = Callable[[Any], Policy]
+
+
+class FollowNetwork:
+    """A distilled strategy as the dual controller's planner."""
+
+    def __init__(self, network: StrategyNetwork) -> None:
+        self._network = network
+
+    def plan(self, packed: bytes, in_force: v.Directive | None) -> v.Directive | None:
+        return self._network.decide(features.of(packed, in_force))[0]
+
+
+class FollowRules:
+    """The embedded strategist as the dual controller's planner."""
+
+    def __init__(self) -> None:
+        self._strategist = Strategist()
+
+    def plan(self, packed: bytes, in_force: v.Directive | None) -> v.Directive | None:
+        return self._strategist.decide(packed, in_force).directive
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """strategy: what was written. decisions: that it learned from and was judged by. left_out: rows
+    that taught nothing, by reason. judged: None where no episode was held out. evaluations: by
+    level. latency: seconds of one decision, the median here."""
+
+    strategy: Artifact
+    decisions: int
+    left_out: Mapping[str, int]
+    losses: Mapping[str, float]
+    judged: Judged | None
+    evaluations: Mapping[str, Evaluation]
+    latency: float
+
+
+def distil(
+    folder: Path,
+    out: Path,
+    config: DistilConfig,
+    *,
+    seed: int = 0,
+    backends: tuple[str, ...] = (),
+    levels: tuple[str, ...] = ("default",),
+    episodes: int = 0,
+    progress: Progress | None = None,
+) -> Distilled:
+    """Learns a strategy from a decision log and writes it to `out`.
+
+    backends: only what these decided; all without. episodes: per level, to measure it in; 0: do
+    not. Raises FileExistsError, ConfigError where there is nothing to learn from, DivergedError.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} is there already: choose another directory with --out")
+    plan = Plan(seed=seed)
+    with Log(folder) as log:
+        wanted = (row for row in log.rows() if not backends or row.backend in backends)
+        data = lessons(wanted, plan, config.most_rows)
+        digest = log.digest()
+    distiller = Distiller(data, config, seed=seed)
+    losses = distiller.train(progress)
+    network, judged = distiller.module.network(), distiller.judge()
+    evaluations = {
+        level: measure(network, level, episodes=episodes, seed=seed) for level in levels if episodes
+    }
+    latency = time_decision(network, folder)
+    details = {
+        "features": features.VERSION,
+        "distil": msgspec.to_builtins(config),
+        "decisions": len(data),
+        "backends": list(backends),
+        "left_out": dict(data.left_out),
+        "judged": None if judged is None else dataclasses.asdict(judged),
+    }
+    saved = artifact.write(
+        out,
+        kind=KIND,
+        seed=seed,
+        files={WEIGHTS: network.weights},
+        data=digest,
+        metrics=_metrics(judged, evaluations),
+        details=details,
+    )
+    left_out = dict(data.left_out)
+    return Distilled(saved, len(data), left_out, losses, judged, evaluations, latency)
+
+
+def measure(
+    network: StrategyNetwork,
+    level: str,
+    *,
+    episodes: int,
+    seed: int = 0,
+    every: float = 2.0,
+    motor: Motor | None = None,
+) -> Evaluation:
+    """What agents return on a level of the arena that follow the strategy, the rules (`rules`) or
+    nobody (`alone`), with the same System 1 and on the same episodes."""
+    made = level_of(level)
+    game = arena.make("", min(SIDE_BY_SIDE, episodes), level=made)
+    settings = DualSettings(every=every)
+
+    def alone() -> Policy:
+        if motor is not None:
+            return motor(game)
+        return ScriptedPolicy(Habits(size=made.terrain.size))
+
+    def with_planner(planner: Any) -> Policy:
+        return Dual(alone(), planner, states_of(game), level=made.pack(), settings=settings)
+
+    try:
+        return evaluate(
+            game,
+            with_planner(FollowNetwork(network)),
+            episodes=episodes,
+            seed=seed,
+            baselines={"rules": with_planner(FollowRules()), "alone": alone()},
+        )
+    finally:
+        game.close()
+
+
+def time_decision(network: StrategyNetwork, folder: Path, count: int = _TIMED) -> float:
+    """Seconds of one decision, features included: the median over states of a log."""
+    with Log(folder) as log:
+        states = [row.packed for row, _ in zip(log.rows(), range(count), strict=False)]
+    taken = []
+    for packed in states:
+        if not packed:
+            continue
+        began = time.perf_counter()
+        network.decide(features.of(packed))
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken)) if taken else float("nan")
+
+
+def _metrics(judged: Judged | None, evaluations: Mapping[str, Evaluation]) -> dict[str, Measured]:
+    found: dict[str, Measured] = {}
+    if judged is not None:
+        majority = {"majority": judged.majority}
+        found["agreement"] = Measured(value=judged.agreement, baselines=majority)
+        found["divergence"] = Measured(value=judged.divergence)
+    for level, evaluation in evaluations.items():
+        others = {name: other.mean for name, other in evaluation.against.items()}
+        found[f"return_{level}"] = Measured(value=evaluation.return_mean, baselines=others)
+    return found

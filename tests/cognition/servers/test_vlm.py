@@ -1,0 +1,301 @@
+"""vlm.py and supervise.py: settings as command lines, what is missing, processes kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from metabonk.cognition.servers import vlm
+from metabonk.cognition.servers.standin import StandIn
+from metabonk.cognition.servers.supervise import Event, Patience, Supervisor
+from metabonk.cognition.servers.vlm import Command
+from metabonk.errors import BackendError, ConfigError
+from metabonk.schema import VlmConfig
+
+T = TypeVar("T")
+QUICK = Patience(
+    load=30.0, look=0.05, answer=0.6, looks=3, grace=0.6, first_pause=0.01, longest_pause=0.02
+)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(asyncio.wait_for(work, 90.0))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def engine(folder: Path, version: str = "0.5.21") -> VlmConfig:
+    """Settings whose environment says that it has this version of the engine, or none."""
+    (folder / "bin").mkdir(parents=True)
+    python = folder / "bin" / "python"
+    says = f"echo {version}" if version else "exit 1"
+    python.write_text(f"#!/bin/sh\n{says}\n")
+    python.chmod(0o755)
+    return VlmConfig(environment=str(folder), port=free_port())
+
+
+def options(command: Command) -> dict[str, str]:
+    """Arguments with a value, by name."""
+    words = command.words
+    pairs = itertools.pairwise(words)
+    return {name: value for name, value in pairs if name.startswith("--") and value[:2] != "--"}
+
+
+def test_sglang_as_its_documentation_has_it() -> None:
+    config = VlmConfig(
+        model="m", tensor_parallel=2, quantization="awq", kv_cache="fp8_e4m3",
+        running_requests=32, memory=0.7, context=4096, frames=5, arguments="--log-level info",
+    )  # fmt: skip
+    (command,) = vlm.commands(config)
+    assert command.words[1:3] == ("-m", "sglang.launch_server")
+    assert options(command) == {
+        "--model-path": "m", "--host": "127.0.0.1", "--port": "30000", "--tp-size": "2",
+        "--mem-fraction-static": "0.7", "--context-length": "4096",
+        "--max-running-requests": "32", "--kv-cache-dtype": "fp8_e4m3", "--quantization": "awq",
+        "--limit-mm-data-per-request": '{"image":5}', "--log-level": "info",
+    }  # fmt: skip
+    assert {"--enable-metrics", "--enable-cache-report"} <= set(command.words)
+    assert "--trust-remote-code" not in command.words
+    assert command.ready == "http://127.0.0.1:30000/ready", "/health would generate a token"
+
+
+def test_an_encoder_of_its_own_starts_first() -> None:
+    encoder, model = vlm.commands(VlmConfig(encoder_split=True, port=30010))
+    assert "--encoder-only" in encoder.words
+    assert options(encoder)["--port"] == "30011"
+    assert "--language-only" in model.words
+    assert options(model)["--encoder-urls"] == "http://127.0.0.1:30011"
+    assert encoder.ready == "http://127.0.0.1:30011/health"
+
+
+def test_vllm_runs_phi_3_vision() -> None:
+    model = "microsoft/Phi-3-vision-128k-instruct"
+    (command,) = vlm.commands(VlmConfig(engine="vllm", model=model, trust_remote_code=True))
+    assert command.words[0].endswith("/bin/vllm")
+    assert command.words[1:3] == ("serve", model)
+    assert options(command)["--limit-mm-per-prompt"] == '{"image":9}'
+    assert "--trust-remote-code" in command.words
+    assert command.ready.endswith("/health")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (VlmConfig(model=" "), "vlm.model"),
+        (VlmConfig(engine="vllm", encoder_split=True), "vlm.encoder_split"),
+        (VlmConfig(encoder_split=True, port=65535), "vlm.port"),
+        (VlmConfig(host="0.0.0.0"), "vlm.key_file"),
+        (VlmConfig(host="192.168.1.4"), "vlm.key_file"),
+        (VlmConfig(host="example.org"), "vlm.key_file"),
+        (VlmConfig(arguments="--port 1"), "said by a setting"),
+        (VlmConfig(arguments="--api-key=x"), "said by a setting"),
+    ],
+)
+def test_settings_that_cannot_be(config: VlmConfig, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        vlm.commands(config)
+
+
+def test_the_key_is_on_no_command_line(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("s3cret\n")
+    config = VlmConfig(environment=str(tmp_path / "env"), host="0.0.0.0", key_file=str(key))
+    for which in ("sglang", "vllm"):
+        config.engine = which  # type: ignore[assignment]
+        (command,) = vlm.commands(config)
+        assert "s3cret" not in command.shown()
+        vlm.write_secret(config)
+        path = Path(options(command)["--config"])
+        assert path.read_text() == 'api-key: "s3cret"\n'
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_missing_is_said_with_the_commands_that_install_it(tmp_path: Path) -> None:
+    folder = tmp_path / "my engine"
+    with pytest.raises(BackendError, match="sglang is not installed") as error:
+        vlm.preflight(VlmConfig(environment=str(folder), port=free_port()))
+    lines = str(error.value).splitlines()
+    assert shlex.split(lines[1]) == ["python3", "-m", "venv", str(folder)]
+    pip = str(folder / "bin" / "pip")
+    assert shlex.split(lines[2]) == [pip, "install", "sglang>=0.5.10"]
+    with pytest.raises(BackendError, match="not installed in"):
+        vlm.preflight(engine(tmp_path / "empty", ""))
+
+
+def test_old_versions_are_refused(tmp_path: Path) -> None:
+    assert vlm.preflight(engine(tmp_path / "good")) == "0.5.21"
+    assert vlm.preflight(engine(tmp_path / "edge", "0.5.10.post1")) == "0.5.10.post1"
+    assert vlm.preflight(engine(tmp_path / "night", "0.0.0.dev1+gabc")) == "0.0.0.dev1+gabc"
+    for old in ("0.5.9", "0.4.99", "0.2.9.post3"):
+        with pytest.raises(BackendError, match="CVE-2026-3059"):
+            vlm.preflight(engine(tmp_path / old, old))
+
+
+def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    config = engine(tmp_path / "env")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", config.port))
+        other.listen()
+        with pytest.raises(BackendError, match=f"port {config.port} is taken"):
+            vlm.preflight(config)
+
+
+class Watched:
+    """A supervisor that runs, and what it said."""
+
+    def __init__(self, commands: list[Command], log: Path, patience: Patience = QUICK) -> None:
+        self.events: list[Event] = []
+        self.supervisor = Supervisor(commands, log, patience=patience, told=self.events.append)
+
+    def said(self, what: str) -> int:
+        return sum(event.what == what for event in self.events)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60.0):
+            while not true():
+                await asyncio.sleep(0.01)
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.supervisor._running]
+
+
+def stand_in(port: int, *more: str) -> Command:
+    words = (sys.executable, "-m", "metabonk.cognition.servers.standin", "--port", str(port), *more)
+    return Command("model", words, f"http://127.0.0.1:{port}/ready")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_is_waited_for_restarted_and_ended_in_order(tmp_path: Path) -> None:
+    async def go() -> None:
+        port = free_port()
+        watched = Watched([stand_in(port, "--loading", "0.1")], tmp_path / "logs" / "engine.log")
+        task = asyncio.create_task(watched.supervisor.run())
+        await watched.until(lambda: watched.said("ready") == 1)
+        (first,) = watched.pids()
+        os.kill(first, signal.SIGKILL)
+        await watched.until(lambda: watched.said("ready") == 2)
+        ended = next(event for event in watched.events if event.what == "ended")
+        assert ended.text == "model ended (killed by SIGKILL)"
+        (second,) = watched.pids()
+        os.kill(second, signal.SIGSTOP)  # it is there, and does not answer any more
+        await watched.until(lambda: watched.said("unresponsive") == 1)
+        await watched.until(lambda: watched.said("ready") == 3)
+        (third,) = watched.pids()
+        watched.supervisor.stop()
+        await task
+        assert watched.events[-1].what == "stopped"
+        assert watched.supervisor.restarts == 2
+        assert not any(alive(pid) for pid in (first, second, third))
+
+    run(go())
+
+
+def test_what_never_comes_up_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    words = ("/bin/sh", "-c", "echo no such model; exit 3")
+    watched = Watched([Command("model", words, "http://127.0.0.1:1/ready")], tmp_path / "log")
+    with pytest.raises(BackendError, match=r"exit status 3.*3 times") as error:
+        run(watched.supervisor.run())
+    assert "no such model" in str(error.value)
+    assert watched.said("starting") == 3
+    pauses = [event.seconds for event in watched.events if event.what == "restarting"]
+    assert pauses == [0.01, 0.02]
+
+
+def test_what_cannot_be_run_is_an_error_at_once(tmp_path: Path) -> None:
+    watched = Watched(
+        [Command("model", ("/nowhere/python",), "http://127.0.0.1:1/r")], tmp_path / "l"
+    )
+    with pytest.raises(BackendError, match="/nowhere/python cannot be run"):
+        run(watched.supervisor.run())
+
+
+def test_loading_has_an_end(tmp_path: Path) -> None:
+    patience = Patience(load=0.1, look=0.02, grace=5.0, first_pause=0.01, tries=1)
+    command = Command("model", ("/bin/sleep", "600"), "http://127.0.0.1:1/ready")
+    watched = Watched([command], tmp_path / "log", patience)
+    with pytest.raises(BackendError, match=r"did not serve within 0\.1 s"):
+        run(watched.supervisor.run())
+
+
+def test_what_ignores_being_asked_to_end_is_ended(tmp_path: Path) -> None:
+    """Its children too: engines leave workers behind."""
+
+    async def go() -> None:
+        told = tmp_path / "child"
+        script = "trap '' TERM; sleep 600 & echo $! > child; while :; do sleep 0.1; done"
+        command = Command(
+            "model", ("/bin/sh", "-c", f"cd {tmp_path}; {script}"), "http://127.0.0.1:1/r"
+        )
+        patience = Patience(load=600.0, look=0.02, grace=0.1)
+        watched = Watched([command], tmp_path / "log", patience)
+        task = asyncio.create_task(watched.supervisor.run())
+        await watched.until(lambda: told.exists() and bool(told.read_text().strip()))
+        (pid,) = watched.pids()
+        child = int(told.read_text())
+        watched.supervisor.stop()
+        await task
+        assert not alive(pid)
+        await watched.until(lambda: not alive(child) or _zombie(child))
+
+    run(go())
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_two_processes_are_one_service(tmp_path: Path) -> None:
+    async def go() -> None:
+        server = StandIn()
+        url = await server.start()
+        commands = [
+            Command(name, ("/bin/sleep", "600"), f"{url}/ready") for name in ("encoder", "model")
+        ]
+        watched = Watched(commands, tmp_path / "log")
+        task = asyncio.create_task(watched.supervisor.run())
+        await watched.until(lambda: watched.said("ready") == 1)
+        before = watched.pids()
+        os.kill(before[0], signal.SIGTERM)
+        await watched.until(lambda: watched.said("ready") == 2)
+        assert not set(before) & set(watched.pids())
+        assert any(event.text == "encoder ended (killed by SIGTERM)" for event in watched.events)
+        watched.supervisor.stop()
+        await task
+        await server.stop()
+
+    run(go())
+
+
+def test_a_huge_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metabonk.cognition.servers.supervise.MOST_LOG", 10)
+    log = tmp_path / "log"
+    log.write_text("x" * 100)
+    watched = Watched([Command("m", ("/bin/false",), "http://127.0.0.1:1/r")], log)
+    with pytest.raises(BackendError):
+        run(watched.supervisor.run())
+    assert (tmp_path / "log.1").read_text() == "x" * 100
+    assert log.stat().st_size < 100

@@ -1,0 +1,71 @@
+"""Dreams beside a policy: judged on what was not learned from, and cut where episodes are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ring_world import LAYOUT, SPACE, trained, walk
+
+from metabonk.config import Config
+from metabonk.learn.auxiliary.dreams import CONTEXT, DreamTraining, _stretches
+from metabonk.learn.rollout import Rollout
+
+
+class Ring:
+    """What a game says of itself."""
+
+    num_envs, observation_space, action_layout = 32, SPACE, LAYOUT
+
+
+def rollout_of(steps: int, seed: int) -> Rollout:
+    """The ring's walk as a rollout: there an action is beside what it led to, here before it."""
+    sequences = walk(steps + 1, Ring.num_envs, seed)
+    out = Rollout.allocate(SPACE, LAYOUT, Ring.num_envs, steps)
+    out.observation["observation"][:] = sequences.observation["observation"]
+    out.action[:] = sequences.action[1:]
+    out.reward[:] = sequences.reward[1:]
+    out.is_first[:] = sequences.is_first
+    return out
+
+
+def test_stretches_are_the_rollout_cut_without_resets() -> None:
+    out = rollout_of(30, seed=1)
+    out.is_first[15, 3] = True
+    batch = _stretches(out, 10)
+    assert batch is not None
+    assert batch.is_first.shape == (10, 2 * Ring.num_envs - 1)
+    place = batch.observation["observation"].argmax(-1)
+    moved = torch.tensor([0, -1, 1])[batch.action[1:, :, 0].long()]
+    assert torch.equal((place[:-1] + moved) % 4, place[1:])
+    np.testing.assert_array_equal(batch.reward[1:], (place[1:] == 0).float())
+    assert _stretches(out, 31) is None
+
+
+@pytest.mark.parametrize(("knows", "most"), [(False, 2), (True, 5)])
+def test_trust_is_how_far_the_model_beats_persistence(knows: bool, most: int) -> None:
+    """A model that learned the ring is trusted as far as it may dream, a new one hardly."""
+    config = Config()
+    config.dream.longest, config.dream.hidden = 5, 8
+    dreams = DreamTraining(Ring(), config, trained(250 if knows else 1), {})  # type: ignore[arg-type]
+    seen = dreams.judge(rollout_of(CONTEXT + 5 + 2, seed=7))
+    assert seen["wm_trust"] == dreams.trust
+    assert dreams.trust == most if knows else dreams.trust <= most
+    assert dreams.horizon == (most if knows else max(1, round(dreams.trust)))
+    # Who expects the mean has half of persistence's error on this ring, whatever it knows.
+    assert (seen["wm_ahead"] < 0.3) == knows
+    config.dream.warm_up = 0
+    assert dreams.awake == knows  # what cannot be trusted for a step teaches nothing
+    config.dream.horizon = 3
+    assert dreams.awake
+    config.dream.warm_up = 10_000
+    assert not dreams.awake
+
+
+def test_a_horizon_that_was_asked_for_wins_up_to_the_longest() -> None:
+    config = Config()
+    config.dream.hidden, config.dream.horizon, config.dream.longest = 8, 9, 12
+    dreams = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
+    assert dreams.horizon == 9
+    config.dream.longest = 4
+    assert dreams.horizon == 4

@@ -1,0 +1,227 @@
+"""A world model and a dreamer from recordings alone, and runs that begin with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dreamers import dreamer_of, earned
+from ring_world import LAYOUT, SMALL, SPACE, walk
+from tiny_dreams import dreaming
+from tiny_games import Walk
+
+from metabonk.config import Config
+from metabonk.data.episode import EpisodeWriter, Header
+from metabonk.errors import CheckpointError, ConfigError, CorruptError
+from metabonk.learn.dreams import versions as dreams
+from metabonk.learn.dreams.dreamer import DreamLearner
+from metabonk.learn.dreams.pretrain import Pretrained, pretrain_dream
+from metabonk.learn.dreams.world import WorldLearner
+from metabonk.learn.trainer import Trainer
+from metabonk.models import world as worlds
+
+LENGTH = 40
+
+
+def record(directory: Path, *, shuffled: bool = False, num: int = 24, length: int = LENGTH) -> Path:
+    """Walks on the ring as episodes, one of each environment."""
+    played = walk(length + 1, num, seed=77)
+    action = played.action
+    if shuffled:
+        action = np.random.default_rng(0).permuted(action, axis=1)
+    header = Header.of(LAYOUT, source="ring", seed=0, actor="test", num_envs=num)
+    no, yes = np.zeros(num, np.bool_), np.ones(num, np.bool_)
+    with EpisodeWriter(directory, header) as writer:
+        for t in range(length + 1):
+            last = t == length
+            writer.append_step(
+                {"observation": played.observation["observation"][t]},
+                np.zeros((num, 1), np.float32) if last else action[t + 1],
+                np.zeros((num, 1), np.float32),
+                np.zeros(num, np.float32) if last else played.reward[t + 1],
+                no,
+                yes if t == length - 1 else no,
+                yes if last else no,
+            )
+    return directory
+
+
+def small(**more: object) -> Config:
+    config = Config()
+    config.world = SMALL.__class__(
+        **{f: getattr(SMALL, f) for f in SMALL.__struct_fields__} | {"sequence": 16}
+    )
+    config.dream.hidden, config.dream.longest, config.dream.learning_rate = 32, 5, 2e-3
+    config.dream.warm_up, config.dream.gamma = 150, 0.9
+    for key, value in more.items():
+        section, name = key.split("__")
+        setattr(getattr(config, section), name, value)
+    return config
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+    place = tmp_path_factory.mktemp("pretrained")
+    return pretrain_dream(place / "out", small(), [record(place / "e")], updates=400)
+
+
+def test_it_foresees_what_it_never_saw_and_dreams_of_it(learned: Pretrained) -> None:
+    seen = learned.foresight
+    assert seen.error[-1] < 0.5 * min(seen.persistence[-1], seen.mean[-1])
+    assert seen.trust == 5
+    assert seen.reward_auc > 0.95
+    assert learned.metrics["dream_return"] > 0.0
+    assert (learned.episodes, learned.left_out, learned.stopped) == (24, {}, False)
+    assert learned.steps == 24 * (LENGTH + 1)
+    card = learned.found.card
+    assert card.metrics["open_loop_error"].baselines.keys() == {"persistence", "mean"}
+    assert card.metrics["open_loop_error"].value == pytest.approx(float(seen.error[-1]))
+    assert card.details["trust"] == 5
+    assert not list(learned.found.path.parent.parent.glob(".replay-*"))  # cleared away
+
+
+def test_what_was_learned_offline_earns_in_the_game(learned: Pretrained) -> None:
+    """Nobody played the ring meanwhile; who learned nothing earns a quarter."""
+    world = WorldLearner(worlds.build(SPACE, LAYOUT, small().world, seed=9), small().world)
+    dreamer = DreamLearner(world.model, dreamer_of(world.model, seed=9), small().dream)
+    before = earned(world.model, dreamer.dreamer)
+    dreams.begin(small(world__start=str(learned.found.path)), world, dreamer)
+    assert before < 0.5
+    assert earned(world.model, dreamer.dreamer) > 0.75
+    assert world.updates == learned.updates == 400
+
+
+def test_shuffled_actions_teach_nothing(tmp_path: Path) -> None:
+    """The control: recordings in which actions mean nothing; no dream of it can be trusted."""
+    source = record(tmp_path / "e", shuffled=True)
+    found = pretrain_dream(tmp_path / "out", small(), [source], updates=250)
+    assert found.foresight.error[-1] > 0.8 * found.foresight.mean[-1]
+    assert found.foresight.trust == 0
+    assert "dream_return" not in found.metrics
+
+
+def test_the_same_again_is_the_same_and_a_version_of_its_own(tmp_path: Path) -> None:
+    source = record(tmp_path / "e")
+    one, two = (
+        pretrain_dream(tmp_path / "out", small(dream__horizon=2), [source], updates=4)
+        for _ in range(2)
+    )
+    assert [p.name for p in dreams.listed(tmp_path / "out")] == ["000001", "000002"]
+    for name in (dreams.WORLD, dreams.DREAMER):
+        assert one.found.read(name) == two.found.read(name)
+    assert one.found.card.data == two.found.card.data != ""
+    assert dreams.find(tmp_path / "out") == two.found.path
+    assert dreams.find(tmp_path / "out" / "dreams") == two.found.path
+
+
+def test_it_ends_early_when_told_and_goes_on_from_there(tmp_path: Path) -> None:
+    source, out = record(tmp_path / "e"), tmp_path / "out"
+    told: list[int] = []
+
+    def progress(done: int, total: int, metrics: dict[str, float]) -> bool:
+        told.append(done)
+        assert total == 9
+        return done < 3
+
+    first = pretrain_dream(out, small(), [source], updates=9, progress=progress)
+    assert (told, first.stopped, first.updates) == ([1, 2, 3], True, 3)
+    config = small(world__start=str(out), dream__horizon=1)
+    more = pretrain_dream(out, config, [source], updates=2)
+    assert (more.updates, more.stopped) == (5, False)
+    assert more.found.card.parents == (first.found.hash,)
+
+
+def test_too_little_is_said(tmp_path: Path) -> None:
+    short = record(tmp_path / "short", num=2, length=6)
+    with pytest.raises(ConfigError, match=r"world\.sequence = 16: the recordings have 7 steps"):
+        pretrain_dream(tmp_path / "out", small(), [short], updates=2)
+    many = record(tmp_path / "many", num=12, length=6)
+    with pytest.raises(ConfigError, match=r"no held-out episode lasts 13 steps"):
+        pretrain_dream(tmp_path / "out", small(), [many], updates=2)
+    found = pretrain_dream(tmp_path / "out", small(dream__horizon=2), [many], updates=2)
+    assert found.foresight.sequences == 0  # not measured, and said so
+    assert found.found.card.details["trust"] is None
+    with pytest.raises(ConfigError, match="neither episodes nor"):
+        pretrain_dream(tmp_path / "out", small(), [tmp_path / "out" / "none"], updates=2)
+
+
+def test_a_run_begins_with_what_was_learned(tmp_path: Path) -> None:
+    config = dreaming(tmp_path)
+    teacher = Trainer(Walk(config.game.envs), config, directory=tmp_path / "a")
+    assert teacher.world is not None
+    assert teacher.dreams is not None
+    world, dreamer = teacher.world.learner.model, teacher.dreams.learner.dreamer
+    with torch.no_grad():
+        for parameter in (*world.parameters(), *dreamer.parameters()):
+            parameter.add_(0.1)
+    path = dreams.save(tmp_path, world, dreamer, config, updates=123).path
+    config.world.start = str(path)
+    run = Trainer(Walk(config.game.envs), config, directory=tmp_path / "b")
+    assert run.world is not None
+    assert run.dreams is not None
+    pairs = [(run.world.learner.model, world), (run.dreams.learner.dreamer, dreamer)]
+    assert not any(same(a, b) for a, b in pairs)
+    begun = run.dream_on()
+    assert begun is not None
+    assert all(same(a, b) for a, b in pairs)
+    assert run.world.learner.updates == 123
+    run.start()
+    run.iterate()
+
+
+def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:
+    a, b = one.state_dict(), two.state_dict()
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_other_games_sizes_and_damage_are_refused(learned: Pretrained, tmp_path: Path) -> None:
+    path = learned.found.path
+    sizes = {name: getattr(small().world, name) for name in dreams.SIZES}
+    dreams.read(path, SPACE, LAYOUT, sizes)
+    with pytest.raises(CheckpointError, match=r"--set world\.deter=48"):
+        dreams.read(path, SPACE, LAYOUT, {**sizes, "deter": 64})
+    game = Walk(2)
+    with pytest.raises(CheckpointError, match="observation 'observation' was"):
+        dreams.read(path, game.observation_space, game.action_layout, sizes)
+    with pytest.raises(CheckpointError, match="metabonk pretrain dream"):
+        dreams.find(tmp_path)
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for file in path.iterdir():
+        (copied / file.name).write_bytes(file.read_bytes())
+    weights = bytearray((copied / dreams.WORLD).read_bytes())
+    weights[-3] ^= 1
+    (copied / dreams.WORLD).write_bytes(weights)
+    with pytest.raises(CorruptError, match="damaged"):
+        dreams.read(copied, SPACE, LAYOUT, sizes)
+    card = json.loads((copied / "card.json").read_text())
+    assert card["details"]["world"]["deter"] == 48
+
+
+def test_a_run_tells_its_own_dreams(tmp_path: Path) -> None:
+    from metabonk.learn import checkpoint
+
+    config = dreaming(tmp_path)
+    trainer = Trainer(Walk(config.game.envs), config, directory=tmp_path)
+    trainer.start()
+    for _ in range(3):
+        trainer.iterate()
+    checkpoint.save(tmp_path, trainer.snapshot())
+    game = Walk(1)
+    found = dreams.of_run(tmp_path, game.observation_space, game.action_layout, config)
+    assert trainer.world is not None
+    assert trainer.dreams is not None
+    assert same(found.world, trainer.world.learner.model)
+    assert found.dreamer is not None
+    assert same(found.dreamer, trainer.dreams.learner.dreamer)
+    assert found.updates == trainer.world.learner.updates > 0
+    config.world.enabled = config.dream.enabled = False
+    plain = Trainer(Walk(config.game.envs), config, directory=tmp_path)
+    plain.start()
+    plain.iterate()
+    checkpoint.save(tmp_path / "plain", plain.snapshot())
+    with pytest.raises(CheckpointError, match="learned no world model"):
+        dreams.of_run(tmp_path / "plain", game.observation_space, game.action_layout, config)

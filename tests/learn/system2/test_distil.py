@@ -1,0 +1,208 @@
+"""Distilling System 2: what a log teaches, what is served, and that advantage counts."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from decision_logs import Log as Written
+from decision_logs import answers, arena_states, menu_state, write
+
+from metabonk.cognition import vocabulary as v
+from metabonk.cognition.backends import choice as backends
+from metabonk.cognition.backends import features, policy
+from metabonk.cognition.backends.policy import PolicyBackend, StrategyNetwork
+from metabonk.cognition.log.export import Plan
+from metabonk.cognition.log.rows import Log
+from metabonk.cognition.protocol.wire import RequestId
+from metabonk.cognition.question import Question, Undecided
+from metabonk.config import BackendConfig, DistilConfig
+from metabonk.errors import ConfigError, CorruptError, DivergedError
+from metabonk.learn.system2 import versions as strategies
+from metabonk.learn.system2.distil import Distiller, Lessons, StrategyModule, lessons
+
+SMALL = DistilConfig(hidden=32, updates=450, batch=64, learning_rate=5e-3)
+
+
+def taught(folder: Path, most: int = 10_000) -> Lessons:
+    with Log(folder) as log:
+        return lessons(log.rows(), Plan(), most)
+
+
+def log_of(folder: Path, rows: Sequence[tuple[bytes, v.Directive, float]], each: int = 5) -> None:
+    """A log of answers without probabilities, with these rewards."""
+    log = Written(folder)
+    for number, (packed, directive, reward) in enumerate(rows):
+        id = RequestId("a", 1, number)
+        log.add(id, packed, v.spell(directive), reward, episode=number // each)
+    log.close()
+
+
+def test_a_log_becomes_lessons(tmp_path: Path) -> None:
+    write(tmp_path, episodes=20, each=3)
+    data = taught(tmp_path)
+    assert len(data) == 60
+    assert data.situation.shape == (60, features.SITUATION)
+    assert data.targets.shape == (60, features.TARGETS, features.TARGET)
+    assert 0 < data.held.sum() < 60
+    np.testing.assert_allclose(data.shares.sum(1), 1.0, atol=1e-5)
+    assert (data.shares.argmax(1) == data.verb).mean() > 0.9
+    options = data.option[data.option >= 0]
+    assert len(options) > 50
+    verbs = features.PAIRS[options, 0]
+    np.testing.assert_array_equal(verbs, data.verb[data.option >= 0])
+    assert len(taught(tmp_path, most=7)) == 7
+
+
+def test_a_log_without_directives_teaches_nothing(tmp_path: Path) -> None:
+    log = Written(tmp_path)
+    log.add(RequestId("a", 1, 1), arena_states(1)[0], {}, 1.0, status="rejected")
+    log.close()
+    with pytest.raises(ConfigError, match="metabonk cognition rehearse"):
+        taught(tmp_path)
+
+
+def test_what_is_served_is_what_was_trained() -> None:
+    torch.manual_seed(1)
+    module = StrategyModule(24)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    network = module.network()
+    for packed in arena_states(20):
+        seen = features.of(packed, v.Directive(v.Verb.COLLECT))
+        logits, _ = network.scores(seen)
+        with torch.no_grad():
+            options, seconds, priority = module(
+                torch.from_numpy(seen.situation)[None],
+                torch.from_numpy(seen.targets)[None],
+                torch.from_numpy(seen.mask)[None],
+            )
+        ours = logits - np.logaddexp.reduce(logits.astype(np.float64))
+        here = seen.mask
+        np.testing.assert_allclose(ours[here], options[0].numpy()[here], rtol=1e-4, atol=1e-4)
+        directive, shares = network.decide(seen)
+        verb = features.VERBS.index(directive.action)
+        assert directive.seconds == v.SECONDS[int(seconds[0, verb].argmax())]
+        assert directive.priority == policy.PRIORITIES[int(priority[0, verb].argmax())]
+        assert sum(shares.values()) == pytest.approx(1.0, abs=1e-4)
+        v.read(v.spell(directive))
+
+
+def test_features_are_the_same_of_a_state_and_of_what_the_journal_keeps(tmp_path: Path) -> None:
+    write(tmp_path, episodes=6, each=3)
+    states = {features.of(packed).situation.tobytes() for packed, _, _ in answers(arena_states(60))}
+    with Log(tmp_path) as log:
+        kept = [features.of(row.packed).situation.tobytes() for row in log.rows()]
+    assert set(kept) <= states
+
+
+def test_the_rules_are_learned(tmp_path: Path) -> None:
+    write(tmp_path, episodes=60, each=3)
+    data = taught(tmp_path)
+    distiller = Distiller(data, SMALL)
+    before = distiller.judge()
+    distiller.train()
+    after = distiller.judge()
+    assert before is not None
+    assert after is not None
+    assert after.agreement >= max(0.75, after.majority + 0.3)
+    assert before.agreement < 0.6
+    assert after.divergence < 0.5 * before.divergence
+
+
+def test_the_same_log_and_seed_give_the_same_policy(tmp_path: Path) -> None:
+    write(tmp_path, episodes=6, each=3)
+    data = taught(tmp_path)
+    states = []
+    for seed in (1, 1, 2):
+        distiller = Distiller(data, DistilConfig(hidden=8, updates=10, batch=16), seed=seed)
+        distiller.train()
+        states.append(torch.cat([p.flatten() for p in distiller.module.parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_what_went_well_counts_more(tmp_path: Path) -> None:
+    states = arena_states(40)
+    often, seldom = v.Directive(v.Verb.HOLD), v.Directive(v.Verb.COLLECT)
+    rows = [
+        (states[i % 40], seldom if i % 3 == 0 else often, 10.0 * (i % 3 == 0)) for i in range(240)
+    ]
+    log_of(tmp_path, rows)
+    data = taught(tmp_path)
+    chosen = {}
+    for beta in (0.0, 0.5):
+        distiller = Distiller(data, DistilConfig(hidden=32, updates=200, batch=64, beta=beta))
+        distiller.train()
+        network = distiller.module.network()
+        chosen[beta] = {network.decide(features.of(packed))[0].action for packed in states}
+    assert chosen == {0.0: {v.Verb.HOLD}, 0.5: {v.Verb.COLLECT}}
+    # What nobody followed says nothing about its answer.
+    ignored = dataclasses.replace(data, followed=np.zeros_like(data.followed))
+    distiller = Distiller(ignored, DistilConfig(hidden=32, updates=200, batch=64, beta=0.5))
+    distiller.train()
+    assert distiller.module.network().decide(features.of(states[0]))[0].action is v.Verb.HOLD
+
+
+def test_a_reward_that_is_none_ends_it(tmp_path: Path) -> None:
+    write(tmp_path, episodes=4, each=3)
+    data = taught(tmp_path)
+    broken = dataclasses.replace(data, situation=data.situation * np.float32(np.nan))
+    with pytest.raises(DivergedError, match="3 updates in a row"):
+        Distiller(broken, SMALL).train()
+
+
+def test_the_backend_answers_within_the_vocabulary(tmp_path: Path) -> None:
+    write(tmp_path / "log", episodes=12, each=3)
+    found = strategies.distil(
+        tmp_path / "log", tmp_path / "strategy", DistilConfig(hidden=16, updates=60)
+    )
+    assert found.decisions == 36
+    assert found.latency > 0.0
+    backend = PolicyBackend(tmp_path / "strategy")
+    for packed in arena_states(12):
+        answer = asyncio.run(backend.decide(Question("a", packed=packed)))
+        assert answer.directive is not None
+        assert answer.confidence == max(answer.probabilities.values())
+    for question in (Question("a", "menu"), Question("a", packed=b"short")):
+        with pytest.raises(Undecided):
+            asyncio.run(backend.decide(question))
+    assert backend.metrics()["answered_total"] == 12
+    chain = backends.make(BackendConfig(chain="policy", policy=str(tmp_path / "strategy")))
+    asyncio.run(chain.open())
+    answer = asyncio.run(chain.decide(Question("a", packed=arena_states(3)[2])))
+    assert (answer.backend, answer.path) == ("policy", ())
+    menu = Question("a", "menu", packed=menu_state(), goal="start a game")
+    answer = asyncio.run(chain.decide(menu))
+    assert answer.press is not None
+    assert (answer.press.text, answer.path) == ("Play", ())
+    (tmp_path / "strategy" / policy.WEIGHTS).unlink()
+    with pytest.raises(ConfigError, match=r"backend\.policy"):
+        backends.make(BackendConfig(chain="policy", policy=str(tmp_path / "strategy")))
+    with pytest.raises(FileExistsError, match="choose another directory"):
+        strategies.distil(tmp_path / "log", tmp_path / "strategy", SMALL)
+
+
+def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
+    weights = StrategyModule(8).network().weights
+    for name, value in (
+        ("score.weight", None),
+        ("second.weight", np.zeros((8, 9), np.float32)),
+        ("bias", np.full(len(features.VERBS), np.nan, np.float32)),
+        ("first.bias", np.zeros((0,), np.float32)),
+        ("targets.weight", np.zeros((8, features.TARGET), np.float64)),
+    ):
+        wrong = {**weights, name: value}
+        with pytest.raises(CorruptError, match="strategy: "):
+            StrategyNetwork({k: w for k, w in wrong.items() if w is not None})
+    write(tmp_path / "log", episodes=2, each=2)
+    strategies.distil(tmp_path / "log", tmp_path / "out", DistilConfig(hidden=8, updates=2))
+    file = tmp_path / "out" / policy.WEIGHTS
+    file.write_bytes(file.read_bytes()[:-4] + b"\x00\x00\x80\x7f")
+    with pytest.raises(CorruptError, match="damaged"):
+        policy.load(tmp_path / "out")
