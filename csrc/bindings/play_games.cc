@@ -119,7 +119,7 @@ void BindLiveGames(nb::module_& module) {
   nb::class_<play::ArenaGame>(module, "Arena", "Arenas that run in real time on a native thread.")
       .def(nb::new_(&MakeArena), nb::arg("level"), nb::arg("seeds"), nb::arg("hz"),
            nb::arg("height"), nb::arg("width"), nb::arg("ring"), nb::arg("inputs").none(),
-           nb::arg("cpu"), nb::arg("priority"), nb::keep_alive<1, 8>(),
+           nb::arg("cpu"), nb::arg("priority"), nb::keep_alive<0, 8>(),
            "level: packed. height, width: of frames, 0 for none. ring: name of the frames' ring. "
            "inputs: a Journal of records of 64 bytes, or None.")
       .def("port", &PortOf, nb::arg("index"), nb::keep_alive<0, 1>())

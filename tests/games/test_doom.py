@@ -169,11 +169,16 @@ def test_snapshots_continue_identically_in_new_processes(make):
 
 def leftovers(pid):
     """Processes of the worker's session: itself and its engine."""
-    listing = subprocess.run(
-        ["ps", "-eo", "pid,sid,stat"], capture_output=True, text=True, check=True
-    )
-    rows = [line.split() for line in listing.stdout.splitlines()[1:]]
-    return [int(p) for p, sid, stat in rows if int(sid) == pid and not stat.startswith("Z")]
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, _, rest = stat.read_text().partition(" (")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile
+        state, _, _, session = rest.rpartition(") ")[2].split()[:4]
+        if int(session) == pid and state != "Z":
+            found.append(int(number))
+    return found
 
 
 @pytest.mark.parametrize("victim", ["worker", "engine"])

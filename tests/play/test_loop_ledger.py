@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sessions import play, session_at
+from sessions import HZ, play, session_at
 
 from metabonk import _core
 from metabonk.errors import ConfigError, CorruptError
+from metabonk.games.arena import level_of
 from metabonk.play.ledger import (
     DIRECTIVE,
     HEADER_BYTES,
     INPUT,
+    INPUTS,
     LEDGER,
     MEANING,
     TICK,
@@ -156,3 +159,12 @@ def test_any_bytes_give_records_or_an_error(
     path_of(there, LEDGER).write_bytes(head + data)
     with contextlib.suppress(CorruptError):
         assert len(read_ledger(there).ticks) == 0  # no checksum comes about by chance
+
+
+def test_a_journal_lives_as_long_as_its_game_and_no_longer(tmp_path: Path) -> None:
+    journal = create(tmp_path, INPUTS, INPUT.itemsize, 1024)
+    alone = sys.getrefcount(journal)
+    game = _core.play.Arena(level_of(None, 1).pack(), [1], HZ, 0, 0, "", journal, -1, 0)
+    assert sys.getrefcount(journal) == alone + 1
+    del game
+    assert sys.getrefcount(journal) == alone
