@@ -1,6 +1,6 @@
 """What can be done to the parts that learn beside a policy, to see what they are good for.
 
-Knows trainers, teachers and what stands between a part and the policy (imagination.py); does not
+Knows trainers, teachers and what stands between a part and the policy (auxiliary.parts); does not
 know runs, checkpoints or results. Whoever writes a new part adds it to PARTS.
 """
 

@@ -1,7 +1,7 @@
 """Active inference beside the policy: an actor that seeks what is preferred and what is unknown.
 
 Knows the world model's training, rollouts and the learner of efe.py; does not know PPO's loss. It
-sleeps, wakes, follows what is played and teaches as the dreamer does (dreaming.py), with a weight
+sleeps, wakes, follows what is played and teaches as the dreamer does (dreams.py), with a weight
 of its own.
 """
 

@@ -123,7 +123,7 @@ class DreamTraining:
         return Teacher(parameters, log_std, self.config.distill_coef, proven=True)
 
     def following(self) -> tuple[WorldModel, Dreamer, Latent, torch.Tensor, torch.Generator]:
-        """See dream_acting.Sleeper."""
+        """See dreams.acting.Sleeper."""
         generator = torch.Generator().manual_seed(self._seed(ACT_STREAM))
         before = torch.from_numpy(self._action.copy())
         return self.world.model, self.learner.dreamer, self._latent, before, generator

@@ -1,7 +1,7 @@
 """Distillation: a small policy that decides as a logged backend did, more so where that went well.
 
 Knows torch, the rows of a decision log and the features that the policy is served with; does not
-know games, servers or files (strategies.py). Per row, weighted by w:
+know games, servers or files (versions.py). Per row, weighted by w:
 
     KL(p(action) || q(action)) + CE(target | action) + (CE(seconds) + CE(priority)) / 4
     w = min(exp((r - V(s)) / (beta sd)), 20), scaled to a mean of 1
