@@ -124,7 +124,7 @@ run begins from it with world.start. Ctrl-C ends it with what was learned.
 
 $ metabonk pretrain dream --from runs/long/episodes
 $ metabonk pretrain dream --from rollouts/video_rollouts --updates 10000
-$ metabonk pretrain dream --from demos --game grid64/maze --out runs/maze
+$ metabonk pretrain dream --from demos --game grid64/key_door --out runs/door
 $ metabonk train --set world.start=runs/dreams --set dream.enabled=1"""
 )
 def dream(
