@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="""Data sets and small policies from the log of System 2's decisions.
 
-$ metabonk serve cognitive                          writes the log runs/cognitive
-$ metabonk cognition export runs/cognitive          Parquet, JSON lines, chats
+$ metabonk serve cognitive                       writes the log runs/cognitive
+$ metabonk cognition export runs/cognitive       Parquet, JSON lines, chats
 $ metabonk cognition distil runs/cognitive --out runs/strategy
-$ metabonk serve cognitive --set backend.chain=policy --set backend.policy=runs/strategy""",
+$ metabonk serve cognitive --backend policy --set backend.policy=runs/strategy""",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -61,8 +61,8 @@ chat: conversations for fine-tuning (messages, images) and rows for reward model
 (prompt, completion, reward, label), with the prompts that servers are asked with.
 
 $ metabonk cognition export runs/cognitive
-$ metabonk cognition export runs/cognitive --format chat --frames --backend openai
-$ metabonk cognition export runs/cognitive --out set --split 0.9,0.05,0.05 --json"""
+$ metabonk cognition export runs/cognitive --format chat --backend openai
+$ metabonk cognition export runs/cognitive --out set --split 0.9,0.05,0.05"""
 )
 def export(
     log: Path = LogArgument,
@@ -161,7 +161,7 @@ answers with it.
 
 $ metabonk cognition distil runs/cognitive --out runs/strategy
 $ metabonk cognition distil LOG --out DIR --backend openai --set distil.beta=1
-$ metabonk cognition distil LOG --out DIR --episodes 64 --level hard --level boss"""
+$ metabonk cognition distil LOG --out DIR --episodes 64 --level hard"""
 )
 def distil(
     log: Path = LogArgument,
@@ -314,7 +314,7 @@ Doom and of menus in random layouts, and is judged on levels, scenarios and menu
 that it never saw. The package comes with one; this makes another.
 
 $ metabonk cognition screens --out runs/screens
-$ metabonk cognition screens --judge               only judges the package's own"""
+$ metabonk cognition screens --judge           only judges the package's own"""
 )
 def screens(
     out: Path = typer.Option(None, help="Where to write it.", metavar="DIR"),

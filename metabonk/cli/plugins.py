@@ -14,8 +14,8 @@ from metabonk.games import plugin_build, plugin_folder
 app, command = verb(
     """Put our plugins into the real game's folder.
 
-What is replaced is kept under BepInEx/MetaBonk-backups; settings of yours stay. Doing it again
-changes nothing.
+What is replaced is kept under BepInEx/MetaBonk-backups; settings of yours stay.
+Doing it again changes nothing.
 
 $ metabonk plugins --game-dir ~/.steam/steam/steamapps/common/Megabonk --build
 $ metabonk plugins --game-dir GAME --set Capture.EnableInputSnapshot=true
@@ -38,7 +38,7 @@ def _settings(words: list[str]) -> dict[str, str]:
 def plugins(
     game_dir: Path = typer.Option(..., "--game-dir", help="The folder that holds Megabonk.exe."),
     built: Path | None = typer.Option(
-        None, "--built", help="Folder of the built assemblies.  [default: plugins/build]"
+        None, "--built", help="Folder of the built assemblies; default: plugins/build."
     ),
     build: bool = typer.Option(False, "--build", help="Build them first, against this game."),
     compiler: str = typer.Option("auto", "--compiler", help="dotnet, mcs, or auto."),

@@ -19,8 +19,8 @@ SERVICES = {
 app = typer.Typer(
     help="""Run the cognitive server, or a model server for it.
 
-$ metabonk serve cognitive                       rules answer, nothing else is needed
-$ metabonk serve vlm --print > vlm.toml          settings, to be edited
+$ metabonk serve cognitive                   rules answer, nothing is needed
+$ metabonk serve vlm --print > vlm.toml      settings, to be edited
 $ metabonk serve vlm --config vlm.toml
 $ metabonk serve cognitive --set backend.chain=openai""",
     no_args_is_help=True,
