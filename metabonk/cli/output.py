@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -12,23 +15,41 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from metabonk.errors import MissingExtraError
+from metabonk.errors import ConfigError, MissingExtraError
 
 console = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
+
+APART = re.compile(r" {2,}")  # between an example and what it does
 
 JsonFlag = typer.Option(False, "--json", help="Print JSON for programs.")
 
 
 def verb(help: str) -> tuple[typer.Typer, Callable[..., Any]]:
-    """A verb's app and the decorator for its one command; `help` may hold rich markup."""
+    """A verb's app and the decorator for its one command; `help` may hold rich markup and is set
+    by `flowing`."""
     app = typer.Typer(
         add_completion=False,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    return app, app.command(help=help)
+    return app, app.command(help=flowing(help, console.width))
+
+
+def flowing(help: str, width: int) -> str:
+    """Help as it fits a terminal of so many columns. Prose is left to be broken there; of examples,
+    `$ command    what it does`, what is too long for one line takes two; other lines with columns
+    stay."""
+    return "\n\n".join(_flowing(part, width - 2) for part in help.split("\n\n"))
+
+
+def _flowing(paragraph: str, width: int) -> str:
+    lines = paragraph.split("\n")
+    if paragraph.startswith("$ "):
+        broken = (line if len(line) <= width else APART.sub("\n      ", line) for line in lines)
+        return "\n".join(broken)
+    return paragraph if "  " in paragraph else " ".join(lines)
 
 
 def print_json(data: Any) -> None:
@@ -63,6 +84,38 @@ def table(
     for row in rows:
         made.add_row(*[cell if hasattr(cell, "__rich__") else str(cell) for cell in row])
     return made
+
+
+@contextlib.contextmanager
+def at_least(columns: int) -> Iterator[None]:
+    """Lines are broken no earlier than here meanwhile: a broken number reads worse than a line that
+    a terminal breaks, and `grep` finds half of what it looks for."""
+    before = console.width
+    console.width = max(before, columns)
+    try:
+        yield
+    finally:
+        console.width = before
+
+
+def refuse_idle(context: typer.Context, options: Set[str], why: str) -> None:
+    """Raises ConfigError if one of these was given on the command line, where it would do nothing:
+    whoever wrote it believes that it does. options: as `--seconds`."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            for option in options & set(parameter.opts):
+                raise ConfigError(f"{option}: {why}")
+
+
+def check_target(path: Path | None) -> None:
+    """Raises OSError for a file that cannot be written, before the work whose results it is for."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
 
 
 def require(package: str, extra: str, purpose: str) -> None:
