@@ -16,6 +16,7 @@ from pathlib import Path
 TORCH_FREE = [
     "metabonk.errors",
     "metabonk.environment",
+    "metabonk.schema",
     "metabonk.config",
     "metabonk.machine",
     "metabonk.spaces",

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Open to every room: one module each at the top of the package.
+# Open to every room: one module each at the top of the package, `schema` a folder of them.
 BOTTOM = {
     "errors",
     "files",
@@ -206,6 +206,7 @@ def test_every_room_is_in_the_picture() -> None:
         ("metabonk.models.policy", "metabonk.learn.ppo"),
         ("metabonk.games.arena", "metabonk.data.episode"),
         ("metabonk.errors", "metabonk.config"),
+        ("metabonk.schema.dreams", "metabonk.config"),
         ("metabonk.play.loop", "metabonk.cognition.broker.broker"),
         ("metabonk.play.loop", "metabonk.cognition.agent.dialogue"),
         ("metabonk.cli.train", "metabonk.kernels.triton"),

@@ -1,0 +1,15 @@
+"""What a setting means, beside its type.
+
+Knows msgspec's annotations. Does not know any setting.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Meta
+
+
+def means(text: str, **bounds: Any) -> Meta:
+    """The annotation of a setting: its meaning in one sentence, and Meta's bounds (ge, lt, ...)."""
+    return Meta(description=text, **bounds)
