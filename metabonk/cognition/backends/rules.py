@@ -13,8 +13,9 @@ more than another, so that answers do not waver.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -84,11 +85,18 @@ def temper_of(goal: str, base: Temper | None = None) -> Temper:
     return Temper(base.weak, base.crowd, base.near, base.stay, base.temperature, **factors)
 
 
+_HERE = Hold()
+_UTILITY = operator.attrgetter("utility")
+
+
 @dataclass(slots=True)
 class _Option:
+    """target: None for the widest gap, which is looked for once it is needed: most options of
+    retreat are not chosen."""
+
     utility: float
     verb: Verb
-    target: Target = field(default_factory=Hold)
+    target: Target | None = _HERE
     seconds: float = 4.0  # until the next answer comes, which may take a while
     priority: Priority = Priority.NORMAL
     why: str = ""
@@ -138,11 +146,12 @@ class Strategist:
         if in_force is not None:
             for option in options:
                 if option.verb == in_force.action:
-                    same = option.target == in_force.target
+                    same = self._target(option, around) == in_force.target
                     option.utility += self.temper.stay * (1.0 if same else 0.5)
-        best = max(options, key=lambda option: option.utility)
+        best = max(options, key=_UTILITY)
         probabilities = self._softmax(options)
-        directive = Directive(best.verb, best.target, best.seconds, best.priority)
+        target = self._target(best, around)
+        directive = Directive(best.verb, target, best.seconds, best.priority)
         return Verdict(
             directive,
             probabilities[best.verb.value],
@@ -152,14 +161,20 @@ class Strategist:
             around.exits,
         )
 
+    def _target(self, option: _Option, around: Surroundings) -> Target:
+        if option.target is None:
+            option.target = Compass(self._gap(around))
+        return option.target
+
     def _softmax(self, options: list[_Option]) -> dict[str, float]:
         """Of each action the best option counts."""
         best: dict[str, float] = {}
         for option in options:
             key = option.verb.value
-            best[key] = max(best.get(key, -math.inf), option.utility)
-        top = max(best.values())
-        weights = {k: math.exp((u - top) / self.temper.temperature) for k, u in best.items()}
+            if option.utility > best.get(key, -math.inf):
+                best[key] = option.utility
+        top, sharp = max(best.values()), 1.0 / self.temper.temperature
+        weights = {key: math.exp((u - top) * sharp) for key, u in best.items()}
         total = sum(weights.values())
         return {key: weight / total for key, weight in weights.items()}
 
@@ -186,10 +201,7 @@ class Strategist:
             why = (
                 "weak and threatened" if weak else "a crowd" if around.exits >= 4 else "no way out"
             )
-            gap = self._gap(around)
-            found.append(
-                _Option(temper.survive * want, Verb.RETREAT, Compass(gap), 1.0, urgent, why)
-            )
+            found.append(_Option(temper.survive * want, Verb.RETREAT, None, 1.0, urgent, why))
         if around.health < 0.9:
             found += self._hearts(around, urgent)
         return found
@@ -211,28 +223,31 @@ class Strategist:
 
     def _gap(self, around: Surroundings) -> int:
         """The direction of the widest gap, away from the middle of what threatens."""
-        pull = complex((DIRECTIONS * around.sectors).sum())
-        toward = (DIRECTIONS * (pull.conjugate() / (abs(pull) + 1e-6))).real
-        return int((around.sectors + 0.5 * toward).argmin())
+        pull = complex(DIRECTIONS.dot(around.sectors))
+        toward = (DIRECTIONS * (0.5 * pull.conjugate() / (abs(pull) + 1e-6))).real
+        toward += around.sectors
+        return int(toward.argmin())
 
     def _gathers(self, around: Surroundings) -> list[_Option]:
         temper = self.temper
         if len(around.thing_ids) == 0:
             return []
         found = []
-        blocked = around.sectors[around.thing_bins]
+        blocked = around.sectors.take(around.thing_bins)
         away = around.thing_away
         kinds = around.thing_kinds & 7
-        pull = float((_WORTH[kinds] / ((1.0 + away * (1.0 / 6.0)) * (1.0 + blocked))).sum())
+        hard = (1.0 + away * (1.0 / 6.0)) * (1.0 + blocked)
+        pull = float(_WORTH.take(kinds).dot(1.0 / hard))
         if pull > 0.0:
             want = 0.4 + 0.4 * min(pull, 3.0) / 3.0 - 0.1 * around.danger
             found.append(_Option(temper.gather * want, Verb.COLLECT, why="the way is clear"))
-        use = _USE[kinds]
-        standing = (
-            (use > 0.0) & ((kinds != _CHEST) | (around.thing_values <= around.gold))
-        ).nonzero()[0]
+        standing = (kinds >= _CHEST).nonzero()[0]  # kinds that are used come last, or mean nothing
         if len(standing):
-            wants = use[standing] / (1.0 + away[standing] * (1.0 / 30.0)) - 0.15 * blocked[standing]
+            paid = (kinds[standing] != _CHEST) | (around.thing_values[standing] <= around.gold)
+            standing = standing[paid & (kinds[standing] < len(_NAMES))]
+        if len(standing):
+            use = _USE.take(kinds[standing])
+            wants = use / (1.0 + away[standing] * (1.0 / 30.0)) - 0.15 * blocked[standing]
             best = int(wants.argmax())
             want = temper.gather * (float(wants[best]) - 0.05 * around.danger)
             chosen = int(standing[best])
@@ -246,14 +261,15 @@ class Strategist:
         if len(around.ids) == 0:
             return []
         found = []
-        bosses = (around.flags & 5 == _BOSS).nonzero()[0]
-        if len(bosses):
+        flags = set(around.flags.tobytes())  # of all: a handful of values
+        if any(flag & 5 == _BOSS for flag in flags):
+            bosses = (around.flags & 5 == _BOSS).nonzero()[0]
             want = 1.2 if around.health >= temper.weak else 0.3
             boss = bosses[int(around.away[bosses].argmin())]
             target = Entity(int(around.ids[boss]))
             why = "a boss: kite it"
             found.append(_Option(temper.fight * want, Verb.ATTACK, target, 4.0, Priority.HIGH, why))
-        if (around.flags & 4 == 0).any():
+        if any(flag & 4 == 0 for flag in flags):
             want = 0.45 * around.health - 0.03 * around.enemies
             found.append(_Option(temper.fight * want, Verb.ATTACK, why="enemies to be fought"))
         return found

@@ -36,8 +36,8 @@ _SMOOTH = np.eye(COMPASS_BINS) + 0.5 * (
 )
 # Of the compass bins, east + i north.
 DIRECTIONS = np.exp(1j * _NUMBERS / _BINS_PER_RADIAN)
-# By the three flags of an entity: how much it threatens.
-_WEIGHT = np.array([3.0 if f & 1 else 1.6 if f & 2 else 1.0 for f in range(8)], np.float32)
+# By an entity's byte of flags, of which three mean something: how much it threatens.
+_WEIGHT = np.array([3.0 if f & 1 else 1.6 if f & 2 else 1.0 for f in range(256)], np.float32)
 
 
 @dataclass(slots=True)
@@ -101,50 +101,56 @@ def look(packed: bytes, near: float = 5.0) -> Surroundings:
         raise CorruptError(f"state: position {x}, {y} and health {health}; wanted finite numbers")
     enemies = min(enemies, MAX_ENTITIES) if fields & _HAS_ENTITIES else 0
     things = min(things, MAX_PICKUPS) if fields & _HAS_PICKUPS else 0
-    rows = _rows(packed, _ENTITIES_AT, _ENTITY, enemies)
-    lying = _rows(packed, _PICKUPS_AT, _PICKUP, things)
+    ids, flags = _entities(packed, 0, np.uint32, enemies), _entities(packed, 5, np.uint8, enemies)
+    thing_ids = _things(packed, 0, np.uint32, things)
+    thing_kinds = _things(packed, 4, np.uint8, things)
+    thing_values = _things(packed, 20, np.float32, things)
     # East + i north; both lists have the position in their third and fourth words.
-    offset = np.concatenate((_positions(rows), _positions(lying))) - np.complex64(complex(x, y))
+    offset = np.concatenate(
+        (_entities(packed, 8, np.complex64, enemies), _things(packed, 8, np.complex64, things))
+    )
+    offset -= complex(x, y)
     away = np.abs(offset)
-    if not math.isfinite(float(away.sum())):  # some are no numbers: without those
+    if not math.isfinite(away.dot(away)):  # some are no numbers: without those
         there = np.isfinite(away)
-        rows, lying = rows[there[:enemies]], lying[there[enemies:]]
-        offset, away, enemies = offset[there], away[there], len(rows)
-    turns = np.arctan2(offset.imag, offset.real) * _BINS_PER_RADIAN
-    bins = np.rint(turns).astype(np.int64) & (COMPASS_BINS - 1)
-    flags = rows[:, 5]
+        beings, lying = there[:enemies], there[enemies:]
+        ids, flags, enemies = ids[beings], flags[beings], int(np.count_nonzero(beings))
+        thing_ids, thing_kinds = thing_ids[lying], thing_kinds[lying]
+        thing_values = thing_values[lying]
+        offset, away = offset[there], away[there]
+    turns = np.arctan2(offset.imag, offset.real)
+    turns *= _BINS_PER_RADIAN
+    bins = np.rint(turns, turns).astype(np.intp)
+    bins &= COMPASS_BINS - 1
     far = away[:enemies]
     square = far * (1.0 / near)
     square *= square
     square += 1.0
-    fall = _WEIGHT[flags & 7] / square
-    sectors = np.bincount(bins[:enemies], fall, COMPASS_BINS) @ _SMOOTH
+    threat = np.bincount(bins[:enemies], _WEIGHT.take(flags) / square, COMPASS_BINS)
+    sectors = threat.dot(_SMOOTH)
     return Surroundings(
         gold=gold if fields & _HAS_PROGRESS else math.inf,
         health=min(max(health / most, 0.0), 1.0) if most > 0.0 else 1.0,
         enemies=int(np.count_nonzero(far < 2.0 * near)),
-        danger=float(fall.sum()),
+        danger=sum(threat.tolist()),
         sectors=sectors,
         exits=int(np.count_nonzero(sectors < 0.5)),
-        ids=_words(rows, 0),
+        ids=ids,
         away=far,
         flags=flags,
-        thing_ids=_words(lying, 0),
-        thing_kinds=lying[:, 4],
+        thing_ids=thing_ids,
+        thing_kinds=thing_kinds,
         thing_away=away[enemies:],
         thing_bins=bins[enemies:],
-        thing_values=lying[:, 20:24].view(np.float32)[:, 0],
+        thing_values=thing_values,
     )
 
 
-def _rows(packed: bytes, start: int, size: int, count: int) -> Array:
-    """The first `count` records of a list as bytes, uint8 [N, bytes]."""
-    return np.frombuffer(packed, np.uint8, count * size, start).reshape(count, size)
+def _entities(packed: bytes, at: int, kind: npt.DTypeLike, count: int) -> Array:
+    """A field of the first `count` entities, [N], as it lies in the bytes: nothing is copied."""
+    return np.ndarray((count,), kind, packed, _ENTITIES_AT + at, (_ENTITY,))
 
 
-def _positions(rows: Array) -> Array:
-    return rows[:, 8:16].view(np.complex64)[:, 0]
-
-
-def _words(rows: Array, at: int) -> Array:
-    return rows[:, at : at + 4].view(np.uint32)[:, 0]
+def _things(packed: bytes, at: int, kind: npt.DTypeLike, count: int) -> Array:
+    """The same of pickups."""
+    return np.ndarray((count,), kind, packed, _PICKUPS_AT + at, (_PICKUP,))
