@@ -82,13 +82,14 @@ def memory_gib() -> float:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
 
 
-def resident_bytes() -> int:
-    """Memory of this process that is in use now; 0 where the system does not say."""
+def own_bytes() -> int:
+    """Memory of this process alone that is in use now, without files and shared memory that it
+    has mapped; 0 where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    except (OSError, ValueError, IndexError):
+        resident, shared = Path("/proc/self/statm").read_text("ascii").split()[1:3]
+        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def processor_share() -> float | None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from metabonk.cognition.agent.client import Client, ClientSettings, Sight
 from metabonk.cognition.agent.decision import Decision
-from metabonk.cognition.agent.dialogue import Dialogue
+from metabonk.cognition.agent.dialogue import Dialogue, Spare
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.vocabulary import Directive
 
@@ -99,13 +99,16 @@ class WatchedDialogue(Dialogue):
         frames: Sequence[wire.FrameInfo],
         jpegs: Sequence[wire.Buffer],
         *,
+        handle: wire.Handle | None = None,
+        spare: Spare | None = None,
         in_force: Directive | None = None,
         goal: str = "",
         episode: int = 0,
     ) -> tuple[wire.RequestId, list[wire.Buffer]]:
         id, parts = super().request(
-            now, captured_ns, state, frames, jpegs, in_force=in_force, goal=goal, episode=episode
-        )
+            now, captured_ns, state, frames, jpegs, handle=handle, spare=spare, in_force=in_force,
+            goal=goal, episode=episode,
+        )  # fmt: skip
         asked = self._flights[id.sequence].request
         self._book.add(Asked(at_present(), str(id), asked.captured_ns, asked.deadline_ns))
         if self._drawn.random() < self._settings.churn:
@@ -155,7 +158,7 @@ def _peek(parts: Sequence[wire.Buffer]) -> wire.ToAgent | None:
 
 def _passing(reply: wire.Reply) -> bool:
     """Whether a reply ends nothing: the agent has to introduce itself, or to send again."""
-    return reply.code in ("unbound", "unknown")
+    return reply.code in ("unbound", "unknown", "handle")
 
 
 class GameThread:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -28,13 +28,31 @@ PRESSES = ("noop", "click", "click_xy")
 class Frame:
     """One picture of a strip.
 
-    jpeg: its bytes. time: seconds from the current frame's capture; negative in the past, positive
-    if predicted. predicted: whether a predictor drew it.
+    jpeg: its bytes; empty while it lies in shared memory only, until somebody looks
+    (Question.look). time: seconds from the current frame's capture; negative in the past, positive
+    if predicted. predicted: whether a predictor drew it. number: its place in the strip.
     """
 
     jpeg: bytes
     time: float
     predicted: bool = False
+    number: int = 0
+
+
+class View(Protocol):
+    """A strip that lies in shared memory until somebody looks at it. seconds: that looking took."""
+
+    seconds: float
+
+    async def look(self, frames: Sequence[Frame]) -> tuple[Frame, ...]:
+        """These frames of it as JPEGs, those left out that were overwritten meanwhile. Others of
+        the loop go on while it is read."""
+
+    def seen(self) -> tuple[Frame, ...]:
+        """The frames that somebody looked at so far, as they were shown."""
+
+    def release(self) -> None:
+        """Nobody will look any more: the memory can go, what was looked at stays."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,8 @@ class Question:
 
     kind: `strategy` asks for a directive, `menu` for what to press. agent: who asks. packed: the
     state as records.GameState.pack() bytes [16376], empty where the sender had none. frames: the
-    strip, oldest first; empty without pictures. deadline: time.monotonic() seconds after which
+    strip, oldest first; empty without pictures. view: reads them where they are not JPEGs yet; a
+    backend gets the frames that it shows by `look`. deadline: time.monotonic() seconds after which
     nobody wants the answer. in_force: the directive that is being executed. latency: seconds from
     capture until an answer is expected to be applied. critical: health, boss or menu made it
     urgent. goal: in words, from the operator and never from the screen. explain: also give reasons
@@ -60,11 +79,21 @@ class Question:
     critical: bool = False
     goal: str = ""
     explain: bool = False
+    view: View | None = None
 
     @cached_property
     def state(self) -> GameState:
         """The state, unpacked once; an empty one without. Raises CorruptError."""
         return GameState.unpack(self.packed) if self.packed else GameState()
+
+    async def look(self, frames: Sequence[Frame]) -> tuple[Frame, ...]:
+        """Some of `frames` with their JPEGs: all of them, unless they lie in shared memory and were
+        overwritten meanwhile."""
+        return tuple(frames) if self.view is None else await self.view.look(frames)
+
+    def seen(self) -> tuple[Frame, ...]:
+        """The frames whose JPEGs are here: in shared memory, those that were looked at."""
+        return self.frames if self.view is None else self.view.seen()
 
     def left(self) -> float:
         """Seconds until the deadline; negative when it has passed."""

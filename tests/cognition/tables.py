@@ -79,6 +79,7 @@ def at_table(
             await body(table)
             await table.broker.drain(0.0)
         finally:
+            table.broker.close()
             await asyncio.to_thread(table.journal.close)
 
     asyncio.run(run())

@@ -1,7 +1,8 @@
 """The game's side of System 2: a client that no game thread ever waits for.
 
-Knows how sights become requests and replies become directives in force; what is said when is
-dialogue.py's, what a strip is strip.py's. Does not know games, loops or models.
+Knows how sights become requests and what becomes of replies; what is said when is dialogue.py's,
+how frames are shown pictures.py's, what is followed until when in_force.py's. Does not know games,
+loops or models.
 
 Everything happens on one thread of the client's own: it looks at the game every 30 ms, keeps the
 strip, notices what is urgent, encodes, sends, listens and measures what came of every decision. A
@@ -15,26 +16,28 @@ A native loop does neither: it is looked at through `look`, and directives reach
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 from metabonk.cognition.agent.decision import ClientCounts, Decision
-from metabonk.cognition.agent.dialogue import Dialogue
+from metabonk.cognition.agent.dialogue import Dialogue, Spare
 from metabonk.cognition.agent.dialogue_v1 import DialogueV1
+from metabonk.cognition.agent.in_force import FRESH, InForce
 from metabonk.cognition.agent.line import Line
 from metabonk.cognition.agent.menu_watch import MenuWatch
+from metabonk.cognition.agent.pictures import Pictures, Shown
 from metabonk.cognition.agent.settings import ClientSettings, check
 from metabonk.cognition.agent.tally import LOW_HEALTH, Sight, Tally, Triggers, Window, menu_of
 from metabonk.cognition.menus.screens import Debounced, MenuClassifier
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.question import Press
-from metabonk.cognition.strips.strip import Strip, StripRing
 from metabonk.cognition.vocabulary import Directive
 from metabonk.protocols import Predictor
 
@@ -46,13 +49,6 @@ _NS = 1_000_000_000
 _FOR_EVER = 2**62  # nanoseconds: after every deadline
 _REMEMBERED = 1024  # decisions that are kept for who asks
 _PROMPT = _NS // 5  # age of a sight after which its screen may be another one
-_FRESH = _NS  # age of a sight that is worth a question, and patience with a server that is away
-
-
-@dataclass(frozen=True, slots=True)
-class _InForce:
-    directive: Directive
-    until_ns: int
 
 
 class Client:
@@ -85,12 +81,11 @@ class Client:
         check(agent, url, self.settings)
         self.counts_ = ClientCounts()
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
-        self.ring = StripRing(
-            spacing=self.settings.spacing, quality=self.settings.quality, predictor=predictor
-        )
+        self._pictures = Pictures(self.settings, predictor, self.counts_)
+        self.ring = self._pictures.ring
         self._dialogue = _dialogue_of(agent, self.settings)
         self._look = look or self._shown
-        self._apply, self._local = apply, local
+        self._in_force = InForce(self.counts_, apply, local, self.settings.every)
         self._tally, self._triggers = Tally(), Triggers()
         self._windows: OrderedDict[int, Window] = OrderedDict()
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
@@ -98,8 +93,6 @@ class Client:
         self._seen_ns = 0
         self._bound_ns = time.monotonic_ns()  # when the server last knew us, or we began
         self._menus = self._menu_watch(press, mute) if self.settings.menus else None
-        self._in_force: _InForce | None = None
-        self._local_ns = 0
         self._wishes: deque[wire.Trigger] = deque(maxlen=8)
         self._line: Line | None = None
         self._failed = False  # the last request brought nothing that can be done
@@ -117,10 +110,7 @@ class Client:
 
     def directive(self) -> Directive | None:
         """What is in force now; None if nothing is. Costs a comparison."""
-        held = self._in_force
-        if held is None or time.monotonic_ns() >= held.until_ns:
-            return None
-        return held.directive
+        return self._in_force.current()
 
     def wish(self, trigger: wire.Trigger = "period") -> None:
         """Asks for a request soon, whatever the period says."""
@@ -207,9 +197,12 @@ class Client:
         identity = self.agent if self.settings.protocol == "v1" else ""
         with Line(self.url, identity, self.settings.keys) as line:
             self._line = line
-            while not self._stop.is_set():
-                self._turn(line)
-            self._end(line)
+            try:
+                while not self._stop.is_set():
+                    self._turn(line)
+                self._end(line)
+            finally:
+                self._pictures.close()
 
     def _turn(self, line: Line) -> None:
         """One look at the game, and everything that is due."""
@@ -223,11 +216,12 @@ class Client:
             self._decided(decision)
         self._ask(line, now)
         self._send(line, self._dialogue.due(now))
-        self._act_locally(now)
+        if not self._dialogue.bound or self._failed:
+            self._in_force.act_locally(self._sight, now)
         soon = self._dialogue.wishes.next_ns - now
         wanted = self._dialogue.bound and self._dialogue.limits.frames > 0
         if wanted and 0 < soon < self.settings.spacing * _NS:
-            self.counts_.encode_s += self.ring.prepare()
+            self._pictures.prepare(handles=self._dialogue.handles)
         left = self._dialogue.next_ns(now) - time.monotonic_ns()
         line.wait(min(max(left / _NS, 0.0), self.settings.spacing / 2))
         if self._dialogue.renew:
@@ -290,36 +284,27 @@ class Client:
         if self._dialogue.wanted(now) is None:
             return
         sight = self._sight
-        if sight is None or now - sight.captured_ns > _FRESH:
+        if sight is None or now - sight.captured_ns > FRESH:
             self._dialogue.wishes.take()
             self.counts_.blind += 1
             return
-        strip = self._strip()
-        frames = [wire.FrameInfo(p.at_ns, p.predicted) for p in strip.pictures]
-        held = self._in_force
-        in_force = held.directive if held is not None and now < held.until_ns else None
+        shown = self._pictures.show(
+            self._dialogue.limits.frames, predict=not menu_of(self._tally.record),
+            handles=self._dialogue.handles,
+        )  # fmt: skip
         id, parts = self._dialogue.request(
-            time.monotonic_ns(), sight.captured_ns, sight.packed, frames,
-            [p.jpeg for p in strip.pictures], in_force=in_force, goal=self.settings.goal,
-            episode=max(sight.run, 0),
+            time.monotonic_ns(), sight.captured_ns, sight.packed, shown.infos, shown.jpegs,
+            handle=shown.handle, spare=self._spare(shown), goal=self.settings.goal,
+            in_force=self._in_force.current(now), episode=max(sight.run, 0),
         )  # fmt: skip
         until = sight.captured_ns + round(self.settings.outcome_seconds * _NS)
         self._windows[id.sequence] = Window(id, self._tally.totals, until)
         self._send(line, [parts])
 
-    def _strip(self) -> Strip:
-        """A strip for the server, empty where nobody there would look at one."""
-        most = self._dialogue.limits.frames
-        if most <= 0:
-            return Strip()
-        strip = self.ring.strip(predict=not menu_of(self._tally.record))
-        self.counts_.encode_s += strip.encode_s
-        self.counts_.predict_s += strip.predict_s
-        return (
-            strip
-            if len(strip.pictures) <= most
-            else replace(strip, pictures=strip.pictures[-most:])
-        )
+    def _spare(self, shown: Shown) -> Spare | None:
+        """Makes the JPEGs of a strip that is shown by its handle."""
+        by_handle = shown.handle is not None
+        return functools.partial(self._pictures.jpegs, shown.strip) if by_handle else None
 
     def _send(self, line: Line, messages: Sequence[Sequence[wire.Buffer]]) -> None:
         for parts in messages:
@@ -330,7 +315,7 @@ class Client:
         self.decisions.append(decision)
         taken = decision.press is not None
         if decision.directive is not None:
-            taken = self._put_in_force(decision.directive, decision.until_ns)
+            taken = self._in_force.put(decision.directive, decision.until_ns)
             self.counts_.applied += taken
             self.counts_.not_taken += not taken
         if decision.question == "menu" and self._menus is not None:
@@ -346,7 +331,7 @@ class Client:
         self, press: Callable[[Press], bool] | None, mute: Callable[[bool], None] | None
     ) -> MenuWatch:
         def wish() -> bool:
-            if time.monotonic_ns() - self._bound_ns > _FRESH:
+            if time.monotonic_ns() - self._bound_ns > FRESH:  # a server that is away
                 return False
             self._dialogue.wishes.add("menu", "menu")
             return True
@@ -359,28 +344,6 @@ class Client:
             classifier=Debounced(MenuClassifier.load()),
             offers=self.settings.offers,
         )
-
-    def _put_in_force(self, directive: Directive, until_ns: int) -> bool:
-        taken = self._apply is None or self._apply(directive, until_ns)
-        if taken:
-            self._in_force = _InForce(directive, until_ns)
-        return taken
-
-    def _act_locally(self, now: int) -> None:
-        """Lets the local strategist speak where the server gives nothing."""
-        sight, held = self._sight, self._in_force
-        if self._local is None or sight is None or now < self._local_ns:
-            return
-        if (self._dialogue.bound and not self._failed) or (held and now < held.until_ns):
-            return
-        if now - sight.captured_ns > _FRESH:
-            return
-        directive = self._local(sight)
-        pause = self.settings.every if directive is None else directive.seconds
-        self._local_ns = now + round(min(pause, self.settings.every) * _NS)
-        if directive is not None:
-            until = sight.captured_ns + round(directive.seconds * _NS)
-            self.counts_.local += self._put_in_force(directive, until)
 
     def _end(self, line: Line) -> None:
         """Reports what is left and waits a little for it to be acknowledged.

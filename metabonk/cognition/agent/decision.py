@@ -51,7 +51,8 @@ class DialogueCounts:
     """What was counted; every request ends as exactly one of ok … lost.
 
     late: replies to what was given up or replaced. unreadable: messages that are none. dropped:
-    outcomes that found no room or were refused.
+    outcomes that found no room or were refused. handles_refused: requests whose frames the server
+    could not read from shared memory; they went again, as JPEGs.
     """
 
     requests: int = 0
@@ -68,6 +69,7 @@ class DialogueCounts:
     refused: int = 0
     queries: int = 0
     sent_again: int = 0
+    handles_refused: int = 0
     outcomes: int = 0
     acknowledged: int = 0
     dropped: int = 0
@@ -80,7 +82,9 @@ class ClientCounts:
     blind: wishes that found no sight younger than a second. unread: states that are none. full:
     messages that found the socket's queue full, which a Query makes good. applied: directives that
     the game took; not_taken: those that it did not. local: directives of the local
-    strategist, while the server gave none. encode_s, predict_s: seconds of processor time.
+    strategist, while the server gave none. by_handle: strips that lay in shared memory;
+    not_shared: that should have, where there was no room. encode_s: seconds of processor time for
+    JPEGs and for copying into shared memory; predict_s: for predictions.
     """
 
     sights: int = 0
@@ -92,6 +96,8 @@ class ClientCounts:
     applied: int = 0
     not_taken: int = 0
     local: int = 0
+    by_handle: int = 0
+    not_shared: int = 0
     encode_s: float = 0.0
     predict_s: float = 0.0
 

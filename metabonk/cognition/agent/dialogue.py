@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from metabonk.cognition import vocabulary
 from metabonk.cognition.agent.decision import Decision, DialogueCounts, Verdict, read_answer
+from metabonk.cognition.agent.outbox import Outbox
 from metabonk.cognition.agent.wishes import NS, Wishes, is_critical
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.protocol.wire import (
@@ -46,32 +49,25 @@ from metabonk.errors import CorruptError
 HELLO_AGAIN = 1 * NS  # between two Hellos that are not answered
 HELLO_REFUSED = 3 * NS  # after one that was refused
 QUERY_LEAST, QUERY_MOST = NS // 4, 2 * NS
-OUTCOME_FIRST, OUTCOME_MOST = NS // 2, 8 * NS
-OUTCOMES_AT_ONCE = 8
-MOST_OUTCOMES = 4096  # that wait for a server that is away: more than two hours of them
 MOST_SEQUENCE = 2**60
 SENT_AGAIN = 2  # times that a request is sent anew
+Spare = Callable[[], Sequence[Buffer]]
 _WEIGHT = 0.2  # of the newest latency in the smoothed one
 
 
 @dataclass(slots=True)
 class _Flight:
-    """A request under way. ask_ns: when to ask for its reply. missing: the broker never had it.
-    again: times that it was sent anew."""
+    """A request under way. spare: makes the JPEGs that are sent if the broker refuses the handle.
+    ask_ns: when to ask for its reply. missing: the broker never had it. again: times that it was
+    sent anew."""
 
     request: Request
-    frames: list[Buffer]
+    jpegs: list[Buffer]
+    spare: Spare | None
     sent_ns: int
     ask_ns: int
     missing: bool = False
     again: int = 0
-
-
-@dataclass(slots=True)
-class _Unacknowledged:
-    outcome: Outcome
-    due_ns: int
-    pause_ns: int = OUTCOME_FIRST
 
 
 class Dialogue:
@@ -101,6 +97,7 @@ class Dialogue:
         self.latency = 0.0  # seconds from capture to reply, smoothed; 0 before the first
         self.why = ""  # why the broker refuses us; empty if it does not
         self.limits = wire.LIMITS
+        self.handles = False  # whether the broker reads frames by handles
         self.backend = ""
         self._secret, self._clock, self._log = secret, clock, log
         self._connected = self._bound = False
@@ -109,7 +106,7 @@ class Dialogue:
         self._sequence = 0
         self._applied = -1  # sequence of the newest reply that was applied
         self._flights: OrderedDict[int, _Flight] = OrderedDict()
-        self._outcomes: OrderedDict[RequestId, _Unacknowledged] = OrderedDict()
+        self._outbox = Outbox()
 
     # What the connection says ---------------------------------------------------------------
 
@@ -131,7 +128,7 @@ class Dialogue:
 
     @property
     def waiting_outcomes(self) -> int:
-        return len(self._outcomes)
+        return len(self._outbox)
 
     # Requests -------------------------------------------------------------------------------
 
@@ -154,11 +151,14 @@ class Dialogue:
         frames: Sequence[wire.FrameInfo],
         jpegs: Sequence[Buffer],
         *,
+        handle: wire.Handle | None = None,
+        spare: Spare | None = None,
         in_force: Directive | None = None,
         goal: str = "",
         episode: int = 0,
     ) -> tuple[RequestId, list[Buffer]]:
-        """The request that is wanted, about a sight: its id and the parts to send. Raises
+        """The request that is wanted, about a sight: its id and the parts to send. handle: where
+        the frames lie, instead of JPEGs, which `spare` makes should it be refused. Raises
         LookupError where none is wanted."""
         trigger, question = self.wishes.take()
         self._sequence += 1
@@ -177,8 +177,10 @@ class Dialogue:
             goal=goal,
             in_force=None if in_force is None else vocabulary.spell(in_force),
             expected_ms=min(self.latency * 1e3, wire.LONGEST_MS),
+            handle=handle or msgspec.UNSET,
         )
-        self._flights[self._sequence] = _Flight(made, list(jpegs), now, now + self._patient())
+        flight = _Flight(made, list(jpegs), spare, now, now + self._patient())
+        self._flights[self._sequence] = flight
         self.counts.requests += 1
         self.counts.critical += made.critical
         return id, wire.encode(made, jpegs)
@@ -216,19 +218,17 @@ class Dialogue:
         self._bound, self._session, self.why = True, message.session, ""
         self._sequence = max(self._sequence, message.next_sequence - 1)
         self.limits, self.backend = message.limits, message.backend
+        self.handles = message.handles
         self.wishes.begin(message.phase, now)
         for flight in self._flights.values():
             flight.ask_ns = now  # what was said to another connection may be lost
-        for waiting in self._outcomes.values():
-            if restarted:
-                waiting.pause_ns = OUTCOME_FIRST
-            waiting.due_ns = min(waiting.due_ns, now)
+        self._outbox.hurry(now, anew=restarted)
 
     def _acknowledge(self, message: Ack, now: int) -> None:
         if message.id is None:
             return
         if message.of == "outcome":
-            self.counts.acknowledged += self._outcomes.pop(message.id, None) is not None
+            self.counts.acknowledged += self._outbox.remove(message.id)
         elif message.of == "pending" and message.id.sequence in self._flights:
             self._flights[message.id.sequence].ask_ns = now + self._patient()
 
@@ -248,6 +248,9 @@ class Dialogue:
         if flight is None:
             self._unasked(reply)
             return []
+        if reply.code == "handle" and flight.spare is not None:
+            self._send_jpegs(flight, flight.spare, now)
+            return []
         if reply.code == "unknown" and flight.again < SENT_AGAIN:
             flight.missing, flight.ask_ns = True, now
             return []
@@ -256,12 +259,21 @@ class Dialogue:
         del self._flights[sequence]
         return [self._decide(flight, reply, now)]
 
+    def _send_jpegs(self, flight: _Flight, spare: Spare, now: int) -> None:
+        """The broker cannot read our memory: the request is sent as JPEGs, under the same id, and
+        those after it until another Welcome."""
+        self.handles = False
+        self.counts.handles_refused += 1
+        flight.request.handle = msgspec.UNSET
+        flight.jpegs, flight.spare = list(spare()), None
+        flight.missing, flight.ask_ns = True, now
+
     def _unasked(self, reply: Reply) -> None:
         """A reply to what was given up before, or the refusal of an outcome, which no repetition
         would change."""
         if reply.status == "error" and reply.code in ("malformed", "version", "epoch"):
             assert reply.id is not None
-            self.counts.dropped += self._outcomes.pop(reply.id, None) is not None
+            self.counts.dropped += self._outbox.remove(reply.id)
         self.counts.late += 1
 
     def _decide(self, flight: _Flight, reply: Reply, now: int) -> Decision:
@@ -330,7 +342,8 @@ class Dialogue:
             self.counts.hellos += 1
             return [wire.encode(Hello(agent=self.agent, epoch=self.epoch, secret=self._secret,
                                       clock=self._clock, log=self._log))]  # fmt: skip
-        return [*self._questions(now), *self._reports(now)]
+        reports = [wire.encode(outcome) for outcome in self._outbox.due(now)]
+        return [*self._questions(now), *reports]
 
     def _questions(self, now: int) -> list[list[Buffer]]:
         found = []
@@ -340,7 +353,7 @@ class Dialogue:
             flight.ask_ns = now + self._patient()
             if flight.missing:
                 flight.request.left_ms = self._left_ms(flight.request.deadline_ns, now)
-                found.append(wire.encode(flight.request, flight.frames))
+                found.append(wire.encode(flight.request, flight.jpegs))
                 flight.missing = False
                 flight.again += 1
                 self.counts.sent_again += 1
@@ -349,25 +362,10 @@ class Dialogue:
                 self.counts.queries += 1
         return found
 
-    def _reports(self, now: int) -> list[list[Buffer]]:
-        found: list[list[Buffer]] = []
-        for waiting in self._outcomes.values():
-            if len(found) == OUTCOMES_AT_ONCE:
-                break
-            if now < waiting.due_ns:
-                continue
-            waiting.due_ns = now + waiting.pause_ns
-            waiting.pause_ns = min(2 * waiting.pause_ns, OUTCOME_MOST)
-            found.append(wire.encode(waiting.outcome))
-        return found
-
     def report(self, outcome: Outcome, now: int) -> None:
         """Hands over an outcome, to be sent until it is acknowledged. Where no more fit, the oldest
         one is dropped and counted."""
-        if len(self._outcomes) >= MOST_OUTCOMES:
-            self._outcomes.popitem(last=False)
-            self.counts.dropped += 1
-        self._outcomes[outcome.id] = _Unacknowledged(outcome, now)
+        self.counts.dropped += not self._outbox.add(outcome, now)
         self.counts.outcomes += 1
 
     def next_ns(self, now: int) -> int:
@@ -378,7 +376,7 @@ class Dialogue:
         if self._bound:
             times.append(self.wishes.next_ns)
             times += [flight.ask_ns for flight in self._flights.values()]
-            times += [waiting.due_ns for waiting in self._outcomes.values()]
+            times += [] if self._outbox.next_ns is None else [self._outbox.next_ns]
         return min(times, default=now + NS)
 
     def goodbye(self) -> list[Buffer] | None:

@@ -7,7 +7,7 @@ for the answer to something newer. A server that owes a reply for too long gets 
 Does not know sockets, threads or clocks; the doors are those of dialogue.Dialogue.
 
 Sent as ["", JSON], which is what deployed servers wait for; replies are read with or without the
-empty part before them. There are no outcomes in v1: they are counted and go nowhere.
+empty part before them. Deployed servers have no use for outcomes: they are counted and go nowhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from metabonk.cognition.agent.decision import Decision, DialogueCounts, Verdict
+from metabonk.cognition.agent.dialogue import Spare
 from metabonk.cognition.agent.tally import record_of
 from metabonk.cognition.agent.wishes import NS, Wishes
 from metabonk.cognition.protocol import verbs_v1, wire
@@ -64,6 +65,7 @@ class DialogueV1:
         self.why = ""
         self.backend = "v1"
         self.limits = wire.LIMITS
+        self.handles = False  # v1 has frames as text and in no other way
         self.renew = False  # whether the connection is to be replaced by another one
         self._connected = False
         self._sequence = 0
@@ -106,12 +108,14 @@ class DialogueV1:
         frames: Sequence[wire.FrameInfo],
         jpegs: Sequence[Buffer],
         *,
+        handle: wire.Handle | None = None,
+        spare: Spare | None = None,
         in_force: Directive | None = None,
         goal: str = "",
         episode: int = 0,
     ) -> tuple[RequestId, list[Buffer]]:
         """The request that is wanted: its id, which stays here, and the parts to send. Version 1
-        has no word for an episode."""
+        has no word for an episode or a handle."""
         trigger, _ = self.wishes.take()
         self._sequence += 1
         id = RequestId(self.agent, self.epoch, self._sequence)
@@ -199,7 +203,7 @@ class DialogueV1:
         return []
 
     def report(self, outcome: Outcome, now: int) -> None:
-        """Counts an outcome; v1 has nowhere to send it."""
+        """Counts an outcome; a deployed server has nowhere to put it."""
         self.counts.outcomes += 1
         self.counts.dropped += 1
 

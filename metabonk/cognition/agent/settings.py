@@ -22,8 +22,10 @@ class ClientSettings:
     """How an agent talks to its server.
 
     every: seconds between regular requests. patience: seconds from capture until an answer is of no
-    use. pictures: send strips; without them states only. quality: of JPEGs. outcomes: report what
-    came of every decision, `outcome_seconds` after its capture. menus: go through menus; offers:
+    use. pictures: send strips; without them states only. quality: of JPEGs. handles: let a server
+    of this machine that offers to read pixels from shared memory do so, instead of JPEGs. outcomes:
+    report what came of every decision, `outcome_seconds` after its capture. menus: go through
+    menus; offers:
     and choose among a run's offers. goal: in words, from the user. protocol: v2, or v1 of deployed
     servers. keys: a server on another machine needs them. linger: seconds at the end for outcomes
     to be acknowledged.
@@ -33,6 +35,7 @@ class ClientSettings:
     patience: float = 4.0
     pictures: bool = True
     quality: int = 85
+    handles: bool = True
     spacing: float = SPACING
     outcomes: bool = True
     outcome_seconds: float = 4.0

@@ -34,7 +34,7 @@ from metabonk.cognition.backends.dialect import (
 from metabonk.cognition.backends.httpclient import BadReply, HttpClient, Reply, Unreachable
 from metabonk.cognition.backends.probe import Found, Wish, probe
 from metabonk.cognition.backends.prompt import MenuPrompt, StrategyPrompt, frames_for
-from metabonk.cognition.question import Answer, Failure, Press, Question, Undecided
+from metabonk.cognition.question import Answer, Failure, Frame, Press, Question, Undecided
 from metabonk.errors import BackendError, CorruptError
 
 ANSWER_TOKENS = 96  # of a schema's longest answer, with some room
@@ -145,7 +145,8 @@ class OpenAIBackend:
         self, question: Question, prompt: StrategyPrompt | MenuPrompt, started: float
     ) -> Answer:
         dialect = self._needs().dialect
-        asked = prompt.scored(frames_for(question.frames, dialect.score_images))
+        frames, read = await _shown(question, dialect.score_images)
+        asked = prompt.scored(frames)
         beside = prompt.timed() if isinstance(prompt, StrategyPrompt) else None
         built = time.perf_counter()
         work = [
@@ -169,7 +170,7 @@ class OpenAIBackend:
             mode="score",
             confidence=_confidence(chosen, actions),
             probabilities=actions,
-            stages={**stages, "prompt": stages.get("prompt", 0.0) + built - started},
+            stages={**stages, "prompt": stages.get("prompt", 0.0) + built - started - read},
             tokens=scores.tokens,
             cached_tokens=scores.cached,
         )
@@ -199,7 +200,8 @@ class OpenAIBackend:
         self, question: Question, prompt: StrategyPrompt | MenuPrompt, started: float
     ) -> Answer:
         dialect = self._needs().dialect
-        asked = prompt.asked(frames_for(question.frames, dialect.images))
+        frames, read = await _shown(question, dialect.images)
+        asked = prompt.asked(frames)
         rid = uuid.uuid4().hex
         body = chat_body(
             asked,
@@ -223,7 +225,7 @@ class OpenAIBackend:
         return self._answer(
             chosen,
             mode="schema",
-            stages=_stages(started, built, reply, parsed),
+            stages=_stages(started + read, built, reply, parsed),
             tokens=text.tokens,
             cached_tokens=text.cached,
         )
@@ -243,7 +245,7 @@ class OpenAIBackend:
 
     async def _words(self, question: Question, prompt: StrategyPrompt | MenuPrompt) -> str:
         dialect = self._needs().dialect
-        asked = prompt.explained(frames_for(question.frames, dialect.images))
+        asked = prompt.explained((await _shown(question, dialect.images))[0])
         rid = uuid.uuid4().hex
         body = chat_body(asked, dialect, most_tokens=EXPLAIN_TOKENS, rid=rid)
         try:
@@ -309,6 +311,14 @@ class OpenAIBackend:
         if self.found is None:
             raise BackendError(f"{self.name}: open it before it is asked")
         return self.found
+
+
+async def _shown(question: Question, most: int) -> tuple[tuple[Frame, ...], float]:
+    """At most so many of the frames, to be shown, and the seconds that reading them took: those of
+    a strip in shared memory are coded now, which is no part of making a prompt."""
+    began = time.perf_counter()
+    frames = await question.look(frames_for(question.frames, most))
+    return frames, time.perf_counter() - began
 
 
 def _confidence(chosen: v.Directive | Press, shares: Mapping[str, float]) -> float:

@@ -93,6 +93,8 @@ class Answering:
         reply.server_ms = round((ask.ended - ask.arrived) * 1e3, 3)  # as it is written down
         self._writing[ask.request.id] = ask, reply
         self.journal.record(row_of(ask, reply), lambda safe: self._written(ask, reply, safe))
+        if ask.question.view is not None:
+            ask.question.view.release()
 
     def tick(self) -> None:
         """Ends what is too late, and sends what a hanging disk holds up."""
@@ -185,7 +187,7 @@ class Answering:
             return "failed", ("error", "backend", f"{self.backend.name} failed: {error!r}")
         if self._clock() > job.deadline:
             return "missed", ("stale", "late", "the answer came too late")
-        ask.answer = readable(answer)
+        ask.answer = readable(answer, ask.question.view)
         return "answered", ("fallback" if answer.path else "ok", "", "; ".join(answer.path))
 
     def _written(self, ask: Ask, reply: Reply, safe: bool) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metabonk.cognition import vocabulary
+from metabonk.cognition.broker.pictures import SharedView, frames_of
 from metabonk.cognition.log.journal import Decision
 from metabonk.cognition.protocol.wire import Code, Reply, Request, Status, WireError
-from metabonk.cognition.question import Answer, Frame, Question
+from metabonk.cognition.question import Answer, Question, View
 from metabonk.errors import CorruptError
 from metabonk.records import GameState
 
@@ -46,22 +47,23 @@ class Ask:
 
 
 def question_of(
-    request: Request, frames: Sequence[bytes], deadline: float, explain: bool
+    request: Request,
+    jpegs: Sequence[bytes],
+    deadline: float,
+    explain: bool,
+    view: SharedView | None = None,
 ) -> Question:
-    """What a backend is asked. deadline: monotonic seconds. Raises WireError for a directive in
-    force that is none."""
+    """What a backend is asked. deadline: monotonic seconds. view: the frames, where a handle names
+    them and they are still there. Raises WireError for a directive in force that is none."""
     try:
         in_force = None if request.in_force is None else vocabulary.read(request.in_force)
     except CorruptError as error:
         raise WireError("malformed", f"in_force.{error}", request.id) from error
-    strip = tuple(
-        Frame(jpeg, (info.at_ns - request.captured_ns) / 1e9, info.predicted)
-        for jpeg, info in zip(frames, request.frames, strict=True)
-    )
+    strip = view.frames if view else frames_of(request, jpegs) if request.jpegs else ()
     return Question(
         agent=request.id.agent, kind=request.question, packed=request.state, frames=strip,
         deadline=deadline, in_force=in_force, latency=request.expected_ms / 1e3,
-        critical=request.critical, goal=request.goal, explain=explain,
+        critical=request.critical, goal=request.goal, explain=explain, view=view,
     )  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def row_of(ask: Ask, reply: Reply) -> Decision:
         reply=reply, at=time.time(), question=request.question, cause=request.trigger,
         episode=request.episode, goal=request.goal, in_force=request.in_force,
         protocol=ask.protocol, state=request.state,
-        frames=[(f.jpeg, f.time, f.predicted) for f in ask.question.frames] if ask.keep else (),
+        frames=[(f.jpeg, f.time, f.predicted) for f in ask.question.seen()] if ask.keep else (),
     )  # fmt: skip
     if answer is not None:
         decision.model, decision.mode = answer.model, answer.mode
@@ -99,10 +101,13 @@ def row_of(ask: Ask, reply: Reply) -> Decision:
     return decision
 
 
-def readable(answer: Answer) -> Answer:
-    """An answer whose words can be sent and kept, whatever a model wrote."""
+def readable(answer: Answer, view: View | None = None) -> Answer:
+    """An answer whose words can be sent and kept, whatever a model wrote. view: what was looked at
+    for it, which took some of its time."""
+    looked = {"encode": view.seconds} if view is not None and view.seconds else {}
     return dataclasses.replace(
-        answer, reasoning=_said(answer.reasoning, MOST_REASONING),
+        answer, stages={**answer.stages, **looked},
+        reasoning=_said(answer.reasoning, MOST_REASONING),
         goal=_said(answer.goal, MOST_REASON), strategy=_said(answer.strategy, MOST_REASON),
         model=_said(answer.model, MOST_NAME),
     )  # fmt: skip

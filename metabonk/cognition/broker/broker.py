@@ -19,10 +19,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from metabonk.cognition.broker.answered_v1 import AnsweredV1
 from metabonk.cognition.broker.answering import BEHIND, Answering
 from metabonk.cognition.broker.ask import Ask, question_of
 from metabonk.cognition.broker.measures import Measures
 from metabonk.cognition.broker.names import Binding, Names, phase
+from metabonk.cognition.broker.pictures import Pictures, SharedView
 from metabonk.cognition.log.journal import Journal
 from metabonk.cognition.protocol import legacy, wire
 from metabonk.cognition.protocol.keys import Allowed
@@ -82,6 +84,8 @@ class Broker:
             most=self.most, clock=self.clock,
         )  # fmt: skip
         self.names = Names(self._alive, most=self.agents, lease=self.lease)
+        self.pictures = Pictures(self.measures.events, most=self.agents)
+        self._answered_v1 = AnsweredV1(self.agents)
         self._recent: dict[str, OrderedDict[RequestId, Reply]] = {}
         self._boot = wire.boot_id()
 
@@ -122,6 +126,10 @@ class Broker:
         """Ends everything that is on its way, within `seconds` where the backend has it."""
         await self.answering.drain(seconds)
 
+    def close(self) -> None:
+        """Lets go of agents' shared memory; safe to call twice."""
+        self.pictures.close()
+
     def metrics(self) -> str:
         """The page of metrics."""
         scheduler, journal = self.answering.scheduler, self.journal
@@ -143,13 +151,16 @@ class Broker:
     def _hello(self, route: bytes, hello: Hello, key: str) -> None:
         binding = self._bind(route, hello, key)
         # Pictures that nobody would look at or keep are not asked for: coding them is most of what
-        # an agent spends.
-        wanted = sees(self.backend) or binding.log
+        # an agent spends. Where nobody looks, those of the log come as JPEGs.
+        looks = sees(self.backend)
+        binding.handles = looks and binding.shared_clock and self.pictures.possible
+        wanted = looks or binding.log
         limits = self.limits if wanted else msgspec.structs.replace(self.limits, frames=0)
         welcome = Welcome(
             agent=binding.agent, epoch=binding.epoch, session=self.session,
             phase=phase(binding.seat), shared_clock=binding.shared_clock,
             next_sequence=binding.newest + 1, backend=self.backend.name, limits=limits,
+            handles=binding.handles,
         )  # fmt: skip
         self._send(route, welcome)
 
@@ -161,6 +172,8 @@ class Broker:
         binding = self.names.bind(route, hello, newest, self.clock(), self._boot)
         if before is not None and before.epoch != binding.epoch:
             self._recent.pop(binding.agent, None)
+            self.pictures.forget(binding.agent)
+            self._answered_v1.forget(binding.agent)
             self.answering.withdraw(binding.agent, "epoch", "the agent began anew")
         return binding
 
@@ -181,7 +194,8 @@ class Broker:
         deadline = now + request.left_ms / 1e3
         if binding.shared_clock:
             deadline = min(deadline, request.deadline_ns / 1e9)
-        question = question_of(request, frames, deadline, self.explain)
+        view = self._view(binding, request)
+        question = question_of(request, frames, deadline, self.explain, view)
         ask = Ask(request, question, now, route, binding.log)
         self.measures.requests[(self.measures.label(id.agent),)] += 1
         if old:
@@ -189,6 +203,15 @@ class Broker:
             return
         binding.newest = id.sequence
         self.answering.offer(ask, deadline)
+
+    def _view(self, binding: Binding, request: Request) -> SharedView | None:
+        """The frames that a handle names. Raises WireError where it may not, or cannot be read."""
+        if request.handle is msgspec.UNSET:
+            return None
+        if not binding.handles:
+            reason = "handle: frames of this agent are not read from shared memory; send JPEGs"
+            raise WireError("handle", reason, request.id)
+        return self.pictures.take(request, self.limits.pixels)
 
     def _query(self, route: bytes, id: RequestId) -> None:
         self.names.check(route, id, self.clock())
@@ -202,18 +225,26 @@ class Broker:
         if found is None or found.agent != outcome.id.agent:
             raise WireError("unbound", f"{outcome.id.agent}: say Hello first", outcome.id)
         found.seen = self.clock()
-        if self.journal.behind > BEHIND:
-            self.measures.events["outcomes_refused"] += 1
-            return
 
         def told(safe: bool) -> None:
-            self.measures.events["outcomes" if safe else "outcomes_refused"] += 1
             if safe:
                 if outcome.applied:
                     self.measures.age.add(outcome.age_ms / 1e3)
                 self._send(route, Ack(id=outcome.id, of="outcome"))
 
-        self.journal.outcome(outcome, told)
+        self._join(outcome, told)
+
+    def _join(self, outcome: Outcome, told: Callable[[bool], None]) -> None:
+        """Hands an outcome to the journal; counted as refused where that cannot take it."""
+        if self.journal.behind > BEHIND:
+            self.measures.events["outcomes_refused"] += 1
+            return
+
+        def counted(safe: bool) -> None:
+            self.measures.events["outcomes" if safe else "outcomes_refused"] += 1
+            told(safe)
+
+        self.journal.outcome(outcome, counted)
 
     def _legacy(self, route: bytes, parts: list[bytes], key: str) -> None:
         asked = legacy.read(parts, self.limits)
@@ -223,6 +254,10 @@ class Broker:
             hello = Hello(agent=asked.agent, epoch=time.time_ns(), secret=b"")
             binding = self._bind(route, hello, key)
         binding.seen, binding.protocol = now, 1
+        if asked.came is not None:
+            self._outcome_v1(asked, asked.came, now)
+        if not asked.asks:
+            return
         binding.newest += 1
         now_ns, deadline = int(now * 1e9), now + legacy.PATIENCE
         request = Request(
@@ -256,8 +291,7 @@ class Broker:
         id = ask.request.id
         binding = self.names.agent(id.agent)
         if ask.protocol == 1:
-            state = ask.state or GameState()
-            self._put(ask.route, legacy.write(id.agent, reply, state, ask.answer, ask.enveloped))
+            self._deliver_v1(ask, reply)
         elif binding is None or binding.epoch != id.epoch:
             self._send(ask.route, reply)
         else:
@@ -267,8 +301,27 @@ class Broker:
                 recent.popitem(last=False)
             self._send(binding.route, reply)  # it may have come back on another one
 
+    def _deliver_v1(self, ask: Ask, reply: Reply) -> None:
+        """Its timestamp is what an outcome can name this decision by."""
+        agent, at, state = ask.request.id.agent, time.time(), ask.state or GameState()
+        self._answered_v1.add(reply, at, ask.arrived, directive=bool(legacy.says(reply, state)))
+        self._put(ask.route, legacy.write(agent, reply, state, ask.answer, ask.enveloped, at))
+
+    def _outcome_v1(self, asked: legacy.Asked, came: legacy.Came, now: float) -> None:
+        """Version 1 has no acknowledgement; a refusal is told unless it would cost a request."""
+        try:
+            outcome = self._answered_v1.outcome(asked.agent, came, now)
+        except WireError:
+            if not asked.asks:
+                raise
+            self.measures.events["outcomes_refused"] += 1
+        else:
+            self._join(outcome, lambda safe: None)
+
     def _leave(self, binding: Binding) -> None:
         self._recent.pop(binding.agent, None)
+        self.pictures.forget(binding.agent)
+        self._answered_v1.forget(binding.agent)
         self.answering.withdraw(binding.agent, "unbound", "the agent is gone")
         self.answering.scheduler.forget(binding.agent)
 

@@ -85,4 +85,7 @@ EVENTS = {
     "outcomes_refused": "Outcomes that the journal could not take; they come again.",
     "unrecorded_replies": "Replies sent before the journal had them.",
     "backend_faults": "Answers that failed by an error in the backend's code.",
+    "handles": "Requests whose frames lay in shared memory.",
+    "frames_read": "Frames of theirs that a backend looked at, encoded here.",
+    "frames_overwritten": "Frames of theirs that were gone; their requests went on without.",
 }

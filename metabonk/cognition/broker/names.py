@@ -25,7 +25,7 @@ LEASE = 15.0  # seconds of silence after which a name can be taken
 class Binding:
     """One agent's connection. newest: the largest sequence seen of this epoch, -1 before the first.
     seat: a small number of its own. shared_clock: its monotonic clock is ours. log: its frames are
-    kept. protocol: 1 or 2."""
+    kept. handles: its frames may lie in shared memory. protocol: 1 or 2."""
 
     agent: str
     epoch: int
@@ -36,6 +36,7 @@ class Binding:
     newest: int = -1
     shared_clock: bool = False
     log: bool = False
+    handles: bool = False
     protocol: int = 2
     looked: float = 0.0  # when it was last found alive though silent
 

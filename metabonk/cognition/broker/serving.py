@@ -113,6 +113,7 @@ async def serving(
             await server.open()
             stack.push_async_callback(server.close)
             running.url = server.url
+        stack.callback(broker.close)
         door.open(broker.handle)
         stack.callback(door.close)
         ticking = loop.create_task(_tick(broker))
@@ -145,10 +146,10 @@ async def _guard(running: Running, most: int) -> None:
     limit = most
     while True:
         await asyncio.sleep(LOOK)
-        if machine.resident_bytes() > limit:
+        if machine.own_bytes() > limit:
             running.door.reopen()
             await asyncio.sleep(LOOK)
-            limit = max(most, machine.resident_bytes() + most // 4)
+            limit = max(most, machine.own_bytes() + most // 4)
 
 
 def _packer(store: FrameStore) -> Callable[[Decision], tuple[bytes, bytes]]:

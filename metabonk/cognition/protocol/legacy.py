@@ -7,9 +7,11 @@ an error is an error, with no directive (v1's own fallback was "retreat to (0, 0
     {agent_id, frames: [1–9 base64 JPEGs], state, timestamp}       also behind an empty part
     {agent_id, reasoning, goal, strategy, directive: {action, target: [x, y], duration_seconds,
      priority}, confidence, inference_time_ms, timestamp}          + status, and error where not ok
+    {agent_id, decision_id, outcome: {reward, …}}                  alone, or with the next request
 
 The answer has the parts that the question had: a v1 client that got an empty part before its answer
-took that for the answer and waited for ever.
+took that for the answer and waited for ever. Of outcomes version 1 has the words of its log
+(`decision_id`, the timestamp of a reply) and no message: who sends them has them joined.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.protocol.wire import (
@@ -65,21 +67,51 @@ PRIORITIES = {
 }
 
 
+class _Outcome(msgspec.Struct):
+    """damage_taken: version 1's word for health that was lost."""
+
+    reward: float
+    health_change: float = 0.0
+    damage_taken: float = 0.0
+    kills: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    xp: float = 0.0
+    alive: bool = True
+    applied: bool | None = None
+
+
 class _Request(msgspec.Struct):
     agent_id: AgentName
-    frames: Annotated[list[str], Meta(max_length=STRIP)] = []
-    state: dict[str, Any] = {}
+    frames: Annotated[list[str], Meta(max_length=STRIP)] | UnsetType = UNSET
+    state: dict[str, Any] | UnsetType = UNSET
     timestamp: float = 0.0
+    decision_id: float | None = None
+    outcome: _Outcome | None = None
+
+
+class Came(NamedTuple):
+    """What a v1 agent says of an outcome. decision: its reply's timestamp, None for the last one.
+    applied: None where it does not say whether it followed."""
+
+    decision: float | None
+    reward: float
+    health_change: float
+    kills: int
+    xp: float
+    alive: bool
+    applied: bool | None
 
 
 class Asked(NamedTuple):
-    """What a v1 client asked. infos: of the frames, times from the current one in nanoseconds."""
+    """What a v1 client asked. offsets: of the frames, nanoseconds from the current one, and whether
+    it was predicted. came: of an earlier decision. asks: False where that is all it says."""
 
     agent: str
     frames: list[bytes]
     offsets: list[tuple[int, bool]]
     state: GameState
     enveloped: bool
+    came: Came | None = None
+    asks: bool = True
 
 
 def is_v1(parts: Sequence[Buffer]) -> bool:
@@ -97,10 +129,24 @@ def read(parts: Sequence[Buffer], limits: Limits) -> Asked:
         asked = msgspec.json.decode(text, type=_Request)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise WireError("malformed", f"version 1: {error}") from error
-    check_plain(asked.state, "state")
-    frames = [_frame(text, index, limits) for index, text in enumerate(asked.frames)]
+    came = None if asked.outcome is None else _came(asked.outcome, asked.decision_id)
+    state = {} if asked.state is UNSET else asked.state
+    coded = [] if asked.frames is UNSET else asked.frames
+    check_plain(state, "state")
+    frames = [_frame(text, index, limits) for index, text in enumerate(coded)]
     kept, offsets = in_order(frames)
-    return Asked(asked.agent_id, kept, offsets, from_words(asked.state), len(parts) == 2)
+    asks = came is None or asked.state is not UNSET or asked.frames is not UNSET
+    return Asked(asked.agent_id, kept, offsets, from_words(state), len(parts) == 2, came, asks)
+
+
+def _came(outcome: _Outcome, decision: float | None) -> Came:
+    """Raises WireError for a number that is not finite."""
+    check_plain(msgspec.structs.asdict(outcome) | {"decision_id": decision}, "outcome")
+    health = outcome.health_change - outcome.damage_taken
+    return Came(
+        decision, outcome.reward, health, outcome.kills, outcome.xp, outcome.alive,
+        outcome.applied,
+    )  # fmt: skip
 
 
 def in_order(frames: list[bytes]) -> tuple[list[bytes], list[tuple[int, bool]]]:
@@ -127,26 +173,38 @@ def infos(asked: Asked, now_ns: int) -> list[FrameInfo]:
 
 
 def write(
-    agent: str, reply: Reply, state: GameState, answer: Answer | None, enveloped: bool
+    agent: str,
+    reply: Reply,
+    state: GameState,
+    answer: Answer | None,
+    enveloped: bool,
+    timestamp: float = 0.0,
 ) -> list[Buffer]:
-    """The answer to a v1 client. A reply that is not ok or a fallback carries no directive."""
+    """The answer to a v1 client. A reply that is not ok or a fallback carries no directive.
+
+    timestamp: seconds since 1970, by which an outcome may name the decision; 0: now.
+    """
     words: dict[str, Any] = {
         "agent_id": agent,
         "reasoning": reply.reasoning or reply.reason,
         "goal": answer.goal if answer else "",
         "strategy": answer.strategy if answer else "",
-        "directive": {},
+        "directive": says(reply, state),
         "confidence": reply.confidence,
         "inference_time_ms": reply.server_ms,
-        "timestamp": time.time(),
+        "timestamp": timestamp or time.time(),
         "status": reply.status,
     }
-    if reply.status in ("ok", "fallback"):
-        words["directive"] = directive_of(v.read(reply.answer), state)
-    else:
+    if reply.status not in ("ok", "fallback"):
         words["error"] = True
     text = msgspec.json.encode(words)
     return [b"", text] if enveloped else [text]
+
+
+def says(reply: Reply, state: GameState) -> dict[str, Any]:
+    """The directive of a reply in v1's words; empty for a refusal, and for what v1 cannot say."""
+    decided = reply.status in ("ok", "fallback")
+    return directive_of(v.read(reply.answer), state) if decided else {}
 
 
 def directive_of(directive: v.Directive, state: GameState) -> dict[str, Any]:

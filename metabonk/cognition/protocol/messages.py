@@ -2,8 +2,9 @@
 
 Knows the messages and their limits; does not know bytes (wire.py), sockets, journals, directives or
 models. A message is multipart: one header of MessagePack (a map whose `kind` names the message),
-then one JPEG for every frame that the header lists. Version 1 (one part of JSON) is in legacy.py;
-its first byte is never that of a map, so both arrive at one port.
+then one JPEG for every frame that the header lists, or none where a handle says where in shared
+memory they lie. Version 1 (one part of JSON) is in legacy.py; its first byte is never that of a
+map, so both arrive at one port.
 
     agent                                            broker
     Hello(agent, epoch, secret)  ────────────────►   binds the name to this connection
@@ -55,6 +56,7 @@ Code = Literal[
     "version",  # of a protocol that is not spoken here
     "too_large",  # a limit of `Welcome.limits`
     "jpeg",  # a frame is none, is cut off or claims to be huge
+    "handle",  # frames cannot be read by it: send the request again, with JPEGs
     "unbound",  # no Hello on this connection yet, or the name is not this connection's
     "taken",  # another living connection has the name
     "denied",  # the connection's key may not use the name
@@ -84,10 +86,24 @@ class RequestId(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 
 class FrameInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What the header says of one JPEG. at_ns: when it was, or (predicted) will be, seen."""
+    """What the header says of one frame. at_ns: when it was, or (predicted) will be, seen."""
 
     at_ns: Counter
     predicted: bool = False
+
+
+class Handle(msgspec.Struct, frozen=True, array_like=True):
+    """Where a request's frames lie: one frame of a ring in shared memory (docs/frame_ring.md).
+
+    ring: its name, never a path. session: the ring's own random one, 8 bytes, little-endian: only
+    who may read the ring knows it. number: the frame's `step`, larger with every strip. quality: of
+    the JPEGs that the broker makes of what a backend looks at.
+    """
+
+    ring: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+    session: Annotated[bytes, Meta(min_length=8, max_length=8)]
+    number: Counter
+    quality: Annotated[int, Meta(ge=1, le=100)] = 85
 
 
 class Message(msgspec.Struct, tag_field="kind", kw_only=True):
@@ -113,7 +129,8 @@ class Hello(Message, tag="hello"):
 
 
 class Request(Message, tag="request"):
-    """A question about a situation; the parts behind the header are `frames`' JPEGs, in order.
+    """A question about a situation; the parts behind the header are `frames`' JPEGs, in order, and
+    none where there is a handle.
 
     captured_ns: when the newest real frame and the state were seen. deadline_ns: when the answer is
     of no more use. left_ms: from the sending until then. trigger: why now; all but `period` go
@@ -121,7 +138,7 @@ class Request(Message, tag="request"):
     `records.GameState.pack()` writes it, finite numbers only; empty without. goal: what is wanted,
     in words, from the user and never from the screen. in_force: the directive that the agent
     follows now, as `vocabulary.spell` writes it. expected_ms: how long the agent thinks that the
-    answer takes.
+    answer takes. handle: where the frames lie; only if the Welcome said `handles`.
     """
 
     id: RequestId
@@ -138,6 +155,12 @@ class Request(Message, tag="request"):
     goal: Annotated[str, Meta(max_length=500)] = ""
     in_force: dict[str, Any] | None = None
     expected_ms: Annotated[float, Meta(ge=0.0, le=LONGEST_MS)] = 0.0
+    handle: Handle | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def jpegs(self) -> int:
+        """How many parts stand behind the header."""
+        return len(self.frames) if self.handle is msgspec.UNSET else 0
 
     @property
     def critical(self) -> bool:
@@ -196,7 +219,7 @@ class Welcome(Message, tag="welcome"):
     """The answer to Hello. session: of this start of the broker. phase: 0..1, the part of its
     period by which this agent should be late, so that agents do not ask all at once. shared_clock:
     whether the broker reads this agent's clock. next_sequence: one more than the largest it has of
-    this epoch. backend: who answers."""
+    this epoch. backend: who answers. handles: frames may lie in shared memory (Request.handle)."""
 
     agent: str
     epoch: int
@@ -206,6 +229,7 @@ class Welcome(Message, tag="welcome"):
     next_sequence: int = 0
     backend: str = ""
     limits: Limits = LIMITS
+    handles: bool = False
 
 
 class Reply(Message, tag="reply"):

@@ -34,6 +34,7 @@ from metabonk.cognition.protocol.messages import (
     Counter,
     Finite,
     FrameInfo,
+    Handle,
     Hello,
     Limits,
     Message,
@@ -70,6 +71,7 @@ __all__ = [
     "Counter",
     "Finite",
     "FrameInfo",
+    "Handle",
     "Hello",
     "Limits",
     "Message",
@@ -119,11 +121,11 @@ _PEEK = msgspec.msgpack.Decoder(_Peek)
 
 
 def encode(message: ToBroker | ToAgent, frames: Sequence[Buffer] = ()) -> list[Buffer]:
-    """The parts to send. frames: a Request's JPEGs, as many as it lists.
+    """The parts to send. frames: a Request's JPEGs, as many as it lists; none with a handle.
 
     Raises ValueError if they are not.
     """
-    told = len(message.frames) if isinstance(message, Request) else 0
+    told = message.jpegs if isinstance(message, Request) else 0
     if told != len(frames):
         raise ValueError(f"frames: {len(frames)} JPEGs, the header lists {told}")
     return [_ENCODER.encode(message), *frames]
@@ -278,11 +280,14 @@ def _wrong_version(version: int, id: RequestId | None) -> WireError:
 def _check_request(message: Request, frames: Sequence[Buffer], limits: Limits) -> None:
     sizes = [len(frame) for frame in frames]
     id = message.id
-    if len(sizes) != len(message.frames):
-        told = len(message.frames)
-        raise WireError("malformed", f"{len(sizes)} JPEGs came, the header lists {told}", id)
-    if len(sizes) > limits.frames:
-        raise WireError("too_large", f"{len(sizes)} frames, {limits.frames} are allowed", id)
+    told, by_handle = len(message.frames), message.handle is not msgspec.UNSET
+    if len(sizes) != message.jpegs:
+        beside = " beside a handle" if by_handle else f", the header lists {told}"
+        raise WireError("malformed", f"{len(sizes)} JPEGs came{beside}", id)
+    if by_handle and not told:
+        raise WireError("malformed", "handle: the header lists no frames", id)
+    if told > limits.frames:
+        raise WireError("too_large", f"{told} frames, {limits.frames} are allowed", id)
     if max(sizes, default=0) > limits.frame_bytes:
         raise WireError(
             "too_large", f"a frame of {max(sizes):,} bytes, {limits.frame_bytes:,} are allowed", id

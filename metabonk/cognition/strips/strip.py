@@ -5,7 +5,7 @@ A `StripRing` keeps raw frames by time and makes a strip of them when one is ask
 frames, the current one and, with a predictor, 3 predicted ones, oldest first, each with its own
 time. Past frames are those nearest to -300, -240, ... -60 ms from the current one; where the ring
 has none near enough, the strip is shorter and nothing is made up. A frame is encoded when it is
-first sent, and once.
+first sent as a JPEG, and once.
 
 One thread fills a ring and asks it; game threads only hand arrays over (client.py).
 """
@@ -35,10 +35,12 @@ _NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a strip. at_ns: monotonic nanoseconds when it was, or will be, seen."""
+    """One picture of a strip. jpeg: empty in a strip that was not to be encoded. at_ns: monotonic
+    nanoseconds when it was, or will be, seen. pixels: uint8 [H, W, 3]."""
 
     jpeg: bytes
     at_ns: int
+    pixels: Array = field(repr=False, compare=False)
     predicted: bool = False
 
 
@@ -139,19 +141,26 @@ class StripRing:
         """Forgets all frames: what comes next has nothing to do with them."""
         self._entries.clear()
 
-    def strip(self, *, predict: bool = True) -> Strip:
+    def strip(self, *, predict: bool = True, coded: bool = True) -> Strip:
         """A strip that ends with the newest frame, or with what follows it; empty without one.
 
         predict: False where what is seen stands still (a menu), so that nothing is predicted.
+        coded: False for pixels only, of which `jpegs` makes the rest if it has to be.
         """
         chosen = self._chosen()
         if not chosen:
             return Strip()
         drawn, predict_s = self._drawn(chosen) if predict else ([], 0.0)
-        encoded, encode_s = self._encode([*chosen, *drawn])
-        real = [Picture(e.jpeg, e.at_ns) for e in chosen]
-        unreal = [Picture(e.jpeg, e.at_ns, True) for e in drawn]
+        encoded, encode_s = self._encode([*chosen, *drawn]) if coded else (0, 0.0)
+        real = [Picture(e.jpeg, e.at_ns, e.pixels) for e in chosen]
+        unreal = [Picture(e.jpeg, e.at_ns, e.pixels, True) for e in drawn]
         return Strip((*real, *unreal), encoded, encode_s, predict_s)
+
+    def jpegs(self, strip: Strip) -> list[bytes]:
+        """A strip's pictures as JPEGs, encoded now where they are not."""
+        missing = [picture for picture in strip.pictures if not picture.jpeg]
+        self.counts.encoded += len(missing)
+        return [p.jpeg or encode(p.pixels, self.quality) for p in strip.pictures]
 
     def prepare(self) -> float:
         """Encodes what a strip soon will want of the past, so that it is ready sooner; returns the

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metabonk.cognition import vocabulary
-from metabonk.cognition.agent import dialogue as module
+from metabonk.cognition.agent import outbox
 from metabonk.cognition.agent.decision import Decision, read_press
 from metabonk.cognition.agent.dialogue import Dialogue
 from metabonk.cognition.agent.wishes import Wishes
@@ -342,7 +342,7 @@ def test_outcomes_are_sent_until_they_are_acknowledged() -> None:
 def test_outcomes_are_bounded_and_what_is_dropped_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MOST_OUTCOMES", 5)
+    monkeypatch.setattr(outbox, "MOST", 5)
     talk = Talk()
     for sequence in range(8):
         id = RequestId("omega-0", 7, sequence)

@@ -1,260 +1,23 @@
-"""openai.py and probe.py against the strict server: dialects, modes, aborts, faults."""
+"""openai.py against the strict server: modes, pictures, aborts, faults."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from asked import menu, question, strip
+from model_servers import asking, run, until
 
-from metabonk.cognition.backends import probe as probing
 from metabonk.cognition.backends.choice import describe, make
 from metabonk.cognition.backends.fallback import Chain
 from metabonk.cognition.backends.fits import check
-from metabonk.cognition.backends.openai import OpenAIBackend, Server
 from metabonk.cognition.backends.probe import Wish
 from metabonk.cognition.backends.rules import Rules
-from metabonk.cognition.question import Answer, Failure, Frame, Undecided, sees
+from metabonk.cognition.question import Answer, Failure, Frame, Undecided
 from metabonk.cognition.servers.standin import Behaviour, StandIn
-from metabonk.errors import BackendError
 from metabonk.schema import BackendConfig
-
-T = TypeVar("T")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(work, 60.0))
-
-
-@contextlib.asynccontextmanager
-async def asking(
-    behaviour: Behaviour | None = None,
-    wish: Wish | None = None,
-    *,
-    opened: bool = True,
-    server: StandIn | None = None,
-    **given: Any,
-) -> AsyncIterator[tuple[StandIn, OpenAIBackend]]:
-    """A server and a backend that asks it."""
-    server = server or StandIn(behaviour=behaviour or Behaviour(), bodies=[])
-    url = await server.start()
-    backend = OpenAIBackend(Server(url, wish=wish or Wish(timeout=10.0), **given))
-    try:
-        if opened:
-            await backend.open()
-        yield server, backend
-    finally:
-        await backend.close()
-        await server.stop()
-
-
-async def until(true: Any) -> None:
-    async with asyncio.timeout(20.0):
-        while not true():
-            await asyncio.sleep(0.001)
-
-
-def test_what_an_sglang_server_is_found_to_take() -> None:
-    async def go() -> None:
-        async with asking() as (_, backend):
-            assert backend.found is not None
-            dialect = backend.found.dialect
-            assert (dialect.server, dialect.version) == ("sglang", "0.5.10")
-            assert (dialect.score, dialect.score_images) == ("decisions", 9)
-            assert (dialect.schema, dialect.images) == ("json_schema", 9)
-            assert dialect.aborts
-            assert backend.found.mode == "score"
-            assert backend.found.notes == ()
-
-    run(go())
-
-
-@pytest.mark.parametrize(
-    ("behaviour", "wish", "mode", "pictures"),
-    [
-        (Behaviour(without=frozenset({"decisions"})), Wish(), "schema", 9),
-        (Behaviour(without=frozenset({"json_schema"})), Wish(), "score", 9),
-        (Behaviour(without=frozenset({"images"})), Wish(), "score", 0),
-        (Behaviour(ignores=frozenset({"json_schema"})), Wish(), "score", 9),
-        (Behaviour(fails=frozenset({"json_schema"})), Wish(), "score", 9),
-        (Behaviour(), Wish(mode="schema"), "schema", 9),
-        (Behaviour(), Wish(frames=3), "score", 3),
-        (Behaviour(), Wish(frames=0), "score", 0),
-    ],
-)
-def test_servers_that_lack_something(
-    behaviour: Behaviour, wish: Wish, mode: str, pictures: int
-) -> None:
-    async def go() -> None:
-        async with asking(behaviour, wish) as (server, backend):
-            assert backend.found is not None
-            dialect = backend.found.dialect
-            assert backend.found.mode == mode
-            shown = dialect.score_images if mode == "score" else dialect.images
-            assert shown == pictures
-            assert sees(Chain([backend, Rules()])) == (pictures > 0)
-            answer = check(await backend.decide(question()), question())
-            assert answer.mode == mode
-            assert server.bodies is not None
-            sent = max(len(body.get("images", ())) for body in server.bodies[-2:])
-            if mode == "schema":
-                content = server.bodies[-1]["messages"][1]["content"]
-                sent = sum(part["type"] == "image_url" for part in content)
-            assert sent == pictures
-
-    run(go())
-
-
-@pytest.mark.parametrize(
-    ("owner", "server", "form", "thinking"),
-    [
-        ("vllm", "vllm", "json_schema", True),
-        ("llamacpp", "llama.cpp", "json_object", True),
-        ("library", "ollama", "json_schema", False),
-        ("somebody", "openai", "json_schema", False),
-    ],
-)
-def test_other_servers(owner: str, server: str, form: str, thinking: bool) -> None:
-    """Without decisions, aborts or SGLang's fields, which they would refuse."""
-
-    async def go() -> None:
-        async with asking(server=StandIn(owner=owner, bodies=[])) as (standing, backend):
-            assert backend.found is not None
-            dialect = backend.found.dialect
-            assert (dialect.server, dialect.schema) == (server, form)
-            assert (dialect.thinking, dialect.aborts, dialect.score) == (thinking, False, "")
-            answer = check(await backend.decide(question()), question())
-            assert (answer.mode, answer.model) == ("schema", "stand-in")
-            assert standing.bodies is not None
-            assert ("chat_template_kwargs" in standing.bodies[-1]) == thinking
-            standing.behaviour.latency = 3600.0
-            with pytest.raises(Undecided):
-                await backend.decide(question(seconds=0.1))
-            await until(lambda: standing.counts.abandoned == 1)
-            assert standing.bodies[-1]["path"] != "/abort_request"
-
-    run(go())
-
-
-def test_a_decision_model() -> None:
-    """It refuses `/v1/decisions`, takes assets without looking at them, and eight pictures."""
-
-    async def go() -> None:
-        async with asking(server=StandIn(decider=True, bodies=[])) as (server, backend):
-            assert backend.found is not None
-            dialect = backend.found.dialect
-            assert (dialect.score, dialect.score_images) == ("systemone_images", 8)
-            assert (dialect.schema, backend.found.mode) == ("", "score")
-            seen = set()
-            for picture in range(4):
-                asked = question(0, frames=strip(picture))
-                answer = check(await backend.decide(asked), asked)
-                seen.add(answer.confidence)
-            assert len(seen) == 4
-            assert server.bodies is not None
-            assert max(len(body.get("images", ())) for body in server.bodies[-2:]) == 8
-
-    run(go())
-
-
-@pytest.mark.parametrize(
-    ("server", "wish", "told"),
-    [
-        (
-            StandIn(behaviour=Behaviour(without=frozenset({"decisions", "json_schema"}))),
-            Wish(),
-            "cannot be held to answers that fit",
-        ),
-        (
-            StandIn(
-                behaviour=Behaviour(
-                    without=frozenset({"decisions"}), ignores=frozenset({"json_schema"})
-                )
-            ),
-            Wish(),
-            "neither scores nor JSON schemas",
-        ),
-        (
-            StandIn(behaviour=Behaviour(without=frozenset({"decisions"}))),
-            Wish(mode="score"),
-            "backend.mode to auto or schema",
-        ),
-        (
-            StandIn(behaviour=Behaviour(ignores=frozenset({"json_schema"}))),
-            Wish(mode="schema"),
-            "backend.mode to auto or score",
-        ),
-        (StandIn(version="0.5.9"), Wish(), "CVE-2026-3059"),
-        (StandIn(key="s3cret"), Wish(), "backend.key_file"),
-        (StandIn(behaviour=Behaviour(latency=30.0)), Wish(timeout=0.1), "did not answer within"),
-    ],
-)
-def test_servers_that_will_not_do(server: StandIn, wish: Wish, told: str) -> None:
-    async def go() -> None:
-        async with asking(wish=wish, opened=False, server=server) as (_, backend):
-            with pytest.raises(BackendError, match=told):
-                await backend.open()
-            with pytest.raises(Undecided):
-                await backend.decide(question())
-
-    run(go())
-
-
-def test_a_server_that_is_set_and_not_there_is_an_error_at_the_start() -> None:
-    async def go() -> None:
-        server = StandIn()
-        url = await server.start()
-        await server.stop()
-        chain = make(BackendConfig(chain="openai", url=url))
-        with pytest.raises(BackendError, match="metabonk serve vlm"):
-            await chain.open()
-
-    run(go())
-
-
-def test_it_is_waited_for() -> None:
-    async def go() -> None:
-        late = StandIn()
-        url = await late.start()
-        await late.stop()
-        backend = OpenAIBackend(Server(url, wish=Wish(wait=30.0)))
-        opening = asyncio.create_task(backend.open())
-        await asyncio.sleep(0.3)
-        assert not opening.done()
-        await late.start(port=int(url.rpartition(":")[2]))
-        await opening
-        await backend.close()
-        await late.stop()
-
-    run(go())
-
-
-def test_what_is_no_model_server() -> None:
-    async def go() -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nit works!")
-            writer.close()
-
-        plain = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{plain.sockets[0].getsockname()[1]}"
-        with pytest.raises(BackendError, match="no OpenAI-compatible server"):
-            await OpenAIBackend(Server(url)).open()
-        plain.close()
-
-    run(go())
-
-
-def test_which_model() -> None:
-    models = [probing._Model("a"), probing._Model("b")]
-    asked = probing._Probe(OpenAIBackend(Server("http://x"))._client, Wish())
-    with pytest.raises(BackendError, match="has the models a, b: say which"):
-        asked._pick(models)
-    named = probing._Probe(OpenAIBackend(Server("http://x"))._client, Wish(model="b"))
-    assert named._pick(models) == "b"
 
 
 def test_the_same_words_with_another_picture_have_another_answer() -> None:
@@ -490,5 +253,78 @@ def test_a_bad_question_is_refused_and_nobody_is_asked() -> None:
                 await backend.decide(question(frames=(Frame(b"no jpeg", 0.0),)))
             assert error.value.failure is Failure.REFUSED
             assert "cannot be decoded" in str(error.value)
+
+    run(go())
+
+
+class Lazy:
+    """A strip that lies elsewhere; `question.View`. read: pictures that were; gone: that are not
+    there any more."""
+
+    def __init__(self, *gone: int) -> None:
+        self.whole = strip(7)
+        self.read: list[int] = []
+        self.seconds = 0.0
+        self._gone = gone
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """As a question has them before anybody looks."""
+        return tuple(Frame(b"", f.time, f.predicted, n) for n, f in enumerate(self.whole))
+
+    async def look(self, frames: Sequence[Frame]) -> tuple[Frame, ...]:
+        await asyncio.sleep(0.001)
+        self.read += [frame.number for frame in frames]
+        return tuple(self.whole[f.number] for f in frames if f.number not in self._gone)
+
+    def seen(self) -> tuple[Frame, ...]:
+        return tuple(self.whole[number] for number in self.read)
+
+    def release(self) -> None:
+        raise AssertionError("the broker's to do")
+
+
+@pytest.mark.parametrize("mode", ["score", "schema"])
+@pytest.mark.parametrize(("most", "read"), [(9, list(range(9))), (2, [0, 5]), (0, [])])
+def test_pictures_that_lie_elsewhere_are_read_when_they_are_shown(
+    mode: Any, most: int, read: list[int]
+) -> None:
+    async def go() -> None:
+        async with asking(wish=Wish(mode=mode, frames=most)) as (_, backend):
+            lazy = Lazy()
+            there = await backend.decide(question(frames=lazy.whole))
+            elsewhere = await backend.decide(question(frames=lazy.frames, view=lazy))
+            assert lazy.read == read
+            assert elsewhere.directive == there.directive
+            assert elsewhere.confidence == there.confidence, "the same was shown"
+
+    run(go())
+
+
+def test_pictures_that_are_gone_are_left_out() -> None:
+    async def go() -> None:
+        async with asking() as (server, backend):
+            lazy = Lazy(0, 8)
+            assert server.bodies is not None
+            server.bodies.clear()
+            answer = await backend.decide(question(frames=lazy.frames, view=lazy))
+            assert answer.directive is not None
+            assert max(len(body.get("images", ())) for body in server.bodies) == 7
+
+    run(go())
+
+
+def test_a_chain_that_does_not_come_to_its_server_reads_nothing() -> None:
+    async def go() -> None:
+        async with asking() as (server, backend):
+            chain = Chain([backend, Rules()])
+            await server.stop()
+            for _ in range(6):
+                await chain.decide(question(seconds=0.5))
+            lazy = Lazy()
+            answer = await chain.decide(question(frames=lazy.frames, view=lazy))
+            assert answer.backend == "rules"
+            assert "left alone" in answer.path[0], "the breaker is open"
+            assert lazy.read == []
 
     run(go())

@@ -107,12 +107,33 @@ def test_a_strip_as_it_was_meant_stays() -> None:
         ([b'{"agent_id": "a", "state": ' + b"[" * 100_000], "malformed"),
         ([b'{"agent_id": "a", "state": {"x": "' + b"y" * (7 << 20) + b'"}}'], "too_large"),
         ([b'{"agent_id": "\xff\xfe"}'], "malformed"),
+        ([message(outcome={"success": True})], "malformed"),
+        ([message(outcome={"reward": float("inf")})], "malformed"),
+        ([message(outcome={"reward": 1.0}, decision_id="first")], "malformed"),
     ],
 )  # fmt: skip
 def test_what_is_no_request_is_told(parts: list[bytes], code: str) -> None:
     with pytest.raises(WireError) as caught:
         legacy.read(parts, LIMITS)
     assert caught.value.code == code
+
+
+OUTCOME = {"reward": 1.5, "damage_taken": 4.0, "success": True}
+
+
+def test_what_came_is_told_alone_or_beside_a_question() -> None:
+    """In the words of version 1's own log, which never crossed its wire."""
+    alone = json.dumps({"agent_id": "a", "decision_id": 12.5, "outcome": OUTCOME}).encode()
+    told = legacy.read([alone], LIMITS)
+    assert told.came == legacy.Came(12.5, 1.5, -4.0, 0, 0.0, True, None)
+    assert not told.asks
+    beside = legacy.read([message(outcome=OUTCOME)], LIMITS)
+    assert beside.asks
+    assert beside.came is not None
+    assert beside.came.decision is None
+    plain = legacy.read([message()], LIMITS)
+    assert (plain.came, plain.asks) == (None, True)
+    assert legacy.read([b'{"agent_id": "a"}'], LIMITS).asks, "as ever"
 
 
 def words_of(directive: v.Directive, state: GameState = HERE) -> dict:

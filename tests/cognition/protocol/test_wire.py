@@ -29,9 +29,11 @@ def request(**changes: object) -> w.Request:
     return w.Request(**(fields | changes))
 
 
+HANDLE = w.Handle("strips-1", bytes(range(8)), 7)
 MESSAGES = [
     w.Hello(agent="omega-0", epoch=7, secret=b"s" * 16, clock="boot"),
     request(frames=[w.FrameInfo(9), w.FrameInfo(12, True)], trigger="boss", in_force={"a": 1}),
+    request(frames=[w.FrameInfo(9), w.FrameInfo(12, True)], handle=HANDLE),
     w.Query(id=ID),
     w.Outcome(id=ID, applied=True, seconds=4.0, reward=-1.5, kills=2, alive=False, age_ms=310.0),
     w.Bye(agent="omega-0", epoch=7),
@@ -46,7 +48,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
 def test_what_agents_send_comes_through(message: w.ToBroker) -> None:
-    frames = [JPEG] * len(getattr(message, "frames", []))
+    frames = [JPEG] * getattr(message, "jpegs", 0)
     found, jpegs = w.decode(w.encode(message, frames))
     assert found == message
     assert list(jpegs) == frames
@@ -69,6 +71,20 @@ def test_a_header_must_fit_its_frames() -> None:
     assert refusal([parts[0]]) == "malformed"
     assert refusal([*parts, JPEG]) == "malformed"
     assert refusal([*w.encode(w.Query(id=ID)), JPEG]) == "malformed"
+
+
+def test_a_handle_stands_for_all_jpegs_or_for_none() -> None:
+    frames = [w.FrameInfo(1)] * 2
+    with pytest.raises(ValueError, match="2 JPEGs, the header lists 0"):
+        w.encode(request(frames=frames, handle=HANDLE), [JPEG] * 2)
+    (header,) = w.encode(request(frames=frames, handle=HANDLE))
+    assert w.decode([header])[0].handle == HANDLE  # type: ignore[union-attr]
+    assert refusal([header, JPEG]) == "malformed"
+    assert refusal([header, JPEG, JPEG]) == "malformed"
+    assert refusal(w.encode(request(handle=HANDLE))) == "malformed", "which lists no frames"
+    assert refusal([header], w.Limits(frames=1)) == "too_large"
+    bare = msgspec.msgpack.decode(w.encode(request(frames=frames), [JPEG] * 2)[0])
+    assert "handle" not in bare, "agents that know of none see the header that they always saw"
 
 
 def refusal(parts: list, limits: w.Limits = w.LIMITS) -> str:
@@ -113,6 +129,15 @@ def packed(**changes: object) -> bytes:
         (packed(in_force={"a": [[[[[[[[[1]]]]]]]]]}), "malformed"),
         (packed(in_force={"a": float("inf")}), "malformed"),
         (packed(frames=[[1, False]] * 17), "malformed"),
+        (packed(frames=[[1]], handle=["../x", b"12345678", 1]), "malformed"),
+        (packed(frames=[[1]], handle=["a/b", b"12345678", 1]), "malformed"),
+        (packed(frames=[[1]], handle=["a" * 65, b"12345678", 1]), "malformed"),
+        (packed(frames=[[1]], handle=["a", b"1234567", 1]), "malformed"),
+        (packed(frames=[[1]], handle=["a", b"12345678", -1]), "malformed"),
+        (packed(frames=[[1]], handle=["a", b"12345678", 1, 0]), "malformed"),
+        (packed(frames=[[1]], handle=["a", b"12345678"]), "malformed"),
+        (packed(frames=[[1]], handle="a"), "malformed"),
+        (packed(frames=[[1]], handle=None), "malformed"),
         (packed(state=STATE[:-1]), "malformed"),
         (packed(state=b"x"), "malformed"),
         (packed(v=1), "version"),
@@ -219,7 +244,7 @@ def test_any_bytes_give_a_message_or_an_error(parts: list[bytes]) -> None:
 @given(st.integers(0, len(MESSAGES) - 1), st.data())
 def test_a_changed_byte_gives_a_message_or_an_error(which: int, data: st.DataObject) -> None:
     message = MESSAGES[which]
-    parts = [bytes(p) for p in w.encode(message, [JPEG] * len(getattr(message, "frames", [])))]
+    parts = [bytes(p) for p in w.encode(message, [JPEG] * getattr(message, "jpegs", 0))]
     part = data.draw(st.integers(0, len(parts) - 1))
     at = data.draw(st.integers(0, len(parts[part]) - 1))
     value = data.draw(st.integers(0, 255))
@@ -265,7 +290,12 @@ def test_golden_vectors() -> None:
     hello = w.Hello(agent="omega-0", epoch=id.epoch, secret=bytes(range(16)))
     asked = w.Request(id=id, captured_ns=5 * 10**9, deadline_ns=9 * 10**9, left_ms=3990.0)
     came = w.Outcome(id=id, applied=True, seconds=4.0, reward=1.5, kills=2, age_ms=310.0)
-    expected = [hello, asked, w.Query(id=id), came, w.Ack(id=id, of="outcome")]
+    named = w.Request(
+        id=id, captured_ns=5 * 10**9, deadline_ns=9 * 10**9, left_ms=3990.0,
+        frames=[w.FrameInfo(5 * 10**9)],
+        handle=w.Handle("strips-0123456789abcdef", bytes(range(8)), 7),
+    )  # fmt: skip
+    expected = [hello, asked, named, w.Query(id=id), came, w.Ack(id=id, of="outcome")]
     found = re.findall(r"^(\w+) +([0-9a-f]{40,})$", DOC, re.MULTILINE)
     assert [name for name, _ in found] == [m.__struct_config__.tag for m in expected]
     for message, (_, text) in zip(expected, found, strict=True):
