@@ -18,16 +18,22 @@ from metabonk.cli.output import console, notice_line, table, verb
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from metabonk.cognition.monitor.monitor import BrokerFigures, Figures, ModelFigures
+    from metabonk.cognition.monitor.monitor import (
+        BrokerFigures,
+        Figures,
+        JournalFigures,
+        ModelFigures,
+    )
     from metabonk.cognition.monitor.nvml import Load
 
 app, command = verb(
     """Show how System 2 is doing.
 
 Requests and decisions per second, the age of directives when they are applied,
-fallbacks, how evenly agents are served; of the model server (SGLang, vLLM) the hit
-rate of its prefix cache and the use of its KV cache; of GPUs their load and memory.
-Looks at what the servers publish over HTTP and changes nothing. Ctrl-C ends it.
+fallbacks, how evenly agents are served, how full the journal is; of the model
+server (SGLang, vLLM) the hit rate of its prefix cache and the use of its KV cache;
+of GPUs their load and memory. Looks at what the servers publish over HTTP and
+changes nothing. Ctrl-C ends it.
 
 $ metabonk monitor
 $ metabonk monitor --model http://127.0.0.1:30000        and the model server
@@ -130,6 +136,8 @@ def picture(figures: Figures) -> RenderableType:
 def lines(figures: Figures) -> Mapping[str, str]:
     """The figures in words, by what they are about."""
     told = {"broker": figures.broker.problem or _broker_line(figures.broker)}
+    if figures.broker.journal is not None:
+        told["journal"] = _journal_line(figures.broker.journal)
     if figures.model is not None:
         told["model"] = figures.model.problem or _model_line(figures.model)
     for index, gpu in enumerate(figures.gpus):
@@ -153,6 +161,16 @@ def _broker_line(broker: BrokerFigures) -> str:
         parts.append(f"fairness {broker.fairness:.2f}")
     if broker.unrecorded:
         parts.append(f"{broker.unrecorded} rows wait for the journal")
+    return ", ".join(parts)
+
+
+def _journal_line(journal: JournalFigures) -> str:
+    size = f"{journal.size / 2**20:,.0f}"
+    parts = [f"{size} of {journal.limit / 2**20:,.0f} MiB" if journal.limit else f"{size} MiB"]
+    if journal.oldest:
+        parts.append(f"back to {journal.oldest / 3600.0:,.1f} hours ago")
+    if journal.removed:
+        parts.append(f"{journal.removed:,} decisions made room")
     return ", ".join(parts)
 
 

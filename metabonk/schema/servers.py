@@ -120,6 +120,17 @@ class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     frames_days: Annotated[
         float, means("Days that a frame is kept; 0: while there is room.", ge=0.0)
     ] = 0.0
+    journal_mb: Annotated[
+        int,
+        means(
+            "Megabytes of decisions and outcomes kept, the newest; 0: all. What waits for its "
+            "outcome is kept for three hours in any case.",
+            ge=0,
+        ),
+    ] = 4096
+    journal_days: Annotated[
+        float, means("Days that a decision is kept; 0: while there is room.", ge=0.0)
+    ] = 0.0
     power_safe: Annotated[
         bool, means("Decisions outlive a power cut too, not only a kill; slower.")
     ] = False

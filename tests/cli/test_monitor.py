@@ -126,6 +126,7 @@ def test_every_figure_has_words() -> None:
         agents=[m.AgentFigures("omega-0", 10, 8, 2, 1.0)], connected=1, requests=5.0, decisions=4.0,
         replies={"ok": 4.0, "fallback": 1.0}, fallback_share=0.2, age_ms=(12.0, 34.0),
         server_ms=(1.0, 2.0), fairness=0.97, in_flight=1, pending=0, unrecorded=3,
+        journal=m.JournalFigures(size=3 << 30, limit=4 << 30, oldest=7200.0, removed=1234),
     )  # fmt: skip
     model = m.ModelFigures(
         kind="vllm", cache_hit_rate=0.6, kv_use=0.5, running=2.0, queued=1.0, generated=33.0
@@ -137,6 +138,9 @@ def test_every_figure_has_words() -> None:
         "1 agents, 5.0 requests/s, 4.0 decisions/s, 20% fallbacks, "
         "age at apply 12 ms (p99 34), in the server 1 ms (p99 2), fairness 0.97, "
         "3 rows wait for the journal"
+    )
+    assert told["journal"] == (
+        "3,072 of 4,096 MiB, back to 2.0 hours ago, 1,234 decisions made room"
     )
     assert told["model"].startswith("vllm, prefix cache hits 60%, KV cache 50%, 2 running")
     assert told["gpu 0"] == "NVIDIA, 37% busy, 20.0 of 80.0 GiB, 51 °C, 250 W"

@@ -107,7 +107,8 @@ class Writer(Protocol):
 
 
 def export(log: Log, out: Path | str, plan: Plan, progress: Progress | None = None) -> Manifest:
-    """Writes a data set of a log; `out` must not exist.
+    """Writes a data set of a log as it is now, whatever is written or removed meanwhile; `out` must
+    not exist.
 
     Raises ConfigError for settings that cannot be, FileExistsError, MissingExtraError without
     pyarrow, CorruptError where the journal itself is damaged, OSError; nothing is left behind then.
@@ -116,8 +117,8 @@ def export(log: Log, out: Path | str, plan: Plan, progress: Progress | None = No
     out = Path(out)
     if out.exists():
         raise FileExistsError(f"{out} is there already: choose another directory with --out")
-    reward = _reward_of(log, plan)
-    with _whole(out) as folder, contextlib.ExitStack() as stack:
+    with _whole(out) as folder, log.still(), contextlib.ExitStack() as stack:
+        reward = _reward_of(log, plan)
         sums = _Sums()
         writers: list[Writer] = []
         for name in plan.formats:

@@ -7,7 +7,9 @@ listens; the caller is told when its row is safe.
 A row is safe from a kill of the process once it is `recorded` (write-ahead log), and from a power
 cut too with `power_safe`. Writing one id twice changes nothing. While the disk takes nothing
 (full, or its limit reached) decisions wait in memory, at most `backlog_bytes` of them, and go in
-when it does again; outcomes are refused, for their senders keep them and send them again.
+when it does again; outcomes are refused, for their senders keep them and send them again. What is
+too old or too much goes by and by, on the same thread, between two rows that are written
+(retention.py).
 
     decisions(agent, epoch, sequence, at, status, …)    one row per request, UNIQUE by its id
     outcomes(agent, epoch, sequence, at, reward, …)     one row per request, UNIQUE by its id
@@ -36,6 +38,7 @@ from metabonk.cognition.log.journal_file import (
     open_writable,
     transaction,
 )
+from metabonk.cognition.log.retention import STEP, Keep, Retention
 from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId
 from metabonk.errors import MetabonkError
 
@@ -46,6 +49,7 @@ MOST_REASONING = 300  # characters that are kept
 _GROUP = 256  # rows per transaction
 _ONCE = "ON CONFLICT(agent, epoch, sequence) DO NOTHING"
 _RETRY = 0.5  # seconds between tries while the disk takes nothing
+_NAP = 0.005  # seconds between two steps of removing rows while nothing comes
 
 
 class Decision(msgspec.Struct, kw_only=True):
@@ -83,8 +87,8 @@ class Journal:
 
     pack: makes the columns `state` and `frames` of a decision, on the writing thread. tell: runs
     what a caller wants to know on its own thread (`loop.call_soon_threadsafe`). power_safe: also
-    flushes every transaction. Raises LinkError if another process writes this journal, CorruptError
-    if the file is none or of another version, OSError.
+    flushes every transaction. keep: how many rows stay; all by default. Raises LinkError if another
+    process writes this journal, CorruptError if the file is none or of another version, OSError.
     """
 
     def __init__(
@@ -94,18 +98,22 @@ class Journal:
         pack: Pack = _plain,
         tell: Callable[[Callable[[], None]], Any] = lambda call: call(),
         power_safe: bool = False,
+        keep: Keep | None = None,
         backlog_bytes: int = BACKLOG_BYTES,
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / FILE
-        self.counts = {"decisions": 0, "outcomes": 0, "lost": 0, "failures": 0, "unpacked": 0}
+        self.counts = dict.fromkeys(
+            ("decisions", "outcomes", "lost", "failures", "unpacked", "removed"), 0
+        )
         self.problem = ""  # why the disk takes nothing now
         self._pack, self._tell = pack, tell
         self._lock = lock(self.folder)
         try:
             self._writer = open_writable(self.path, power_safe)
             self._reader = open_writable(self.path, power_safe)
+            self.retention = Retention(self._writer, keep or Keep())
         except BaseException:
             os.close(self._lock)
             raise
@@ -131,6 +139,13 @@ class Journal:
     def alive(self) -> bool:
         """Whether the thread that writes still runs."""
         return self._thread.is_alive()
+
+    def figures(self) -> dict[str, float]:
+        """How full it is: bytes of rows, bytes that they may take (0: any number), and seconds
+        since the oldest decision."""
+        kept = self.retention
+        age = max(time.time() - kept.oldest, 0.0) if kept.oldest else 0.0
+        return {"bytes": kept.size, "limit_bytes": kept.keep.size, "oldest_seconds": round(age, 1)}
 
     def record(self, decision: Decision, told: Told) -> None:
         """Writes a decision; `told(True)` once it is safe, `told(False)` if it must wait for the
@@ -199,20 +214,24 @@ class Journal:
             rows: list[tuple[str, Row, int]] = []
             for item, _ in group:
                 rows.append(self._row(item))
-            safe = self._write(rows)
+            safe = self._write(rows) if rows or self._backlog else True
             if not safe:
                 for table, row, size in rows:
                     if table == "decisions":
                         self._keep(row, size)
             if group:  # one call for all: each wakes the other thread
                 self._tell(_Telling([told for _, told in group], safe))
+            if going and not self._backlog:
+                self._tend(len(group))
         if self._backlog:
             self._write([])
 
     def _group(self) -> tuple[list[tuple[Decision | Outcome, Told]], bool]:
-        """What came since, at least one row unless a retry is due; False at the end."""
+        """What came since, at least one row unless a retry or a look is due; False at the end."""
         group: list[tuple[Decision | Outcome, Told]] = []
-        wait = max(0.0, self._retry_at - time.monotonic()) if self._backlog else None
+        wait = _NAP if self.retention.due else self.retention.wait()
+        if self._backlog:
+            wait = max(0.0, self._retry_at - time.monotonic())
         with contextlib.suppress(queue.Empty):
             item = self._queue.get(timeout=wait)
             while item is not None:
@@ -222,6 +241,21 @@ class Journal:
                 item = self._queue.get_nowait()
             return group, False
         return group, True
+
+    def _tend(self, written: int) -> None:
+        """One step of removing what is too much, as many rows as were written or a few."""
+        if self.retention.wait() > 0.0 and not self.retention.due:
+            return
+        try:
+            if self.retention.wait() <= 0.0:
+                self.retention.look()
+            if self.retention.due:
+                self.retention.step(max(written, STEP))
+            self.problem = ""
+        except sqlite3.Error as error:  # tried again in a while; nothing waits for it
+            self.counts["failures"] += 1
+            self.problem = f"{self.path}: {error}"
+        self.counts["removed"] = self.retention.removed
 
     def _row(self, item: Decision | Outcome) -> tuple[str, Row, int]:
         if isinstance(item, Outcome):

@@ -120,7 +120,8 @@ class Refused:
 class Log:
     """A journal's folder, for reading. Raises FileNotFoundError, CorruptError.
 
-    refused: rows that `rows` left out; whole once it came to its end.
+    refused: rows that `rows` left out; whole once it came to its end. Rows may come and go while it
+    is read: what has to agree is read in one block of `still`.
     """
 
     FRAMES = "frames"
@@ -133,6 +134,22 @@ class Log:
         # A text that is none spoils its row, not the log.
         self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
         self._store = FrameStore(self.folder / self.FRAMES, quota=0)  # writes nothing
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Whatever is read in the block is of one moment, also where rows are removed meanwhile;
+        who writes does not wait for it. Raises CorruptError where the file itself is damaged."""
+        if self._connection.in_transaction:  # a block inside another
+            yield
+            return
+        with self._whole():
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT 1 FROM decisions LIMIT 1").fetchone()  # from now on
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:  # SQLite ends it by itself after some errors
+                self._connection.execute("COMMIT")
 
     def rows(self) -> Iterator[Row]:
         """Every decision that has an outcome, by agent and in the order it was asked.

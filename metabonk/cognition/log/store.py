@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import queue
 import threading
 import time
@@ -149,13 +150,19 @@ class FrameStore:
 
     def _scan(self) -> None:
         found: list[tuple[float, bytes, int]] = []
-        for path in self.folder.glob("??/*"):
-            if path.suffix != ".jpg":
-                path.unlink()  # what a kill left half
+        # By directory entries: making a path of each would take the interpreter from who answers.
+        for folder in self.folder.glob("??"):
+            if not folder.is_dir():
                 continue
-            with contextlib.suppress(ValueError, FileNotFoundError):
-                status = path.stat()
-                found.append((status.st_mtime, bytes.fromhex(path.stem), status.st_size))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    stem, suffix = os.path.splitext(entry.name)
+                    if suffix != ".jpg":
+                        os.unlink(entry.path)  # what a kill left half
+                        continue
+                    with contextlib.suppress(ValueError, FileNotFoundError):
+                        status = entry.stat()
+                        found.append((status.st_mtime, bytes.fromhex(stem), status.st_size))
         with self._lock:
             for seen, name, size in sorted(found, reverse=True):
                 if name not in self._frames:

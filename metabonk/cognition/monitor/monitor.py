@@ -25,6 +25,10 @@ AGENTS = "metabonk_cognition_agents"
 IN_FLIGHT = "metabonk_cognition_in_flight"
 PENDING = "metabonk_cognition_pending"
 UNRECORDED = "metabonk_cognition_unrecorded"  # decisions that the journal could not take yet
+JOURNAL = "metabonk_cognition_journal_bytes"  # that rows take
+JOURNAL_LIMIT = "metabonk_cognition_journal_limit_bytes"  # 0: none
+JOURNAL_OLDEST = "metabonk_cognition_journal_oldest_seconds"  # age of the oldest row
+JOURNAL_REMOVED = "metabonk_cognition_journal_removed_total"  # decisions that made room
 
 # A model server's figure -> the names it may have: a gauge, or a counter over another counter.
 _KV_USE = ("sglang:token_usage", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
@@ -48,6 +52,17 @@ class AgentFigures(msgspec.Struct, frozen=True):
     share: float = 0.0
 
 
+class JournalFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a journal keeps. size: bytes of its rows. limit: bytes that they may take, 0 for any
+    number. oldest: seconds since the oldest decision in it. removed: decisions that went to make
+    room or for their age, since the server began."""
+
+    size: int
+    limit: int = 0
+    oldest: float = 0.0
+    removed: int = 0
+
+
 class BrokerFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The broker in the interval.
 
@@ -55,7 +70,7 @@ class BrokerFigures(msgspec.Struct, frozen=True, kw_only=True):
     status. fallback_share: of answered requests, those that a fallback answered. age_ms, server_ms:
     median and 99th percentile, from capture to applying and from arrival to reply. fairness: Jain's
     index of decisions per agent that asked, 1 for all alike. unrecorded: decisions that wait for
-    the journal. None: not known, as while nothing happens.
+    the journal. journal: what is kept there. None: not known, as while nothing happens.
     """
 
     problem: str = ""
@@ -71,6 +86,7 @@ class BrokerFigures(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int | None = None
     pending: int | None = None
     unrecorded: int | None = None
+    journal: JournalFigures | None = None
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +220,20 @@ def broker_figures(page: Page, before: Page, seconds: float) -> BrokerFigures:
         in_flight=_whole(page.total(IN_FLIGHT)),
         pending=_whole(page.total(PENDING)),
         unrecorded=_whole(page.total(UNRECORDED)),
+        journal=_journal(page),
+    )
+
+
+def _journal(page: Page) -> JournalFigures | None:
+    """What the page says of the journal; None of a server that says nothing."""
+    size = _whole(page.total(JOURNAL))
+    if size is None:
+        return None
+    return JournalFigures(
+        size=size,
+        limit=_whole(page.total(JOURNAL_LIMIT)) or 0,
+        oldest=page.total(JOURNAL_OLDEST) or 0.0,
+        removed=_whole(page.total(JOURNAL_REMOVED)) or 0,
     )
 
 

@@ -94,7 +94,7 @@ def distil(
     if out.exists():
         raise FileExistsError(f"{out} is there already: choose another directory with --out")
     plan = Plan(seed=seed)
-    with Log(folder) as log:
+    with Log(folder) as log, log.still():  # its digest is of the rows that are learned from
         wanted = (row for row in log.rows() if not backends or row.backend in backends)
         data = lessons(wanted, plan, config.most_rows)
         digest = log.digest()

@@ -272,3 +272,39 @@ def test_missing_pictures_are_counted(tmp_path: Path) -> None:
         path.unlink()
     plan = Plan(formats=("chat",), shares=(1.0, 0.0, 0.0), frames=True)
     assert exported(tmp_path, plan).missing_frames == 4
+
+
+def remove_all(folder: Path) -> None:
+    """What removing old rows does, in one go and by somebody else."""
+    with sqlite3.connect(folder / FILE) as connection:
+        connection.execute("DELETE FROM decisions")
+        connection.execute("DELETE FROM outcomes")
+
+
+def test_rows_that_are_removed_meanwhile_are_exported_whole(tmp_path: Path) -> None:
+    """Every pass over the log sees the moment at which the export began: means, rows, digest."""
+    write(tmp_path, episodes=4, each=5)
+    plan = Plan(formats=("jsonl",), shares=(1.0, 0.0, 0.0))
+    with Log(tmp_path) as log:
+        before = export.export(log, tmp_path / "before", plan)
+
+    def removed(done: int) -> None:
+        if done == 1:
+            remove_all(tmp_path)
+
+    with Log(tmp_path) as log:
+        manifest = export.export(log, tmp_path / "export", plan, removed)
+        assert list(log.rows()) == [], "and afterwards they are gone"
+    assert manifest == before
+    assert len(lines(tmp_path / "export" / "train.jsonl")) == 20
+
+
+def test_still_is_one_moment_and_without_it_there_are_two(tmp_path: Path) -> None:
+    write(tmp_path, episodes=1, each=4)
+    with Log(tmp_path) as log:
+        with log.still(), log.still():
+            digest = log.digest()
+            remove_all(tmp_path)
+            assert log.digest() == digest
+            assert len(list(log.rows())) == 4
+        assert log.digest() != digest

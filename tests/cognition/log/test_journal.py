@@ -8,62 +8,25 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from journals import Told, decision, outcome, rows
 from peers import HANG, crowd
 
 from metabonk.cognition import situation
 from metabonk.cognition.log import journal as j
-from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId
+from metabonk.cognition.protocol.wire import RequestId
 from metabonk.errors import CorruptError, LinkError
-
-
-def decision(sequence: int, agent: str = "a", epoch: int = 1, **fields: object) -> j.Decision:
-    reply = Reply(
-        id=RequestId(agent, epoch, sequence), status="ok", backend="rules", confidence=0.75,
-        answer={"action": "retreat", "target": "hold", "seconds": 2.0, "priority": "high"},
-        reasoning="because", stages={"queue": 0.5}, server_ms=1.25,
-    )  # fmt: skip
-    return j.Decision(reply=reply, at=1e9 + sequence, **fields)  # type: ignore[arg-type]
-
-
-def outcome(sequence: int, agent: str = "a", epoch: int = 1, reward: float = 1.0) -> Outcome:
-    id = RequestId(agent, epoch, sequence)
-    return Outcome(id=id, applied=True, seconds=4.0, reward=reward, kills=2, age_ms=80.0)
-
-
-class Told:
-    """Collects what the journal says, from its thread."""
-
-    def __init__(self) -> None:
-        self.safe: list[bool] = []
-        self._heard = threading.Condition()
-
-    def __call__(self, safe: bool) -> None:
-        with self._heard:
-            self.safe.append(safe)
-            self._heard.notify_all()
-
-    def wait(self, count: int) -> list[bool]:
-        with self._heard:
-            assert self._heard.wait_for(lambda: len(self.safe) >= count, HANG)
-            return list(self.safe)
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> Iterator[j.Journal]:
     with j.Journal(tmp_path / "cognitive") as made:
         yield made
-
-
-def rows(folder: Path, sql: str) -> list[tuple]:
-    with contextlib.closing(j.open_readonly(folder)) as connection:
-        return [tuple(row) for row in connection.execute(sql)]
 
 
 def test_a_decision_is_there_when_it_is_told(book: j.Journal) -> None:
@@ -141,7 +104,7 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
 WRITER = """
 import sys, threading
 sys.path[:0] = sys.argv[2:]
-from test_journal import decision
+from journals import decision
 from metabonk.cognition.log.journal import Journal
 with Journal(sys.argv[1]) as book:
     for n in range(1_000_000):
@@ -154,9 +117,9 @@ with Journal(sys.argv[1]) as book:
 
 def test_nothing_that_was_told_is_lost_by_a_kill(tmp_path: Path) -> None:
     for _ in range(3):
-        here = [str(folder) for folder in Path(__file__).parents[:2]]
+        here = str(Path(__file__).parents[1])
         process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), *here], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITER, str(tmp_path), here], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         last = -1

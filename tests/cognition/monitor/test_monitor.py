@@ -84,6 +84,16 @@ def test_without_traffic_nothing_is_claimed() -> None:
     assert found.fairness is None
 
 
+def test_the_journal_is_as_full_as_it_is_said_to_be() -> None:
+    said = [f"{m.JOURNAL} 1048576", f"{m.JOURNAL_LIMIT} 4194304", f"{m.JOURNAL_OLDEST} 90.5",
+            f"{m.JOURNAL_REMOVED} 12"]  # fmt: skip
+    found = m.broker_figures(page({}, {}, {}, *said), Page(), 1.0).journal
+    assert found == m.JournalFigures(size=1 << 20, limit=1 << 22, oldest=90.5, removed=12)
+    found = m.broker_figures(page({}, {}, {}, said[0]), Page(), 1.0).journal
+    assert found == m.JournalFigures(size=1 << 20), "no limit, nothing removed"
+    assert m.broker_figures(page({}, {}, {}), Page(), 1.0).journal is None, "a server says nothing"
+
+
 def test_jain() -> None:
     assert m.jain([3.0, 3.0, 3.0]) == pytest.approx(1.0)
     assert m.jain([1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.25)
