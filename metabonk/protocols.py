@@ -6,13 +6,15 @@ A room that needs something from a higher one takes it as one of these; it never
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces as gs
 
-from metabonk.spaces import ActionLayout
+if TYPE_CHECKING:  # named only: who does without games does without Gymnasium
+    from gymnasium import spaces as gs
+
+    from metabonk.spaces import ActionLayout
 
 Array = npt.NDArray[Any]
 Observation = Mapping[str, Array]

@@ -12,14 +12,17 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces as gs
 
 from metabonk.errors import CorruptError
-from metabonk.spaces import ActionLayout
+
+if TYPE_CHECKING:
+    from gymnasium import spaces as gs
+
+    from metabonk.spaces import ActionLayout
 
 MAX_ENTITIES = 256
 MAX_PICKUPS = 128
@@ -118,19 +121,33 @@ ACTION = _record(
 ACTION_COLUMNS = ACTION.itemsize // 4
 
 # The action as a Gymnasium space, in the order of its columns. Observations carry `action_mask`:
-# two entries (off, on) per button, then one per choice.
-ACTION_SPACE = gs.Dict(
-    OrderedDict(
-        [
-            ("move", gs.Box(-1.0, 1.0, (2,), np.float32)),
-            ("look", gs.Box(-1.0, 1.0, (2,), np.float32)),
-            *((button, gs.Discrete(2)) for button in BUTTONS),
-            ("choice", gs.Discrete(1 + MAX_WIDGETS)),
-            ("click", gs.Box(-1.0, 1.0, (2,), np.float32)),
-        ]
+# two entries (off, on) per button, then one per choice. Both are made when they are asked for:
+# who only passes states on, as a cognitive server does, starts without Gymnasium.
+ACTION_SPACE: gs.Dict
+ACTION_LAYOUT: ActionLayout
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("ACTION_SPACE", "ACTION_LAYOUT"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from gymnasium import spaces as gs
+
+    from metabonk.spaces import ActionLayout
+
+    space = gs.Dict(
+        OrderedDict(
+            [
+                ("move", gs.Box(-1.0, 1.0, (2,), np.float32)),
+                ("look", gs.Box(-1.0, 1.0, (2,), np.float32)),
+                *((button, gs.Discrete(2)) for button in BUTTONS),
+                ("choice", gs.Discrete(1 + MAX_WIDGETS)),
+                ("click", gs.Box(-1.0, 1.0, (2,), np.float32)),
+            ]
+        )
     )
-)
-ACTION_LAYOUT = ActionLayout.of(ACTION_SPACE, masked=(*BUTTONS, "choice"))
+    layout = ActionLayout.of(space, masked=(*BUTTONS, "choice"))
+    globals().update(ACTION_SPACE=space, ACTION_LAYOUT=layout)
+    return globals()[name]
 
 
 @dataclass(slots=True)

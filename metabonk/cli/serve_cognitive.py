@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,10 @@ app, command = verb(
     """Run the cognitive server: agents ask, a backend answers, all is kept once.
 
 Rules answer unless [bold]--backend[/] names others ([bold]openai[/]: any server of that
-API). It serves this machine only; agents on others need keys. /healthz and
-/metrics are at [bold]--http[/]. Ctrl-C or a polite kill lets answers on their way
-finish and refuses new questions; what was asked and what came of it lies in
-DIR/decisions.sqlite, which [bold]metabonk cognition export[/] reads.
+API), and until those are there. It serves this machine only; agents on others need
+keys. /healthz and /metrics are at [bold]--http[/]. Ctrl-C or a polite kill lets answers
+on their way finish and refuses new questions; what was asked and what came of it lies
+in DIR/decisions.sqlite, which [bold]metabonk cognition export[/] reads.
 
 $ metabonk serve cognitive                       port 5555, rules
 $ metabonk play --live --system2                 an agent, in another window
@@ -82,8 +83,9 @@ def cognitive(
         config, flags=settings_module.flags_of(sets, named), notice=notice_line
     )
     _raise_file_limit()
-    _answer_at_once()
-    found = asyncio.run(_serve(settings, seconds, json))
+    sys.setswitchinterval(5e-4)  # the journal's thread gives way to who answers
+    with _start_without_garbage():
+        found = asyncio.run(_serve(settings, seconds, json))
     if json:
         print_json(found)
     else:
@@ -103,13 +105,17 @@ async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) 
     if seconds:
         loop.call_later(seconds, stop.set)
     chain = backends.make(settings.backend, menu_model=settings.menu.model)
-    await chain.open()
     began = time.monotonic()
     try:
         explain = settings.backend.explain_seconds > 0.0
         async with serving(chain, settings.broker, explain=explain) as running:
-            for line in (*backends.describe(chain), *_where(running)):
-                stderr.print(line, markup=False, soft_wrap=True)
+            _loaded()
+            if not chain.limit:  # there is nothing to find out
+                await running.opening
+                _say(backends.describe(chain))
+            _say(_where(running))
+            if chain.limit and await _opened(running, stop):
+                _say(backends.describe(chain))
             await _watch(running, stop, quiet)
     finally:
         await chain.close()
@@ -132,25 +138,43 @@ def _where(running: Running) -> list[str]:
     return lines
 
 
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        stderr.print(line, markup=False, soft_wrap=True)
+
+
+async def _opened(running: Running, stop: asyncio.Event) -> bool:
+    """Whether the backend is open; False where it was asked to end before. Agents are served either
+    way. Raises BackendError for a backend that is not there."""
+    asked = asyncio.ensure_future(stop.wait())
+    either = {running.opening, asked}
+    try:
+        done, _ = await asyncio.wait(either, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            _say(["waiting for the model server; rules answer until it is there"])
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+    if not running.opening.done():
+        return False
+    await running.opening
+    return True
+
+
 async def _watch(running: Running, stop: asyncio.Event, quiet: bool) -> None:
     """Says how it goes until it is asked to end: a line that changes, or one now and then."""
-    status = stderr.status("waiting for agents")
+    changing = not quiet and stderr.is_terminal
     said = 0.0
-    if not quiet and stderr.is_terminal:
-        status.start()
-    try:
+    with contextlib.ExitStack() as stack:
+        status = stack.enter_context(stderr.status("waiting for agents")) if changing else None
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
-            if quiet:
-                continue
-            if stderr.is_terminal:
+            if status is not None:
                 status.update(_line(running))
-            elif time.monotonic() - said >= QUIET_SECONDS:
+            elif not quiet and time.monotonic() - said >= QUIET_SECONDS:
                 said = time.monotonic()
-                stderr.print(_line(running), markup=False, soft_wrap=True)
-    finally:
-        status.stop()
+                _say([_line(running)])
 
 
 def _line(running: Running) -> str:
@@ -183,12 +207,20 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _answer_at_once() -> None:
-    """The thread that writes the journal gives way to the one that answers within half a
-    millisecond, not five, and what was loaded at the start is not searched for garbage again."""
-    sys.setswitchinterval(5e-4)
-    gc.collect()
+@contextlib.contextmanager
+def _start_without_garbage() -> Iterator[None]:
+    """Agents wait for a server that starts: what it loads is not searched for garbage meanwhile."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _loaded() -> None:
+    """From here on garbage is looked for, in what comes: never again in what was loaded."""
     gc.freeze()
+    gc.enable()
 
 
 def _text(path: Path | None) -> str | None:

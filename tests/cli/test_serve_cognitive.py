@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def test_a_few_seconds_of_it_as_json(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert found["replies"] == {}
     assert found["journal"]["decisions"] == 0
     assert (tmp_path / "decisions.sqlite").exists()
+    assert gc.isenabled(), "it was off while the server started"
 
 
 def test_keys_are_made_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +60,9 @@ def test_settings_come_from_every_source(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text('[broker]\nbind = "ipc:///tmp/x"\nagents = 9\n')
     found = load(file, environ={"METABONK_BROKER_AGENTS": "7"}, flags={"broker.drain": "1.5"})
+    assert (found.broker.journal_mb, found.broker.journal_days) == (4096, 0.0)
     assert (found.broker.bind, found.broker.agents, found.broker.drain) == ("ipc:///tmp/x", 7, 1.5)
-    for key, value in (("broker.agents", 0), ("broker.concurrency", 0), ("broker.frames_mb", -1)):
+    for key, value in (("broker.agents", 0), ("broker.concurrency", 0), ("broker.frames_mb", -1),
+                       ("broker.journal_mb", -1), ("broker.journal_days", -0.5)):  # fmt: skip
         with pytest.raises(ConfigError, match=key):
             load(environ={}, flags={key: value})

@@ -17,6 +17,9 @@ from metabonk.cognition.protocol.wire import Buffer
 _AT_ONCE = 64  # messages taken before somebody looks at the game again
 _REPLY_BYTES = 64 << 10
 _LINGER_MS = 200
+# Between two attempts to connect: an attempt costs microseconds, an agent without a server its
+# directives.
+RECONNECT_MS, RECONNECT_MOST_MS = 25, 100
 _REFUSALS = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 
@@ -46,8 +49,8 @@ class Line:
         socket.set(zmq.RCVHWM, 256)
         socket.set(zmq.MAXMSGSIZE, _REPLY_BYTES)
         socket.set(zmq.IMMEDIATE, 1)  # nothing is queued for a server that is not there
-        socket.set(zmq.RECONNECT_IVL, 50)
-        socket.set(zmq.RECONNECT_IVL_MAX, 250)  # a server that comes back is soon found
+        socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
+        socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)
         socket.set(zmq.HEARTBEAT_IVL, 1000)
         socket.set(zmq.HEARTBEAT_TIMEOUT, 4000)
         if self._identity:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from metabonk.cognition.protocol.wire import QuestionKind, Trigger
 
 NS = 1_000_000_000
+SPREAD = NS // 10  # over which agents that come back together ask for what they missed
 RANK: Mapping[Trigger, int] = {"period": 0, "menu": 1, "boss": 2, "health": 3}
 
 
@@ -19,6 +20,7 @@ class Wishes:
 
     every: seconds between regular wishes. `phase` (0..1) is this agent's place in the period; all
     agents of a machine count periods on the same clock, so they stay apart however they started.
+    A place that went by while nobody could be asked is not waited for once more.
     """
 
     def __init__(self, every: float) -> None:
@@ -26,12 +28,18 @@ class Wishes:
         self._every = max(round(every * NS), 1)
         self._phase = 0.0
         self._next = 0
+        self._rest = 0  # after the next regular wish, until there may be another one
         self._wish: tuple[Trigger, QuestionKind] | None = None
 
     def begin(self, phase: float, now: int) -> None:
-        """Counts from the next place `phase` on."""
+        """Counts from the next place `phase` on. What fell due since the last one, while there was
+        no server, comes up at once, each agent's at its place in `SPREAD`."""
+        missed = 0 < self._next <= now
         self._phase = phase % 1.0
         self._next = self._after(now)
+        if missed:
+            self._next = min(self._next, now + round(self._phase * min(SPREAD, self._every)))
+            self._rest = self._every // 2
 
     def add(self, trigger: Trigger, question: QuestionKind = "strategy") -> None:
         if self._wish is not None:
@@ -45,7 +53,7 @@ class Wishes:
         if self._next and now >= self._next:
             if self._wish is None:
                 self._wish = ("period", question)
-            self._next = self._after(now)
+            self._next, self._rest = self._after(now + self._rest), 0
         return None if self._wish is None else self._wish[0]
 
     def take(self) -> tuple[Trigger, QuestionKind]:

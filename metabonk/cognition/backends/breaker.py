@@ -2,7 +2,8 @@
 
 Knows outcomes and a clock; does not know what is called. Closed: calls pass. Open, after a run of
 failures: none pass until a pause has gone by, which doubles while trials fail. Half-open: one trial
-at a time decides. (M. Nygard, Release It!, 2018, chapter 5.)
+at a time decides. Where trials find nobody at all the pause stays short: they burden no one, and
+who comes back is soon asked again. (M. Nygard, Release It!, 2018, chapter 5.)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class State(enum.IntEnum):
 
 class Breaker:
     """failures: in a row until it opens. pause, longest_pause: seconds that it stays open, doubled
-    after each failed trial. clock: monotonic seconds."""
+    after each failed trial that somebody heard. clock: monotonic seconds."""
 
     def __init__(
         self,
@@ -70,24 +71,28 @@ class Breaker:
         self._failed, self._open, self._trial = 0, False, 0
         self._next_pause = self._pause
 
-    def failed(self, ticket: int = ORDINARY) -> None:
-        """One of before it opened may end later: it neither opens it again nor ends a trial."""
+    def failed(self, ticket: int = ORDINARY, *, away: bool = False) -> None:
+        """away: nobody was there to be asked. One of before it opened may end later: it neither
+        opens it again nor ends a trial."""
         if self._open:
             if ticket == self._trial:
                 self._trial = 0
-                self._keep_away()
+                self._keep_away(away)
             return
         self._failed += 1
         if self._failed >= self._most:
             self._open = True
             self.opened += 1
-            self._keep_away()
+            self._keep_away(away)
 
     def gave_up(self, ticket: int = ORDINARY) -> None:
         """The call was cancelled: it says nothing about the other end."""
         if ticket == self._trial:
             self._trial = 0
 
-    def _keep_away(self) -> None:
+    def _keep_away(self, away: bool) -> None:
+        if away:
+            self._next_pause = self._pause
         self._until = self._clock() + self._next_pause
-        self._next_pause = min(2 * self._next_pause, self._longest)
+        if not away:
+            self._next_pause = min(2 * self._next_pause, self._longest)

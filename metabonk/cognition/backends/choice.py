@@ -1,8 +1,9 @@
 """Which backends there are, and the chain that the settings ask for.
 
-Knows the names `rules`, `openai` and `policy` and how each is made; others are handed in. Does not
-know brokers, agents or questions. No backend set: `rules`. One that is set and not there is an
-error at the start, and a counted fallback later.
+Knows the names `rules`, `openai` and `policy` and how each is made; others are handed in. An adapter
+is imported when it is asked for: agents wait for a server that starts anew. Does not know brokers,
+agents or questions. No backend set: `rules`. One that is set and not there is an error at the
+start, and a counted fallback later.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import difflib
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
 
 from metabonk.cognition.backends.fallback import Chain
-from metabonk.cognition.backends.menu_model import WithMenuModel
-from metabonk.cognition.backends.openai import OpenAIBackend, Server
-from metabonk.cognition.backends.policy import PolicyBackend
-from metabonk.cognition.backends.probe import Wish
 from metabonk.cognition.backends.rules import Rules
 from metabonk.cognition.menus.menu import MenuRules
 from metabonk.cognition.question import Backend
 from metabonk.errors import BackendError, ConfigError, CorruptError
 from metabonk.schema import BackendConfig
+
+if TYPE_CHECKING:
+    from metabonk.cognition.backends.openai import OpenAIBackend
 
 EMBEDDED = "rules"
 Maker = Callable[[BackendConfig], list[Backend]]
@@ -75,6 +76,14 @@ def read_key(path: str) -> str:
     return text
 
 
+def _asks_a_server(backend: Backend) -> TypeGuard[OpenAIBackend]:
+    if not backend.limit:
+        return False
+    from metabonk.cognition.backends.openai import OpenAIBackend
+
+    return isinstance(backend, OpenAIBackend)
+
+
 def _rules(config: BackendConfig) -> list[Backend]:
     return [Rules(menus=MenuRules().answer)]
 
@@ -84,6 +93,8 @@ def _policy(config: BackendConfig) -> list[Backend]:
         raise ConfigError(
             "backend.policy: empty; name the directory that `metabonk cognition distil` wrote"
         )
+    from metabonk.cognition.backends.policy import PolicyBackend
+
     try:
         return [PolicyBackend(config.policy, MenuRules().answer)]
     except (OSError, CorruptError) as error:
@@ -99,6 +110,10 @@ def _openai(menu_model: str, config: BackendConfig) -> list[Backend]:
         raise ConfigError(f"backend.model: {len(models)} models for {len(urls)} servers")
     if len(models) == 1:
         models *= len(urls)
+    from metabonk.cognition.backends.menu_model import WithMenuModel
+    from metabonk.cognition.backends.openai import OpenAIBackend, Server
+    from metabonk.cognition.backends.probe import Wish
+
     key = read_key(config.key_file)
     made: list[Backend] = []
     for index, url in enumerate(urls):
@@ -131,7 +146,7 @@ def describe(chain: Chain) -> list[str]:
     lines = []
     for link in chain.links:
         backend = link.backend
-        if not isinstance(backend, OpenAIBackend):
+        if not _asks_a_server(backend):
             lines.append(f"{backend.name}: answers at once, without a server")
             continue
         if backend.found is None:

@@ -39,10 +39,12 @@ class Link:
 
     The breaker hears of what a backend is to blame for, so that one agent with bad pictures or
     hopeless deadlines cannot take it from the others. One that answers at once has no use for it.
+    opening: what its server can is still being found out; it is passed over, which is no failure.
     """
 
     def __init__(self, backend: Backend, breaker: Breaker) -> None:
         self.backend, self.breaker = backend, breaker
+        self.opening = False
         self.asked = 0
         self.answered = 0
         self.seconds = 0.0
@@ -55,6 +57,10 @@ class Link:
         if self.backend.limit and question.left() <= 0.0:  # not its fault: nobody asked in time
             self.failures[Failure.LATE] += 1
             raise Undecided(Failure.LATE, "the deadline had passed before it was asked", name)
+        if self.opening:
+            self.failures[Failure.UNREACHABLE] += 1
+            why = "what its server can is still being found out"
+            raise Undecided(Failure.UNREACHABLE, why, name)
         ticket = self.breaker.allows()
         if not ticket:
             self.failures[Failure.OPEN] += 1
@@ -72,7 +78,7 @@ class Link:
         except Undecided as error:
             self.failures[error.failure] += 1
             if self._to_blame(error.failure, given):
-                self.breaker.failed(ticket)
+                self.breaker.failed(ticket, away=error.failure is Failure.UNREACHABLE)
                 settled = True
             raise
         finally:
@@ -139,11 +145,15 @@ class Chain:
         return any(sees(link.backend) for link in self.links)
 
     async def open(self) -> None:
-        """Opens every backend. Raises BackendError of the first that is not there, with those that
-        were opened closed again."""
+        """Opens every backend, those that answer at once first: while servers are found out about,
+        questions pass them over and are answered behind them. Raises BackendError of the first that
+        is not there, with those that were opened closed again."""
+        for link in self.links:
+            link.opening = link.backend.limit > 0
         try:
-            for link in self.links:
+            for link in sorted(self.links, key=lambda link: link.opening):
                 await link.backend.open()
+                link.opening = False
         except BaseException:
             await self.close()
             raise
@@ -164,7 +174,11 @@ class Chain:
 
     def _with_budget(self, question: Question, index: int) -> Question:
         """The question with a deadline that leaves time for those behind."""
-        behind = [link.backend for link in self.links[index + 1 :] if link.breaker.wait() == 0.0]
+        behind = [
+            link.backend
+            for link in self.links[index + 1 :]
+            if not link.opening and link.breaker.wait() == 0.0
+        ]
         left = question.left()
         if not behind or left == float("inf"):
             return question

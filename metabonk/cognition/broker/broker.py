@@ -148,8 +148,17 @@ class Broker:
         others |= metrics_of(self.backend)
         return self.measures.page(gauges, others)
 
+    def welcome_all(self) -> None:
+        """Tells every agent anew what is wanted of it: the backend turned out to be another one
+        than was thought when it came."""
+        for binding in self.names.agents():
+            if binding.protocol != 1:
+                self._welcome(binding)
+
     def _hello(self, route: bytes, hello: Hello, key: str) -> None:
-        binding = self._bind(route, hello, key)
+        self._welcome(self._bind(route, hello, key))
+
+    def _welcome(self, binding: Binding) -> None:
         # Pictures that nobody would look at or keep are not asked for: coding them is most of what
         # an agent spends. Where nobody looks, those of the log come as JPEGs.
         looks = sees(self.backend)
@@ -162,7 +171,7 @@ class Broker:
             next_sequence=binding.newest + 1, backend=self.backend.name, limits=limits,
             handles=binding.handles,
         )  # fmt: skip
-        self._send(route, welcome)
+        self._send(binding.route, welcome)
 
     def _bind(self, route: bytes, hello: Hello, key: str) -> Binding:
         if self.allowed is not None and not self.allowed.may(key, hello.agent):

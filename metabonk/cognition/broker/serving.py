@@ -3,6 +3,10 @@
 Knows which parts there are and who closes what when; does not know what they do, nor signals and
 terminals (the verb's). Killing it loses nothing that was told to anybody; asked to end, it answers
 what it has, refuses what is new, writes everything down and says good-bye to nobody.
+
+Agents are let in before the backend is open. After a kill they wait for answers, and what a model
+server can takes seconds to find out, minutes where it is loading itself: until then the end of the
+chain answers, as a counted fallback.
 """
 
 from __future__ import annotations
@@ -21,11 +25,12 @@ from metabonk.cognition import situation
 from metabonk.cognition.broker.broker import TICK, Broker
 from metabonk.cognition.broker.door import Door
 from metabonk.cognition.log.journal import Decision, Journal
+from metabonk.cognition.log.retention import Keep
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.monitor.exposition import CONTENT_TYPE
 from metabonk.cognition.monitor.pages import Answer, HttpServer
 from metabonk.cognition.protocol import keys
-from metabonk.cognition.question import Backend
+from metabonk.cognition.question import Backend, sees
 from metabonk.errors import ConfigError
 from metabonk.schema import BrokerConfig
 
@@ -35,13 +40,15 @@ FRAMES = "frames"  # the folder of the frames, beside the journal
 
 @dataclass
 class Running:
-    """A server that runs. endpoints: where agents connect. url: of its pages, empty for none."""
+    """A server that runs. endpoints: where agents connect. url: of its pages, empty for none.
+    opening: done once the backend is open; raises what kept it from that."""
 
     broker: Broker
     door: Door
     journal: Journal
     store: FrameStore
     url: str
+    opening: asyncio.Future[None]
 
     @property
     def endpoints(self) -> list[str]:
@@ -56,6 +63,8 @@ class Running:
         """Whether agents should come here. A full disk is said and keeps nobody away."""
         if self.broker.answering.draining:
             return Answer(503, "draining\n")
+        if not self.opening.done():
+            return Answer(503, "what the model server can is still being found out\n")
         return Answer(200, f"ready\n{self.trouble()}".strip() + "\n")
 
     def trouble(self) -> str:
@@ -68,6 +77,7 @@ class Running:
         found = {f"frames_{k}_total": v for k, v in self.store.counts.items()}
         found |= {"frames": len(self.store), "frames_bytes": self.store.bytes}
         found |= {f"door_{k}_total": v for k, v in self.door.counts.items()}
+        found |= {f"journal_{name}": value for name, value in self.journal.figures().items()}
         lines = [f"metabonk_cognition_{name} {value}" for name, value in found.items()]
         return Answer(200, text + "\n".join(lines) + "\n", CONTENT_TYPE)
 
@@ -76,9 +86,10 @@ class Running:
 async def serving(
     backend: Backend, config: BrokerConfig, *, explain: bool = False
 ) -> AsyncIterator[Running]:
-    """A server as long as the block runs; `backend` is open, and stays so.
+    """A server as long as the block runs. It opens `backend`, which the caller closes.
 
-    explain: ask it for reasons in words too, which control never reads.
+    explain: ask it for reasons in words too, which control never reads. Whoever runs the block has
+    to await `Running.opening`: a backend that is not there is an error at the start.
 
     Raises ConfigError for settings that cannot be, LinkError for an address or a folder that is in
     use, CorruptError for a journal that is none, OSError.
@@ -98,13 +109,15 @@ async def serving(
         journal = Journal(
             folder, pack=_packer(store), tell=loop.call_soon_threadsafe,
             power_safe=config.power_safe,
+            keep=Keep(config.journal_mb << 20, config.journal_days),
         )  # fmt: skip
         stack.callback(journal.close)
         broker = Broker(
             backend, journal, door, most=config.concurrency, agents=config.agents,
             allowed=allowed, explain=explain,
         )  # fmt: skip
-        running = Running(broker, door, journal, store, "")
+        opening: asyncio.Future[None] = loop.create_future()
+        running = Running(broker, door, journal, store, "", opening)
         if config.http:
             pages = {
                 "/healthz": running.health, "/readyz": running.ready, "/metrics": running.metrics,
@@ -116,6 +129,7 @@ async def serving(
         stack.callback(broker.close)
         door.open(broker.handle)
         stack.callback(door.close)
+        running.opening = loop.create_task(_open(broker))
         ticking = loop.create_task(_tick(broker))
         guarding = loop.create_task(_guard(running, config.memory_mb << 20))
         try:
@@ -124,10 +138,18 @@ async def serving(
             await broker.drain(config.drain)
             await asyncio.to_thread(journal.close)  # the loop goes on: outcomes are acknowledged
             await asyncio.sleep(0)
-            for task in (ticking, guarding):
+            for task in (ticking, guarding, running.opening):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+
+async def _open(broker: Broker) -> None:
+    """Opens the backend; agents that came meanwhile hear of it if it wants other things of them."""
+    thought = sees(broker.backend)
+    await broker.backend.open()
+    if sees(broker.backend) != thought:
+        broker.welcome_all()
 
 
 async def _tick(broker: Broker) -> None:

@@ -8,12 +8,13 @@ time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import simplejpeg  # type: ignore[import-untyped]
 
 from metabonk.cognition.protocol.messages import (
@@ -225,20 +226,19 @@ def boot_id() -> str:
         return ""
 
 
-def _float_words(dtype: np.dtype[Any], at: int = 0) -> Iterator[int]:
-    """Which 32-bit words of a record are single floats."""
+def _floats(dtype: np.dtype[Any]) -> npt.NDArray[np.intp]:
+    """At which bytes of a record single floats begin."""
+    found = [np.zeros(0, np.intp)]
     for name in dtype.names or ():
         field, offset = dtype.fields[name][:2]  # type: ignore[index]
-        base, count = field.base, int(np.prod(field.shape, dtype=np.int64))
-        for index in range(count):
-            start = at + offset + index * base.itemsize
-            if base.names:
-                yield from _float_words(base, start)
-            elif base == np.float32:
-                yield start // 4
+        base = field.base
+        inside = _floats(base) if base.names else np.zeros(int(base == np.float32), np.intp)
+        starts = offset + base.itemsize * np.arange(math.prod(field.shape), dtype=np.intp)
+        found.append((starts[:, None] + inside).ravel())
+    return np.concatenate(found)
 
 
-_FLOAT_WORDS = np.fromiter(_float_words(GAME_STATE), np.intp)
+_FLOAT_WORDS = _floats(GAME_STATE) // 4  # of 32 bits each
 _MOST = {
     "entity": MAX_ENTITIES, "pickup": MAX_PICKUPS, "widget": MAX_WIDGETS, "offer": MAX_OFFERS,
 }  # fmt: skip

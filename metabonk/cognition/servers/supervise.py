@@ -132,7 +132,7 @@ class Supervisor:
                     return f"it did not serve within {self._patience.load:g} s"
                 waiting = [pair for pair in waiting if not await self._serves(*pair)]
                 if waiting:
-                    await self._sleep(min(0.25, self._patience.look))
+                    await self._look_away(min(0.25, self._patience.look))
             return ""
         finally:
             for client, _ in clients:
@@ -143,7 +143,7 @@ class Supervisor:
         missed = 0
         try:
             while not self._stop.is_set():
-                await self._sleep(self._patience.look)
+                await self._look_away(self._patience.look)
                 gone = self._ended()
                 if gone:
                     self._told(Event("ended", gone, restarts=self.restarts))
@@ -198,6 +198,17 @@ class Supervisor:
             if late:
                 await asyncio.wait(late)
         self._running.clear()
+
+    async def _look_away(self, seconds: float) -> None:
+        """Until the next look, at most: an end of a process is noticed when it happens."""
+        waits = [asyncio.ensure_future(process.wait()) for process in self._running]
+        stop = asyncio.ensure_future(self._stop.wait())
+        either = {*waits, stop}
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in either:
+                one.cancel()
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -71,6 +71,25 @@ def test_failed_trials_make_the_pause_longer_up_to_a_limit() -> None:
     assert breaker.wait() == 1.0, "a success forgets the long pauses"
 
 
+def test_who_is_not_there_is_looked_for_in_short_pauses() -> None:
+    """A server that is being started again: its connections are refused, which costs nobody."""
+    clock = Clock()
+    breaker = opened(clock)
+    for _ in range(5):
+        clock.now += breaker.wait()
+        breaker.failed(breaker.allows(), away=True)
+        assert breaker.wait() == 1.0
+    pauses = []
+    for _ in range(3):  # it is there, and has trouble
+        clock.now += breaker.wait()
+        breaker.failed(breaker.allows())
+        pauses.append(breaker.wait())
+    assert pauses == [1.0, 2.0, 4.0]
+    clock.now += breaker.wait()
+    breaker.failed(breaker.allows(), away=True)
+    assert breaker.wait() == 1.0, "it was ended: the next one is another one"
+
+
 def test_a_trial_that_was_given_up_lets_another_one_try() -> None:
     clock = Clock()
     breaker = opened(clock)

@@ -207,6 +207,48 @@ def test_opening_is_all_or_nothing() -> None:
     assert not first.is_open
 
 
+def test_while_a_server_is_found_out_about_who_stands_behind_answers() -> None:
+    """It may be loading for minutes: nobody waits for it, and its breaker hears of nothing."""
+
+    class Opening(Scripted):
+        async def open(self) -> None:
+            await gate.wait()
+            await super().open()
+
+    gate = asyncio.Event()
+    slow = Opening("slow", GOOD)
+    chain = Chain([slow, Rules()])
+
+    async def go() -> None:
+        opening = asyncio.create_task(chain.open())
+        await asyncio.sleep(0)
+        for _ in range(20):
+            answer = await chain.decide(question())
+            assert answer.backend == "rules"
+            assert answer.path[0].startswith("slow: unreachable: ")
+        assert not slow.asked
+        assert chain.metrics()["backend_slow_unreachable_total"] == 20.0
+        gate.set()
+        await opening
+        answer = await chain.decide(question())
+        assert (answer.backend, answer.path) == ("slow", ())
+        assert chain.links[0].breaker.opened == 0
+
+    run(go())
+
+
+def test_time_is_not_kept_for_a_server_that_is_not_open_yet() -> None:
+    first, second = Scripted("first", GOOD), Scripted("second", GOOD)
+    chain = Chain([first, second])
+    asked = question(1.0)
+    chain.links[1].opening = True
+    run(chain.decide(asked))
+    assert first.asked[0].deadline == asked.deadline
+    chain.links[1].opening = False
+    run(chain.decide(asked))
+    assert first.asked[1].deadline < asked.deadline
+
+
 def test_no_chain_of_nobody_or_of_one_twice() -> None:
     for backends in ([], [Scripted("a"), Scripted("a")]):
         with pytest.raises(ValueError, match="wanted at least one"):

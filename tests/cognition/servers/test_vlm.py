@@ -211,6 +211,25 @@ def test_it_is_waited_for_restarted_and_ended_in_order(tmp_path: Path) -> None:
     run(go())
 
 
+def test_an_end_is_noticed_when_it_happens_and_not_at_the_next_look(tmp_path: Path) -> None:
+    async def go() -> None:
+        server = StandIn()
+        url = await server.start()
+        command = Command("model", ("/bin/sleep", "600"), f"{url}/ready")
+        rarely = Patience(look=3600.0, first_pause=0.01)
+        watched = Watched([command], tmp_path / "log", rarely)
+        task = asyncio.create_task(watched.supervisor.run())
+        await watched.until(lambda: watched.said("ready") == 1)
+        os.kill(watched.pids()[0], signal.SIGKILL)
+        await watched.until(lambda: watched.said("ready") == 2)
+        assert watched.said("ended") == watched.supervisor.restarts == 1
+        watched.supervisor.stop()  # nor is an order kept waiting
+        await task
+        await server.stop()
+
+    run(go())
+
+
 def test_what_never_comes_up_is_given_up_with_its_last_words(tmp_path: Path) -> None:
     words = ("/bin/sh", "-c", "echo no such model; exit 3")
     watched = Watched([Command("model", words, "http://127.0.0.1:1/ready")], tmp_path / "log")
