@@ -5,12 +5,14 @@ Knows numpy and Gymnasium's spaces; does not know any game.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces as gs
 
+from metabonk.errors import ConfigError
 from metabonk.protocols import Array, BoolArray, FloatArray
 
 
@@ -20,6 +22,12 @@ def allocate(space: gs.Dict, num_envs: int) -> dict[str, Array]:
         key: np.zeros((num_envs, *(sub.shape or ())), dtype=sub.dtype)
         for key, sub in space.spaces.items()
     }
+
+
+def check_seeds(seeds: Sequence[int], num_envs: int) -> None:
+    """Raises ConfigError unless there is one seed per environment."""
+    if len(seeds) != num_envs:
+        raise ConfigError(f"seeds: {len(seeds)} given, {num_envs} environments need one each")
 
 
 def episode_seed(seed: int, episode: int) -> int:

@@ -33,7 +33,7 @@ from gymnasium import spaces as gs
 
 from metabonk.errors import ConfigError, GameError
 from metabonk.games.arena import LevelLike, level_of
-from metabonk.games.batch import EpisodeSums
+from metabonk.games.batch import EpisodeSums, check_seeds
 from metabonk.games.batch_env import BatchEnv
 from metabonk.games.bonklink_line import Address, Line, lines
 from metabonk.games.bonklink_run import Run
@@ -158,10 +158,7 @@ class BonkLinkGame:
         self._sums = EpisodeSums(self.num_envs)
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
-        if len(seeds) != self.num_envs:
-            raise ConfigError(
-                f"seeds: {len(seeds)} given, {self.num_envs} environments need one each"
-            )
+        check_seeds(seeds, self.num_envs)
         for run, seed in zip(self._runs, seeds, strict=True):
             run.begin(int(seed) % 2**64)
         self._ended[:] = False

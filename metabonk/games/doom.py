@@ -31,7 +31,7 @@ import numpy as np
 from gymnasium import spaces as gs
 
 from metabonk.errors import ConfigError, CorruptError, GameError, MissingExtraError
-from metabonk.games.batch import EpisodeSums, episode_seed
+from metabonk.games.batch import EpisodeSums, check_seeds, episode_seed
 from metabonk.games.doom_process import DoomProcess
 from metabonk.games.doom_worker import SCREEN, TICS_PER_SECOND, Control, Slots, controls_of
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
@@ -149,10 +149,7 @@ class DoomGame:
         ]
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
-        if len(seeds) != self.num_envs:
-            raise ConfigError(
-                f"seeds: {len(seeds)} given, {self.num_envs} environments need one each"
-            )
+        check_seeds(seeds, self.num_envs)
         self._seeds[:] = [int(s) % 2**64 for s in seeds]
         self._episodes[:] = 0
         self._start(range(self.num_envs))

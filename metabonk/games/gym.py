@@ -19,7 +19,7 @@ from gymnasium import spaces as gs
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from metabonk.errors import ConfigError, GameError, MissingExtraError
-from metabonk.games.batch import EpisodeSums
+from metabonk.games.batch import EpisodeSums, check_seeds
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
@@ -62,10 +62,7 @@ class GymGame:
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
         """Starts every environment with its seed; see the class for ids with one seed for all."""
-        if len(seeds) != self.num_envs:
-            raise ConfigError(
-                f"seeds: {len(seeds)} given, {self.num_envs} environments need one each"
-            )
+        check_seeds(seeds, self.num_envs)
         seed: Any = [int(s) for s in seeds]
         if not self._seed_each:
             seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
@@ -148,7 +145,10 @@ def _make_vector(
             envs.close()
         return gymnasium.make_vec(env_id, num_envs, "sync", **kwargs), True
     except gymnasium.error.UnregisteredEnv as error:
-        raise ConfigError(f"game: {error}") from error
+        why = str(error).rstrip(".")
+        raise ConfigError(
+            f"game: {why}; `metabonk games --all` lists those that there are"
+        ) from error
     except gymnasium.error.Error as error:
         raise GameError(f"gym/{env_id} cannot be made: {error}") from error
 

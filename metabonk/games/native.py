@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces as gs
 
-from metabonk.errors import ConfigError, CorruptError
+from metabonk.errors import CorruptError
+from metabonk.games.batch import check_seeds
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
@@ -90,10 +91,7 @@ class NativeGame:
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
         """Starts every environment anew; seeds are taken modulo 2**64."""
-        if len(seeds) != self.num_envs:
-            raise ConfigError(
-                f"seeds: {len(seeds)} given, {self.num_envs} environments need one each"
-            )
+        check_seeds(seeds, self.num_envs)
         numbers = np.array([int(seed) % 2**64 for seed in seeds], np.uint64)
         self.batch.reset(numbers, self._buffers(observation, *self._spare))
 

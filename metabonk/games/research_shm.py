@@ -29,9 +29,9 @@ import numpy.typing as npt
 from gymnasium import spaces as gs
 
 from metabonk.errors import ConfigError, GameError, LinkError
-from metabonk.games.batch import EpisodeSums
+from metabonk.games.batch import EpisodeSums, check_seeds
 from metabonk.games.batch_env import BatchEnv
-from metabonk.link.research_shm import BUTTONS, COLUMNS, FOLDER, ResearchAgent, Seen, path_of
+from metabonk.link.research_shm import BUTTONS, COLUMNS, FOLDER, ResearchAgent, Seen, paths_of
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
@@ -69,12 +69,9 @@ def make(
             f"patience, hz, limit: {patience:g}, {hz:g} and {limit}; "
             "the first two must be above 0, the last at least 0"
         )
-    if num_envs > 1 and not instance.isdigit():
-        raise ConfigError(f"instance: {instance!r} is no number from which {num_envs} could count")
-    names = [instance] if num_envs == 1 else [str(int(instance) + i) for i in range(num_envs)]
     ends = [
-        _ends.open(path_of(name, research_dir), patience=patience, bottom_up=bottom_up)
-        for name in names
+        _ends.open(path, patience=patience, bottom_up=bottom_up)
+        for path in paths_of(instance, num_envs, research_dir)
     ]
     return ResearchShmGame(ends, limit, hz)
 
@@ -228,10 +225,7 @@ class ResearchShmGame:
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
         """Starts an episode in every game; version 1 cannot carry their seeds."""
-        if len(seeds) != self.num_envs:
-            raise ConfigError(
-                f"seeds: {len(seeds)} given, {self.num_envs} environments need one each"
-            )
+        check_seeds(seeds, self.num_envs)
         for i in range(self.num_envs):
             self._begin(observation, i)
         self._ended[:] = False

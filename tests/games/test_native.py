@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from metabonk import _core
-from metabonk.errors import CorruptError
+from metabonk.errors import ConfigError, CorruptError
 from metabonk.games import make
 from metabonk.games.batch import allocate
 from metabonk.games.level import Level
@@ -68,6 +68,12 @@ def test_a_state_of_another_level_is_refused() -> None:
     with pytest.raises(ValueError, match="another number of environments"):
         hard.batch.restore_one(0, before)
     arena(tier=2).restore_state(before)
+
+
+def test_every_environment_needs_a_seed() -> None:
+    game = arena()
+    with pytest.raises(ConfigError, match="seeds: 1 given, 2 environments need one each"):
+        game.reset_into(allocate(game.observation_space, 2), [1])
 
 
 def test_few_sets_of_arrays_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,27 +54,33 @@ def play(policy: Any, seeds: list[int], decisions: int = 2750) -> Any:
     return returns
 
 
-def test_scripted_beats_random_by_the_paired_test() -> None:
-    seeds = list(range(5000, 5016))
-    better = play(scripted.ScriptedPolicy(), seeds) - play(scripted.RandomPolicy(1), seeds)
+SEEDS = list(range(5000, 5016))
+
+
+@pytest.fixture(scope="module")
+def random_returns() -> Any:
+    return play(scripted.RandomPolicy(1), SEEDS)
+
+
+def test_scripted_beats_random_by_the_paired_test(random_returns: Any) -> None:
+    better = play(scripted.ScriptedPolicy(), SEEDS) - random_returns
     error = 2.13 * better.std(ddof=1) / np.sqrt(len(better))  # t, 15 degrees of freedom, 95 %
     assert better.mean() - error > 5.0, better
 
 
-def test_a_motionless_policy_does_not_beat_random_like_that() -> None:
+def test_a_motionless_policy_does_not_beat_random_like_that(random_returns: Any) -> None:
     class Still:
+        policy = scripted.ScriptedPolicy()
+
         def reset(self, num_envs: int) -> None:
             return None
 
         def act(self, observation: Any, state: None, is_first: Any) -> Any:
-            rows, _ = scripted.ScriptedPolicy().act(
-                observation, scripted.ScriptedPolicy().reset(len(is_first)), is_first
-            )
+            rows, _ = self.policy.act(observation, self.policy.reset(len(is_first)), is_first)
             rows[:, :9] = 0.0
             return rows, None
 
-    seeds = list(range(5000, 5016))
-    better = play(Still(), seeds) - play(scripted.RandomPolicy(1), seeds)
+    better = play(Still(), SEEDS) - random_returns
     assert better.mean() < 5.0
 
 
