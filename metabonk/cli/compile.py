@@ -11,6 +11,7 @@ import typer
 from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.output import JsonFlag, console, print_json, require, stderr, table, verb
+from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
     from metabonk.learn.fidelity import Fidelity
@@ -24,7 +25,8 @@ actions: how often they choose alike, and what the difference costs.
 
 $ metabonk compile runs/long
 $ metabonk compile runs/long --precision int8 --out policies/int8
-$ metabonk compile runs/long --precision int8 --precision nvfp4    compare them"""
+$ metabonk compile runs/long --precision int8 --precision nvfp4    compare them
+$ metabonk compile runs/dreams --dreamer        who learned in its dreams, instead"""
 )
 
 
@@ -34,13 +36,16 @@ def compile_policy(
     precision: list[str] = typer.Option(
         ["fp32"], help="Of the weights: fp32, bf16, int8, fp8, nvfp4, int4 or mxfp8; repeatable."
     ),
-    out: Path = typer.Option(None, help="Where to; default: DIR/policies/<precision>."),
+    out: Path = typer.Option(None, help="Where to; default: DIR/policies/[dreamer-]<precision>."),
     batch: int = typer.Option(1, help="Games that it decides for in one call.", min=1),
     sampled: bool = typer.Option(
         False, "--sampled/--greedy", help="Draw actions, or take the likeliest."
     ),
     episodes: int = typer.Option(64, help="To compare it in; 0: do not.", min=0),
     seed: int = typer.Option(0, help="Which episodes, and of drawn actions.", min=0),
+    dreamer: bool = typer.Option(
+        False, "--dreamer", help="Of who learned in dreams, with its world model, not the policy."
+    ),
     json: bool = JsonFlag,
 ) -> None:
     require("torch", "train", "compiling")
@@ -51,11 +56,12 @@ def compile_policy(
     from metabonk.learn.compiling import compile_run
 
     if out is not None and len(precision) > 1:
-        raise ValueError("--out names one place; leave it out to compile several precisions")
+        raise ConfigError("--out names one place; leave it out to compile several precisions")
     results = []
     for name in precision:
-        where = out or directory / "policies" / name
-        with stderr.status(f"compiling {name} and playing {episodes} episodes"):
+        where = out or directory / "policies" / (f"dreamer-{name}" if dreamer else name)
+        then = f" and playing {episodes} episodes" if episodes else ""
+        with stderr.status(f"compiling {name}{then}"):
             done = compile_run(
                 directory,
                 where,
@@ -64,6 +70,7 @@ def compile_policy(
                 sampled=sampled,
                 episodes=episodes,
                 seed=seed,
+                dreamer=dreamer,
             )
         results.append((where, done))
     if json:

@@ -92,9 +92,9 @@ class CompiledActing:
 
     def __init__(self, model: ActorCritic, batch: int) -> None:
         from metabonk.play.compiler.assembly import assemble
-        from metabonk.play.compiler.tracing import OUTPUTS
+        from metabonk.play.compiler.tracing import OUTPUTS, Decision
 
-        program = assemble(model, batch=batch, sampled=True, carried=False, outputs=OUTPUTS)
+        program = assemble(Decision(model, True), batch=batch, carried=False, outputs=OUTPUTS)
         terms = Terms(
             batch=batch,
             precision="fp32",

@@ -1,5 +1,6 @@
-"""The compile step of a run: its newest network as a policy artifact with what it was measured to
-lose. Knows run directories and games; the work is done by metabonk.play.compiled.
+"""The compile step of a run: its newest network, or who learned in its dreams, as a policy artifact
+with what it was measured to lose. Knows run directories and games; the work is done by
+metabonk.play.compiled.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from typing import Any
 
 import msgspec
 
-from metabonk.artifact import certify, load
+from metabonk.artifact import Artifact, certify, load
+from metabonk.config import Config
 from metabonk.config import load as load_config
+from metabonk.errors import CheckpointError
 from metabonk.games import from_config
 from metabonk.learn.assess import MOST_ENVS, load_model, side_by_side
+from metabonk.learn.dreams.versions import of_run
 from metabonk.learn.fidelity import Fidelity, measure
+from metabonk.models.dreamer import DreamerPolicy
 from metabonk.play.compiled import compile
+from metabonk.play.compiler.dreamers import decision_of
+from metabonk.protocols import BatchGame
 
 
 def compile_run(
@@ -27,27 +34,40 @@ def compile_run(
     episodes: int = 64,
     seed: int = 0,
     valued: bool = False,
+    dreamer: bool = False,
 ) -> Fidelity | None:
     """Writes the artifact `out`, replacing what is there; returns what was measured, None for no
-    episodes. valued: it also gives the critic's value. The measurement is kept in the artifact's
-    card as a certificate.
+    episodes. valued: it also gives the critic's value. dreamer: of who learned in dreams, with its
+    world model, instead of the policy. The measurement is kept in the artifact's card as a
+    certificate.
 
-    Raises CompileError for a network or a precision that cannot be compiled.
+    Raises CompileError for a network or a precision that cannot be compiled, CheckpointError where
+    nobody dreamed.
     """
     config = load_config(run / "config.toml", environ={})
     most = min(config.game.envs, MOST_ENVS)
     count = side_by_side(episodes, most) if episodes else 1
     game = from_config(config.game, count)
     try:
-        model, found = load_model(run, game, config)
-        policy = compile(model, precision, batch=batch, sampled=sampled, seed=seed, valued=valued)
+        who, found = _dreamer(run, game, config) if dreamer else load_model(run, game, config)
+        policy = compile(who, precision, batch=batch, sampled=sampled, seed=seed, valued=valued)
         policy.save(out, parents=(found.hash,), replace=True)
         if not episodes:
             return None
-        wide = compile(model, precision, batch=count, sampled=False)
-        fidelity = measure(model, wide, game, episodes=episodes, seed=seed)
+        wide = compile(who, precision, batch=count, sampled=False)
+        fidelity = measure(decision_of(who, False), wide, game, episodes=episodes, seed=seed)
     finally:
         game.close()
     certificate = {"fidelity": msgspec.to_builtins(fidelity), "game": config.game.name}
     certify(load(out), certificate)
     return fidelity
+
+
+def _dreamer(run: Path, game: BatchGame, config: Config) -> tuple[DreamerPolicy, Artifact]:
+    found = of_run(run, game.observation_space, game.action_layout, config)
+    if found.dreamer is None:
+        raise CheckpointError(
+            f"{run}: nobody dreamed there; train it with --set dream.enabled=1, or compile its "
+            "policy"
+        )
+    return DreamerPolicy(found.world, found.dreamer), found.found

@@ -1,30 +1,33 @@
-"""Fidelity: what a compiled policy loses against the network it was made from.
+"""Fidelity: what a compiled policy loses against what it was made from.
 
 Knows games, evaluations and compiled policies; does not know how either is made. Both take the
-likeliest action: how often they choose alike is counted along the network's own games, what that
+likeliest action: how often they choose alike is counted along the original's own games, what that
 costs in return is measured on games of each, in pairs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import torch
+from torch import Tensor
 
 from metabonk.learn.evaluate import Comparison, compare, play
-from metabonk.models.actor import Actor, ActorState
-from metabonk.models.policy import ActorCritic
 from metabonk.play.compiled import CompiledPolicy
-from metabonk.protocols import BatchGame, BoolArray, FloatArray, Observation
+from metabonk.play.compiler.tracing import IS_FIRST, NORMAL, UNIFORM, Deciding
+from metabonk.protocols import Array, BatchGame, BoolArray, FloatArray, Observation
+from metabonk.spaces import ActionLayout
 
+FIDELITY_STREAM = 18
 ALIKE = 0.05  # a continuous column may differ by this part of its range and still count as the same
 
 
 class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
     """agreement: share of decisions in which every branch of the action was the same; branches: of
     each branch alone. decisions: how many were compared. difference: of returns, the compiled
-    policy's less the network's. bytes: of the tensors. precision: of the layers."""
+    policy's less the original's. bytes: of the tensors. precision: of the layers."""
 
     precision: str
     agreement: float
@@ -34,34 +37,60 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class Beside:
-    """The network's Policy, which shows every observation to a compiled one too and counts."""
+class Remembered(NamedTuple):
+    """carried: the decision's state [N, S]. step: decisions so far."""
 
-    def __init__(self, model: ActorCritic, compiled: CompiledPolicy) -> None:
-        self._actor = Actor(model, sampled=False)
-        self._compiled = compiled
-        self._tolerance = _tolerances(model)
+    carried: Tensor
+    step: int
+
+
+class Beside:
+    """What was trained as a Policy, run by torch; it shows every observation to what was compiled
+    of it too, with the same random numbers where any are drawn, and counts."""
+
+    def __init__(self, decision: Deciding, compiled: CompiledPolicy, seed: int) -> None:
+        self._decision, self._compiled, self._seed = decision, compiled, seed
+        self._tolerance = _tolerances(decision.head.layout)
+        self._given = {
+            name: np.zeros(sizes, dtype) for name, (dtype, sizes) in compiled.inputs.items()
+        }
+        rows = (compiled.terms.batch, compiled.terms.columns)
+        self._bound = compiled.bind(self._given, np.zeros(rows, np.float32))
         self.same: dict[str, int] = dict.fromkeys(self._tolerance, 0)
         self.alike = self.decisions = 0
 
-    def reset(self, num_envs: int) -> ActorState:
-        self._compiled.reset()
-        return self._actor.reset(num_envs)
+    def reset(self, num_envs: int) -> Remembered:
+        return Remembered(torch.zeros(num_envs, self._decision.state_size), 0)
 
+    @torch.no_grad()
     def act(
-        self, observation: Observation, state: ActorState, is_first: BoolArray
-    ) -> tuple[FloatArray, ActorState]:
-        rows, state = self._actor.act(observation, state, is_first)
-        self._compiled.reset(is_first)
-        close = np.abs(rows - self._compiled.step(observation))
-        every = np.ones(len(rows), np.bool_)
+        self, observation: Observation, state: Remembered, is_first: BoolArray
+    ) -> tuple[FloatArray, Remembered]:
+        num = len(is_first)
+        philox = np.random.Philox(key=[self._seed, FIDELITY_STREAM], counter=[0, 0, 0, state.step])
+        generator = np.random.Generator(philox)
+        own: dict[str, Array] = {
+            IS_FIRST: np.array(is_first),
+            UNIFORM: generator.random((num, self._decision.uniforms), np.float32),
+            NORMAL: generator.standard_normal((num, self._decision.normals), np.float32),
+        }
+        seen = {key: torch.as_tensor(value) for key, value in observation.items()}
+        numbers = [torch.from_numpy(own[name]) for name in (IS_FIRST, UNIFORM, NORMAL)]
+        out = self._decision(seen, state.carried, *numbers)
+        rows: FloatArray = out[0].numpy()
+        for name, array in self._given.items():
+            np.copyto(array, own[name] if name in own else observation[name])
+        self._count(np.abs(rows - self._bound.step()))
+        return rows, Remembered(out[3], state.step + 1)
+
+    def _count(self, apart: FloatArray) -> None:
+        every = np.ones(len(apart), np.bool_)
         for name, (columns, tolerance) in self._tolerance.items():
-            same = (close[:, columns] <= tolerance).all(1)
+            same = (apart[:, columns] <= tolerance).all(1)
             self.same[name] += int(same.sum())
             every &= same
         self.alike += int(every.sum())
-        self.decisions += len(rows)
-        return rows, state
+        self.decisions += len(apart)
 
 
 class Alone:
@@ -82,11 +111,11 @@ class Alone:
 
 
 def measure(
-    model: ActorCritic, compiled: CompiledPolicy, game: BatchGame, *, episodes: int, seed: int
+    decision: Deciding, compiled: CompiledPolicy, game: BatchGame, *, episodes: int, seed: int
 ) -> Fidelity:
-    """Plays `episodes` episodes with each. `compiled` has the game's number of rows and takes the
-    likeliest action."""
-    beside = Beside(model, compiled)
+    """Plays `episodes` episodes with each. `compiled` was made of `decision`, has the game's number
+    of rows and takes the likeliest action."""
+    beside = Beside(decision, compiled, seed)
     exact = play(game, beside, episodes, seed)["return"]
     own = play(game, Alone(compiled), episodes, seed)["return"]
     return Fidelity(
@@ -99,10 +128,10 @@ def measure(
     )
 
 
-def _tolerances(model: ActorCritic) -> dict[str, tuple[slice, Any]]:
+def _tolerances(layout: ActionLayout) -> dict[str, tuple[slice, Any]]:
     """By branch: its columns, and by how much they may differ."""
     found: dict[str, tuple[slice, Any]] = {}
-    for branch in model.head.layout.branches:
+    for branch in layout.branches:
         columns = slice(branch.column, branch.column + branch.width)
         tolerance: Any = 0.0
         if branch.kind == "continuous":

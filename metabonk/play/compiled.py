@@ -31,6 +31,7 @@ from metabonk.protocols import Observation
 
 if TYPE_CHECKING:
     from metabonk.models.actor import Actor
+    from metabonk.models.dreamer import DreamerPolicy
     from metabonk.models.policy import ActorCritic
     from metabonk.play.compiler.weights import PrecisionName
 
@@ -227,7 +228,7 @@ class CompiledPolicy:
 
 
 def compile(
-    policy: ActorCritic | Actor,
+    policy: ActorCritic | Actor | DreamerPolicy,
     precision: PrecisionName = "fp32",
     *,
     batch: int = 1,
@@ -235,7 +236,8 @@ def compile(
     seed: int | None = None,
     valued: bool = False,
 ) -> CompiledPolicy:
-    """Compiles a trained network, or an Actor, whose `sampled` and `seed` are then the defaults.
+    """Compiles a trained network, or an Actor or DreamerPolicy, whose `sampled` and `seed` are then
+    the defaults.
 
     precision: of the layers' weights: `fp32` gives what torch gives up to rounding; the others
     trade exactness for less memory to stream. batch: rows per step. sampled: draw actions as in
@@ -245,18 +247,19 @@ def compile(
     """
     from metabonk.models.policy import ActorCritic
     from metabonk.play.compiler.assembly import assemble
+    from metabonk.play.compiler.dreamers import decision_of
     from metabonk.play.compiler.tracing import ACTION, VALUE
 
     if not isinstance(policy, ActorCritic):
         sampled = policy.sampled if sampled is None else sampled
         seed = policy.seed if seed is None else seed
-        policy = policy.model
     if batch < 1:
         raise CompileError(f"batch: {batch} rows; wanted one or more")
     drawn = True if sampled is None else sampled
+    decision = decision_of(policy, drawn)
     outputs = (ACTION, VALUE) if valued else (ACTION,)
-    program = assemble(policy, precision, batch=batch, sampled=drawn, outputs=outputs)
-    columns = policy.head.layout.columns
+    program = assemble(decision, precision, batch=batch, outputs=outputs)
+    columns = decision.head.layout.columns
     terms = Terms(batch=batch, precision=precision, sampled=drawn, seed=seed or 0, columns=columns)
     return CompiledPolicy(program, terms)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metabonk import _core
@@ -22,6 +23,7 @@ WORLD = {"deter": 24, "hidden": 24, "groups": 4, "classes": 4, "batch": 4, "sequ
 SETTINGS = {
     "game.envs": 8, "run.video": "false", "run.eval_episodes": 2, "run.acting": "torch",
     "world.enabled": 1, "world.ratio": 0.2, "model.hidden": 16,
+    "dream.enabled": 1, "dream.hidden": 16, "dream.warm_up": 0, "dream.horizon": 3,
     **{f"world.{key}": value for key, value in WORLD.items()},
 }  # fmt: skip
 
@@ -59,6 +61,22 @@ def test_a_dream_is_told_and_filmed(metabonk: Metabonk, run: Path, tmp_path: Pat
     assert "film" not in told.out
     whole = metabonk("dream", run, "--episode", 1, "--no-video", "--json")
     assert json.loads(whole.out)["steps"] > 30
+
+
+def test_a_dreamer_is_compiled(metabonk: Metabonk, run: Path, tmp_path: Path) -> None:
+    from metabonk.play.compiled import load
+
+    words = ("compile", run, "--dreamer", "--precision", "fp32", "--precision", "int8")
+    said = metabonk(*words, "--episodes", 2, "--json")
+    assert said.code == 0, said.err
+    exact, rough = json.loads(said.out)
+    assert Path(exact["path"]).name == "dreamer-fp32"
+    assert exact["fidelity"]["agreement"] > 0.99  # a class may be within rounding of a boundary
+    assert exact["fidelity"]["decisions"] > 20
+    assert rough["fidelity"]["bytes"] < exact["fidelity"]["bytes"]
+    policy = load(Path(rough["path"]))
+    seen = {k: np.zeros(shape, dtype) for k, (dtype, shape) in policy.inputs.items()}
+    assert np.isfinite(policy.step(seen)).all()
 
 
 def test_forks_are_told(metabonk: Metabonk, run: Path, tmp_path: Path) -> None:

@@ -152,6 +152,9 @@ def test_compile(metabonk: Run, directory: Path, tmp_path: Path) -> None:
     code, _, err = metabonk("compile", directory / "none")
     assert code == 2
     assert "holds no run" in err
+    code, _, err = metabonk("compile", directory, "--dreamer", "--episodes", 0)
+    assert code == 2
+    assert "learned no world model" in err
 
 
 def test_play_films_a_policy(metabonk: Run, directory: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from metabonk.observations import OFFER_FEATURES
 from metabonk.play import compiled
 from metabonk.play.compiled import CompiledPolicy, Terms, compile, load
 from metabonk.play.compiler.assembly import assemble
-from metabonk.play.compiler.tracing import OUTPUTS
+from metabonk.play.compiler.tracing import OUTPUTS, Decision
 from metabonk.play.compiler.weights import PRECISIONS
 from metabonk.protocols import Array
 
@@ -69,7 +69,7 @@ def test_every_output_of_every_step_is_that_of_torch(name: str, tier: str) -> No
     want = by_torch(model, seen, uniform, normal, first)
     try:
         _core.support.cap_tier(tier)
-        program = assemble(model, batch=BATCH, sampled=True, outputs=OUTPUTS)
+        program = assemble(Decision(model, True), batch=BATCH, outputs=OUTPUTS)
         policy = CompiledPolicy(program, terms(model))
         assert policy.tier == ("portable" if tier == "baseline" else tier)
         for t in range(STEPS):

@@ -8,22 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metabonk.models.policy import ActorCritic
-from metabonk.play.compiler import axes, elements, layers, scans
+from metabonk.play.compiler import axes, elements, layers, scans, worlds
 from metabonk.play.compiler.lowering import TYPES, Lowering
 from metabonk.play.compiler.program import Builder, Program
-from metabonk.play.compiler.tracing import ACTION, OUTPUTS, STATE, trace
+from metabonk.play.compiler.tracing import ACTION, OUTPUTS, STATE, Deciding, trace
 from metabonk.play.compiler.weights import Precision, PrecisionName
 
-RULE_MODULES = (elements, axes, layers, scans)  # imported for their rules
+RULE_MODULES = (elements, axes, layers, scans, worlds)  # imported for their rules
 
 
 def assemble(
-    model: ActorCritic,
+    decision: Deciding,
     precision: PrecisionName = "fp32",
     *,
     batch: int,
-    sampled: bool,
     carried: bool = True,
     outputs: Sequence[str] = (ACTION,),
 ) -> Program:
@@ -32,7 +30,7 @@ def assemble(
     carried: the recurrent state is kept in the program from step to step; else it is the input and
     the output `recurrent`. outputs: which of `tracing.OUTPUTS` are wanted.
     """
-    traced = trace(model, batch=batch, sampled=sampled)
+    traced = trace(decision, batch=batch)
     build = Builder()
     values: dict[str, Any] = dict(traced.constants)
     read = {node.name for node in traced.graph.nodes if node.op == "placeholder" and node.users}
@@ -40,7 +38,7 @@ def assemble(
         type_, sizes = TYPES[tensor.dtype], tuple(tensor.shape)
         if name == STATE and carried:
             values[place] = build.new(type_, sizes)
-            if model.state_size:
+            if decision.state_size:
                 build.states[name] = values[place]
         else:
             values[place] = build.input(name, type_, sizes) if place in read else None
@@ -51,7 +49,7 @@ def assemble(
         if not view.count:
             continue
         build.outputs[name] = view if _can_stay(view) else build.copy(view)
-    if carried and model.state_size:
+    if carried and decision.state_size:
         build.copy(lower.view(results[STATE]), into=build.states[STATE])
     return build.finish()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
+from metabonk.play.compiler.arithmetic import Arithmetic
 from metabonk.play.compiler.elements import Args, Kwargs, affine, aten, axis_of, sizes_of
 from metabonk.play.compiler.lowering import Lowering, Value, rule
 from metabonk.play.compiler.program import Binary, Opcode, Reduction, Unary
@@ -74,30 +76,21 @@ def along(low: Lowering, node: Node, opcode: Opcode, integers: tuple[int, ...], 
 def layer_norm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     """(x - mean) / sqrt(variance + eps) over the last axes, times weight plus bias."""
     x, shape, weight, bias, eps = args
-    build, x = low.builder, low.view(x)
+    build, math, x = low.builder, Arithmetic(low.builder), low.view(x)
     count = int(np.prod(shape, dtype=np.int64))
     rows = build.reshape(x, (x.count // count, count))
 
     def mean(of: View) -> View:
-        total = build.new(Type.F32, rows.sizes[:1])
-        build.emit(Opcode.REDUCE, total, of, integers=(Reduction.SUM,))
-        return unary(total, Unary.AFFINE, 1.0 / count).insert(1, count)
+        return math.affine(math.total(of), 1.0 / count).insert(1, count)
 
-    def unary(of: View, which: Unary, p: float = 0.0, q: float = 0.0) -> View:
-        y = build.new(Type.F32, of.sizes)
-        return build.emit(Opcode.UNARY, y, of, integers=(which,), numbers=(p, q))
-
-    def binary(which: Binary, a: View, b: View) -> View:
-        return build.emit(Opcode.BINARY, build.new(Type.F32, a.sizes), a, b, integers=(which,))
-
-    centred = binary(Binary.SUBTRACT, rows, mean(rows))
-    variance = mean(unary(centred, Unary.SQUARE)).select(1, 0)
-    scale = unary(unary(unary(variance, Unary.AFFINE, 1.0, eps), Unary.SQRT), Unary.RECIPROCAL)
-    y = binary(Binary.MULTIPLY, centred, scale.insert(1, count))
+    centred = math.subtract(rows, mean(rows))
+    variance = mean(math.unary(Unary.SQUARE, centred)).select(1, 0)
+    root = math.unary(Unary.SQRT, math.affine(variance, 1.0, eps))
+    y = math.multiply(centred, math.unary(Unary.RECIPROCAL, root).insert(1, count))
     for which, parameter in ((Binary.MULTIPLY, weight), (Binary.ADD, bias)):
         if parameter is not None:
             flat = build.reshape(low.view(parameter), (count,)).expand(rows.sizes)
-            y = binary(which, y, flat)
+            y = math.binary(which, y, flat)
     return [build.reshape(y, x.sizes), None, None]
 
 
@@ -144,6 +137,16 @@ def index(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     if len(given) != 1:
         raise CompileError(f"{node.target} with {len(given)} indices: only one can be compiled")
     return rows(low, node, low.view(args[0]), given[0], args[1][given[0]])
+
+
+@rule(aten.flip.default)
+def flip(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
+    x, axes = low.view(args[0]), args[1]
+    if len(axes) != 1:
+        raise CompileError(f"{node.target} of {len(axes)} axes: flip one after the other")
+    axis = axis_of(axes[0], len(x.sizes))
+    backwards = torch.arange(x.sizes[axis] - 1, -1, -1, dtype=torch.int32)
+    return rows(low, node, x, axis, backwards)
 
 
 def rows(low: Lowering, node: Node, x: View, axis: int, places: Value) -> View:

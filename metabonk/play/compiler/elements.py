@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
+from metabonk.play.compiler.arithmetic import Arithmetic
 from metabonk.play.compiler.lowering import TYPES, Lowering, Value, rule
 from metabonk.play.compiler.program import Binary, Opcode, Unary
 from metabonk.play.compiler.views import Type, View
@@ -354,11 +355,7 @@ def softplus(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
 
 @rule(aten.elu.default)
 def elu(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
-    # max(x, 0) + exp(min(x, 0)) - 1
-    above = function(low, node, Unary.RELU, args[0])
-    below = function(low, node, Unary.CLAMP, args[0], (-float("inf"), 0.0))
-    shifted = affine(low, node, function(low, node, Unary.EXP, below), 1.0, -1.0)
-    return pair(low, node, Binary.ADD, above, shifted)
+    return Arithmetic(low.builder).elu(low.view(args[0]))
 
 
 @rule(aten.where.self)

@@ -10,6 +10,7 @@ import metabonk.ops.cfc_cell
 import metabonk.ops.dense
 import metabonk.ops.radar  # noqa: F401 - these define the operators below
 from metabonk.errors import CompileError
+from metabonk.play.compiler.arithmetic import Arithmetic
 from metabonk.play.compiler.elements import Args, Kwargs, aten, sizes_of
 from metabonk.play.compiler.lowering import Lowering, Value, parameter_name, rule, to_array
 from metabonk.play.compiler.program import Binary, Opcode, Unary
@@ -117,24 +118,12 @@ def convolved(low: Lowering, node: Node, seen: View, weight: Tensor, bias: Value
 @rule(ours.dense.default)
 def dense(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     bias, inputs, weights = args[:3]
-    x = joined(low, [low.view(part) for part in inputs])
+    x = Arithmetic(low.builder).joined([low.view(part) for part in inputs])
     whole = low.derive(torch.cat, [constant(node, weight) for weight in weights], 1)
     y = low.linear(x, whole, constant(node, bias), parameter_name(node))
     return low.builder.emit(
         Opcode.UNARY, low.result(node), y, integers=(Unary.TANH,), numbers=(0, 0)
     )
-
-
-def joined(low: Lowering, parts: list[View]) -> View:
-    """Parts [B, width] side by side."""
-    if len(parts) == 1:
-        return parts[0]
-    y = low.builder.new(Type.F32, (parts[0].sizes[0], sum(part.sizes[1] for part in parts)))
-    start = 0
-    for part in parts:
-        low.builder.copy(part, into=y.narrow(1, start, start + part.sizes[1]))
-        start += part.sizes[1]
-    return y
 
 
 @rule(ours.radar.default)
@@ -192,25 +181,17 @@ def cfc_parts(
     weights: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> View:
     """The formula of metabonk.ops.cfc_scan over layers in few bits."""
-    build, (batch, hidden) = low.builder, h.sizes
+    math, (batch, hidden) = Arithmetic(low.builder), h.sizes
     dt, keep = (None if v is None else v.insert(1).expand((batch, hidden)) for v in extra)
-
-    def new(which: Binary, a: View, b: View) -> View:
-        return build.emit(Opcode.BINARY, build.new(Type.F32, a.sizes), a, b, integers=(which,))
-
-    def apply(which: Unary, a: View, p: float = 0.0, q: float = 0.0) -> View:
-        y = build.new(Type.F32, a.sizes)
-        return build.emit(Opcode.UNARY, y, a, integers=(which,), numbers=(p, q))
-
-    before = h if keep is None else new(Binary.MULTIPLY, keep, h)
+    before = h if keep is None else math.multiply(keep, h)
     name, (w_in, b_in, w_heads, b_heads) = parameter_name(node), weights
     w_in, b_in = (low.derive(torch.mul, w, LECUN_SLOPE) for w in (w_in, b_in))
-    z = low.linear(joined(low, [x, before]), w_in, b_in, f"{name}.in")
-    z = apply(Unary.AFFINE, apply(Unary.TANH, z), LECUN_SCALE)
+    z = low.linear(math.joined([x, before]), w_in, b_in, f"{name}.in")
+    z = math.affine(math.unary(Unary.TANH, z), LECUN_SCALE)
     heads = low.linear(z, w_heads, b_heads, f"{name}.heads")
     f1, f2, a, s = (heads.narrow(1, i * hidden, (i + 1) * hidden) for i in range(4))
-    timed = a if dt is None else new(Binary.MULTIPLY, a, dt)
-    t = apply(Unary.SIGMOID, new(Binary.ADD, timed, s))
-    first, second = apply(Unary.TANH, f1), apply(Unary.TANH, f2)
+    timed = a if dt is None else math.multiply(a, dt)
+    t = math.unary(Unary.SIGMOID, math.add(timed, s))
+    first, second = math.unary(Unary.TANH, f1), math.unary(Unary.TANH, f2)
     # (1 - t) f1 + t f2
-    return new(Binary.ADD, first, new(Binary.MULTIPLY, t, new(Binary.SUBTRACT, second, first)))
+    return math.add(first, math.multiply(t, math.subtract(second, first)))

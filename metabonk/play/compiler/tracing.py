@@ -6,14 +6,17 @@ Knows networks and their heads; does not know programs.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from gymnasium import spaces as gs
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 
 from metabonk.errors import CompileError
+from metabonk.models.heads import ActionHead
 from metabonk.models.motor import Motor
 from metabonk.models.policy import ActorCritic
 
@@ -21,17 +24,40 @@ ACTION, LOG_PROB, VALUE, STATE = "action", "log_prob", "value", "recurrent"
 IS_FIRST, UNIFORM, NORMAL = "is_first", "uniform", "normal"
 
 
-class Decision(nn.Module):
-    """One step of a policy with its action: a pure function of tensors.
+class Deciding(nn.Module, ABC):
+    """One step of whoever decides, with its action: a pure function of tensors.
 
-    sampled: the action is drawn with `uniform` and `normal`, else it is the likeliest.
+    sampled: the action is drawn with `uniform` [B, uniforms] and `normal` [B, normals], else it is
+    the likeliest.
     """
 
-    def __init__(self, model: ActorCritic, sampled: bool) -> None:
+    def __init__(self, sampled: bool) -> None:
         super().__init__()
-        self.model = model
         self.sampled = sampled
 
+    @property
+    @abstractmethod
+    def space(self) -> gs.Dict:
+        """Of one game's observations."""
+
+    @property
+    @abstractmethod
+    def head(self) -> ActionHead: ...
+
+    @property
+    @abstractmethod
+    def state_size(self) -> int:
+        """Numbers that are carried from step to step."""
+
+    @property
+    def uniforms(self) -> int:
+        return self.head.categorical
+
+    @property
+    def normals(self) -> int:
+        return self.head.continuous
+
+    @abstractmethod
     def forward(
         self,
         observation: Mapping[str, Tensor],
@@ -41,20 +67,55 @@ class Decision(nn.Module):
         normal: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Action [B, columns], log-probability [B, branches] (zeros unless sampled), value [B] and
-        the next state [B, S]."""
-        head, batch = self.model.head, len(is_first)
+        the next state [B, state_size]."""
+
+    def act(
+        self, parameters: Tensor, mask: Tensor | None, uniform: Tensor, normal: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Action and log-probability for parameters [B, outputs] of the head."""
+        head, batch = self.head, len(parameters)
+        log_prob = torch.zeros(batch, len(head.layout.branches))
+        if not self.sampled:
+            return head.mode(parameters, mask), log_prob
+        rows = torch.zeros(batch, head.layout.columns)
+        head.sample(parameters, mask, uniform, normal, rows, log_prob)
+        return rows, log_prob
+
+
+class Decision(Deciding):
+    """Of a network."""
+
+    def __init__(self, model: ActorCritic, sampled: bool) -> None:
+        super().__init__(sampled)
+        self.model = model
+
+    @property
+    def space(self) -> gs.Dict:
+        return self.model.space
+
+    @property
+    def head(self) -> ActionHead:
+        return self.model.head
+
+    @property
+    def state_size(self) -> int:
+        return self.model.state_size
+
+    def forward(
+        self,
+        observation: Mapping[str, Tensor],
+        state: Tensor,
+        is_first: Tensor,
+        uniform: Tensor,
+        normal: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         out = self.model.step(observation, state, is_first)
         mask = observation.get("action_mask")
-        log_prob = torch.zeros(batch, len(head.layout.branches))
-        if self.sampled:
-            rows = torch.zeros(batch, head.layout.columns)
-            head.sample(out.parameters, mask, uniform, normal, rows, log_prob)
-        else:
-            rows = head.mode(out.parameters, mask)
+        rows, log_prob = self.act(out.parameters, mask, uniform, normal)
         return rows, log_prob, out.value, out.state
 
 
-OUTPUTS = (ACTION, LOG_PROB, VALUE, STATE)  # in the order in which Decision returns them
+OUTPUTS = (ACTION, LOG_PROB, VALUE, STATE)  # in the order in which a decision returns them
 
 
 @dataclass(frozen=True)
@@ -67,7 +128,7 @@ class Trace:
     constants: dict[str, Tensor]
 
 
-def example(model: ActorCritic | Motor, batch: int) -> dict[str, Tensor]:
+def example(model: ActorCritic | Motor | Deciding, batch: int) -> dict[str, Tensor]:
     """An observation of zeros for every input, by key in sorted order."""
     spaces = sorted(model.space.spaces.items())
     return {
@@ -85,15 +146,15 @@ def _dtype(key: str, dtype: object) -> torch.dtype:
     return found
 
 
-def trace(model: ActorCritic, *, batch: int, sampled: bool) -> Trace:
-    """What one decision of `batch` rows computes. The model is left as it is."""
-    observation, head = example(model, batch), model.head
+def trace(decision: Deciding, *, batch: int) -> Trace:
+    """What one decision of `batch` rows computes. Its networks are left as they are."""
+    observation = example(decision, batch)
     given = {
         **observation,
-        STATE: model.initial_state(batch),
+        STATE: torch.zeros(batch, decision.state_size),
         IS_FIRST: torch.zeros(batch, dtype=torch.bool),
-        UNIFORM: torch.zeros(batch, head.categorical),
-        NORMAL: torch.zeros(batch, head.continuous),
+        UNIFORM: torch.zeros(batch, decision.uniforms),
+        NORMAL: torch.zeros(batch, decision.normals),
     }
     if len(given) != len(observation) + 4:
         raise CompileError(
@@ -101,7 +162,7 @@ def trace(model: ActorCritic, *, batch: int, sampled: bool) -> Trace:
             "policy's own inputs; rename the game's"
         )
     arguments = (observation, *(given[key] for key in (STATE, IS_FIRST, UNIFORM, NORMAL)))
-    graph, placeholders, constants = capture(Decision(model, sampled), arguments)
+    graph, placeholders, constants = capture(decision, arguments)
     inputs = {name: (place, given[name]) for name, place in zip(given, placeholders, strict=True)}
     return Trace(graph, inputs, constants)
 
