@@ -15,7 +15,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # told from chance. Menus wait for ever, so passing there is not the policy's to choose; a click
     # does nothing that a choice does not; nothing is lost by reaching for whatever is near. What
     # pays off within a minute is learned first, what keeps alive for three rests on it: with a
-    # discount that stays at 0.995 the return ends at 23.5 after 15 minutes, so at 26.1 (one seed).
+    # discount that stays at 0.995 the return ends at 23.5 after 15 minutes, so at 26.1 (seed 0).
     "arena": {
         "game.envs": 64,
         "game.frame_skip": 16,
