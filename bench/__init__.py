@@ -11,8 +11,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_FROM = {"Row": "gates", "SUITES": "suites", "run": "suites"}
-__all__ = ["SUITES", "Row", "run"]
+_FROM = {"Row": "gates", "SUITES": "suites", "chosen": "suites", "each": "suites"}
+__all__ = ["SUITES", "Row", "chosen", "each"]
 
 
 def __getattr__(name: str) -> Any:

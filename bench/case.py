@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,7 @@ from .meter import Meter
 from .versus import Better, Contender, Contest
 
 Info = dict[str, Any]
+Told = Callable[[str], None]  # what goes on now, in words
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class Case:
     """Ours and its peers, on the same work.
 
     unit: of every value. rounds: how often all are measured. evidence: asked per peer after the
-    last round, of our meter and the peer's; a ratio without it is not met whatever its size.
+    last round, of our meter and the peer's; a ratio without it is not met whatever its size. group:
+    by what it is asked for alone, within its suite. budget: seconds, starts included, after which
+    no further round begins; a case that was cut off so has not been measured, whatever it shows.
     """
 
     suite: str
@@ -37,31 +42,49 @@ class Case:
     better: Better = "higher"
     rounds: int = 9
     evidence: Callable[[Meter, Meter], Evidence] | None = None
+    group: str = ""
+    budget: float = math.inf
 
 
-def measure(case: Case, drive: Callable[[Contest], None] | None = None) -> Info:
-    """Runs all rounds of a case; returns what is stored of it, plain data for JSON.
+def measure(
+    case: Case,
+    drive: Callable[[Contest], None] | None = None,
+    *,
+    told: Told = lambda line: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Info:
+    """Runs all rounds of a case, or as many as its budget has; returns what is stored of it, plain
+    data for JSON.
 
-    drive: runs the rounds; by default one after the other.
+    drive: runs the rounds; by default one after the other, and `told` of each. clock: the budget's.
     """
+    ends = clock() + case.budget
+    told("starting")
     contest = Contest.open(case.ours, case.peers, case.better)
     try:
-        if contest.runs:
-            (drive or (lambda c: rounds(c, case.rounds)))(contest)
+        if contest.runs and drive is not None:
+            drive(contest)
+        elif contest.runs:
+            for number in range(case.rounds):
+                if clock() >= ends:
+                    break
+                told(f"round {number + 1} of {case.rounds}")
+                contest.peers_round()
+                contest.our_round()
         return _info(case, contest)
     finally:
         contest.close()
 
 
-def rounds(contest: Contest, count: int) -> None:
-    """`count` rounds, peers before ours in each."""
-    for _ in range(count):
-        contest.peers_round()
-        contest.our_round()
+def unmeasured(case: Case, why: str) -> Info:
+    """What is stored of a case that was not reached, or broke."""
+    found: Info = {"suite": case.suite, "name": case.name, "unit": case.unit, "ours": None}
+    peers = {peer.name: {} for peer in case.peers}
+    return {**found, "peers": peers, "machine": description(), "unmeasured": why}
 
 
 def _info(case: Case, contest: Contest) -> Info:
-    return {
+    found: Info = {
         "suite": case.suite,
         "name": case.name,
         "unit": case.unit,
@@ -69,13 +92,19 @@ def _info(case: Case, contest: Contest) -> Info:
         "peers": {peer: _peer(case, contest, peer) for peer in contest.peers},
         "machine": description(),
     }
+    done = len(contest.values.get(contest.ours, ()))
+    if contest.runs and done < case.rounds:
+        found["unmeasured"] = f"{done} of {case.rounds} rounds within its {case.budget:g} s"
+    return found
 
 
 def _peer(case: Case, contest: Contest, name: str) -> Mapping[str, Any]:
     skipped = contest.skipped.get(contest.ours) or contest.skipped.get(name)
     found = contest.ratio(name)
-    if skipped or found is None:
-        return {"skipped": skipped or "no round was run"}
+    if skipped:
+        return {"skipped": skipped}
+    if found is None:
+        return {}
     info: dict[str, Any] = {
         "value": contest.value(name),
         "ratio": found.median,

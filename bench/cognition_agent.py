@@ -21,8 +21,9 @@ from metabonk.errors import LinkError
 
 from .case import Case, Evidence
 from .cognition_server import MODEL_SECONDS, Single, _Served
+from .cognition_wire import clip
 from .meter import Meter, Reading, Timed
-from .swarm import clip as clips
+from .swarm.clip import RATE, Clip
 from .swarm.plan import Plan
 from .swarm.soak import RECOVERY_SECONDS, Report, run
 from .versus import Contender
@@ -120,8 +121,7 @@ def rules() -> Meter:
     """Decisions of the embedded strategist on states of the arena."""
     from metabonk.cognition.backends.rules import Strategist
 
-    with tempfile.TemporaryDirectory() as folder:
-        states = [row.tobytes() for row in clips.record(Path(folder)).states]
+    states = [row.tobytes() for row in clip().states]
     strategist = Strategist()
 
     def decide() -> None:
@@ -139,7 +139,7 @@ class _Playing(_Served):
 
         super().__init__(latency=latency)
         try:
-            self._scene = Scene(clips.record(self.swarm.clip))
+            self._scene = Scene(clip())
             settings = ClientSettings(every=EVERY, patience=PATIENCE, outcome_seconds=EVERY)
             self.clients = [
                 Client(f"omega-{i}", self.swarm.url, settings, look=self._scene.look)
@@ -160,7 +160,7 @@ class _Playing(_Served):
 class Scene:
     """A clip as a game that goes by in real time, over and over."""
 
-    def __init__(self, clip: clips.Clip) -> None:
+    def __init__(self, clip: Clip) -> None:
         self._clip = clip
         self._packed = [state.tobytes() for state in clip.states]
         self._began = time.monotonic_ns()
@@ -169,7 +169,7 @@ class Scene:
         """The newest moment, with the time at which it became it."""
         from metabonk.cognition.agent.client import Sight
 
-        step = 1e9 / clips.RATE
+        step = 1e9 / RATE
         number = int((time.monotonic_ns() - self._began) / step)
         index = number % len(self._packed)
         captured = self._began + int(number * step)

@@ -9,6 +9,7 @@ differ in just that. Only a checkout with the packages of `transformers serve` h
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import importlib.util
 import sys
@@ -58,8 +59,17 @@ def _directly() -> Meter:
     return Plus(Direct(), ALLOWED_MS)
 
 
+@functools.cache
+def real() -> Real:
+    """The server of this process, ended with it: loading it takes longer than measuring it. Who is
+    compared asks the same one. Raises AbsentError, LinkError."""
+    made = Real()
+    atexit.register(made.close)
+    return made
+
+
 class Real:
-    """The server, loaded and ready; one for all meters of a process, ended with it."""
+    """A server, loaded and ready."""
 
     def __init__(self) -> None:
         missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
@@ -112,7 +122,7 @@ class Through:
     stages: vision, reasoning and decoding of the server, asked directly beforehand."""
 
     def __init__(self) -> None:
-        self._real = Real()
+        self._real = real()
         self._folder = tempfile.TemporaryDirectory(prefix="metabonk-bench-")
         words = ["--backend", "openai", "--url", self._real.url, "--model", self._real.model]
         self.swarm = Swarm(Path(self._folder.name), broker_words=words)
@@ -143,7 +153,6 @@ class Through:
             driver.close()
         self.swarm.close()
         self._folder.cleanup()
-        self._real.close()
 
 
 class Direct:
@@ -153,7 +162,7 @@ class Direct:
         from metabonk.cognition.backends.openai import OpenAIBackend, Server
         from metabonk.cognition.backends.probe import Wish
 
-        self._real = Real()
+        self._real = real()
         self._loop = asyncio.new_event_loop()
         wish = Wish(model=self._real.model, timeout=120.0)
         self._backend = OpenAIBackend(Server(self._real.url, wish=wish), "openai")
@@ -186,7 +195,6 @@ class Direct:
             return
         self._loop.run_until_complete(self._backend.close())
         self._loop.close()
-        self._real.close()
 
 
 async def server_stages(real: Real) -> dict[str, float]:

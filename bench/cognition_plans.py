@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from metabonk.cognition.backends.rules import Strategist
 from metabonk.cognition.vocabulary import (
@@ -89,16 +90,19 @@ class Guessing:
 
 
 alone, rules, retreat, anything = Silent, Strategist, Retreating, Guessing
+Planner = Callable[[], Any]
+_RETURNS: dict[tuple[str, Planner, int], npt.NDArray[Any]] = {}  # by level, planner and round
 
 
 class Played:
-    """Mean return of episodes; every round plays others. returns: of all so far."""
+    """Mean return of episodes; every round plays others. returns: of all so far. Episodes and
+    planners are drawn from seeds: what was played once in a process is not played again."""
 
-    def __init__(self, level: str, planner: Callable[[], Any]) -> None:
+    def __init__(self, level: str, planner: Planner) -> None:
         from metabonk import games
         from metabonk.games.level import load
 
-        self._level = load(level)
+        self._name, self._level = level, load(level)
         self._game = games.make("arena", ENVS, level=self._level, threads=1)
         self._planner = planner
         self._round = 0
@@ -110,7 +114,10 @@ class Played:
     def measure(self) -> float:
         from metabonk.learn.evaluate import play
 
-        returns = play(self._game, self._policy(), EPISODES, self._round)["return"]
+        key = self._name, self._planner, self._round
+        if key not in _RETURNS:
+            _RETURNS[key] = play(self._game, self._policy(), EPISODES, self._round)["return"]
+        returns = _RETURNS[key]
         self._round += 1
         self.returns += returns.tolist()
         return float(returns.mean())

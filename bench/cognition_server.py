@@ -3,7 +3,8 @@
 Every meter starts a broker of its own, as `metabonk serve cognitive` does, with journal and frame
 store, and asks it about strips of nine encoded frames of 640x360. Where a model answers it is the
 stand-in (SGLang's API, no model) with a set latency: the broker's share is measured, no model's
-speed. A goal is a contender that answers in exactly that time.
+speed. A goal is a contender that answers in exactly that time. A round has several figures, as a
+median and a high percentile of the same answers: each is a case, the round is measured once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from metabonk.errors import LinkError
 from .case import Case, Evidence
 from .cognition_wire import strip
 from .meter import Meter, Plus, Reading
+from .rounds import Round, Rounds, Shared
 from .swarm.driver import Driver, Sample
 from .swarm.services import processor_seconds
 from .swarm.swarm import Swarm
@@ -51,14 +53,14 @@ def cases() -> list[Case]:
 def _added() -> list[Case]:
     """What the way over the broker adds to asking the model server oneself."""
     found = []
-    for name, share, allowed in (("p50", 50.0, ADDED_MEDIAN), ("p99", 99.0, ADDED_P99)):
-        bare = functools.partial(Bare, share)
+    for name, allowed in (("p50", ADDED_MEDIAN), ("p99", ADDED_P99)):
+        bare = functools.partial(_shared, "asked directly", Bare, name)
         found.append(
             Case(
                 "cognition",
                 f"an answer of a model of {MODEL_SECONDS * 1e3:.0f} ms, {AGENTS} agents, {name}",
                 "ms",
-                Contender("metabonk", functools.partial(Asked, share)),
+                Contender("metabonk", functools.partial(_shared, "asked", Asked, name)),
                 (
                     Contender(
                         f"asked directly, and {allowed:g} ms",
@@ -72,20 +74,29 @@ def _added() -> list[Case]:
     return found
 
 
+def _shared(key: str, make: Callable[[], Rounds], figure: str) -> Shared:
+    return Shared(f"cognition, {key}", make, figure, ROUNDS)
+
+
 def _plus(make: Callable[[], Meter], allowance: float) -> Plus:
     return Plus(make(), allowance)
 
 
+def _loaded(figure: str, *, v1: bool = False) -> Shared:
+    return _shared(f"loaded, version {2 - v1}", functools.partial(Loaded, v1=v1), figure)
+
+
 def _carried() -> list[Case]:
     """Without a model, as fast as answers come."""
+    old = "JSON + base64 (version 1)"
     return [
         Case(
             "cognition",
             f"strips per second without a model, {AGENTS} agents",
             "1/s",
-            Contender("metabonk", Loaded),
+            Contender("metabonk", functools.partial(_loaded, "rate")),
             (
-                Contender("JSON + base64 (version 1)", functools.partial(Loaded, v1=True)),
+                Contender(old, functools.partial(_loaded, "rate", v1=True)),
                 Contender("500 strips/s", lambda: Reading(lambda: STRIPS_PER_SECOND)),
             ),
             rounds=ROUNDS,
@@ -94,8 +105,8 @@ def _carried() -> list[Case]:
             "cognition",
             "processor time of the whole server per strip, rules and journal included",
             "ms",
-            Contender("metabonk", functools.partial(Loaded, cpu=True)),
-            (Contender("JSON + base64 (version 1)", functools.partial(Loaded, cpu=True, v1=True)),),
+            Contender("metabonk", functools.partial(_loaded, "processor")),
+            (Contender(old, functools.partial(_loaded, "processor", v1=True)),),
             better="lower",
             rounds=ROUNDS,
         ),
@@ -127,7 +138,7 @@ def _overloaded() -> list[Case]:
             "cognition",
             f"answers in time when {OVERLOAD:g} times as many are asked for as the model can give",
             "1/s",
-            Contender("metabonk", Overloaded),
+            Contender("metabonk", functools.partial(_shared, "overload", Overloaded, "in time")),
             (Contender(f"{GOODPUT:.0%} of what it answers alone", Capacity),),
             rounds=ROUNDS,
             evidence=lambda ours, peer: _told(ours),
@@ -136,7 +147,7 @@ def _overloaded() -> list[Case]:
             "cognition",
             f"Jain's fairness over {AGENTS} agents when {OVERLOAD:g} times as many are asked for",
             "",
-            Contender("metabonk", functools.partial(Overloaded, fairness=True)),
+            Contender("metabonk", functools.partial(_shared, "overload", Overloaded, "fairness")),
             (Contender(f"{FAIRNESS:g}", lambda: Reading(lambda: FAIRNESS)),),
             rounds=ROUNDS,
         ),
@@ -144,8 +155,11 @@ def _overloaded() -> list[Case]:
 
 
 def _told(meter: Any) -> Evidence:
-    statuses = ", ".join(f"{count} {status}" for status, count in sorted(meter.statuses.items()))
-    return Evidence(True, f"replies of the last round: {statuses}")
+    return Evidence(True, f"replies of the last round: {meter.round.note}")
+
+
+def _percentiles(milliseconds: Sequence[float]) -> Round:
+    return Round({f"p{share}": float(np.percentile(milliseconds, share)) for share in (50, 99)})
 
 
 class _Served:
@@ -186,50 +200,43 @@ class _Driven(_Served):
             self._shut()
             raise
 
-    @property
-    def statuses(self) -> dict[str, int]:
-        return self.sample.statuses
-
-    def prepare(self) -> None:
-        self.measure()
-
-    def measure(self) -> float:
-        raise NotImplementedError
-
     def close(self) -> None:
         self.driver.close()
         super().close()
 
 
 class Asked(_Driven):
-    """Milliseconds from asking the broker until the model's answer: a percentile of a round."""
+    """From asking the broker until the model's answer."""
 
-    def __init__(self, percentile: float) -> None:
+    def __init__(self) -> None:
         super().__init__(latency=MODEL_SECONDS)
-        self._percentile = percentile
 
-    def measure(self) -> float:
+    def prepare(self) -> None:
+        self.measured()
+
+    def measured(self) -> Round:
         self.sample = self.driver.paced(ROUND_SECONDS, EVERY, PATIENCE, finish=True)
         _need(self.sample)
-        return float(np.percentile(self.sample.waited_ms(PATIENCE), self._percentile))
+        return _percentiles(self.sample.waited_ms(PATIENCE))
 
 
 class Loaded(_Driven):
-    """Strips per second of agents that ask again at once, or with `cpu` the milliseconds of
-    processor time that the server takes for one."""
+    """Agents that ask again at once. rate: strips per second. processor: the server's milliseconds
+    for one."""
 
-    def __init__(self, *, v1: bool = False, cpu: bool = False) -> None:
+    def __init__(self, *, v1: bool = False) -> None:
         super().__init__(v1=v1)
-        self._cpu = cpu
 
-    def measure(self) -> float:
+    def prepare(self) -> None:
+        self.measured()
+
+    def measured(self) -> Round:
         before = processor_seconds(self.swarm.broker.pid)
         self.sample = self.driver.closed(ROUND_SECONDS)
         spent = processor_seconds(self.swarm.broker.pid) - before
         _need(self.sample)
-        if self._cpu:
-            return spent / self.sample.count * 1e3
-        return self.sample.count / self.sample.seconds
+        count, seconds = self.sample.count, self.sample.seconds
+        return Round({"rate": count / seconds, "processor": spent / count * 1e3})
 
 
 class Single(_Driven):
@@ -243,6 +250,9 @@ class Single(_Driven):
         except BaseException:
             self._keys.cleanup()
             raise
+
+    def prepare(self) -> None:
+        self.measure()
 
     def close(self) -> None:
         super().close()
@@ -268,21 +278,27 @@ def curve_keys(folder: Path) -> tuple[list[str], Keys]:
 
 
 class Overloaded(_Driven):
-    """Answers in time per second, or how evenly agents got them."""
+    """More questions than the model can answer. in time: answers per second. fairness: how evenly
+    agents got them."""
 
-    def __init__(self, *, fairness: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__(latency=SLOT_SECONDS, slots=SLOTS)
-        self._fairness = fairness
 
-    def measure(self) -> float:
+    def prepare(self) -> None:
+        self.measured()
+
+    def measured(self) -> Round:
         from metabonk.cognition.monitor.monitor import jain
 
         every = AGENTS / (OVERLOAD * SLOTS / SLOT_SECONDS)  # more yet if a decision takes several
         self.sample = self.driver.paced(OVERLOAD_ROUND, every, PATIENCE)
         _need(self.sample)
-        if self._fairness:
-            return jain(self.sample.decided.values()) or 0.0
-        return self.sample.count / self.sample.seconds
+        statuses = sorted(self.sample.statuses.items())
+        figures = {
+            "in time": self.sample.count / self.sample.seconds,
+            "fairness": jain(self.sample.decided.values()) or 0.0,
+        }
+        return Round(figures, ", ".join(f"{count} {status}" for status, count in statuses))
 
 
 def _need(sample: Sample) -> None:
@@ -305,12 +321,6 @@ class _Alone:
         self._backend = OpenAIBackend(Server(self._swarm.model_url), "openai")
         self._loop.run_until_complete(self._backend.open())
         self._jpegs, self._state = strip()
-
-    def prepare(self) -> None:
-        self.measure()
-
-    def measure(self) -> float:
-        raise NotImplementedError
 
     async def _one(self, index: int, patience: float = PATIENCE) -> float:
         from metabonk.cognition.question import Frame, Question, Undecided
@@ -339,15 +349,16 @@ class _Alone:
 
 
 class Bare(_Alone):
-    """The same questions at the same times: a percentile of a round, milliseconds."""
+    """The same questions at the same times."""
 
-    def __init__(self, percentile: float) -> None:
+    def __init__(self) -> None:
         super().__init__(MODEL_SECONDS)
-        self._percentile = percentile
 
-    def measure(self) -> float:
-        found = self._loop.run_until_complete(self._ask())
-        return float(np.percentile(found, self._percentile))
+    def prepare(self) -> None:
+        self.measured()
+
+    def measured(self) -> Round:
+        return _percentiles(self._loop.run_until_complete(self._ask()))
 
     async def _ask(self) -> list[float]:
         loop = asyncio.get_running_loop()
@@ -365,6 +376,9 @@ class Capacity(_Alone):
 
     def __init__(self) -> None:
         super().__init__(SLOT_SECONDS, SLOTS)
+
+    def prepare(self) -> None:
+        self.measure()
 
     def measure(self) -> float:
         return GOODPUT * self._loop.run_until_complete(self._busy())

@@ -23,6 +23,7 @@ import zmq
 
 from .case import Case
 from .meter import Reading
+from .swarm.clip import Clip
 from .versus import Contender
 
 STRIPS = 150  # per round
@@ -30,6 +31,7 @@ WARM = 20
 PATIENCE = 20.0
 CLIENT_MILLISECONDS, SERVER_MILLISECONDS = 0.35, 0.5  # the goals
 LEAVE_SECONDS = 3.0
+MOMENT = 59  # of the clip that a strip is of: enemies have come
 
 Side = Literal["client", "server"]
 Codec = Literal["binary", "json"]
@@ -58,16 +60,24 @@ def _budget(most: float) -> Reading:
 
 
 @functools.cache
+def clip() -> Clip:
+    """A stretch of the arena, recorded once per process."""
+    from .swarm import clip as clips
+
+    with tempfile.TemporaryDirectory(prefix="metabonk-bench-") as folder:
+        return clips.record(Path(folder))  # mapped: the files go, what is in them stays
+
+
+@functools.cache
 def strip() -> tuple[tuple[bytes, ...], bytes]:
     """Nine JPEGs of the arena and its packed state."""
     from metabonk.cognition.strips.strip import encode
 
-    from .swarm import clip, driver
+    from .swarm import driver
 
-    with tempfile.TemporaryDirectory() as folder:
-        made = clip.record(Path(folder), moments=60)
-        frames = [encode(made.frames[-1 - 4 * k]) for k in reversed(range(driver.STRIP))]
-        return tuple(frames), made.states[-1].tobytes()
+    made = clip()
+    frames = [encode(made.frames[MOMENT - 4 * k]) for k in reversed(range(driver.STRIP))]
+    return tuple(frames), made.states[MOMENT].tobytes()
 
 
 class StripExchange:

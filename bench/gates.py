@@ -33,7 +33,7 @@ class Row(msgspec.Struct, frozen=True):
     ours, peer: medians in `unit`, None where nothing was measured. ratio: above 1 for better than
     the peer; low, high: its 95 % interval. goal: None where nothing is demanded. met: None where
     nothing is demanded or nothing could be measured. note: figures that belong to it, or why it
-    was skipped.
+    was skipped. unmeasured: why it was not measured though it could have been: never met.
     """
 
     suite: str
@@ -50,6 +50,7 @@ class Row(msgspec.Struct, frozen=True):
     skipped: bool = False
     note: str = ""
     machine: dict[str, Any] = {}
+    unmeasured: str = ""
 
 
 Gates = Mapping[str, Mapping[str, Mapping[str, Gate]]]
@@ -74,8 +75,10 @@ def rows(info: Mapping[str, Any], gates: Gates | None = None) -> list[Row]:
 def _row(info: Mapping[str, Any], peer: str, found: Mapping[str, Any], gate: Gate | None) -> Row:
     goal = gate.goal if gate else None
     ratio = found.get("ratio")
+    skipped = "skipped" in found
+    unmeasured = "" if skipped else info.get("unmeasured", "")
     met: bool | None = None
-    if goal is not None and ratio is not None:
+    if goal is not None and ratio is not None and not unmeasured:
         met = math.isfinite(ratio) and ratio >= goal and found.get("holds", True)
     return Row(
         suite=info["suite"],
@@ -89,9 +92,10 @@ def _row(info: Mapping[str, Any], peer: str, found: Mapping[str, Any], gate: Gat
         met=met,
         low=found.get("low"),
         high=found.get("high"),
-        skipped="skipped" in found,
-        note=_note(found, gate),
+        skipped=skipped,
+        note=f"not measured: {unmeasured}" if unmeasured else _note(found, gate),
         machine=dict(info["machine"]),
+        unmeasured=unmeasured,
     )
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
 
-from metabonk.errors import ConfigError
+from metabonk.errors import ConfigError, MetabonkError
 
-from .case import Case, measure
+from .case import Case, Info, Told, measure, unmeasured
 from .gates import Row, rows
 
 SUITES = {
@@ -38,17 +40,48 @@ def cases(suites: Sequence[str] = ()) -> list[Case]:
     return found
 
 
-def run(
-    suites: Sequence[str] = (), progress: Callable[[list[Row]], None] | None = None
-) -> list[Row]:
-    """Measures the suites; one row per case and peer.
+def chosen(suites: Sequence[str] = (), only: Sequence[str] = ()) -> list[Case]:
+    """Of the cases of these suites those that are in a group of `only`, or have a word of it in
+    their name; all without. Raises ConfigError for a word that picks none."""
+    found = cases(suites)
+    for word in only:
+        if not any(_is(case, word) for case in found):
+            groups = ", ".join(dict.fromkeys(case.group for case in found if case.group))
+            known = f"groups are {groups}; " if groups else ""
+            raise ConfigError(f"--only {word}: no case; {known}--list shows their names")
+    return [case for case in found if not only or any(_is(case, word) for word in only)]
 
-    progress: called with the rows of each case as soon as it is done.
+
+def _is(case: Case, word: str) -> bool:
+    return word == case.group or word.lower() in case.name.lower()
+
+
+def each(
+    suites: Sequence[str] = (),
+    *,
+    only: Sequence[str] = (),
+    seconds: float = math.inf,
+    told: Told = lambda line: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[list[Row]]:
+    """Measures one case after the other; the rows of each as soon as it is done.
+
+    seconds: after which no further case begins; those that were not reached have rows that say so,
+    as have those that broke. told: what goes on now, in words.
     """
-    done: list[Row] = []
-    for case in cases(suites):
-        judged = rows(measure(case))
-        done += judged
-        if progress is not None:
-            progress(judged)
-    return done
+    found = chosen(suites, only)
+    ends = clock() + seconds
+    for number, case in enumerate(found, 1):
+        place = f"{number} of {len(found)}, {case.suite}: {case.name}"
+        if clock() >= ends:
+            yield rows(unmeasured(case, f"the {seconds / 60.0:g} minutes were over"))
+        else:
+            yield rows(_measured(case, lambda what, place=place: told(f"{place}: {what}")))
+
+
+def _measured(case: Case, told: Told) -> Info:
+    """A case that breaks has no figure, and takes none from those behind it."""
+    try:
+        return measure(case, told=told)
+    except (MetabonkError, OSError) as error:
+        return unmeasured(case, f"it broke: {' '.join(str(error).split())[:300]}")

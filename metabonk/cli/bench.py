@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,17 @@ import msgspec
 import typer
 
 from metabonk import config as settings_module
-from metabonk import machine
-from metabonk.cli.output import console, error_line, notice_line, stderr, table, verb
+from metabonk import files, machine
+from metabonk.cli.output import (
+    at_least,
+    check_target,
+    console,
+    error_line,
+    notice_line,
+    table,
+    verb,
+)
+from metabonk.cli.status_line import StatusLine
 from metabonk.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -26,26 +36,33 @@ app, command = verb(
     """Measure speed against other systems.
 
 Ours and the peer take turns in the same run; what counts is the ratio, with its
-95 % interval. A goal is met or not; peers that are not installed are skipped,
-and a gate that could judge nothing fails.
+95 % interval. A goal is met or not; peers that are not installed are skipped, and
+a gate that could judge nothing fails. Rows are printed as they are measured. What
+the time did not suffice for is said to be not measured, and fails a gate.
 
 $ metabonk bench                       everything
 $ metabonk bench games ppo             these suites
 $ metabonk bench games --gate          exit status 1 if a goal is missed
+$ metabonk bench cognition --only wire --only CURVE     groups, words of names
+$ metabonk bench --minutes 30          begin no case after that
 $ metabonk bench --json rows.json      the rows as a file
-$ metabonk bench --list                the suites
+$ metabonk bench --list                the suites; with a suite its cases
 $ metabonk bench --tolerances          how exact operations are"""
 )
 
 
 @command
 def bench(
-    suites: list[str] = typer.Argument(None, help="Suites; default: all.", metavar="[SUITE]..."),
+    suites: list[str] = typer.Argument(None, help="Suites; default: all.", metavar="SUITE"),
     gate: bool = typer.Option(
-        False, "--gate", help="Exit with 1 if a goal is missed or none judged."
+        False, "--gate", help="Exit with 1 if a goal is missed, not measured, or none judged."
     ),
+    only: list[str] = typer.Option(
+        [], "--only", help="Cases of this group, or with this in their name.", metavar="WORD"
+    ),
+    minutes: float = typer.Option(0.0, help="Begin no case after so long; 0: no limit.", min=0.0),
     json: Path = typer.Option(None, "--json", help="Write the rows to this file.", metavar="FILE"),
-    list_: bool = typer.Option(False, "--list", help="List the suites."),
+    list_: bool = typer.Option(False, "--list", help="List the suites, or cases of some."),
     tolerances: bool = typer.Option(
         False, "--tolerances", help="Print how far operations are from their formulas."
     ),
@@ -55,40 +72,72 @@ def bench(
         print_tolerances()
         return
     if list_:
-        console.print(table(["suite", "what is compared"], room.SUITES.items()))
+        _list(room, suites or (), only)
         return
+    check_target(json)
     if machine.core_built():
         settings_module.cap_cpu()
-    with stderr.status("measuring; a quiet machine gives narrow intervals") as status:
-
-        def progress(rows: Sequence[Row]) -> None:
-            for row in rows:
-                status.update(f"measured {row.suite}: {row.name}")
-
-        rows: list[Row] = room.run(suites or (), progress)
-    if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
-    print_rows(rows)
+    rows: list[Row] = []
+    for found in _measured(room, suites or (), only, minutes * 60.0 or math.inf):
+        print_rows(found)
+        rows += found
+        if json is not None:  # after each case: whatever ends this, what was measured is there
+            files.replace(json, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
     if gate and not passes(rows):
         raise typer.Exit(1)
 
 
+def _measured(
+    room: Any, suites: Sequence[str], only: Sequence[str], seconds: float
+) -> Iterator[list[Row]]:
+    """The rows of each case; what goes on is shown while none is printed."""
+    said = ["measuring; a quiet machine gives narrow intervals"]
+    line = StatusLine(lambda: said[0], said[0], quiet=False)
+
+    def told(what: str) -> None:
+        said[0] = what
+        line.look()
+
+    cases = room.each(suites, only=only, seconds=seconds, told=told)
+    while True:
+        with line:
+            rows = next(cases, None)
+        if rows is None:
+            return
+        yield rows
+
+
+def _list(room: Any, suites: Sequence[str], only: Sequence[str]) -> None:
+    if not suites and not only:
+        console.print(table(["suite", "what is compared"], room.SUITES.items()))
+        return
+    rows = [
+        (c.group or c.suite, c.name, f"{c.budget:g} s" if math.isfinite(c.budget) else "")
+        for c in room.chosen(suites, only)
+    ]
+    console.print(table(["group", "what is compared", ">at most"], rows))
+
+
 def passes(rows: Sequence[Row]) -> bool:
-    """Whether goals were met and any was measured; lists the goals that were not judged."""
+    """Whether goals were met and any was measured; lists the goals that were not judged. One that
+    could have been measured and was not is not met."""
     gated = [row for row in rows if row.goal is not None]
     judged = [row for row in gated if row.met is not None]
+    late = [row for row in gated if row.unmeasured]
     for row in gated:
         if row.met is None:
             notice_line(f"goal not judged: {row.suite}: {row.name}, {row.peer_name}")
-    if not judged:
+    if late:
+        error_line(f"--gate: {len(late)} of {len(gated)} goals were not measured")
+    elif not judged:
         why = "all of their peers were skipped, see above" if gated else "none is set here"
         error_line(f"--gate: no goal was judged: {why}")
-    return bool(judged) and all(row.met for row in judged)
+    return bool(judged) and not late and all(row.met for row in judged)
 
 
 def print_rows(rows: Sequence[Row]) -> None:
     """Name, ours, peer, ratio, goal, met; then what was skipped."""
-    measured = [row for row in rows if not row.skipped]
+    measured = [row for row in rows if not row.skipped and row.ratio is not None]
     # One short table per case: eighty columns hold no row with the case's and the peer's names.
     for (suite, name), group in groupby(measured, lambda row: (row.suite, row.name)):
         found = list(group)
@@ -102,7 +151,7 @@ def print_rows(rows: Sequence[Row]) -> None:
         if row.note:
             console.print(f"[dim]{row.name}, {row.peer_name}: {row.note}[/]", soft_wrap=True)
     for row in rows:
-        if row.skipped:
+        if row not in measured:
             notice_line(f"{row.name}, {row.peer_name}: {row.note}")
 
 
@@ -123,17 +172,16 @@ def print_tolerances() -> None:
 
     found = tolerances.load()
     columns = ["operation", ">allowed", *(f">{way}" for way in tolerances.ways(found))]
-    # Wider than a narrow terminal: a broken number reads worse than a broken line.
-    narrow = console.width
-    console.width = max(narrow, 100)
-    console.print(table(columns, tolerances.cells(found)))
-    console.width = narrow
+    with at_least(100):
+        console.print(table(columns, tolerances.cells(found)))
     for unit, names in tolerances.units(found).items():
         console.print(f"[dim]{unit}: {'; '.join(names)}[/]", soft_wrap=True)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     met = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}[row.met]
+    if row.unmeasured:
+        met = "[yellow]cut off[/]"
     interval = "" if row.low is None or row.high is None else f"{row.low:.3g} … {row.high:.3g}"
     return (
         f"  {row.peer_name}",

@@ -7,8 +7,19 @@ import json
 import tomllib
 from typing import Any
 
+import numpy as np
 import pytest
-from metabonk.bench import cognition, cognition_agent, cognition_server, cognition_wire, gates
+from metabonk.bench import (
+    cognition,
+    cognition_agent,
+    cognition_plans,
+    cognition_server,
+    cognition_wire,
+    gates,
+    rounds,
+    suites,
+)
+from metabonk.bench.rounds import Round
 from metabonk.bench.swarm.driver import Driver, Sample
 from metabonk.bench.swarm.plan import Plan
 from metabonk.bench.swarm.soak import Report
@@ -33,6 +44,46 @@ def test_every_goal_belongs_to_a_case_and_a_peer() -> None:
         assert name in cases, name
         assert set(peers) <= cases[name], (name, peers)
     assert len(cases) == len(cognition.cases())
+
+
+def test_every_case_is_in_a_group_that_can_be_run_alone_and_has_an_end() -> None:
+    cases = cognition.cases()
+    assert {case.group for case in cases} == set(cognition.GROUPS)
+    assert all(0.0 < case.budget <= 1200.0 for case in cases)
+    alone = suites.chosen(["cognition"], ["wire"])
+    assert [case.name for case in alone] == [c.name for c in cases if c.group == "wire"]
+
+
+def test_two_figures_of_one_round_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The median and the 99th percentile are of the same answers."""
+    kept: dict[str, list[Round]] = {}
+    monkeypatch.setattr(rounds, "_KEPT", kept)
+    for case in cognition_server.cases():
+        for contender in (case.ours, *case.peers):
+            for key in ("asked", "asked directly", "overload", "loaded, version 2"):
+                kept[f"cognition, {key}"] = [Round({"p50": 1.0, "p99": 2.0, "rate": 3.0})] * 5
+            if contender.name == "metabonk" and "p50" in case.name and "CURVE" not in case.name:
+                assert contender.open().measure() == 1.0
+            if contender.name == "asked directly, and 5 ms":
+                assert contender.open().measure() == 2.0 + 5.0
+
+
+def test_episodes_that_were_played_are_not_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+
+    def play(game: Any, policy: Any, episodes: int, number: int) -> dict[str, Any]:
+        played.append(number)
+        return {"return": np.full(episodes, 10.0 * len(played))}
+
+    monkeypatch.setattr("metabonk.learn.evaluate.play", play)
+    monkeypatch.setattr(cognition_plans, "_RETURNS", {})
+    found = []
+    for planner in (cognition_plans.alone, cognition_plans.alone, cognition_plans.retreat):
+        one = cognition_plans.Played("regain", planner)
+        found.append([one.measure(), one.measure()])
+        one.close()
+    assert found == [[10.0, 20.0], [10.0, 20.0], [30.0, 40.0]], "another planner plays for itself"
+    assert played == [0, 1, 0, 1]
 
 
 def test_the_goals_of_the_design_are_all_there() -> None:
@@ -95,7 +146,7 @@ def test_the_server_is_measured_by_what_it_answered() -> None:
 
 def test_the_monitor_reads_what_the_server_publishes() -> None:
     """Names on both sides are the same ones: no figure is missing beside a real server."""
-    meter = cognition_server.Asked(50.0)
+    meter = cognition_server.Asked()
     try:
         with Monitor(meter.swarm.http + "/metrics", meter.swarm.model_url + "/metrics") as watching:
             watching.look()
@@ -112,6 +163,8 @@ def test_the_monitor_reads_what_the_server_publishes() -> None:
     assert broker.server_ms[0] > 1e3 * cognition_server.MODEL_SECONDS / 2
     assert broker.fairness is not None
     assert (broker.fallback_share, broker.unrecorded) == (0.0, 0)
+    assert broker.journal is not None
+    assert 0 < broker.journal.size < broker.journal.limit
     assert broker.in_flight is not None
     assert broker.pending is not None
     assert figures.model is not None

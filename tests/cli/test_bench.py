@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,7 @@ class Row(msgspec.Struct):
     high: float | None = None
     skipped: bool = False
     note: str = ""
+    unmeasured: str = ""
 
 
 ROWS = [
@@ -52,15 +53,30 @@ ROWS = [
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     calls: list[Sequence[str]] = []
 
-    def run(suites: Sequence[str], progress: Callable[[Any], None]) -> list[Row]:
+    def each(
+        suites: Sequence[str],
+        *,
+        only: Sequence[str],
+        seconds: float,
+        told: Callable[[str], None],
+    ) -> Iterator[list[Row]]:
         calls.append(tuple(suites))
         chosen = [r for r in ROWS if not suites or r.suite in suites]
-        progress(chosen)
-        return chosen
+        for number, row in enumerate(chosen):
+            told(f"{number + 1} of {len(chosen)}")
+            yield [row if number < seconds / 60.0 else late(row)]
 
-    room = SimpleNamespace(run=run, SUITES={"games": "games", "ppo": "training"})
+    room = SimpleNamespace(each=each, SUITES={"games": "games", "ppo": "training"})
     monkeypatch.setattr(bench, "_room", lambda: room)
     return calls
+
+
+def late(row: Row) -> Row:
+    """A row that the time did not suffice for."""
+    nothing = dict.fromkeys(("ours", "peer", "ratio", "met", "low", "high"))
+    why = "the minutes were over"
+    fields = {**nothing, "skipped": False, "unmeasured": why, "note": f"not measured: {why}"}
+    return msgspec.structs.replace(row, **fields)
 
 
 def test_rows(metabonk: Run, asked: list[Sequence[str]], tmp_path: Path) -> None:
@@ -122,3 +138,47 @@ def test_goals_that_were_skipped_are_listed(metabonk: Run, asked: list[Sequence[
 def test_list(metabonk: Run, asked: list[Sequence[str]]) -> None:
     assert "training" in metabonk("bench", "--list").out
     assert asked == []
+
+
+def test_what_was_not_reached_is_said_and_is_not_met(
+    metabonk: Run, asked: list[Sequence[str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.json"
+    code, out, err = metabonk("bench", "games", "ppo", "--minutes", 1, "--gate", "--json", file)
+    assert code == 1
+    assert "90,000" in out
+    assert "CartPole, loop: not measured: the minutes were over" in err
+    assert "goal not judged: ppo: CartPole, loop" in err
+    assert "--gate: 2 of 3 goals were not measured" in err
+    rows = json.loads(file.read_text())
+    assert [row["met"] for row in rows] == [True, None, None]
+    assert metabonk("bench", "games", "ppo", "--minutes", 1).code == 0
+
+
+def test_rows_are_there_as_they_come(
+    metabonk: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever ends a run, what was measured before is printed and in the file."""
+
+    def each(*_: Any, **__: Any) -> Iterator[list[Row]]:
+        yield [ROWS[0]]
+        assert len(json.loads((tmp_path / "rows.json").read_text())) == 1
+        yield [ROWS[1]]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "_room", lambda: SimpleNamespace(each=each))
+    code, out, _ = metabonk("bench", "--json", tmp_path / "rows.json")
+    assert code == 130
+    assert "arena" in out
+    assert "CartPole" in out
+    assert len(json.loads((tmp_path / "rows.json").read_text())) == 2
+
+
+def test_cases_of_a_suite_are_listed_with_their_budgets(metabonk: Run) -> None:
+    code, out, _ = metabonk("bench", "cognition", "--list", "--only", "wire")
+    assert code == 0
+    assert re.search(r"wire +client's processor time per strip +\d+ s", out)
+    assert "overload" not in out
+    code, _, err = metabonk("bench", "cognition", "--list", "--only", "wrie")
+    assert code == 2
+    assert "groups are wire, server, " in err
