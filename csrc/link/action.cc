@@ -74,6 +74,15 @@ Status EncodeActionV1(const Action& action, const GameState* state, CaptureSize 
   return {Code::kInvalidArgument, "room", "too small for an action; kActionV1BytesMax holds any"};
 }
 
+void PlaceChoice(const GameState& state, Action* action) {
+  if (action->choice < 0.5f) return;
+  uint32_t lost = 0;
+  float click[2];
+  const bool clicks = ClickOf(*action, &state, click, &lost);
+  action->choice = 0.0f;
+  for (const int axis : {0, 1}) action->click[axis] = clicks ? click[axis] : -1.0f;
+}
+
 Status DecodeActionV1(std::span<const uint8_t> bytes, CaptureSize capture, Action* action) {
   if (bytes.size() < kActionV1Bytes) return {Code::kCorrupt, "action", "is cut before uiClick"};
   *action = {};

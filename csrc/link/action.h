@@ -27,6 +27,9 @@ inline constexpr size_t kActionV2Bytes = 8 + 4 * kActionColumns;
 // widget, a click without a picture's size.
 Status EncodeActionV1(const Action& action, const GameState* state, CaptureSize capture,
                       std::span<uint8_t> room, size_t* size, uint32_t* lost);
+// A choice as the click that v1 makes of it now, which a later state's widgets do not change; one
+// without widget is no press.
+void PlaceChoice(const GameState& state, Action* action);
 Status DecodeActionV1(std::span<const uint8_t> bytes, CaptureSize capture, Action* action);
 
 // v2: sequence of the answered state u64 | row of 12 f32.

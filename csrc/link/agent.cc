@@ -2,11 +2,11 @@
 
 #include <poll.h>
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "link/machine.h"
+#include "link/press.h"
 
 namespace metabonk::link {
 namespace {
@@ -14,17 +14,6 @@ namespace {
 constexpr int kFillsMax = 64;  // in one turn: an agent that never pauses holds nobody up
 constexpr size_t kLength = sizeof(int32_t);
 constexpr Status kGone = {Code::kUnavailable, "agent", "closed the connection"};
-
-bool Presses(const Action& action) {
-  return action.choice >= 0.5f || (action.click[0] >= 0.0f && action.click[1] >= 0.0f);
-}
-
-// What was pressed in an action that nobody took yet is not lost to a newer one.
-void KeepPress(const Action& overtaken, Action* newer) {
-  if (!Presses(overtaken) || Presses(*newer)) return;
-  newer->choice = overtaken.choice;
-  std::copy_n(overtaken.click, 2, newer->click);
-}
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 #include "link/connection.h"
 #include "link/inbox.h"
 #include "link/machine.h"
+#include "link/press.h"
 #include "link/reply.h"
 #include "link/sockets.h"
 
@@ -92,6 +93,7 @@ class Client::Session {
   Hello agreed_;  // texts are kept below
   std::string ring_, peer_name_;
   uint64_t actions_sent_ = 0;
+  Action waiting_ = {};  // the last one given, while the outbox has it
   Inbox inbox_;
 
   mutable std::mutex error_mutex_;
@@ -340,13 +342,19 @@ void Client::Session::Send(const Action& action) {
     return counters_.actions_unsent.Add();
   }
   Outbox* outbox = connection_.outbox();
-  if (outbox->waiting(0) > 0) counters_.actions_skipped.Add();
+  Action sent = action;
+  if (outbox->waiting(0) > 0) {
+    counters_.actions_skipped.Add();
+    KeepPress(waiting_, &sent);
+  }
   CaptureSize capture = options_.capture;
   if (capture.width == 0) capture = inbox_.frame_size();
   if (capture.width == 0) capture = {options_.width, options_.height};
   const uint16_t spoken = v2 ? kVersion2 : kVersion1;
   counters_.inputs_lost.Add(
-      PutReply(action, inbox_.tick(), spoken, capture, ++actions_sent_, outbox));
+      PutReply(sent, inbox_.tick(), spoken, capture, ++actions_sent_, outbox));
+  waiting_ = sent;
+  if (!v2) PlaceChoice(inbox_.tick().state, &waiting_);  // it is a click, of this state's widgets
   counters_.actions.Add();
   connection_.Flush();  // a link that broke is noticed by reading
 }

@@ -60,8 +60,8 @@ class Client {
   Status Poll(int64_t timeout_ns, bool* fresh);
   const Tick& tick() const;
 
-  // The answer to tick(). Replaces an action that still waits for room on the way; an answer to a
-  // tick of a connection that has ended is counted and not sent.
+  // The answer to tick(). Replaces an action that still waits for room on the way, but for what
+  // that pressed; an answer to a tick of a connection that has ended is counted and not sent.
   void Send(const Action& action);
   // v2 only: kUnavailable where the game does not reset.
   Status SendReset(const ResetMessage& reset);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "link/press.h"
 #include "metabonk/records.h"
 
 namespace metabonk::play {
@@ -25,9 +26,7 @@ struct Answer {
   Press press;           // the last of them
 };
 
-inline bool IsPress(const Action& action) {
-  return action.choice >= 0.5f || (action.click[0] >= 0.0f && action.click[1] >= 0.0f);
-}
+using link::IsPress;
 
 inline void LeavePress(Action* action) {
   action->choice = 0.0f;

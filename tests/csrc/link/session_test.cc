@@ -1,92 +1,19 @@
-// Both ends over real sockets, in one thread: negotiation, draining, slow and broken peers.
+// Who is connected, over real sockets: negotiation, tokens, one agent at a time, strangers, ends
+// that go away and come back.
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <functional>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <thread>
 
 #include "check.h"
-#include "link/client.h"
-#include "link/server.h"
-#include "link/sockets.h"
-#include "link/states.h"
+#include "link/ends.h"
 
 namespace metabonk::link {
 namespace {
-
-constexpr int64_t kMs = 1'000'000;
-constexpr int64_t kHang = 20'000 * kMs;  // nothing here takes so long unless it hangs
-
-Endpoint Somewhere() {
-  static int count = 0;
-  Endpoint endpoint{.kind = Endpoint::Kind::kUnix, .host = {}, .port = 0, .path = {}};
-  endpoint.path = "/tmp/metabonk-link-" + std::to_string(getpid()) + "-" + std::to_string(count++);
-  return endpoint;
-}
-
-std::unique_ptr<Server> Serve(ServerOptions options) {
-  std::unique_ptr<Server> server;
-  const Status status = Server::Listen(options, &server);
-  CHECK(status.ok());
-  return server;
-}
-
-ServerOptions At(const Endpoint& endpoint) {
-  ServerOptions options;
-  options.endpoint = endpoint;
-  return options;
-}
-
-ClientOptions To(const Endpoint& endpoint) {
-  ClientOptions options;
-  options.endpoint = endpoint;
-  options.pause_first = kMs;
-  options.pause_max = 10 * kMs;
-  return options;
-}
-
-// Turns both ends until it is so; false if it never comes.
-bool Until(Client* client, Server* server, const std::function<bool()>& so) {
-  const int64_t end = MonotonicNs() + kHang;
-  while (!so()) {
-    bool fresh = false;
-    if (server != nullptr) server->Poll(kMs / 4, &fresh);
-    if (client != nullptr) client->Poll(kMs / 4, &fresh);
-    if (MonotonicNs() > end) return false;
-  }
-  return true;
-}
-
-GameState SomeState(float x, int things = 3) {
-  GameState state;
-  FillState(things, &state);
-  state.position[0] = x;
-  return state;
-}
-
-uint64_t SendState(Server* server, float x, const StateTrailers& trailers = {},
-                   const FrameView& frame = {}) {
-  uint64_t sequence = 0;
-  CHECK(server->Send(SomeState(x), trailers, frame, MonotonicNs(), &sequence).ok());
-  return sequence;
-}
-
-FrameView Picture(const Bytes& pixels, uint32_t width, uint32_t height) {
-  return {.format = PixelFormat::kRgb,
-          .width = width,
-          .height = height,
-          .stride = 3 * width,
-          .pixels = pixels};
-}
-
-// One more state there and back.
-bool Exchange(Client* client, Server* server, float x) {
-  if (SendState(server, x) == 0) return false;
-  return Until(client, server, [&] { return client->tick().state.position[0] == x; });
-}
 
 TEST(link_auto_becomes_v2) {
   auto server = Serve(At(Somewhere()));
@@ -235,70 +162,6 @@ TEST(link_the_newest_connection_replaces_the_old_one) {
   }
 }
 
-TEST(link_drains_to_the_newest) {
-  auto server = Serve(At(Somewhere()));
-  ClientOptions to = To(server->endpoint());
-  to.protocol = Protocol::kV2;
-  Client client(to);
-  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
-  const Bytes pixels(8 * 8 * 3, 3);
-  StateTrailers trailers;
-  for (int i = 1; i <= 50; ++i) {
-    trailers.step = {.reward = 0.5f,
-                     .is_first = static_cast<uint8_t>(i == 10),
-                     .terminated = 0,
-                     .truncated = 0,
-                     .action_sequence = 0,
-                     .episode = 1};
-    SendState(server.get(), static_cast<float>(i), trailers,
-              i == 20 || i == 30 ? Picture(pixels, 8, 8) : FrameView{});
-  }
-  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 50; }));
-  CHECK_EQ(client.tick().state.position[0], 50.0f);
-  CHECK_EQ(client.tick().skipped, uint64_t{49});
-  CHECK_EQ(client.tick().trailers.step->reward, 25.0f);
-  CHECK_EQ(client.tick().trailers.step->is_first, 1);
-  CHECK_EQ(client.tick().frame_sequence, uint64_t{30});
-  CHECK(Bytes(client.tick().frame.pixels.begin(), client.tick().frame.pixels.end()) == pixels);
-  CHECK_EQ(client.counters().states_skipped.value(), uint64_t{49});
-  CHECK_EQ(client.counters().frames_skipped.value(), uint64_t{1});
-  CHECK_EQ(client.counters().states.value(), uint64_t{50});
-}
-
-TEST(link_a_slow_agent_holds_nothing_up) {
-  for (const Protocol protocol : {Protocol::kV1, Protocol::kV2}) {
-    auto server = Serve(At(Somewhere()));
-    ClientOptions to = To(server->endpoint());
-    to.protocol = protocol;
-    Client client(to);
-    CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
-    if (protocol == Protocol::kV2) {
-      CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
-    }
-    Bytes pixels(320 * 180 * 3);
-    size_t before = 0;
-    uint64_t sequence = 0;
-    for (int i = 1; i <= 300; ++i) {
-      if (i == 100) before = check::Allocations();
-      std::fill(pixels.begin(), pixels.end(), static_cast<uint8_t>(i));
-      sequence = SendState(server.get(), static_cast<float>(i), {}, Picture(pixels, 320, 180));
-    }
-    CHECK_EQ(check::Allocations() - before, size_t{0});
-    CHECK(server->pending());
-    CHECK(server->counters().states_skipped.value() > 200);
-    CHECK_EQ(server->counters().states_skipped.value(), server->counters().frames_skipped.value());
-    CHECK(Until(&client, server.get(), [&] { return client.tick().state.position[0] == 300.0f; }));
-    CHECK_EQ(sequence, uint64_t{300});
-    CHECK_EQ(client.tick().frame.pixels[0], 300 % 256);
-    CHECK_EQ(client.counters().protocol_errors.value(), uint64_t{0});
-    // What was overtaken on either side and what arrived are all there were.
-    const auto& there = server->counters();
-    const auto& here = client.counters();
-    CHECK_EQ(there.states.value(), uint64_t{300});
-    CHECK_EQ(here.states.value() + there.states_skipped.value(), uint64_t{300});
-  }
-}
-
 TEST(link_reconnects_when_the_game_comes_back) {
   const Endpoint endpoint = Somewhere();
   Client client(To(endpoint));
@@ -374,40 +237,6 @@ TEST(link_strangers_are_shown_out) {
   Client client(To(server->endpoint()));
   CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
   CHECK(Exchange(&client, server.get(), 1.0f));
-}
-
-TEST(link_a_game_that_sends_byte_by_byte) {
-  Fd listener;
-  Endpoint bound;
-  CHECK(ListenAt(Somewhere(), &listener, &bound).ok());
-  Client client(To(bound));
-  bool fresh = false;
-  Fd game;
-  CHECK(Until(&client, nullptr, [&] {
-    if (!game.open()) game = AcceptFrom(listener);
-    return game.open();
-  }));
-  Bytes bytes;
-  for (int i = 0; i < 3; ++i) {
-    const GameState state = SomeState(static_cast<float>(i));
-    AppendTick(EncodedState(state, {}), i == 1 ? JpegHead(64, 48) : Bytes{}, &bytes);
-  }
-  int ticks = 0, frames = 0;
-  for (uint8_t& byte : bytes) {
-    size_t sent = 0;
-    SendSome(game, {{iovec{&byte, 1}}}, &sent);
-    CHECK(client.Poll(0, &fresh).ok());
-    ticks += fresh;
-    frames += fresh && !client.tick().frame.empty();
-  }
-  CHECK(Until(&client, nullptr, [&] { return client.tick().sequence == 3; }) || ticks == 3);
-  CHECK_EQ(frames, 1);
-  CHECK_EQ(client.version(), kVersion1);  // nobody announced v2
-  // Enemies keep their ids although v1 has none.
-  CHECK(client.tick().state.entities[1].id != 0);
-  game.Close();
-  CHECK(Until(&client, nullptr, [&] { return !client.connected(); }));
-  unlink(bound.path.c_str());
 }
 
 TEST(link_a_game_that_sends_nonsense_is_left) {
@@ -514,75 +343,6 @@ TEST(link_tcp_and_a_port_that_is_free) {
   CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
   CHECK(Exchange(&client, server.get(), 1.0f));
   CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
-}
-
-TEST(link_a_frame_above_the_limit_is_an_error_and_loses_nothing) {
-  ServerOptions at = At(Somewhere());
-  at.limits.frame_bytes = 1000;
-  auto server = Serve(at);
-  Client client(To(server->endpoint()));
-  CHECK(Until(&client, server.get(), [&] { return server->connected(); }));
-  const Bytes pixels(32 * 32 * 3, 1);
-  uint64_t sequence = 9;
-  const Status status = server->Send(SomeState(1.0f), {}, Picture(pixels, 32, 32), 0, &sequence);
-  CHECK(status.code == Code::kOutOfRange);
-  CHECK_EQ(sequence, uint64_t{0});
-  CHECK(Exchange(&client, server.get(), 2.0f));
-  CHECK_EQ(client.tick().sequence, uint64_t{1});
-}
-
-TEST(link_a_frame_above_the_agents_limit_is_left_out) {
-  auto server = Serve(At(Somewhere()));
-  ClientOptions to = To(server->endpoint());
-  to.protocol = Protocol::kV2;
-  to.limits.frame_bytes = 1000;
-  Client client(to);
-  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
-  const Bytes pixels(32 * 32 * 3, 1);
-  SendState(server.get(), 1.0f, {}, Picture(pixels, 32, 32));
-  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 1; }));
-  CHECK(client.tick().frame.empty());
-  CHECK_EQ(server->counters().frames_refused.value(), uint64_t{1});
-}
-
-TEST(link_rings_are_offered_and_refused) {
-  ServerOptions at = At(Somewhere());
-  at.capabilities |= kTakesRing;
-  at.ring = "somewhere";
-  auto server = Serve(at);
-  ClientOptions to = To(server->endpoint());
-  to.protocol = Protocol::kV2;
-  Client client(to);
-  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
-  CHECK_EQ(client.ring(), std::string("somewhere"));
-  CHECK(server->uses_ring());
-  const Bytes pixels(8 * 8 * 3, 1);
-  SendState(server.get(), 1.0f, {}, Picture(pixels, 8, 8));
-  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 1; }));
-  CHECK(client.tick().frame.empty());
-  client.RefuseRing();
-  CHECK(Until(&client, server.get(), [&] { return !server->uses_ring(); }));
-  SendState(server.get(), 2.0f, {}, Picture(pixels, 8, 8));
-  CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 2; }));
-  CHECK(!client.tick().frame.empty() && client.ring().empty());
-}
-
-TEST(link_endpoints_are_written_and_read) {
-  Endpoint endpoint;
-  CHECK(ParseEndpoint("tcp://127.0.0.1:5560", "/tmp", &endpoint).ok());
-  CHECK(endpoint.port == 5560 && endpoint.local());
-  CHECK_EQ(EndpointText(endpoint), std::string("tcp://127.0.0.1:5560"));
-  CHECK(ParseEndpoint("tcp://[::1]:80", "/tmp", &endpoint).ok());
-  CHECK(endpoint.host == "::1" && EndpointText(endpoint) == "tcp://[::1]:80");
-  CHECK(ParseEndpoint("pipe://BonkLink", "/tmp/", &endpoint).ok());
-  CHECK_EQ(endpoint.path, std::string("/tmp/CoreFxPipe_BonkLink"));
-  CHECK(ParseEndpoint("unix:///run/x", "/tmp", &endpoint).ok() && endpoint.path == "/run/x");
-  for (const char* wrong :
-       {"", "5555", "tcp://", "tcp://h", "tcp://h:", "tcp://h:65536", "tcp://:1", "tcp://h:1x",
-        "unix://", "pipe://", "pipe://a/b", "http://h:1"}) {
-    CHECK(!ParseEndpoint(wrong, "/tmp", &endpoint).ok());
-  }
-  CHECK(!ParseEndpoint("unix://" + std::string(200, 'x'), "/tmp", &endpoint).ok());
 }
 
 }  // namespace
