@@ -26,7 +26,8 @@ bool Ready(const Segment& segment) {
              METABONK_RING_MAGIC;
 }
 
-// Whether nobody keeps this file, whose lock on byte 0 is ours: who takes no lock must beat.
+// Whether nobody keeps this file, whose lock on byte 0 is ours: who takes no lock must beat within
+// the time after which such a one is dead.
 bool Deserted(const Segment& segment) {
   if (!Ready(segment)) return true;
   metabonk_ring_header& header = Header(segment);
@@ -36,7 +37,7 @@ bool Deserted(const Segment& segment) {
   }
   const uint64_t before = std::atomic_ref(header.beat).load(std::memory_order_acquire);
   const int64_t began = MonotonicNs();
-  while (MonotonicNs() - began < kBeatTimeoutNs + 2 * kBeatPeriodNs) {
+  while (MonotonicNs() - began < kBeatGraceNs) {
     SleepNs(kBeatPeriodNs);
     if (std::atomic_ref(header.beat).load(std::memory_order_acquire) != before) return false;
   }

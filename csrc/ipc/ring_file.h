@@ -13,7 +13,7 @@ namespace metabonk::ipc {
 Status RingPath(const std::string& folder, const std::string& name, std::string* path);
 
 // Makes room for a ring of that name: removes what a dead writer left. kUnavailable if a living
-// writer has it. For one that takes no lock this watches its heartbeat, for a tenth of a second.
+// writer has it. For one that takes no lock this watches its heartbeat, for up to a second.
 Status ClearRing(const std::string& path);
 
 // Removes a ring and tells all who have it open. Whether it was this call that did.

@@ -16,8 +16,11 @@ namespace Metabonk.Core
         public const long BytesMax = 0x40000000;
         public const int BeatPeriodMs = 10, BeatTimeoutMs = 60;
 
-        /// <summary>Who shows by no lock that it lives is taken for dead only after this.</summary>
+        /// <summary>Who shows by no lock that it lives, or by one that cannot be seen from here, is
+        /// taken for dead only after this.</summary>
         public const int BeatGraceMs = 1000;
+
+        public const uint WriterLocks = 2, ReaderLocks = 1;  // flags of those who hold a lock
 
         public const uint Open = 1, Closed = 2, Replaced = 3, Reclaimed = 4;  // states
         public const uint Rgb8 = 1, Rgba8 = 2, Bgra8 = 3, Grey8 = 4, Jpeg = 16, Raw = 17;  // formats

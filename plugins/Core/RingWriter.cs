@@ -6,7 +6,8 @@
 // looks at its sequence. At least one of two that meet sees the other and steps back.
 //
 // Takes no file locks and wakes nobody (a game under Wine can do neither): readers poll, and know
-// by the heartbeat that this side lives.
+// by the heartbeat that this side lives. It looks at others' locks where it can: who is silent and
+// holds one was stopped, and is not dead.
 using System;
 using System.IO;
 using System.Threading;
@@ -105,7 +106,7 @@ namespace Metabonk.Core
             return session == 0 ? 1 : session;
         }
 
-        /// <summary>Removes what a dead writer left under the name; one that beats has
+        /// <summary>Removes what a dead writer left under the name; one that lives has
         /// it.</summary>
         void Clear()
         {
@@ -115,18 +116,27 @@ namespace Metabonk.Core
                 var header = (RingHeader*)old.Data;
                 bool open = (ulong)Volatile.Read(ref *(long*)&header->Magic) == Ring.Magic
                     && Volatile.Read(ref header->State) == (int)Ring.Open;
-                long before = Volatile.Read(ref header->Beat), began = Clock.Now;
-                while (open && Clock.Now - began < (Ring.BeatTimeoutMs
-                    + 2 * Ring.BeatPeriodMs) * 1000000L)
-                {
-                    Thread.Sleep(Ring.BeatPeriodMs);
-                    if (Volatile.Read(ref header->Beat) != before)
-                        throw new IOException(path
-                            + ": another writer has this ring: end it, or choose another name");
-                }
+                if (open && Lives(old))
+                    throw new IOException(path
+                        + ": another writer has this ring: end it, or choose another name");
                 Volatile.Write(ref header->State, (int)Ring.Reclaimed);
             }
             File.Delete(path);
+        }
+
+        // By its lock, if it says that it holds one and that can be seen; else by its heartbeat.
+        static bool Lives(SharedFile ring)
+        {
+            var header = (RingHeader*)ring.Data;
+            bool? locked = (header->Flags & Ring.WriterLocks) != 0 ? ring.Locked(0) : null;
+            if (locked.HasValue) return locked.Value;
+            long before = Volatile.Read(ref header->Beat), began = Clock.Now;
+            while (Clock.Now - began < Ring.BeatGraceMs * 1000000L)
+            {
+                Thread.Sleep(Ring.BeatPeriodMs);
+                if (Volatile.Read(ref header->Beat) != before) return true;
+            }
+            return false;
         }
 
         // Under gate.
@@ -287,8 +297,15 @@ namespace Metabonk.Core
             }
             if ((token & 1) == 0) return;
             long still = pulses[index].Still(Volatile.Read(ref reader->Beat), now);
-            if (still < Ring.BeatGraceMs * 1000000L) ++counts.Readers;
-            else if (RingReader.Evict(words, index, (uint)token)) ++counts.ReadersLost;
+            if (still < Ring.BeatTimeoutMs * 1000000L)
+            {
+                ++counts.Readers;
+                return;
+            }
+            bool locks = ((uint)Volatile.Read(ref reader->Flags) & Ring.ReaderLocks) != 0;
+            bool? locked = locks ? file.Locked(1 + index) : null;
+            bool dead = locked.HasValue ? !locked.Value : still >= Ring.BeatGraceMs * 1000000L;
+            if (dead && RingReader.Evict(words, index, (uint)token)) ++counts.ReadersLost;
         }
 
         public void Dispose()

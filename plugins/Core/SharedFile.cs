@@ -83,6 +83,10 @@ namespace Metabonk.Core
 
         public long Bytes { get; private set; }
 
+        /// <summary>Whether another process holds the lock on a byte; null where that cannot be
+        /// seen.</summary>
+        public bool? Locked(long at) { return FileLocks.Held(file, at); }
+
         /// <summary>Null after Dispose: whoever keeps pointers keeps this open.</summary>
         public byte* Data { get { return data; } }
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,3 +79,12 @@ def bonklink(
         if one.process.poll() is None:
             one.process.kill()
         one.process.communicate()
+
+
+@pytest.fixture
+def shm_name() -> Iterator[str]:
+    made = f"plugins-{uuid.uuid4().hex[:12]}"
+    yield made
+    for path in Path("/dev/shm").iterdir():
+        if made in path.name:
+            path.unlink()

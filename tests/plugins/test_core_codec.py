@@ -1,4 +1,4 @@
-"""Core's codec against the golden vectors, against itself in pieces, and against mutations."""
+"""Core's codec against the golden vectors, our own codec, itself in pieces, and mutations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import zlib
 import numpy as np
 import pytest
 from csharp import Peer
+from states import whole_state
+
+from metabonk.link import wire
+from metabonk.records import Action
 
 STATE = bytes.fromhex(
     "0000803f0000004000004040000080400000a0400000c040000096420000c842000048410100000000000847616d65"
@@ -257,3 +261,32 @@ def test_mutated_states_give_a_state_or_a_refusal(peer: Peer) -> None:
     seen = peer.transcode("state", mutants)
     assert len(seen) == len(mutants)
     assert 0 < sum(isinstance(one, bytes) for one in seen) < len(mutants)
+
+
+def test_both_codecs_write_the_same_bytes(peer: Peer) -> None:
+    states, actions = [], []
+    for seed in range(40):
+        step = wire.StepResult(0.5, True, False, True, 7, 2, 3.25)
+        state = whole_state(seed)
+        trailers = wire.Trailers(step=step if seed % 3 else None, extra=True)
+        states.append(wire.encode_state(state, trailers))
+        states.append(wire.encode_state(state, wire.Trailers()))
+        row = np.random.default_rng(seed).uniform(-1, 1, 12).astype(np.float32)
+        actions.append(wire.encode_action(row, answers=seed))
+    assert peer.transcode("state", states) == states
+    assert peer.transcode("action2", actions) == actions
+
+
+def test_clicks_fall_on_the_same_pixels(peer: Peer) -> None:
+    rows, wanted = [], []
+    for i in range(200):
+        x, y = (float(v) for v in np.random.default_rng(i).uniform(0, 1, 2).astype(np.float32))
+        action = Action((0.5, -1.0), click=(x, y), fire=i % 2 == 0)
+        rows.append(wire.encode_action(action.row(), answers=0))
+        wanted.append(wire.encode_action(action, version=1, capture=(640, 360)))
+    assert peer.transcode("action21:640:360", rows) == wanted
+    back = peer.transcode("action12:640:360", wanted)
+    for raw, body in zip(wanted, back, strict=True):
+        assert isinstance(body, bytes)
+        ours, _ = wire.decode_action(raw, version=1, capture=(640, 360))
+        assert body[8:] == ours.tobytes()

@@ -1,4 +1,4 @@
-"""Core as a real peer of our own ends: codec, server, client, ring; TCP and shared memory."""
+"""Core's two ends of a link as real peers of our own: TCP, named pipes, a ring beside them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import subprocess
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import plain_bonklink as plain
@@ -19,39 +17,9 @@ from rehearsal import wait_for
 from states import whole_state
 
 from metabonk.errors import LinkError
-from metabonk.link import ring as rings
 from metabonk.link import wire
 from metabonk.link.bonklink import Arrival, Client, Server, Tick
 from metabonk.records import Action, Slot, StatChange
-
-
-def test_both_codecs_write_the_same_bytes(peer: Peer) -> None:
-    states, actions = [], []
-    for seed in range(40):
-        step = wire.StepResult(0.5, True, False, True, 7, 2, 3.25)
-        state = whole_state(seed)
-        trailers = wire.Trailers(step=step if seed % 3 else None, extra=True)
-        states.append(wire.encode_state(state, trailers))
-        states.append(wire.encode_state(state, wire.Trailers()))
-        row = np.random.default_rng(seed).uniform(-1, 1, 12).astype(np.float32)
-        actions.append(wire.encode_action(row, answers=seed))
-    assert peer.transcode("state", states) == states
-    assert peer.transcode("action2", actions) == actions
-
-
-def test_clicks_fall_on_the_same_pixels(peer: Peer) -> None:
-    rows, wanted = [], []
-    for i in range(200):
-        x, y = (float(v) for v in np.random.default_rng(i).uniform(0, 1, 2).astype(np.float32))
-        action = Action((0.5, -1.0), click=(x, y), fire=i % 2 == 0)
-        rows.append(wire.encode_action(action.row(), answers=0))
-        wanted.append(wire.encode_action(action, version=1, capture=(640, 360)))
-    assert peer.transcode("action21:640:360", rows) == wanted
-    back = peer.transcode("action12:640:360", wanted)
-    for raw, body in zip(wanted, back, strict=True):
-        assert isinstance(body, bytes)
-        ours, _ = wire.decode_action(raw, version=1, capture=(640, 360))
-        assert body[8:] == ours.tobytes()
 
 
 def port_of(process: subprocess.Popen[str]) -> int:
@@ -64,15 +32,6 @@ def finish(process: subprocess.Popen[str]) -> dict[str, int]:
     assert process.returncode == 0, err
     words = out.split()
     return {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
-
-
-@pytest.fixture
-def shm_name() -> Iterator[str]:
-    made = f"plugins-{uuid.uuid4().hex[:12]}"
-    yield made
-    for path in Path("/dev/shm").iterdir():
-        if made in path.name:
-            path.unlink()
 
 
 def picture_of(n: int, width: int = 32, height: int = 24) -> np.ndarray:
@@ -272,43 +231,6 @@ def test_an_agent_in_c_sharp_plays_our_game(peer: Peer, protocol: str) -> None:
         assert any(arrival.answers > 0 for arrival in rows)
 
 
-def test_frames_through_a_ring_that_c_sharp_writes(peer: Peer, shm_name: str) -> None:
-    game = peer.start("ring-write", f"name={shm_name}", "growAt=300")
-    assert game.stdout is not None
-    assert game.stdout.readline().strip() == f"/dev/shm/metabonk-ring-{shm_name}"
-    with rings.RingReader(shm_name) as reader:
-        steps, widths = [], set()
-        while len(steps) < 1000:
-            frame = wait_for(lambda: reader.latest(1.0))
-            pixels = frame.pixels
-            assert (pixels == pixels[0, 0, 0]).all()
-            assert int(pixels[0, 0, 0]) == frame.step % 256
-            assert frame.valid
-            steps.append(frame.step)
-            widths.add(pixels.shape[1])
-            del pixels, frame
-        assert steps == sorted(set(steps))
-        assert 128 in widths
-        assert reader.alive
-    out, err = game.communicate("stop\n", timeout=HANG)
-    assert game.returncode == 0, err
-    assert "renewed 1" in out
-
-
-def test_a_ring_that_we_write_is_read_in_c_sharp(peer: Peer, shm_name: str) -> None:
-    with rings.RingWriter(shm_name, (48, 64, 3)) as writer:
-        reader = peer.start("ring-read", f"name={shm_name}", "frames=300")
-        n = 0
-        deadline = time.monotonic() + HANG
-        while reader.poll() is None and time.monotonic() < deadline:
-            n += 1
-            writer.write(np.full((48, 64, 3), n % 256, np.uint8), step=n, capture_ns=n)
-        out, err = reader.communicate(timeout=HANG)
-    assert reader.returncode == 0, err
-    assert "Rgb TopDown" in out
-    assert out.splitlines()[-1].startswith("taken 300 torn 0")
-
-
 def test_a_whole_link_with_frames_through_the_ring(peer: Peer, shm_name: str) -> None:
     game = peer.start("serve", f"ring={shm_name}", "makeRing=1")
     with Client(f"tcp://127.0.0.1:{port_of(game)}", protocol="v2") as agent:
@@ -368,55 +290,6 @@ def _hello_of_ours() -> int:
     return int.from_bytes(heard[0][28 + 24 : 28 + 32], "little")
 
 
-def test_actions_are_held_kept_and_given_up(peer: Peer) -> None:
-    script = """take 0 put 1 0.5 0 0 take 2 take 50 take 150
-        put 200 0.25 1 0 put 201 -1 0 3 put 202 -0.5 0 0 take 203 take 204
-        put 300 NaN 1 99 take 301 clear take 302"""
-    assert peer.run("mailbox", *script.split()).decode().splitlines() == [
-        "None 0 0 0",  # nobody acts: the person does
-        "Fresh 0.5 0 0",
-        "Held 0.5 0 0",
-        "Safe 0 0 0",  # for too long nothing came
-        "Fresh -0.5 1 3",  # the newest move; what was pressed before it is not lost
-        "Held -0.5 0 0",  # nor pressed twice
-        "Fresh 0 1 99",
-        "None 0 0 0",  # the agent is gone
-        "received 5 overtaken 2 fresh 3 held 2 safe 1",
-    ]
-
-
-def test_the_guard_of_uploads_lets_nothing_through_once_an_agent_played(peer: Peer) -> None:
-    assert peer.run("guard").decode().splitlines() == [
-        "False True",  # scores are not watched: nothing may be injected
-        "False False",
-        "True True",  # watched, and nobody has played: a person's score leaves
-        "False False 2",
-        "2",
-    ]
-
-
-def test_a_killed_writer_in_c_sharp_leaves_no_ring(peer: Peer, shm_name: str) -> None:
-    game = peer.start("ring-write", f"name={shm_name}", "pauseMs=1")
-    assert game.stdout is not None
-    path = Path(game.stdout.readline().strip())
-    with rings.RingReader(shm_name) as reader:
-        assert wait_for(lambda: reader.latest(1.0)).step > 0
-        game.kill()
-        game.wait(HANG)
-        wait_for(lambda: None if reader.alive else True)
-        # It holds no lock, so that a second of silence has to tell that it is dead.
-        wait_for(lambda: None if path.exists() else True)
-        again = peer.start("ring-write", f"name={shm_name}", "pauseMs=1")
-        assert wait_for(lambda: reader.latest(1.0)).step > 0
-        finish_words(again)
-    assert not path.exists()
-
-
-def finish_words(process: subprocess.Popen[str]) -> None:
-    _, err = process.communicate("stop\n", timeout=HANG)
-    assert process.returncode == 0, err
-
-
 def test_axes_of_plugins_before_v2(peer: Peer) -> None:
     game = peer.start("serve", "protocol=v1", "axes=unity")
     address = f"tcp://127.0.0.1:{port_of(game)}"
@@ -437,35 +310,3 @@ def test_axes_of_plugins_before_v2(peer: Peer) -> None:
         tick = wait_for(lambda: t if (t := agent.poll(1.0)) and t.state.position[0] else None)
         assert tick.state.position == (0.5, 0.0, -0.25)
     finish(game)
-
-
-@pytest.mark.long
-def test_full_speed_while_readers_are_killed(peer: Peer, shm_name: str) -> None:
-    game = peer.start("ring-write", f"name={shm_name}", "width=32", "height=16")
-    assert game.stdout is not None
-    game.stdout.readline()
-    taken = 0
-    with rings.RingReader(shm_name) as reader:
-        for _ in range(12):
-            victim = peer.start("ring-read", f"name={shm_name}", "frames=1000000000")
-            assert victim.stdout is not None
-            assert victim.stdout.readline().startswith("first")
-            until = time.monotonic() + 0.7
-            while time.monotonic() < until:
-                frame = reader.latest(1.0)
-                if frame is None:
-                    continue
-                pixels = frame.pixels
-                assert (pixels == frame.step % 256).all()
-                assert frame.valid
-                taken += 1
-                del pixels, frame
-            victim.kill()
-            victim.wait(HANG)
-    out, err = game.communicate("stop\n", timeout=HANG)
-    assert game.returncode == 0, err
-    words = out.split()
-    counts = {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
-    assert taken > 1000
-    assert counts["frames"] > 50_000
-    assert counts["lost"] >= 8  # the killed ones' entries came back, within a second each

@@ -86,6 +86,8 @@ def test_the_constants_are_the_headers() -> None:
         "CLOSED": "Closed",
         "REPLACED": "Replaced",
         "RECLAIMED": "Reclaimed",
+        "WRITER_LOCKS": "WriterLocks",
+        "READER_LOCKS": "ReaderLocks",
     }
     for ours, theirs in pairs.items():
         value = re.search(rf"METABONK_RING_{ours}(?: =)? (\d+)", text)

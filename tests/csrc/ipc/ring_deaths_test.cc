@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "ipc/heartbeat.h"
 #include "ipc/ring_file.h"
 #include "ipc/ring_fixture.h"
 
@@ -95,7 +96,10 @@ TEST(ring_is_taken_over_from_a_writer_that_was_killed_with_its_readers) {
     char answer = 0;
     CHECK_EQ(read(told[0], &answer, 1), ssize_t{1});
     Kill(child);
+    const int64_t began = MonotonicNs();
     const auto writer = Writer(folder);
+    // Who showed by no lock that it lived may only have been stopped, as a reader of its ring knows.
+    CHECK(locks || MonotonicNs() - began >= kBeatGraceNs);
     CHECK(Put(writer.get(), 1).ok());
     close(told[0]);
     close(told[1]);
