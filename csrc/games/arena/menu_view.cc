@@ -152,7 +152,7 @@ void DrawSubtitle(const World& world, const Canvas& canvas, int y, int u) {
       break;
   }
   if (world.menus.banishing) line.Add(" - choose what to banish");
-  DrawShadedText(canvas, (canvas.width - TextWidth(line, u)) / 2, y, line, u, kQuiet);
+  DrawShadedText(canvas, (canvas.width - TextWidth(line, u)) / 2, y, line, u, kPale);
 }
 
 }  // namespace
@@ -168,7 +168,7 @@ void DrawMenu(const World& world, const Level& level, const Canvas& canvas) {
     } else {
       const int u = DotSize(canvas);
       const int size = (main ? 5 : 2) * u;
-      const int y = canvas.height * (main ? 6 : 5) / 100;
+      const int y = canvas.height * (main ? 6 : 3) / 100;  // cards begin at a fifth
       DrawTitle(canvas, heading, std::max(y, 0), size);
       DrawSubtitle(world, canvas, y + TextHeight(size) + 2 * u, u);
       if (screen == Screen::kPause) DrawStats(world, canvas, u);

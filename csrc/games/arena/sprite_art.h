@@ -22,6 +22,7 @@ struct Shape {
   bool flat;  // not shaded: eyes, metal edges, glows
   uint32_t colour;
   float a, b, c, d, e, f;
+  bool both = false;  // its mirror image in the grid's middle is drawn right after it
 };
 
 // centre, radii
@@ -41,6 +42,19 @@ constexpr Shape Wedge(uint32_t colour, float x0, float y0, float x1, float y1, f
 constexpr Shape Slab(uint32_t colour, float x0, float y0, float x1, float y1, float r,
                      bool flat = false) {
   return {ShapeKind::kBox, flat, colour, x0, y0, x1, y1, r, 0};
+}
+constexpr Shape Both(Shape shape) {
+  shape.both = true;
+  return shape;
+}
+constexpr Shape Mirrored(Shape shape) {
+  constexpr float kSide = 64.0f;
+  const float a = shape.a, c = shape.c;
+  shape.a = kSide - a;
+  if (shape.kind != ShapeKind::kEllipse) shape.c = kSide - c;
+  if (shape.kind == ShapeKind::kTriangle) shape.e = kSide - shape.e;
+  if (shape.kind == ShapeKind::kBox) shape.a = kSide - c, shape.c = kSide - a;
+  return shape;
 }
 
 using Art = std::span<const Shape>;

@@ -13,13 +13,10 @@ constexpr uint32_t kStoneDark = Rgb(96, 94, 102);
 
 // ---- things
 
-constexpr Shape kSkull[] = {Oval(kBone, 32, 26, 26, 24),
-                            Slab(kBone, 16, 40, 48, 60, 4),
-                            Oval(kInk, 21, 28, 7, 8, true),
-                            Oval(kInk, 43, 28, 7, 8, true),
+constexpr Shape kSkull[] = {Oval(kBone, 32, 26, 26, 24), Slab(kBone, 16, 40, 48, 60, 4),
+                            Both(Oval(kInk, 21, 28, 7, 8, true)),
                             Wedge(kInk, 28, 44, 36, 44, 32, 36, true),
-                            Slab(kInk, 25, 50, 28, 60, 0, true),
-                            Slab(kInk, 36, 50, 39, 60, 0, true)};
+                            Both(Slab(kInk, 25, 50, 28, 60, 0, true))};
 
 constexpr Shape kXpOrb[] = {Wedge(Rgb(36, 120, 220), 32, 6, 10, 36, 54, 36),
                             Wedge(Rgb(28, 92, 190), 32, 62, 10, 36, 54, 36),
@@ -29,21 +26,20 @@ constexpr Shape kXpOrb[] = {Wedge(Rgb(36, 120, 220), 32, 6, 10, 36, 54, 36),
 constexpr Shape kCoin[] = {Oval(Rgb(190, 130, 30), 34, 36, 24, 24), Oval(kGoldTone, 31, 35, 23, 23),
                            Oval(Rgb(232, 172, 40), 31, 35, 16, 16),
                            Slab(Rgb(255, 236, 150), 28, 24, 34, 46, 2, true)};
-constexpr Shape kHeart[] = {Oval(kBlood, 20, 26, 17, 16), Oval(kBlood, 44, 26, 17, 16),
+constexpr Shape kHeart[] = {Both(Oval(kBlood, 20, 26, 17, 16)),
                             Wedge(kBlood, 5, 33, 59, 33, 32, 62),
                             Oval(Rgb(255, 170, 170), 16, 21, 6, 5, true)};
-constexpr Shape kMagnetArt[] = {Limb(kBlood, 14, 20, 14, 40, 8, 8),
-                                Limb(kBlood, 50, 20, 50, 40, 8, 8),
-                                Oval(kBlood, 32, 42, 26, 20),
-                                Oval(Rgb(64, 62, 84), 32, 38, 11, 10),
+constexpr Shape kMagnetArt[] = {Both(Limb(kBlood, 14, 20, 14, 40, 8, 8)),
+                                Oval(kBlood, 32, 42, 26, 20), Oval(Rgb(64, 62, 84), 32, 38, 11, 10),
                                 Slab(Rgb(64, 62, 84), 23, 8, 41, 38, 1),
-                                Slab(kSteel, 6, 8, 22, 20, 2),
-                                Slab(kSteel, 42, 8, 58, 20, 2)};
-constexpr Shape kChestArt[] = {
-    Slab(kWoodDark, 4, 22, 60, 62, 5),          Slab(kWood, 6, 34, 58, 60, 3),
-    Slab(Rgb(160, 104, 56), 5, 14, 59, 34, 10), Slab(kGoldTone, 3, 32, 61, 38, 1),
-    Slab(kGoldTone, 12, 14, 18, 62, 1),         Slab(kGoldTone, 46, 14, 52, 62, 1),
-    Slab(kGoldTone, 26, 28, 38, 46, 3),         Oval(kInk, 32, 36, 3, 4, true)};
+                                Both(Slab(kSteel, 6, 8, 22, 20, 2))};
+constexpr Shape kChestArt[] = {Slab(kWoodDark, 4, 22, 60, 62, 5),
+                               Slab(kWood, 6, 34, 58, 60, 3),
+                               Slab(Rgb(160, 104, 56), 5, 14, 59, 34, 10),
+                               Slab(kGoldTone, 3, 32, 61, 38, 1),
+                               Both(Slab(kGoldTone, 12, 14, 18, 62, 1)),
+                               Slab(kGoldTone, 26, 28, 38, 46, 3),
+                               Oval(kInk, 32, 36, 3, 4, true)};
 constexpr Shape kShrineArt[] = {Slab(kStoneDark, 6, 54, 58, 63, 2),
                                 Slab(kStone, 12, 46, 52, 56, 2),
                                 Slab(kStoneLight, 20, 22, 44, 48, 3),
@@ -72,24 +68,21 @@ constexpr Shape kBladeArt[] = {Oval(kSteel, 32, 32, 26, 26),
                                Wedge(kWhite, 32, 62, 12, 38, 34, 50, true),
                                Wedge(kWhite, 2, 32, 26, 12, 14, 34, true),
                                Oval(kInk, 32, 32, 5, 5, true)};
-constexpr Shape kBoomerangArt[] = {
-    Limb(kWood, 32, 10, 56, 48, 9, 6), Limb(kWood, 32, 10, 8, 48, 9, 6),
-    Limb(Rgb(120, 200, 88), 34, 16, 44, 32, 4, 4), Limb(Rgb(120, 200, 88), 30, 16, 20, 32, 4, 4)};
+constexpr Shape kBoomerangArt[] = {Both(Limb(kWood, 32, 10, 56, 48, 9, 6)),
+                                   Both(Limb(Rgb(120, 200, 88), 34, 16, 44, 32, 4, 4))};
 constexpr Shape kMineArt[] = {
     Oval(kSteelDark, 32, 48, 28, 15), Oval(Rgb(70, 64, 76), 32, 42, 24, 15),
     Oval(kBlood, 32, 34, 9, 7, true), Oval(Rgb(255, 170, 150), 30, 32, 4, 3, true)};
 constexpr Shape kSparkArt[] = {
     Wedge(kGlow, 32, 0, 22, 34, 42, 34, true), Wedge(kGlow, 32, 64, 22, 30, 42, 30, true),
-    Wedge(kGlow, 0, 32, 34, 22, 34, 42, true), Wedge(kGlow, 64, 32, 30, 22, 30, 42, true),
-    Oval(kWhite, 32, 32, 10, 10, true)};
+    Both(Wedge(kGlow, 0, 32, 34, 22, 34, 42, true)), Oval(kWhite, 32, 32, 10, 10, true)};
 
 // ---- obstacles
 
 constexpr Shape kOak[] = {Limb(kWoodDark, 32, 40, 32, 61, 4, 6), Limb(kWood, 31, 40, 31, 60, 2, 3),
-                          Oval(kLeafDark, 32, 34, 25, 17),       Oval(kLeaf, 19, 28, 16, 14),
-                          Oval(kLeaf, 45, 28, 16, 14),           Oval(kLeaf, 32, 17, 19, 16),
-                          Oval(kLeafLight, 26, 14, 11, 8),       Oval(kLeafLight, 15, 25, 7, 5),
-                          Oval(kLeafLight, 42, 24, 8, 5)};
+                          Oval(kLeafDark, 32, 34, 25, 17),       Both(Oval(kLeaf, 19, 28, 16, 14)),
+                          Oval(kLeaf, 32, 17, 19, 16),           Oval(kLeafLight, 26, 14, 11, 8),
+                          Oval(kLeafLight, 15, 25, 7, 5),        Oval(kLeafLight, 42, 24, 8, 5)};
 constexpr Shape kBushArt[] = {Oval(kLeafDark, 32, 46, 30, 17),
                               Oval(kLeaf, 18, 40, 16, 15),
                               Oval(kLeaf, 44, 38, 18, 16),
@@ -151,11 +144,11 @@ constexpr Shape kAuraIcon[] = {Oval(kOwnDarker, 32, 32, 30, 30, true),
 constexpr Shape kShotgunIcon[] = {Limb(kSteelDark, 24, 36, 58, 12, 4, 4),
                                   Limb(kSteel, 24, 32, 56, 9, 2, 2),
                                   Limb(kWood, 4, 54, 26, 36, 8, 5), Oval(kOwn, 60, 10, 4, 4, true)};
-constexpr Shape kFrostIcon[] = {Limb(kOwn, 32, 4, 32, 60, 4, 4), Limb(kOwn, 8, 18, 56, 46, 4, 4),
-                                Limb(kOwn, 8, 46, 56, 18, 4, 4), Oval(kWhite, 32, 32, 8, 8, true),
-                                Oval(kWhite, 32, 6, 4, 4, true), Oval(kWhite, 32, 58, 4, 4, true),
-                                Oval(kWhite, 9, 19, 4, 4, true), Oval(kWhite, 55, 45, 4, 4, true),
-                                Oval(kWhite, 9, 45, 4, 4, true), Oval(kWhite, 55, 19, 4, 4, true)};
+constexpr Shape kFrostIcon[] = {
+    Limb(kOwn, 32, 4, 32, 60, 4, 4),       Limb(kOwn, 8, 18, 56, 46, 4, 4),
+    Limb(kOwn, 8, 46, 56, 18, 4, 4),       Oval(kWhite, 32, 32, 8, 8, true),
+    Oval(kWhite, 32, 6, 4, 4, true),       Oval(kWhite, 32, 58, 4, 4, true),
+    Both(Oval(kWhite, 9, 19, 4, 4, true)), Both(Oval(kWhite, 55, 45, 4, 4, true))};
 constexpr Shape kTomeIcon[] = {Slab(kOwnDark, 8, 4, 56, 62, 4),
                                Slab(kBone, 12, 48, 56, 59, 2, true),
                                Slab(kOwn, 8, 2, 54, 52, 4),
@@ -166,8 +159,8 @@ constexpr Shape kTomeIcon[] = {Slab(kOwnDark, 8, 4, 56, 62, 4),
                                Oval(kOwnLight, 34, 27, 5, 5, true)};
 constexpr Shape kItemIcon[] = {
     Wedge(kOwnDark, 32, 62, 4, 26, 60, 26), Wedge(kOwn, 32, 62, 18, 26, 46, 26),
-    Slab(kOwnLight, 14, 8, 50, 26, 2),      Wedge(kOwn, 4, 26, 14, 8, 22, 26),
-    Wedge(kOwn, 60, 26, 50, 8, 42, 26),     Wedge(kWhite, 20, 10, 32, 10, 24, 22, true)};
+    Slab(kOwnLight, 14, 8, 50, 26, 2), Both(Wedge(kOwn, 4, 26, 14, 8, 22, 26)),
+    Wedge(kWhite, 20, 10, 32, 10, 24, 22, true)};
 constexpr Shape kRewardIcon[] = {
     Oval(kWood, 32, 42, 26, 20),        Oval(Rgb(160, 104, 56), 30, 38, 22, 18),
     Slab(kWoodDark, 20, 14, 44, 22, 3), Wedge(kWood, 18, 6, 46, 6, 32, 20),

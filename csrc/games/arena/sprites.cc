@@ -277,8 +277,10 @@ Subject SubjectOf(int sprite) {
 void PaintPlain(int sprite, uint32_t* plain) {
   std::fill_n(plain, kSide * kSide, 0u);
   const Subject subject = SubjectOf(sprite);
-  for (const Shape& shape : ArtOf(subject.id, subject.fallback))
+  for (const Shape& shape : ArtOf(subject.id, subject.fallback)) {
     PaintShape(shape, subject.own, plain);
+    if (shape.both) PaintShape(Mirrored(shape), subject.own, plain);
+  }
 }
 
 struct StampBook {

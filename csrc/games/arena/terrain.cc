@@ -157,6 +157,21 @@ int CellOf(float x, float y) {
   return cell_y * kGridCells + cell_x;
 }
 
+// The cell that holds a point, or the nearest one.
+struct Patch {
+  const float* h;  // height of its corner at least x and y; the others are one and one row on
+  float tx, ty;    // where in it the point is, 0..1
+};
+
+Patch PatchAt(const Terrain& terrain, float x, float y) {
+  const float inside_x = Clamp(x, 0.0f, kGridCells - 0.001f);
+  const float inside_y = Clamp(y, 0.0f, kGridCells - 0.001f);
+  const int cell_x = static_cast<int>(inside_x);
+  const int cell_y = static_cast<int>(inside_y);
+  return {terrain.height + cell_y * kGridVertices + cell_x, inside_x - static_cast<float>(cell_x),
+          inside_y - static_cast<float>(cell_y)};
+}
+
 }  // namespace
 
 void GenerateTerrain(const LevelSpec& spec, uint64_t run_seed, Terrain* out) {
@@ -179,13 +194,7 @@ uint64_t TerrainSeed(const LevelSpec& spec, uint64_t run_seed) {
 }
 
 float GroundHeight(const Terrain& terrain, float x, float y) {
-  const float inside_x = Clamp(x, 0.0f, kGridCells - 0.001f);
-  const float inside_y = Clamp(y, 0.0f, kGridCells - 0.001f);
-  const int cell_x = static_cast<int>(inside_x);
-  const int cell_y = static_cast<int>(inside_y);
-  const float tx = inside_x - static_cast<float>(cell_x);
-  const float ty = inside_y - static_cast<float>(cell_y);
-  const float* h = terrain.height + cell_y * kGridVertices + cell_x;
+  const auto [h, tx, ty] = PatchAt(terrain, x, y);
   return Lerp(Lerp(h[0], h[1], tx), Lerp(h[kGridVertices], h[kGridVertices + 1], tx), ty);
 }
 
@@ -210,13 +219,7 @@ int Blocked(const Terrain& terrain, float x, float y, float radius) {
 }
 
 void GroundSlope(const Terrain& terrain, float x, float y, float* dx, float* dy) {
-  const float inside_x = Clamp(x, 0.0f, kGridCells - 0.001f);
-  const float inside_y = Clamp(y, 0.0f, kGridCells - 0.001f);
-  const int cell_x = static_cast<int>(inside_x);
-  const int cell_y = static_cast<int>(inside_y);
-  const float tx = inside_x - static_cast<float>(cell_x);
-  const float ty = inside_y - static_cast<float>(cell_y);
-  const float* h = terrain.height + cell_y * kGridVertices + cell_x;
+  const auto [h, tx, ty] = PatchAt(terrain, x, y);
   *dx = Lerp(h[1] - h[0], h[kGridVertices + 1] - h[kGridVertices], ty);
   *dy = Lerp(h[kGridVertices] - h[0], h[kGridVertices + 1] - h[1], tx);
 }

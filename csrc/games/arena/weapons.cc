@@ -130,19 +130,25 @@ void StrikeAround(World& world, const Level& level, const Attack& attack, const 
   }
 }
 
+// A shot of this attack that lies where the player stands.
+ShotLaunch LaunchOf(const Player& player, const Attack& attack, ShotState state) {
+  return {.x = player.x,
+          .y = player.y,
+          .z = player.z,
+          .life = attack.life,
+          .radius = attack.radius,
+          .damage = attack.damage,
+          .weapon = attack.weapon,
+          .pierce = attack.pierce,
+          .state = state};
+}
+
 void SendShot(World& world, const Attack& attack, Aim aim, ShotState state) {
-  const Player& player = world.player;
-  AddShot(world, {.x = player.x,
-                  .y = player.y,
-                  .z = player.z + kShotHeight,
-                  .vx = aim.x * attack.speed,
-                  .vy = aim.y * attack.speed,
-                  .life = attack.life,
-                  .radius = attack.radius,
-                  .damage = attack.damage,
-                  .weapon = attack.weapon,
-                  .pierce = attack.pierce,
-                  .state = state});
+  ShotLaunch launch = LaunchOf(world.player, attack, state);
+  launch.z += kShotHeight;
+  launch.vx = aim.x * attack.speed;
+  launch.vy = aim.y * attack.speed;
+  AddShot(world, launch);
 }
 
 // One shot at each of the nearest; what is left over fans out around the first.
@@ -194,18 +200,12 @@ void SendBlades(World& world, const Attack& attack) {
   for (int i = 0; i < attack.count; ++i) {
     const float angle = 2.0f * kPi * static_cast<float>(i) / static_cast<float>(attack.count);
     // A blade keeps its angle, turning speed and distance where other shots keep a velocity.
-    AddShot(world, {.x = world.player.x,
-                    .y = world.player.y,
-                    .z = world.player.z + kShotHeight,
-                    .vx = angle,
-                    .vy = attack.speed,
-                    .vz = attack.reach,
-                    .life = attack.life,
-                    .radius = attack.radius,
-                    .damage = attack.damage,
-                    .weapon = attack.weapon,
-                    .pierce = attack.pierce,
-                    .state = kShotOrbit});
+    ShotLaunch launch = LaunchOf(world.player, attack, kShotOrbit);
+    launch.z += kShotHeight;
+    launch.vx = angle;
+    launch.vy = attack.speed;
+    launch.vz = attack.reach;
+    AddShot(world, launch);
   }
 }
 
@@ -213,15 +213,10 @@ void LayMines(World& world, const Attack& attack) {
   for (int i = 0; i < attack.count; ++i) {
     const float away = attack.reach * DrawUnit(world.combat_random);
     const Aim aim = Turned({1.0f, 0.0f}, DrawBetween(world.combat_random, -kPi, kPi));
-    AddShot(world, {.x = world.player.x + aim.x * away,
-                    .y = world.player.y + aim.y * away,
-                    .z = world.player.z,
-                    .life = attack.life,
-                    .radius = attack.radius,
-                    .damage = attack.damage,
-                    .weapon = attack.weapon,
-                    .pierce = attack.pierce,
-                    .state = kShotMine});
+    ShotLaunch launch = LaunchOf(world.player, attack, kShotMine);
+    launch.x += aim.x * away;
+    launch.y += aim.y * away;
+    AddShot(world, launch);
   }
 }
 

@@ -54,12 +54,7 @@ struct Conveyor {
   uint8_t player;
 
   bool Generate(Draws& draws, int difficulty) {
-    for (int i = 0; i < kTiles; ++i) {
-      const int x = i % kWidth;
-      const int y = i / kWidth;
-      const bool border = x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1;
-      tiles[i] = border || draws.Chance(10) ? kWall : kFloor;
-    }
+    ScatterWalls<kWidth, kHeight>(tiles, kFloor, kWall, 10, draws);
     const int colors = difficulty == 0 ? 1 : difficulty < 3 ? 2 : 3;
     for (int i = 0; i < 3 + difficulty; ++i)
       LayRun(draws, draws.Below(colors), draws.Between(3, 6));

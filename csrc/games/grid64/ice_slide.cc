@@ -26,14 +26,11 @@ struct IceSlide {
   bool Generate(Draws& draws, int difficulty) {
     constexpr int kShortest[] = {3, 4, 5, 6, 7};
     for (int i = 0; i < kTiles; ++i) {
-      const int x = i % kWidth;
-      const int y = i / kWidth;
       const int kind = draws.Below(100);
-      tiles[i] = x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1 ? kRock
-                 : kind < 12                                             ? kRock
-                 : kind < 14                                             ? kSnow
-                 : kind < 15 + 2 * difficulty                            ? kWater
-                                                                         : kIce;
+      tiles[i] = OnBorder<kWidth, kHeight>(i) || kind < 12 ? kRock
+                 : kind < 14                               ? kSnow
+                 : kind < 15 + 2 * difficulty              ? kWater
+                                                           : kIce;
     }
     for (int tries = 0; tries < 6; ++tries) {
       do {

@@ -67,7 +67,7 @@ struct NoisyTv {
   void BuildRooms(Draws& draws, int pillars) {
     for (int y = 0; y < kHeight; ++y) {
       for (int x = 0; x < kWidth; ++x) {
-        const bool border = x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1;
+        const bool border = OnBorder<kWidth, kHeight>(At(x, y));
         const bool screen = y >= 1 && y <= kScreenBottom && x >= 1 && x < kDivider;
         const bool inner = x == kDivider || (y == kGateRow && x > kDivider);
         tiles[At(x, y)] = border || inner ? kWall : screen ? kScreen : kFloor;

@@ -42,37 +42,16 @@ struct PushBlocks {
     constexpr int kCounts[] = {1, 2, 2, 3, 3};
     constexpr int kDistances[] = {3, 5, 7, 8, 9};  // of all crates from the marks, at least
     count = static_cast<uint8_t>(kCounts[difficulty]);
-    if (!BuildWalls(draws, 10 + 2 * difficulty)) return false;
+    ScatterWalls<kWidth, kHeight>(tiles, kFloor, kWall, 10 + 2 * difficulty, draws);
+    if (WallOff<kWidth, kTiles>(DrawTile<kTiles>(tiles, kFloor, draws), tiles, kWall) < 38) {
+      return false;
+    }
     for (int i = 0; i < count; ++i) {
-      crates[i] = static_cast<uint8_t>(RandomFloor(draws));
+      crates[i] = static_cast<uint8_t>(DrawTile<kTiles>(tiles, kFloor, draws));
       tiles[crates[i]] = kMark;
     }
-    player = static_cast<uint8_t>(RandomFloor(draws));
+    player = static_cast<uint8_t>(DrawTile<kTiles>(tiles, kFloor, draws));
     return PullAway(draws, 150 + 100 * difficulty, kDistances[difficulty]);
-  }
-
-  bool BuildWalls(Draws& draws, int percent) {
-    for (int i = 0; i < kTiles; ++i) {
-      const int x = i % kWidth;
-      const int y = i / kWidth;
-      const bool border = x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1;
-      tiles[i] = border || draws.Chance(percent) ? kWall : kFloor;
-    }
-    uint8_t reached[kTiles];
-    const auto open = [&](int at) { return tiles[at] != kWall; };
-    if (Flood<kWidth, kTiles>(RandomFloor(draws), reached, open) < 38) return false;
-    for (int i = 0; i < kTiles; ++i) {
-      if (!reached[i]) tiles[i] = kWall;
-    }
-    return true;
-  }
-
-  int RandomFloor(Draws& draws) const {
-    int at;
-    do {
-      at = draws.Below(kTiles);
-    } while (tiles[at] != kFloor);
-    return at;
   }
 
   // Random moves that pull crates; keeps the moment when they are farthest from the marks.

@@ -76,16 +76,50 @@ int Flood(int start, uint8_t* reached, Open open) {
   return tail;
 }
 
+// Makes a `wall` of every tile that cannot be walked to from `start`; returns how many can.
+template <int kWidth, int kTiles>
+int WallOff(int start, uint8_t* tiles, uint8_t wall) {
+  uint8_t reached[kTiles];
+  const int count =
+      Flood<kWidth, kTiles>(start, reached, [&](int at) { return tiles[at] != wall; });
+  for (int i = 0; i < kTiles; ++i) {
+    if (!reached[i]) tiles[i] = wall;
+  }
+  return count;
+}
+
+template <int kWidth, int kHeight>
+constexpr bool OnBorder(int at) {
+  const int x = at % kWidth;
+  const int y = at / kWidth;
+  return x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1;
+}
+
 // Whether all tiles are below `kinds` and the outermost ones block.
 template <int kWidth, int kHeight, class Blocks>
 bool Enclosed(const uint8_t* tiles, int kinds, Blocks blocks) {
   for (int i = 0; i < kWidth * kHeight; ++i) {
-    const int x = i % kWidth;
-    const int y = i / kWidth;
-    const bool border = x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1;
-    if (tiles[i] >= kinds || (border && !blocks(tiles[i]))) return false;
+    if (tiles[i] >= kinds || (OnBorder<kWidth, kHeight>(i) && !blocks(tiles[i]))) return false;
   }
   return true;
+}
+
+// Fills a board with `floor`, and with `wall` on its border and on `percent` of the other tiles.
+template <int kWidth, int kHeight>
+void ScatterWalls(uint8_t* tiles, uint8_t floor, uint8_t wall, int percent, Draws& draws) {
+  for (int i = 0; i < kWidth * kHeight; ++i) {
+    tiles[i] = OnBorder<kWidth, kHeight>(i) || draws.Chance(percent) ? wall : floor;
+  }
+}
+
+// One of the tiles of a kind; there must be one.
+template <int kTiles>
+int DrawTile(const uint8_t* tiles, uint8_t kind, Draws& draws) {
+  int at;
+  do {
+    at = draws.Below(kTiles);
+  } while (tiles[at] != kind);
+  return at;
 }
 
 // Puts up to `count` single blocks of `wall` where all eight neighbours are `floor`: obstacles that

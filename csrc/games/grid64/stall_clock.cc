@@ -46,33 +46,15 @@ struct StallClock {
     period = static_cast<uint8_t>(draws.Between(24, 40));
     stall = static_cast<uint8_t>(draws.Between(8, 12 + difficulty));
     phase = static_cast<uint8_t>(draws.Between(stall, period - 4));
-    for (int i = 0; i < kTiles; ++i) {
-      const int x = i % kWidth;
-      const int y = i / kWidth;
-      const bool border = x == 0 || y == 0 || x == kWidth - 1 || y == kHeight - 1;
-      tiles[i] = border || draws.Chance(18 + 2 * difficulty) ? kWall : kFloor;
-    }
-    uint8_t reached[kTiles];
-    player = static_cast<uint8_t>(RandomFloor(draws));
-    const auto open = [&](int at) { return tiles[at] != kWall; };
-    if (Flood<kWidth, kTiles>(player, reached, open) < 80) return false;
-    for (int i = 0; i < kTiles; ++i) {  // what cannot be reached becomes solid
-      if (!reached[i]) tiles[i] = kWall;
-    }
+    ScatterWalls<kWidth, kHeight>(tiles, kFloor, kWall, 18 + 2 * difficulty, draws);
+    player = static_cast<uint8_t>(DrawTile<kTiles>(tiles, kFloor, draws));
+    if (WallOff<kWidth, kTiles>(player, tiles, kWall) < 80) return false;
     for (int i = 0; i <= gems; ++i) {
-      const int at = RandomFloor(draws);
+      const int at = DrawTile<kTiles>(tiles, kFloor, draws);
       if (at == player) return false;
       tiles[at] = i < gems ? static_cast<uint8_t>(kGem + i) : uint8_t{kExit};
     }
     return true;
-  }
-
-  int RandomFloor(Draws& draws) const {
-    int at;
-    do {
-      at = draws.Below(kTiles);
-    } while (tiles[at] != kFloor);
-    return at;
   }
 
   uint64_t Layout() const { return HashWalls(tiles, kTiles, kWall); }

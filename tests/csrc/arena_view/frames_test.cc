@@ -5,6 +5,7 @@
 
 #include "arena_view/scene.h"
 #include "check.h"
+#include "games/arena/sprites.h"
 #include "support/cpu.h"
 
 namespace metabonk::arena::view_test {
@@ -54,6 +55,25 @@ TEST(ArenaViewGoldenFramesOnEveryTier) {
       CHECK_EQ(hash, golden.hash);
     }
   }
+}
+
+// No golden frame shows all of them. After a change of the art on purpose: take the hash that the
+// failing test prints.
+TEST(ArenaViewGoldenSprites) {
+  constexpr uint64_t kGoldenSprites = 0xA0685923C7559996;
+  std::vector<uint8_t> bytes;
+  for (int sprite = 0; sprite < kSpriteCount; ++sprite) {
+    for (const uint32_t pixel : SpriteBitmap(sprite).pixels) {
+      for (int shift = 0; shift < 32; shift += 8) {
+        bytes.push_back(static_cast<uint8_t>(pixel >> shift & 255));
+      }
+    }
+  }
+  const uint64_t hash = HashOf(bytes);
+  if (hash != kGoldenSprites) {
+    std::fprintf(stderr, "    0x%016llX\n", static_cast<unsigned long long>(hash));
+  }
+  CHECK_EQ(hash, kGoldenSprites);
 }
 
 // Positions and angles of all kinds: every tier draws what the plain scalar code draws.
