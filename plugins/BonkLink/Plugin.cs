@@ -1,11 +1,10 @@
 // BonkLink: the BepInEx plugin that lets agents see and play Megabonk. Makes the parts and joins
-// them; what they do in each frame is Core's LinkDriver.
+// them; what they do in each frame is Core's LinkDriver, how a plugin comes and goes Game's
+// PluginStartup.
 using System;
 using System.IO;
 using BepInEx;
 using BepInEx.Unity.IL2CPP;
-using Il2CppInterop.Runtime.Attributes;
-using Il2CppInterop.Runtime.Injection;
 using Metabonk.Core;
 using Metabonk.Game;
 using UnityEngine;
@@ -18,42 +17,17 @@ namespace Metabonk.BonkLink
     {
         public const string Id = "com.metabonk.bonklink";
 
-        LinkBehaviour behaviour;
+        PluginStartup startup;
 
         public override void Load()
         {
-            var options = new BonkLinkOptions();
-            try
-            {
-                options.Load(Path.Combine(Paths.ConfigPath, BonkLinkOptions.FileName));
-                TakeVariables(options);
-                foreach (string unknown in options.Unknown)
-                    Log.LogWarning("setting " + unknown + " is not known and does nothing");
-                if (!options.Enabled) return;
-                if (!Patches.Claim(Id))
-                {
-                    Log.LogError("another plugin, " + Patches.Owner
-                        + ", drives the game: switch one of them off");
-                    return;
-                }
-                MainThread.IsHere();
-                Patches.Apply(line => Log.LogInfo(line));
-                ClassInjector.RegisterTypeInIl2Cpp<LinkBehaviour>();
-                behaviour = AddComponent<LinkBehaviour>();
-                behaviour.Begin(Make(options));
-            }
-            catch (Exception error) when (error is OptionException || error is IOException
-                || error is ArgumentException || error is MissingMethodException)
-            {
-                Log.LogError(error.Message);
-                Patches.Remove(Id);
-            }
+            startup = new PluginStartup(this, Id);
+            startup.Load(new BonkLinkOptions(), BonkLinkOptions.FileName, Make);
         }
 
         public override bool Unload()
         {
-            if (behaviour != null) behaviour.OnDestroy();
-            Patches.Remove(Id);
+            startup.Unload();
             return true;
         }
 
@@ -64,8 +38,9 @@ namespace Metabonk.BonkLink
             if (!string.IsNullOrEmpty(port)) options.Parse("[Link]\nPort = " + port);
         }
 
-        LinkDriver Make(BonkLinkOptions options)
+        FrameDriver Make(BonkLinkOptions options)
         {
+            TakeVariables(options);
             ServerOptions server = options.Server();
             server.Resets = options.InjectActions;
             RingWriter ring = options.UseRing && options.FrameHz > 0 ? MakeRing(options) : null;
@@ -87,8 +62,9 @@ namespace Metabonk.BonkLink
             if (capture == null && options.FrameHz > 0)
                 Log.LogWarning("this GPU gives no pictures back: states only");
             var game = new MegabonkGame(options.LookDegreesPerSecond, line => Log.LogInfo(line));
-            return new LinkDriver(game, capture, listening, ring, UploadGuard.Current, pilot,
+            var driver = new LinkDriver(game, capture, listening, ring, UploadGuard.Current, pilot,
                 options, line => Log.LogWarning(line));
+            return new FrameDriver(() => driver.Tick(Time.deltaTime, Clock.Now), driver);
         }
 
         RingWriter MakeRing(BonkLinkOptions options)
@@ -106,29 +82,6 @@ namespace Metabonk.BonkLink
                 Log.LogWarning("no frame ring: " + error.Message + "; pictures go over the socket");
                 return null;
             }
-        }
-    }
-
-    /// <summary>Unity's calls into the driver.</summary>
-    public sealed class LinkBehaviour : MonoBehaviour
-    {
-        LinkDriver driver;
-
-        public LinkBehaviour(IntPtr pointer) : base(pointer) { }
-
-        [HideFromIl2Cpp]
-        internal void Begin(LinkDriver made) { driver = made; }
-
-        // After the game's own Update: the state that is sent is this frame's.
-        public void LateUpdate()
-        {
-            if (driver != null) driver.Tick(Time.deltaTime, Clock.Now);
-        }
-
-        public void OnDestroy()
-        {
-            if (driver != null) driver.Dispose();
-            driver = null;
         }
     }
 }

@@ -5,7 +5,7 @@ namespace Metabonk.Core
     {
         public const string FileName = "com.metabonk.bonklink.cfg";
 
-        public bool Enabled, UsePipe, UnityAxes, EnableInputSnapshot, UseRing, InjectActions,
+        public bool UsePipe, UnityAxes, EnableInputSnapshot, UseRing, InjectActions,
             BlockUploads;
         public string Host, PipeName, Token, RingName, RingFolder, PolicyLibrary, PolicyPath,
             AgentCanvases;

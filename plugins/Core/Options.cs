@@ -53,6 +53,9 @@ namespace Metabonk.Core
     {
         readonly List<Option> options = new List<Option>();
 
+        /// <summary>Whether the plugin is to do anything at all.</summary>
+        public bool Enabled;
+
         public IList<Option> All { get { return options; } }
 
         /// <summary>Lines that were understood but name no setting, by Parse.</summary>

@@ -7,7 +7,6 @@ namespace Metabonk.Core
     {
         public const string FileName = "com.metabonk.research.cfg";
 
-        public bool Enabled;
         public string Folder, Instance;
         public int Width, Height, FramesPerStep, HoldMs, Seed;
         public float Hz, LookDegreesPerSecond;
