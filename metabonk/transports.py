@@ -1,11 +1,13 @@
 """Which transport carries which field of the records, and under which name.
 
-One row per field of GameState and Action: its group, where BonkLink v1 and v2 have it, and the
-column of the `.npz` recordings. What a transport lacks is None; its mask (`CARRIES`) has the groups
-that it carries, and readers set `GameState.fields` to it. Knows names only; the codecs are in link.
+One row per field of GameState and Action: its group, where BonkLink v1 and v2 have it, the column
+of the `.npz` recordings, and the place in ResearchPlugin's shared memory. What a transport lacks is
+None; its mask (`CARRIES`) has the groups that it carries, and readers set `GameState.fields` to it.
+Knows names only; the codecs are in link.
 
 v1 is what deployed plugins speak. v2 sends the v1 state followed by the tagged trailer `MBX2`, and
-actions as one row of 12 float32. Recordings hold frames and actions, no states.
+actions as one row of 12 float32. Recordings hold frames and actions, no states, and so does
+ResearchPlugin's shared memory.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import NamedTuple
 
 from metabonk.records import FieldGroup as G
 
-TRANSPORTS = ("bonklink_v1", "bonklink_v2", "npz")
+TRANSPORTS = ("bonklink_v1", "bonklink_v2", "npz", "research_shm")
 
 
 class Carried(NamedTuple):
@@ -24,6 +26,7 @@ class Carried(NamedTuple):
     bonklink_v1: str | None
     bonklink_v2: str | None
     npz: str | None = None
+    research_shm: str | None = None
 
     def on(self, transport: str) -> str | None:
         """Raises AttributeError for a transport that is not one of TRANSPORTS."""
@@ -44,12 +47,17 @@ CARRIES: dict[str, G] = {
     "bonklink_v1": G.PLAYER | G.ENTITIES | G.MENU | G.OFFERS,
     "bonklink_v2": G.EVERYTHING,
     "npz": G(0),
+    "research_shm": G(0),
 }
 
 STATE_FIELDS: dict[str, Carried] = {
-    "fields": Carried(None, "the mask of v1", "the mask of v2", "the mask of npz"),
+    "fields": Carried(
+        None, "the mask of v1", "the mask of v2", "the mask of npz", "the mask of research_shm"
+    ),
     # Of states that overtook others it is the difference of times in both versions.
-    "dt": Carried(None, "difference of gameTime", "MBX2.dt", "difference of frames"),
+    "dt": Carried(
+        None, "difference of gameTime", "MBX2.dt", "difference of frames", "difference of game time"
+    ),
     "time": Carried(G.PLAYER, "gameTime", "MBX2.time"),  # float32 and float64
     "position": _v1(G.PLAYER, "playerPosition"),
     "velocity": _v1(G.PLAYER, "playerVelocity"),
@@ -104,15 +112,16 @@ STATE_FIELDS: dict[str, Carried] = {
 }
 
 # v1 and recordings choose by clicking: a choice becomes a click at its widget's middle. v1's click
-# is in capture pixels from the bottom left.
+# is in capture pixels from the bottom left. In menus ResearchPlugin's four buttons select the first
+# four widgets.
 ACTION_FIELDS: dict[str, Carried] = {
-    "move": Carried(None, "moveX, moveY", "row[0:2]", "actions[0:2]"),
+    "move": Carried(None, "moveX, moveY", "row[0:2]", "actions[0:2]", "action[0:2]"),
     "look": Carried(None, "aimX, aimY", "row[2:4]", "actions[2:4]"),
-    "jump": Carried(None, None, "row[4]"),
-    "slide": Carried(None, None, "row[5]"),
-    "interact": Carried(None, "interact", "row[6]", "actions[6]"),
-    "fire": Carried(None, "fire", "row[7]", "actions[4]"),
+    "jump": Carried(None, None, "row[4]", None, "action[2]"),
+    "slide": Carried(None, None, "row[5]", None, "action[3]"),
+    "interact": Carried(None, "interact", "row[6]", "actions[6]", "action[4]"),
+    "fire": Carried(None, "fire", "row[7]", "actions[4]", "action[5]"),
     "ability": Carried(None, "ability", "row[8]", "actions[5]"),
-    "choice": Carried(None, None, "row[9]"),
+    "choice": Carried(None, None, "row[9]", None, "action[2:6], the first four"),
     "click": Carried(None, "uiClick, clickX, clickY", "row[10:12]", "actions[7], actions[8:10]"),
 }

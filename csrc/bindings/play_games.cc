@@ -1,11 +1,14 @@
 // metabonk._core.play: games that run by themselves, as the control loop plays them.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -17,6 +20,7 @@
 #include "games/arena/view.h"
 #include "play/arena_game.h"
 #include "play/link_game.h"
+#include "play/shm_game.h"
 
 namespace nb = nanobind;
 
@@ -48,6 +52,8 @@ play::PacerSettings PacerOf(double hz, double spin) {
 }
 
 namespace {
+
+using Picture = nb::ndarray<const uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
 
 std::unique_ptr<play::ArenaGame> MakeArena(const nb::bytes& level, std::vector<uint64_t> seeds,
                                            double hz, int height, int width,
@@ -87,19 +93,29 @@ Port PortOf(play::ArenaGame& game, size_t index) {
   return {&game.source(index), &game.sink(index)};
 }
 
+// As in training (games/bonklink_line.py): raw pictures of 4K fit.
+constexpr uint32_t kLargestFrame = 64u << 20;
+
+void CheckFrames(int height, int width) {
+  if (height < 0 || width < 0 || (height == 0) != (width == 0) || height > 4096 || width > 4096) {
+    throw nb::value_error("height, width: must be 1 to 4096, or both 0 for no frames");
+  }
+}
+
 std::unique_ptr<play::LinkGame> MakeLink(const std::string& address, const std::string& pipe_folder,
                                          const std::string& protocol, const std::string& token,
-                                         const std::string& axes, int height, int width) {
+                                         const std::string& axes, int height, int width,
+                                         bool decodes) {
   play::LinkSettings settings;
   RaiseLink(link::ParseEndpoint(address, pipe_folder, &settings.client.endpoint));
   settings.client.protocol = ProtocolFrom(protocol);
   settings.client.token = token;
   settings.client.axes = AxesFrom(axes);
-  if (height < 0 || width < 0 || (height == 0) != (width == 0) || height > 4096 || width > 4096) {
-    throw nb::value_error("height, width: must be 1 to 4096, or both 0 for no frames");
-  }
+  settings.client.limits.frame_bytes = kLargestFrame;
+  CheckFrames(height, width);
   settings.height = height;
   settings.width = width;
+  settings.decodes = decodes;
   return std::make_unique<play::LinkGame>(play::MonotonicClock(), settings);
 }
 
@@ -109,6 +125,52 @@ nb::dict LinkCounts(const play::LinkGame& game) {
   METABONK_LINK_COUNTERS(METABONK_PLAY_COUNT)
 #undef METABONK_PLAY_COUNT
   counts["frames_unusable"] = game.frames_refused();
+  counts["frames_decoded"] = game.frames_decoded();
+  counts["frames_overtaken"] = game.frames_overtaken();
+  return counts;
+}
+
+nb::object NextJpeg(play::LinkGame& game, double seconds) {
+  if (!(seconds >= 0.0 && seconds <= 3600.0)) {
+    throw nb::value_error("seconds: must be 0 to 3600");
+  }
+  const std::vector<uint8_t>* jpeg = nullptr;
+  {
+    const nb::gil_scoped_release release;
+    jpeg = game.AskJpeg(static_cast<int64_t>(seconds * 1e9));
+  }
+  if (jpeg == nullptr) return nb::none();
+  return nb::bytes(reinterpret_cast<const char*>(jpeg->data()), jpeg->size());
+}
+
+void AnswerJpeg(play::LinkGame& game, const std::optional<Picture>& pixels) {
+  link::FrameView view;
+  if (pixels) {
+    view.height = static_cast<uint32_t>(pixels->shape(0));
+    view.width = static_cast<uint32_t>(pixels->shape(1));
+    view.stride = 3 * view.width;
+    view.pixels = {pixels->data(), pixels->size()};
+  }
+  bool asked = false;
+  {
+    const nb::gil_scoped_release release;
+    asked = game.AnswerJpeg(pixels ? &view : nullptr);
+  }
+  if (!asked) throw nb::value_error("answer_jpeg: there is no question: ask next_jpeg first");
+}
+
+std::unique_ptr<play::ShmGame> MakeShm(const std::string& path, bool bottom_up, int height,
+                                       int width) {
+  CheckFrames(height, width);
+  return std::make_unique<play::ShmGame>(play::MonotonicClock(),
+                                         play::ShmSettings{path, bottom_up, height, width});
+}
+
+nb::dict ShmCounts(const play::ShmGame& game) {
+  nb::dict counts;
+#define METABONK_PLAY_COUNT(name, meaning) counts[#name] = game.counters().name.value();
+  METABONK_SHM_COUNTERS(METABONK_PLAY_COUNT)
+#undef METABONK_PLAY_COUNT
   return counts;
 }
 
@@ -133,16 +195,36 @@ void BindLiveGames(nb::module_& module) {
   nb::class_<play::LinkGame>(module, "Link", "A game at the other end of a BonkLink.")
       .def(nb::new_(&MakeLink), nb::arg("address"), nb::arg("pipe_folder"), nb::arg("protocol"),
            nb::arg("token"), nb::arg("axes"), nb::arg("height"), nb::arg("width"),
-           "height, width: of the frames that the policy reads, 0 for none.")
+           nb::arg("decodes"),
+           "height, width: of the frames that the policy reads, 0 for none. decodes: somebody "
+           "answers next_jpeg.")
       .def(
           "port", [](play::LinkGame& game) { return Port{&game.source(), &game.sink()}; },
           nb::keep_alive<0, 1>())
       .def("start", &play::LinkGame::Start)
       .def("stop", &play::LinkGame::Stop, nb::call_guard<nb::gil_scoped_release>())
       .def("counts", &LinkCounts)
+      .def("next_jpeg", &NextJpeg, nb::arg("seconds"),
+           "The newest frame that came as JPEG, or None if none did for `seconds`. One thread.")
+      .def("answer_jpeg", &AnswerJpeg, nb::arg("pixels").noconvert().none(),
+           "What it shows, uint8 [height, width, 3] from the top down; None: it cannot be read.")
       .def_prop_ro("connected", &play::LinkGame::connected)
+      .def_prop_ro("framed", &play::LinkGame::framed, "Whether there has been a picture.")
       .def_prop_ro("failed", &play::LinkGame::failed, "Whether the link is given up for good.")
       .def_prop_ro("why", &play::LinkGame::why, "Why it was given up, or was lost last.");
+  nb::class_<play::ShmGame>(module, "Shm", "A game behind ResearchPlugin's shared memory.")
+      .def(nb::new_(&MakeShm), nb::arg("path"), nb::arg("bottom_up"), nb::arg("height"),
+           nb::arg("width"),
+           "path: of its file. bottom_up: the order of rows there. height, width: of the frames "
+           "that the policy reads, 0 for none.")
+      .def(
+          "port", [](play::ShmGame& game) { return Port{&game.source(), &game.sink()}; },
+          nb::keep_alive<0, 1>())
+      .def("start", &play::ShmGame::Start)
+      .def("stop", &play::ShmGame::Stop, nb::call_guard<nb::gil_scoped_release>())
+      .def("counts", &ShmCounts)
+      .def_prop_ro("connected", &play::ShmGame::connected, "It has shown an observation.")
+      .def_prop_ro("why", &play::ShmGame::why, "Why there is no game, or why it was lost last.");
 }
 
 }  // namespace metabonk::bindings

@@ -1,9 +1,12 @@
 #include "play/decider.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <utility>
+
+#include "play/research_action.h"
 
 namespace metabonk::play {
 
@@ -11,17 +14,23 @@ namespace {
 
 constexpr int64_t kLookAgain = 50 * kMicrosecond;
 
+const nn::View* ActionOf(const nn::Program& program) {
+  const int64_t action = nn::FindOutput(program, "action");
+  return action < 0 ? nullptr : &program.outputs[static_cast<size_t>(action)].view;
+}
+
 }  // namespace
 
 Status CompiledDecider::CheckProgram(const nn::Program& program) {
   if (const Status status = Observation::Check(program); !status.ok()) return status;
-  const int64_t action = nn::FindOutput(program, "action");
-  if (action < 0) return {Code::kInvalidArgument, "policy", "has no output `action`"};
-  const nn::View& view = program.outputs[static_cast<size_t>(action)].view;
-  if (view.type != nn::Type::kF32 || view.count() != kActionColumns) {
+  const nn::View* action = ActionOf(program);
+  if (action == nullptr) return {Code::kInvalidArgument, "policy", "has no output `action`"};
+  const bool known =
+      action->count() == kActionColumns || action->count() == ipc::kResearchActionColumns;
+  if (action->type != nn::Type::kF32 || !known) {
     return {Code::kInvalidArgument, "policy",
-            "does not give one row of 12 numbers: compile one that was trained on the arena, with "
-            "batch 1"};
+            "does not give one row of 12 numbers, nor of ResearchPlugin's 6: compile one that was "
+            "trained on the arena, bonklink or research_shm, with batch 1"};
   }
   const int64_t value = nn::FindOutput(program, "value");
   if (value >= 0) {
@@ -40,9 +49,10 @@ CompiledDecider::CompiledDecider(nn::Program program,
       observation_(policy_.program()),
       clock_(clock),
       outputs_(policy_.program().outputs.size(), nullptr),
+      six_(ActionOf(policy_.program())->count() == ipc::kResearchActionColumns),
       value_(std::numeric_limits<float>::quiet_NaN()),
       artifact_(artifact) {
-  outputs_[static_cast<size_t>(nn::FindOutput(policy_.program(), "action"))] = &action_;
+  outputs_[static_cast<size_t>(nn::FindOutput(policy_.program(), "action"))] = row_.data();
   const int64_t value = nn::FindOutput(policy_.program(), "value");
   if (value >= 0) outputs_[static_cast<size_t>(value)] = &value_;
 }
@@ -71,7 +81,11 @@ Status CompiledDecider::Decide(const Moment& moment, int64_t, Decision* decision
   }
   decision->artifact = artifact_;
   if (!status.ok()) return status;
-  decision->action = action_;
+  if (six_) {
+    decision->action = ActionOfResearch({row_[0], row_[1], row_[2], row_[3], row_[4], row_[5]});
+  } else {
+    decision->action = std::bit_cast<Action>(row_);
+  }
   decision->answers = moment.sequence;
   decision->capture = moment.capture;
   decision->candidate = 0;

@@ -49,8 +49,8 @@ class Decider {
   virtual void CopySeen(uint8_t* to) const { (void)to; }
 };
 
-// A policy of batch 1 whose action has kActionColumns columns. One thread decides; any other may
-// swap its weights.
+// A policy of batch 1 whose action has kActionColumns columns, or ResearchPlugin's six. One thread
+// decides; any other may swap its weights.
 class CompiledDecider final : public Decider {
  public:
   // Takes a program that CheckProgram accepts.
@@ -76,7 +76,8 @@ class CompiledDecider final : public Decider {
   Observation observation_;
   Clock& clock_;
   std::vector<void*> outputs_;
-  Action action_ = {};
+  const bool six_;                              // columns
+  std::array<float, kActionColumns> row_ = {};  // as the policy gives it
   float value_;
   ArtifactHash artifact_;
   int64_t taken_ = 0;  // swaps as of the last decision

@@ -4,8 +4,14 @@
 // waits for the network.
 //
 // Capture times are the game's own, brought to our clock by PING and PONG; where the game says none
-// (v1, or before the first PONG) it is when the state had arrived. Frames: raw ones over the socket
-// or a shared-memory ring; JPEG is not decoded here.
+// (v1, or before the first PONG) it is when the state had arrived.
+//
+// Frames come over the socket or a shared-memory ring, raw or as JPEG. A state whose frame is a
+// JPEG is shown once that is decoded, by whoever asks for it on a thread of its own (JpegMailbox):
+// state and picture belong together, a decoder that is slower than the game passes captures over,
+// and states keep coming in meanwhile. A state that came without a frame is shown with the newest
+// picture, as games.bonklink observes it in training; before the first one nothing is shown to a
+// policy that reads frames.
 #pragma once
 
 #include <atomic>
@@ -20,17 +26,18 @@
 #include "link/client.h"
 #include "metabonk/status.h"
 #include "play/clock.h"
-#include "play/mailbox.h"
+#include "play/frame_fit.h"
+#include "play/jpeg_mailbox.h"
 #include "play/presses.h"
 #include "play/shown.h"
 #include "play/source.h"
-#include "video/frames.h"
 
 namespace metabonk::play {
 
 struct LinkSettings {
   link::ClientOptions client;
   int32_t height = 0, width = 0;  // of the frames that the policy reads; 0: it reads none
+  bool decodes = false;           // somebody answers AskJpeg; else games are asked for raw frames
 };
 
 class LinkGame {
@@ -47,38 +54,59 @@ class LinkGame {
   Source& source();
   Sink& sink();
   bool connected() const { return connected_.load(std::memory_order_relaxed); }
+  // Whether there has been a picture, if the policy reads any.
+  bool framed() const { return framed_.load(std::memory_order_relaxed); }
   const link::Counters& counters() const { return client_.counters(); }
-  uint64_t frames_refused() const { return frames_refused_.load(std::memory_order_relaxed); }
+  // Frames that could not be used: damaged, of another format, or a JPEG that nobody decodes.
+  uint64_t frames_refused() const;
+  uint64_t frames_decoded() const { return jpegs_.decoded(); }
+  // JPEGs that a newer one overtook before they were decoded.
+  uint64_t frames_overtaken() const { return jpegs_.overtaken(); }
   // Whether the link is given up, and why; or why it was lost last.
   bool failed() const { return failed_.load(std::memory_order_acquire); }
   std::string why() const;
 
+  // For the one thread that decodes, see JpegMailbox.
+  const std::vector<uint8_t>* AskJpeg(int64_t timeout_ns) { return jpegs_.Ask(timeout_ns); }
+  bool AnswerJpeg(const link::FrameView* picture);
+
  private:
   class Port;
+  enum class Got { kNothing, kPicture, kJpeg };
 
   void Serve();
   void Send(const Answer& answer);
+  void Note(const link::Tick& tick);
   void Show();
+  void ShowDecoded();
+  void Post(const Shown& shown);
   bool Begins(const link::Tick& tick);
-  bool TakeFrame(const link::Tick& tick, std::vector<uint8_t>* to);
-  bool Shrink(const link::FrameView& frame, std::vector<uint8_t>* to);
+  void FollowRing();
+  Got TakeFrame(const link::Tick& tick);
+  Got TakeFromRing();
+  Got Take(const link::FrameView& frame);
+  bool reads_frames() const { return settings_.height > 0; }
   void Say(const std::string& text);
 
   Clock& clock_;
   LinkSettings settings_;
   link::Client client_;
   std::unique_ptr<Port> port_;
-  uint64_t captures_ = 0, runs_ = 0, seed_ = 0;
-  double time_ = 0.0, game_clock_ = 0.0;
+  PressReader presses_;
+  Shown newest_;         // as of the last state that came
+  uint64_t posted_ = 0;  // step of the last capture that was shown
+  uint64_t seed_ = 0;
+  double time_ = 0.0;
   bool any_ = false;
+  std::vector<uint8_t> frame_;  // the newest picture
+  uint64_t framed_at_ = 0;      // step of the capture that it is of; 0: there is none
+  FrameFit fit_;
+  JpegMailbox jpegs_;
   std::unique_ptr<ipc::RingReader> ring_;
   std::string ring_name_;
   ipc::Lease lease_;
-  std::unique_ptr<video::Resizer> resizer_;
-  uint32_t from_height_ = 0, from_width_ = 0;  // what the resizer is for
-  std::vector<uint8_t> upright_;
-  std::atomic<bool> stop_{false}, connected_{false}, failed_{false};
-  std::atomic<uint64_t> frames_refused_{0};
+  std::atomic<bool> stop_{false}, connected_{false}, failed_{false}, framed_{false};
+  std::atomic<uint64_t> raw_refused_{0};
   mutable std::mutex why_mutex_;
   std::string why_;
   std::thread thread_;

@@ -56,8 +56,51 @@ class Arena:
 class Link:
     """A game at the other end of a BonkLink."""
 
-    def __init__(self, address: str, pipe_folder: str, protocol: str, token: str, axes: str, height: int, width: int) -> None:
-        """height, width: of the frames that the policy reads, 0 for none."""
+    def __init__(self, address: str, pipe_folder: str, protocol: str, token: str, axes: str, height: int, width: int, decodes: bool) -> None:
+        """
+        height, width: of the frames that the policy reads, 0 for none. decodes: somebody answers next_jpeg.
+        """
+
+    def port(self) -> Port: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def counts(self) -> dict: ...
+
+    def next_jpeg(self, seconds: float) -> object:
+        """
+        The newest frame that came as JPEG, or None if none did for `seconds`. One thread.
+        """
+
+    def answer_jpeg(self, pixels: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, 3), order='C', device='cpu', writable=False)] | None) -> None:
+        """
+        What it shows, uint8 [height, width, 3] from the top down; None: it cannot be read.
+        """
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def framed(self) -> bool:
+        """Whether there has been a picture."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the link is given up for good."""
+
+    @property
+    def why(self) -> str:
+        """Why it was given up, or was lost last."""
+
+class Shm:
+    """A game behind ResearchPlugin's shared memory."""
+
+    def __init__(self, path: str, bottom_up: bool, height: int, width: int) -> None:
+        """
+        path: of its file. bottom_up: the order of rows there. height, width: of the frames that the policy reads, 0 for none.
+        """
 
     def port(self) -> Port: ...
 
@@ -68,15 +111,12 @@ class Link:
     def counts(self) -> dict: ...
 
     @property
-    def connected(self) -> bool: ...
-
-    @property
-    def failed(self) -> bool:
-        """Whether the link is given up for good."""
+    def connected(self) -> bool:
+        """It has shown an observation."""
 
     @property
     def why(self) -> str:
-        """Why it was given up, or was lost last."""
+        """Why there is no game, or why it was lost last."""
 
 class Executor:
     """

@@ -27,8 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk import _core
-from metabonk.errors import CorruptError, LinkError
+from metabonk.errors import ConfigError, CorruptError, LinkError
 from metabonk.protocols import Array
+from metabonk.records import BUTTONS as ALL_BUTTONS
+from metabonk.records import Action
 
 FOLDER = "/dev/shm"
 COLUMNS = 6
@@ -65,9 +67,29 @@ class Seen(NamedTuple):
     time_ms: int
 
 
+def widened(row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """An action float32 [6] as an Action's row float32 [12], its buttons as they are while playing
+    (csrc/play/research_action.h)."""
+    wide = Action().row()
+    wide[:2] = row[:2]
+    for name, value in zip(BUTTONS, row[2:], strict=True):
+        wide[4 + ALL_BUTTONS.index(name)] = value
+    return wide
+
+
 def path_of(instance: str | int, folder: str | Path = FOLDER) -> Path:
     """The file of a game."""
     return Path(folder or FOLDER) / f"megabonk_env_{instance}"
+
+
+def paths_of(instance: str, count: int, folder: str | Path = FOLDER) -> list[Path]:
+    """The files of `count` games, numbered on from the first one's instance. Raises ConfigError for
+    several from a name that is no number."""
+    if count == 1:
+        return [path_of(instance, folder)]
+    if not instance.isdigit():
+        raise ConfigError(f"instance: {instance!r} is no number from which {count} could count")
+    return [path_of(int(instance) + i, folder) for i in range(count)]
 
 
 class ResearchAgent:

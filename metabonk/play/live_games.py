@@ -1,20 +1,24 @@
-"""Games that run by themselves, as the live loop plays them: arenas in this process, and games
-behind BonkLink.
+"""Games that run by themselves, as the live loop plays them: arenas in this process, games behind
+BonkLink, and games behind ResearchPlugin's shared memory.
 
 Knows the native sources and sinks and what they count; does not know loops or policies.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from metabonk import _core
 from metabonk.errors import LinkError
 from metabonk.play import ledger as ledgers
+from metabonk.play.decoding import JpegDecoding
 from metabonk.play.session import Session
 
 
@@ -29,6 +33,9 @@ class LiveGame(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+    def check(self) -> None:
+        """Raises what broke it, if something did."""
 
     def counts(self) -> dict[str, Any]:
         """What it counted and how late it was itself."""
@@ -75,6 +82,9 @@ class ArenaLive:
         if self.inputs is not None:
             self.inputs.flush()
 
+    def check(self) -> None:
+        """Nothing of it runs in Python."""
+
     def counts(self) -> dict[str, Any]:
         late = self.native.lateness()
         found: dict[str, Any] = {
@@ -88,11 +98,63 @@ class ArenaLive:
         return found
 
 
-class BonkLinkLive:
-    """Games behind BonkLink, one agent each, each spoken with by a native thread of its own.
+class GamesElsewhere(ABC):
+    """Games in other processes, one agent each, each read by a native thread of its own.
 
-    addresses: `tcp://HOST:PORT` or `pipe://NAME`. protocol: auto, v1 or v2. axes: of v1's states,
-    ours or unity. frames: height and width that the policy reads, zeros for none.
+    places: where they are, for people. native: what reads each. frames: height and width that the
+    policy reads, zeros for none.
+    """
+
+    name = ""
+
+    def __init__(self, places: Sequence[str], native: list[Any], frames: tuple[int, int]) -> None:
+        self.places, self.native, self.frames = list(places), native, frames
+
+    def port(self, index: int) -> Any:
+        return self.native[index].port()
+
+    def start(self) -> None:
+        for one in self.native:
+            one.start()
+
+    def stop(self) -> None:
+        for one in self.native:
+            one.stop()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raises what broke beside the loop, if something did."""
+
+    @abstractmethod
+    def lacks(self, index: int) -> str:
+        """What of game `index` is not there yet, and the remedy; empty once it can be played."""
+
+    def hopeless(self, index: int) -> bool:
+        """Whether waiting for game `index` mends nothing."""
+        return False
+
+    def await_connected(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
+        """Returns once every game can be played, or `until()` is true. Raises LinkError that names
+        the one that could not within `seconds`, and why."""
+        end = time.monotonic() + seconds
+        for index, place in enumerate(self.places):
+            while (missing := self.lacks(index)) and not (until is not None and until()):
+                self.check()
+                if self.hopeless(index) or time.monotonic() > end:
+                    raise LinkError(f"{place}: {missing}")
+                time.sleep(0.02)
+
+    def counts(self) -> dict[str, Any]:
+        each = [dict(one.counts()) for one in self.native]
+        return {name: sum(int(counts[name]) for counts in each) for name in each[0]}
+
+
+class BonkLinkLive(GamesElsewhere):
+    """Games behind BonkLink. Frames that come as JPEG are decoded on a thread of Python each.
+
+    addresses: `tcp://HOST:PORT` or `pipe://NAME`. protocol: auto, v1 or v2. axes: of positions in
+    pure v1, which does not say: unity, as plugins have them and training takes them, or ours.
+    frames: height and width that the policy reads, zeros for none.
     """
 
     name = "bonklink"
@@ -103,39 +165,78 @@ class BonkLinkLive:
         protocol: str = "auto",
         token: str = "",
         frames: tuple[int, int] = (0, 0),
-        axes: str = "ours",
+        axes: str = "unity",
     ) -> None:
-        self.addresses = list(addresses)
-        folder = tempfile.gettempdir()
-        self.native = [
-            _core.play.Link(address, folder, protocol, token, axes, *frames)
-            for address in self.addresses
+        folder, reads = tempfile.gettempdir(), min(frames) > 0
+        native = [
+            _core.play.Link(address, folder, protocol, token, axes, *frames, reads)
+            for address in addresses
         ]
-
-    def port(self, index: int) -> Any:
-        return self.native[index].port()
+        super().__init__(addresses, native, frames)
+        pairs = zip(native, addresses, strict=True)
+        self._decoding = [JpegDecoding(link, address) for link, address in pairs if reads]
 
     def start(self) -> None:
-        for link in self.native:
-            link.start()
+        for decoding in self._decoding:
+            decoding.start()
+        super().start()
 
     def stop(self) -> None:
-        for link in self.native:
-            link.stop()
+        """Raises what broke a decoder's thread, if something did."""
+        with contextlib.ExitStack() as stack:
+            for decoding in self._decoding:
+                stack.callback(decoding.stop)
+            super().stop()
 
-    def await_connected(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
-        """Returns once every game has been read from, or `until()` is true. Raises LinkError that
-        names the one that was not there within `seconds`."""
-        end = time.monotonic() + seconds
-        for link, address in zip(self.native, self.addresses, strict=True):
-            while not link.connected and not (until is not None and until()):
-                if link.failed or time.monotonic() > end:
-                    raise LinkError(
-                        f"{address}: no game answers ({link.why or 'nothing was heard'}): start "
-                        "it, or `metabonk host --port` one"
-                    )
-                time.sleep(0.02)
+    def check(self) -> None:
+        for decoding in self._decoding:
+            decoding.check()
 
-    def counts(self) -> dict[str, Any]:
-        each = [dict(link.counts()) for link in self.native]
-        return {name: sum(int(counts[name]) for counts in each) for name in each[0]}
+    def lacks(self, index: int) -> str:
+        link = self.native[index]
+        if not link.connected:
+            return (
+                f"no game answers ({link.why or 'nothing was heard'}): start it, or `metabonk host "
+                "--port` one"
+            )
+        if min(self.frames) == 0 or link.framed:
+            return ""
+        height, width = self.frames
+        unusable = int(link.counts()["frames_unusable"])
+        return (
+            f"the game shows no frames ({unusable} could not be read), and the policy reads "
+            f"{height}x{width}: have it send them, by [Capture] FrameHz of its plugin or `metabonk "
+            "host --frames`"
+        )
+
+    def hopeless(self, index: int) -> bool:
+        return bool(self.native[index].failed)
+
+
+class ResearchLive(GamesElsewhere):
+    """Games behind ResearchPlugin's shared memory. It carries frames and a clock, no states: what
+    else a policy reads is masked (metabonk/transports.py).
+
+    paths: of the games' files (`link.research_shm.path_of`). bottom_up: the order of rows there.
+    frames: height and width that the policy reads, zeros for none.
+    """
+
+    name = "research_shm"
+
+    def __init__(
+        self, paths: Sequence[Path], frames: tuple[int, int] = (0, 0), bottom_up: bool = True
+    ) -> None:
+        native = [_core.play.Shm(str(path), bottom_up, *frames) for path in paths]
+        super().__init__([str(path) for path in paths], native, frames)
+
+    def check(self) -> None:
+        """Nothing of it runs in Python."""
+
+    def lacks(self, index: int) -> str:
+        game = self.native[index]
+        if game.connected:
+            return ""
+        return (
+            f"no game is played there ({str(game.why).removeprefix('path: ')}); start it with "
+            "ResearchPlugin, or `metabonk host --research`"
+        )

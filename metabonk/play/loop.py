@@ -23,6 +23,7 @@ import numpy.typing as npt
 from metabonk import _core, artifact
 from metabonk.cognition.vocabulary import Directive
 from metabonk.errors import CompileError, ConfigError
+from metabonk.link import research_shm
 from metabonk.observations import OBSERVATION_SPACE, observe
 from metabonk.play import ledger as ledgers
 from metabonk.play.compiled import KIND, CompiledPolicy, load
@@ -275,12 +276,13 @@ class Live:
     ) -> None:
         """Returns once the loop has ended, `until()` is true or `seconds` (0: for ever) are over.
 
-        Raises what a Python policy or something beside the loop raised meanwhile.
+        Raises what a Python policy, the game or something beside the loop raised meanwhile.
         """
         end = time.monotonic() + seconds
         while self.loop.running and not (until is not None and until()):
             if seconds and time.monotonic() >= end:
                 return
+            self.game.check()
             for decider in self.deciders:
                 if isinstance(decider, PythonDecider):
                     decider.check()
@@ -348,8 +350,12 @@ def _load(path: Path) -> tuple[str, CompiledPolicy]:
             f"{path} decides for {policy.terms.batch} games at a time; the loop takes one: "
             "`metabonk compile RUN` makes it"
         )
-    if policy.terms.columns != ACTION_COLUMNS:
-        raise ConfigError(f"{path} gives {policy.terms.columns} numbers, the loop takes 12")
+    if policy.terms.columns not in (ACTION_COLUMNS, research_shm.COLUMNS):
+        raise ConfigError(
+            f"{path} gives {policy.terms.columns} numbers; the loop takes an Action's "
+            f"{ACTION_COLUMNS}, or ResearchPlugin's {research_shm.COLUMNS}: train it on the arena, "
+            "bonklink or research_shm"
+        )
     missing = [
         name
         for name in policy.inputs

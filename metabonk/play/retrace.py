@@ -19,6 +19,7 @@ import numpy.typing as npt
 from metabonk import _core, artifact
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games.level import parse
+from metabonk.link import research_shm
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.play.compiled import OWN, CompiledPolicy, load
 from metabonk.play.directive import NOTHING, ActionNumber, of_ledger, told
@@ -311,7 +312,7 @@ def _decide(pilot: _Pilot, game: _Game, row: Array) -> tuple[FloatArray, bytes]:
     if int(row["gate"]) & Gate.BEGINS:
         pilot.policy.reset()
     action: FloatArray = pilot.bound.step()[0].copy()
-    return action, state
+    return research_shm.widened(action) if len(action) == research_shm.COLUMNS else action, state
 
 
 def _hands(session: Session, ledger: Ledger, agent: int, game: _Game) -> _Hands:

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "play/loop_fakes.h"
+#include "play/research_action.h"
 
 namespace metabonk::play {
 
@@ -55,6 +56,28 @@ TEST(decider_decides_what_the_policy_decides) {
     CHECK(decision.observation == digester.Get());
     CHECK(decision.memory != memory);  // the recurrent state moves on
     memory = decision.memory;
+  }
+}
+
+TEST(decider_reads_six_numbers_as_research_plugins) {
+  FakeClock clock;
+  const nn::Program program = StatePilot(ipc::kResearchActionColumns);
+  CHECK(CompiledDecider::CheckProgram(program).ok());
+  CHECK(!CompiledDecider::CheckProgram(StatePilot(7)).ok());
+  CompiledDecider decider(program, nn::WeightsOf(program, 1), 5, HashNumber(1), clock);
+  nn::Policy policy(program, nn::WeightsOf(program, 1), 5);
+  std::vector<float> features(kStateFeatures);
+  for (uint64_t n = 1; n <= 5; ++n) {
+    const Seen seen(n, n == 1);
+    Decision decision;
+    CHECK(decider.Decide(seen.moment, 0, &decision).ok());
+    Observe(*seen.state, {.state = features.data()});
+    if (seen.moment.begins) policy.Reset(nullptr);
+    ResearchRow row;
+    const void* inputs[] = {features.data(), nullptr, nullptr};
+    void* outputs[] = {row.data()};
+    CHECK(policy.Step(inputs, outputs).ok());
+    CHECK(Same(decision.action, ActionOfResearch(row)));
   }
 }
 

@@ -1,5 +1,6 @@
 // A game behind BonkLink as the loop sees it: states arrive in order and once, frames shrink to
-// what is read, actions go back, runs begin when the game says so, and a game may come back.
+// what is read, actions go back, runs begin when the game says so, and a game may come back. A JPEG
+// is shown with its state once somebody has decoded it.
 #include "play/link_game.h"
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "check.h"
 #include "link/server.h"
+#include "link/states.h"
 #include "play/artifacts.h"
 
 namespace metabonk::play {
@@ -138,7 +140,149 @@ void Play(link::Protocol protocol) {
   game.Stop();
 }
 
+// A game whose every state is sent when the test says so.
+class Script {
+ public:
+  explicit Script(const std::string& path) {
+    link::ServerOptions options;
+    options.endpoint.kind = link::Endpoint::Kind::kUnix;
+    options.endpoint.path = path;
+    options.protocol = link::Protocol::kV1;
+    CHECK(link::Server::Listen(options, &server_).ok());
+  }
+  // State n, with a frame or without.
+  void Send(uint64_t n, const link::FrameView& frame = {}) {
+    bool fresh = false;
+    const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+    do {
+      CHECK(server_->Poll(kMillisecond, &fresh).ok());
+      CHECK(MonotonicClock().Now() < until);
+    } while (!server_->connected());
+    state_->fields = kHasEverything;
+    state_->playing = 1;
+    state_->health = static_cast<float>(n);
+    state_->time = static_cast<double>(n) / 60.0;
+    link::StateTrailers trailers;
+    trailers.extra = true;
+    uint64_t sequence = 0;
+    CHECK(server_->Send(*state_, trailers, frame, 0, &sequence).ok());
+    CHECK_EQ(sequence, n);
+  }
+  // A JPEG of 12 x 8, as far as anybody here looks into it.
+  void SendJpeg(uint64_t n) {
+    const link::Bytes jpeg = link::JpegHead(12, 8);
+    Send(n, {.format = link::PixelFormat::kJpeg, .width = 12, .height = 8, .pixels = jpeg});
+  }
+
+ private:
+  std::unique_ptr<link::Server> server_;
+  std::unique_ptr<GameState> state_ = std::make_unique<GameState>();
+};
+
+// Waits until the game's n-th state has been read, so that none is overtaken unread.
+void Heard(const LinkGame& game, uint64_t n) {
+  const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+  while (game.counters().states.value() < n && MonotonicClock().Now() < until) {
+    std::this_thread::yield();
+  }
+  CHECK_EQ(game.counters().states.value(), n);
+}
+
+// What the decoder says that the JPEG shows: one value all over.
+void Decoded(LinkGame* game, uint8_t value) {
+  const std::vector<uint8_t> pixels(size_t{8} * 12 * 3, value);
+  const link::FrameView view{.width = 12, .height = 8, .stride = 36, .pixels = pixels};
+  CHECK(game->AnswerJpeg(&view));
+}
+
 }  // namespace
+
+TEST(link_game_shows_a_jpeg_with_its_state_once_it_is_decoded) {
+  const TemporaryDirectory folder;
+  Script host(folder / "game");
+  LinkSettings settings = SettingsFor(folder / "game", link::Protocol::kV1);
+  settings.decodes = true;
+  LinkGame game(MonotonicClock(), settings);
+  game.Start();
+  Moment moment;
+  host.SendJpeg(1);
+  CHECK(game.AskJpeg(20 * kSecond) != nullptr);
+  host.Send(2);  // without a frame
+  Heard(game, 2);
+  host.SendJpeg(3);  // while the first one is being decoded
+  Heard(game, 3);
+  host.Send(4);
+  Heard(game, 4);
+  CHECK(!game.source().Newest(&moment));  // none of them has its picture yet
+  CHECK(!game.framed());
+  Decoded(&game, 50);
+  CHECK(Await(game.source(), &moment));
+  CHECK(game.framed());
+  // A later state is that of the JPEG under way, so that this is the first one's.
+  CHECK_EQ(moment.state->health, 1.0f);
+  CHECK_EQ(moment.frame.pixels[0], 50);
+  CHECK_EQ(moment.frame.step, moment.sequence);
+  CHECK(moment.ready >= moment.capture);
+  const std::vector<uint8_t>* jpeg = game.AskJpeg(20 * kSecond);
+  CHECK(jpeg != nullptr && *jpeg == link::JpegHead(12, 8));
+  Decoded(&game, 60);
+  CHECK(Await(game.source(), &moment));
+  CHECK_EQ(moment.state->health, 4.0f);  // nothing newer is under way
+  CHECK_EQ(moment.frame.pixels[0], 60);
+  CHECK_EQ(moment.frame.step + 1, moment.sequence);
+  host.Send(5);  // at once, with the picture that there is
+  CHECK(Await(game.source(), &moment));
+  CHECK_EQ(moment.state->health, 5.0f);
+  CHECK_EQ(moment.frame.pixels[0], 60);
+  CHECK_EQ(game.frames_decoded(), uint64_t{2});
+  CHECK_EQ(game.frames_overtaken(), uint64_t{0});
+  CHECK(!game.AnswerJpeg(nullptr));  // nobody asked
+  game.Stop();
+}
+
+TEST(link_game_passes_over_what_cannot_be_decoded_and_what_is_overtaken) {
+  const TemporaryDirectory folder;
+  Script host(folder / "game");
+  LinkSettings settings = SettingsFor(folder / "game", link::Protocol::kV1);
+  settings.decodes = true;
+  LinkGame game(MonotonicClock(), settings);
+  game.Start();
+  Moment moment;
+  host.SendJpeg(1);
+  CHECK(game.AskJpeg(20 * kSecond) != nullptr);
+  CHECK(game.AnswerJpeg(nullptr));  // damaged
+  host.SendJpeg(2);
+  CHECK(game.AskJpeg(20 * kSecond) != nullptr);
+  CHECK(!game.source().Newest(&moment));  // there is no picture to show a state with
+  for (uint64_t n = 3; n <= 6; ++n) {
+    host.SendJpeg(n);
+    Heard(game, n);
+  }
+  Decoded(&game, 20);
+  CHECK(Await(game.source(), &moment));
+  CHECK_EQ(moment.state->health, 2.0f);
+  CHECK(game.AskJpeg(20 * kSecond) != nullptr);
+  Decoded(&game, 60);
+  CHECK(Await(game.source(), &moment));
+  CHECK_EQ(moment.state->health, 6.0f);  // the newest; three were never decoded
+  CHECK_EQ(game.frames_refused(), uint64_t{1});
+  CHECK_EQ(game.frames_decoded(), uint64_t{2});
+  CHECK_EQ(game.frames_overtaken(), uint64_t{3});
+  game.Stop();
+}
+
+TEST(link_game_without_a_decoder_refuses_jpegs) {
+  const TemporaryDirectory folder;
+  Script host(folder / "game");
+  LinkGame game(MonotonicClock(), SettingsFor(folder / "game", link::Protocol::kV1));
+  game.Start();
+  host.SendJpeg(1);
+  const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+  while (game.frames_refused() == 0 && MonotonicClock().Now() < until) std::this_thread::yield();
+  CHECK_EQ(game.frames_refused(), uint64_t{1});
+  CHECK(!game.framed());
+  game.Stop();
+}
 
 TEST(link_game_plays_over_bonklink_v1) { Play(link::Protocol::kV1); }
 TEST(link_game_plays_over_bonklink_v2) { Play(link::Protocol::kV2); }

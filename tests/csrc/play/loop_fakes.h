@@ -105,26 +105,26 @@ class FakeDecider final : public Decider {
   FakeClock& clock_;
 };
 
-// action [1, 12] = tanh(h W^T + b) + uniform, h = cfc(state, h), forgotten where is_first.
-inline nn::Program StatePilot() {
+// action [1, columns] = tanh(h W^T + b) + uniform, h = cfc(state, h), forgotten where is_first.
+inline nn::Program StatePilot(int64_t columns = kActionColumns) {
   using namespace nn;
   constexpr int64_t kInputs = kStateFeatures, kHidden = 5, kBackbone = 6;
   ProgramMaker make;
   const View state =
       DenseView(make.Input("state", Type::kF32, {1, kInputs}), Type::kF32, 0, {1, kInputs});
   const View first = DenseView(make.Input("is_first", Type::kU8, {1}), Type::kU8, 0, {1});
-  const View uniform = DenseView(make.Input("uniform", Type::kF32, {1, kActionColumns}), Type::kF32,
-                                 0, {1, kActionColumns});
+  const View uniform =
+      DenseView(make.Input("uniform", Type::kF32, {1, columns}), Type::kF32, 0, {1, columns});
   const int64_t w = make.Tensor("w", Type::kF32, {kBackbone, kInputs + kHidden});
   const int64_t b = make.Tensor("b", Type::kF32, {kBackbone});
   const int64_t v = make.Tensor("v", Type::kF32, {4 * kHidden, kBackbone});
   const int64_t c = make.Tensor("c", Type::kF32, {4 * kHidden});
-  const int64_t head = make.Tensor("head", Type::kF32, {kActionColumns, kHidden});
-  const int64_t bias = make.Tensor("bias", Type::kF32, {kActionColumns});
+  const int64_t head = make.Tensor("head", Type::kF32, {columns, kHidden});
+  const int64_t bias = make.Tensor("bias", Type::kF32, {columns});
   const View h = make.Fresh(Type::kF32, {1, kHidden}), next = make.Fresh(Type::kF32, {1, kHidden});
   const View later = make.Fresh(Type::kU8, {1}), keep = make.Fresh(Type::kF32, {1});
-  const View mean = make.Fresh(Type::kF32, {1, kActionColumns});
-  const View action = make.Fresh(Type::kF32, {1, kActionColumns});
+  const View mean = make.Fresh(Type::kF32, {1, columns});
+  const View action = make.Fresh(Type::kF32, {1, columns});
   make.Emit(Opcode::kUnary, {later, first}, {static_cast<int64_t>(Unary::kNot)}, {0, 0});
   make.Emit(Opcode::kCopy, {keep, later});
   make.Emit(Opcode::kCfc, {next, state, h, keep}, {w, b, v, c, 0, 1});
