@@ -98,7 +98,8 @@ TEST(ring_is_taken_over_from_a_writer_that_was_killed_with_its_readers) {
     Kill(child);
     const int64_t began = MonotonicNs();
     const auto writer = Writer(folder);
-    // Who showed by no lock that it lived may only have been stopped, as a reader of its ring knows.
+    // Who showed by no lock that it lived may only have been stopped, as a reader of its ring
+    // knows.
     CHECK(locks || MonotonicNs() - began >= kBeatGraceNs);
     CHECK(Put(writer.get(), 1).ok());
     close(told[0]);
