@@ -147,7 +147,7 @@ async def _opened(running: Running, stop: asyncio.Event) -> bool:
     """Whether the backend is open; False where it was asked to end before. Agents are served either
     way. Raises BackendError for a backend that is not there."""
     asked = asyncio.ensure_future(stop.wait())
-    either = {running.opening, asked}
+    either: set[asyncio.Future[Any]] = {running.opening, asked}
     try:
         done, _ = await asyncio.wait(either, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
         if not done:

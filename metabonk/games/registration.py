@@ -9,9 +9,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # to be called suffices; the module brings archives and temporary files to every start
+    Loader = MetaPathFinder = object
 
 # Named here so that registering needs no native core; a test compares them with its own list.
 GRID64 = (

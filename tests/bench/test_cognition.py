@@ -86,6 +86,23 @@ def test_episodes_that_were_played_are_not_played_again(monkeypatch: pytest.Monk
     assert played == [0, 1, 0, 1]
 
 
+def test_episodes_come_out_the_same_when_they_are_played_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else keeping what was played would show one draw of several."""
+    for name, value in (("ENVS", 2), ("EPISODES", 2)):
+        monkeypatch.setattr(cognition_plans, name, value)
+    found = []
+    for _ in range(2):
+        monkeypatch.setattr(cognition_plans, "_RETURNS", {})
+        one = cognition_plans.Played("duel", cognition_plans.rules)
+        one.measure()
+        found.append(one.returns)
+        one.close()
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 2, "and two episodes do not"
+
+
 def test_the_goals_of_the_design_are_all_there() -> None:
     goals = {
         "0.35 ms", "0.5 ms", "asked directly, and 1 ms", "asked directly, and 5 ms",

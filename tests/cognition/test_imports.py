@@ -17,8 +17,9 @@ choice.make(BackendConfig(chain=sys.argv[1], model="m"))
 print(*sys.modules)
 """
 # What only other verbs, other backends or people at a terminal need.
-NEVER = {"gymnasium", "torch", "matplotlib", "PIL", "metabonk.cognition.agent.client",
-         "metabonk.cognition.log.export", "metabonk.cognition.servers.standin"}  # fmt: skip
+NEVER = {"gymnasium", "torch", "matplotlib", "PIL", "importlib.resources",
+         "metabonk.cognition.agent.client", "metabonk.cognition.log.export",
+         "metabonk.cognition.servers.standin"}  # fmt: skip
 ADAPTERS = {
     "openai": "metabonk.cognition.backends.openai", "policy": "metabonk.cognition.backends.policy",
 }  # fmt: skip

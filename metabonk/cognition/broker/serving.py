@@ -74,7 +74,7 @@ class Running:
     def metrics(self) -> Answer:
         """The page for Prometheus."""
         text = self.broker.metrics()
-        found = {f"frames_{k}_total": v for k, v in self.store.counts.items()}
+        found: dict[str, float] = {f"frames_{k}_total": v for k, v in self.store.counts.items()}
         found |= {"frames": len(self.store), "frames_bytes": self.store.bytes}
         found |= {f"door_{k}_total": v for k, v in self.door.counts.items()}
         found |= {f"journal_{name}": value for name, value in self.journal.figures().items()}
