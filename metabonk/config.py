@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import math
 import os
 import tomllib
 import typing
@@ -300,8 +301,12 @@ def _checked(known: Mapping[str, Setting], key: str, value: Any, source: str) ->
         raise ConfigError(f"{source}: there is no setting {key!r}{_nearest(known, key)}")
     try:
         if isinstance(value, str):
-            return msgspec.convert(_from_text(value, setting), setting.type, strict=False)
-        return msgspec.convert(value, setting.type)
+            found = msgspec.convert(_from_text(value, setting), setting.type, strict=False)
+        else:
+            found = msgspec.convert(value, setting.type)
+        if isinstance(found, float) and not math.isfinite(found):  # no file could say it again
+            raise msgspec.ValidationError(f"{found} is not finite")
+        return found
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"{source}: {key} = {as_text(value)!r}: must be {setting.expected} "

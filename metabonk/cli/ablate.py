@@ -15,6 +15,7 @@ from metabonk.cli.output import (
     console,
     notice_line,
     print_json,
+    refuse_idle,
     require,
     stderr,
     table,
@@ -48,6 +49,7 @@ COLOURS = {"inert": "red", "helps": "green", "hurts": "red", "undecided": "yello
 
 @command
 def ablate(
+    context: typer.Context,
     directory: Path = typer.Argument(help="Directory of the run.", metavar="RUN"),
     seeds: int = typer.Option(5, help="Seeds, each a pair with itself intact.", min=2),
     steps: int = typer.Option(0, help="Of every training; 0: twenty rollouts.", min=0),
@@ -61,6 +63,8 @@ def ablate(
 ) -> None:
     require("torch", "train", "learning")
     run, version = _run_of(directory)
+    if run != directory:
+        refuse_idle(context, {"--steps", "--from-start"}, "nothing is trained for a motor's parts")
     if machine.core_built():
         settings_module.cap_cpu()
     from metabonk.learn.ablation.motor import ablate_motor

@@ -9,7 +9,9 @@ import msgspec
 import typer
 
 from metabonk import config as settings_module
-from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
+from metabonk.cli.output import JsonFlag, at_least, console, notice_line, print_json, table, verb
+from metabonk.errors import ConfigError
+from metabonk.games.make import NAMES
 from metabonk.learn.presets import preset
 
 app, command = verb(
@@ -38,6 +40,8 @@ def show(
     if env:
         _show_variables(json)
         return
+    if game is not None and game.partition("/")[0] not in NAMES:
+        raise ConfigError(f"--game {game}: there is no such game, `metabonk games` lists them")
     flags = settings_module.flags_of(set_, {"game.name": game})
     chosen = settings_module.load(config, presets=preset, flags=flags, notice=notice_line)
     if json:
@@ -46,6 +50,7 @@ def show(
         print(settings_module.to_toml(chosen), end="")
 
 
+WIDE = 200  # columns where no terminal breaks lines
 _GROUPS = (
     ("Settings: METABONK_SECTION_KEY sets section.key", "set"),
     ("Read by the build of the native core", "build"),
@@ -54,10 +59,14 @@ _GROUPS = (
 
 
 def _show_variables(json: bool) -> None:
+    # What is in force where nobody sets one; the table of older names says what scripts expected.
+    defaults = {
+        s.key: settings_module.as_text(s.default) for s in settings_module.settings().values()
+    }
     rows: list[dict[str, Any]] = [
         {
             "name": variable.name,
-            "default": variable.default,
+            "default": variable.default if variable.value else defaults.get(key, variable.default),
             "key": key,
             "status": "not built yet" if not key else "build" if key == "build" else "set",
             "help": variable.help,
@@ -70,5 +79,6 @@ def _show_variables(json: bool) -> None:
     for title, status in _GROUPS:
         chosen = (r for r in rows if r["status"] == status)
         cells = ((r["name"], r["default"] or "[dim]empty[/]", r["help"]) for r in chosen)
-        console.print(table(["variable", "default", "meaning"], cells, f"[bold]{title}[/]"))
+        with at_least(0 if console.is_terminal else WIDE):
+            console.print(table(["variable", "default", "meaning"], cells, f"[bold]{title}[/]"))
         console.print()

@@ -39,6 +39,7 @@ PURPOSES = {
     "bench": "the systems that benchmarks compare with",
     "dev": "tests, linters, builds",
 }
+UNUSED = {"cluster", "webrtc"}  # of rooms that are not built yet: installing them changes nothing
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -177,5 +178,7 @@ def _extra(extra: str, packages: list[str]) -> Finding:
     purpose = PURPOSES.get(extra, "")
     if not missing:
         return Finding("Extras", extra, "ok", f"{purpose}: {', '.join(versions)}")
+    if extra in UNUSED:
+        return Finding("Extras", extra, "off", f"{purpose}: not built yet, nothing uses it")
     value = f"{purpose}; not installed: {', '.join(missing)}"
     return Finding("Extras", extra, "missing", value, f"pip install 'metabonk[{extra}]'")

@@ -12,7 +12,17 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.output import JsonFlag, console, print_json, require, stderr, table, verb
+from metabonk.cli.output import (
+    JsonFlag,
+    console,
+    print_json,
+    refuse_idle,
+    require,
+    stderr,
+    table,
+    verb,
+)
+from metabonk.data.film import best_suffix, check_name, write_film
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +46,7 @@ whether the model foresaw it is told. [bold]--forks N[/] forks it N times along 
 episode and says for how many steps such dreams are right: the horizon to dream by.
 
 $ metabonk dream runs/long --episode 3
-$ metabonk dream runs/long --episode 3 --horizon 15        look again every 15 steps
+$ metabonk dream runs/long --episode 3 --horizon 15   look again every 15 steps
 $ metabonk dream runs/long --at 120 --instead choice=2
 $ metabonk dream runs/long --forks 32 --json
 $ metabonk dream runs/long --from rollouts/video_rollouts --episode 0"""
@@ -64,13 +74,16 @@ class _Asked:
 
 @command
 def dream(
+    told: typer.Context,
     directory: Path = typer.Argument(help="Directory of the run.", metavar="RUN"),
     episode: int = typer.Option(0, help="Which episode.", min=0),
     context: int = typer.Option(8, help="Observations that are watched first.", min=1),
     horizon: int = typer.Option(
         0, help="Steps after which the model looks again; 0: never.", min=0
     ),
-    at: int = typer.Option(-1, help="Fork the game at this decision.", metavar="T"),
+    at: int = typer.Option(
+        -1, help="Fork the game at this decision.", metavar="T", show_default=False
+    ),
     instead: str = typer.Option(
         "", help="What is done there, as choice=2 or move=1:0; default: at random.", metavar="ROW"
     ),
@@ -90,6 +103,9 @@ def dream(
     no_video: bool = typer.Option(False, "--no-video", help="Numbers only."),
     json: bool = JsonFlag,
 ) -> None:
+    _refuse_idle(told, at >= 0, forks > 0)
+    if video is not None:
+        check_name(video)
     require("torch", "train", "dreaming")
     file = directory / "config.toml"
     if not file.exists():
@@ -109,6 +125,20 @@ def dream(
         print_json(found.data)
     else:
         found.show()
+
+
+def _refuse_idle(told: typer.Context, one: bool, many: bool) -> None:
+    """one, many: --at and --forks."""
+    if one and many:
+        raise ConfigError("--at and --forks: fork once or many times, give one of them")
+    if many:
+        refuse_idle(told, {"--horizon", "--video"}, "--forks tells numbers: leave it out")
+    if one:
+        refuse_idle(told, {"--context", "--horizon"}, "--at dreams from the fork on: leave it out")
+    if not one:
+        refuse_idle(told, {"--instead"}, "it is done at a fork: add --at T")
+    if not one and not many:
+        refuse_idle(told, {"--steps"}, "it is how far forks are followed: add --at or --forks")
 
 
 @dataclass(frozen=True)
@@ -242,8 +272,6 @@ class _Session:
     def _film(self, stem: str, pictures: Any, rate: float) -> Path | None:
         if not self.asked.films:
             return None
-        from metabonk.data.film import best_suffix, write_film
-
         path = self.asked.video or (self.directory / stem).with_suffix(best_suffix())
         write_film(path, pictures(), rate)
         return path

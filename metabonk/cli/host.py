@@ -14,6 +14,7 @@ from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.cli.sizes import size_of
 from metabonk.cli.status_line import StatusLine
 from metabonk.errors import BackendError, ConfigError
 
@@ -29,12 +30,12 @@ ResearchPlugin's shared memory. [bold]--locked[/] waits for the answer to every 
 instead. While nobody is connected the game stands still. Ctrl-C ends it and shows
 what was counted.
 
-$ metabonk host                                   the arena on port 5560, 60 states a second
-$ metabonk train --game bonklink --set game.port=5560      learns it, in another window
-$ metabonk host --hz 15 --locked                  as fast as it is answered
+$ metabonk host                            the arena, port 5560, 60 states a second
+$ metabonk train --game bonklink --set game.port=5560    learns it, elsewhere
+$ metabonk host --hz 15 --locked           as fast as it is answered
 $ metabonk host --game doom/basic --protocol v1 --frames jpeg
-$ metabonk host --restart menu                    as people play, from the main menu on
-$ metabonk host --research --size 84x84           shared memory of instance 0"""
+$ metabonk host --restart menu             as people play, from the menus on
+$ metabonk host --research --size 84x84    shared memory of instance 0"""
 )
 
 SIZES = {"arena": (180, 320), "doom": (120, 160), "research": (84, 84)}
@@ -87,7 +88,8 @@ def host(
     from metabonk.games.hosted import make_hosted
 
     pace = Pace(locked=locked, speed=speed)
-    shape = size_of(size, "research" if research else game.partition("/")[0])
+    kind = "research" if research else game.partition("/")[0]
+    shape = SIZES.get(kind, SIZES["arena"]) if size is None else size_of("--size", size)
     with contextlib.ExitStack() as stack:
         hosted = make_hosted(game, level, shape, hz, restart)
         stack.callback(hosted.close)
@@ -121,16 +123,6 @@ def host(
     _show(found, json)
 
 
-def size_of(text: str | None, kind: str) -> tuple[int, int]:
-    """Height and width from HEIGHTxWIDTH; those that a kind of game has without."""
-    if text is None:
-        return SIZES.get(kind, SIZES["arena"])
-    height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise ConfigError(f"--size {text}: give HEIGHTxWIDTH, as 180x320")
-    return int(height), int(width)
-
-
 def secret_of(path: Path | None) -> str:
     """The secret in a file, without the line's end. Raises ConfigError for an empty one."""
     if path is None:
@@ -139,6 +131,8 @@ def secret_of(path: Path | None) -> str:
         secret = path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
         raise ConfigError(f"--token-file {path}: not text") from error
+    except OSError as error:
+        raise ConfigError(f"--token-file {path}: {error.strerror}, name a file to read") from error
     if not secret:
         raise ConfigError(f"--token-file {path}: it is empty, write the secret into it")
     return secret

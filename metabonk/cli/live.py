@@ -20,6 +20,7 @@ from metabonk.cli.host import secret_of
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import console, notice_line, print_json, require, stderr, table
 from metabonk.cli.proof_table import show_report
+from metabonk.cli.sizes import size_of
 from metabonk.config import Config
 from metabonk.errors import BackendError, ConfigError, CorruptError
 
@@ -61,10 +62,14 @@ def run_live(plan: Plan, config: Config) -> None:
     together and for a policy without a certificate."""
     if not machine.core_built():
         raise BackendError("the native core is not built: in a checkout run ./scripts/build")
+    if not 0.1 <= plan.hz <= 10_000.0:
+        raise ConfigError(f"--hz {plan.hz:g}: give 0.1 to 10000 ticks a second")
     if plan.loads and not plan.proof:
         raise ConfigError("--load: only --proof makes loads")
     if plan.proof and plan.seconds:
         raise ConfigError("--proof N ends by itself: leave --seconds out")
+    if plan.proof and plan.reload:
+        raise ConfigError("--reload: what is proven is one policy: leave it out")
     found = _artifact(plan)
     if found is not None and not plan.proof:
         _certified(found, plan)
@@ -189,12 +194,14 @@ def _frames(plan: Plan, config: Config, deciders: list[Decider]) -> tuple[int, i
 
     first = deciders[0]
     read = first.frame if isinstance(first, CompiledDecider) else (0, 0)
+    if config.game.name == "research_shm" and not read[0] and plan.policy != "random":
+        raise ConfigError(
+            f"--policy {plan.policy}: research_shm shows frames and nothing else, and this policy "
+            "reads none: train one on research_shm"
+        )
     if plan.frames is None:
         return read if read[0] or config.game.name != "arena" else FRAMES
-    parts = plan.frames.split("x")
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
-        raise ConfigError(f"--frames {plan.frames}: give HEIGHTxWIDTH, as 84x84, or 0x0 for none")
-    asked = (int(parts[0]), int(parts[1]))
+    asked = size_of("--frames", plan.frames, none=True)
     if read[0] and asked != read:
         raise ConfigError(f"--frames {plan.frames}: the policy reads {read[0]}x{read[1]}")
     return asked
@@ -213,16 +220,21 @@ def _level(config: Config) -> dict[str, Any]:
 def _game(
     plan: Plan, config: Config, frames: tuple[int, int], session: Session, settings: LoopSettings
 ) -> Any:
+    from metabonk.games.bonklink_line import Address
     from metabonk.play.live_games import ArenaLive, BonkLinkLive
 
     of = config.game
+    if of.name == "research_shm":
+        return _research(plan, config, frames)
     if of.name == "arena":
         from metabonk.games.arena import level_of
 
         level = level_of(of.level or None, 1)
         return ArenaLive(level.pack(), session.setup.seeds, frames, session, settings.hz)
     if of.name != "bonklink":
-        raise ConfigError(f"--live: {of.name} is not played live; arena and bonklink are")
+        raise ConfigError(
+            f"--live: {of.name} is not played live; arena, bonklink and research_shm are"
+        )
     if of.use_pipe and plan.agents > 1:
         raise ConfigError(f"--agents {plan.agents}: a pipe leads to one game; use ports")
     host = f"[{of.host}]" if ":" in of.host else of.host
@@ -230,7 +242,15 @@ def _game(
     if of.use_pipe:
         places = [f"pipe://{of.pipe_name}"]
     token = secret_of(Path(of.token_file) if of.token_file else None)
-    return BonkLinkLive(places, of.protocol, token, frames)
+    return BonkLinkLive(places, of.protocol, token, frames, Address.axes)  # as where it learned
+
+
+def _research(plan: Plan, config: Config, frames: tuple[int, int]) -> Any:
+    from metabonk.link.research_shm import paths_of
+    from metabonk.play.live_games import ResearchLive
+
+    of = config.game
+    return ResearchLive(paths_of(of.instance, plan.agents, of.research_dir), frames)
 
 
 def _play(plan: Plan, found: Path | None, live: Live, session: Session) -> None:
@@ -336,9 +356,9 @@ def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: 
 
 
 def _await_game(live: Live) -> None:
-    from metabonk.play.live_games import BonkLinkLive
+    from metabonk.play.live_games import GamesElsewhere
 
-    if isinstance(live.game, BonkLinkLive):
+    if isinstance(live.game, GamesElsewhere):
         with stderr.status("waiting for the game"):
             live.game.await_connected(PATIENCE)
 

@@ -46,7 +46,7 @@ VERBS = {
 }
 
 EPILOG = (
-    "Start here:  [bold]metabonk train[/]  learns the built-in arena in minutes and opens with a "
+    "Start here:  [bold]metabonk train[/]  learns the built-in arena in minutes and writes a "
     "report.  [bold]metabonk play --human[/]  lets you play it.  "
     "[bold]metabonk VERB --help[/]  explains a verb with examples."
 )

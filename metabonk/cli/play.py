@@ -14,7 +14,16 @@ from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.dual import controlled, recorded
 from metabonk.cli.live import Plan, run_live
-from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, verb
+from metabonk.cli.output import (
+    JsonFlag,
+    check_target,
+    console,
+    notice_line,
+    print_json,
+    refuse_idle,
+    stderr,
+    verb,
+)
 from metabonk.cli.players import default, motor_of, player_of, run_of
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
@@ -38,11 +47,11 @@ $ metabonk play                               the scripted player in the arena
 $ metabonk play --policy runs/long            what a run learned
 $ metabonk play --game doom/basic --policy random
 $ metabonk play --policy runs/long --video best.mp4 --seed 7
-$ metabonk play --policy runs/long --proof 36000             ten minutes, certified
+$ metabonk play --policy runs/long --proof 36000      ten minutes, certified
 $ metabonk play --policy runs/long --live --seconds 60
-$ metabonk play --policy runs/long --live --system2          with a cognitive server
-$ metabonk play --policy runs/long --proof 3600 --agents 16 --load busy --load gc
-$ metabonk play --set sima2.enabled=true --set sima2.log=true   planner and motor
+$ metabonk play --policy runs/long --live --system2   with a cognitive server
+$ metabonk play --policy runs/long --proof 3600 --agents 16 --load busy
+$ metabonk play --set sima2.enabled=true --set sima2.log=1   planner and motor
 
 By hand:
 
@@ -51,8 +60,17 @@ By hand:
 )
 
 
+LIVE = {
+    "--seconds", "--agents", "--hz", "--frames", "--load", "--realtime", "--cpu", "--uncertified",
+    "--out", "--record", "--reload",
+}  # fmt: skip
+SHOWN = {"--episodes", "--video", "--save"}  # of play that is looked at
+PLAYERS = {"--policy", "--greedy", "--live", "--proof", "--system2", "--server"}
+
+
 @command
 def play(
+    context: typer.Context,
     game: str = typer.Option(
         None, help="What to play; `metabonk games` lists them.", metavar="NAME"
     ),
@@ -100,6 +118,7 @@ def play(
     ),
     json: bool = JsonFlag,
 ) -> None:
+    _refuse_idle(context, human, live or proof > 0)
     named = {
         "game.name": game,
         "game.level": None if level is None else str(level),
@@ -140,10 +159,24 @@ def play(
         _watch(made, player, config, seed, episodes, video, save, json)
 
 
+def _refuse_idle(context: typer.Context, human: bool, live: bool) -> None:
+    if human:
+        why = "with --human it is you who plays, in a window: leave it out"
+        refuse_idle(context, LIVE | SHOWN | PLAYERS, why)
+    elif live:
+        refuse_idle(context, SHOWN, "--live and --proof show nothing: leave it out")
+    else:
+        refuse_idle(context, LIVE, "only the control loop has it: add --live or --proof N")
+
+
 def _play_human(config: Config, seed: int) -> None:
     if config.game.name != "arena":
         raise ConfigError(f"--human: only the arena can be played by hand, not {config.game.name}")
-    require_screen()
+    try:
+        require_screen()
+    except GameError as error:
+        why = "--human: there is no screen to play on; a policy can be filmed, --video FILE"
+        raise GameError(why) from error
     importlib.import_module("metabonk.play.human").play(config.game.level or None, seed=seed)
 
 
@@ -171,6 +204,7 @@ def _watch(
 
     if save is not None and game.name != "arena":
         raise ConfigError(f"--save: only the arena has replays of play, not {game.name}")
+    check_target(save)
     if save is not None and not hasattr(game, "hashes"):
         raise ConfigError(
             "--save: a replay holds what the game was given, which under game.latency is not what "

@@ -16,6 +16,7 @@ from metabonk.cli.dual import controlled
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
 from metabonk.cli.players import default, player_of, run_of
+from metabonk.cli.sizes import size_of
 from metabonk.cli.status_line import StatusLine
 from metabonk.config import Config
 from metabonk.errors import ConfigError
@@ -36,16 +37,17 @@ is running is recorded while somebody else plays it ([bold]--policy watch[/]).
 Ctrl-C ends it, and loses nothing.
 
 $ metabonk record --out-dir runs/arena --episodes 10
-$ metabonk record --out-dir runs/mine --policy runs/long --hz 0    every decision
-$ metabonk record --out-dir runs/doom --game doom/basic --policy random --seconds 60
+$ metabonk record --out-dir runs/mine --policy runs/long --hz 0   all decisions
+$ metabonk record --out-dir runs/doom --game doom/basic --seconds 60
 $ metabonk record --out-dir runs/many --envs 8 --episodes 5
-$ metabonk replay runs/arena --video arena.mp4                     check it, look at it
+$ metabonk replay runs/arena --video arena.mp4       check it, look at it
 
 Folders: DIR/*.npz with recording.jsonl, and DIR/episodes; with several games
 DIR/000, DIR/001, …"""
 )
 
 WATCH = "watch"  # who plays, and the setting of games that can be watched
+MOST_HZ = 1000.0
 PICTURE = (180, 320)  # of frames that are drawn for the recording
 
 
@@ -78,6 +80,8 @@ def record(
 ) -> None:
     from metabonk.data.record import Plan
 
+    if not 0.0 <= hz <= MOST_HZ:
+        raise ConfigError(f"--hz {hz:g}: give up to {MOST_HZ:g} rows a second, or 0 for all")
     run = run_of(policy)
     flags = settings_module.flags_of(set_, {"game.name": game})
     flags |= {"game.envs": envs}
@@ -118,7 +122,7 @@ def _formats(asked: str, config: Config) -> tuple[str, ...]:
 def _make(config: Config, pixels: str | None, formats: tuple[str, ...], watched: bool) -> Any:
     """The game. Frames are drawn for the recording alone where a policy has no use for them."""
     name = config.game.name
-    size = _size(pixels)
+    size = None if pixels is None else size_of("--pixels", pixels)
     draws = accepts(name, "pixels") and config.game.pixels == (0, 0)
     if size is not None and not draws:
         raise ConfigError(f"--pixels: frames of {name} have a size of their own; use --set")
@@ -135,15 +139,6 @@ def _make(config: Config, pixels: str | None, formats: tuple[str, ...], watched:
         made.close()
         made = from_config(config.game, **settings, pixels=size)
     return made
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise ConfigError(f"--pixels {text}: give HEIGHTxWIDTH, as 180x320")
-    return int(height), int(width)
 
 
 def _session(

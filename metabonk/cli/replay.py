@@ -179,6 +179,8 @@ def _doom(file: Path, scenario: str) -> Opened:
             f"{file}: a .lmp recording does not say its scenario, give --scenario "
             f"({', '.join(doom.names())})"
         )
+    if scenario not in doom.names():
+        raise ConfigError(f"--scenario {scenario}: there are {', '.join(doom.names())}")
     tics = doom_replay.replay(file, scenario)
     return Opened(
         Found("a recording of Doom", {"scenario": scenario, "bytes": file.stat().st_size}, False),

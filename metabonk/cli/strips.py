@@ -18,6 +18,7 @@ from metabonk import config as settings_module
 from metabonk import files
 from metabonk.cli.output import (
     JsonFlag,
+    check_target,
     console,
     notice_line,
     print_json,
@@ -27,6 +28,7 @@ from metabonk.cli.output import (
     verb,
 )
 from metabonk.cli.players import default, player_of, run_of
+from metabonk.cli.sizes import size_of
 from metabonk.errors import ConfigError, GameError
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation, Policy, Predictor
 
@@ -41,10 +43,11 @@ EXAMPLE_EVERY = 5  # clips from one example for the picture to the next
 app, command = verb(
     """Show the strips that System 2 sees of a game, and measure who draws the next frames best.
 
-A strip has 5 past frames, the current one and, with a predictor, 3 predicted ones. A predictor is
-on by default where it beats copying the last frame by 0.5 dB at every one of their times.
+A strip has 5 past frames, the current one and, with a predictor, 3 predicted ones.
+A predictor is on by default where it beats copying the last frame by 0.5 dB at
+every one of their times.
 
-$ metabonk strips                                     the arena, flow against the copy
+$ metabonk strips                                the arena, flow and the copy
 $ metabonk strips --game doom/deathmatch --seconds 60 --picture strip.jpg
 $ metabonk strips --policy runs/long --predictor dream
 """
@@ -74,6 +77,8 @@ def strips(
 ) -> None:
     if picture is not None and picture.suffix.lower() not in (".jpg", ".jpeg"):
         raise ConfigError(f"--picture {picture}: give a .jpg")
+    for written in (picture, record):
+        check_target(written)
     _size(size)
     run = run_of(policy)
     flags = settings_module.flags_of(set_, {"game.name": game})
@@ -130,15 +135,7 @@ def keep(found: list[Measurement], path: Path) -> None:
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdigit() and len(part) < 6 for part in parts):
-        raise ConfigError(f"--size {text}: give HEIGHTxWIDTH, as 84x84")
-    height, width = int(parts[0]), int(parts[1])
-    if min(height, width) < 16 or max(height, width) > 4096:
-        raise ConfigError(f"--size {text}: sides of 16 or more pixels, at most 4096")
-    return height, width
+    return None if text is None else size_of("--size", text, (16, 4096))
 
 
 def _visible(config: Config) -> Any:

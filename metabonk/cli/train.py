@@ -40,9 +40,11 @@ def train(
     game: str = typer.Option(
         None, help="What to learn; `metabonk games` lists them.", metavar="NAME"
     ),
-    minutes: float = typer.Option(None, help="How long to train."),
-    steps: int = typer.Option(None, help="How many environment steps to train."),
-    seed: int = typer.Option(None, help="Everything random follows from it."),
+    minutes: float = typer.Option(
+        None, help="How long to train; default: 3, or what is known to do for the game.", min=0.0
+    ),
+    steps: int = typer.Option(None, help="How many environment steps to train.", min=0),
+    seed: int = typer.Option(None, help="Everything random follows from it.", min=0),
     run: Path = typer.Option(
         None, help="Directory of the run; default runs/<game>-<time>.", metavar="DIR"
     ),
@@ -108,8 +110,8 @@ def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) 
 
 
 def _newest_run() -> str:
-    runs = sorted(Path("runs").glob("*/config.toml"), key=lambda p: p.stat().st_mtime)
-    return f", for example --run {runs[-1].parent}" if runs else ""
+    saved = sorted(Path("runs").glob("*/checkpoints/*/card.json"), key=lambda p: p.stat().st_mtime)
+    return f", for example --run {saved[-1].parents[2]}" if saved else ": --run DIR"
 
 
 def _show(result: RunResult, profile: bool, json: bool, more: str) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
-from metabonk import machine
-from metabonk.cli.output import console, notice_line, require, stderr, table
+from metabonk import files, machine
+from metabonk.cli.output import check_target, console, notice_line, require, stderr, table
 from metabonk.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="""Run what claims rest on, and show what is kept of it.
 
 $ metabonk validate learning                 all kept results, met or not
-$ metabonk validate learning --help          how the studies of learning are run""",
+$ metabonk validate learning --help          how studies of learning are run""",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -53,7 +53,7 @@ $ metabonk validate learning --quick         all of them, small: smoke
 $ metabonk validate learning --json kept.json"""
 )
 def learning(
-    names: list[str] = typer.Argument(None, help="Studies to run.", metavar="[NAME]..."),
+    names: list[str] = typer.Argument(None, help="Studies to run.", metavar="NAME"),
     quick: bool = typer.Option(False, "--quick", help="Small, in minutes: smoke, no claim."),
     list_: bool = typer.Option(False, "--list", help="List the studies."),
     jobs: int = typer.Option(0, help="Cells at a time; 0: one per processor.", min=0),
@@ -69,6 +69,7 @@ def learning(
     unknown = sorted(set(names or ()) - studies.keys())
     if unknown:
         raise ConfigError(f"{unknown[0]}: no such study, there are {', '.join(studies)}")
+    check_target(json)
     if list_:
         rows = (
             (s.name, f"{s.minutes['full']:g} min", f"{s.minutes['quick']:g} min", s.what)
@@ -92,7 +93,7 @@ def learning(
         print_result(result)
     if json is not None:
         told = [{**msgspec.to_builtins(r), "met": r.met, "figures": _figures(r)} for r in found]
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+        files.replace(json, msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
 
 
 _EXAMPLE = "metabonk validate learning dreams"

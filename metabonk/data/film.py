@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metabonk.errors import MissingExtraError
+from metabonk.errors import ConfigError, MissingExtraError
 from metabonk.files import replacing
 from metabonk.protocols import Array
 
@@ -33,16 +33,22 @@ def best_suffix() -> str:
     raise MissingExtraError("av", "video", "a film")
 
 
+def check_name(path: Path) -> None:
+    """Raises ConfigError for a file that no film can be, before any frame is made."""
+    if path.suffix not in (".mp4", ".gif"):
+        raise ConfigError(f"{path}: films end in .mp4 or .gif")
+
+
 def write_film(path: Path | str, frames: Iterable[Array], fps: float) -> int:
     """Frames uint8 [H, W, 3], all of one shape, as a film; returns how many.
 
     The suffix chooses the format: .mp4 (H.264, plays in browsers) or .gif. The file appears whole
-    or not at all. Raises ValueError for no frames, another suffix or a frame of another shape.
+    or not at all. Raises ConfigError for another suffix, ValueError for no frames or a frame of
+    another shape.
     """
     path = Path(path)
     writers = {".mp4": _write_mp4, ".gif": _write_gif}
-    if path.suffix not in writers:
-        raise ValueError(f"{path}: films end in .mp4 or .gif")
+    check_name(path)
     frames = iter(frames)
     first = next(frames, None)
     if first is None:

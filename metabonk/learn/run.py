@@ -7,6 +7,7 @@ learns (trainer.py) nor how a report looks (report.py).
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -113,13 +114,21 @@ def train(config: Config, *, resume: bool = False, sinks: Sequence[Sink] = ()) -
 
     The run lives in `config.run.directory`. resume: go on with what is there. sinks: see every
     record besides the run's own files; closed at the end. Raises ResumeError if the directory
-    holds other work, CheckpointError if the newest checkpoint is damaged.
+    holds other work, CheckpointError if the newest checkpoint is damaged. Of a new run that cannot
+    begin, as for a game that there is not, nothing is left.
     """
     directory = Path(config.run.directory or default_directory(config.game.name))
+    empty = not directory.exists() or not any(directory.iterdir())
     results: list[RunResult] = []
 
     def body(context: Context[Config]) -> Artifact:
-        with contextlib.closing(Session(context, sinks)) as session:
+        try:
+            opened = Session(context, sinks)
+        except MetabonkError:  # a name or a size that cannot be: the place stays free for another
+            if empty:
+                shutil.rmtree(directory)
+            raise
+        with contextlib.closing(opened) as session:
             results.append(session.run())
             return results[-1].checkpoint
 

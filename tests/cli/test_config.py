@@ -53,6 +53,19 @@ def test_environment_lists_every_variable(metabonk: Run) -> None:
     assert all(name in text for name in rows)
 
 
+def test_older_names_show_the_default_that_is_in_force(metabonk: Run) -> None:
+    rows = {r["name"]: r for r in json.loads(metabonk("config", "--env", "--json").out)}
+    by_key = {s.key: config.as_text(s.default) for s in config.settings().values()}
+    switches = {variable.name for variable, _ in config.variables() if variable.value}
+    looked = 0
+    for name, row in rows.items():
+        if row["key"] in by_key and name not in switches:
+            looked += 1
+            assert row["default"] == by_key[row["key"]], name
+    assert looked > len(by_key)
+    assert rows["METABONK_USE_DREAM_TRAINING"]["default"] == by_key["dream.enabled"]
+
+
 def test_a_variable_without_effect_is_noted(metabonk: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METABONK_USE_CAUSAL", "1")
     code, _, err = metabonk("config")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import metabonk
 from metabonk import machine
 from metabonk.cli import doctor
 
@@ -104,14 +107,28 @@ def test_each_extra_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     requirements = [
         "numpy>=2.0",
         "numpy>=2; extra == 'train'",
+        'no-such-package-at-all>=1; extra == "data"',
         'no-such-package-at-all>=1; extra == "webrtc"',
     ]
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: requirements)
-    train, webrtc = doctor._extras()
+    train, data, webrtc = doctor._extras()
     assert train.state == "ok"
     assert "numpy 2" in train.value
-    assert (webrtc.state, webrtc.remedy) == ("missing", "pip install 'metabonk[webrtc]'")
-    assert "no-such-package-at-all" in webrtc.value
+    assert (data.state, data.remedy) == ("missing", "pip install 'metabonk[data]'")
+    assert "no-such-package-at-all" in data.value
+    assert (webrtc.state, webrtc.remedy) == ("off", ""), "it would do nothing"
+
+
+def test_extras_that_nothing_uses_are_used_by_nothing() -> None:
+    """Whoever builds the room of one takes it off the list."""
+    packages = {"cluster": "ray", "webrtc": "aiortc"}
+    assert packages.keys() == doctor.UNUSED
+    root = Path(metabonk.__file__).parent
+    sources = "\n".join(path.read_text("utf-8") for path in root.rglob("*.py"))
+    imports = r"(?:^|\s)(?:import|from) {0}\b|import_module\(\"{0}|require\(\"{0}"
+    for package in packages.values():
+        assert not re.search(imports.format(package), sources), package
+    assert re.search(imports.format("pyarrow"), sources), "what is used is found so"
 
 
 def test_a_missing_core_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 
 from metabonk import artifact
+from metabonk.errors import ConfigError
 from metabonk.play import certificate, proof
 
 Metabonk = Callable[..., Any]
@@ -193,6 +195,62 @@ def test_flags_that_do_not_go_together_are_named(
     found = metabonk("play", "--policy", "random", *words, "--out", tmp_path / "s")
     assert found.code == 2
     assert said in found.err
+
+
+def test_a_plain_v1_game_is_read_as_where_policies_learn(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """v1 does not say which way is up; the other door to the same game has a default."""
+    from metabonk.games import bonklink
+
+    asked: list[Any] = []
+
+    def made(*given: Any) -> Any:
+        asked.extend(given)
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr("metabonk.play.live_games.BonkLinkLive", made)
+    words = ("play", "--game", "bonklink", "--policy", "scripted", "--live")
+    assert "far enough" in metabonk(*words, "--out", tmp_path / "s").err
+    assert asked[0] == ["tcp://127.0.0.1:5555"]
+    assert asked[-1] == inspect.signature(bonklink.make).parameters["axes"].default
+
+
+def test_shared_memory_is_played_live(metabonk: Metabonk, tmp_path: Path) -> None:
+    import threading
+
+    import numpy as np
+
+    from metabonk.link.research_shm import Event, ResearchGame, path_of
+
+    game, over = ResearchGame(path_of("0", tmp_path), (8, 12)), threading.Event()
+
+    def serve() -> None:
+        step = 0
+        while not over.is_set():
+            answer = game.wait(0.05)
+            if answer is Event.TIMEOUT:
+                continue
+            step = 0 if isinstance(answer, Event) else step + 1
+            game.publish(np.zeros((8, 12, 3), np.uint8), 0.0, False, step, 16 * step)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    words = ["play", "--game", "research_shm", "--live", "--seconds", 0.5, "--cpu", -1]
+    words += ["--set", f"game.research_dir={tmp_path}", "--out", tmp_path / "s", "--json"]
+    try:
+        said = metabonk(*words, "--policy", "random")
+    finally:
+        over.set()
+        thread.join()
+        game.close()
+    assert said.code == 0, said.err
+    counts = json.loads(said.out)
+    assert counts["agents"][0]["decided"] > 0
+    assert counts["game"]["actions"] > 0
+    blind = metabonk(*words, "--policy", "scripted")
+    assert blind.code == 2
+    assert "this policy reads none" in blind.err
 
 
 def test_play_prints_json(metabonk: Metabonk, tmp_path: Path) -> None:

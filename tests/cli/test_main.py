@@ -51,6 +51,7 @@ def test_verbs_are_the_files() -> None:
         "proof_table",
         "serve_cognitive",
         "serve_vlm",
+        "sizes",
         "status_line",
         "system2",
     }

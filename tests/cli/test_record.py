@@ -110,7 +110,7 @@ def test_recording_again_goes_on(metabonk: Run, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (("--format", "mp4"), "--format mp4: give auto, both, episodes, npz"),
-        (("--hz", "-1"), "hz: -1 rows per second"),
+        (("--hz", "-1"), "--hz -1: give up to 1000 rows"),
         (("--pixels", "large"), "--pixels large: give HEIGHTxWIDTH"),
         (("--policy", "watch"), "arena is played by nobody else"),
         (("--policy", "nobody"), "--policy nobody: not the directory of a run"),

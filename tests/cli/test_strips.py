@@ -58,7 +58,7 @@ def test_it_is_shown_as_a_table(metabonk: Metabonk) -> None:
         (["--predictor", "auto"], "give flow or dream"),
         (["--picture", "strip.png"], "give a .jpg"),
         (["--size", "big"], "HEIGHTxWIDTH"),
-        (["--size", "4x4"], "16 or more"),
+        (["--size", "4x4"], "16 to 4096"),
         (["--game", "gym/CartPole-v1"], "in which something moves"),
     ],
 )

@@ -1,0 +1,160 @@
+"""What verbs refuse before they do anything: flags that would do nothing, numbers out of range,
+files that cannot be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metabonk.cli.output import check_target
+from metabonk.errors import GameError
+
+Metabonk = Callable[..., Any]
+HERE = "leave it out"
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "remedy"),
+    [
+        (("play", "--seconds", 5), "--seconds", "add --live or --proof"),
+        (("play", "--agents", 1), "--agents", "add --live"),  # given, though it is the default
+        (("play", "--load", "busy"), "--load", "add --live"),
+        (("play", "--uncertified"), "--uncertified", "add --live"),
+        (("play", "--live", "--video", "a.gif"), "--video", HERE),
+        (("play", "--proof", 60, "--episodes", 3), "--episodes", HERE),
+        (("play", "--proof", 60, "--reload"), "--reload", HERE),
+        (("play", "--human", "--policy", "random"), "--policy", HERE),
+        (("play", "--human", "--live"), "--live", HERE),
+        (("play", "--human", "--save", "a.replay"), "--save", HERE),
+        (("dream", "RUN", "--instead", "move=1:0"), "--instead", "add --at"),
+        (("dream", "RUN", "--steps", 9), "--steps", "add --at or --forks"),
+        (("dream", "RUN", "--at", 3, "--forks", 2), "--at and --forks", "give one of them"),
+        (("dream", "RUN", "--at", 3, "--horizon", 9), "--horizon", HERE),
+        (("dream", "RUN", "--forks", 3, "--video", "a.gif"), "--video", HERE),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(
+    metabonk: Metabonk, words: tuple[object, ...], flag: str, remedy: str
+) -> None:
+    said = metabonk(*words)
+    assert said.code == 2
+    assert said.err.startswith(f"error: {flag}: ")
+    assert remedy in said.err
+
+
+@pytest.mark.parametrize("flag", ["--steps", "--from-start"])
+def test_nothing_is_trained_for_the_parts_of_a_motor(
+    metabonk: Metabonk, tmp_path: Path, flag: str
+) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "motors").mkdir()
+    (tmp_path / "config.toml").touch()
+    words = (flag, 128) if flag == "--steps" else (flag,)
+    said = metabonk("ablate", tmp_path / "motors", *words)
+    assert said.code == 2
+    assert said.err.startswith(f"error: {flag}: nothing is trained")
+
+
+def test_a_file_that_cannot_be_written_is_told_at_once(metabonk: Metabonk, tmp_path: Path) -> None:
+    """In the folder or as the folder; where it can be, nothing is touched."""
+    for words in (("bench", "start"), ("validate", "learning", "world")):
+        said = metabonk(*words, "--json", tmp_path / "none" / "rows.json")
+        assert said.code == 2
+        assert "there is no folder" in said.err
+    said = metabonk("strips", "--picture", tmp_path / "none" / "strip.jpg")
+    assert (said.code, "there is no folder" in said.err) == (2, True)
+    with pytest.raises(IsADirectoryError, match="name a file"):
+        check_target(tmp_path)
+    check_target(tmp_path / "rows.json")
+    check_target(None)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [("play",), ("dream", "RUN"), ("replay",)])
+def test_a_film_of_no_kind_is_refused_in_one_line(
+    metabonk: Metabonk, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    if words == ("replay",):
+        level, kept = tmp_path / "short.json", tmp_path / "a.replay"
+        level.write_text('{"time": {"duration": 1.0}}')
+        made = metabonk("play", "--level", level, "--video", tmp_path / "a.gif", "--save", kept)
+        assert made.code == 0, made.err
+        words = ("replay", str(kept))
+    said = metabonk(*words, "--video", tmp_path / "film.avi")
+    assert said.code == 2
+    assert said.err == f"error: {tmp_path}/film.avi: films end in .mp4 or .gif\n"
+
+
+@pytest.mark.parametrize("value", ["-1", "0.01", "nan", "inf"])
+@pytest.mark.parametrize("words", [("play", "--proof", 60), ("record", "--out-dir", "rows")])
+def test_a_rate_that_cannot_be_is_refused_and_nothing_is_left(
+    metabonk: Metabonk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[object, ...],
+    value: str,
+) -> None:
+    if words[0] == "record" and value == "0.01":
+        value = "1001"  # rows may be far apart
+    monkeypatch.chdir(tmp_path)
+    said = metabonk(*words, "--hz", value)
+    assert said.code == 2
+    assert said.err.startswith(f"error: --hz {float(value):g}: give ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_that_there_are_not_are_told(metabonk: Metabonk, tmp_path: Path) -> None:
+    said = metabonk("config", "--game", "areno")
+    assert said.code == 2
+    assert "--game areno: there is no such game, `metabonk games` lists them" in said.err
+    pytest.importorskip("vizdoom")
+    (tmp_path / "a.lmp").touch()
+    said = metabonk("replay", tmp_path / "a.lmp", "--scenario", "bassic")
+    assert said.code == 2
+    assert "--scenario bassic: there are basic, " in said.err
+
+
+def test_nobody_is_sent_from_a_game_by_hand_to_a_film_of_it(
+    metabonk: Metabonk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise GameError("there is no screen: make a film, --video FILE")
+
+    monkeypatch.setattr("metabonk.cli.play.require_screen", none)
+    said = metabonk("play", "--human")
+    assert said.code == 2
+    assert said.err.startswith("error: --human: there is no screen to play on; a policy can be")
+
+
+def test_a_run_that_can_go_on_is_named_and_no_other(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    for name in ("never-saved", "saved"):
+        (tmp_path / "runs" / name / "checkpoints/000000000512").mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.toml").touch()
+    assert (
+        metabonk("train", "--resume").err
+        == "error: --resume needs the run's directory: --run DIR\n"
+    )
+    (tmp_path / "runs/saved/checkpoints/000000000512/card.json").touch()
+    assert "for example --run runs/saved\n" in metabonk("train", "--resume").err
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(metabonk: Metabonk, tmp_path: Path) -> None:
+    """So that it can be asked for again, in the same place and spelled right."""
+    pytest.importorskip("torch")
+    words = ("train", "--steps", 10, "--game", "gym/NoSuchGame-v0", "--run")
+    said = metabonk(*words, tmp_path / "run")
+    assert said.code == 2
+    assert "`metabonk games --all` lists" in said.err
+    assert not (tmp_path / "run").exists()
+    notes = tmp_path / "mine/notes.txt"
+    notes.parent.mkdir()
+    notes.touch()
+    assert metabonk(*words, notes.parent).code == 2
+    assert notes.exists()
