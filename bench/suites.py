@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -80,8 +81,10 @@ def each(
 
 
 def _measured(case: Case, told: Told) -> Info:
-    """A case that breaks has no figure, and takes none from those behind it."""
+    """A case that breaks has no figure, and takes none from those behind it. A process of it may
+    have ended, or been too late."""
     try:
         return measure(case, told=told)
-    except (MetabonkError, OSError) as error:
-        return unmeasured(case, f"it broke: {' '.join(str(error).split())[:300]}")
+    except (MetabonkError, OSError, EOFError, subprocess.SubprocessError) as error:
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        return unmeasured(case, f"it broke: {why}")

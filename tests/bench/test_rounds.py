@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from typing import Any
 
 import pytest
@@ -142,6 +143,29 @@ def many(monkeypatch: pytest.MonkeyPatch) -> Clock:
     table = {"s": {name: {"peer": Gate(1.2)} for name in made}}
     monkeypatch.setattr(gates, "load", lambda: table)
     return clock
+
+
+@pytest.mark.parametrize(
+    ("error", "said_why"),
+    [
+        (LinkError("nobody answered"), "nobody answered"),
+        (TimeoutError("too late"), "too late"),
+        (EOFError(), "EOFError"),
+        (subprocess.TimeoutExpired("play", 5.0), "Command 'play' timed out after 5.0 seconds"),
+    ],
+)
+def test_whatever_breaks_a_case_is_said(
+    monkeypatch: pytest.MonkeyPatch, many: Clock, error: Exception, said_why: str
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(suites, "measure", breaks)
+    found = [row for rows in suites.each() for row in rows]
+    assert [row.unmeasured for row in found] == [f"it broke: {said_why}"] * 3
+    monkeypatch.setattr(suites, "measure", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # a fault of ours is none of the case's
+        next(suites.each())
 
 
 def test_a_case_that_breaks_takes_nothing_from_the_others(many: Clock) -> None:
