@@ -16,14 +16,16 @@ from torch import Tensor
 from metabonk.config import Config
 from metabonk.errors import CheckpointError
 from metabonk.learn.auxiliary.dreams import DreamTraining
+from metabonk.learn.auxiliary.world import check_sizes, sizes
 from metabonk.learn.checkpoint import load_weights, weights_of
 from metabonk.learn.dreams.efe import EfeLearner
-from metabonk.learn.dreams.world import WorldLearner
+from metabonk.learn.dreams.world import WorldLearner, beginnings
 from metabonk.learn.replay import Sequences
 from metabonk.learn.teachers import Teacher
 from metabonk.models.rssm import Latent
 from metabonk.protocols import Array, BatchGame
 
+SIZES = ("members", "hidden")
 OWN = ("ensemble", "forward")  # parts of the state that the dreamer's training has not
 
 
@@ -51,10 +53,11 @@ class ActiveInference(DreamTraining):
     def learn(self, seen: Latent, drawn: Sequences) -> dict[str, float]:
         """One update of what is known from sequences `drawn`, which went through states `seen`
         [L * B, ...], and one of the actor once the world model woke."""
-        metrics = self.learner.study(seen, drawn, self.world.config.burn_in)
+        burn_in = self.world.config.burn_in
+        metrics = self.learner.study(seen, drawn, burn_in)
         if not self.awake:
             return metrics
-        metrics |= self.learner.update(seen, self.horizon)
+        metrics |= self.learner.update(beginnings(seen, drawn, burn_in), self.horizon)
         return metrics | {"efe_horizon": float(self.horizon)}
 
     def teach(self, features: Tensor) -> Teacher | None:
@@ -71,6 +74,9 @@ class ActiveInference(DreamTraining):
         own = {f"ensemble.{k}": v for k, v in weights.items()}
         return super().state() | own | {f"forward.{k}": v for k, v in moments.items()}
 
+    def details(self) -> dict[str, Any]:
+        return super().details() | {"ensemble": sizes(self.learner.efe, SIZES)}
+
     def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
         """Inverse of `state` and `details`. Raises CheckpointError naming what does not fit."""
         if not details:
@@ -78,6 +84,7 @@ class ActiveInference(DreamTraining):
                 "the checkpoint has no active inference: go on without --set efe.enabled=1, "
                 "or start a new run with it"
             )
+        check_sizes("efe", details.get("ensemble", {}), self.learner.efe)
         parts: dict[str, dict[str, Array]] = {name: {} for name in (*OWN, "")}
         for key, array in state.items():
             part, name = key.split(".", 1)

@@ -15,10 +15,12 @@ import torch
 
 from metabonk.config import Config
 from metabonk.errors import CheckpointError
+from metabonk.learn.auxiliary.world import check_sizes, sizes
 from metabonk.learn.checkpoint import load_weights, weights_of
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.foresight import Foresight, foresight
-from metabonk.learn.dreams.world import Batch, WorldLearner
+from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
+from metabonk.learn.replay import Sequences
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.teachers import Teacher
 from metabonk.models.dreamer import Dreamer
@@ -27,6 +29,7 @@ from metabonk.models.world import WorldModel
 from metabonk.protocols import Array, BatchGame
 
 TEACH_STREAM, FORESIGHT_STREAM, ACT_STREAM = 11, 12, 16
+SIZES = ("hidden",)
 CONTEXT = 8  # steps that are watched before a judged dream
 TRUST_MEMORY = 0.5  # of the running trust horizon, from rollout to rollout
 
@@ -85,11 +88,13 @@ class DreamTraining:
             "wm_ahead": float(found.error[-1] / max(float(found.persistence[-1]), 1e-9)),
         }
 
-    def dream(self, seen: Latent) -> dict[str, float]:
-        """One update from states that were seen; nothing before the world model woke."""
+    def dream(self, seen: Latent, drawn: Sequences) -> dict[str, float]:
+        """One update from states `seen` [L * B, ...] that sequences `drawn` went through; nothing
+        before the world model woke."""
         if not self.awake:
             return {}
-        return self.learner.update(seen, self.horizon) | {"dream_horizon": float(self.horizon)}
+        start = beginnings(seen, drawn, self.world.config.burn_in)
+        return self.learner.update(start, self.horizon) | {"dream_horizon": float(self.horizon)}
 
     @torch.no_grad()
     def follow(self, rollout: Rollout) -> torch.Tensor:
@@ -149,7 +154,8 @@ class DreamTraining:
         return weights | moments | {f"own.{k}": v for k, v in own.items()}
 
     def details(self) -> dict[str, Any]:
-        return self.learner.details() | {"trust": self.trust, "taught": self._taught}
+        own = {"trust": self.trust, "taught": self._taught, "sizes": sizes(self.config, SIZES)}
+        return self.learner.details() | own
 
     def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
         """Inverse of `state` and `details`. Raises CheckpointError naming what does not fit."""
@@ -158,6 +164,7 @@ class DreamTraining:
                 "the checkpoint has no dreams: go on without --set dream.enabled=1, "
                 "or start a new run with it"
             )
+        check_sizes("dream", details.get("sizes", {}), self.config)
         parts: dict[str, dict[str, Array]] = {"weights": {}, "optimizer": {}, "own": {}}
         for key, array in state.items():
             part, name = key.split(".", 1)

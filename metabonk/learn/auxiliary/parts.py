@@ -5,7 +5,7 @@ two ways in which that reaches the policy: teachers, and a reward on top of the 
 know PPO's loss, games or files. The time of every part is told.
 
 `teaches` and `rewards` stand between the parts and the policy; whoever wants to know what a part is
-good for (ablate.py) puts something else there.
+good for (learn/ablation) puts something else there.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Imagination:
         """The world model learned from sequences `drawn` and went through states `seen`."""
         metrics: dict[str, float] = {}
         if self.dreams is not None:
-            metrics |= self._spend("dream", self.dreams.dream, seen)
+            metrics |= self._spend("dream", self.dreams.dream, seen, drawn)
         if self.active is not None:
             metrics |= self._spend("efe", self.active.learn, seen, drawn)
         return metrics

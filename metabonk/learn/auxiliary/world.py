@@ -6,15 +6,17 @@ run or clocks. Everything that a resumed run needs is in `state` and `details`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from metabonk.config import WorldConfig
 from metabonk.errors import CheckpointError
 from metabonk.learn.checkpoint import load_weights, weights_of
+from metabonk.learn.dreams.versions import SIZES
 from metabonk.learn.dreams.world import WorldLearner
 from metabonk.learn.replay import Replay, Sequences
 from metabonk.learn.rollout import Rollout
@@ -24,6 +26,22 @@ from metabonk.protocols import Array, BatchGame
 
 DRAW_STREAM = 9
 FOLDER = "replay"
+
+
+def sizes(config: msgspec.Struct, names: Sequence[str]) -> dict[str, int]:
+    """Settings without which weights do not fit, for a checkpoint."""
+    return {name: getattr(config, name) for name in names}
+
+
+def check_sizes(section: str, was: Mapping[str, int], config: msgspec.Struct) -> None:
+    """Raises CheckpointError for the first of `sizes` that is another one now. section: the
+    configuration's, that they are from."""
+    for name, value in was.items():
+        if getattr(config, name) != value:
+            raise CheckpointError(
+                f"the checkpoint has {section}.{name} = {value}, not {getattr(config, name)}: "
+                f"go on with --set {section}.{name}={value}, or start a new run"
+            )
 
 
 class WorldTraining:
@@ -79,6 +97,7 @@ class WorldTraining:
         """Counters, and the rollouts that are kept."""
         return {
             "updates": self.learner.updates,
+            "sizes": sizes(self.config, SIZES),
             **self.learner.faults.details(),
             "gap": self.replay.gap,
             "owed": self._owed,
@@ -99,6 +118,7 @@ class WorldTraining:
                 "the checkpoint has no world model: go on without --set world.enabled=1, "
                 "or start a new run with it"
             )
+        check_sizes("world", details.get("sizes", {}), self.config)
         parts: dict[str, dict[str, Array]] = {"weights": {}, "optimizer": {}}
         for key, array in state.items():
             part, name = key.split(".", 1)

@@ -7,7 +7,8 @@ were really seen the dreamer acts for H steps that nobody sees:
     actor:  - w_t (sg((R_t - v_t) / S) log pi(a_t) + entropy_coef H(pi))
     critic: w_t (- ln p(R_t) - ln p(slow v_t)),  two-hot
 
-w_t is the product of all d before t. S is how far returns spread, a running difference of their
+w_t is the product of all d before t and of P(the episode goes on) where the dream starts: what
+comes after an end is not worth learning. S is how far returns spread, a running difference of their
 95th and 5th percentiles, at least 1: small rewards are not blown up, large ones are cut down.
 With `action_noise` the dreams explore around the actor; its gradient then weighs every choice by
 pi(a) over the probability with which it was drawn, which is bounded, so that it stays the actor's.
@@ -112,8 +113,8 @@ class DreamLearner:
         discount = config.gamma * going
         value = self.dreamer.value(dreamed.features)
         returns = lambda_returns(reward, value, discount, config.lambda_)
-        ones = torch.ones_like(discount[:1])
-        return returns, value[:-1], torch.cat([ones, discount[:-1]]).cumprod(0)
+        _, root = self.world.outcome(dreamed.features[:1])
+        return returns, value[:-1], torch.cat([root, discount[:-1]]).cumprod(0)
 
     def _widen(self, returns: Tensor) -> None:
         low, high = torch.quantile(returns.flatten(), torch.tensor([0.05, 0.95])).tolist()

@@ -1,7 +1,7 @@
 """Learning to minimise expected free energy in dreams (Friston et al. 2015; Tschantz et al. 2020).
 
 Knows the world model, the ensemble of one-step models and learning in dreams; does not know games,
-replay or files. The same actor and critic as in dream.py, with lambda-returns of -G instead of
+replay or files. The same actor and critic as in dreamer.py, with lambda-returns of -G instead of
 rewards, where a dreamed step costs
 
     G_t = -ln P~(r_t) - curiosity * I(s_t+1; m | s_t, a_t)
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from metabonk.config import DreamConfig, EfeConfig
 from metabonk.learn.dreams.dreamer import DreamLearner
+from metabonk.learn.dreams.world import known
 from metabonk.learn.faults import Faults
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.replay import Sequences
@@ -162,9 +163,8 @@ class EfeLearner(DreamLearner):
         stoch = seen.stoch.detach().view(length, num, self.world.rssm.stoch)
         code = self.world.actions(torch.from_numpy(drawn.action))[1:length, :num]
         inputs = torch.cat([features[:-1], code], -1).flatten(0, 1)
-        known = torch.arange(len(is_first))[:, None] >= burn_in
-        known = (known | (is_first.cumsum(0) > 0))[: length - 1, :num]
-        came = torch.nonzero((known & ~is_first[1:length, :num]).flatten())[:, 0]
+        before = known(is_first, burn_in)[: length - 1, :num]
+        came = torch.nonzero((before & ~is_first[1:length, :num]).flatten())[:, 0]
         return inputs, stoch[1:].flatten(0, 1), came
 
     def prefer(self) -> None:

@@ -24,7 +24,7 @@ from metabonk.learn.dreams import versions as dreams
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.foresight import Foresight, foresight
 from metabonk.learn.dreams.recorded import Recorded
-from metabonk.learn.dreams.world import Batch, WorldLearner
+from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
 from metabonk.learn.replay import Replay
 from metabonk.learn.trainer import parse_fixed
 from metabonk.models import world as worlds
@@ -155,7 +155,8 @@ class _Learning:
             if done >= warm and (done - warm) % JUDGE_EVERY == 0 and self.held is not None:
                 self.trust = self.judge().trust
             if done >= warm and self.horizon:
-                metrics |= self.dreamer.update(states, self.horizon)
+                start = beginnings(states, drawn, config.world.burn_in)
+                metrics |= self.dreamer.update(start, self.horizon)
             self.metrics |= metrics
             if not progress(done + 1, updates, {**self.metrics, "horizon": float(self.horizon)}):
                 return done + 1 < updates

@@ -83,9 +83,9 @@ class WorldLearner:
         self.faults = Faults("world", run)
 
     def update(self, sequences: Sequences) -> tuple[dict[str, float], Latent]:
-        """One gradient step; returns its metrics and the posterior states [L * B, ...] detached,
-        from which dreams may start; none where it was skipped. Raises DivergedError for the third
-        skipped in a row."""
+        """One gradient step; returns its metrics and the posterior states [L * B, ...] detached, of
+        which dreams may start from `beginnings`; none where it was skipped. Raises DivergedError
+        for the third skipped in a row."""
         batch = Batch.of(sequences)
         if unsound := faults.unsound(batch.arrays()):
             return self._skip(batch, unsound)
@@ -180,10 +180,23 @@ class WorldLearner:
         return total
 
     def _counts(self, is_first: Tensor) -> Tensor:
-        """Steps [L, B] whose state knows what went before: those after the burn-in, or after an
-        episode's beginning."""
-        ahead = torch.arange(len(is_first))[:, None] >= self.config.burn_in
-        return ahead | (is_first.cumsum(0) > 0)
+        return known(is_first, self.config.burn_in)
+
+
+def known(is_first: Tensor, burn_in: int) -> Tensor:
+    """Steps [L, B] of sequences whose state knows what went before: those after the burn-in, or
+    after an episode's beginning."""
+    ahead = torch.arange(len(is_first))[:, None] >= burn_in
+    return ahead | (is_first.cumsum(0) > 0)
+
+
+def beginnings(seen: Latent, drawn: Sequences, burn_in: int) -> Latent:
+    """Of states `seen` [L * B, ...] that sequences `drawn` went through, those from which dreams
+    may start: where it is known what went before. None if `seen` is empty."""
+    if not len(seen.deter):
+        return seen
+    there = known(torch.from_numpy(drawn.is_first), burn_in).flatten()
+    return Latent(seen.deter[there], seen.stoch[there])
 
 
 def _flat(observation: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from ring_world import LAYOUT, SPACE, trained, walk
 from metabonk.config import Config
 from metabonk.learn.auxiliary.dreams import CONTEXT, DreamTraining, _stretches
 from metabonk.learn.rollout import Rollout
+from metabonk.models.rssm import Latent
 
 
 class Ring:
@@ -60,6 +61,28 @@ def test_trust_is_how_far_the_model_beats_persistence(knows: bool, most: int) ->
     assert dreams.awake
     config.dream.warm_up = 10_000
     assert not dreams.awake
+
+
+def test_dreams_start_after_the_burn_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn from the middle of episodes begins with states that know nothing of them."""
+    config = Config()
+    config.dream.hidden, config.dream.horizon, config.dream.warm_up = 8, 2, 0
+    world = trained(1)
+    dreams = DreamTraining(Ring(), config, world, {})  # type: ignore[arg-type]
+    started: list[int] = []
+    update = dreams.learner.update
+
+    def watched(seen: Latent, horizon: int) -> dict[str, float]:
+        started.append(len(seen.deter))
+        return update(seen, horizon)
+
+    monkeypatch.setattr(dreams.learner, "update", watched)
+    drawn = walk(16, 4, seed=5)
+    for middle, wanted in ((False, 16 * 4), (True, (16 - world.config.burn_in) * 4)):
+        drawn.is_first[0] = not middle
+        _, states = world.update(drawn)
+        assert dreams.dream(states, drawn)["dream_horizon"] == 2.0
+        assert started.pop() == wanted
 
 
 def test_a_horizon_that_was_asked_for_wins_up_to_the_longest() -> None:

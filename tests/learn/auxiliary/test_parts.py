@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from beside_settings import settings
+from gymnasium import spaces as gs
 from tiny_games import Walk
 
 from metabonk import artifact
@@ -212,15 +213,43 @@ def test_a_checkpoint_without_active_inference_is_refused_by_a_run_with_it(tmp_p
         other.restore(saved)
 
 
-def test_a_checkpoint_of_an_ensemble_of_another_size_is_refused(tmp_path: Path) -> None:
-    trainer = made(tmp_path, settings(efe=1))
+@pytest.mark.parametrize(
+    ("section", "name", "now"),
+    [
+        ("world", "deter", 12),
+        ("world", "classes", 0),
+        ("dream", "hidden", 9),
+        ("efe", "members", 3),
+    ],
+)
+def test_a_checkpoint_of_another_size_is_refused(
+    section: str, name: str, now: int, tmp_path: Path
+) -> None:
+    trainer = made(tmp_path, settings(dream=1, efe=1))
     trainer.start()
     trainer.iterate()
     saved = checkpoint.read(checkpoint.save(tmp_path, trainer.snapshot()))
-    config = settings(efe=1)
-    config.efe.members = 3
-    with pytest.raises(CheckpointError, match="of another network"):
+    config = settings(dream=1, efe=1)
+    was = getattr(getattr(config, section), name)
+    setattr(getattr(config, section), name, now)
+    with pytest.raises(CheckpointError, match=f"--set {section}.{name}={was}, or start a new run"):
         made(tmp_path, config).restore(saved)
+
+
+def test_a_checkpoint_of_other_actions_is_refused(tmp_path: Path) -> None:
+    """And whatever was there before stays: the trainer goes on as it was."""
+    trainer = made(tmp_path, settings(dream=1, efe=1))
+    trainer.start()
+    trainer.iterate()
+    saved = checkpoint.read(checkpoint.save(tmp_path, trainer.snapshot()))
+    game = Walk(6, gs.Discrete(3))
+    other = Trainer(game, settings(dream=1, efe=1), directory=tmp_path / "other", planned=5_000)
+    before = weights(other)
+    with pytest.raises(CheckpointError, match=r"the actions were .* this game has"):
+        other.restore(saved)
+    assert all(np.array_equal(array, weights(other)[key]) for key, array in before.items())
+    other.start()
+    other.iterate()
 
 
 def test_what_cannot_be_followed_is_forgotten_by_all(tmp_path: Path) -> None:

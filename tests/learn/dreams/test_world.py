@@ -6,10 +6,15 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from dreamers import SMALL as DREAMS
+from dreamers import dreamer_of
 from ring_world import LAYOUT, SMALL, SPACE, trained, walk
 
+from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.foresight import Foresight, area_under_curve, foresight
-from metabonk.learn.dreams.world import Batch, WorldLearner
+from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
+from metabonk.learn.replay import Sequences
+from metabonk.models.rssm import Latent
 from metabonk.models.world import build
 
 
@@ -74,6 +79,80 @@ def test_the_burn_in_counts_only_after_a_beginning() -> None:
     counts = learner._counts(is_first)
     assert counts[:, 0].tolist() == [False] * 3 + [True] * 3
     assert counts[:, 1].tolist() == [False] + [True] * 5
+
+
+def test_dreams_start_where_it_is_known_what_went_before() -> None:
+    sequences = walk(6, 3, seed=0)
+    sequences.is_first[:] = False
+    sequences.is_first[1, 1] = sequences.is_first[0, 2] = True
+    number = torch.arange(18.0)[:, None]
+    start = beginnings(Latent(number, -number), sequences, burn_in=3)
+    places = start.deter[:, 0].long()
+    assert [sorted((places[places % 3 == env] // 3).tolist()) for env in range(3)] == [
+        [3, 4, 5], [1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]
+    ]  # fmt: skip
+    assert torch.equal(start.stoch, -start.deter)
+    nothing = Latent(number[:0], number[:0])
+    assert len(beginnings(nothing, sequences, burn_in=3).deter) == 0
+
+
+def short(length: int, num: int, episode: int) -> Sequences:
+    """The ring in episodes of `episode` steps."""
+    sequences = walk(length, num, seed=2)
+    sequences.is_first[::episode] = True
+    sequences.action[::episode] = 0.0
+    sequences.reward[::episode] = 0.0
+    sequences.terminated[episode - 1 :: episode] = True
+    return sequences
+
+
+def test_episodes_shorter_than_a_sequence_are_learned_from_as_by_themselves() -> None:
+    """Three of them after one another, and the same three side by side."""
+    learner = WorldLearner(build(SPACE, LAYOUT, SMALL, seed=0), SMALL)
+    whole = Batch.of(short(9, 5, episode=3))
+    noise = learner.model.rssm.noise(9, 5, generator=torch.Generator().manual_seed(0))
+
+    def apart(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.cat(list(tensor.split(3)), 1)
+
+    def losses(batch: Batch, noise: torch.Tensor) -> dict[str, torch.Tensor]:
+        before = learner.model.init(noise.shape[1])
+        states = learner.model.sequence(
+            before, batch.action, batch.observation, batch.is_first, noise
+        )
+        return learner.losses(batch, states)
+
+    seen = {key: apart(value) for key, value in whole.observation.items()}
+    side_by_side = losses(Batch(seen, *(apart(tensor) for tensor in whole[1:])), apart(noise))
+    for key, value in losses(whole, noise).items():
+        torch.testing.assert_close(value, side_by_side[key], rtol=1e-5, atol=1e-5)
+    endless = whole.is_first.clone()
+    endless[1:] = False
+    other = losses(whole._replace(is_first=endless), noise)
+    assert abs(float((other["loss"] - side_by_side["loss"]).detach())) > 1e-3
+
+
+def test_batches_of_nothing_but_ends_are_learned_from() -> None:
+    """Soon it knows that nothing goes on, and no dream from there counts."""
+    learner = WorldLearner(build(SPACE, LAYOUT, SMALL, seed=0), SMALL)
+    for _ in range(80):
+        metrics, states = learner.update(short(16, 16, episode=2))
+    assert metrics["wm_skipped"] == 0
+    _, going = learner.model.outcome(states.features)
+    assert float(going.view(16, 16)[1::2].max()) < 0.2
+    dreamer = DreamLearner(learner.model, dreamer_of(learner.model), DREAMS)
+    ended = Latent(states.deter.view(16, 16, -1)[1::2], states.stoch.view(16, 16, -1)[1::2])
+    told = dreamer.update(Latent(ended.deter.flatten(0, 1), ended.stoch.flatten(0, 1)), 3)
+    assert all(np.isfinite(value) for value in told.values())
+    assert told["dream_skipped"] == 0
+
+
+def test_batches_of_nothing_but_first_steps_have_neither_reward_nor_end() -> None:
+    learner = WorldLearner(build(SPACE, LAYOUT, SMALL, seed=0), SMALL)
+    metrics, states = learner.update(short(16, 16, episode=1))
+    assert (metrics["wm_reward"], metrics["wm_continue"], metrics["wm_skipped"]) == (0.0, 0.0, 0.0)
+    assert metrics["wm_recon"] > 0.0
+    assert bool(states.features.isfinite().all())
 
 
 def test_equal_seeds_are_equal_bit_for_bit() -> None:
