@@ -1,7 +1,10 @@
 """Learning curves of runs, and how soon they get somewhere. Knows trainers; does not know studies.
 
 Runs are compared by environment steps, not by time: what learns beside the policy is paid for in
-time, which suites of speed measure.
+time, which suites of speed measure. A curve is what the policy returns in episodes of its own that
+nobody learns from, the same ones at every look and for every arm of a seed. What training earns
+would not do: an episode counts there when it ended, so that long ones tell of a policy that is gone
+by then, and the first to end are the short ones.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from metabonk.config import Config
 
 Doubles = npt.NDArray[np.float64]
 POINTS = 200  # at which curves are compared
-WINDOW = 40  # episodes over which returns are averaged
+LOOKS = 40  # over the budget, where there are as many rollouts
+EPISODES = 32  # of a look
+WINDOW = 3  # looks over which returns are averaged
 REACHED = 0.8  # of the way from the first to the best
 
 
@@ -27,10 +32,17 @@ def learn(
     directory: Path,
     steps: int,
     prepare: Callable[[Any], None] = lambda trainer: None,
+    *,
+    looks: int = LOOKS,
+    episodes: int = EPISODES,
+    alone: bool = True,
 ) -> dict[str, Any]:
-    """Trains for `steps` environment steps; every episode's return, at the steps of its rollout.
+    """Trains for `steps` environment steps and looks at the policy as it is served, `looks` times
+    and before anything is learned: `steps` and the mean `returns` of each look. dreamer: what
+    whoever dreams returns by itself, [] where nobody does or nobody asks.
 
-    prepare: called with the trainer before anything is played. Raises what training raises.
+    prepare: called with the trainer before anything is played. alone: whether the dreamer is looked
+    at, too. Raises what training raises.
     """
     import torch
 
@@ -40,24 +52,61 @@ def learn(
     torch.set_num_threads(1)
     torch.manual_seed(config.run.seed)
     game = from_config(config.game)
-    at: list[int] = []
-    returns: list[float] = []
+    judge = _Judge(config, steps // looks, episodes, alone)
     told: dict[str, float] = {}
     try:
         trainer = Trainer(game, config, directory=directory, planned=steps)
         trainer.dream_on()
         prepare(trainer)
         trainer.start()
+        judge.look(trainer)
         rollout = trainer.ppo.config.horizon * game.num_envs
         while trainer.steps + rollout <= steps:
             told |= trainer.iterate()
-            ended = trainer.collector.rollout.episodes.get("return", [])
-            at += [trainer.steps] * len(ended)
-            returns += [round(float(value), 4) for value in ended]
+            judge.look(trainer)
     finally:
         game.close()
+        judge.game.close()
     last = {k: v for k, v in told.items() if k.startswith(("wm_", "dream_", "distill"))}
-    return {"steps": at, "returns": returns, "budget": steps, "metrics": last}
+    return {
+        "steps": judge.steps, "returns": judge.returns, "dreamer": judge.dreamer, "budget": steps,
+        "metrics": last,
+    }  # fmt: skip
+
+
+class _Judge:
+    """Has policies play every `every` steps. steps, returns, dreamer: see `learn`."""
+
+    def __init__(self, config: Config, every: int, episodes: int, alone: bool) -> None:
+        from metabonk.games import from_config, in_processes
+
+        engines = in_processes(config.game.name)  # of which few play many episodes
+        count = min(episodes, config.game.envs) if engines else episodes
+        self.game = from_config(config.game, count)
+        self.run, self.every, self.episodes, self.alone = config.run, every, episodes, alone
+        self.steps: list[int] = []
+        self.returns: list[float] = []
+        self.dreamer: list[float] = []
+
+    def look(self, trainer: Any) -> None:
+        """Unless it did so just before."""
+        from metabonk.models.actor import Actor
+        from metabonk.models.dreamer import DreamerPolicy
+
+        if self.steps and trainer.steps < self.steps[-1] + self.every:
+            return
+        how: dict[str, Any] = {"sampled": self.run.eval_sampled, "seed": self.run.seed}
+        self.steps.append(trainer.steps)
+        self.returns.append(self._mean(Actor(trainer.model, **how)))
+        if self.alone and trainer.dreams is not None:
+            learner = trainer.dreams.learner
+            self.dreamer.append(self._mean(DreamerPolicy(learner.world, learner.dreamer, **how)))
+
+    def _mean(self, policy: Any) -> float:
+        from metabonk.learn.evaluate import play
+
+        returns = play(self.game, policy, self.episodes, self.run.seed)["return"]
+        return round(float(returns.mean()), 4)
 
 
 def shuffled(trainer: Any) -> None:
@@ -75,8 +124,8 @@ def shuffled(trainer: Any) -> None:
 
 
 def smooth(found: dict[str, Any]) -> tuple[Doubles, Doubles]:
-    """Steps and mean return of the last WINDOW episodes at POINTS places up to the budget; NaN
-    before the first episode ended."""
+    """Steps and mean return of the last WINDOW looks at POINTS places up to the budget; NaN before
+    the first look."""
     places = np.linspace(0.0, found["budget"], POINTS + 1)[1:]
     steps = np.asarray(found["steps"], np.float64)
     returns = np.asarray(found["returns"], np.float64)
@@ -108,6 +157,11 @@ def steps_to(found: dict[str, Any], wanted: float) -> tuple[float, bool]:
     if not len(reached):
         return float(found["budget"]), False
     return float(places[reached[0]]), True
+
+
+def of_dreamer(found: dict[str, Any]) -> dict[str, Any]:
+    """The curve of whoever dreams, playing itself."""
+    return {**found, "returns": found["dreamer"]}
 
 
 def area(found: dict[str, Any]) -> float:

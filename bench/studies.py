@@ -5,9 +5,11 @@ from __future__ import annotations
 from .study import Study
 from .study_ablate import AblateStudy
 from .study_cells import CellsStudy
-from .study_dreams import DoomStudy, DreamStudy, HorizonStudy, PretrainStudy
+from .study_doom import DoomStudy
+from .study_dreams import DreamStudy, HorizonStudy
 from .study_efe import EfeStudy
 from .study_motor import MotorStudy
+from .study_pretrain import PretrainStudy
 from .study_world import WorldStudy
 
 STUDIES: dict[str, Study] = {

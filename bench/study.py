@@ -8,6 +8,7 @@ quick run is labelled and never kept among the results.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +23,7 @@ import numpy as np
 import metabonk
 from metabonk import files
 from metabonk.errors import ConfigError, CorruptError
+from metabonk.learn.ablation.effects import interval95
 
 from . import machine
 
@@ -29,7 +31,6 @@ Scale = Literal["full", "quick"]
 SMOKE = "smoke: no claim"
 RESULTS = Path(__file__).parent / "results" / "learning"
 SEEDS = {"full": 5, "quick": 3}
-RESAMPLES = 10_000
 FORMAT = 1
 
 
@@ -38,7 +39,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     value, ci95: its mean over seeds and the interval of that, None where there is none. baselines:
     by name. goal: what it is held against, `sense` says from which side; None for a figure that is
-    only shown. low: the interval's bad end is held against the goal, and not the mean.
+    only shown. interval: its bad end is held against the goal, and not the mean.
     """
 
     name: str
@@ -190,14 +191,13 @@ def _measured(name: str, cells: Sequence[Cell], scale: Scale, folder: Path, jobs
 
 
 def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> dict[str, Any]:
-    """Runs one cell and keeps what it found."""
-    import shutil
-    import tempfile
-
+    """Runs one cell and keeps what it found; what a killed one left behind is cleared away."""
     from .studies import STUDIES
 
     began = time.perf_counter()
-    scratch = Path(tempfile.mkdtemp(prefix=f".{cell.name}-", dir=folder))
+    scratch = folder / f".{cell.name}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
     try:
         found = STUDIES[name].measure(cell, scale, scratch)
     finally:
@@ -242,15 +242,14 @@ def kept(results: Path = RESULTS) -> list[Result]:
     return found
 
 
-def mean_of(values: Sequence[float], seed: int = 0) -> tuple[float, tuple[float, float] | None]:
-    """The mean and its 95 % percentile bootstrap interval (Efron 1979); none for one value."""
+def mean_of(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """The mean and its 95 % interval over seeds (Student 1908); none for one value. A bootstrap of
+    as few values as there are seeds would be too narrow."""
     array = np.asarray(values, np.float64)
+    mean = float(array.mean()) if len(array) else float("nan")
     if len(array) < 2 or not np.isfinite(array).all():
-        return float(array.mean()) if len(array) else float("nan"), None
-    generator = np.random.Generator(np.random.Philox(key=[seed, len(array)]))
-    chosen = generator.integers(0, len(array), (RESAMPLES, len(array)))
-    low, high = np.percentile(array[chosen].mean(1), [2.5, 97.5])
-    return float(array.mean()), (float(low), float(high))
+        return mean, None
+    return mean, interval95(array.tolist())
 
 
 def ratio_of(

@@ -19,7 +19,7 @@ HEARD, PLANTED = "heard", "planted"
 STEPS: dict[Scale, int] = {"full": 24_576, "quick": 8_192}
 ABLATION: dict[Scale, dict[str, int]] = {
     "full": {"seeds": 5, "steps": 8_192, "episodes": 32},
-    "quick": {"seeds": 2, "steps": 4_096, "episodes": 16},
+    "quick": {"seeds": 2, "steps": 2_048, "episodes": 16},
 }
 SETTINGS: dict[str, Any] = {
     "game.name": "gym/CartPole-v1",
@@ -52,7 +52,7 @@ class AblateStudy:
 
     name = "ablate"
     what = "ablations find the part that is planted inert, and no other"
-    minutes: Mapping[Scale, float] = {"full": 25.0, "quick": 3.0}
+    minutes: Mapping[Scale, float] = {"full": 25.0, "quick": 2.0}
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in (HEARD, PLANTED)]

@@ -1,4 +1,4 @@
-"""What dreams are worth: environment steps saved, by horizon, from recordings, and in Doom.
+"""What dreams are worth: environment steps saved, and by which horizon.
 
 Knows learning curves and settings; does not know how studies are run. Arms of one seed play the
 same games from the same weights: what differs is whether the policy is taught by who dreams. The
@@ -15,11 +15,11 @@ import numpy as np
 
 from metabonk.config import Config, load
 
-from .curves import area, learn, level, shuffled, smooth, steps_to
+from .curves import EPISODES, LOOKS, area, learn, level, of_dreamer, shuffled, steps_to
 from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
 
 HORIZONS = (1, 3, 5, 10, 15, 30)
-# Small enough for a core, and as many updates as a short run needs.
+# Small enough for a core. Where the policy agrees with it, the dreamer is followed at once.
 SMALL: dict[str, Any] = {
     "world.deter": 128,
     "world.hidden": 128,
@@ -27,14 +27,22 @@ SMALL: dict[str, Any] = {
     "world.classes": 8,
     "world.sequence": 32,
     "world.learning_rate": 1e-3,
-    "world.ratio": 4.0,
     "dream.hidden": 128,
     "dream.warm_up": 100,
     "dream.starts": 256,
     "dream.learning_rate": 1e-3,
+    "dream.distill_coef": 1.0,
+}
+# Replayed steps per step played. What saves steps pays in updates (Hafner et al. 2023 take up to
+# 512): as many as the budget allows, the fewer steps a game is learned in the more of them.
+RATIO = {
+    "gym/CartPole-v1": 64.0,
+    "gym/Acrobot-v1": 16.0,
+    "grid64/ice_slide": 4.0,
+    "doom/health_gathering": 10.0,
 }
 STEPS = {
-    "gym/CartPole-v1": 40_000,
+    "gym/CartPole-v1": 20_480,
     "gym/Acrobot-v1": 100_000,
     "grid64/ice_slide": 200_000,
     "doom/health_gathering": 60_000,
@@ -62,9 +70,14 @@ def steps_of(game: str, scale: Scale) -> int:
     return int(STEPS[game] * (QUICK if scale == "quick" else 1.0))
 
 
+def small(game: str) -> dict[str, Any]:
+    """Settings of who dreams there."""
+    return {**SMALL, "world.ratio": RATIO[game]}
+
+
 def dreaming(game: str, seed: int, **more: Any) -> Config:
     """The same with dreams."""
-    on = {key.replace(".", "__"): value for key, value in SMALL.items()}
+    on = {key.replace(".", "__"): value for key, value in small(game).items()}
     return config_of(game, seed, dream__enabled=True, **{**on, **more})
 
 
@@ -79,7 +92,7 @@ class DreamStudy:
 
     name = "dreams"
     what = "environment steps to 80 % of the best return: dreams on, off and of shuffled actions"
-    minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 6.0}
+    minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 4.0}
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
         arms = [f"{game} {kind}" for game in GAMES[scale] for kind in ("off", "on")]
@@ -87,8 +100,8 @@ class DreamStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in arms]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        steps = {game: steps_of(game, scale) for game in GAMES[scale]}
-        return {**SMALL, "steps": steps}
+        games = {game: [steps_of(game, scale), RATIO[game]] for game in GAMES[scale]}
+        return {**SMALL, "games": games, "looks": [LOOKS, EPISODES]}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         game, kind = cell.arm.rsplit(" ", 1)
@@ -142,6 +155,8 @@ def _saved(found: Mapping[Cell, dict[str, Any]], game: str) -> list[Figure]:
     baselines = {"steps without": float(np.mean(steps["off"]))}
     if "shuffled" in steps:
         baselines["of shuffled actions"] = ratio_of(steps["off"], steps["shuffled"])[0]
+    alone = [steps_to(of_dreamer(curve), wanted)[0] for curve in arms["on"]]
+    baselines["the dreamer itself"] = ratio_of(steps["off"], alone)[0]
     told = ", ".join(
         f"{count} of {kind} never came there" for kind, count in never.items() if count
     )
@@ -151,6 +166,14 @@ def _saved(found: Mapping[Cell, dict[str, Any]], game: str) -> list[Figure]:
             baselines=baselines, note=told or f"to a return of {wanted:.4g}",
         )
     ]  # fmt: skip
+    if "shuffled" in steps:
+        value, ci95 = ratio_of(steps["shuffled"], steps["on"])
+        rows.append(
+            Figure(
+                name=f"{game}: times the steps that it takes without knowing what actions do",
+                value=value, ci95=ci95, goal=1.0, sense=">", interval=True,
+            )
+        )  # fmt: skip
     gains = [area(a) - area(b) for a, b in zip(arms["on"], arms["off"], strict=True)]
     gain, interval = mean_of(gains)
     rows.append(
@@ -167,17 +190,19 @@ class HorizonStudy:
 
     name = "horizon"
     what = "return on the way by horizon of the dreams, 1 to 30, beside the trust horizon and none"
-    minutes: Mapping[Scale, float] = {"full": 45.0, "quick": 5.0}
+    minutes: Mapping[Scale, float] = {"full": 45.0, "quick": 2.0}
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
         arms = ["off", "trust", *(str(h) for h in self._horizons(scale))]
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in arms]
 
     def _horizons(self, scale: Scale) -> Sequence[int]:
-        return HORIZONS if scale == "full" else HORIZONS[::2]
+        return HORIZONS if scale == "full" else (1, 15)
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        return {**SMALL, "steps": steps_of(ONE, scale), "horizons": list(self._horizons(scale))}
+        horizons = list(self._horizons(scale))
+        steps = steps_of(ONE, scale)
+        return {**small(ONE), "steps": steps, "horizons": horizons, "looks": [LOOKS, EPISODES]}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         steps = steps_of(ONE, scale)
@@ -191,10 +216,10 @@ class HorizonStudy:
         return learn(config, directory, steps)
 
     def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
-        off = [area(curve) for curve in _curves(found, "off")]
+        off = [area(curve) for curve in curves_of(found, "off")]
         rows = []
         for arm in sorted({c.arm for c in found} - {"off"}, key=lambda a: (len(a), a)):
-            gains = [area(c) - o for c, o in zip(_curves(found, arm), off, strict=True)]
+            gains = [area(c) - o for c, o in zip(curves_of(found, arm), off, strict=True)]
             value, ci95 = mean_of(gains)
             shown = "the trust horizon" if arm == "trust" else f"{arm} steps"
             rows.append(
@@ -208,151 +233,15 @@ class HorizonStudy:
     def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
         from .study_pictures import sweep
 
-        off = [area(curve) for curve in _curves(found, "off")]
+        off = [area(curve) for curve in curves_of(found, "off")]
         gains = {
-            arm: [area(c) - o for c, o in zip(_curves(found, arm), off, strict=True)]
+            arm: [area(c) - o for c, o in zip(curves_of(found, arm), off, strict=True)]
             for arm in {cell.arm for cell in found} - {"off"}
         }
         sweep(path, {int(a): g for a, g in gains.items() if a != "trust"}, gains["trust"])
 
 
-def _curves(found: Mapping[Cell, dict[str, Any]], arm: str) -> list[dict[str, Any]]:
+def curves_of(found: Mapping[Cell, dict[str, Any]], arm: str) -> list[dict[str, Any]]:
+    """An arm's, in the order of their seeds."""
     cells = sorted((c for c in found if c.arm == arm), key=lambda cell: cell.seed)
     return [found[cell] for cell in cells]
-
-
-class PretrainStudy:
-    """The head start of a run that begins with dreams learned from recordings."""
-
-    name = "pretrain"
-    what = "environment steps saved by a world model and a dreamer learned from recordings"
-    minutes: Mapping[Scale, float] = {"full": 30.0, "quick": 5.0}
-    arms = ("scratch", "pretrained", "shuffled")
-
-    def cells(self, scale: Scale) -> Sequence[Cell]:
-        return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in self.arms]
-
-    def settings(self, scale: Scale) -> dict[str, Any]:
-        return {**SMALL, "steps": steps_of(ONE, scale), **self._amounts(scale)}
-
-    def _amounts(self, scale: Scale) -> dict[str, int]:
-        full = scale == "full"
-        return {"recorded": 20_000 if full else 3_000, "updates": 1500 if full else 120}
-
-    def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
-        from metabonk.learn.dreams.pretrain import pretrain_dream
-
-        amounts = self._amounts(scale)
-        config = dreaming(ONE, cell.seed, efe__enabled=False, dream__horizon=5)
-        told: dict[str, Any] = {}
-        if cell.arm != "scratch":
-            source = directory / "recorded"
-            record(config, source, amounts["recorded"], cell.seed, mixed=cell.arm == "shuffled")
-            made = pretrain_dream(directory / "out", config, [source], updates=amounts["updates"])
-            config.world.start = str(made.found.path)
-            told = {"trust": made.foresight.trust, "auc": made.foresight.reward_auc}
-        return learn(config, directory / "run", steps_of(ONE, scale)) | told
-
-    def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
-        wanted = level([*_curves(found, "scratch"), *_curves(found, "pretrained")])
-        steps = {a: [steps_to(c, wanted)[0] for c in _curves(found, a)] for a in self.arms}
-        value, ci95 = ratio_of(steps["scratch"], steps["pretrained"])
-        gains = [
-            area(a) - area(b)
-            for a, b in zip(_curves(found, "pretrained"), _curves(found, "scratch"), strict=True)
-        ]
-        gain, interval = mean_of(gains)
-        return [
-            Figure(
-                name="times the steps that a head start saves", value=value, ci95=ci95, goal=1.0,
-                sense=">", interval=True,
-                baselines={
-                    "from shuffled recordings": ratio_of(steps["scratch"], steps["shuffled"])[0],
-                    "steps from scratch": float(np.mean(steps["scratch"])),
-                },
-            ),
-            Figure(name="return on the way, gained by it", value=gain, ci95=interval),
-        ]  # fmt: skip
-
-    def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
-        from .study_pictures import curves
-
-        curves(path, {ONE: {arm: _curves(found, arm) for arm in self.arms}})
-
-
-def record(config: Config, directory: Path, steps: int, seed: int, *, mixed: bool) -> None:
-    """Episodes of random play. mixed: with actions of other moments, the control."""
-    from metabonk.data.episode import EpisodeWriter, Header
-    from metabonk.games import from_config
-    from metabonk.learn.trainer import game_seeds
-    from metabonk.models.actor import Uniform
-
-    game = from_config(config.game)
-    num, generator = game.num_envs, np.random.default_rng(seed)
-    header = Header.of(
-        game.action_layout, source=game.name, seed=seed, actor="random", num_envs=num
-    )
-    seen = {
-        key: np.zeros((num, *(sub.shape or ())), sub.dtype)
-        for key, sub in game.observation_space.spaces.items()
-    }
-    reward = np.zeros(num, np.float32)
-    terminated, truncated, is_reset = (np.zeros(num, np.bool_) for _ in range(3))
-    policy = Uniform(game.action_layout, seed=seed)
-    state, first = policy.reset(num), np.ones(num, np.bool_)
-    nothing = np.zeros((num, len(game.action_layout.branches)), np.float32)
-    game.reset_into(seen, game_seeds(seed, 0, num))
-    with EpisodeWriter(directory, header) as writer:
-        for _ in range(steps // num):
-            rows, state = policy.act(seen, state, first)
-            before = {key: value.copy() for key, value in seen.items()}
-            game.step_into(rows, seen, reward, terminated, truncated, is_reset)
-            told = generator.permutation(rows) if mixed else rows
-            writer.append_step(before, told, nothing, reward, terminated, truncated, is_reset)
-            first[:] = is_reset
-    game.close()
-
-
-class DoomStudy:
-    """PPO with a world model and dreams against PPO alone, in Doom from pixels."""
-
-    name = "doom"
-    what = "Doom's health gathering: PPO with dreams against PPO alone, the same steps"
-    minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 0.0}
-    game = "doom/health_gathering"
-
-    def cells(self, scale: Scale) -> Sequence[Cell]:
-        if scale == "quick":  # an engine that draws every frame is not for smoke tests
-            return []
-        return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in ("off", "on")]
-
-    def settings(self, scale: Scale) -> dict[str, Any]:
-        return {**SMALL, "steps": steps_of(self.game, scale)}
-
-    def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
-        steps = steps_of(self.game, scale)
-        if cell.arm == "off":
-            return learn(plain(self.game, cell.seed), directory, steps)
-        config = dreaming(
-            self.game, cell.seed, efe__enabled=False, world__ratio=1.0, world__frames=64
-        )
-        return learn(config, directory, steps)
-
-    def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
-        on, off = _curves(found, "on"), _curves(found, "off")
-        gain, ci95 = mean_of([area(a) - area(b) for a, b in zip(on, off, strict=True)])
-        last = [smooth(a)[1][-1] - smooth(b)[1][-1] for a, b in zip(on, off, strict=True)]
-        end, interval = mean_of(last)
-        mean = {"return without": float(np.mean([area(c) for c in off]))}
-        return [
-            Figure(
-                name="return on the way, gained by dreams", value=gain, ci95=ci95, goal=0.0,
-                sense=">", interval=True, baselines=mean,
-            ),
-            Figure(name="return at the end, gained by dreams", value=end, ci95=interval),
-        ]  # fmt: skip
-
-    def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
-        from .study_pictures import curves
-
-        curves(path, {self.game: {arm: _curves(found, arm) for arm in ("off", "on")}})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from metabonk.bench import study
+from metabonk.bench.studies import STUDIES
 from metabonk.bench.study import Figure, Result
 
 Metabonk = Callable[..., Any]
@@ -62,9 +63,7 @@ def test_what_is_not_there_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "name", ["world", "dreams", "horizon", "pretrain", "efe", "cells", "motor"]
-)
+@pytest.mark.parametrize("name", [s.name for s in STUDIES.values() if s.cells("quick")])
 def test_every_study_runs_small(metabonk: Metabonk, tmp_path: Path, name: str) -> None:
     """All of them together in twenty minutes on two cores; their figures claim nothing."""
     results = tmp_path / "kept"

@@ -1,0 +1,111 @@
+"""What a head start from recordings is worth: environment steps saved by `pretrain dream`.
+
+Knows recordings, learning curves and settings; does not know how studies are run. The control
+begins with what was learned from recordings whose actions belong to other moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metabonk.config import Config
+
+from .curves import EPISODES, LOOKS, area, learn, level, steps_to
+from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
+from .study_dreams import ONE, curves_of, dreaming, small, steps_of
+
+
+class PretrainStudy:
+    """The head start of a run that begins with dreams learned from recordings."""
+
+    name = "pretrain"
+    what = "environment steps saved by a world model and a dreamer learned from recordings"
+    minutes: Mapping[Scale, float] = {"full": 30.0, "quick": 2.0}
+    arms = ("scratch", "pretrained", "shuffled")
+
+    def cells(self, scale: Scale) -> Sequence[Cell]:
+        return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in self.arms]
+
+    def settings(self, scale: Scale) -> dict[str, Any]:
+        looks = [LOOKS, EPISODES]
+        return {**small(ONE), "steps": steps_of(ONE, scale), "looks": looks, **self._amounts(scale)}
+
+    def _amounts(self, scale: Scale) -> dict[str, int]:
+        full = scale == "full"
+        return {"recorded": 20_000 if full else 3_000, "updates": 1500 if full else 120}
+
+    def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        from metabonk.learn.dreams.pretrain import pretrain_dream
+
+        amounts = self._amounts(scale)
+        config = dreaming(ONE, cell.seed, efe__enabled=False, dream__horizon=5)
+        told: dict[str, Any] = {}
+        if cell.arm != "scratch":
+            source = directory / "recorded"
+            record(config, source, amounts["recorded"], cell.seed, mixed=cell.arm == "shuffled")
+            made = pretrain_dream(directory / "out", config, [source], updates=amounts["updates"])
+            config.world.start = str(made.found.path)
+            told = {"trust": made.foresight.trust, "auc": made.foresight.reward_auc}
+        return learn(config, directory / "run", steps_of(ONE, scale)) | told
+
+    def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
+        curves = {arm: curves_of(found, arm) for arm in self.arms}
+        wanted = level([*curves["scratch"], *curves["pretrained"]])
+        steps = {arm: [steps_to(c, wanted)[0] for c in of] for arm, of in curves.items()}
+        value, ci95 = ratio_of(steps["scratch"], steps["pretrained"])
+        pairs = zip(curves["pretrained"], curves["scratch"], strict=True)
+        gains = [area(ours) - area(theirs) for ours, theirs in pairs]
+        gain, interval = mean_of(gains)
+        return [
+            Figure(
+                name="times the steps that a head start saves", value=value, ci95=ci95, goal=1.0,
+                sense=">", interval=True,
+                baselines={
+                    "from shuffled recordings": ratio_of(steps["scratch"], steps["shuffled"])[0],
+                    "steps from scratch": float(np.mean(steps["scratch"])),
+                },
+            ),
+            Figure(name="return on the way, gained by it", value=gain, ci95=interval),
+        ]  # fmt: skip
+
+    def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
+        from .study_pictures import curves
+
+        curves(path, {ONE: {arm: curves_of(found, arm) for arm in self.arms}})
+
+
+def record(config: Config, directory: Path, steps: int, seed: int, *, mixed: bool) -> None:
+    """Episodes of random play. mixed: with actions of other moments, the control."""
+    from metabonk.data.episode import EpisodeWriter, Header
+    from metabonk.games import from_config
+    from metabonk.learn.trainer import game_seeds
+    from metabonk.models.actor import Uniform
+
+    game = from_config(config.game)
+    num, generator = game.num_envs, np.random.default_rng(seed)
+    header = Header.of(
+        game.action_layout, source=game.name, seed=seed, actor="random", num_envs=num
+    )
+    seen = {
+        key: np.zeros((num, *(sub.shape or ())), sub.dtype)
+        for key, sub in game.observation_space.spaces.items()
+    }
+    reward = np.zeros(num, np.float32)
+    terminated, truncated, is_reset = (np.zeros(num, np.bool_) for _ in range(3))
+    policy = Uniform(game.action_layout, seed=seed)
+    state, first = policy.reset(num), np.ones(num, np.bool_)
+    nothing = np.zeros((num, len(game.action_layout.branches)), np.float32)
+    game.reset_into(seen, game_seeds(seed, 0, num))
+    with EpisodeWriter(directory, header) as writer:
+        for _ in range(steps // num):
+            rows, state = policy.act(seen, state, first)
+            before = {key: value.copy() for key, value in seen.items()}
+            game.step_into(rows, seen, reward, terminated, truncated, is_reset)
+            told = generator.permutation(rows) if mixed else rows
+            writer.append_step(before, told, nothing, reward, terminated, truncated, is_reset)
+            first[:] = is_reset
+    game.close()
