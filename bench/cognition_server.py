@@ -396,4 +396,6 @@ class Capacity(_Alone):
                 found += loop.time() < end and waited < 60_000.0
 
         await asyncio.gather(*(ask(index) for index in range(2 * SLOTS)))
+        if not found:
+            raise LinkError(f"{self._swarm.model_url}: no answer in {OVERLOAD_ROUND:g} s")
         return found / (end - began)

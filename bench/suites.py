@@ -42,19 +42,19 @@ def cases(suites: Sequence[str] = ()) -> list[Case]:
 
 
 def chosen(suites: Sequence[str] = (), only: Sequence[str] = ()) -> list[Case]:
-    """Of the cases of these suites those that are in a group of `only`, or have a word of it in
-    their name; all without. Raises ConfigError for a word that picks none."""
+    """Of the cases of these suites those of the groups that `only` names, and those whose name has
+    any other word of it; all without. Raises ConfigError for a word that picks none."""
     found = cases(suites)
+    groups = dict.fromkeys(case.group for case in found if case.group)
+
+    def picks(word: str, case: Case) -> bool:
+        return case.group == word if word in groups else word.lower() in case.name.lower()
+
     for word in only:
-        if not any(_is(case, word) for case in found):
-            groups = ", ".join(dict.fromkeys(case.group for case in found if case.group))
-            known = f"groups are {groups}; " if groups else ""
+        if not any(picks(word, case) for case in found):
+            known = f"groups are {', '.join(groups)}; " if groups else ""
             raise ConfigError(f"--only {word}: no case; {known}--list shows their names")
-    return [case for case in found if not only or any(_is(case, word) for word in only)]
-
-
-def _is(case: Case, word: str) -> bool:
-    return word == case.group or word.lower() in case.name.lower()
+    return [case for case in found if not only or any(picks(word, case) for word in only)]
 
 
 def each(
