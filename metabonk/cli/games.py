@@ -7,14 +7,16 @@ import importlib.util
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import typer
 from rich.columns import Columns
 from rich.padding import Padding
 
-from metabonk import machine
-from metabonk.cli.output import JsonFlag, console, print_json
+from metabonk import files, machine
+from metabonk.cli.output import JsonFlag, check_target, console, print_json
 from metabonk.errors import ConfigError, MetabonkError
 from metabonk.games import NAMES
+from metabonk.protocols import Array
 
 app = typer.Typer(
     add_completion=False,
@@ -24,11 +26,12 @@ app = typer.Typer(
     invoke_without_command=True,
     help="""List the games and what is missing to play them.
 
-Every name here works as [bold]--game[/] of train, play and eval.
+Every name here works as [bold]--game[/] of train, play and record.
 
 $ metabonk games
-$ metabonk games --all        with every Gymnasium environment that is installed
-$ metabonk games demo grid64/key_door --episodes 100 --out demos""",
+$ metabonk games --all      with every Gymnasium environment that is installed
+$ metabonk games demo grid64/key_door --episodes 100 --out demos
+$ metabonk games menus --out menus.jpg""",
 )
 
 
@@ -40,6 +43,8 @@ ABOUT = {
     "bonklink": "a game that runs already, over BonkLink: the real one, or `metabonk host`",
     "research_shm": "the same over ResearchPlugin's shared memory",
 }
+
+PICTURE_QUALITY = 90  # of JPEGs
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -96,6 +101,39 @@ def demo(
         f"{out}: {written.episodes} episodes, {written.steps:,} steps, {written.won} won",
         soft_wrap=True,
     )
+
+
+@app.command()
+def menus(
+    out: Path = typer.Option(..., help="Draw all on one sheet here (.jpg).", metavar="FILE"),
+    each: Path = typer.Option(None, help="And each by itself in this folder.", metavar="DIR"),
+    seed: int = typer.Option(0, help="Seed of the run that they are from.", min=0),
+    json: bool = JsonFlag,
+) -> None:
+    """Draw the arena and each of its menus, 640x360, from a run that a script plays."""
+    if out.suffix.lower() not in (".jpg", ".jpeg"):
+        raise ConfigError(f"--out {out}: give a .jpg")
+    check_target(out)
+    from metabonk.cognition.strips.strip import encode
+    from metabonk.games.menu_tour import tour
+
+    pictures = tour(seed=seed)
+    files.replace(out, encode(_sheet([*pictures.values()]), PICTURE_QUALITY))
+    if each is not None:
+        each.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            files.replace(each / f"{name}.jpg", encode(picture, PICTURE_QUALITY))
+    if json:
+        print_json({"out": str(out), "pictures": list(pictures)})
+        return
+    console.print(f"{out}: {', '.join(pictures)}", soft_wrap=True)
+
+
+def _sheet(pictures: list[Array], columns: int = 3) -> Array:
+    """Pictures of one size uint8 [H, W, 3] row by row; black where the last row is short."""
+    tiles = [*pictures, *[np.zeros_like(pictures[0])] * (-len(pictures) % columns)]
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+    return np.concatenate(rows, 0)
 
 
 def _kind(kind: str, all_: bool) -> Kind:

@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import simplejpeg  # type: ignore[import-untyped]
+
 from metabonk.data.episode import EpisodeStore
+from metabonk.games import menu_tour
 
 Run = Callable[..., "tuple[int, str, str]"]
 
@@ -36,3 +39,21 @@ def test_games_without_solvers_are_named(metabonk: Run, tmp_path: Path) -> None:
     code, _, err = metabonk("games", "demo", "arena", "--out", tmp_path)
     assert code != 0
     assert "only grid64/<name> has solvers" in err
+
+
+def test_menus_are_drawn_on_a_sheet_and_by_themselves(metabonk: Run, tmp_path: Path) -> None:
+    sheet, each = tmp_path / "menus.jpg", tmp_path / "each"
+    code, out, err = metabonk("games", "menus", "--out", sheet, "--each", each, "--json")
+    assert code == 0, err
+    names = json.loads(out)["pictures"]
+    assert names == ["Playing", *menu_tour.MENUS]
+    assert simplejpeg.decode_jpeg_header(sheet.read_bytes())[:2] == (3 * 360, 3 * 640)
+    assert {path.stem for path in each.iterdir()} == set(names)
+    sizes = {simplejpeg.decode_jpeg_header(path.read_bytes())[:2] for path in each.iterdir()}
+    assert sizes == {(360, 640)}
+
+
+def test_only_jpegs_are_drawn(metabonk: Run, tmp_path: Path) -> None:
+    code, _, err = metabonk("games", "menus", "--out", tmp_path / "menus.png")
+    assert code != 0
+    assert "give a .jpg" in err
