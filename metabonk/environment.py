@@ -1,14 +1,15 @@
 """The METABONK_* names that people already have in their scripts, and what became of each.
 
-A table and nothing else: `config.py` reads the environment by it. A name without a key belongs to a
-part that is not built yet: setting it is a warning, so that old scripts keep running and nobody
-believes that it had an effect. Whoever builds the part gives the name its key here. Neither such a
-name nor the key's own METABONK_SECTION_KEY goes before the other: both may be set to one value, and
-different ones are an error.
+A table: `config.py` reads the environment by it. A name without a key belongs to a part that is not
+built yet: setting it is a warning, so that old scripts keep running and nobody believes that it had
+an effect. Whoever builds the part gives the name its key here. Neither such a name nor the key's
+own METABONK_SECTION_KEY goes before the other: both may be set to one value, and different ones are
+an error. The one name that is not ours is that by which a profiler attaches itself.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -173,3 +174,11 @@ KNOWN = (
     Variable("METABONK_LLM_SKILL_SELECT_ALL", "1", "Offer it the whole library of skills."),
     Variable("METABONK_USE_LLM_PBT_WEIGHTS", "1", "Let a language model propose reward weights."),
 )
+
+
+def profiler() -> str:
+    """The library of a profiler that is attached to this process and takes NVTX ranges, or "".
+
+    NVTX itself finds its tool by this name and no other (nvtxDetail/nvtxInit.h).
+    """
+    return os.environ.get("NVTX_INJECTION64_PATH", "")

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bindings/address.h"
+#include "bindings/arrays.h"
 #include "bindings/rooms.h"
 #include "nn/rssm_imagine.h"
 #include "nn/rssm_plan.h"
@@ -143,14 +144,16 @@ void Imagine(nn::RssmImagination& engine, const Shape& shape, const Mixes& mixes
 class BoundRssm {
  public:
   BoundRssm(const Shape& shape, const Mixes& mixes, int batch, const Weights& weights,
-            const Sequence& sequence, const StepOutputs& out, nb::handle, bool half)
+            const Sequence& sequence, const StepOutputs& out, nb::handle, int precision)
       : shape_(ShapeOf(shape, mixes)),
         sequence_(SequenceOf(1, batch, sequence)),
         plan_(shape_, WeightsOf(weights),
               {batch, sequence_.deter, sequence_.state, sequence_.action, sequence_.embed,
                sequence_.keep, sequence_.noise, Floats(out[0]), Floats(out[1]), Indices(out[2]),
                Floats(out[3]), Floats(out[4])},
-              half) {}
+              PrecisionOf(precision)) {
+    RaiseUnlessOk(plan_.loaded());
+  }
 
   void Step() {
     RaiseForIndex(shape_, sequence_.state, sequence_.batch);
@@ -162,10 +165,17 @@ class BoundRssm {
     }
   }
 
-  void Load(const Weights& weights) { plan_.Load(WeightsOf(weights)); }
+  void Load(const Weights& weights) { RaiseUnlessOk(plan_.Load(WeightsOf(weights))); }
   std::string tier() const { return plan_.tier(); }
 
  private:
+  static nn::RssmPrecision PrecisionOf(int precision) {
+    if (precision < 0 || precision >= static_cast<int>(nn::RssmPrecision::kCount)) {
+      throw nb::value_error("precision: no such precision");
+    }
+    return static_cast<nn::RssmPrecision>(precision);
+  }
+
   nn::RssmShape shape_;
   nn::RssmSequence sequence_;
   nn::RssmPlan plan_;
@@ -209,17 +219,19 @@ void BindRssm(nb::module_& module) {
   nb::class_<BoundRssm>(module, "RssmPlan",
                         "One RSSM step bound to memory. Addresses as for RssmEngine.")
       .def(nb::init<const Shape&, const Mixes&, int, const Weights&, const Sequence&,
-                    const StepOutputs&, nb::handle, bool>(),
+                    const StepOutputs&, nb::handle, int>(),
            nb::arg("shape"), nb::arg("mixes"), nb::arg("batch"), nb::arg("weights"),
-           nb::arg("sequence"), nb::arg("outputs"), nb::arg("held"), nb::arg("half"),
+           nb::arg("sequence"), nb::arg("outputs"), nb::arg("held"), nb::arg("precision"),
            nb::keep_alive<1, 8>(),
-           "outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. half: keeps the "
-           "weights in bf16. held: what owns the "
-           "memory; lives as long as this.")
+           "outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. precision: how the "
+           "weights are kept, 0 float32, 1 bf16, 2 int8. held: what owns the memory; lives as long "
+           "as this. Raises ValueError for weights that int8 has no codes for.")
       .def("step", &BoundRssm::Step,
            "The next state; allocates nothing. Raises ValueError for an index that is no class; "
            "nothing is written then.")
-      .def("load", &BoundRssm::Load, nb::arg("weights"), "Packs weights of the same shape.")
+      .def("load", &BoundRssm::Load, nb::arg("weights"),
+           "Packs weights of the same shape. Raises ValueError for those that int8 has no codes "
+           "for; steps then go on with the ones from before.")
       .def_prop_ro("tier", &BoundRssm::tier, "Name of the loops it runs.");
 }
 

@@ -108,6 +108,15 @@ struct RssmGruRows {
   float* gates;         // [rows, 4 deter]: r, z, n and W_hn h + b_hn; or null
 };
 
+// The same from sums that were made elsewhere, biases included.
+struct RssmGruSums {
+  int rows, deter;
+  const float* from_x;  // [rows, 3 deter]: W_ih x + b_ih
+  const float* from_h;  // [rows, 3 deter]: W_hh h + b_hh
+  const float* before;  // [rows, deter]
+  float* out;           // [rows, deter]
+};
+
 // gates -> gradients of what the gates are functions of, in their place: of r, z, n, then of
 // W_hn h + b_hn. d_out [rows, deter] becomes z d_out, the part that goes to `before` directly.
 struct RssmGruBack {
@@ -146,6 +155,7 @@ struct RssmKernels {
   int lanes;
   void (*layer)(const RssmLayer& layer);
   void (*gru)(const RssmGru& weights, const RssmGruRows& rows);
+  void (*gru_mix)(const RssmGruSums& sums);
   void (*gru_back)(const RssmGruBack& rows);
   void (*sample)(const RssmSample& rows);
   void (*sample_back)(const RssmSampleBack& rows);

@@ -228,6 +228,27 @@ void Gru(const RssmGru& weights, const RssmGruRows& rows) {
   }
 }
 
+void GruMix(const RssmGruSums& s) {
+  const int deter = s.deter;
+  alignas(64) float sums[kGates * V::kLanes];
+  for (int i = 0; i < s.rows; ++i) {
+    const float* from_x = s.from_x + int64_t{i} * 3 * deter;
+    const float* from_h = s.from_h + int64_t{i} * 3 * deter;
+    for (int j = 0; j < deter; j += V::kLanes) {
+      const int count = deter - j;
+      const auto part = [&](const float* from, int gate) {
+        return LoadSome(from + gate * deter + j, count);
+      };
+      (part(from_x, 0) + part(from_h, 0)).Store(sums);
+      (part(from_x, 1) + part(from_h, 1)).Store(sums + V::kLanes);
+      part(from_x, 2).Store(sums + 2 * V::kLanes);
+      part(from_h, 2).Store(sums + 3 * V::kLanes);
+      const int64_t at = int64_t{i} * deter + j;
+      Mix(sums, s.before + at, s.out + at, nullptr, deter, count);
+    }
+  }
+}
+
 void GruBack(const RssmGruBack& b) {
   const int deter = b.deter;
   const V one = V::Broadcast(1.0f);

@@ -14,7 +14,7 @@ constexpr int kStepRows = 3;
 #include "nn/rssm.inl"
 
 namespace metabonk::nn {
-const RssmKernels kRssmAvx2 = {"avx2", V::kLanes,  Layer,  Gru,    GruBack,
+const RssmKernels kRssmAvx2 = {"avx2", V::kLanes,  Layer,  Gru,    GruMix,  GruBack,
                                Sample, SampleBack, AddRow, EluAll, Multiply};
 }  // namespace metabonk::nn
 #endif

@@ -5,28 +5,27 @@
 namespace metabonk::nn {
 
 namespace {
+
 constexpr int kBlockRows = 48;  // as in rssm_job.h: scratch that stays in the cache
-}
+
+int RowsOf(const RssmStep& step) { return std::min(kBlockRows, step.batch); }
+
+}  // namespace
 
 RssmPlan::RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step,
-                   bool half)
-    : kernels_(&ActiveRssmKernels()), shape_(shape), step_(step), half_(half) {
-  const auto rows = static_cast<size_t>(std::min(kBlockRows, step.batch));
+                   RssmPrecision precision)
+    : kernels_(&ActiveRssmKernels()),
+      shape_(shape),
+      step_(step),
+      layers_(MakeRssmLayers(precision, shape, *kernels_, step.state.numbers != nullptr,
+                             RowsOf(step))) {
   const auto room = [&](Buffer<float>& buffer, int columns) {
-    buffer.Reserve(rows * static_cast<size_t>(columns));
+    buffer.Reserve(static_cast<size_t>(int64_t{RowsOf(step)} * columns));
   };
   room(action_, shape.action);
   room(before_, shape.deter);
-  room(stoch_, shape.stoch());
   room(x_, shape.hidden);
-  room(hidden_, shape.hidden);
-  Load(weights);
-}
-
-void RssmPlan::Load(const RssmWeights& weights) {
-  weights_.Pack(shape_, weights, step_.state.numbers != nullptr, kernels_->lanes);
-  if (half_) weights_.Halve();
-  weights_.KeepBiases(shape_, &biases_);
+  loaded_ = Load(weights);
 }
 
 int64_t RssmPlan::macs() const {
@@ -51,28 +50,18 @@ void RssmPlan::Block(int first, int rows) {
     CfcForget(action, keep, rows, shape.action, action_.data());
     action = action_.data();
   }
-  RssmLayer in{};
-  in.weights = &weights_.action;
-  in.rows = rows;
-  in.x = action;
-  in.x_stride = in.depth = shape.action;
-  in.bias = weights_.in_bias;
-  in.y = x_.data();
-  in.y_stride = shape.hidden;
-  kernels_->layer(in);
   RssmState state{};
   if (step_.state.numbers != nullptr) {
     state.numbers = step_.state.numbers + at * shape.stoch();
   } else {
     state.index = step_.state.index + at * shape.groups;
   }
-  RssmTakeState(*kernels_, shape, weights_, state, keep, rows, stoch_.data(), x_.data());
+  layers_->In(state, action, keep, rows, x_.data());
 
   // The GRU writes units while it reads all of `before`: what is carried in place is copied first.
   CfcForget(step_.deter + at * shape.deter, keep, rows, shape.deter, before_.data());
   float* deter = step_.out_deter + at * shape.deter;
-  kernels_->gru(weights_.gru,
-                {rows, shape.hidden, shape.deter, x_.data(), before_.data(), deter, nullptr});
+  layers_->Gru(x_.data(), before_.data(), rows, deter);
   RssmSample sample{shape,
                     rows,
                     nullptr,
@@ -80,27 +69,15 @@ void RssmPlan::Block(int first, int rows) {
                     step_.out_stoch + at * shape.stoch(),
                     shape.classes > 0 ? step_.out_index + at * shape.groups : nullptr};
   if (step_.prior != nullptr) {
-    float* prior = step_.prior + at * shape.parameters();
-    RssmRunHead(*kernels_, shape, {&weights_.prior, rows, deter, nullptr, hidden_.data(), prior});
     RssmSample of_prior = sample;
-    of_prior.parameters = prior;
+    of_prior.parameters = step_.prior + at * shape.parameters();
     if (step_.posterior != nullptr) of_prior.noise = nullptr;
+    layers_->Prior(deter, rows, of_prior.parameters);
     kernels_->sample(of_prior);
   }
   if (step_.posterior == nullptr) return;
-  RssmLayer embed{};
-  embed.weights = &weights_.posterior.embed;
-  embed.rows = rows;
-  embed.x = step_.embed + at * shape.embed;
-  embed.x_stride = embed.depth = shape.embed;
-  embed.bias = weights_.posterior.bias;
-  embed.y = hidden_.data();
-  embed.y_stride = shape.hidden;
-  kernels_->layer(embed);
   sample.parameters = step_.posterior + at * shape.parameters();
-  RssmRunHead(
-      *kernels_, shape,
-      {&weights_.posterior, rows, deter, hidden_.data(), hidden_.data(), sample.parameters});
+  layers_->Posterior(deter, step_.embed + at * shape.embed, rows, sample.parameters);
   kernels_->sample(sample);
 }
 

@@ -1,8 +1,13 @@
 // RssmPlan: one RSSM step bound to memory, for loops that run it many times a second. Knows what
-// rssm.h knows; the memory is the caller's and must outlive it.
+// rssm.h knows and what is carried from step to step; the layers are rssm_layers.h's. The memory is
+// the caller's and must outlive it.
 #pragma once
 
+#include <memory>
+
+#include "metabonk/status.h"
 #include "nn/rssm.h"
+#include "nn/rssm_layers.h"
 #include "support/buffer.h"
 
 namespace metabonk::nn {
@@ -27,15 +32,18 @@ struct RssmStep {
 class RssmPlan {
  public:
   // Chooses the instruction set of now for good, packs the weights and allocates all there will be.
-  // half: keeps the weights in bf16, half the memory that a step of few rows waits for.
+  // Where `loaded` is a failure there are none to step with.
   RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step,
-           bool half = false);
+           RssmPrecision precision = RssmPrecision::kFloat);
+
+  const Status& loaded() const { return loaded_; }
 
   // One thread, no allocation.
   void Step();
 
-  // Packs other weights of the same shape, or the same memory after it has changed.
-  void Load(const RssmWeights& weights);
+  // Packs other weights of the same shape, or the same memory after it has changed. After a failure
+  // steps go on with those from before.
+  Status Load(const RssmWeights& weights) { return layers_->Load(weights); }
 
   int64_t macs() const;
   const char* tier() const { return kernels_->name; }
@@ -46,9 +54,9 @@ class RssmPlan {
   const RssmKernels* kernels_;
   RssmShape shape_;
   RssmStep step_;
-  bool half_;
-  RssmForward weights_;
-  Buffer<float> action_, before_, stoch_, x_, hidden_, biases_;
+  std::unique_ptr<RssmLayers> layers_;
+  Buffer<float> action_, before_, x_;
+  Status loaded_;
 };
 
 }  // namespace metabonk::nn

@@ -13,6 +13,6 @@ constexpr int kStepRows = 2;
 #include "nn/rssm.inl"
 
 namespace metabonk::nn {
-const RssmKernels kRssmPortable = {"portable", V::kLanes,  Layer,  Gru,    GruBack,
+const RssmKernels kRssmPortable = {"portable", V::kLanes,  Layer,  Gru,    GruMix,  GruBack,
                                    Sample,     SampleBack, AddRow, EluAll, Multiply};
 }  // namespace metabonk::nn

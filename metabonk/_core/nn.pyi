@@ -265,9 +265,9 @@ class RssmImagination:
 class RssmPlan:
     """One RSSM step bound to memory. Addresses as for RssmEngine."""
 
-    def __init__(self, shape: Sequence[int], mixes: Sequence[float], batch: int, weights: Sequence[int], sequence: Sequence[int], outputs: Sequence[int], held: object, half: bool) -> None:
+    def __init__(self, shape: Sequence[int], mixes: Sequence[float], batch: int, weights: Sequence[int], sequence: Sequence[int], outputs: Sequence[int], held: object, precision: int) -> None:
         """
-        outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. half: keeps the weights in bf16. held: what owns the memory; lives as long as this.
+        outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. precision: how the weights are kept, 0 float32, 1 bf16, 2 int8. held: what owns the memory; lives as long as this. Raises ValueError for weights that int8 has no codes for.
         """
 
     def step(self) -> None:
@@ -276,7 +276,9 @@ class RssmPlan:
         """
 
     def load(self, weights: Sequence[int]) -> None:
-        """Packs weights of the same shape."""
+        """
+        Packs weights of the same shape. Raises ValueError for those that int8 has no codes for; steps then go on with the ones from before.
+        """
 
     @property
     def tier(self) -> str:

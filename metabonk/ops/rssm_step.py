@@ -14,7 +14,7 @@ observation, whose stoch' is a sample of the prior; keep [B, 1] or None; noise [
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,10 +24,14 @@ from metabonk.errors import BackendError
 from metabonk.ops import rssm_scan as scan
 from metabonk.ops import rssm_torch
 from metabonk.ops.library import bind, define, differentiate, expect, overlap
+from metabonk.ops.ranges import stepping
 from metabonk.ops.rssm_scan import RssmStates, RssmWeights
 from metabonk.ops.rssm_weights import Distribution, Sizes, check
 
 __all__ = ["Plan", "RssmStates", "RssmWeights", "backends", "plan", "reference", "rssm_step"]
+
+Precision = Literal["fp32", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 backends = scan.backends
 
@@ -90,11 +94,16 @@ class Plan:
         self._shapes = [None if w is None else w.shape for w in weights]
         self.out = out
         self.tier: str = native.tier
-        self.step: Callable[[], None] = native.step  # the core's own: no Python frame around it
+        # The core's own: no Python frame around it but where a profiler looks.
+        bound = *out, weights.w_in, weights.w_hh
+        self.step: Callable[[], None] = stepping(
+            "rssm_step", lambda: native.tier, bound, native.step
+        )
 
     def load(self, weights: RssmWeights) -> None:
         """Takes other weights, or the same ones after they changed: a plan keeps its own copy in
-        the order in which the loops read it. Not while another thread is in `step`."""
+        the order in which the loops read it. Not while another thread is in `step`. Raises
+        ValueError as `plan` does; steps then go on with the weights from before."""
         for name, weight, shape in zip(weights._fields, weights, self._shapes, strict=True):
             if weight is None or shape is None:
                 if (weight is None) != (shape is None):
@@ -118,7 +127,7 @@ def plan(
     unimix: float = 0.01,
     min_std: float = 0.1,
     out: RssmStates | None = None,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Precision = "fp32",
     backend: str = "native",
 ) -> Plan:
     """Binds one step to contiguous tensors in main memory, none of which may want a gradient.
@@ -126,14 +135,18 @@ def plan(
     out: new tensors if None; its deter may be `deter` itself, its stoch or indices `stoch`, then
     the state is carried in place; its prior may be None with observations, then none is computed.
     precision: "bf16" keeps the weights rounded to it, half the memory that a step of few rows waits
-    for; biases, states and sums stay float32.
-    Raises ValueError that names the argument that cannot be bound, BackendError for a backend
-    without plans; `out` is not touched before the first step.
+    for; "int8" as codes with a scale per output, a quarter, and rounds what meets them row by row
+    as `qlinear` does (W_in and W_post cut where what they read comes from, each part with scales of
+    its own; the rows that classes pick are not rounded further). Biases, states and sums stay
+    float32.
+    Raises ValueError that names the argument that cannot be bound, or the weight that int8 has no
+    codes for; BackendError for a backend without plans; `out` is not touched before the first step.
     """
     if backend != "native":
         raise BackendError(f"rssm_step: no plan of backend {backend!r}; here are: native")
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"rssm_step: precision is {precision!r}; wanted 'fp32' or 'bf16'")
+    if precision not in PRECISIONS:
+        wanted = " or ".join(map(repr, PRECISIONS))
+        raise ValueError(f"rssm_step: precision is {precision!r}; wanted {wanted}")
     kind = Distribution(classes, unimix, min_std)
     tensors = (deter, stoch, action, embed, keep, noise)
     sizes = check("rssm_step", action.shape[:-1], *tensors, weights, kind)
@@ -152,7 +165,7 @@ def plan(
         (deter.data_ptr(), *scan.state_pointers(stoch), *scan.pointers(*tensors[2:])),
         scan.pointers(out.deter, out.stoch, out.indices, out.prior, out.posterior),
         (tensors, tuple(out)),
-        precision == "bf16",
+        PRECISIONS.index(precision),
     )
     return Plan(native, out, weights)
 

@@ -1,113 +1,19 @@
-// RSSM sequences against the formula in double precision: every tier, samples, threads, plans.
+// RSSM sequences against the formula in double precision: every tier, samples, gradients, threads.
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "check.h"
-#include "nn/formats.h"
-#include "nn/rssm_imagine.h"
-#include "nn/rssm_plan.h"
+#include "nn/rssm_cases.h"
 #include "nn/rssm_scan.h"
 #include "support/cpu.h"
 
 namespace metabonk::nn {
 namespace {
 
-using Floats = std::vector<float>;
-using Doubles = std::vector<double>;
-
-Floats Numbers(int64_t count, uint32_t seed, float scale) {
-  Floats numbers(static_cast<size_t>(count));
-  for (float& x : numbers) {
-    seed = seed * 1664525u + 1013904223u;
-    x = (static_cast<float>(seed >> 8) / 16777216.0f - 0.5f) * scale;
-  }
-  return numbers;
-}
-
-std::vector<CpuTier> Tiers() {
-  std::vector<CpuTier> tiers;
-  for (int i = 0; i <= static_cast<int>(DetectedTier()); ++i) {
-    tiers.push_back(static_cast<CpuTier>(i));
-  }
-  return tiers;
-}
-
-struct Problem {
-  RssmShape shape;
-  int steps, batch;
-  Floats deter, stoch, action, embed, keep, noise, weights[14];
-
-  Problem(RssmShape widths, int step_count, int batch_size)
-      : shape(widths), steps(step_count), batch(batch_size) {
-    const int64_t rows = int64_t{steps} * batch;
-    const int hidden = shape.hidden, state = shape.deter, put_out = shape.parameters();
-    deter = Numbers(int64_t{batch} * state, 1, 1.0f);
-    stoch = Numbers(int64_t{batch} * shape.stoch(), 2, 1.0f);
-    action = Numbers(rows * shape.action, 3, 2.0f);
-    embed = Numbers(rows * shape.embed, 4, 2.0f);
-    keep = Numbers(rows, 5, 1.0f);
-    for (float& k : keep) k = k > -0.3f ? 1.0f : 0.0f;
-    noise = Numbers(rows * shape.groups, 6, shape.classes > 0 ? 1.0f : 2.0f);
-    for (float& u : noise) u += shape.classes > 0 ? 0.5f : 0.0f;
-    const int inputs[] = {shape.stoch() + shape.action, 0, hidden, state, 0, 0, state, 0, hidden, 0,
-                          state + shape.embed,          0, hidden, 0};
-    const int outputs[] = {hidden, hidden,  3 * state, 3 * state, 3 * state, 3 * state, hidden,
-                           hidden, put_out, put_out,   hidden,    hidden,    put_out,   put_out};
-    for (int i = 0; i < 14; ++i) {
-      const int width = inputs[i];
-      const float scale = width > 0 ? 3.0f / std::sqrt(static_cast<float>(width)) : 0.5f;
-      weights[i] = Numbers(int64_t{outputs[i]} * (width > 0 ? width : 1), 7 + i, scale);
-    }
-  }
-
-  RssmWeights Weights() const {
-    const auto at = [&](int i) { return weights[i].data(); };
-    return {at(0), at(1), at(2), at(3),  at(4),  at(5),  at(6),
-            at(7), at(8), at(9), at(10), at(11), at(12), at(13)};
-  }
-  RssmSequence Sequence() const {
-    return {steps,         batch,
-            deter.data(),  {stoch.data(), nullptr},
-            action.data(), shape.observes() ? embed.data() : nullptr,
-            keep.data(),   noise.data()};
-  }
-  int64_t rows() const { return int64_t{steps} * batch; }
-};
-
-struct Result {
-  Floats deter, stoch, prior, posterior, x, gates, prior_hidden, posterior_hidden;
-  std::vector<int32_t> index;
-  Floats d_deter, d_stoch, d_action, d_embed, d_weights[14];
-
-  bool operator==(const Result& other) const = default;
-};
-
-float* Room(Floats& floats, int64_t count) {
-  floats.assign(static_cast<size_t>(count), std::numeric_limits<float>::quiet_NaN());
-  return floats.data();
-}
-
-RssmOutputs Forward(RssmEngine& engine, const Problem& p, Result& r) {
-  const RssmShape& s = p.shape;
-  r.index.assign(static_cast<size_t>(p.rows() * s.groups), -1);
-  const RssmOutputs outputs{Room(r.deter, p.rows() * s.deter),
-                            Room(r.stoch, p.rows() * s.stoch()),
-                            Room(r.prior, p.rows() * s.parameters()),
-                            s.observes() ? Room(r.posterior, p.rows() * s.parameters()) : nullptr,
-                            s.classes > 0 ? r.index.data() : nullptr,
-                            Room(r.x, p.rows() * s.hidden),
-                            Room(r.gates, p.rows() * kGates * s.deter),
-                            Room(r.prior_hidden, p.rows() * s.hidden),
-                            s.observes() ? Room(r.posterior_hidden, p.rows() * s.hidden) : nullptr};
-  engine.Forward(s, p.Weights(), p.Sequence(), outputs);
-  return outputs;
-}
-
 // The gradient of the sum of all deterministic states and, weighted, of all parameters.
-Result Run(const Problem& p, int threads, const Floats& pull) {
+RssmResult Run(const RssmProblem& p, int threads, const Floats& pull) {
   RssmEngine engine(threads);
-  Result r;
+  RssmResult r;
   const RssmOutputs outputs = Forward(engine, p, r);
   const Floats ones(r.deter.size(), 1.0f);
   const auto like = [](Floats& floats, const Floats& other) {
@@ -140,7 +46,6 @@ Result Run(const Problem& p, int threads, const Floats& pull) {
 }
 
 double Elu(double x) { return x > 0.0 ? x : std::expm1(x); }
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 Doubles Linear(const Floats& w, const Floats& b, const Doubles& x) {
   Doubles y;
@@ -152,28 +57,10 @@ Doubles Linear(const Floats& w, const Floats& b, const Doubles& x) {
   return y;
 }
 
-Doubles Head(const Problem& p, int first, const Doubles& x) {
+Doubles Head(const RssmProblem& p, int first, const Doubles& x) {
   Doubles hidden = Linear(p.weights[first], p.weights[first + 1], x);
   for (double& h : hidden) h = Elu(h);
-  Doubles out = Linear(p.weights[first + 2], p.weights[first + 3], hidden);
-  const int groups = p.shape.groups, classes = p.shape.classes;
-  if (classes == 0) {
-    for (int g = 0; g < groups; ++g) {
-      double& deviation = out[static_cast<size_t>(groups + g)];
-      deviation = std::log1p(std::exp(deviation)) + static_cast<double>(p.shape.floor);
-    }
-    return out;
-  }
-  const double mix = static_cast<double>(p.shape.mix);
-  for (int g = 0; g < groups; ++g) {
-    double* logits = out.data() + g * classes;
-    double sum = 0.0;
-    for (int c = 0; c < classes; ++c) sum += std::exp(logits[c]);
-    for (int c = 0; c < classes; ++c) {
-      logits[c] = std::log((1.0 - mix) * std::exp(logits[c]) / sum + mix / classes);
-    }
-  }
-  return out;
+  return Distribution(p.shape, Linear(p.weights[first + 2], p.weights[first + 3], hidden));
 }
 
 struct Exact {
@@ -181,7 +68,7 @@ struct Exact {
 };
 
 // Step t of row b in double, from the states before it.
-Exact StepOf(const Problem& p, int t, int b, Doubles deter, const Doubles& stoch) {
+Exact StepOf(const RssmProblem& p, int t, int b, Doubles deter, const Doubles& stoch) {
   const auto at = static_cast<size_t>(int64_t{t} * p.batch + b);
   const RssmShape& s = p.shape;
   const double keep = static_cast<double>(p.keep[at]);
@@ -220,19 +107,15 @@ Doubles Some(const Floats& from, int64_t first, int count) {
   return Doubles(begin, begin + count);
 }
 
-const RssmShape kShapes[] = {{1, 1, 1, 1, 1, 2, 0.01f, 0.1f},  {3, 6, 9, 7, 4, 5, 0.01f, 0.1f},
-                             {4, 0, 33, 20, 3, 8, 0.0f, 0.1f}, {2, 17, 31, 65, 6, 33, 0.3f, 0.1f},
-                             {3, 5, 9, 11, 6, 0, 0.01f, 0.1f}, {3, 0, 70, 16, 5, 0, 0.01f, 0.0f}};
-
 }  // namespace
 
 TEST(nn_rssm_follows_the_formula_on_every_tier) {
   for (const CpuTier tier : Tiers()) {
     CapTier(tier);
     for (const RssmShape& shape : kShapes) {
-      const Problem p(shape, 3, 13);
+      const RssmProblem p(shape, 3, 13);
       RssmEngine engine(1);
-      Result found;
+      RssmResult found;
       Forward(engine, p, found);
       for (int b = 0; b < p.batch; ++b) {
         Doubles deter = Some(p.deter, int64_t{b} * shape.deter, shape.deter);
@@ -264,9 +147,9 @@ TEST(nn_rssm_samples_follow_the_noise_on_every_tier) {
   for (const CpuTier tier : Tiers()) {
     CapTier(tier);
     for (const RssmShape& shape : kShapes) {
-      const Problem p(shape, 2, 7);
+      const RssmProblem p(shape, 2, 7);
       RssmEngine engine(1);
-      Result found;
+      RssmResult found;
       Forward(engine, p, found);
       const Floats& from = shape.observes() ? found.posterior : found.prior;
       for (int64_t i = 0; i < p.rows() * shape.groups; ++i) {
@@ -300,9 +183,9 @@ TEST(nn_rssm_gradients_are_derivatives_on_every_tier) {
   const RssmShape shape{3, 5, 9, 7, 4, 0, 0.01f, 0.1f};
   for (const CpuTier tier : Tiers()) {
     CapTier(tier);
-    Problem p(shape, 1, 5);
+    RssmProblem p(shape, 1, 5);
     const Floats pull = Numbers(p.rows() * shape.parameters(), 77, 2.0f);
-    const Result found = Run(p, 1, pull);
+    const RssmResult found = Run(p, 1, pull);
     const auto loss = [&] {
       double sum = 0.0;
       for (int b = 0; b < p.batch; ++b) {
@@ -340,127 +223,11 @@ TEST(nn_rssm_gradients_are_derivatives_on_every_tier) {
 TEST(nn_rssm_gives_the_same_bits_on_any_number_of_threads) {
   for (const CpuTier tier : Tiers()) {
     CapTier(tier);
-    const Problem p({5, 24, 96, 80, 4, 8, 0.01f, 0.1f}, 3, 201);
+    const RssmProblem p({5, 24, 96, 80, 4, 8, 0.01f, 0.1f}, 3, 201);
     const Floats pull = Numbers(p.rows() * p.shape.parameters(), 77, 2.0f);
-    const Result one = Run(p, 1, pull);
+    const RssmResult one = Run(p, 1, pull);
     CHECK(Run(p, 2, pull) == one);
     CHECK(Run(p, 3, pull) == one);
-  }
-  CapTier(DetectedTier());
-}
-
-TEST(nn_rssm_plan_is_a_sequence_of_one_step_and_may_write_in_place) {
-  for (const CpuTier tier : Tiers()) {
-    CapTier(tier);
-    for (const RssmShape& shape : kShapes) {
-      Problem p(shape, 1, 61);
-      RssmEngine engine(1);
-      Result want;
-      const RssmOutputs to = Forward(engine, p, want);
-      const Result copy = want;
-      for (const bool in_place : {false, true}) {
-        want.deter.assign(want.deter.size(), 0.0f);
-        want.prior.assign(want.prior.size(), 0.0f);
-        RssmPlan plan(
-            shape, p.Weights(),
-            {p.batch, p.deter.data(), p.Sequence().state, p.action.data(), p.Sequence().embed,
-             p.keep.data(), p.noise.data(), in_place ? p.deter.data() : to.deter, to.stoch,
-             to.index, to.prior, to.posterior});
-        plan.Step();
-        CHECK((in_place ? p.deter : want.deter) == copy.deter);
-        CHECK(want.stoch == copy.stoch);
-        CHECK(want.prior == copy.prior);
-        CHECK(want.posterior == copy.posterior);
-      }
-    }
-  }
-  CapTier(DetectedTier());
-}
-
-TEST(nn_rssm_plan_in_bf16_gives_the_bits_of_rounded_weights) {
-  for (const CpuTier tier : Tiers()) {
-    CapTier(tier);
-    for (const RssmShape& shape : kShapes) {
-      Problem p(shape, 1, 5);
-      const auto run = [&](bool half) {
-        RssmEngine engine(1);
-        Result r;
-        const RssmOutputs to = Forward(engine, p, r);
-        RssmPlan plan(
-            shape, p.Weights(),
-            {p.batch, p.deter.data(), p.Sequence().state, p.action.data(), p.Sequence().embed,
-             p.keep.data(), p.noise.data(), to.deter, to.stoch, to.index, to.prior, to.posterior},
-            half);
-        plan.Step();
-        return r;
-      };
-      const Result half = run(true);
-      for (const int matrix : {0, 2, 3, 6, 8, 10, 12}) {
-        for (float& w : p.weights[matrix]) w = FloatFromBf16(Bf16FromFloat(w));
-      }
-      const Result rounded = run(false);
-      CHECK(half.deter == rounded.deter);
-      CHECK(half.prior == rounded.prior);
-      CHECK(half.posterior == rounded.posterior);
-      CHECK(half.stoch == rounded.stoch);
-    }
-  }
-  CapTier(DetectedTier());
-}
-
-TEST(nn_rssm_dreams_are_steps_of_the_prior_and_do_not_allocate) {
-  const RssmShape shape{3, 0, 33, 20, 4, 8, 0.01f, 0.1f};
-  const int steps = 4, batch = 61;
-  for (const CpuTier tier : Tiers()) {
-    CapTier(tier);
-    const Problem p(shape, steps, batch);
-    RssmActor actor{};
-    actor.kind = ActionKind::kSquashed;
-    actor.floor = 0.1f;
-    actor.layers = 2;
-    const int joined = shape.deter + shape.stoch();
-    const Floats w0 = Numbers(int64_t{17} * joined, 31, 0.3f), b0 = Numbers(17, 32, 0.5f);
-    const Floats w1 = Numbers(int64_t{6} * 17, 33, 0.5f), b1 = Numbers(6, 34, 0.5f);
-    const float* weights[] = {w0.data(), w1.data()};
-    const float* biases[] = {b0.data(), b1.data()};
-    const int units[] = {17, 6};
-    for (int i = 0; i < 2; ++i) {
-      actor.weights[i] = weights[i];
-      actor.biases[i] = biases[i];
-      actor.units[i] = units[i];
-    }
-    const Floats draws = Numbers(p.rows() * shape.action, 35, 3.0f);
-    Result r;
-    Floats action, log_prob, policy;
-    r.index.assign(static_cast<size_t>(p.rows() * shape.groups), -1);
-    const RssmDream dream{Room(r.deter, p.rows() * shape.deter),
-                          Room(r.stoch, p.rows() * shape.stoch()),
-                          Room(r.prior, p.rows() * shape.parameters()),
-                          r.index.data(),
-                          Room(action, p.rows() * shape.action),
-                          Room(log_prob, p.rows()),
-                          Room(policy, p.rows() * 6)};
-    const RssmStarts starts{steps,          batch,       p.deter.data(), {p.stoch.data(), nullptr},
-                            p.noise.data(), draws.data()};
-    RssmImagination engine(2);
-    engine.Run(shape, p.Weights(), actor, starts, dream);
-    const size_t before = check::Allocations();
-    engine.Run(shape, p.Weights(), actor, starts, dream);
-    CHECK_EQ(check::Allocations(), before);
-    // The same sequence under the actions that were chosen.
-    Problem replay = p;
-    replay.action = action;
-    replay.keep.assign(replay.keep.size(), 1.0f);
-    RssmEngine sequence(1);
-    Result want;
-    Forward(sequence, replay, want);
-    CHECK(r.deter == want.deter);
-    CHECK(r.stoch == want.stoch);
-    CHECK(r.prior == want.prior);
-    for (size_t i = 0; i < action.size(); ++i) {
-      const size_t row = i / 3, mean = row * 6 + i % 3;
-      CHECK_NEAR(action[i], std::tanh(policy[mean] + policy[mean + 3] * draws[i]), 1e-6);
-    }
   }
   CapTier(DetectedTier());
 }
@@ -474,9 +241,9 @@ TEST(nn_rssm_names_the_first_index_that_is_no_class) {
 }
 
 TEST(nn_rssm_does_not_allocate_once_it_has_seen_a_sequence) {
-  const Problem p({4, 6, 24, 20, 4, 8, 0.01f, 0.1f}, 3, 50);
+  const RssmProblem p({4, 6, 24, 20, 4, 8, 0.01f, 0.1f}, 3, 50);
   RssmEngine engine(2);
-  Result r;
+  RssmResult r;
   const RssmOutputs outputs = Forward(engine, p, r);
   Floats d[18];
   float* to[18];
@@ -488,15 +255,10 @@ TEST(nn_rssm_does_not_allocate_once_it_has_seen_a_sequence) {
   const RssmGradients gradients{to[0],  to[1],  to[2],  to[3],  to[4],  to[5],
                                 to[6],  to[7],  to[8],  to[9],  to[10], to[11],
                                 to[12], to[13], to[14], to[15], to[16], to[17]};
-  RssmPlan plan(p.shape, p.Weights(),
-                {p.batch, p.deter.data(), p.Sequence().state, p.action.data(), p.embed.data(),
-                 p.keep.data(), p.noise.data(), outputs.deter, outputs.stoch, outputs.index,
-                 outputs.prior, outputs.posterior});
   const auto all = [&] {
     engine.Forward(p.shape, p.Weights(), p.Sequence(), outputs);
     engine.Backward(p.shape, p.Weights(), p.Sequence(), outputs,
                     {outputs.deter, outputs.stoch, outputs.prior, outputs.posterior}, gradients);
-    plan.Step();
   };
   all();
   const size_t before = check::Allocations();
