@@ -148,20 +148,22 @@ class StepGraph:
         with self._turn:
             if self._loaded is not None and self._loaded.query():
                 self._active, self._loaded = 1 - self._active, None
-        with named("StepGraph.step"):
+        with named("StepGraph.start"):
             self._replays[self._active]()
         self._running = self._runtime.mark()
 
     def finish(self) -> None:
         """Waits for the step that was begun; then `results` are its. Nothing to do without one."""
         if self._running is not None:
-            self._running.synchronize()
+            with named("StepGraph.finish"):
+                self._running.synchronize()
             self._running = None
 
     def step(self) -> None:
         """`start` and `finish`."""
-        self.start()
-        self.finish()
+        with named("StepGraph.step"):
+            self.start()
+            self.finish()
 
     def load(self, weights: Tensors) -> None:
         """Newer weights, of the same names, shapes and dtypes, from this device or main memory.

@@ -26,11 +26,10 @@ from metabonk.kernels.cases import Case, cases
 
 from . import cuda_frames, cuda_rssm, cuda_work, peers, report
 from .clock import measure, sets_for_cold
-from .device import NoDeviceError, describe, require
+from .device import NO_DEVICE, NoDeviceError, describe, require
 from .floors import floor, floors, measured
 from .report import Row
 
-NO_DEVICE = 3
 CUDA_WORK = (cuda_work, cuda_rssm, cuda_frames)
 
 

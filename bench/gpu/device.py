@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+NO_DEVICE = 3  # exit status of what has nothing to run on
 PACKAGES = ("torch", "triton", "numpy", "cupy-cuda13x", "nvidia-cublas", "nvidia-cudnn-cu13")
 
 

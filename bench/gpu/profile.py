@@ -1,7 +1,8 @@
 """`python -m metabonk.bench.gpu.profile --only TEXT`: some cases, a few times each, for a profiler.
 
-With --quiet an outer profiler (Nsight) watches and this only runs the work inside named ranges;
-otherwise torch's own profiler does, and its table and trace are kept. Exit status 3: no device.
+With --quiet an outer profiler (Nsight) watches and this only runs the work inside named ranges of
+NVTX; otherwise torch's own profiler does, and its table and trace, with the same ranges, are kept.
+Exit status 3: no device.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import torch
 from metabonk.kernels import ranges
 from metabonk.kernels.cases import Case
 
-from .__main__ import NO_DEVICE, all_cases, load_cuda
-from .device import NoDeviceError, require
+from .device import NO_DEVICE, NoDeviceError, require
 
 RUNS = 5
 
@@ -28,16 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--quiet", action="store_true")
     given = parser.parse_args(arguments)
-    chosen = [case for case in all_cases(load_cuda()) if given.only in case.name]
-    if not chosen:
-        print(f"gpu_profile: no case's name holds {given.only!r}", file=sys.stderr)
-        return 1
     try:
         device = require()
     except NoDeviceError as error:
         print(f"gpu_profile: nothing was run: {error}", file=sys.stderr)
         return NO_DEVICE
-    ranges.enable()
+    ranges.enable(ranges.nvtx() if given.quiet else ranges.TorchProfiler())
+    from .__main__ import all_cases, load_cuda  # not before: ops ask once whether anybody watches
+
+    chosen = [case for case in all_cases(load_cuda()) if given.only in case.name]
+    if not chosen:
+        print(f"gpu_profile: no case's name holds {given.only!r}", file=sys.stderr)
+        return 1
     if given.quiet:
         _run(chosen, device)
         return 0

@@ -20,6 +20,7 @@ from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import cfc_scan as scan
 from metabonk.ops.library import bind, define, differentiate, expect, overlap
+from metabonk.ops.ranges import stepping
 
 backends = scan.backends
 reference = scan.step
@@ -59,7 +60,10 @@ class Plan:
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self.tier: str = native.tier
         self.threads: int = native.threads
-        self.step: Callable[[], None] = native.step  # the core's own: no Python frame around it
+        op = "cfc_cell" if self.out.dim() == 2 else "cfc_scan"
+        bound = *tensors.values(), *weights.values()
+        # The core's own: no Python frame around it but where a profiler looks.
+        self.step: Callable[[], None] = stepping(op, lambda: native.tier, bound, native.step)
 
     @property
     def out(self) -> Tensor:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -31,6 +31,7 @@ import numpy.typing as npt
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import frames_reference as reference
+from metabonk.ops.ranges import stepping
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -51,9 +52,10 @@ class Plan:
     """An operation bound to its memory: `step()` is one native call that allocates nothing. What
     is bound stays alive, also where only `step` was taken. out: where the result goes."""
 
-    def __init__(self, native: Any, out: npt.NDArray[Any]) -> None:
+    def __init__(self, op: str, native: Any, frames: Bytes, out: npt.NDArray[Any]) -> None:
         self.out = out
-        self.step: Callable[[], None] = native.step
+        loops = _core.video.frame_kernels
+        self.step = stepping(f"frames_{op}", loops, (frames, out), native.step)
 
 
 def resize(
@@ -90,7 +92,7 @@ def plan_resize(
     resizer = _resizer(rows, columns, channels, height, width, method == "area")
     count = math.prod(leading)
     native = _core.video.resize(resizer, _at(frames), count, _at(out), (frames, out))
-    return Plan(native, out)
+    return Plan("resize", native, frames, out)
 
 
 def grey(frames: Bytes, *, out: Bytes | None = None, backend: Backend = "auto") -> Bytes:
@@ -108,7 +110,7 @@ def plan_grey(frames: Bytes, *, out: Bytes | None = None) -> Plan:
     *shape, _ = _check_frames("grey", frames, 3)
     out = _output("grey", out, shape, np.uint8, frames)
     native = _core.video.grey(_at(frames), math.prod(shape), _at(out), (frames, out))
-    return Plan(native, out)
+    return Plan("grey", native, frames, out)
 
 
 def flip(
@@ -140,7 +142,7 @@ def plan_flip(
     native = _core.video.flip(
         _at(frames), count, rows, columns, channels, horizontal, vertical, _at(out), (frames, out)
     )
-    return Plan(native, out)
+    return Plan("flip", native, frames, out)
 
 
 def normalise(
@@ -191,7 +193,7 @@ def plan_normalise(
         _at(out),
         (frames, out),
     )
-    return Plan(native, out)
+    return Plan("normalise", native, frames, out)
 
 
 def rgb_to_nv12(
@@ -217,7 +219,7 @@ def plan_rgb_to_nv12(frames: Bytes, *, matrix: Matrix = "bt709", out: Bytes | No
     native = _core.video.rgb_to_nv12(
         _at(frames), count, rows, columns, matrix == "bt709", _at(out), (frames, out)
     )
-    return Plan(native, out)
+    return Plan("rgb_to_nv12", native, frames, out)
 
 
 def nv12_to_rgb(
@@ -243,7 +245,7 @@ def plan_nv12_to_rgb(frames: Bytes, *, matrix: Matrix = "bt709", out: Bytes | No
     native = _core.video.nv12_to_rgb(
         _at(frames), count, rows, columns, matrix == "bt709", _at(out), (frames, out)
     )
-    return Plan(native, out)
+    return Plan("nv12_to_rgb", native, frames, out)
 
 
 @functools.lru_cache(maxsize=64)

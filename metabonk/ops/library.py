@@ -11,7 +11,8 @@ The kernel runs on real tensors of any device and chooses its backend there (`ch
 compiled graph holds one node whatever the tensors turn out to be; the fake one says shapes. The
 gradient of an op is best an op of its own: then it, too, is one node of a compiled graph.
 Doors check shapes with `expect`, which can be traced; kernels ask `refusal` why native code cannot
-take a tensor as it lies. Nothing here ever copies a tensor.
+take a tensor as it lies. Nothing here ever copies a tensor. Where a profiler is attached, every
+op stands in a named range (ranges.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor
 
 from metabonk.errors import BackendError
-from metabonk.ops import cuda, device
+from metabonk.ops import cuda, device, ranges
 
 T = TypeVar("T")
 _LIBRARY = torch.library.Library("metabonk", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -39,7 +40,8 @@ def define(schema: str, kernel: Callable[..., Any], fake: Callable[..., Any]) ->
     """
     name = schema.split("(", 1)[0]
     _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides))  # type: ignore[no-untyped-call]
-    _LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    watched = ranges.watched(name, kernel)
+    _LIBRARY.impl(name, watched, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
     torch.library.register_fake(f"metabonk::{name}", fake, lib=_LIBRARY)
     return getattr(torch.ops.metabonk, name).default
 
@@ -62,6 +64,7 @@ def differentiate_never(name: str) -> None:
     differentiate(name, lambda ctx, inputs, output: None, refuse)
 
 
+@ranges.telling
 def choose(
     op: str,
     asked: str,

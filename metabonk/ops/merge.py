@@ -14,7 +14,7 @@ edge all are kept. Not differentiable: a merge is a step between trainings. Back
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -31,6 +31,7 @@ from metabonk.ops.library import (
     refusal,
     together,
 )
+from metabonk.ops.ranges import stepping
 
 Backend = Literal["auto", "native", "torch"]
 
@@ -95,9 +96,9 @@ class Plan:
     what models and base hold then. What is bound stays alive, also where only `step` was taken.
     out: where the result goes, [P]."""
 
-    def __init__(self, native: Any, out: Tensor) -> None:
+    def __init__(self, native: Any, out: Tensor, op: str, models: Sequence[Tensor]) -> None:
         self.out = out
-        self.step: Callable[[], None] = native.step
+        self.step = stepping(op, _core.nn.merge_kernels, models, native.step)
 
 
 def plan_weighted(
@@ -111,9 +112,8 @@ def plan_weighted(
     _check("weighted", models, weights)
     out = _bound_out("weighted", out, _named(models))
     held = *models, out
-    return Plan(
-        _core.nn.WeightedPlan(_pointers(models), list(weights), len(out), out.data_ptr(), held), out
-    )
+    bound = _pointers(models), list(weights), len(out), out.data_ptr()
+    return Plan(_core.nn.WeightedPlan(*bound, held), out, "weighted", models)
 
 
 def plan_ties(
@@ -144,7 +144,7 @@ def plan_ties(
         out.data_ptr(),
         (base, *models, out),
     )
-    return Plan(native, out)
+    return Plan(native, out, "ties", models)
 
 
 def _bound_out(op: str, out: Tensor | None, tensors: dict[str, Tensor | None]) -> Tensor:

@@ -19,7 +19,7 @@ T; any floating dtype and device). Knows torch and the core; no losses and no ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -37,6 +37,7 @@ from metabonk.ops.library import (
     refusal,
     together,
 )
+from metabonk.ops.ranges import stepping
 
 Backend = Literal["auto", "native", "triton", "torch"]
 FLAGS = (torch.bool, torch.uint8)
@@ -119,8 +120,8 @@ class Plan:
     """Returns whose memory is bound: `step()` is one native call that allocates nothing. What is
     bound stays alive, also where only `step` was taken from the plan."""
 
-    def __init__(self, native: Any) -> None:
-        self.step: Callable[[], None] = native.step
+    def __init__(self, op: str, native: Any, bound: Sequence[Tensor | None]) -> None:
+        self.step = stepping(op, _core.nn.returns_kernels, bound, native.step)
 
 
 def plan_gae(
@@ -146,7 +147,7 @@ def plan_gae(
     even = 1.0 if isinstance(gamma, Tensor) else float(gamma)
     tensors = (reward, value, terminated, truncated, is_reset, each)
     batch = _native_gae(*tensors, even, gae_lambda)
-    return Plan(_core.nn.GaePlan(batch, out.data_ptr(), (*tensors, out)))
+    return Plan("gae", _core.nn.GaePlan(batch, out.data_ptr(), (*tensors, out)), tensors)
 
 
 def plan_lambda_returns(
@@ -158,7 +159,8 @@ def plan_lambda_returns(
     bind("lambda_returns", tensors)
     _apart("lambda_returns", out, {k: t for k, t in tensors.items() if k != "out"})
     batch = _native_lambda(reward, value, discount, lambda_)
-    return Plan(_core.nn.LambdaReturnsPlan(batch, out.data_ptr(), tuple(tensors.values())))
+    held = tuple(tensors.values())
+    return Plan("lambda_returns", _core.nn.LambdaReturnsPlan(batch, out.data_ptr(), held), held)
 
 
 def _check(

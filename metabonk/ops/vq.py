@@ -38,6 +38,7 @@ from metabonk.ops.library import (
     refusal,
     together,
 )
+from metabonk.ops.ranges import stepping
 
 Backend = Literal["auto", "native", "triton", "torch"]
 Metric = Literal["euclidean", "dot"]
@@ -170,7 +171,9 @@ class Plan:
             0 if quantized is None else quantized.data_ptr(),
             self.bound,
         )
-        self.step = self._native.step
+        # The core's own: no Python frame around it but where a profiler looks.
+        loops = _core.nn.vq_kernels
+        self.step = stepping("vq_lookup", loops, self.bound, self._native.step)
         self.repack = self._native.repack
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from metabonk.bench.gpu import __main__ as gpu
-from metabonk.bench.gpu import clock, cuda_frames, cuda_rssm, cuda_work, peers, report
+from metabonk.bench.gpu import clock, cuda_frames, cuda_rssm, cuda_work, peers, profile, report
 from metabonk.bench.gpu.floors import floor
 from metabonk.bench.gpu.report import Row
 from metabonk.kernels.architectures import BF16, FP4, Architecture
@@ -32,6 +32,16 @@ def test_a_machine_without_a_gpu_is_told_so(
     arguments = ["--results", str(tmp_path), "--pending", str(tmp_path / "pending.json")]
     assert gpu.main(arguments) == gpu.NO_DEVICE
     assert "nothing was measured: torch" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_machine_without_a_gpu_profiles_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert profile.main(["--only", "cfc", "--out", str(tmp_path)]) == gpu.NO_DEVICE
+    assert "gpu_profile: nothing was run: torch" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

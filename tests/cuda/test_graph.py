@@ -200,16 +200,42 @@ def test_resident_inputs_must_be_on_a_device() -> None:
         StepGraph(body, {}, {}, {"frame": torch.ones(2)}, Played())
 
 
-def test_ranges_stand_round_steps_only_when_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-    monkeypatch.setattr(torch.cuda.nvtx, "range_push", calls.append)
-    monkeypatch.setattr(torch.cuda.nvtx, "range_pop", lambda: calls.append("pop"))
-    graph = make(Played())
+class Recorded:
+    """Where ranges go: a list of what was pushed, `pop` for every end."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def push(self, name: str) -> None:
+        self.calls.append(name)
+
+    def pop(self) -> None:
+        self.calls.append("pop")
+
+
+def test_ranges_stand_round_steps_only_when_on() -> None:
+    graph, seen = make(Played()), Recorded()
     graph.step()
-    assert not calls
-    ranges.enable()
+    assert not seen.calls
+    ranges.enable(seen)
     try:
         graph.step()
     finally:
-        ranges.enable(False)
-    assert calls == ["StepGraph.step", "pop"]
+        ranges.enable(None)
+    graph.step()
+    assert seen.calls == [
+        *("StepGraph.step", "StepGraph.start", "pop"),
+        *("StepGraph.finish", "pop", "pop"),
+    ]
+
+
+def test_a_range_ends_where_its_step_raises() -> None:
+    graph, seen = make(Played()), Recorded()
+    graph.start()
+    ranges.enable(seen)
+    try:
+        with pytest.raises(RuntimeError, match="a step is under way"):
+            graph.step()
+    finally:
+        ranges.enable(None)
+    assert seen.calls == ["StepGraph.step", "pop"]
