@@ -37,6 +37,8 @@ def cases() -> list[Case]:
         _step("rssm step, batch 1, 32x32, GRU 512", CATEGORICAL, 1),
         _step("rssm step, batch 1, GRU 512, bf16 weights", GAUSSIAN, 1, "bf16"),
         _step("rssm step, batch 1, 32x32, GRU 512, bf16 weights", CATEGORICAL, 1, "bf16"),
+        _step("rssm step, batch 1, GRU 512, int8 weights", GAUSSIAN, 1, "int8"),
+        _step("rssm step, batch 1, 32x32, GRU 512, int8 weights", CATEGORICAL, 1, "int8"),
         _train(64, 16),
         _train(16, 64),
         _train(64, 16, one_thread=False),
@@ -50,8 +52,7 @@ def _step(name: str, model: Model, batch: int, precision: str = "fp32") -> Case:
     macs += 3 * model.deter * model.deter
     macs += model.hidden * (model.deter + model.groups * (model.classes or 2))
     floor = peaks.reads if batch == 1 else peaks.multiply_adds
-    if precision == "bf16":
-        macs //= 2  # what is read, in words
+    macs //= {"fp32": 1, "bf16": 2, "int8": 4}[precision]  # what is read, in words
     return Case(
         "ops",
         name,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metabonk.ops.rssm_weights import RssmWeights
 
+Within = Callable[[str, str, float], None]  # conftest's
 TIERS = ("baseline", "avx2", "avx512")
 NAMES = ("deter", "stoch", "action", "embed", "keep", "noise")
 
@@ -87,6 +88,14 @@ def classes_of(size: Size, seed: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     shape = (size.batch, size.groups)
     return torch.randint(size.classes, shape, generator=generator, dtype=torch.int32)
+
+
+def same(one: Sequence[Tensor | None], two: Sequence[Tensor | None]) -> bool:
+    """Whether all tensors are equal, bit for bit, or there in neither."""
+    return all(
+        a is b is None or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(one, two, strict=True)
+    )
 
 
 def leaves_of(p: Problem) -> list[Tensor]:
