@@ -119,8 +119,9 @@ def notes(directory: Path, steps: int) -> tuple[str, ...]:
     found: list[str] = []
     restarts = sum(bool(values.get("restarted")) for values in resumed)
     if restarts:
+        often = "once" if restarts == 1 else f"{restarts} times"
         found.append(
-            f"The run was resumed {restarts} times in a game without snapshots: the episodes under "
+            f"The run was resumed {often} in a game without snapshots: the episodes under "
             "way began anew, so the result differs from an uninterrupted run's."
         )
     differing = dict.fromkeys(d for values in resumed for d in values.get("differs", ()))

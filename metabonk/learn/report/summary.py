@@ -154,7 +154,7 @@ def _page(directory: Path, material: Material, history: Mapping[str, Series]) ->
         curve=figures.svg(curve, "Learning curve") if curve is not None else "",
         curve_hint=(
             "Mean return of the episodes that ended while it learned, when it still explores. "
-            "Dashed: what the other players return."
+            "Dots: evaluations. Dashed: what the other players return."
         ),
         shares=_shares(material.profile),
         shares_hint=f"{report.seconds:.0f} s, {report.steps_per_second:,.0f} steps per second.",
