@@ -111,10 +111,14 @@ environment_build() {  # for the edit loop: build and install, then note that it
   exec 9>&-
 }
 
+environment_tree() {  # where the installed core was built; empty if that is gone
+  find build -maxdepth 2 -name CMakeCache.txt -path 'build/cp*' -printf '%T@ %h\n' 2>/dev/null | sort -rn | head -1 | cut -d' ' -f2-
+}
+
 # scikit-build-core's editable mode imports what was installed, not what was built: so install.
 environment_build_locked() {
   local tree site
-  tree=$(find build -maxdepth 2 -name CMakeCache.txt -path 'build/cp*' -printf '%T@ %h\n' 2>/dev/null | sort -rn | head -1 | cut -d' ' -f2-)
+  tree=$(environment_tree)
   if [ -z "$tree" ] || ! environment_modules_there; then
     environment_install "$(cat .venv/.metabonk-extras)"
     return

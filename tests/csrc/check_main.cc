@@ -1,5 +1,6 @@
 // Runs the registered tests, or those whose name contains one of the arguments; the last line is `N
-// passed, M failed`.
+// passed, M failed`. `--part I/N` before the names runs every N-th of these, from the I-th on: N
+// processes share the work.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -46,12 +47,24 @@ void Fail(const char* file, int line, const std::string& message) {
 }  // namespace check
 
 int main(int argc, char** argv) {
+  int first = 1;  // of the names
+  int part = 1;
+  int parts = 1;
+  if (argc > 1 && std::strcmp(argv[1], "--part") == 0) {
+    const bool read = argc > 2 && std::sscanf(argv[2], "%d/%d", &part, &parts) == 2;
+    if (!read || part < 1 || part > parts) {
+      std::fprintf(stderr, "--part: give I/N, 1 <= I <= N\n");
+      return 2;
+    }
+    first = 3;
+  }
+  int found = 0;
   int passed = 0;
   int failed = 0;
   for (const check::Case& test : check::Cases()) {
-    bool wanted = argc == 1;
-    for (int i = 1; i < argc; ++i) wanted = wanted || std::strstr(test.name, argv[i]);
-    if (!wanted) continue;
+    bool wanted = argc == first;
+    for (int i = first; i < argc; ++i) wanted = wanted || std::strstr(test.name, argv[i]);
+    if (!wanted || found++ % parts != part - 1) continue;
     check::failures_in_case = 0;
     test.body();
     if (check::failures_in_case == 0) {
@@ -61,7 +74,7 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "FAILED %s\n", test.name);
     }
   }
-  if (passed + failed == 0) {
+  if (found == 0) {
     std::fprintf(stderr, "no test has such a name\n");
     return 2;
   }
