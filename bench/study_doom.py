@@ -24,7 +24,6 @@ class DoomStudy:
     minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 0.0}
     game = "doom/health_gathering"
     looks: Mapping[str, Any] = {"looks": 15, "episodes": 16, "alone": False}  # each costs seconds
-    frames = 64  # that an update draws
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
         if scale == "quick":  # an engine that draws every frame is not for smoke tests
@@ -32,14 +31,13 @@ class DoomStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in ("off", "on")]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        own = {"steps": steps_of(self.game, scale), "frames": self.frames}
-        return {**small(self.game), **own, **self.looks}
+        return {**small(self.game), "steps": steps_of(self.game, scale), **self.looks}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         steps = steps_of(self.game, scale)
         if cell.arm == "off":
             return learn(plain(self.game, cell.seed), directory, steps, **self.looks)
-        config = dreaming(self.game, cell.seed, efe__enabled=False, world__frames=self.frames)
+        config = dreaming(self.game, cell.seed, efe__enabled=False)
         return learn(config, directory, steps, **self.looks)
 
     def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:

@@ -26,6 +26,7 @@ SMALL: dict[str, Any] = {
     "world.groups": 8,
     "world.classes": 8,
     "world.sequence": 32,
+    "world.frames": 64,
     "world.learning_rate": 1e-3,
     "dream.hidden": 128,
     "dream.warm_up": 100,
@@ -38,7 +39,7 @@ SMALL: dict[str, Any] = {
 RATIO = {
     "gym/CartPole-v1": 64.0,
     "gym/Acrobot-v1": 16.0,
-    "grid64/ice_slide": 4.0,
+    "grid64/ice_slide": 3.0,
     "doom/health_gathering": 10.0,
 }
 STEPS = {

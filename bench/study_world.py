@@ -25,18 +25,14 @@ GAMES = {"full": ("grid64/ice_slide", "arena"), "quick": ("grid64/ice_slide",)}
 CONTROLS = ("grid64/ice_slide",)
 SIZE: dict[Scale, dict[str, int]] = {
     "full": {
-        "updates": 2500,
-        "sequence": 64,
         "steps": 100_000,
         "deter": 256,
         "hidden": 256,
         "groups": 16,
-        "dreams": 400,
+        "dreams": 200,
         "judged": 128,
     },
     "quick": {
-        "updates": 120,
-        "sequence": 32,
         "steps": 12_000,
         "deter": 64,
         "hidden": 64,
@@ -45,6 +41,12 @@ SIZE: dict[Scale, dict[str, int]] = {
         "judged": 16,
     },
 }
+# Frames cost several times what numbers do.
+UPDATES: dict[Scale, dict[str, int]] = {
+    "full": {"grid64/ice_slide": 700, "arena": 4000},
+    "quick": {"grid64/ice_slide": 60},
+}
+SEQUENCE, FRAMES = 32, 64
 DREAMS, DREAMED = 31, 5  # of random numbers; steps that a dream lasts
 HELD = 7_919  # between the seeds of what is learned from and of what is judged
 
@@ -61,7 +63,8 @@ class WorldStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in arms]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        return {**SIZE[scale], "games": list(GAMES[scale]), "ahead": AHEAD}
+        lengths = {"ahead": AHEAD, "sequence": SEQUENCE, "frames": FRAMES}
+        return {**SIZE[scale], **lengths, "updates": UPDATES[scale]}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         import torch
@@ -82,7 +85,7 @@ class WorldStudy:
             curves.shuffled(SimpleNamespace(world=SimpleNamespace(replay=replay)))
         learner = WorldLearner(model, config.world, seed=cell.seed)
         told: dict[str, float] = {}
-        for update in range(size["updates"]):
+        for update in range(UPDATES[scale][name]):
             generator = np.random.default_rng([cell.seed, update])
             told = learner.update(
                 replay.draw(config.world.batch, config.world.sequence, generator)
@@ -175,8 +178,8 @@ def _config(name: str, scale: Scale, seed: int) -> Config:
 
     size = SIZE[scale]
     flags: dict[str, Any] = {"game.name": name, "run.seed": seed, "game.envs": 16}
-    flags |= {f"world.{key}": size[key] for key in ("deter", "hidden", "groups", "sequence")}
-    flags |= {"world.classes": size["groups"]}
+    flags |= {f"world.{key}": size[key] for key in ("deter", "hidden", "groups")}
+    flags |= {"world.classes": size["groups"], "world.sequence": SEQUENCE, "world.frames": FRAMES}
     return load(environ={}, presets=preset, flags=flags)
 
 
