@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metabonk.cognition.backends.surroundings import DIRECTIONS, Surroundings, look
+from metabonk.cognition.backends.surroundings import DIRECTIONS, Array, Surroundings, look
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
 from metabonk.cognition.vocabulary import (
     COMPASS_BINS,
@@ -241,20 +241,23 @@ class Strategist:
         if pull > 0.0:
             want = 0.4 + 0.4 * min(pull, 3.0) / 3.0 - 0.1 * around.danger
             found.append(_Option(temper.gather * want, Verb.COLLECT, why="the way is clear"))
-        standing = (kinds >= _CHEST).nonzero()[0]  # kinds that are used come last, or mean nothing
-        if len(standing):
-            paid = (kinds[standing] != _CHEST) | (around.thing_values[standing] <= around.gold)
-            standing = standing[paid & (kinds[standing] < len(_NAMES))]
-        if len(standing):
-            use = _USE.take(kinds[standing])
-            wants = use / (1.0 + away[standing] * (1.0 / 30.0)) - 0.15 * blocked[standing]
-            best = int(wants.argmax())
-            want = temper.gather * (float(wants[best]) - 0.05 * around.danger)
-            chosen = int(standing[best])
-            why = f"a {_NAMES[int(kinds[chosen])]} within reach"
-            place = Pickup(int(around.thing_ids[chosen]))
-            found.append(_Option(want, Verb.INTERACT, place, why=why))
+        if max(kinds.tobytes()) >= _CHEST:  # kinds that are used come last
+            found += self._uses(around, kinds, blocked)
         return found
+
+    def _uses(self, around: Surroundings, kinds: Array, blocked: Array) -> list[_Option]:
+        """The chest, shrine or portal that is worth most; a chest if it can be paid."""
+        use = _USE.take(kinds)
+        use[(kinds == _CHEST) & ~(around.thing_values <= around.gold)] = 0.0
+        wants = use / (1.0 + around.thing_away * (1.0 / 30.0))
+        wants -= 0.15 * blocked
+        wants[use == 0.0] = -math.inf
+        best = int(wants.argmax())
+        if not use[best]:
+            return []
+        want = self.temper.gather * (float(wants[best]) - 0.05 * around.danger)
+        why = f"a {_NAMES[int(kinds[best])]} within reach"
+        return [_Option(want, Verb.INTERACT, Pickup(int(around.thing_ids[best])), why=why)]
 
     def _fights(self, around: Surroundings) -> list[_Option]:
         temper = self.temper
