@@ -1,6 +1,6 @@
 """One typed configuration: defaults, then a TOML file, then METABONK_* variables, then flags.
 
-Knows msgspec and the environment; the only file that reads the environment. Does not know what
+Knows msgspec and the environment; the only file that reads settings from it. Does not know what
 the settings do. Every key `section.name` is also a variable METABONK_SECTION_NAME; older names are
 in environment.py. A later source wins, and an error names the source, the key and the remedy.
 """
