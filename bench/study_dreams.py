@@ -19,7 +19,7 @@ from .curves import EPISODES, LOOKS, area, learn, level, of_dreamer, shuffled, s
 from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
 
 HORIZONS = (1, 3, 5, 10, 15, 30)
-# Small enough for a core. Where the policy agrees with it, the dreamer is followed at once.
+# Small enough for a core.
 SMALL: dict[str, Any] = {
     "world.deter": 128,
     "world.hidden": 128,
@@ -32,7 +32,6 @@ SMALL: dict[str, Any] = {
     "dream.warm_up": 100,
     "dream.starts": 256,
     "dream.learning_rate": 1e-3,
-    "dream.distill_coef": 1.0,
 }
 # Replayed steps per step played. What saves steps pays in updates (Hafner et al. 2023 take up to
 # 512): as many as the budget allows, the fewer steps a game is learned in the more of them.
