@@ -36,7 +36,9 @@ def compile_policy(
     precision: list[str] = typer.Option(
         ["fp32"], help="Of the weights: fp32, bf16, int8, fp8, nvfp4, int4 or mxfp8; repeatable."
     ),
-    out: Path = typer.Option(None, help="Where to; default: DIR/policies/[dreamer-]<precision>."),
+    out: Path = typer.Option(
+        None, help="Where to; default: a folder of DIR/policies that is named after the precision."
+    ),
     batch: int = typer.Option(1, help="Games that it decides for in one call.", min=1),
     sampled: bool = typer.Option(
         False, "--sampled/--greedy", help="Draw actions, or take the likeliest."

@@ -58,7 +58,8 @@ class DreamerDecision(Deciding):
         normal: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         world, rssm = self.world, self.world.rssm
-        deter, stoch, row = state.split([rssm.deter, rssm.stoch, self.head.layout.columns], -1)
+        deter, stoch = state[:, : rssm.deter], state[:, rssm.deter : rssm.features]
+        row = state[:, rssm.features :]
         groups = rssm.groups
         if rssm.classes:
             noise, uniform = uniform[:, :groups], uniform[:, groups:]

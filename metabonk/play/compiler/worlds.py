@@ -29,13 +29,13 @@ BELOW_ALL = 1.0 - 2.0**-20  # of the total, so that rounding cannot pass the las
 
 
 class Stepped(NamedTuple):
-    """After one step, [B, ...] each; posterior and index where there are any."""
+    """After one step, [B, ...] each; posterior and picked classes where there are any."""
 
     deter: View
     stoch: View
     prior: View
     posterior: View | None
-    index: View | None
+    picked: View | None
 
 
 @rule(ours.rssm_scan.default)
