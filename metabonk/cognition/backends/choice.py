@@ -1,9 +1,9 @@
 """Which backends there are, and the chain that the settings ask for.
 
 Knows the names `rules`, `openai` and `policy` and how each is made; others are handed in. An
-adapter is imported when it is asked for: agents wait for a server that starts anew. Does not know brokers,
-agents or questions. No backend set: `rules`. One that is set and not there is an error at the
-start, and a counted fallback later.
+adapter is imported when it is asked for: agents wait for a server that starts anew. Does not know
+brokers, agents or questions. No backend set: `rules`. One that is set and not there is an error at
+the start, and a counted fallback later.
 """
 
 from __future__ import annotations
