@@ -13,7 +13,7 @@ import typer
 
 from metabonk import files
 from metabonk.cli.interrupt import interruptible
-from metabonk.cli.output import JsonFlag, console, print_json, table, verb
+from metabonk.cli.output import check_target, console, table, verb
 from metabonk.cli.status_line import StatusLine
 from metabonk.errors import ConfigError, MissingExtraError
 
@@ -35,7 +35,8 @@ followed too late. 1 if anything was. Everything stays on this machine's loopbac
 $ metabonk soak cognition                               ten minutes, sixteen agents
 $ metabonk soak cognition --minutes 1 --broker-kills 4 --model-kills 2
 $ metabonk soak cognition --no-model --agents 4         the embedded rules answer
-$ metabonk soak cognition --out runs/soak --json        keeps journal, ledgers, a picture"""
+$ metabonk soak cognition --out runs/soak               keeps journal, ledgers, a picture
+$ metabonk soak cognition --json soak.json              the report as a file"""
 )
 
 
@@ -63,10 +64,13 @@ def soak(
         help="Empty folder that keeps journal, ledgers, logs, report.json and soak.png.",
         metavar="DIR",
     ),
-    json: bool = JsonFlag,
+    json: Path = typer.Option(
+        None, "--json", help="Write the report to this file.", metavar="FILE"
+    ),
 ) -> None:
     if subject not in SUBJECTS:
         raise ConfigError(f"soak: no subject {subject!r}: there is {', '.join(SUBJECTS)}")
+    check_target(json)
     room = _room()
     plan = room.plan.Plan(
         agents=agents, seconds=minutes * 60.0, period=period, deadline=deadline,
@@ -74,7 +78,7 @@ def soak(
         churn=churn, slow=slow, latency=latency, model=model, seed=seed,
     )  # fmt: skip
     said = [f"starting {agents} agents"]
-    with interruptible() as stopped, StatusLine(lambda: said[0], said[0], quiet=json) as line:
+    with interruptible() as stopped, StatusLine(lambda: said[0], said[0], quiet=False) as line:
 
         def progress(now: str) -> None:
             said[0] = now
@@ -87,10 +91,9 @@ def soak(
             with tempfile.TemporaryDirectory(prefix="metabonk-soak-") as folder:
                 where = Path(folder) / "soak"
                 report = room.soak.run(plan, where, progress=progress, stopped=stopped)
-    if json:
-        print_json(msgspec.to_builtins(report) | {"passed": report.passed})
-    else:
-        show(report)
+    if json is not None:
+        files.replace(json, _written(report))
+    show(report)
     if not report.passed:
         raise typer.Exit(1)
 

@@ -244,7 +244,7 @@ def load(name: str | pathlib.Path) -> Level:
     try:
         return parse(path.read_bytes())
     except OSError as error:
-        raise SpecError(f"$: cannot read {path}: {error.strerror}") from error
+        raise SpecError(f"game.level: cannot read {path}: {error.strerror}") from error
     except SpecError as error:
         raise SpecError(f"{error} (in {path.name})") from error
 

@@ -98,11 +98,13 @@ def test_the_verb_says_what_happened(metabonk: Callable[..., Any], tmp_path: Pat
     said = metabonk(
         *("soak", "cognition", "--no-model", "--agents", 1, "--minutes", 0.05, "--slow", 0),
         *("--broker-kills", 0, "--impostors", 0, "--period", 0.2, "--out", out),
+        *("--json", tmp_path / "soak.json"),
     )
     assert said.code == 0, said.out + said.err
     assert "lost, doubled, stale" in said.out
     assert "passed" in said.out
     written = json.loads((out / "report.json").read_text())
+    assert json.loads((tmp_path / "soak.json").read_text()) == written
     assert written["passed"]
     assert written["verdict"]["requests"] > 5
     again = metabonk("soak", "--out", out)
