@@ -172,7 +172,7 @@ def print_tolerances() -> None:
 
     found = tolerances.load()
     columns = ["operation", ">allowed", *(f">{way}" for way in tolerances.ways(found))]
-    with at_least(100):
+    with at_least(120):
         console.print(table(columns, tolerances.cells(found)))
     for unit, names in tolerances.units(found).items():
         console.print(f"[dim]{unit}: {'; '.join(names)}[/]", soft_wrap=True)

@@ -164,6 +164,8 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "gather first axis": (lambda x, i: x.gather(0, i.long()), (ROWS, integers(6, 2, 9).int())),
     "index": (lambda x, i: x[:, i.long()], (X, integers(5, 4, 2).int())),
     "index from the end": (lambda x, i: x[i.long()], (X, torch.tensor([-1, 0, -3]).int())),
+    "flip": (lambda x: x.flip(1), (X,)),
+    "flip the last": (lambda x: x.flip(-1), (X,)),
     "index select": (lambda x, i: x.index_select(2, i.long()), (X, integers(7, 3).int())),
     "scatter add": (
         lambda x, i, s: x.scatter_add(1, i.long(), s),
