@@ -91,7 +91,7 @@ namespace Metabonk.Core
             }
         }
 
-        static PlayerAction WithPresses(PlayerAction action, PlayerAction before)
+        internal static PlayerAction WithPresses(PlayerAction action, PlayerAction before)
         {
             if (PlayerAction.Pressed(before.Jump)) action.Jump = 1;
             if (PlayerAction.Pressed(before.Slide)) action.Slide = 1;

@@ -45,6 +45,8 @@ namespace Metabonk.Core
         bool fresh;
         ulong frameSequence, actions, controls;
         int captureWidth, captureHeight;
+        bool asked, waits;  // HELLO was said; an action waits for its answer
+        PlayerAction waiting;
         string ended;
 
         /// <summary>Connects; SocketException if nobody listens.</summary>
@@ -88,11 +90,18 @@ namespace Metabonk.Core
             }
         }
 
-        /// <summary>Answers the state with number `answers`.</summary>
+        /// <summary>Answers the state with number `answers`. Between HELLO and its answer nothing can
+        /// be said: version 1 no longer, version 2 not yet. The newest action then waits.</summary>
         public void Send(PlayerAction action, ulong answers)
         {
             lock (sending)
             {
+                if (asked && Agreed == null)
+                {
+                    waiting = waits ? ActionMailbox.WithPresses(action, waiting) : action;
+                    waits = true;
+                    return;
+                }
                 message.Clear();
                 body.Clear();
                 if (Agreed == null)
@@ -116,7 +125,11 @@ namespace Metabonk.Core
         {
             var hello = new Hello { Capabilities = options.Capabilities, Limits = options.Limits,
                 Machine = Machine.Id, Token = options.Token, Name = options.Name };
-            Say(MessageType.Hello, hello.Write);
+            lock (sending)
+            {
+                asked = true;
+                Say(MessageType.Hello, hello.Write);
+            }
         }
 
         void Say(MessageType type, Action<ByteWriter> write)
@@ -187,7 +200,12 @@ namespace Metabonk.Core
                     break;
                 case MessageType.HelloAck:
                     Hello answer = Hello.Read(received.Bytes, received.Offset, received.Count);
-                    lock (sending) Agreed = answer;
+                    lock (sending)
+                    {
+                        Agreed = answer;
+                        if (waits) Send(waiting, 0);  // it answers a state of before
+                        waits = false;
+                    }
                     break;
                 case MessageType.Ping:
                     Say(MessageType.Pong, new Pong { PingSequence = received.Sequence,
