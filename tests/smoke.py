@@ -49,6 +49,8 @@ NEEDS_TORCH = [
             "layers",
             "motors",
             "scans",
+            "worlds",
+            "dreamers",
             "assembly",
         )
     ),
