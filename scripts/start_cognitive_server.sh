@@ -15,6 +15,10 @@ case "${1:-}" in
     exit 0
     ;;
   --docker)
+    if [ $# -gt 2 ]; then
+      echo "--docker takes a profile at most, not ${*:3}: containers' settings stand in compose.yaml" >&2
+      exit 2
+    fi
     if ! docker compose version >/dev/null 2>&1; then
       echo "docker compose is not there: install Docker with its compose plugin, or leave --docker out" >&2
       exit 2

@@ -161,6 +161,14 @@ def test_compose_takes_the_file(profile: str) -> None:
     assert wanted <= set(told["services"])  # older releases list those of other profiles, too
 
 
+def test_words_that_no_container_would_hear_are_refused() -> None:
+    path = ROOT / "scripts/start_cognitive_server.sh"
+    words = [path, "--docker", "sglang", "--directory", "runs/elsewhere"]
+    said = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "not --directory runs/elsewhere" in said.stderr
+
+
 @pytest.mark.parametrize("name", ["start_cognitive_server.sh", "train_with_system2.sh"])
 def test_scripts_are_scripts(name: str) -> None:
     path = ROOT / "scripts" / name
