@@ -72,7 +72,9 @@ def host(
         "auto", help="What begins the next run: auto, an answer; menu, the game's own menus."
     ),
     seed: int = typer.Option(0, help="Seed of the first episodes.", min=0),
-    level: Path = typer.Option(None, help="The arena's level (JSON).", metavar="FILE"),
+    level: Path = typer.Option(
+        None, help="The arena's level: a name, as hard, or JSON.", metavar="LEVEL"
+    ),
     token_file: Path = typer.Option(
         None, help="File with a secret that agents must know.", metavar="FILE"
     ),

@@ -19,7 +19,7 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         str, means("Game: arena, grid64/<name>, doom/<scenario>, ...; `metabonk games` lists them.")
     ] = "arena"
     level: Annotated[
-        str, means("Path of a level specification (JSON); empty for the game's own level.")
+        str, means("Name or path (JSON) of a level specification; empty for the game's own level.")
     ] = ""
     envs: Annotated[int, means("Games that are played side by side.", ge=1)] = 64
     threads: Annotated[int, means("Threads that step them; 0: one per processor.", ge=0)] = 0
@@ -54,6 +54,16 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     token_file: Annotated[
         str, means("File with the secret that BonkLink's game asks for; empty: none.")
     ] = ""
+    offer_places: Annotated[
+        str,
+        means(
+            "Where the offers of a game that names no widgets (BonkLink v1) are clicked: x,y of each, "
+            "0..1 from the top left, with spaces between; the arena's."
+        ),
+    ] = "0.5,0.265 0.5,0.415 0.5,0.565 0.5,0.715"
+    restart_click: Annotated[
+        str, means("And where the next run is begun there: x,y; the arena's.")
+    ] = "0.5,0.41"
     research_dir: Annotated[str, means("Folder of ResearchPlugin's shared memory.")] = "/dev/shm"
     instance: Annotated[
         str, means("Which game of ResearchPlugin; several are numbered on from it.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pathlib
+import re
 import struct
 from typing import Any
 
@@ -128,6 +129,23 @@ def test_the_benchmark_level_is_what_it_says() -> None:
 def test_wrong_fields_are_named(data: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         level.parse(json.dumps(data)).pack()
+
+
+def test_the_document_shows_a_level_that_can_be_played_and_all_that_there_are() -> None:
+    text = (pathlib.Path(__file__).parents[2] / "docs/levels.md").read_text("utf-8")
+    fields_of = msgspec.structs.fields(Level)
+    sections = {f.name: f.type for f in fields_of if isinstance(f.default, msgspec.Struct)}
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.S)
+    shown = level.parse(example)
+    assert level.unpack(shown.pack()) == shown
+    assert sections.keys() == json.loads(example).keys() - {"character"}
+    tables = [part.partition("\n\n")[0] for part in text.split("\n| --- | --- |\n")[1:]]
+    told, levels = ([row.split("|")[1:3] for row in t.splitlines()] for t in tables)
+    for name, what in told[1:]:
+        fields = set(re.findall(r"`(\w+)`", what))
+        assert fields <= set(sections.pop(name.strip(" `")).__struct_fields__)
+    assert not sections
+    assert sorted(n for name, _ in levels for n in re.findall(r"`(\w+)`", name)) == level.names()
 
 
 def test_text_that_is_no_json() -> None:
