@@ -1,19 +1,16 @@
-"""cognition/agent/dialogue.py: an agent's side of protocol 2, by a clock that the test moves."""
+"""cognition/agent/dialogue.py: what an agent says when, by a clock that the test moves; what it
+believes is test_decision.py's."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from talk import S, Talk, read
 
 from metabonk.cognition import vocabulary
 from metabonk.cognition.agent import outbox
-from metabonk.cognition.agent.decision import Decision, read_press
-from metabonk.cognition.agent.dialogue import Dialogue
-from metabonk.cognition.agent.wishes import Wishes
+from metabonk.cognition.agent.decision import Decision
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.protocol.wire import (
     Ack,
@@ -27,56 +24,6 @@ from metabonk.cognition.protocol.wire import (
     Welcome,
 )
 from metabonk.cognition.vocabulary import Directive, Hold, Verb
-from metabonk.errors import CorruptError
-from metabonk.records import GameState
-
-S = 1_000_000_000
-START = 1_000 * S
-JPEG = b"\xff\xd8\xff\xd9"
-RETREAT = vocabulary.spell(Directive(Verb.RETREAT, Hold(), 2.0))
-
-
-class Talk:
-    """A dialogue, its time, and what was sent."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.now = START
-        self.dialogue = Dialogue("omega-0", 7, b"s" * 16, **settings)
-
-    def pass_(self, seconds: float) -> None:
-        self.now += round(seconds * S)
-
-    def sent(self) -> list[Any]:
-        return [read(parts) for parts in self.dialogue.due(self.now)]
-
-    def hear(self, message: Any) -> list[Decision]:
-        return self.dialogue.take(wire.encode(message), self.now)
-
-    def bind(self, phase: float = 0.0, session: str = "s1", next_sequence: int = 0) -> None:
-        self.dialogue.connected(self.now)
-        hello = self.sent()
-        assert [type(m) for m in hello] == [Hello]
-        self.hear(
-            Welcome(agent="omega-0", epoch=7, session=session, phase=phase,
-                    next_sequence=next_sequence)
-        )  # fmt: skip
-        assert self.dialogue.bound
-
-    def ask(self, trigger: wire.Trigger = "period", **how: Any) -> RequestId:
-        self.dialogue.wishes.add(trigger)
-        assert self.dialogue.wanted(self.now) == trigger
-        id, parts = self.dialogue.request(
-            self.now, self.now, GameState().pack(), [wire.FrameInfo(self.now)], [JPEG], **how
-        )
-        assert len(parts) == 2
-        return id
-
-    def reply(self, id: RequestId, **fields: Any) -> list[Decision]:
-        return self.hear(Reply(**{"id": id, "status": "ok", "answer": RETREAT, **fields}))
-
-
-def read(parts: Sequence[wire.Buffer]) -> Any:
-    return wire._read(parts[0], wire._TO_BROKER)
 
 
 def test_a_name_is_bound_before_anything_is_asked() -> None:
@@ -125,17 +72,12 @@ def test_regular_requests_keep_their_place_in_the_period() -> None:
         for _ in range(1000):
             talk.pass_(0.01)
             if talk.dialogue.wanted(talk.now):
-                talk.reply(_ask(talk))
+                talk.reply(talk.ask_blind())
                 times.append(talk.now / S)
         talks.append(times)
         assert len(times) == 5
     for later, phase in zip(talks[1:], (0.25, 0.5), strict=True):
         assert later[0] % 2.0 - talks[0][0] % 2.0 == pytest.approx(2.0 * phase, abs=0.02)
-
-
-def _ask(talk: Talk) -> RequestId:
-    id, _ = talk.dialogue.request(talk.now, talk.now, b"", [], [])
-    return id
 
 
 def test_one_request_is_under_way_and_an_urgent_one_may_follow() -> None:
@@ -155,38 +97,6 @@ def test_one_request_is_under_way_and_an_urgent_one_may_follow() -> None:
     # The older reply comes after the newer one was applied.
     (decision,) = talk.reply(first)
     assert (decision.status, decision.directive) == ("stale", None)
-
-
-def test_the_more_urgent_wish_stays() -> None:
-    wishes = Wishes(2.0)
-    wishes.add("health")
-    wishes.add("period")
-    wishes.add("menu", "menu")
-    assert wishes.take() == ("health", "strategy")
-    wishes.add("period")
-    wishes.add("boss")
-    assert wishes.take() == ("boss", "strategy")
-    assert wishes.replaced == 3
-    with pytest.raises(LookupError):
-        wishes.take()
-
-
-def test_a_reply_is_applied_until_its_validity_from_the_capture_is_over() -> None:
-    talk = Talk(patience=4.0)
-    talk.bind()
-    id = talk.ask()
-    asked_at = talk.now
-    talk.pass_(0.4)
-    (decision,) = talk.reply(id, backend="rules", confidence=0.9, server_ms=3.0)
-    assert decision.status == "ok"
-    assert decision.directive == Directive(Verb.RETREAT, Hold(), 2.0)
-    assert decision.until_ns == asked_at + 2 * S  # from the capture, not from the arrival
-    assert decision.received_ns - decision.captured_ns == round(0.4 * S)
-    id = talk.ask()
-    talk.pass_(2.01)  # before the deadline, but the two seconds are over
-    (decision,) = talk.reply(id)
-    assert (decision.status, decision.directive, decision.until_ns > 0) == ("stale", None, True)
-    assert talk.dialogue.counts.stale == 1
 
 
 def test_a_request_without_a_reply_is_given_up_at_its_deadline() -> None:
@@ -272,42 +182,6 @@ def test_sequences_go_on_where_the_broker_has_them() -> None:
     assert talk.dialogue.under_way == 1
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {},
-        {"action": "dance", "target": "hold"},
-        {"action": "retreat", "target": "compass:16"},
-        {"action": "retreat", "target": [0, 0]},
-        {"action": "retreat", "target": "hold", "seconds": 3.0},
-        {"action": "retreat", "target": "hold", "seconds": 1.0, "priority": "urgent"},
-    ],
-)
-def test_answers_outside_the_vocabulary_are_errors(answer: dict[str, Any]) -> None:
-    talk = Talk()
-    talk.bind()
-    (decision,) = talk.reply(talk.ask(), answer=answer)
-    assert (decision.status, decision.directive) == ("error", None)
-    assert decision.reason
-    assert talk.dialogue.counts.error == 1
-
-
-@pytest.mark.parametrize("status", ["stale", "rejected", "error"])
-def test_a_reply_without_an_answer_puts_nothing_in_force(status: Any) -> None:
-    talk = Talk()
-    talk.bind()
-    (decision,) = talk.reply(talk.ask(), status=status, code="late")  # the answer is ignored
-    assert (decision.status, decision.directive, decision.press) == (status, None, None)
-
-
-def test_a_fallback_is_applied_and_not_counted_as_a_decision() -> None:
-    talk = Talk()
-    talk.bind()
-    (decision,) = talk.reply(talk.ask(), status="fallback", backend="rules")
-    assert decision.directive is not None
-    assert (talk.dialogue.counts.ok, talk.dialogue.counts.fallback) == (0, 1)
-
-
 def test_a_draining_broker_is_left_alone_for_a_second() -> None:
     talk = Talk()
     talk.bind()
@@ -356,18 +230,6 @@ def test_outcomes_are_bounded_and_what_is_dropped_is_counted(
     assert talk.dialogue.waiting_outcomes == 4
 
 
-def test_unreadable_messages_change_nothing() -> None:
-    talk = Talk()
-    talk.bind()
-    id = talk.ask()
-    good = wire.encode(Reply(id=id, status="ok", answer=RETREAT))[0]
-    for parts in ([], [b""], [b"\x00" * 50], [bytes(good)[:-3]], [good, good], [b"{}"],
-                  [b"\x81\xa4kind\xa6wizard"], [b"x" * 70_000]):  # fmt: skip
-        assert talk.dialogue.take(parts, talk.now) == []
-    assert talk.dialogue.counts.unreadable == 8
-    assert len(talk.reply(id)) == 1
-
-
 def test_what_is_in_force_and_how_long_answers_take_is_told() -> None:
     talk = Talk()
     talk.bind()
@@ -394,17 +256,6 @@ def test_who_leaves_says_so() -> None:
     assert isinstance(read(parts), Bye)
 
 
-def test_presses_are_checked() -> None:
-    assert read_press({"kind": "click", "choice": 3, "text": "Play"}).choice == 3
-    assert read_press({"kind": "noop"}).kind == "noop"
-    assert read_press({"kind": "click_xy", "x": 0.5, "y": 1.0}).y == 1.0
-    for wrong in ({"kind": "drag"}, {"kind": "click", "choice": 0}, {"kind": "click", "choice": 33},
-                  {"kind": "click_xy", "x": 1.5, "y": 0.0}, {"kind": "click", "choice": "1"},
-                  {"kind": "click_xy", "x": float("nan"), "y": 0.0}, {}):  # fmt: skip
-        with pytest.raises(CorruptError):
-            read_press(wrong)
-
-
 Step = st.sampled_from(["wish", "urgent", "answer", "late", "lose", "cut", "again", "garbage"])
 
 
@@ -424,7 +275,7 @@ def test_every_request_ends_once_and_nothing_old_is_applied(
         if step in ("wish", "urgent"):
             talk.dialogue.wishes.add("period" if step == "wish" else "health")
         if talk.dialogue.wanted(talk.now):
-            asked.append(_ask(talk))
+            asked.append(talk.ask_blind())
         if step in ("answer", "late") and asked:
             ended += talk.reply(asked[-1 if step == "answer" else 0])
         if step == "lose" and asked:
@@ -445,26 +296,3 @@ def test_every_request_ends_once_and_nothing_old_is_applied(
     counts = talk.dialogue.counts
     ends = counts.ok + counts.fallback + counts.stale + counts.rejected + counts.error + counts.lost
     assert ends == counts.requests == len(asked)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255))))
-def test_no_bytes_break_the_client(seed: int, changes: list[tuple[int, int]]) -> None:
-    """Replies with any bytes changed are taken or counted; nothing is raised, nothing unknown is
-    put in force."""
-    talk = Talk()
-    talk.bind()
-    id = talk.ask()
-    messages = (
-        Reply(id=id, status="ok", answer=RETREAT, stages={"queue": 0.5}, reasoning="x" * 40),
-        Welcome(agent="omega-0", epoch=7, session="s", phase=0.3),
-        Ack(id=id, of="pending"),
-    )
-    data = bytearray(wire.encode(messages[seed % 3])[0])
-    for at, value in changes:
-        data[at % len(data)] = value
-    for decision in talk.dialogue.take([bytes(data)], talk.now):
-        assert decision.id == id
-        assert decision.directive is None or isinstance(decision.directive, Directive)
-    assert len(talk.dialogue.take([bytes(data)] * 2, talk.now)) == 0
-    talk.sent()

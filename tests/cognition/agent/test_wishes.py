@@ -61,3 +61,17 @@ def test_a_missed_place_costs_no_more_than_one_wish() -> None:
     wishes.begin(0.0, back)
     assert len(times(wishes, back, 10.0)) <= 21
     assert wishes.replaced == 0
+
+
+def test_the_more_urgent_wish_stays() -> None:
+    wishes = Wishes(2.0)
+    wishes.add("health")
+    wishes.add("period")
+    wishes.add("menu", "menu")
+    assert wishes.take() == ("health", "strategy")
+    wishes.add("period")
+    wishes.add("boss")
+    assert wishes.take() == ("boss", "strategy")
+    assert wishes.replaced == 3
+    with pytest.raises(LookupError):
+        wishes.take()
