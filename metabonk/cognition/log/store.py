@@ -40,8 +40,9 @@ class FrameStore:
     def __init__(self, folder: Path | str, *, quota: int, days: float = 0.0) -> None:
         self.folder = Path(folder)
         self.quota, self._age = quota, days * 86_400.0
-        self.counts = {"stored": 0, "known": 0, "dropped": 0, "removed": 0}
-        self.problem = ""  # why the last frame was not kept
+        # stuck: files that should have gone and could not be removed; they count no longer.
+        self.counts = {"stored": 0, "known": 0, "dropped": 0, "removed": 0, "stuck": 0}
+        self.problem = ""  # what the disk did not do last
         self.bytes = 0
         self._lock = threading.Lock()
         self._frames: OrderedDict[bytes, tuple[int, float]] = OrderedDict()  # oldest first
@@ -138,9 +139,13 @@ class FrameStore:
                 old = self._age > 0 and time.time() - seen > self._age
                 if not old and self.bytes <= self.quota:
                     return
-            with contextlib.suppress(FileNotFoundError):
-                self._path(name).unlink()
-            self._forget(name, "removed")
+            try:
+                self._path(name).unlink(missing_ok=True)
+            except OSError as error:  # the others' turn comes all the same
+                self.problem = f"{self._path(name)}: {error.strerror}"
+                self._forget(name, "stuck")
+            else:
+                self._forget(name, "removed")
 
     def _forget(self, name: bytes, why: str) -> None:
         with self._lock:
@@ -150,19 +155,13 @@ class FrameStore:
 
     def _scan(self) -> None:
         found: list[tuple[float, bytes, int]] = []
-        # By directory entries: making a path of each would take the interpreter from who answers.
         for folder in self.folder.glob("??"):
-            if not folder.is_dir():
+            try:
+                self._scan_folder(folder, found)
+            except NotADirectoryError:
                 continue
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    stem, suffix = os.path.splitext(entry.name)
-                    if suffix != ".jpg":
-                        os.unlink(entry.path)  # what a kill left half
-                        continue
-                    with contextlib.suppress(ValueError, FileNotFoundError):
-                        status = entry.stat()
-                        found.append((status.st_mtime, bytes.fromhex(stem), status.st_size))
+            except OSError as error:
+                self.problem = f"{folder}: {error.strerror}"
         with self._lock:
             for seen, name, size in sorted(found, reverse=True):
                 if name not in self._frames:
@@ -170,3 +169,16 @@ class FrameStore:
                     self._frames.move_to_end(name, last=False)
                     self.bytes += size
         self._sweep()
+
+    def _scan_folder(self, folder: Path, found: list[tuple[float, bytes, int]]) -> None:
+        # By directory entries: making a path of each would take the interpreter from who answers.
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                stem, suffix = os.path.splitext(entry.name)
+                if suffix == ".partial" and entry.is_file():
+                    os.unlink(entry.path)  # what a kill left half
+                if suffix != ".jpg":
+                    continue
+                with contextlib.suppress(ValueError, FileNotFoundError):
+                    status = entry.stat()
+                    found.append((status.st_mtime, bytes.fromhex(stem), status.st_size))

@@ -26,7 +26,7 @@ def test_a_frame_is_kept_once(tmp_path: Path) -> None:
     store.close()
     assert len(set(names)) == 3
     assert on_disk(tmp_path) == {name.hex() for name in names}
-    assert store.counts == {"stored": 3, "known": 27, "dropped": 0, "removed": 0}
+    assert store.counts == {"stored": 3, "known": 27, "dropped": 0, "removed": 0, "stuck": 0}
     assert [store.get(name) for name in names[:3]] == FRAMES[:3]
     assert store.get(name_of(b"another")) is None
 
@@ -104,6 +104,27 @@ def test_a_disk_that_takes_nothing_costs_frames_only(tmp_path: Path) -> None:
     assert store.counts["dropped"] == 1
     assert store.bytes == len(FRAMES[1])
     assert store.get(fine) == FRAMES[1]
+
+
+def test_what_cannot_be_removed_stops_nothing_else(tmp_path: Path) -> None:
+    """Things of others where frames lie: they stay, are told of, and frames go on."""
+    store = FrameStore(tmp_path, quota=1 << 20)
+    names = [store.put(frame) for frame in FRAMES[:4]]
+    store.close()
+    path = tmp_path / names[0].hex()[:2] / f"{names[0].hex()}.jpg"
+    path.unlink()
+    for folder in (path, path.with_name("1.partial")):  # neither is a file, and neither is empty
+        folder.mkdir()
+        (folder / "kept").write_bytes(b"another's")
+    os.utime(path, (0, 0))  # so it is the first to go
+    again = FrameStore(tmp_path, quota=len(FRAMES[0]) + 100)
+    until(lambda: again.counts["removed"] >= 2)
+    again.put(FRAMES[9])
+    again.close()
+    assert again.counts["stuck"] == 1
+    assert again.counts["stored"] == 1
+    assert (path / "kept").exists()
+    assert FRAMES[9] == again.get(name_of(FRAMES[9]))
 
 
 def test_no_quota_keeps_nothing(tmp_path: Path) -> None:
