@@ -27,7 +27,9 @@ $ metabonk eval runs/long --greedy                   the likeliest actions"""
 @command
 def evaluate(
     directory: Path = typer.Argument(help="Directory of the run.", metavar="DIR"),
-    episodes: int = typer.Option(0, help="How many; default: as the run was configured.", min=0),
+    episodes: int = typer.Option(
+        0, help="How many; default: as the run was configured.", min=0, show_default=False
+    ),
     seed: int = typer.Option(0, help="Which episodes; 0: those that training reports on.", min=0),
     greedy: bool = typer.Option(None, "--greedy/--sampled", help="Act without chance, or with it."),
     again: bool = typer.Option(False, "--again", help="Also if it was measured before."),

@@ -24,10 +24,9 @@ from metabonk.cli.output import (
     stderr,
     verb,
 )
-from metabonk.cli.players import default, motor_of, player_of, run_of
+from metabonk.cli.players import default, motor_of, player_of, run_of, visible
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
-from metabonk.games import accepts, from_config
 from metabonk.play import controls
 from metabonk.play.window import require_screen
 
@@ -81,7 +80,9 @@ def play(
     video: Path = typer.Option(None, help="Film it instead of showing it.", metavar="FILE"),
     save: Path = typer.Option(None, help="Keep the last episode as a replay.", metavar="FILE"),
     greedy: bool = typer.Option(False, "--greedy", help="A run's policy acts without chance."),
-    level: Path = typer.Option(None, help="The arena's level (JSON).", metavar="FILE"),
+    level: Path = typer.Option(
+        None, help="The arena's level: a name, as hard, or JSON.", metavar="LEVEL"
+    ),
     live: bool = typer.Option(False, "--live", help="In real time, by the control loop."),
     proof: int = typer.Option(0, help="So many ticks of it, measured.", min=0, metavar="N"),
     seconds: float = typer.Option(0.0, help="End --live after so long; 0: by Ctrl-C.", min=0.0),
@@ -134,11 +135,8 @@ def play(
     if human:
         _play_human(config, seed)
         return
-    if system2 and not (live or proof or config.sima2.enabled):
-        raise ConfigError(
-            "--system2: System 2 is asked beside --live or --proof, or by the controller of "
-            "sima2.enabled: add one of them"
-        )
+    asked = {"--system2": bool(system2), "--server": server is not None}
+    _check_asked(config, [flag for flag, given in asked.items() if given], live or proof > 0)
     if live or proof:
         if motor_of(policy) is not None:
             raise ConfigError(
@@ -153,7 +151,7 @@ def play(
         )  # fmt: skip
         run_live(plan, config)
         return
-    with contextlib.closing(recorded(_visible(config), config, run, seed)) as made:
+    with contextlib.closing(recorded(visible(config), config, run, seed)) as made:
         player = player_of(policy or default(config), run, made, config, seed, greedy)
         player = controlled(player, made, config, run, seed)
         _watch(made, player, config, seed, episodes, video, save, json)
@@ -169,6 +167,17 @@ def _refuse_idle(context: typer.Context, human: bool, live: bool) -> None:
         refuse_idle(context, LIVE, "only the control loop has it: add --live or --proof N")
 
 
+def _check_asked(config: Config, given: list[str], live: bool) -> None:
+    """given: of --system2 and --server, which stand on the command line."""
+    if given and not (live or config.sima2.enabled):
+        raise ConfigError(
+            f"{given[0]}: System 2 is asked beside --live or --proof, or by the controller of "
+            "sima2.enabled: add one of them"
+        )
+    if given and not config.cognition.enabled:
+        raise ConfigError(f"{given[0]}: nobody asks that server: add --system2")
+
+
 def _play_human(config: Config, seed: int) -> None:
     if config.game.name != "arena":
         raise ConfigError(f"--human: only the arena can be played by hand, not {config.game.name}")
@@ -178,15 +187,6 @@ def _play_human(config: Config, seed: int) -> None:
         why = "--human: there is no screen to play on; a policy can be filmed, --video FILE"
         raise GameError(why) from error
     importlib.import_module("metabonk.play.human").play(config.game.level or None, seed=seed)
-
-
-def _visible(config: Config) -> Any:
-    settings = {"visible": True} if accepts(config.game.name, "visible") else {}
-    made = from_config(config.game, 1, **settings)
-    if not hasattr(made, "render"):
-        made.close()
-        raise GameError(f"{config.game.name} cannot be watched: it draws nothing")
-    return made
 
 
 def _watch(

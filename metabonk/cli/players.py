@@ -1,4 +1,5 @@
-"""Players by name, for the verbs that play: scripted, random, or what a run learned.
+"""Players by name, for the verbs that play: scripted, random, or what a run learned; and the game
+that they are watched in.
 
 Knows configurations and where policies are; does not know what is done with them.
 """
@@ -10,7 +11,7 @@ from typing import Any
 
 from metabonk.cli.output import require
 from metabonk.config import Config
-from metabonk.errors import ConfigError
+from metabonk.errors import ConfigError, GameError
 
 
 def run_of(policy: str | None) -> Path | None:
@@ -30,6 +31,18 @@ def motor_of(policy: str | None) -> Path | None:
         versions = sorted(p for p in path.iterdir() if p.name.isdigit())
         return versions[-1] if versions else None
     return path if path.parent.name == "motors" and (path / "card.json").exists() else None
+
+
+def visible(config: Config) -> Any:
+    """One game as it is configured that shows itself. Raises GameError if it cannot."""
+    from metabonk.games import accepts, from_config
+
+    settings = {"visible": True} if accepts(config.game.name, "visible") else {}
+    made = from_config(config.game, 1, **settings)
+    if not hasattr(made, "render"):
+        made.close()
+        raise GameError(f"{config.game.name} cannot be watched: it draws nothing")
+    return made
 
 
 def default(config: Config) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import typer
 
-from metabonk.cli.output import JsonFlag, console, print_json, stderr, verb
+from metabonk.cli.output import JsonFlag, console, print_json, refuse_idle, stderr, verb
 from metabonk.errors import ConfigError
 from metabonk.play.session import parse_place, place
 
@@ -48,6 +48,7 @@ class Found(msgspec.Struct, frozen=True):
 
 @command
 def replay(
+    context: typer.Context,
     file: Path = typer.Argument(
         help="Recording, a directory of episodes, or a tick of a session.", metavar="FILE|RUN:TICK"
     ),
@@ -57,7 +58,9 @@ def replay(
     agent: int = typer.Option(0, help="Of RUN:TICK, whose tick.", min=0),
     json: bool = JsonFlag,
 ) -> None:
-    if not file.exists() and parse_place(str(file)) is not None:
+    tick = not file.exists() and parse_place(str(file)) is not None
+    _refuse_idle(context, file, tick, video is not None)
+    if tick:
         _retrace(str(file), agent, json)
         return
     if not file.exists():
@@ -75,6 +78,18 @@ def replay(
         if opened.frames is None:
             raise ConfigError(f"{file}: {found.format} cannot be shown again")
         _show(opened.frames(), opened.fps, video, file)
+
+
+def _refuse_idle(context: typer.Context, file: Path, tick: bool, filmed: bool) -> None:
+    if tick:
+        why = f"a tick is decided again and not shown: leave it out, or name a file, not {file}"
+        refuse_idle(context, {"--video", "--watch", "--scenario"}, why)
+        return
+    refuse_idle(context, {"--agent"}, f"only ticks of sessions have agents, {file} is a recording")
+    if filmed:
+        refuse_idle(context, {"--watch"}, "with --video it is filmed: leave one of them out")
+    if file.suffix != ".lmp":
+        refuse_idle(context, {"--scenario"}, "only .lmp recordings want to be told: leave it out")
 
 
 def _retrace(text: str, agent: int, json: bool) -> None:

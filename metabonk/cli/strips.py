@@ -27,9 +27,9 @@ from metabonk.cli.output import (
     table,
     verb,
 )
-from metabonk.cli.players import default, player_of, run_of
+from metabonk.cli.players import default, player_of, run_of, visible
 from metabonk.cli.sizes import size_of
-from metabonk.errors import ConfigError, GameError
+from metabonk.errors import ConfigError
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation, Policy, Predictor
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def strips(
     flags = settings_module.flags_of(set_, {"game.name": game})
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)
-    with contextlib.closing(_visible(config)) as made:
+    with contextlib.closing(visible(config)) as made:
         player = player_of(policy or default(config), run, made, config, seed, False)
         if run is None and config.game.name != "arena":
             player = Held(player, max(round(HELD * made.frame_rate), 1))
@@ -136,17 +136,6 @@ def keep(found: list[Measurement], path: Path) -> None:
 
 def _size(text: str | None) -> tuple[int, int] | None:
     return None if text is None else size_of("--size", text, (16, 4096))
-
-
-def _visible(config: Config) -> Any:
-    from metabonk.games import accepts, from_config
-
-    settings = {"visible": True} if accepts(config.game.name, "visible") else {}
-    made = from_config(config.game, 1, **settings)
-    if not hasattr(made, "render"):
-        made.close()
-        raise GameError(f"{config.game.name} cannot be watched: it draws nothing")
-    return made
 
 
 def _judges(names: list[str], config: Config, run: Path | None, rate: float) -> list[Judge]:

@@ -34,6 +34,13 @@ HERE = "leave it out"
         (("dream", "RUN", "--at", 3, "--forks", 2), "--at and --forks", "give one of them"),
         (("dream", "RUN", "--at", 3, "--horizon", 9), "--horizon", HERE),
         (("dream", "RUN", "--forks", 3, "--video", "a.gif"), "--video", HERE),
+        (("play", "--server", "tcp://127.0.0.1:5555"), "--server", "beside --live or --proof"),
+        (("play", "--live", "--server", "tcp://127.0.0.1:5555"), "--server", "add --system2"),
+        (("replay", "RUN:3", "--video", "a.gif"), "--video", HERE),
+        (("replay", "RUN:3", "--watch"), "--watch", HERE),
+        (("replay", "a.replay", "--agent", 0), "--agent", "only ticks of sessions"),
+        (("replay", "a.replay", "--video", "a.gif", "--watch"), "--watch", "leave one of them out"),
+        (("replay", "a.replay", "--scenario", "basic"), "--scenario", HERE),
     ],
 )
 def test_a_flag_that_would_do_nothing_is_refused(
