@@ -19,8 +19,8 @@ from metabonk.protocols import Array
 
 # GIFs hold every frame whole and poorly compressed, and their writer needs all of them in memory.
 GIF_FPS = 10.0
-GIF_SIDE = 400  # larger frames are thinned out by a whole number
 GIF_FRAMES = 600  # a minute; of a longer film the end is left out
+GIF_PIXELS = 64_000_000  # of all frames together; in a film of more, both sides are halved
 MIN_SIDE = 320  # smaller frames are enlarged by a whole number, so that a person can see them
 
 
@@ -99,9 +99,12 @@ def _write_gif(path: Path, frames: Iterator[Array], fps: float) -> int:
 
     every = max(1, round(fps / GIF_FPS))
     chosen: list[Image.Image] = []
+    smaller = 1
     for frame in islice(frames, 0, GIF_FRAMES * every, every):
-        thin = slice(None, None, -(-max(frame.shape[:2]) // GIF_SIDE))
-        chosen.append(Image.fromarray(np.ascontiguousarray(frame[thin, thin])))
+        chosen.append(Image.fromarray(frame).reduce(smaller))  # averages: leaving out breaks text
+        if len(chosen) * chosen[0].width * chosen[0].height > GIF_PIXELS:
+            smaller *= 2
+            chosen = [picture.reduce(2) for picture in chosen]
     chosen[0].save(
         path,
         save_all=True,

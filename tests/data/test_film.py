@@ -53,13 +53,35 @@ def test_gif_skips_frames_and_keeps_time(tmp_path: Path) -> None:
         )
 
 
-def test_gif_of_a_long_film_stays_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pixels", "size"),
+    [(5 * 640 * 360, (640, 360)), (5 * 640 * 360 - 1, (320, 180)), (5 * 320 * 180 - 1, (160, 90))],
+)
+def test_gif_of_a_long_film_stays_small(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pixels: int, size: tuple[int, int]
+) -> None:
     image = pytest.importorskip("PIL.Image")
     monkeypatch.setattr(film, "GIF_FRAMES", 5)
+    monkeypatch.setattr(film, "GIF_PIXELS", pixels)
     large = (np.full((360, 640, 3), 8 * i, np.uint8) for i in range(30))
     assert film.write_film(tmp_path / "f.gif", large, 20.0) == 5
     with image.open(tmp_path / "f.gif") as opened:
-        assert opened.size == (320, 180)
+        assert opened.size == size
+
+
+def test_a_smaller_gif_leaves_no_stroke_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A letter is a pixel wide: it grows pale, and is there still."""
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(film, "GIF_PIXELS", 1)  # of one frame, too
+    sheet = np.full((320, 320, 3), 255, np.uint8)
+    sheet[:, 101:301:100] = 0
+    assert film.write_film(tmp_path / "f.gif", [sheet], 10.0) == 1
+    with image.open(tmp_path / "f.gif") as opened:
+        shown = np.asarray(opened.convert("L"))
+        assert shown.shape == (160, 160)
+        assert np.flatnonzero(shown[80] < 200).tolist() == [50, 100]
 
 
 def test_nothing_is_left_of_a_film_that_failed(tmp_path: Path) -> None:

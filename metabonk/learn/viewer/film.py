@@ -26,12 +26,13 @@ from metabonk.protocols import Array
 
 SIZE = 240  # pixels of each picture
 GAP = 8
-TITLE = 18
-CHART = 130
+LETTERS = 15  # pixels high, so that films of half the size can be read
+TITLE = 22
+CHART = 150
 MOST_RATE = 15.0  # pictures a second that eyes can compare
 SLOWEST = 4.0
 INK, SOFT = (28, 33, 38), (105, 114, 124)
-RED, BLUE, GREEN, GREY = (200, 40, 40), (31, 111, 235), (47, 158, 68), (160, 166, 174)
+RED, BLUE, GREEN, GREY = (200, 40, 40), (31, 111, 235), (47, 158, 68), (128, 136, 146)
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,12 @@ class Sheet:
         *,
         start: int = 0,
     ) -> None:
-        self._draw, self._image = _pil()
+        self._draw, self._image, self._font = _pil()
         self.columns, self.rows = columns, rows
         self.width = max(2, columns) * (SIZE + GAP) + GAP
         self.height = rows * (SIZE + TITLE + GAP) + CHART + GAP
         self.start, self.length = start, max(1, length - 1 - start)
+        self._ceiling = 0  # of the chart, below the names of its curves
         self._chart = self._charted(lines, marked)
 
     def picture(self, t: int, rows: Sequence[Sequence[Picture]], titles: Sequence[str]) -> Picture:
@@ -162,13 +164,16 @@ class Sheet:
                 out[top : top + SIZE, left : left + SIZE] = fitted(shown, SIZE, SIZE)
         chart = self._chart.copy()
         x = self._x(t)
-        chart[:, x : x + 2] = INK
+        chart[self._ceiling :, x : x + 2] = INK
         out[-CHART:] = chart
         image = self._image.fromarray(out)
         drawing = self._draw.Draw(image)
         for index, title in enumerate(titles):
-            drawing.text((GAP, index * (SIZE + TITLE + GAP) + 3), title, fill=INK)
+            self._write(drawing, GAP, index * (SIZE + TITLE + GAP), title, INK)
         return np.asarray(image)
+
+    def _write(self, drawing: Any, x: float, y: float, text: str, colour: tuple[int, ...]) -> None:
+        drawing.text((x, y + 2), text, fill=colour, font=self._font)
 
     def _x(self, t: float) -> int:
         return int(GAP + (t - self.start) / self.length * (self.width - 2 * GAP - 2))
@@ -179,30 +184,43 @@ class Sheet:
         known = np.concatenate([line.values for line in lines])
         top = float(np.quantile(known, 0.98)) if len(known) else 1.0
         top = top or 1.0
+        named = [(line.name, line.colour) for line in lines]
+        ceiling = self._ceiling = self._legend(
+            drawing, [*named, (f"error, full height {top:.3g}", SOFT)]
+        )
         floor = CHART - 6
 
         def y(value: float) -> int:
-            return int(floor - min(value / top, 1.0) * (floor - TITLE))
+            return int(floor - min(value / top, 1.0) * (floor - ceiling))
 
         drawing.line([(GAP, floor), (self.width - GAP, floor)], fill=SOFT)
-        left = GAP
         for line in lines:
-            drawing.text((left, 2), line.name, fill=line.colour)
-            left += 14 + 7 * len(line.name)
             at = [(self._x(line.first + i), y(v)) for i, v in enumerate(line.values)]
             if len(at) > 1:
                 drawing.line(at, fill=line.colour, width=2)
-        drawing.text((left, 2), f"error, full height {top:.3g}", fill=SOFT)
         if marked is not None:
-            x = self._x(marked)
-            drawing.line([(x, TITLE), (x, floor)], fill=RED, width=2)
-            drawing.text((min(x + 4, self.width - 90), TITLE), f"apart at {marked}", fill=RED)
+            x, text = self._x(marked), f"apart at {marked}"
+            drawing.line([(x, ceiling), (x, floor)], fill=RED, width=2)
+            room = self.width - GAP - drawing.textlength(text, font=self._font)
+            self._write(drawing, min(x + 5, room), ceiling, text, RED)
         return np.asarray(image)
 
+    def _legend(self, drawing: Any, named: Sequence[tuple[str, tuple[int, int, int]]]) -> int:
+        """Writes names in their colours over the chart, in as many rows as they take; returns where
+        curves may begin."""
+        left, row = float(GAP), 0
+        for name, colour in named:
+            wide = drawing.textlength(name, font=self._font)
+            if left > GAP and left + wide > self.width - GAP:
+                left, row = float(GAP), row + 1
+            self._write(drawing, left, row * TITLE, name, colour)
+            left += wide + 2 * GAP
+        return (row + 1) * TITLE
 
-def _pil() -> tuple[Any, Any]:
+
+def _pil() -> tuple[Any, Any, Any]:
     try:
-        from PIL import Image, ImageDraw
+        from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
         raise MissingExtraError("pillow", "train", "the film of a dream") from error
-    return ImageDraw, Image
+    return ImageDraw, Image, ImageFont.load_default(LETTERS)

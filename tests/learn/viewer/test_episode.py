@@ -18,7 +18,7 @@ from metabonk.learn.viewer import episode as dreamt
 from metabonk.learn.viewer import twin
 from metabonk.learn.viewer.distance import Ruler
 from metabonk.learn.viewer.episode import Episode
-from metabonk.learn.viewer.film import film, twin_film
+from metabonk.learn.viewer.film import CHART, GAP, RED, TITLE, Line, Sheet, film, twin_film
 from metabonk.learn.viewer.pictures import PAPER, Painter, fitted
 from metabonk.models.actor import Uniform
 from metabonk.models.world import WorldModel, build
@@ -254,6 +254,21 @@ def test_films_show_every_step_and_mark_where_it_comes_apart(
     assert marked["bad"] > 50
     forked = twin.fork(world, Ring(), episode, 6, other(episode, 6), steps=5, pictures=True)
     assert len(list(twin_film(world, episode, forked))) == 5
+
+
+def test_what_is_written_on_a_sheet_stays_on_it() -> None:
+    pytest.importorskip("PIL")
+    values = np.linspace(0.0, 1.0, 9)
+    lines = [Line(f"the error of dream number {i}", values, 0, (0, 90 + i, 0)) for i in range(4)]
+    sheet = Sheet(9, 2, 1, lines, 8)
+    shown = sheet.picture(0, [[np.zeros((8, 8, 3), np.uint8)] * 2], ["a title"])
+    chart = shown[-CHART:]
+    assert (chart[:, 1 - GAP :] == PAPER).all()
+    names = [np.flatnonzero((chart[: 3 * TITLE] == line.colour).all(-1).any(1)) for line in lines]
+    assert all(rows.size for rows in names)
+    assert names[-1].max() >= TITLE  # they take more than one row
+    assert (chart[TITLE:] == RED).all(-1).sum() > 50
+    assert (shown[:TITLE] != PAPER).any()
 
 
 def test_pictures_show_where_things_are() -> None:
