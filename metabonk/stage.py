@@ -135,7 +135,10 @@ class Stage(Generic[C]):
                 "or choose another directory with --run"
             )
         if past.seed != now.seed:
-            raise ResumeError(f"{directory} was begun with seed {past.seed}, not {now.seed}")
+            raise ResumeError(
+                f"{directory} was begun with seed {past.seed}, not {now.seed}: give that seed, "
+                "or choose another --run"
+            )
         if past.inputs != now.inputs:
             raise ResumeError(f"{directory} was begun from other inputs: choose another --run")
         before = msgspec.json.decode(msgspec.json.encode(past.identity))

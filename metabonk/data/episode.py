@@ -302,9 +302,12 @@ class EpisodeStore:
             yield self.read(env, number)
 
     def verify(self) -> None:
-        """Compares every chunk with its hash. Raises CorruptError naming the first bad one."""
+        """Compares every chunk with its hash. Raises CorruptError naming the first that is missing
+        or damaged."""
         for chunk in self.chunks:
             path = self.directory / chunk.file
+            if not path.is_file():
+                raise CorruptError(f"{path} is gone: remove its line from {INDEX}")
             if hashlib.sha256(path.read_bytes()).hexdigest() != chunk.sha256:
                 raise CorruptError(
                     f"{path} is damaged (its SHA-256 differs): remove its index line"

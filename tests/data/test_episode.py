@@ -173,6 +173,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
     os.truncate(chunk, 40)
     with pytest.raises(CorruptError, match=r"chunk-0+\.safetensors cannot be read"):
         store.read(*store.entries()[0])
+    chunk.unlink()
+    with pytest.raises(CorruptError, match=r"chunk-0+\.safetensors is gone"):
+        store.verify()
     with pytest.raises(FileNotFoundError, match="holds no episodes"):
         EpisodeStore(tmp_path / "none")
 
