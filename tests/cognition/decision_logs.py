@@ -79,13 +79,15 @@ class Log:
         in_force: v.Directive | None = None,
         goal: str = "",
         applied: bool = True,
+        at: float | None = None,
     ) -> None:
-        """reward: None leaves the decision without an outcome."""
+        """reward: None leaves the decision without an outcome. at: seconds since 1970, else now."""
         reply = Reply(id=id, status=status, answer=answer, backend=backend, confidence=0.5)  # type: ignore[arg-type]
         self._journal.record(
             Decision(
-                reply=reply, at=time.time(), question=question, episode=episode, goal=goal,
-                mode="rules", state=packed, probabilities=probabilities or {},
+                reply=reply, at=time.time() if at is None else at, question=question,
+                episode=episode, goal=goal, mode="rules", state=packed,
+                probabilities=probabilities or {},
                 in_force=None if in_force is None else v.spell(in_force),
                 frames=[(f, -0.1 * i, False) for i, f in enumerate(self._frames)],
             ),

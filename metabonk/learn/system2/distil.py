@@ -14,6 +14,7 @@ row whose directive nobody followed: what came was not of its making.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _COLUMNS = (
     "situation", "targets", "mask", "shares", "verb", "option", "seconds", "priority", "reward",
     "followed", "held",
 )  # fmt: skip
+_OPTION = _COLUMNS.index("option")
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -71,43 +73,49 @@ class Lessons:
 
 
 def lessons(rows: Iterable[Row], plan: Plan, most: int) -> Lessons:
-    """What rows teach; the newest `most` of them. Episodes that `plan` does not give to `train` are
-    held out for judging.
+    """What rows teach; the `most` that were decided last. Episodes that `plan` does not give to
+    `train` are held out for judging.
 
     Raises ConfigError where nothing is left.
     """
-    kept: list[tuple[Any, ...]] = []
+    kept: list[tuple[float, int, tuple[Any, ...]]] = []  # a heap, the oldest at its top
     left_out: Counter[str] = Counter()
-    for row in rows:
+    for number, row in enumerate(rows):
         if row.directive is None or row.directive.action is v.Verb.CLICK:
             left_out["no directive"] += 1
             continue
         try:
-            seen = features.of(row.packed, row.in_force)
+            lesson = _lesson(row, row.directive, plan)
         except CorruptError:
             left_out["no state"] += 1
             continue
-        option = seen.option(row.directive)
-        left_out["target not kept"] += option is None
-        kept.append(
-            (
-                seen.situation, seen.targets.astype(np.float16), seen.mask, _shares(row),
-                VERBS.index(row.directive.action), -1 if option is None else option,
-                v.SECONDS.index(row.directive.seconds), PRIORITIES.index(row.directive.priority),
-                row.came.reward, row.came.applied, plan.split_of(row.story) != "train",
-            )
-        )  # fmt: skip
-        if len(kept) > most + 4096:
-            del kept[:4096]
-    del kept[: max(0, len(kept) - most)]
+        left_out["target not kept"] += lesson[_OPTION] < 0
+        if len(kept) < most:
+            heapq.heappush(kept, (row.at, number, lesson))
+        else:
+            heapq.heappushpop(kept, (row.at, number, lesson))
     if not kept:
         raise ConfigError(
             "the log holds no directive with an outcome: play with a cognitive server first, or "
             "`metabonk cognition rehearse`"
         )
-    columns = dict(zip(_COLUMNS, map(np.array, zip(*kept, strict=True)), strict=True))
+    kept.sort(key=lambda one: one[1])  # as they came: how they are drawn follows from it
+    told = (lesson for _, _, lesson in kept)
+    columns = dict(zip(_COLUMNS, map(np.array, zip(*told, strict=True)), strict=True))
     columns["reward"] = columns["reward"].astype(np.float32)
     return Lessons(**columns, left_out=Counter({k: n for k, n in left_out.items() if n}))
+
+
+def _lesson(row: Row, directive: v.Directive, plan: Plan) -> tuple[Any, ...]:
+    """A row's entries of _COLUMNS. Raises CorruptError for a state that is none."""
+    seen = features.of(row.packed, row.in_force)
+    option = seen.option(directive)
+    return (
+        seen.situation, seen.targets.astype(np.float16), seen.mask, _shares(row),
+        VERBS.index(directive.action), -1 if option is None else option,
+        v.SECONDS.index(directive.seconds), PRIORITIES.index(directive.priority),
+        row.came.reward, row.came.applied, plan.split_of(row.story) != "train",
+    )  # fmt: skip
 
 
 def _shares(row: Row) -> Array:

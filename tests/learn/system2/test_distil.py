@@ -59,6 +59,20 @@ def test_a_log_becomes_lessons(tmp_path: Path) -> None:
     assert len(taught(tmp_path, most=7)) == 7
 
 
+def test_of_a_long_log_the_newest_decisions_teach_whoever_asked(tmp_path: Path) -> None:
+    """Rows come by agent: the last ones that are read are not the newest."""
+    log, states = Written(tmp_path), arena_states(8)
+    old, new = v.spell(v.Directive(v.Verb.HOLD)), v.spell(v.Directive(v.Verb.COLLECT))
+    for number, packed in enumerate(states):
+        log.add(RequestId("a", 1, number), packed, new, 1.0, at=2000.0 + number)
+        log.add(RequestId("b", 1, number), packed, old, 1.0, at=1000.0 + number)
+    log.close()
+    data = taught(tmp_path, most=8)
+    assert {features.VERBS[verb] for verb in data.verb} == {v.Verb.COLLECT}
+    np.testing.assert_array_equal(data.situation, [features.of(p).situation for p in states])
+    assert len(taught(tmp_path, most=16)) == 16
+
+
 def test_a_log_without_directives_teaches_nothing(tmp_path: Path) -> None:
     log = Written(tmp_path)
     log.add(RequestId("a", 1, 1), arena_states(1)[0], {}, 1.0, status="rejected")
