@@ -162,7 +162,8 @@ async def _opened(running: Running, stop: asyncio.Event) -> bool:
 
 
 async def _watch(running: Running, stop: asyncio.Event, quiet: bool) -> None:
-    """Says how it goes until it is asked to end: a line that changes, or one now and then."""
+    """Says how it goes until it is asked to end: a line that changes, or one now and then. Raises
+    what ended a part of the server: one that goes on without it would look as if it served."""
     changing = not quiet and stderr.is_terminal
     said = 0.0
     with contextlib.ExitStack() as stack:
@@ -170,6 +171,7 @@ async def _watch(running: Running, stop: asyncio.Event, quiet: bool) -> None:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+            running.check()
             if status is not None:
                 status.update(_line(running))
             elif not quiet and time.monotonic() - said >= QUIET_SECONDS:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ FRAMES = "frames"  # the folder of the frames, beside the journal
 @dataclass
 class Running:
     """A server that runs. endpoints: where agents connect. url: of its pages, empty for none.
-    opening: done once the backend is open; raises what kept it from that."""
+    opening: done once the backend is open; raises what kept it from that. keeping: what runs as
+    long as the server does; an end of one is a fault."""
 
     broker: Broker
     door: Door
@@ -49,15 +50,23 @@ class Running:
     store: FrameStore
     url: str
     opening: asyncio.Future[None]
+    keeping: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def endpoints(self) -> list[str]:
         return self.door.endpoints
 
+    def check(self) -> None:
+        """Raises what ended a part of the server that should run as long as it does."""
+        for task in self.keeping:
+            if task.done() and not task.cancelled():
+                task.result()
+
     def health(self) -> Answer:
-        """Whether it lives: the loop answers, and the journal's thread runs."""
-        fine = self.journal.alive
-        return Answer(200, "ok\n") if fine else Answer(503, "the journal's thread ended\n")
+        """Whether it lives: the loop answers, the journal's thread runs, and so does all else."""
+        ended = [task.get_name() for task in self.keeping if task.done()]
+        ended += [] if self.journal.alive else ["the journal's thread"]
+        return Answer(503, f"{', '.join(ended)} ended\n") if ended else Answer(200, "ok\n")
 
     def ready(self) -> Answer:
         """Whether agents should come here. A full disk is said and keeps nobody away."""
@@ -89,7 +98,8 @@ async def serving(
     """A server as long as the block runs. It opens `backend`, which the caller closes.
 
     explain: ask it for reasons in words too, which control never reads. Whoever runs the block has
-    to await `Running.opening`: a backend that is not there is an error at the start.
+    to await `Running.opening`: a backend that is not there is an error at the start, and to call
+    `Running.check` now and then.
 
     Raises ConfigError for settings that cannot be, LinkError for an address or a folder that is in
     use, CorruptError for a journal that is none, OSError.
@@ -130,18 +140,23 @@ async def serving(
         door.open(broker.handle)
         stack.callback(door.close)
         running.opening = loop.create_task(_open(broker))
-        ticking = loop.create_task(_tick(broker))
-        guarding = loop.create_task(_guard(running, config.memory_mb << 20))
+        guarding = _guard(running, config.memory_mb << 20)
+        running.keeping += [
+            loop.create_task(_tick(broker), name="what ends late requests"),
+            loop.create_task(guarding, name="what bounds the memory"),
+        ]
         try:
             yield running
         finally:
             await broker.drain(config.drain)
             await asyncio.to_thread(journal.close)  # the loop goes on: outcomes are acknowledged
             await asyncio.sleep(0)
-            for task in (ticking, guarding, running.opening):
+            tasks = [*running.keeping, running.opening]
+            for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if ended is not None and not isinstance(ended, asyncio.CancelledError):
+                    raise ended
 
 
 async def _open(broker: Broker) -> None:
