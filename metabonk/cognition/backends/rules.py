@@ -36,10 +36,15 @@ from metabonk.cognition.vocabulary import (
 from metabonk.errors import CorruptError
 from metabonk.records import EntityFlag, PickupKind
 
-# By kind of thing, with a place for kinds that are not known: what lies is worth collecting, what
-# stands is worth using.
-_WORTH = np.array([1.0, 0.6, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0])
-_USE = np.array([0.0, 0.0, 0.0, 0.0, 1.2, 0.9, 3.0, 0.0])
+
+def _by_kind(known: Mapping[int, float], other: float) -> Array:
+    """A table by a record's byte of kind, of which most values are none that is known."""
+    return np.array([known.get(kind, other) for kind in range(256)])
+
+
+# What lies is worth collecting, what stands is worth using.
+_WORTH = _by_kind({PickupKind.XP: 1.0, PickupKind.GOLD: 0.6, PickupKind.MAGNET: 3.0}, 0.0)
+_USE = _by_kind({PickupKind.CHEST: 1.2, PickupKind.SHRINE: 0.9, PickupKind.PORTAL: 3.0}, -math.inf)
 _NAMES = [kind.name.lower() for kind in PickupKind]
 _HEAL, _CHEST, _BOSS = int(PickupKind.HEAL), int(PickupKind.CHEST), int(EntityFlag.BOSS)
 
@@ -234,9 +239,8 @@ class Strategist:
             return []
         found = []
         blocked = around.sectors.take(around.thing_bins)
-        away = around.thing_away
-        kinds = around.thing_kinds & 7
-        hard = (1.0 + away * (1.0 / 6.0)) * (1.0 + blocked)
+        kinds = around.thing_kinds
+        hard = (1.0 + around.thing_away * (1.0 / 6.0)) * (1.0 + blocked)
         pull = float(_WORTH.take(kinds).dot(1.0 / hard))
         if pull > 0.0:
             want = 0.4 + 0.4 * min(pull, 3.0) / 3.0 - 0.1 * around.danger
@@ -247,15 +251,15 @@ class Strategist:
 
     def _uses(self, around: Surroundings, kinds: Array, blocked: Array) -> list[_Option]:
         """The chest, shrine or portal that is worth most; a chest if it can be paid."""
-        use = _USE.take(kinds)
-        use[(kinds == _CHEST) & ~(around.thing_values <= around.gold)] = 0.0
-        wants = use / (1.0 + around.thing_away * (1.0 / 30.0))
+        wants = _USE.take(kinds)
+        wants[(kinds == _CHEST) & ~(around.thing_values <= around.gold)] = -math.inf
+        wants /= 1.0 + around.thing_away * (1.0 / 30.0)
         wants -= 0.15 * blocked
-        wants[use == 0.0] = -math.inf
         best = int(wants.argmax())
-        if not use[best]:
+        most = float(wants[best])
+        if most == -math.inf:
             return []
-        want = self.temper.gather * (float(wants[best]) - 0.05 * around.danger)
+        want = self.temper.gather * (most - 0.05 * around.danger)
         why = f"a {_NAMES[int(kinds[best])]} within reach"
         return [_Option(want, Verb.INTERACT, Pickup(int(around.thing_ids[best])), why=why)]
 

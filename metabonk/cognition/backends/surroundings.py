@@ -85,6 +85,9 @@ _HEAD = _head()
 
 _ENTITIES_AT, _PICKUPS_AT = (GAME_STATE.fields[n][1] for n in ("entities", "pickups"))  # type: ignore[index]
 _ENTITY, _PICKUP = ENTITY.itemsize, PICKUP.itemsize
+# Made once: numpy looks a scalar type up in every call.
+_ID, _BYTE, _NUMBER = np.dtype(np.uint32), np.dtype(np.uint8), np.dtype(np.float32)
+_PLACE = np.dtype(np.complex64)
 # Plain numbers: operations on flags take longer than on arrays.
 _HAS_ENTITIES, _HAS_PICKUPS = int(FieldGroup.ENTITIES), int(FieldGroup.PICKUPS)
 _HAS_PROGRESS = int(FieldGroup.PROGRESS)
@@ -101,13 +104,13 @@ def look(packed: bytes, near: float = 5.0) -> Surroundings:
         raise CorruptError(f"state: position {x}, {y} and health {health}; wanted finite numbers")
     enemies = min(enemies, MAX_ENTITIES) if fields & _HAS_ENTITIES else 0
     things = min(things, MAX_PICKUPS) if fields & _HAS_PICKUPS else 0
-    ids, flags = _entities(packed, 0, np.uint32, enemies), _entities(packed, 5, np.uint8, enemies)
-    thing_ids = _things(packed, 0, np.uint32, things)
-    thing_kinds = _things(packed, 4, np.uint8, things)
-    thing_values = _things(packed, 20, np.float32, things)
+    ids, flags = _entities(packed, 0, _ID, enemies), _entities(packed, 5, _BYTE, enemies)
+    thing_ids = _things(packed, 0, _ID, things)
+    thing_kinds = _things(packed, 4, _BYTE, things)
+    thing_values = _things(packed, 20, _NUMBER, things)
     # East + i north; both lists have the position in their third and fourth words.
     offset = np.concatenate(
-        (_entities(packed, 8, np.complex64, enemies), _things(packed, 8, np.complex64, things))
+        (_entities(packed, 8, _PLACE, enemies), _things(packed, 8, _PLACE, things))
     )
     offset -= complex(x, y)
     away = np.abs(offset)
@@ -146,11 +149,11 @@ def look(packed: bytes, near: float = 5.0) -> Surroundings:
     )
 
 
-def _entities(packed: bytes, at: int, kind: npt.DTypeLike, count: int) -> Array:
+def _entities(packed: bytes, at: int, kind: np.dtype[Any], count: int) -> Array:
     """A field of the first `count` entities, [N], as it lies in the bytes: nothing is copied."""
     return np.ndarray((count,), kind, packed, _ENTITIES_AT + at, (_ENTITY,))
 
 
-def _things(packed: bytes, at: int, kind: npt.DTypeLike, count: int) -> Array:
+def _things(packed: bytes, at: int, kind: np.dtype[Any], count: int) -> Array:
     """The same of pickups."""
     return np.ndarray((count,), kind, packed, _PICKUPS_AT + at, (_PICKUP,))

@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 
+import numpy as np
 import pytest
 from situations import enemy, state, thing
 
@@ -14,13 +15,14 @@ from metabonk.cognition.question import Answer, Backend, Failure, Press, Questio
 from metabonk.cognition.vocabulary import Compass, Directive, Entity, Pickup, Priority, Verb
 from metabonk.errors import CorruptError
 from metabonk.records import (
-    Entity as Being,
-)
-from metabonk.records import (
+    GAME_STATE,
     EntityFlag,
     FieldGroup,
     GameState,
     PickupKind,
+)
+from metabonk.records import (
+    Entity as Being,
 )
 
 
@@ -134,6 +136,16 @@ def test_fields_that_no_transport_carried_count_for_nothing() -> None:
     given = state(50.0, entities=[enemy(1, 0.0, 2.0)], pickups=[thing(1, PickupKind.XP, 0.0, 2.0)])
     given.fields = FieldGroup.PLAYER
     assert decide(given).action is Verb.EXPLORE
+
+
+def test_kinds_of_things_that_nobody_knows_are_worth_nothing() -> None:
+    """A newer game's kind 12 is not a chest because 12 ends as 4 does."""
+    for known, verb in ((PickupKind.CHEST, Verb.INTERACT), (PickupKind.XP, Verb.COLLECT)):
+        row = np.frombuffer(state(pickups=[thing(1, known, 0.0, 3.0)], gold=9.0).pack(), GAME_STATE)
+        assert Strategist().decide(row.tobytes()).directive.action is verb
+        newer = row.copy()
+        newer["pickups"]["kind"][0, 0] += 8
+        assert Strategist().decide(newer.tobytes()).directive.action is Verb.EXPLORE
 
 
 def test_states_that_are_none_are_refused_and_half_of_one_is_used() -> None:
