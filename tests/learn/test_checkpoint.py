@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,16 @@ import pytest
 import torch
 from tiny_games import Memory, Walk
 
-from metabonk import artifact
+from metabonk import artifact, machine
 from metabonk.config import Config
 from metabonk.errors import CheckpointError, ConfigError
+from metabonk.games import make as make_game
 from metabonk.learn import checkpoint
 from metabonk.learn.trainer import Trainer, parse_fixed
+from metabonk.protocols import BatchGame
 
 
-def make(envs: int = 6, game: type[Walk] = Walk, **ppo) -> Trainer:
+def make(envs: int = 6, game: Callable[[int], BatchGame] = Walk, **ppo) -> Trainer:
     config = Config()
     config.model.hidden = 8
     config.ppo.horizon, config.ppo.burn_in, config.ppo.sequence = 8, 2, 4
@@ -26,12 +29,13 @@ def make(envs: int = 6, game: type[Walk] = Walk, **ppo) -> Trainer:
     return Trainer(game(envs), config, planned=5_000)
 
 
-def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def goes_on(make: Callable[[], Trainer], directory: Path) -> None:
+    """Asserts that a trainer which is made anew and restored goes on as the one that was saved."""
     trainer = make()
     trainer.start()
     for _ in range(3):
         trainer.iterate()
-    saved = checkpoint.save(tmp_path, trainer.snapshot())
+    saved = checkpoint.save(directory, trainer.snapshot())
     for _ in range(3):
         expected = trainer.iterate()
     other = make()
@@ -50,6 +54,30 @@ def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert {k: v for k, v in found.items() if not k.startswith(timed)} == {
         k: v for k, v in expected.items() if not k.startswith(timed)
     }
+
+
+def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    goes_on(make, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["arena", "grid64/push_blocks", "doom/defend_the_center"])
+def test_games_with_snapshots_go_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+    """Arena and grid64 by their clones, Doom by the actions of its episodes played again."""
+    if name.startswith("doom/"):
+        pytest.importorskip("vizdoom")
+    elif not machine.core_built():
+        pytest.skip("the native core is not built")
+    games: list[BatchGame] = []
+
+    def open_game(num_envs: int) -> BatchGame:
+        games.append(make_game(name, num_envs))
+        return games[-1]
+
+    try:
+        goes_on(lambda: make(2, open_game), tmp_path)
+    finally:
+        for game in games:
+            game.close()
 
 
 def with_world(directory: Path, dreams: bool = False) -> Trainer:
