@@ -5,7 +5,16 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
-from . import ops_cfc, ops_frames, ops_merge, ops_qlinear, ops_returns, ops_rssm, ops_vq
+from . import (
+    ops_cfc,
+    ops_frames,
+    ops_merge,
+    ops_qlinear,
+    ops_returns,
+    ops_rssm,
+    ops_surrogate,
+    ops_vq,
+)
 from .case import Case
 from .meter import Timed
 from .peers import require
@@ -25,6 +34,7 @@ def cases() -> list[Case]:
         *ops_rssm.cases(),
         *ops_vq.cases(),
         *ops_returns.cases(),
+        *ops_surrogate.cases(),
         *ops_merge.cases(),
         *ops_frames.cases(),
         *ops_qlinear.cases(),

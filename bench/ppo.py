@@ -20,8 +20,11 @@ class Ours:
 
     def __init__(self, recipe: Recipe) -> None:
         require("torch", "train")
+        import torch
+
         from metabonk.config import ModelConfig, PPOConfig
         from metabonk.games import make
+        from metabonk.learn.acting import quicker
         from metabonk.learn.collector import Collector
         from metabonk.learn.ppo import PPO
         from metabonk.models.policy import build
@@ -50,6 +53,9 @@ class Ours:
         )
         self.learner = PPO(model, config, num_envs=r.num_envs, seed=r.seed)
         self.collector = Collector(self.game, model, horizon=r.horizon, seed=r.seed)
+        # As `metabonk train` does before it starts.
+        acting, _ = quicker(model, self.collector.rollout, torch.get_num_threads())
+        self.collector.act_by(acting)
         self.collector.start(range(r.seed, r.seed + r.num_envs))
 
     def iterate(self) -> list[float]:

@@ -97,6 +97,7 @@ void BindNn(nb::module_& core) {
   BindPeaks(module);
   BindVq(module);
   BindReturns(module);
+  BindSurrogate(module);
   BindMerge(module);
   BindQLinear(module);
   BindRssm(module);

@@ -15,6 +15,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/rooms.h"
+#include "nn/team.h"
 
 namespace nb = nanobind;
 
@@ -70,6 +71,28 @@ void MakeBinding(Binding* binding, const std::vector<Address>& inputs,
 
 void Step(nn::Policy& policy, const Binding& binding) {
   RaiseUnlessOk(policy.Step(binding.inputs, binding.outputs));
+}
+
+// The steps of a team's members, in their order.
+struct TeamBinding {
+  std::vector<nn::Team::Turn> turns;
+};
+
+void MakeTeamBinding(TeamBinding* made, const std::vector<const Binding*>& bindings) {
+  new (made) TeamBinding;
+  for (const Binding* one : bindings) made->turns.push_back({one->inputs, one->outputs});
+}
+
+void StepTeam(nn::Team& team, const TeamBinding& binding) {
+  if (binding.turns.size() != team.size()) {
+    throw nb::value_error("binding: wanted one for each of the team's policies");
+  }
+  Status status;
+  {
+    nb::gil_scoped_release release;
+    status = team.Step(binding.turns);
+  }
+  RaiseUnlessOk(status);
 }
 
 Description Describe(const std::string& name, nn::Type type, int rank, const nn::Sizes& sizes) {
@@ -140,6 +163,14 @@ void BindPolicy(nb::module_& module) {
                    [](const nn::Policy& policy) { return Places(policy.program().outputs); })
       .def_prop_ro("states",
                    [](const nn::Policy& policy) { return Places(policy.program().states); });
+  nb::class_<TeamBinding>(module, "PolicyTeamBinding",
+                          "A PolicyBinding for each policy of a team, in their order.")
+      .def("__init__", &MakeTeamBinding, nb::arg("bindings"), nb::keep_alive<1, 2>());
+  nb::class_<nn::Team>(module, "PolicyTeam",
+                       "Policies that step side by side, a thread each; see csrc/nn/team.h.")
+      .def(nb::init<std::vector<nn::Policy*>>(), nb::arg("policies"), nb::keep_alive<1, 2>(),
+           "policies: a list that nobody changes; they step nowhere else meanwhile.")
+      .def("step", &StepTeam, nb::arg("binding"), "One decision of each; allocates nothing.");
 }
 
 }  // namespace metabonk::bindings

@@ -24,6 +24,7 @@ void BindCfc(nanobind::module_& nn);
 void BindPeaks(nanobind::module_& nn);
 void BindVq(nanobind::module_& nn);
 void BindReturns(nanobind::module_& nn);
+void BindSurrogate(nanobind::module_& nn);
 void BindMerge(nanobind::module_& nn);
 void BindQLinear(nanobind::module_& nn);
 void BindRssm(nanobind::module_& nn);

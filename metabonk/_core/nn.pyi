@@ -155,6 +155,16 @@ class LambdaReturnsPlan:
 
     def step(self) -> None: ...
 
+SURROGATE_OUTPUTS: int = 256
+
+def surrogate_kernels() -> str:
+    """Name of the loops in use: portable, avx2 or avx512."""
+
+def surrogate(rows: int, columns: int, sizes: Sequence[int], inputs: Sequence[int], terms: Sequence[float], outputs: Sequence[int]) -> None:
+    """
+    Gradients and statistics of one batch; inputs and outputs by address, 0 for none, in the order of csrc/nn/surrogate.h. Raises IndexError for a choice out of range.
+    """
+
 def merge_kernels() -> str:
     """Name of the loops in use: portable, avx2 or avx512."""
 
@@ -339,3 +349,19 @@ class Policy:
 
     @property
     def states(self) -> list[tuple[str, int, list[int]]]: ...
+
+class PolicyTeamBinding:
+    """A PolicyBinding for each policy of a team, in their order."""
+
+    def __init__(self, bindings: Sequence[PolicyBinding]) -> None: ...
+
+class PolicyTeam:
+    """Policies that step side by side, a thread each; see csrc/nn/team.h."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        """
+        policies: a list that nobody changes; they step nowhere else meanwhile.
+        """
+
+    def step(self, binding: PolicyTeamBinding) -> None:
+        """One decision of each; allocates nothing."""

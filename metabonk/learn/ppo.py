@@ -22,15 +22,15 @@ from metabonk.learn import faults
 from metabonk.learn.faults import Faults
 from metabonk.learn.minibatch import Minibatch, Piece, Targets, samples, sequences, spread
 from metabonk.learn.optimizer import FlatAdam
-from metabonk.learn.replicas import Replicas
+from metabonk.learn.replicas import Replicas, one_thread
 from metabonk.learn.returns import ReturnScale, advantages, explained_variance, spread_about
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.teachers import Teacher, heeded
 from metabonk.models.policy import DEFAULT_DT, ActorCritic
+from metabonk.ops.surrogate import STATISTICS, Outcome, Terms, surrogate
 from metabonk.protocols import Array, FloatArray
 
 SHUFFLE_STREAM = 2
-STATISTICS = ("loss_policy", "loss_value", "entropy", "kl", "clip_fraction")
 SCALE_SAMPLES = 2048  # observations of each rollout that the input scales see
 KL = STATISTICS.index("kl")
 NO_STATE = torch.zeros(1, 0)
@@ -90,6 +90,12 @@ class PPO:
         A rollout that is not finite teaches nothing, and a gradient that is not moves nothing.
         Raises DivergedError for the third in a row of either.
         """
+        with one_thread() as threads:
+            return self._update(rollout, remaining, teachers, threads)
+
+    def _update(
+        self, rollout: Rollout, remaining: float, teachers: Sequence[Teacher], threads: int
+    ) -> dict[str, float]:
         config = self.config
         self._teachers = tuple(teachers)
         promises: dict[str, float] = {}
@@ -107,8 +113,8 @@ class PPO:
         totals: list[Tensor] = []
         for epochs in range(1, config.epochs + 1):  # noqa: B007
             mark = len(totals)
-            for minibatch in self._cut(rollout, targets, shuffle):
-                statistics = self._descend(minibatch, rate)
+            for minibatch in self._cut(rollout, targets, shuffle, threads):
+                statistics = self._descend(minibatch, rate, threads)
                 if statistics is not None:
                     totals.append(statistics)
             if config.target_kl and self._kl(totals[mark:]) > config.target_kl:
@@ -149,10 +155,13 @@ class PPO:
         shape = (rollout.horizon, rollout.num_envs)
         zeros, valid = np.zeros(shape, np.float32), np.ones(shape, np.bool_)
         targets = Targets(zeros, zeros, zeros, zeros, valid)
-        for minibatch in self._cut(rollout, targets, np.random.default_rng(0)):
-            self.replicas.total(
-                lambda model, piece: self._learn(model, piece(), 1.0), minibatch.pieces
-            )
+        with one_thread() as threads:
+            for minibatch in self._cut(rollout, targets, np.random.default_rng(0), threads):
+                self.replicas.total(
+                    lambda model, piece: self._learn(model, piece(), 1.0),
+                    minibatch.pieces,
+                    threads,
+                )
         self.optimizer.zero()
 
     def _kl(self, totals: list[Tensor]) -> float:
@@ -167,12 +176,12 @@ class PPO:
             self.average(torch.from_numpy(sums))
 
     def _cut(
-        self, rollout: Rollout, targets: Targets, shuffle: np.random.Generator
+        self, rollout: Rollout, targets: Targets, shuffle: np.random.Generator, threads: int
     ) -> Iterator[Minibatch]:
         if self.model.state_size:
             length = self.config.sequence or rollout.horizon
-            return sequences(rollout, targets, self.config.minibatches, length, shuffle)
-        return samples(rollout, targets, self.config.minibatches, shuffle)
+            return sequences(rollout, targets, self.config.minibatches, length, shuffle, threads)
+        return samples(rollout, targets, self.config.minibatches, shuffle, threads)
 
     def _discount(self, remaining: float) -> float:
         """Between `gamma` and `gamma_end`: the horizon 1 / (1 - gamma) grows evenly in proportion.
@@ -223,7 +232,7 @@ class PPO:
         log_prob = rollout.log_prob[start:].sum(-1)
         return Targets(advantage, returns, log_prob, value[:-1], valid), variance
 
-    def _descend(self, minibatch: Minibatch, rate: float) -> Tensor | None:
+    def _descend(self, minibatch: Minibatch, rate: float, threads: int) -> Tensor | None:
         """One gradient step; returns what `_means` names as a tensor, or None if there are no
         samples or the gradient is not finite."""
         self.optimizer.zero()
@@ -235,7 +244,7 @@ class PPO:
         total = torch.zeros(len(STATISTICS) + len(self._teachers))
         if minibatch.pieces:
             total += self.replicas.total(
-                lambda model, piece: self._learn(model, piece(), share), minibatch.pieces
+                lambda model, piece: self._learn(model, piece(), share), minibatch.pieces, threads
             )
         if self.average is not None:
             self.average(self.optimizer.gradient)
@@ -250,31 +259,36 @@ class PPO:
     def _learn(self, model: ActorCritic, piece: Piece, share: float) -> Tensor:
         """Adds the gradient of the piece's part of the minibatch's loss, each sample weighing
         `share`; returns its part of STATISTICS and of the teachers' divergences."""
-        config = self.config
         parameters, value = self._forward(model, piece)
-        log_prob, entropy = model.head.log_prob(parameters, piece.mask, piece.action)
-        log_ratio = log_prob - piece.log_prob
-        ratio = log_ratio.exp()
-        clipped = ratio.clamp(1.0 - config.clip, 1.0 + config.clip)
-        gain = torch.minimum(ratio * piece.advantage, clipped * piece.advantage)
-        error = (value - piece.returns).square()
-        if config.value_clip:
-            near = piece.value + (value - piece.value).clamp(-config.value_clip, config.value_clip)
-            error = torch.maximum(error, (near - piece.returns).square())
-        objective = gain - 0.5 * config.value_coef * error + config.entropy_coef * entropy
+        slopes = surrogate(
+            parameters.detach(),
+            value.detach(),
+            model.head.log_std.detach(),
+            model.head.columns,
+            model.head.sizes,
+            model.head.done(piece.mask, piece.action),
+            Outcome(piece.log_prob, piece.advantage, piece.returns, piece.value, piece.weight),
+            self._terms(share),
+        )
+        roots, pulls = [parameters, value], [slopes.parameters, slopes.value]
+        if model.head.continuous:
+            roots.append(model.head.log_std)
+            pulls.append(slopes.log_std)
         taught: list[Tensor] = []
         if piece.teacher is not None:
             parts = piece.teacher.chunk(len(self._teachers), 1)
             for teacher, part in zip(self._teachers, parts, strict=True):
-                apart = model.head.divergence(part, teacher.log_std, parameters, piece.mask)
-                objective = objective - teacher.weight * apart
-                taught.append(apart)
-        torch.dot(objective, piece.weight).mul(-share).backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            moved = ((ratio - 1.0).abs() > config.clip).float()
-            kl = ratio - 1.0 - log_ratio  # Schulman's estimator k3, never negative
-            each = (-gain, 0.5 * error, entropy, kl, moved, *taught)
-            return torch.stack([torch.dot(x, piece.weight) for x in each]).mul_(share)
+                each = model.head.divergence(part, teacher.log_std, parameters, piece.mask)
+                apart = share * torch.dot(each, piece.weight)
+                roots.append(apart)
+                pulls.append(apart.new_tensor(teacher.weight))
+                taught.append(apart.detach())
+        torch.autograd.backward(roots, pulls)
+        return torch.cat([slopes.statistics, torch.stack(taught)]) if taught else slopes.statistics
+
+    def _terms(self, share: float) -> Terms:
+        config = self.config
+        return Terms(config.clip, config.value_clip, config.value_coef, config.entropy_coef, share)
 
     def _means(self, totals: list[Tensor]) -> dict[str, float]:
         """Over gradient steps. Nothing is known of an update without a step."""

@@ -25,7 +25,7 @@ Job = TypeVar("Job")
 
 
 class Replicas:
-    """Does jobs on as many threads as torch is set to (`torch.set_num_threads`)."""
+    """Does jobs on several threads, in each of which torch has to be on one (`one_thread`)."""
 
     def __init__(self, model: ActorCritic, optimizer: FlatAdam) -> None:
         self._models = [model]
@@ -34,12 +34,14 @@ class Replicas:
         self._pool: ThreadPoolExecutor | None = None
         self._process = os.getpid()
 
-    def total(self, work: Callable[[ActorCritic, Job], Tensor], jobs: Sequence[Job]) -> Tensor:
+    def total(
+        self, work: Callable[[ActorCritic, Job], Tensor], jobs: Sequence[Job], threads: int
+    ) -> Tensor:
         """The sum of `work(model, job)`; gradients it leaves are added to the optimizer's.
 
-        work: runs in any of the threads, with a model that has the same weights in all of them.
+        work: runs in any of at most `threads`, with a model that has the same weights in all.
         """
-        threads = min(torch.get_num_threads(), len(jobs))
+        threads = min(threads, len(jobs))
         if threads < 2:
             return torch.stack([work(self._models[0], job) for job in jobs]).sum(0)
         self._grow(threads)
@@ -48,9 +50,8 @@ class Replicas:
         def share(k: int) -> Tensor:
             return torch.stack([work(self._models[k], job) for job in jobs[k::threads]]).sum(0)
 
-        with one_thread():
-            others = [self._pool.submit(share, k) for k in range(1, threads)]
-            sums = [share(0), *(other.result() for other in others)]
+        others = [self._pool.submit(share, k) for k in range(1, threads)]
+        sums = [share(0), *(other.result() for other in others)]
         for gradient in self._gradients[1:threads]:
             self._gradients[0] += gradient
             gradient.zero_()
@@ -70,12 +71,13 @@ class Replicas:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread meanwhile. Its own threads, once used, keep a processor busy waiting for
-    more, which the game's threads could have used."""
+def one_thread() -> Iterator[int]:
+    """torch on one thread meanwhile; gives the number it was set to. Its own threads, once used,
+    keep a processor busy waiting for more, which the game's threads or ours could have used: an
+    optimizer's step over ten thousand numbers took two milliseconds and the other thread's core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        yield threads
     finally:
         torch.set_num_threads(threads)

@@ -125,10 +125,11 @@ class Trainer:
     def act_as(self, name: str) -> None:
         """Rollouts are acted by `torch` or by the `compiled` network from now on. Raises
         CompileError if that is asked for and the network cannot be compiled."""
-        compiled = name == "compiled"
-        self._act_by(
-            CompiledActing(self.model, self.game.num_envs) if compiled else TorchActing(self.model)
-        )
+        if name == "compiled":
+            threads = torch.get_num_threads()
+            self._act_by(CompiledActing(self.model, self.game.num_envs, threads))
+        else:
+            self._act_by(TorchActing(self.model))
 
     def _act_by(self, acting: Acting) -> None:
         """A dreamer that does not teach acts itself, in games of its own."""
@@ -140,8 +141,8 @@ class Trainer:
     def act_quickly(self) -> dict[str, float]:
         """Measures both ways and takes the quicker one; returns the seconds per rollout of each.
         Raises CompileError for a network that cannot be compiled: it goes on as before."""
-        with one_thread():
-            acting, seconds = quicker(self.model, self.collector.rollout)
+        with one_thread() as threads:
+            acting, seconds = quicker(self.model, self.collector.rollout, threads)
         self._act_by(acting)
         return seconds
 

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from metabonk.errors import ConfigError
 from metabonk.models.choices import Group, group, mask_index, span
 from metabonk.models.layers import fast_tanh, linear
+from metabonk.ops.surrogate import FORBIDDEN, HALF_LOG_TAU, Columns, Done
 from metabonk.spaces import ActionLayout
 
-FORBIDDEN = -1e9  # finite, so that p log p of a forbidden choice is 0 and not NaN
-HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 INITIAL_LOG_STD = -0.5
 FEW_CHOICES = 16
 
@@ -72,7 +71,8 @@ class ActionHead(nn.Module):
         self._gaussian = [(i, layout.branches[i]) for i in free if i not in chosen]
         self.continuous = sum(b.width for _, b in self._gaussian)
         self.choices = sum(one.size * one.count for one in self.groups)
-        self.categorical = sum(one.count for one in self.groups)
+        self.sizes = [one.size for one in self.groups for _ in range(one.count)]
+        self.categorical = len(self.sizes)
         self.outputs = self.continuous + self.choices
         if not self.outputs:
             raise ConfigError("fixed: every action branch is fixed, nothing is left to learn")
@@ -228,6 +228,22 @@ class ActionHead(nn.Module):
             entropy = entropy - (log_p.exp() * log_p).sum((-1, -2))
         return total, entropy.expand(len(rows))
 
+    @property
+    def columns(self) -> Columns:
+        """The Gaussian columns as `ops.surrogate` wants them."""
+        return Columns(self._half, self._middle, self._bounded)
+
+    def done(self, mask: Tensor | None, rows: Tensor) -> Done:
+        """What rows [B, columns] say was done, as `ops.surrogate` wants it."""
+        taken = rows[:, self._columns] if self.continuous else rows[:, :0]
+        chosen = [one.read(rows) for one in self.groups]
+        allowed = self._allowed(mask)
+        return Done(
+            taken.contiguous(),
+            torch.cat(chosen, 1) if chosen else rows[:, :0].long(),
+            None if allowed is None else allowed.contiguous(),
+        )
+
     def divergence(
         self, teacher: Tensor, teacher_log_std: Tensor, parameters: Tensor, mask: Tensor | None
     ) -> Tensor:
@@ -260,14 +276,21 @@ class ActionHead(nn.Module):
         if not self.groups:
             return []
         logits = parameters[:, self.continuous :]
-        if mask is not None and self.masked:
-            allowed = mask.bool()[:, self._mask_index] | self._always
-            for passing, others in self._decisive:
-                allowed[:, passing] &= ~allowed[:, others].any(1)
+        allowed = self._allowed(mask)
+        if allowed is not None:
             logits = torch.where(allowed, logits, FORBIDDEN)
         return [
             (g, _log_softmax(logits[:, g.logits].reshape(-1, g.count, g.size))) for g in self.groups
         ]
+
+    def _allowed(self, mask: Tensor | None) -> Tensor | None:
+        """Which logits may be chosen, bool [B, choices]; None if all of them may."""
+        if mask is None or not self.masked:
+            return None
+        allowed = mask.bool()[:, self._mask_index] | self._always
+        for passing, others in self._decisive:
+            allowed[:, passing] &= ~allowed[:, others].any(1)
+        return allowed
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ number of steps. Weights can be swapped between two steps without a pause.
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,26 @@ class Bound:
         """Decides; returns `action`."""
         self._native.step(self._binding)
         return self.action
+
+
+class Team:
+    """Compiled policies that step side by side, a thread each: parts of a batch that is worth it.
+
+    Nobody else may step them. What is bound is stepped by what `bind` returns, one native call.
+    """
+
+    def __init__(self, policies: Sequence[CompiledPolicy]) -> None:
+        self.policies = tuple(policies)
+        self._native = _core.nn.PolicyTeam([policy._native for policy in policies])
+
+    def bind(self, parts: Sequence[Bound]) -> Callable[[], None]:
+        """The step of all of them, from what each one's `bind_all` gave, in their order. Raises
+        ValueError for a step of another policy or another number of them."""
+        natives = [policy._native for policy in self.policies]
+        if [part._native for part in parts] != natives:
+            raise ValueError("parts: wanted one bound step of each of the team's policies")
+        binding = _core.nn.PolicyTeamBinding([part._binding for part in parts])
+        return functools.partial(self._native.step, binding)
 
 
 class CompiledPolicy:
@@ -326,4 +347,4 @@ def _said(terms: Terms) -> str:
     return f"{terms.precision}, batch {terms.batch}, {drawn} actions"
 
 
-__all__ = ["Bound", "CompiledPolicy", "Terms", "compile", "load"]
+__all__ = ["Bound", "CompiledPolicy", "Team", "Terms", "compile", "load"]

@@ -22,6 +22,7 @@ from metabonk.learn.collector import Collector
 from metabonk.learn.presets import preset
 from metabonk.learn.trainer import Trainer, parse_fixed
 from metabonk.models.policy import ActorCritic, build
+from metabonk.play.compiled import Team
 from metabonk.protocols import BatchGame
 
 ENVS, HORIZON = 5, 12
@@ -53,6 +54,41 @@ def test_a_rollout_is_that_of_torch(name: str) -> None:
     assert np.ptp(theirs["value"]) > 0
     for key in ours:
         np.testing.assert_allclose(ours[key], theirs[key], atol=2e-5, rtol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["arena", "gym/CartPole-v1", "grid64/key_door"])
+def test_parts_that_decide_side_by_side_give_the_same_bits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting_module, "SHARED", 2)
+    rollouts = []
+    for threads in (1, 2, 9):
+        game = games.make(name, ENVS)
+        model = network(game, name)
+        collector = Collector(game, model, horizon=HORIZON, seed=1)
+        acting = CompiledActing(model, ENVS, threads)
+        assert len(acting.policies) == min(threads, 2)
+        collector.act_by(acting)
+        collector.start(range(ENVS))
+        collector.collect()
+        rollouts.append(copy.deepcopy(collector.collect().arrays()))
+        game.close()
+    for got in rollouts[1:]:
+        assert all(np.array_equal(got[key], rollouts[0][key]) for key in got)
+
+
+def test_a_team_steps_its_own_policies_only() -> None:
+    game = Walk(ENVS)
+    model = build(game.observation_space, game.action_layout, ModelConfig(hidden=8), seed=0)
+    one, two, other = (CompiledActing(model, ENVS).policies[0] for _ in range(3))
+    team = Team([one, two])
+    inputs = {name: np.zeros(sizes, dtype) for name, (dtype, sizes) in one.inputs.items()}
+    steps = [policy.bind_all(inputs, {}) for policy in (one, two, other)]
+    team.bind(steps[:2])()
+    assert (one.counter, two.counter, other.counter) == (1, 1, 0)
+    for wrong in (steps[:1], steps[1:], steps[1::-1]):
+        with pytest.raises(ValueError, match="one bound step of each"):
+            team.bind(wrong)
 
 
 def test_the_quicker_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,6 @@ def weight_sum(model: ActorCritic, factor: float) -> Tensor:
     total = sum((p * factor).square().sum() for p in model.parameters())
     assert isinstance(total, Tensor)
     total.backward()
-    assert torch.get_num_threads() == 1
     return total.detach()[None]
 
 
@@ -33,14 +32,11 @@ def test_sums_are_those_of_one_thread(threads: int) -> None:
     optimizer = trainer.ppo.optimizer
     factors = [1.0, 2.0, 3.0, 4.0, 5.0]
     for _ in range(2):  # the second time replicas are there already, and must have forgotten
-        torch.set_num_threads(1)
         optimizer.zero()
-        expected = Replicas(trainer.model, optimizer).total(weight_sum, factors)
+        expected = Replicas(trainer.model, optimizer).total(weight_sum, factors, 1)
         gradient = optimizer.gradient.clone()
-        torch.set_num_threads(threads)
         optimizer.zero()
-        found = trainer.ppo.replicas.total(weight_sum, factors)
-        assert torch.get_num_threads() == threads
+        found = trainer.ppo.replicas.total(weight_sum, factors, threads)
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(optimizer.gradient, gradient)
         optimizer.step(1e-2)  # the twins have to see it
@@ -48,7 +44,6 @@ def test_sums_are_those_of_one_thread(threads: int) -> None:
 
 def test_an_error_in_any_thread_is_raised() -> None:
     replicas = Trainer(Walk(2), Config()).ppo.replicas
-    torch.set_num_threads(2)
 
     def work(_: ActorCritic, job: int) -> Tensor:
         if job == 1:
@@ -56,7 +51,23 @@ def test_an_error_in_any_thread_is_raised() -> None:
         return torch.zeros(1)
 
     with pytest.raises(ValueError, match="job 1"):
-        replicas.total(work, [0, 1])
+        replicas.total(work, [0, 1], 2)
+
+
+def test_an_update_leaves_torchs_threads_as_they_were_and_uses_one() -> None:
+    trainer = Trainer(Walk(8), Config())
+    trainer.start()
+    torch.set_num_threads(2)
+    seen: list[int] = []
+
+    def spied(*given: object) -> Tensor:
+        seen.append(torch.get_num_threads())
+        return learn(*given)
+
+    learn = trainer.ppo._learn
+    trainer.ppo._learn = spied
+    trainer.iterate()
+    assert set(seen) == {1}
     assert torch.get_num_threads() == 2
 
 

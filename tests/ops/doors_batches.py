@@ -11,7 +11,7 @@ import torch
 from doors import SENTINEL, Arrays, Door, flags, numbers, out
 from torch import Tensor
 
-from metabonk.ops import frames, frames_torch, merge, returns, vq
+from metabonk.ops import frames, frames_torch, merge, returns, surrogate, vq
 
 raw = torch.ops.metabonk
 
@@ -44,7 +44,37 @@ def dreams(**more: Tensor) -> Arrays:
     }
 
 
+def samples() -> Arrays:
+    each = ("value", "log_prob", "advantage", "returns", "old_value", "weight")
+    return {
+        "parameters": numbers(6, 2 + 5),
+        "log_std": numbers(2),
+        "half": numbers(2).exp(),
+        "middle": numbers(2),
+        "bounded": flags(2),
+        "taken": numbers(6, 2),
+        "chosen": torch.ones(6, 2, dtype=torch.int64),
+        "allowed": numbers(6, 5) < 9.0,
+        **{name: numbers(6) for name in each},
+    }
+
+
+def slopes(a: Arrays) -> object:
+    return surrogate.surrogate(
+        a["parameters"],
+        a["value"],
+        a["log_std"],
+        surrogate.Columns(a["half"], a["middle"], a["bounded"]),
+        [2, 3],
+        surrogate.Done(a["taken"], a["chosen"], a["allowed"]),
+        surrogate.Outcome(a["log_prob"], a["advantage"], a["returns"], a["old_value"], a["weight"]),
+        surrogate.Terms(0.2, 0.3, 0.5, 0.01, 0.1),
+        backend="native",
+    )
+
+
 RETURNS = {
+    "surrogate": Door(("surrogate",), samples, slopes, follow=("value", "log_std")),
     "gae": Door(
         ("Gae", "Gae.run"),
         rollout,

@@ -29,7 +29,7 @@ NO_ARRAYS = {
     "QLinearPlan.threads", "QLinearPlan.tier", "RssmEngine", "RssmPlan.tier", "VqEngine",
     "cfc_kernels", "dense_kernels", "frame_kernels", "merge_kernels", "peak_bf16_products",
     "peak_byte_products", "peak_multiply_add", "peak_read", "qlinear_kernels", "returns_kernels",
-    "rssm_kernels", "vq_kernels", "weight_bytes",
+    "SURROGATE_OUTPUTS", "rssm_kernels", "surrogate_kernels", "vq_kernels", "weight_bytes",
 }  # fmt: skip
 # Not an op's: compiled policies, whose door is metabonk.play.
 ELSEWHERE = ("Policy", "Program", "program_")
