@@ -20,7 +20,7 @@ from metabonk.protocols import Array
 # GIFs hold every frame whole and poorly compressed, and their writer needs all of them in memory.
 GIF_FPS = 10.0
 GIF_FRAMES = 600  # a minute; of a longer film the end is left out
-GIF_PIXELS = 64_000_000  # of all frames together; in a film of more, both sides are halved
+GIF_PIXELS = 35_000_000  # of all frames, a minute of 320x180; both sides of longer films are halved
 MIN_SIDE = 320  # smaller frames are enlarged by a whole number, so that a person can see them
 
 
