@@ -7,6 +7,7 @@ import json
 import tomllib
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from metabonk.bench import (
@@ -25,10 +26,13 @@ from metabonk.bench.swarm.plan import Plan
 from metabonk.bench.swarm.soak import Report
 from metabonk.bench.swarm.verdict import Fault, Verdict
 
-from metabonk import machine
+from metabonk import games, machine
 from metabonk.cognition.monitor.monitor import Monitor
 from metabonk.cognition.protocol import wire
 from metabonk.errors import LinkError
+from metabonk.games.level import Level, load
+from metabonk.games.scripted import Habits, ScriptedPolicy
+from metabonk.records import GAME_STATE, PickupKind
 
 HANG_SECONDS = 30.0
 
@@ -84,6 +88,35 @@ def test_episodes_that_were_played_are_not_played_again(monkeypatch: pytest.Monk
         one.close()
     assert found == [[10.0, 20.0], [10.0, 20.0], [30.0, 40.0]], "another planner plays for itself"
     assert played == [0, 1, 0, 1]
+
+
+def out_of_reach(level: Level, decisions: int = 300) -> float:
+    """The share of the moments at which a heart lies where nobody picks it up in passing."""
+    count = 6
+    game = games.make("arena", count, level=level, threads=1)
+    spaces = game.observation_space.spaces
+    seen = {key: np.zeros((count, *(s.shape or ())), s.dtype) for key, s in spaces.items()}
+    motor = ScriptedPolicy(Habits(size=level.terrain.size))
+    flags = (np.zeros(count, np.float32), *(np.zeros(count, np.bool_) for _ in range(3)))
+    game.reset_into(seen, list(range(700, 700 + count)))
+    memory, found = motor.reset(count), 0
+    for _ in range(decisions):
+        rows, memory = motor.act(seen, memory, flags[3])
+        game.step_into(rows, seen, *flags)
+        for env in range(count):
+            state = np.frombuffer(game.batch.game_state(env), GAME_STATE)[0]
+            things = state["pickups"][: state["pickup_count"]]
+            away = np.hypot(*(things["position"] - state["position"])[:, :2].T)
+            found += bool(((things["kind"] == PickupKind.HEAL) & (away > 4.0)).any())
+    game.close()
+    return found / (decisions * count)
+
+
+def test_there_is_health_to_regain_where_that_is_the_plan() -> None:
+    """With the character's own blades hearts fall at its feet: then there is nothing to go for."""
+    level = load("regain")
+    assert out_of_reach(level) > 0.05
+    assert out_of_reach(msgspec.structs.replace(level, start_weapons=[])) < 0.02
 
 
 def test_episodes_come_out_the_same_when_they_are_played_again(
