@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import errno
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,17 +82,27 @@ def train(
 
         chosen.run.directory = str(default_directory(chosen.game.name))
     progress = ProgressSink(f"learning {chosen.game.name}")
-    with progress if not json else contextlib.nullcontext():
-        try:
-            result = learn(chosen, resume=resume, sinks=[] if json else [progress])
-        except KeyboardInterrupt:  # while it evaluated, or pressed twice: nothing was saved now
-            directory = chosen.run.directory
-            notice_line(f"stopped; go on with: metabonk train --resume --run {directory}")
-            raise
+    with progress if not json else contextlib.nullcontext(), _telling(chosen.run.directory):
+        result = learn(chosen, resume=resume, sinks=[] if json else [progress])
     if result.interrupted:
         notice_line(f"stopped and saved; go on with: {result.resume_command}")
         raise typer.Exit(130)
     _show(result, profile, json, "--steps" if chosen.run.steps else "--minutes")
+
+
+@contextlib.contextmanager
+def _telling(directory: str) -> Iterator[None]:
+    """Says how to go on after what ends a run from outside."""
+    again = f"go on with: metabonk train --resume --run {directory}"
+    try:
+        yield
+    except KeyboardInterrupt:  # while it evaluated, or pressed twice: nothing was saved now
+        notice_line(f"stopped; {again}")
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # every write is whole or undone
+            notice_line(f"what was saved is whole; make room, then {again}")
+        raise
 
 
 def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) -> Any:

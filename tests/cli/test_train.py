@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,3 +216,18 @@ def test_an_interrupt_outside_the_loop_says_how_to_go_on(
     code, _, err = metabonk("train", *SMALL, "--run", tmp_path / "run")
     assert code == 130
     assert f"go on with: metabonk train --resume --run {tmp_path / 'run'}" in err
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, True), (errno.EACCES, False)])
+def test_a_full_disk_says_how_to_go_on(
+    metabonk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: bool
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(importlib.import_module("metabonk.learn.run"), "train", full)
+    code, _, err = metabonk("train", *SMALL, "--run", tmp_path / "run")
+    assert code == 2
+    assert f"error: [Errno {number}] {os.strerror(number)}\n" in err
+    again = f"make room, then go on with: metabonk train --resume --run {tmp_path / 'run'}"
+    assert (again in err) is told
