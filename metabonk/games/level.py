@@ -242,7 +242,9 @@ def load(name: str | pathlib.Path) -> Level:
         content.index(names(), str(name), "level", "level")
         path = LEVELS / f"{name}.json"
     try:
-        return parse(path.read_bytes())
+        level = parse(path.read_bytes())
+        level.pack()  # which looks at names of kinds, and at what fields say together
+        return level
     except OSError as error:
         raise SpecError(f"game.level: cannot read {path}: {error.strerror}") from error
     except SpecError as error:

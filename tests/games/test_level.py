@@ -170,6 +170,9 @@ def test_load_names_what_is_there(tmp_path: pathlib.Path) -> None:
     bad.write_text('{"tier": 0}')
     with pytest.raises(SpecError, match=r"^\$\.tier.*bad\.json"):
         level.load(bad)
+    bad.write_text('{"enemies": {"mix": {"gobln": 1}}}')
+    with pytest.raises(SpecError, match=r"^\$\.enemies\.mix\.gobln: .*'goblin'.*bad\.json"):
+        level.load(bad)
     bad.write_text('{"tier": 2}')
     assert level.load(bad).tier == 2
 
