@@ -1,19 +1,14 @@
 """Studies: claims about learning, each with its seeds, controls, baselines and intervals.
 
-Knows how a study is run in cells that survive a kill, how results are kept and what counts as met;
-does not know what is studied. A cell is one arm with one seed; whatever it found lies in a file of
-its own, so that a study that was stopped goes on where it was. Claims come from full runs alone: a
-quick run is labelled and never kept among the results.
+Knows what a study is, what counts as met and how results are kept; does not know what is studied,
+nor how cells are run (study_run.py). Claims come from full runs alone: a quick run is labelled and
+never kept among the results.
 """
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from hashlib import sha256
-from multiprocessing import get_context
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -24,8 +19,6 @@ import metabonk
 from metabonk import files
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.learn.ablation.effects import interval95
-
-from . import machine
 
 Scale = Literal["full", "quick"]
 SMOKE = "smoke: no claim"
@@ -69,13 +62,15 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a study found. label: `full`, or what says that nothing is claimed. seconds: of all
-    cells together, whatever ran beside them."""
+    cells together, whatever ran beside them. sources: states of the source that they were measured
+    with, more than one where the study went on after a change."""
 
     study: str
     label: str
     seeds: int
     seconds: float
     figures: list[Figure]
+    sources: int = 1
     format: int = FORMAT
     version: str = metabonk.__version__
     created: str = ""
@@ -126,101 +121,6 @@ class Study(Protocol):
         """Draws what there is to see to `path`, a PNG; nothing where there is nothing."""
 
 
-Progress = Callable[[Cell, int, int, bool], None]
-
-
-def run(
-    study: Study,
-    scale: Scale,
-    work: Path,
-    *,
-    results: Path = RESULTS,
-    jobs: int = 1,
-    progress: Progress = lambda cell, done, total, kept: None,
-) -> Result:
-    """Runs the cells that are still to be run and returns what all of them come to.
-
-    work: where cells are kept; those of other settings are left alone and not used. results: where
-    a full result is kept. jobs: cells at a time, each in a process of its own beyond one. progress:
-    told of every cell, how many are done of how many, and whether it was there already.
-    """
-    cells = list(study.cells(scale))
-    folder = work / study.name / f"{scale}-{_key(study, scale)}"
-    folder.mkdir(parents=True, exist_ok=True)
-    found: dict[Cell, dict[str, Any]] = {}
-    for cell in cells:
-        kept = _read(folder / f"{cell.name}.json")
-        if kept is not None:
-            found[cell] = kept
-            progress(cell, len(found), len(cells), True)
-    missing = [cell for cell in cells if cell not in found]
-    for cell, told in _measured(study.name, missing, scale, folder, jobs):
-        found[cell] = told
-        progress(cell, len(found), len(cells), False)
-    result = Result(
-        study=study.name,
-        label="full" if scale == "full" else SMOKE,
-        seeds=len({cell.seed for cell in cells}),
-        seconds=round(sum(told["seconds"] for told in found.values()), 1),
-        figures=study.figures({cell: found[cell]["found"] for cell in cells}),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        machine=machine.description(),
-        cells={cell.name: found[cell]["found"] for cell in cells},
-    )
-    if scale == "full":
-        keep(result, results)
-        study.picture({c: found[c]["found"] for c in cells}, results / f"{study.name}.png")
-    return result
-
-
-def _measured(name: str, cells: Sequence[Cell], scale: Scale, folder: Path, jobs: int) -> Any:
-    """Pairs of a cell and what it found, as they come."""
-    if jobs < 2 or len(cells) < 2:
-        for cell in cells:
-            yield cell, measure(name, cell, scale, folder)
-        return
-    # A fresh process each: torch's threads and the core's settings are a process's own.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting = {pool.submit(measure, name, cell, scale, folder): cell for cell in cells}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> dict[str, Any]:
-    """Runs one cell and keeps what it found; what a killed one left behind is cleared away."""
-    from .studies import STUDIES
-
-    began = time.perf_counter()
-    scratch = folder / f".{cell.name}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    try:
-        found = STUDIES[name].measure(cell, scale, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    told = {"found": found, "seconds": round(time.perf_counter() - began, 2)}
-    files.replace(folder / f"{cell.name}.json", msgspec.json.encode(told))
-    return msgspec.json.decode(msgspec.json.encode(told), type=dict[str, Any])
-
-
-def _key(study: Study, scale: Scale) -> str:
-    settings = msgspec.json.encode(study.settings(scale), order="sorted")
-    return sha256(settings + metabonk.__version__.encode()).hexdigest()[:12]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise CorruptError(f"{path}: {error}; delete it and the cell is run again") from error
-
-
 def keep(result: Result, results: Path = RESULTS) -> Path:
     """Writes a full result where results are kept, in place of the one before."""
     if result.label != "full":
@@ -236,10 +136,23 @@ def kept(results: Path = RESULTS) -> list[Result]:
     found: list[Result] = []
     for path in sorted(results.glob("*.json")):
         try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Result))
+            raw = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            found.append(msgspec.convert(_with_numbers(raw), Result))
         except msgspec.MsgspecError as error:
             raise CorruptError(f"{path}: {error}; run the study again") from error
     return found
+
+
+def _with_numbers(raw: dict[str, Any]) -> dict[str, Any]:
+    """A result as JSON has it, whose word for what is no number is null."""
+    figures = raw.get("figures")
+    for figure in figures if isinstance(figures, list) else ():
+        if isinstance(figure, dict) and figure.get("value", 0.0) is None:
+            figure["value"] = math.nan
+        baselines = figure.get("baselines") if isinstance(figure, dict) else None
+        if isinstance(baselines, dict):
+            figure["baselines"] = {k: math.nan if v is None else v for k, v in baselines.items()}
+    return raw
 
 
 def mean_of(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
@@ -255,14 +168,20 @@ def mean_of(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]
 def ratio_of(
     ours: Sequence[float], theirs: Sequence[float]
 ) -> tuple[float, tuple[float, float] | None]:
-    """The geometric mean of paired ratios ours / theirs, and its interval."""
-    logs = np.log(np.asarray(ours, np.float64)) - np.log(np.asarray(theirs, np.float64))
+    """The geometric mean of paired ratios ours / theirs, and its interval; NaN where one of them is
+    not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.asarray(ours, np.float64)) - np.log(np.asarray(theirs, np.float64))
+    if not np.isfinite(logs).all():
+        return math.nan, None
     value, interval = mean_of(logs.tolist())
-    shown = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
-    return float(np.exp(value)), shown
+    shown = None if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+    return math.exp(value), shown
 
 
 def by_seed(found: Mapping[Cell, dict[str, Any]], arm: str, key: str) -> list[float]:
-    """What cells of an arm found under a key, in the order of their seeds."""
+    """What cells of an arm found under a key, in the order of their seeds; NaN for what was no
+    number, which JSON keeps as null."""
     cells = sorted((cell for cell in found if cell.arm == arm), key=lambda cell: cell.seed)
-    return [float(found[cell][key]) for cell in cells]
+    values = [found[cell][key] for cell in cells]
+    return [math.nan if value is None else float(value) for value in values]

@@ -7,6 +7,7 @@ itself without judges, the policy and random play.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ SIZE: dict[Scale, dict[str, int]] = {
     "quick": {"steps": 20_480, "episodes": 16, "teacher": 60, "student": 60, "q": 60},
 }
 SHARE, TIME = 0.9, 0.1  # of the teacher's return, of its latency
+RATE = 60.0  # decisions a second
 DECISIONS = 60
 
 
@@ -68,8 +70,11 @@ class MotorStudy:
         def of(key: str) -> list[float]:
             return by_seed(found, "arena", key)
 
-        share = [a / b for a, b in zip(of("return"), of("teacher"), strict=True)]
+        pairs = zip(of("return"), of("teacher"), strict=True)
+        share = [ours / theirs if theirs > 0.0 else math.nan for ours, theirs in pairs]
         value, ci95 = mean_of(share)
+        rate, rates = mean_of([1.0 / seconds for seconds in of("student_seconds")])
+        candidates = f"{of('candidates')[0]:g} candidates"
         latency, interval = ratio_of(of("student_seconds"), of("teacher_seconds"))
         gain, gained = mean_of([a - b for a, b in zip(of("return"), of("unjudged"), strict=True)])
         means = {key: float(np.mean(of(key))) for key in ("random", "policy", "teacher")}
@@ -87,6 +92,11 @@ class MotorStudy:
                 name="time of a decision, of the teacher's", value=latency, ci95=interval,
                 goal=TIME, sense="<=",
                 baselines={"milliseconds": 1e3 * float(np.mean(of("student_seconds")))},
+            ),
+            Figure(
+                name=f"decisions a second, {candidates}, one game on one core", value=rate,
+                ci95=rates, goal=RATE, interval=True,
+                baselines={"the teacher": float(np.mean([1.0 / s for s in of("teacher_seconds")]))},
             ),
             Figure(
                 name="return that the choice among candidates gains", value=gain, ci95=gained,

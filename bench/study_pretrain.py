@@ -39,8 +39,11 @@ class PretrainStudy:
         return {"recorded": 20_000 if full else 3_000, "updates": 1500 if full else 120}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        import torch
+
         from metabonk.learn.dreams.pretrain import pretrain_dream
 
+        torch.set_num_threads(1)
         amounts = self._amounts(scale)
         config = dreaming(ONE, cell.seed, efe__enabled=False, dream__horizon=5)
         told: dict[str, Any] = {}

@@ -12,11 +12,20 @@ import msgspec
 import typer
 
 from metabonk import files, machine
-from metabonk.cli.output import check_target, console, notice_line, require, stderr, table
+from metabonk.cli.output import (
+    check_target,
+    console,
+    error_line,
+    notice_line,
+    require,
+    stderr,
+    table,
+)
 from metabonk.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
-    from metabonk.bench.study import Cell, Result
+    from metabonk.bench.study import Result
+    from metabonk.bench.study_run import Told
 
 WORK = Path("runs/validate")
 
@@ -78,25 +87,61 @@ def learning(
         console.print(table(["study", ">full", ">quick", "what is shown"], rows))
         return
     if names or quick:
-        require("torch", "train", "studies of learning")
+        for package in ("torch", "matplotlib"):  # the latter is asked for when all is measured
+            require(package, "train", "studies of learning")
         chosen = [studies[name] for name in names or studies]
         if quick:
             for large in (s.name for s in chosen if not s.cells("quick")):
                 notice_line(f"{large} has no small form: it runs in full only")
             chosen = [s for s in chosen if s.cells("quick")]
-        found = [_run(room, study, quick, work, where, jobs) for study in chosen]
-    else:
-        found = list(room.study.kept(where))
-        if not found:
-            notice_line(f"no results are kept in {where}: run a study, as `{_EXAMPLE}`")
+        _run_all(room, chosen, quick, work, where, jobs, json)
+        return
+    found = list(room.study.kept(where))
+    if not found:
+        notice_line(f"no results are kept in {where}: run a study, as `{_EXAMPLE}`")
+    _unfinished(room, work)
     for result in found:
         print_result(result)
-    if json is not None:
-        told = [{**msgspec.to_builtins(r), "met": r.met, "figures": _figures(r)} for r in found]
-        files.replace(json, msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    _write(json, found)
 
 
 _EXAMPLE = "metabonk validate learning dreams"
+
+
+def _run_all(
+    room: Any,
+    chosen: Sequence[Any],
+    quick: bool,
+    work: Path,
+    results: Path,
+    jobs: int,
+    json: Path | None,
+) -> None:
+    """Runs studies and shows each result as soon as it is there. One that fails takes nothing from
+    the others."""
+    found: list[Result] = []
+    failed: list[str] = []
+    for study in chosen:
+        try:
+            found.append(_run(room, study, quick, work, results, jobs))
+        except room.study_run.StudyError as error:
+            if len(chosen) == 1:
+                raise
+            error_line(str(error))
+            failed.append(study.name)
+            continue
+        print_result(found[-1])
+        _write(json, found)
+    if failed:
+        raise room.study_run.StudyError(
+            f"{len(failed)} of {len(chosen)} studies failed, as said above: {', '.join(failed)}"
+        )
+
+
+def _write(json: Path | None, found: Sequence[Result]) -> None:
+    if json is not None:
+        told = [{**msgspec.to_builtins(r), "met": r.met, "figures": _figures(r)} for r in found]
+        files.replace(json, msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
 
 
 def _run(room: Any, study: Any, quick: bool, work: Path, results: Path, jobs: int) -> Result:
@@ -110,13 +155,39 @@ def _run(room: Any, study: Any, quick: bool, work: Path, results: Path, jobs: in
     )
     with stderr.status("running") as status:
 
-        def progress(cell: Cell, done: int, total: int, kept: bool) -> None:
-            status.update(f"{study.name}: {done} of {total}, {cell.arm} with seed {cell.seed}")
+        def progress(told: Told) -> None:
+            if not told.kept:  # for good, so that a log has them too
+                stderr.print(_line(study.name, told), markup=False, soft_wrap=True)
+            status.update(f"{study.name}: {told.done} of {told.total}{_left(told)}")
 
-        result: Result = room.study.run(
+        result: Result = room.study_run.run(
             study, scale, work, results=results, jobs=jobs, progress=progress
         )
     return result
+
+
+def _line(name: str, told: Told) -> str:
+    run = f"{name}: {told.done} of {told.total}, {told.cell.arm} with seed {told.cell.seed}"
+    return f"{run}: {told.why or f'{told.seconds:.0f} s'}{_left(told)}"
+
+
+def _left(told: Told) -> str:
+    if told.left is None or told.left < 1.0:
+        return ""
+    return f", about {told.left / 60.0:.1f} minutes left"
+
+
+def _unfinished(room: Any, work: Path) -> None:
+    """Says which studies were stopped: nothing that they found is among the results yet."""
+    for study in room.studies.STUDIES.values():
+        if not (work / study.name).is_dir():  # nor does it need Torch to say so
+            continue
+        done, total = room.study_run.done(study, "full", work), len(study.cells("full"))
+        if 0 < done < total:
+            notice_line(
+                f"{study.name}: {done} of {total} runs are kept in {work}: go on with "
+                f"`metabonk validate learning {study.name}`"
+            )
 
 
 def print_result(result: Result) -> None:
@@ -131,6 +202,8 @@ def print_result(result: Result) -> None:
         told = "; ".join([*beside, *filter(None, [figure.note])])
         if told:
             console.print(f"  [dim]{figure.name}: {told}[/]", soft_wrap=True)
+    if result.sources > 1:
+        console.print(f"  [dim]its runs are of {result.sources} states of the source[/]")
     console.print()
 
 
@@ -149,5 +222,5 @@ def _room() -> Any:
     if importlib.util.find_spec("metabonk.bench") is None:
         raise MissingExtraError("metabonk.bench", "bench", "studies of learning")
     importlib.import_module("metabonk.bench.studies")
-    importlib.import_module("metabonk.bench.study")
+    importlib.import_module("metabonk.bench.study_run")
     return importlib.import_module("metabonk.bench")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from metabonk.bench import study
 from metabonk.bench.studies import STUDIES
-from metabonk.bench.study import Figure, Result
+from metabonk.bench.study import Cell, Figure, Result, Scale
+
+from metabonk.errors import GameError
 
 Metabonk = Callable[..., Any]
 
@@ -60,6 +62,63 @@ def test_what_is_not_there_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
     nothing = metabonk("validate", "learning", "--results", tmp_path)
     assert nothing.code == 0
     assert "no results are kept" in nothing.err
+
+
+class Scripted:
+    """A study of two cells, one of which may fail."""
+
+    what = "whether it is said"
+    minutes: Mapping[Scale, float] = {"full": 1.0, "quick": 0.1}
+
+    def __init__(self, name: str, fails: bool = False) -> None:
+        self.name, self.fails = name, fails
+
+    def cells(self, scale: Scale) -> list[Cell]:
+        return [Cell("arm", seed) for seed in range(2)]
+
+    def settings(self, scale: Scale) -> dict[str, Any]:
+        return {"size": 1}
+
+    def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        if self.fails and cell.seed:
+            raise GameError("the engine went away")
+        return {"value": float(cell.seed)}
+
+    def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
+        return [Figure(name=f"{self.name}'s figure", value=1.0, goal=1.0)]
+
+    def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
+        return None
+
+
+def test_every_run_is_told_and_one_study_that_fails_leaves_the_others(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    for made in (Scripted("first"), Scripted("broken", fails=True), Scripted("last")):
+        monkeypatch.setitem(STUDIES, made.name, made)
+    where = ("--work", tmp_path / "work", "--results", tmp_path / "kept", "--jobs", 1)
+    said = metabonk(
+        *("validate", "learning", "first", "broken", "last", "--json", tmp_path / "out.json"),
+        *where,
+    )
+    assert said.code == 2
+    assert "first: 1 of 2, arm with seed 0: 0 s" in said.err
+    assert "broken: 2 of 2, arm with seed 1: GameError: the engine went away" in said.err
+    assert "1 of 3 studies failed, as said above: broken" in said.err
+    assert "first's figure" in said.out
+    assert "last's figure" in said.out
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [(r["study"], r["met"]) for r in written] == [("first", True), ("last", True)]
+    kept = metabonk("validate", "learning", *where[:4])
+    assert kept.code == 0
+    assert "broken: 1 of 2 runs are kept" in kept.err
+    assert "metabonk validate learning broken" in kept.err
+    assert "first: " not in kept.err
+    alone = metabonk("validate", "learning", "broken", *where)
+    assert alone.code == 2
+    assert "broken: 1 of 2 runs failed" in alone.err
 
 
 @pytest.mark.long
