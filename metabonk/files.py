@@ -1,12 +1,13 @@
-"""Files that are whole or not there, whatever is killed or full meanwhile.
+"""Files that are whole or not there, whatever is killed or full meanwhile; how many may be open.
 
-Knows the operating system's renames and flushes; does not know what the bytes mean.
+Knows the operating system's renames, flushes and limits; does not know what the bytes mean.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,16 @@ def drop_torn_line(path: Path | str) -> None:
 def whole_lines(data: bytes) -> bytes:
     """`data` up to its last line break."""
     return data[: data.rfind(b"\n") + 1]
+
+
+def allow_many() -> int:
+    """Lets this process open as many files as it may, where it begins with fewer (1,024 as a rule);
+    returns how many. A mapped file counts as an open one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # some systems name a most that they refuse
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def sync(directory: Path | str) -> None:

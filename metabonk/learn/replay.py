@@ -2,22 +2,26 @@
 
 Knows rollouts and arrays; does not know networks or who learns. Every rollout becomes a folder of
 `.npy` files that is never changed again and is read through the page cache: memory holds what is in
-use, the disk at most `capacity` steps and what the kept checkpoints still name. Time runs on from
-one rollout to the next, so that a sequence may begin in one and end in another.
+use, the disk at most `capacity` steps and what the kept checkpoints still name. What is read so
+counts as an open file. Time runs on from one rollout to the next, so that a sequence may begin in
+one and end in another.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from metabonk import files
 from metabonk.errors import CheckpointError, ConfigError
 from metabonk.learn.rollout import Rollout
 from metabonk.protocols import Array, BoolArray, FloatArray
@@ -50,6 +54,14 @@ class _Chunk:
     arrays: dict[str, Array] = field(repr=False)
 
 
+class _Place(NamedTuple):
+    """Elements `there` of what is drawn lie in a rollout, at `here`: steps and environments."""
+
+    chunk: _Chunk
+    there: tuple[Array, ...]
+    here: tuple[Array, Array]
+
+
 class Replay:
     """What N environments went through, the newest `capacity` steps of them together.
 
@@ -59,6 +71,7 @@ class Replay:
     def __init__(self, directory: Path | str, capacity: int, num_envs: int) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._files = files.allow_many()
         self.capacity = capacity
         self.num_envs = num_envs
         self.count = 0  # rollouts ever added
@@ -74,8 +87,8 @@ class Replay:
         return sum(chunk.steps for chunk in self._chunks)
 
     def add(self, rollout: Rollout) -> None:
-        """Keeps the steps that the last `collect` played. Raises OSError on a full disk, and keeps
-        nothing then."""
+        """Keeps the steps that the last `collect` played. Raises OSError on a full disk or when no
+        further file can be opened, and keeps nothing then."""
         start, stop = rollout.first, len(rollout.reward)
         arrays = {key: getattr(rollout, key)[start:stop] for key in FLAT}
         arrays |= {f"observation.{k}": v[start:stop] for k, v in rollout.observation.items()}
@@ -89,9 +102,20 @@ class Replay:
         """Keeps steps that follow those before: FLAT and `observation.<key>`, [T, N, ...] each.
         Raises as `add` does."""
         name = f"{PREFIX}{self.count:08d}"
-        digest = _write(self.directory / name, arrays)
         steps = len(arrays["reward"])
-        self._chunks.append(_Chunk(name, steps, digest, _map(self.directory / name)))
+        try:
+            digest = _write(self.directory / name, arrays)
+            mapped = _map(self.directory / name)
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            raise OSError(
+                error.errno,
+                f"{self.directory}: this process may open {self._files} files, and each of "
+                f"{len(self._chunks)} rollouts kept takes {len(arrays)}: allow more (`ulimit -n`), "
+                "or keep fewer steps (world.replay)",
+            ) from error
+        self._chunks.append(_Chunk(name, steps, digest, mapped))
         self.count += 1
         while self._steps - self._chunks[0].steps >= self.capacity / self.num_envs:
             self._chunks.pop(0)
@@ -142,27 +166,35 @@ class Replay:
         """Sequences from given steps (1 or later: the one before led there) and environments."""
         times = starts + np.arange(length)[:, None]
         columns = np.broadcast_to(envs, times.shape)
+        seen, led = self._places(times, columns), self._places(times - 1, columns)
         observation = {
-            key.split(".", 1)[1]: self._gather(key, times, columns)
+            key.split(".", 1)[1]: self._gather(key, seen, times.shape)
             for key in self._chunks[0].arrays
             if "." in key
         }
-        is_first = self._gather("is_first", times, columns)
-        before = {key: self._gather(key, times - 1, columns) for key in FLAT if key != "is_first"}
+        is_first = self._gather("is_first", seen, times.shape)
+        before = {k: self._gather(k, led, times.shape) for k in FLAT if k != "is_first"}
         for array in before.values():
             array[is_first] = 0
         return Sequences(observation, is_first=is_first, **before)
 
-    def _gather(self, key: str, times: Array, envs: Array) -> Array:
-        """Elements [L, B, ...] of an array that lies in several chunks."""
+    def _places(self, times: Array, envs: Array) -> list[_Place]:
+        """Where steps [L, B] lie, rollout by rollout, of those that hold any."""
+        stops = np.cumsum([chunk.steps for chunk in self._chunks])
+        which = np.searchsorted(stops, times, side="right")
+        found = []
+        for number in np.unique(which).tolist():
+            chunk, here = self._chunks[number], np.nonzero(which == number)
+            rows = times[here] - (stops[number] - chunk.steps)
+            found.append(_Place(chunk, here, (rows, envs[here])))
+        return found
+
+    def _gather(self, key: str, places: Sequence[_Place], shape: tuple[int, ...]) -> Array:
+        """Elements [L, B, ...] of an array that lies in several rollouts."""
         like = self._chunks[0].arrays[key]
-        out = np.empty((*times.shape, *like.shape[2:]), like.dtype)
-        first = 0
-        for chunk in self._chunks:
-            here = (times >= first) & (times < first + chunk.steps)
-            if here.any():
-                out[here] = chunk.arrays[key][times[here] - first, envs[here]]
-            first += chunk.steps
+        out = np.empty((*shape, *like.shape[2:]), like.dtype)
+        for place in places:
+            out[place.there] = place.chunk.arrays[key][place.here]
         return out
 
     def listing(self) -> list[dict[str, object]]:
@@ -215,7 +247,8 @@ def _write(folder: Path, arrays: Mapping[str, Array]) -> str:
 
 def _map(folder: Path) -> dict[str, Array]:
     return {
-        file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
+        # As a plain array: every piece of a memmap that is taken is one again, which takes time.
+        file.stem: np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
         for file in sorted(folder.glob("*.npy"))
     }
 

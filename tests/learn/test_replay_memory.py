@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -42,3 +44,30 @@ def test_memory_does_not_grow_with_what_was_played(tmp_path: Path) -> None:
     assert most < 4 * one
     assert grown > ROLLOUTS * one / ENVS
     np.testing.assert_array_equal(whole["observation.pixels"][::STEPS, 0, 0, 0], range(ROLLOUTS))
+
+
+FEW = """
+import resource, sys
+import numpy as np
+from metabonk.learn.replay import FLAT, Replay
+
+arrays = {key: np.zeros((4, 2), np.float32) for key in FLAT}
+for most in (1024, 64):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+    replay = Replay(f"{sys.argv[1]}/{most}", 10**9, 2)
+    for _ in range(40):
+        replay.append(arrays)
+    print(len(replay), flush=True)
+    del replay
+"""
+
+
+def test_more_is_kept_than_files_are_open_as_a_rule(tmp_path: Path) -> None:
+    """A process begins with the right to open few, though it may have more; where it may not, the
+    remedy is said."""
+    command = [sys.executable, "-c", FEW, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert said.stdout.split() == ["320"], said.stderr
+    assert said.returncode != 0
+    assert "may open 64 files" in said.stderr
+    assert "world.replay" in said.stderr
