@@ -14,8 +14,10 @@ Behaviour is compared decision by decision: the share in which another candidate
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,10 +26,11 @@ from torch import Tensor
 
 from metabonk import artifact
 from metabonk.artifact import Artifact
-from metabonk.config import load
+from metabonk.config import Config, load
 from metabonk.errors import ConfigError
 from metabonk.games import from_config
 from metabonk.learn import assess
+from metabonk.learn.ablation import seeds as kept_seeds
 from metabonk.learn.ablation.effects import (
     CONTROL,
     INTACT,
@@ -42,7 +45,7 @@ from metabonk.learn.evaluate import play
 from metabonk.learn.motors import versions as motors
 from metabonk.models.ensemble import lower_bound
 from metabonk.models.motor import MOTOR_STREAM, Motor
-from metabonk.protocols import BoolArray, FloatArray, Observation
+from metabonk.protocols import BatchGame, BoolArray, FloatArray, Observation
 
 Way = tuple[str, Mode]
 WAYS: tuple[Way, ...] = (
@@ -135,7 +138,7 @@ def ablate_motor(
     progress: Progress | None = None,
 ) -> Artifact:
     """Ablates a run's motor, the newest unless a version's directory is given, and keeps what was
-    found in `<run>/ablations`. Arguments as those of `ablate.ablate`.
+    found in `<run>/ablations`. Arguments as those of `study.ablate`; what was cut short goes on.
 
     Raises ConfigError for a part that a motor does not have, CheckpointError without a motor.
     """
@@ -146,38 +149,84 @@ def ablate_motor(
         raise ConfigError(f"part {unknown[0]!r}: a motor has {', '.join(known)}")
     config = load(run / "config.toml", environ={})
     episodes = episodes or config.run.eval_episodes
+    ways = [way for way in WAYS if way[0] in (INTACT, CONTROL, *(parts or known))]
     game = from_config(config.game, assess.side_by_side(episodes, assess.MOST_ENVS))
     try:
         path = version or motors.newest(run)
         motor, found = motors.load(path, game.observation_space, game.action_layout)
-        ways = [way for way in WAYS if way[0] in (INTACT, CONTROL, *(parts or known))]
         key = hashlib.sha256(msgspec.json.encode([found.hash, episodes, ways])).hexdigest()[:8]
         where = run / FOLDER / f"motor-{path.name}-{key}-{seeds}"
         if where.is_dir() and not again:
             return artifact.load(where, kind=KIND)
-        trials: list[Trial] = []
-        for seed in range(1, seeds + 1):
-            for way in ways:
-                if progress is not None:
-                    progress(len(trials), seeds * len(ways), f"seed {seed}: {', '.join(way)}")
-                policy = Judged(motor, way, seed)
-                returns = play(game, policy, episodes, 0)["return"]
-                trials.append(
-                    Trial(
-                        seed=seed,
-                        part=way[0],
-                        mode=way[1],
-                        return_mean=float(returns.mean()),
-                        moved=policy.moved,
-                    )
-                )
+        partial = run / FOLDER / f".motor-{path.name}-{key}"
+        table = _Table(game, motor, ways, episodes)
+        trials = list(_trials(table, range(1, seeds + 1), partial, progress))
     finally:
         game.close()
+    result = _result(trials, path, found, config, episodes)
+    written = artifact.write(
+        where,
+        kind=KIND,
+        seed=config.run.seed,
+        files={RESULT: msgspec.json.encode(result), PICTURE: picture(result)},
+        parents=(found.hash,),
+        details={"inert": result.inert, "seeds": result.seeds},
+        replace=True,
+    )
+    shutil.rmtree(partial, ignore_errors=True)
+    return written
+
+
+class _Table(NamedTuple):
+    """Where a motor plays, and in which ways."""
+
+    game: BatchGame
+    motor: Motor
+    ways: Sequence[Way]
+    episodes: int
+
+    def trials(self, seed: int, begin: Callable[[str, int], None]) -> list[Trial]:
+        """All of one seed: the same episodes from the same noise."""
+        found: list[Trial] = []
+        for part, mode in self.ways:
+            begin(f"seed {seed}: {part}, {mode}", len(found))
+            policy = Judged(self.motor, (part, mode), seed)
+            returns = play(self.game, policy, self.episodes, 0)["return"]
+            mean = float(returns.mean())
+            found.append(
+                Trial(seed=seed, part=part, mode=mode, return_mean=mean, moved=policy.moved)
+            )
+        return found
+
+
+def _trials(
+    table: _Table, seeds: Sequence[int], partial: Path, progress: Progress | None
+) -> Iterator[Trial]:
+    """Of every seed all trials; a seed that was finished before an interruption is read back."""
+    total = len(seeds) * len(table.ways)
+    for number, seed in enumerate(seeds):
+        kept = kept_seeds.kept(partial, seed)
+        if kept is None:
+            done = number * len(table.ways)
+
+            def begin(name: str, at: int, done: int = done) -> None:
+                if progress is not None:
+                    progress(done + at, total, name)
+
+            kept = kept_seeds.Seed(table.trials(seed, begin), {})
+            kept_seeds.keep(partial, seed, kept)
+        yield from kept.trials
+
+
+def _result(
+    trials: list[Trial], path: Path, found: Artifact, config: Config, episodes: int
+) -> Ablation:
+    """What the trials say of the motor."""
     effects = effects_of(trials)
     intact = [t for t in trials if t.part == INTACT]
     control = [t for t in trials if t.part == CONTROL]
     pairs = zip(intact, control, strict=True)
-    result = Ablation(
+    return Ablation(
         run=str(path),
         checkpoint=found.hash,
         game=config.game.name,
@@ -193,13 +242,4 @@ def ablate_motor(
         findings=findings_of(effects, 0.0),
         trials=trials,
         unit="of decisions",
-    )
-    return artifact.write(
-        where,
-        kind=KIND,
-        seed=config.run.seed,
-        files={RESULT: msgspec.json.encode(result), PICTURE: picture(result)},
-        parents=(found.hash,),
-        details={"inert": result.inert, "seeds": result.seeds},
-        replace=True,
     )

@@ -18,18 +18,19 @@ import copy
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import torch
 
-from metabonk import artifact, files
+from metabonk import artifact
 from metabonk.artifact import Artifact
 from metabonk.config import Config, load
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games import from_config
 from metabonk.learn import assess, checkpoint
+from metabonk.learn.ablation import seeds as kept_seeds
 from metabonk.learn.ablation.effects import (
     CONTROL,
     DONE,
@@ -49,7 +50,7 @@ from metabonk.learn.rollout import Rollout
 from metabonk.learn.trainer import Trainer
 from metabonk.models.actor import Actor
 from metabonk.models.policy import ActorCritic
-from metabonk.protocols import BatchGame
+from metabonk.protocols import Array, BatchGame
 
 FOLDER = "ablations"
 KIND = "ablation"
@@ -96,6 +97,7 @@ def ablate(
         if where.is_dir() and not again:
             return artifact.load(where, kind=KIND)
         partial = run / FOLDER / f".{key}"
+        kept_seeds.sweep(run / FOLDER)
         trials = list(_trials(bench, range(1, seeds + 1), partial, progress))
         result = _result(bench, found, trials)
         written = artifact.write(
@@ -125,12 +127,12 @@ def _trials(
     bench: _Bench, seeds: Sequence[int], partial: Path, progress: Progress | None
 ) -> Iterator[Trial]:
     """Of every seed all trials; a seed that was finished before an interruption is read back."""
-    partial.mkdir(parents=True, exist_ok=True)
     total = len(seeds) * bench.trainings
     for number, seed in enumerate(seeds):
-        kept = partial / f"seed-{seed}.json"
-        if kept.exists():
-            yield from msgspec.json.decode(kept.read_bytes(), type=list[Trial])
+        kept = kept_seeds.kept(partial, seed)
+        if kept is not None:
+            bench.follow(kept.policy)
+            yield from kept.trials
             continue
         done = number * bench.trainings
 
@@ -138,8 +140,8 @@ def _trials(
             if progress is not None:
                 progress(done + at, total, name)
 
-        mine = bench.trials(seed, begin)
-        files.replace(kept, msgspec.json.encode(mine))
+        mine, policy = bench.trials(seed, begin)
+        kept_seeds.keep(partial, seed, kept_seeds.Seed(mine, checkpoint.weights_of(policy)))
         yield from mine
 
 
@@ -191,7 +193,7 @@ class _Bench:
         self.episodes, self.from_start = episodes, from_start
         self.steps = 0
         self.parts: list[Part] = []
-        self.scratch = run / FOLDER / f".trial-{os.getpid()}"
+        self.scratch = run / FOLDER / f"{kept_seeds.SCRATCH}{os.getpid()}"
         self.game: BatchGame = from_config(config.game)
         self.judging: BatchGame | None = None
         # The policy of the seed before, on its own last rollout: how far chance alone leads.
@@ -220,8 +222,16 @@ class _Bench:
             raise ConfigError(f"part {unknown[0]!r}: the run has {', '.join(there)}")
         self.parts = [there[name] for name in names] if names else list(there.values())
 
-    def trials(self, seed: int, begin: Callable[[str, int], None]) -> list[Trial]:
-        """All of one seed."""
+    def follow(self, weights: Mapping[str, Array]) -> None:
+        """Takes the intact policy of a seed that was measured before for the seed before."""
+        with self._trainer(self.config.run.seed) as trainer:
+            self._before = copy.deepcopy(trainer.model)
+        checkpoint.load_weights(self._before, weights)
+
+    def trials(
+        self, seed: int, begin: Callable[[str, int], None]
+    ) -> tuple[list[Trial], ActorCritic]:
+        """All of one seed, and the policy of its intact training."""
         begin(f"seed {seed}: intact", 0)
         model, seen = self._train(seed, None)
         chance = 0.0 if self._before is None else apart(model, self._before, seen)
@@ -236,7 +246,7 @@ class _Bench:
                 other, _ = self._train(seed, change)
                 moved = apart(model, other, seen)
                 trials.append(self._trial(seed, part.name, mode, other, moved))
-        return trials
+        return trials, model
 
     def _trial(self, seed: int, part: str, mode: Mode, model: ActorCritic, moved: float) -> Trial:
         run = self.config.run

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +15,9 @@ from beside_settings import settings
 from run_tiny import make_game
 
 from metabonk.config import Config
-from metabonk.errors import ConfigError
+from metabonk.errors import ConfigError, CorruptError
 from metabonk.learn import assess, checkpoint, run
+from metabonk.learn.ablation import seeds
 from metabonk.learn.ablation import study as ablation
 from metabonk.learn.ablation.effects import CONTROL, INTACT, SAME, Ablation
 from metabonk.learn.ablation.interventions import PARTS, Part
@@ -124,11 +129,45 @@ def test_an_ablation_that_was_cut_short_goes_on(trained: Path) -> None:
     asked = {"seeds": 2, "steps": STEPS, "episodes": 6, "parts": ["efe"]}
     with pytest.raises(KeyboardInterrupt):
         ablate(trained, **asked, progress=stop)  # type: ignore[arg-type]
+    (trained / ablation.FOLDER / f"{seeds.SCRATCH}{over_and_gone()}").mkdir()  # as a kill leaves it
     begun: list[str] = []
     written = ablate(trained, **asked, progress=lambda *at: begun.append(at[2]))  # type: ignore[arg-type]
     assert all(name.startswith("seed 2") for name in begun)
     assert read(written).seeds == [1, 2]
     assert not [p for p in (trained / ablation.FOLDER).iterdir() if p.name.startswith(".")]
+    whole = read(ablate(trained, **asked, again=True))  # type: ignore[arg-type]
+    assert whole == read(written)  # how far chance leads, too, which is told from seed to seed
+    assert whole.chance > 0.0
+
+
+def over_and_gone() -> int:
+    """The number of a process that was."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
+
+
+def test_a_damaged_seed_is_named(trained: Path) -> None:
+    def stop(done: int, total: int, name: str) -> None:
+        if done > 3:
+            raise KeyboardInterrupt
+
+    asked = {"seeds": 2, "steps": STEPS, "episodes": 4, "parts": ["world"]}
+    with pytest.raises(KeyboardInterrupt):
+        ablate(trained, **asked, progress=stop)  # type: ignore[arg-type]
+    (kept,) = (trained / ablation.FOLDER).glob(".*/seed-1")
+    (kept / seeds.TRIALS).write_text("[]")
+    with pytest.raises(CorruptError, match="seed-1 and its seed is measured again"):
+        ablate(trained, **asked)  # type: ignore[arg-type]
+    shutil.rmtree(kept.parent)
+
+
+def test_who_works_there_is_left_alone(tmp_path: Path) -> None:
+    names = [str(os.getpid()), "1", str(over_and_gone()), "somebody"]
+    for name in names:
+        (tmp_path / f"{seeds.SCRATCH}{name}").mkdir()
+    seeds.sweep(tmp_path)
+    left = {path.name.removeprefix(seeds.SCRATCH) for path in tmp_path.iterdir()}
+    assert left == {names[0], names[1], names[3]}
 
 
 def test_active_inference_that_teaches_is_not_inert(patched: None, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""Seeds of an ablation that is not over yet, kept so that one that was cut short goes on.
+
+Knows artifacts and trials; does not know runs, networks or how a trial is measured. Each seed is an
+artifact of its trials and, where the next seed is compared with it, of the intact policy's weights:
+what goes on then finds the same as what was never interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from metabonk import artifact
+from metabonk.errors import CorruptError
+from metabonk.learn.ablation.effects import Trial
+from metabonk.protocols import Array
+
+KIND = "ablation-seed"
+TRIALS, POLICY = "trials.json", "policy.safetensors"
+SCRATCH = ".trial-"  # and the number of the process that uses it
+
+
+class Seed(NamedTuple):
+    """trials: all of one seed. policy: weights that came out of its intact training, empty where
+    nobody asks for them."""
+
+    trials: list[Trial]
+    policy: Mapping[str, Array]
+
+
+def keep(folder: Path, number: int, seed: Seed) -> None:
+    """Writes a seed; whole or not at all."""
+    artifact.write(
+        folder / f"seed-{number}",
+        kind=KIND,
+        seed=number,
+        files={TRIALS: msgspec.json.encode(seed.trials), POLICY: dict(seed.policy)},
+        replace=True,
+    )
+
+
+def kept(folder: Path, number: int) -> Seed | None:
+    """What `keep` wrote, None if it did not. Raises CorruptError where it is damaged."""
+    path = folder / f"seed-{number}"
+    if not path.is_dir():
+        return None
+    try:
+        found = artifact.load(path, kind=KIND)
+        trials = msgspec.json.decode(found.read(TRIALS), type=list[Trial])
+        return Seed(trials, found.tensors(POLICY))
+    except (CorruptError, FileNotFoundError, msgspec.MsgspecError) as error:
+        raise CorruptError(f"{error}; delete {path} and its seed is measured again") from error
+
+
+def sweep(folder: Path) -> None:
+    """Clears away what processes that are gone left in `folder` to work in."""
+    for path in folder.glob(f"{SCRATCH}*"):
+        owner = path.name.removeprefix(SCRATCH)
+        if owner.isdigit() and not _lives(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True  # somebody else's, or of another machine
+    return True
