@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from metabonk.config import CpqeConfig
+from metabonk.errors import ConfigError
 from metabonk.learn.faults import Faults
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.transitions import Transitions
@@ -76,6 +77,8 @@ def consistency_loss(
 class CpqeLearner:
     """Trains `motor` from transitions. updates: done so far by phase. faults: of them, those
     without effect, because something was not finite; what they drew is kept in the directory `run`.
+
+    Raises ConfigError for transitions of another game, or whose outcomes nobody saw.
     """
 
     def __init__(
@@ -84,6 +87,11 @@ class CpqeLearner:
         self.motor, self.data, self.seed = motor, data, seed
         self.config: CpqeConfig = motor.config
         data.check(motor.space, motor.layout)
+        if not len(data.judged):  # else found out when teacher and student are learned
+            raise ConfigError(
+                f"transitions: of none of {len(data)} decisions it is known what came of it, so "
+                "that nothing can be judged; record whole episodes, with their ends"
+            )
         keys = motor.space.spaces
         self._seen = {k: torch.from_numpy(data.observation[k]) for k in keys}
         self._first_rows()

@@ -256,6 +256,21 @@ def test_data_of_another_game_are_refused() -> None:
         MotorPolicy(motor_of(QUICK), candidates=0)
 
 
+def test_decisions_whose_outcome_nobody_saw_are_refused_before_anything_is_learned() -> None:
+    seen, rows = cues(8, 0), two_sides(8)
+    pieces = [
+        {
+            "observation/observation": seen[i : i + 1],
+            "action": rows[i : i + 1],
+            "reward": np.zeros(1, np.float32),
+            "terminated": np.zeros(1, np.bool_),
+        }
+        for i in range(8)
+    ]
+    with pytest.raises(ConfigError, match="of none of 8 decisions it is known"):
+        CpqeLearner(motor_of(QUICK), from_pieces(pieces, LAYOUT))
+
+
 def gs_box(width: int) -> Any:
     from gymnasium import spaces as gs
 
