@@ -43,6 +43,7 @@ def cases() -> list[Case]:
         _train(16, 64),
         _train(64, 16, one_thread=False),
         _imagine(15, 256),
+        _imagine_back(15, 256),
     ]
 
 
@@ -92,6 +93,16 @@ def _imagine(steps: int, batch: int) -> Case:
             Contender("torch", lambda: OneThread(_dreams(steps, batch, "torch"))),
             Contender("torch.compile", lambda: OneThread(_dreams(steps, batch, "compiled"))),
         ),
+    )
+
+
+def _imagine_back(steps: int, batch: int) -> Case:
+    return Case(
+        "ops",
+        f"imagine {steps} steps x {batch}, 16x16, GRU 256, forward and backward",
+        "dreams/s",
+        Contender("metabonk", lambda: OneThread(_dreams_back(steps, batch, True))),
+        (Contender("torch", lambda: OneThread(_dreams_back(steps, batch, False))),),
     )
 
 
@@ -208,10 +219,10 @@ def _training(steps: int, batch: int, native: bool) -> Timed:
     return Timed(step, batch)
 
 
-def _dreams(steps: int, batch: int, way: str) -> Timed:
-    """An actor of two layers of 256 units that chooses among six actions; no gradient."""
+def _dreamer(steps: int, batch: int) -> list[Any]:
+    """The arguments of `imagine`: an actor of two layers of 256 units that chooses among six
+    actions."""
     torch = require("torch", "train")
-    from metabonk.ops import imagine
 
     given = problem(TRAINED, steps, batch)
     generator = torch.Generator().manual_seed(1)
@@ -221,16 +232,42 @@ def _dreams(steps: int, batch: int, way: str) -> Timed:
         for m, n in pairwise(widths)
     ]
     noise = torch.rand(steps, batch, 1, generator=generator)
-    weights = given[6].prior()
+    return [given[0], given[1], given[5], noise, given[6].prior(), actor]
+
+
+def _dreams(steps: int, batch: int, way: str) -> Timed:
+    """No gradient."""
+    torch = require("torch", "train")
+    from metabonk.ops import imagine
+
+    given = _dreamer(steps, batch)
     run = imagine.imagine if way == "native" else imagine.reference
     if way == "compiled":
         run = torch.compile(run)
 
     def step() -> None:
         with torch.inference_mode():
-            run(
-                given[0], given[1], given[5], noise, weights, actor,
-                squashed=False, classes=TRAINED.classes,
-            )  # fmt: skip
+            run(*given, squashed=False, classes=TRAINED.classes)
+
+    return Timed(step, batch)
+
+
+def _dreams_back(steps: int, batch: int, native: bool) -> Timed:
+    """An actor's loss that reaches through the dream: what critics that read both states would send
+    back, and its entropy; gradients of the actor, and of the model that carries them."""
+    from metabonk.ops import imagine
+
+    given = _dreamer(steps, batch)
+    leaves = [*given[4].given(), *(t for layer in given[5] for t in layer)]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    run = imagine.imagine if native else imagine.reference
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        dream = run(*given, squashed=False, classes=TRAINED.classes)
+        entropy = (dream.policy.exp() * dream.policy).sum()
+        (entropy + dream.deter.sum() + (dream.stoch * given[1]).sum()).backward()
 
     return Timed(step, batch)

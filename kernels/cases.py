@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .cost import Cost
 
-FAMILIES = ("vq", "linear", "quantize", "cfc", "rssm", "sample", "returns")
+FAMILIES = ("vq", "linear", "quantize", "cfc", "rssm", "imagine", "sample", "returns")
 Inputs = Mapping[str, Any]
 
 

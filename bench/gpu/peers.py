@@ -15,6 +15,7 @@ from metabonk.kernels.cases import Case, Inputs
 from torch import Tensor
 
 from metabonk.ops import cfc_scan
+from metabonk.ops.imagine import reference
 from metabonk.ops.rssm_scan import RssmWeights, rssm_scan
 
 Work = Callable[[], object]
@@ -47,6 +48,8 @@ def _reference(case: Case, given: Inputs) -> tuple[Work, bool] | None:
         return (lambda: cfc_scan.reference(*tensors)), len(tensors[0]) == 1
     if case.op == "rssm_scan" and "w_action" in given:
         return _rssm(given), False
+    if case.op == "imagine" and "w_actor_0" in given:
+        return _dream(given), False
     if case.op == "vq_lookup":
         x, codebook = given["x"], given["codebook"]
         return (lambda: torch.cdist(x, codebook).argmin(-1)), True
@@ -65,6 +68,20 @@ def _rssm(given: Inputs) -> Work:
     weights = RssmWeights(w_in, *(w[name] for name in names))
     arguments = w["h"], given["index"], w["action"], None, None, w["uniform"], weights
     return lambda: rssm_scan(*arguments, classes=classes, backend="torch")
+
+
+def _dream(given: Inputs) -> Work:
+    """The dream step by step in torch."""
+    names = "w_in", "b_in", "w_ih", "w_hh", "b_ih", "b_hh", "w_prior", "b_prior"
+    weights = RssmWeights(*(given[name] for name in (*names, "w_prior_out", "b_prior_out")))
+    layers = sum(name.startswith("w_actor") for name in given)
+    actor = [(given[f"w_actor_{i}"], given[f"b_actor_{i}"]) for i in range(layers)]
+    starts = tuple(given[name] for name in ("deter", "stoch", "noise", "action_noise"))
+    groups, parameters = starts[2].shape[-1], len(weights.b_prior_out)
+    classes = 0 if starts[1].is_floating_point() else parameters // groups
+    action = weights.w_in.shape[1] - groups * (classes or 1)
+    squashed = len(actor[-1][1]) == 2 * action
+    return lambda: reference(*starts, weights, actor, squashed=squashed, classes=classes)
 
 
 def _dequantized(given: Inputs) -> Tensor | None:

@@ -6,6 +6,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -15,6 +16,7 @@
 #include "bindings/address.h"
 #include "bindings/arrays.h"
 #include "bindings/rooms.h"
+#include "nn/rssm_dream_plan.h"
 #include "nn/rssm_imagine.h"
 #include "nn/rssm_plan.h"
 #include "nn/rssm_scan.h"
@@ -99,7 +101,10 @@ void Backward(nn::RssmEngine& engine, const Shape& shape, const Mixes& mixes, in
 }
 
 using ActorLayer = std::tuple<Address, Address, int>;  // weight, bias, units
-using Dream = std::array<Address, 7>;
+using ActorGradients = std::vector<std::tuple<Address, Address>>;
+using Starts = std::array<Address, 5>;
+using Dream = std::array<Address, 11>;
+using DreamGiven = std::array<Address, 6>;
 
 nn::RssmActor ActorOf(const std::vector<ActorLayer>& layers, const Shape& shape, bool squashed,
                       float floor) {
@@ -121,34 +126,107 @@ nn::RssmActor ActorOf(const std::vector<ActorLayer>& layers, const Shape& shape,
   return actor;
 }
 
-void Imagine(nn::RssmImagination& engine, const Shape& shape, const Mixes& mixes, int steps,
-             int batch, const Weights& weights, const std::vector<ActorLayer>& layers,
-             bool squashed, float floor, const std::array<Address, 5>& starts, const Dream& d) {
-  const nn::RssmShape widths = ShapeOf(shape, mixes);
+nn::RssmStarts StartsOf(int steps, int batch, const Starts& s) {
   if (steps < 1 || batch < 1) throw nb::value_error("steps, batch: must be 1 or more");
-  const nn::RssmActor actor = ActorOf(layers, shape, squashed, floor);
-  const nn::RssmStarts from{steps,
-                            batch,
-                            Floats(starts[0]),
-                            {Floats(starts[1]), Indices(starts[2])},
-                            Floats(starts[3]),
-                            Floats(starts[4])};
-  RaiseForIndex(widths, from.state, batch);
-  nb::gil_scoped_release release;
-  engine.Run(widths, WeightsOf(weights), actor, from,
-             {Floats(d[0]), Floats(d[1]), Floats(d[2]), Indices(d[3]), Floats(d[4]), Floats(d[5]),
-              Floats(d[6])});
+  return {steps, batch, Floats(s[0]), {Floats(s[1]), Indices(s[2])}, Floats(s[3]), Floats(s[4])};
 }
 
-// A step and what its numbers are checked against.
+nn::RssmDream DreamOf(const Dream& d) {
+  return {Floats(d[0]), Floats(d[1]), Floats(d[2]), Indices(d[3]), Floats(d[4]), Floats(d[5]),
+          Floats(d[6]), Floats(d[7]), Floats(d[8]), Floats(d[9]),  Floats(d[10])};
+}
+
+void Imagine(nn::RssmImagination& engine, const Shape& shape, const Mixes& mixes, int steps,
+             int batch, const Weights& weights, const std::vector<ActorLayer>& layers,
+             bool squashed, float floor, const Starts& starts, const Dream& outputs) {
+  const nn::RssmShape widths = ShapeOf(shape, mixes);
+  const nn::RssmActor actor = ActorOf(layers, shape, squashed, floor);
+  const nn::RssmStarts from = StartsOf(steps, batch, starts);
+  RaiseForIndex(widths, from.state, batch);
+  nb::gil_scoped_release release;
+  engine.Run(widths, WeightsOf(weights), actor, from, DreamOf(outputs));
+}
+
+void ImagineBack(nn::RssmImagination& engine, const Shape& shape, const Mixes& mixes, int steps,
+                 int batch, const Weights& weights, const std::vector<ActorLayer>& layers,
+                 bool squashed, float floor, const Starts& starts, const Dream& saved,
+                 const DreamGiven& given, const std::array<Address, 2>& d_inputs,
+                 const std::array<Address, 10>& d_weights, const ActorGradients& d_actor) {
+  const nn::RssmShape widths = ShapeOf(shape, mixes);
+  const nn::RssmActor actor = ActorOf(layers, shape, squashed, floor);
+  const nn::RssmStarts from = StartsOf(steps, batch, starts);
+  RaiseForIndex(widths, from.state, batch);
+  if (d_actor.size() != layers.size()) throw nb::value_error("d_actor: must be of every layer");
+  nn::RssmActorGradients of_actor{};
+  for (size_t i = 0; i < d_actor.size(); ++i) {
+    of_actor.weights[i] = Floats(std::get<0>(d_actor[i]));
+    of_actor.biases[i] = Floats(std::get<1>(d_actor[i]));
+  }
+  const std::array<Address, 10>& w = d_weights;
+  nn::RssmGradients gradients{};
+  gradients.deter = Floats(d_inputs[0]);
+  gradients.stoch = Floats(d_inputs[1]);
+  gradients.in = Floats(w[0]), gradients.in_bias = Floats(w[1]);
+  gradients.ih = Floats(w[2]), gradients.hh = Floats(w[3]);
+  gradients.ih_bias = Floats(w[4]), gradients.hh_bias = Floats(w[5]);
+  gradients.prior = Floats(w[6]), gradients.prior_bias = Floats(w[7]);
+  gradients.prior_out = Floats(w[8]), gradients.prior_out_bias = Floats(w[9]);
+  nb::gil_scoped_release release;
+  engine.Backward(widths, WeightsOf(weights), actor, from, DreamOf(saved),
+                  {Floats(given[0]), Floats(given[1]), Floats(given[2]), Floats(given[3]),
+                   Floats(given[4]), Floats(given[5])},
+                  gradients, of_actor);
+}
+
+// Dreams and what their numbers are checked against.
+class BoundDream {
+ public:
+  BoundDream(const Shape& shape, const Mixes& mixes, int steps, int batch, const Weights& weights,
+             const std::vector<ActorLayer>& layers, bool squashed, float floor,
+             const Starts& starts, const Dream& outputs, nb::handle, int threads)
+      : shape_(ShapeOf(shape, mixes)),
+        starts_(StartsOf(steps, batch, starts)),
+        actor_(ActorOf(layers, shape, squashed, floor)),
+        sizes_(shape),
+        plan_(shape_, WeightsOf(weights), actor_, starts_, DreamOf(outputs), std::max(threads, 1)) {
+  }
+
+  void Step() {
+    RaiseForIndex(shape_, starts_.state, starts_.batch);
+    nb::gil_scoped_release release;
+    plan_.Step();
+  }
+
+  void Load(const Weights& weights, const std::vector<ActorLayer>& layers) {
+    const nn::RssmActor actor =
+        ActorOf(layers, sizes_, actor_.kind == nn::ActionKind::kSquashed, actor_.floor);
+    if (actor.layers != actor_.layers ||
+        !std::equal(actor.units, actor.units + actor.layers, actor_.units)) {
+      throw nb::value_error("actor: other layers than the plan's");
+    }
+    plan_.Load(WeightsOf(weights), actor);
+  }
+
+  std::string tier() const { return plan_.tier(); }
+  int threads() const { return plan_.threads(); }
+
+ private:
+  nn::RssmShape shape_;
+  nn::RssmStarts starts_;
+  nn::RssmActor actor_;
+  Shape sizes_;
+  nn::RssmDreamPlan plan_;
+};
+
+// Steps and what their numbers are checked against.
 class BoundRssm {
  public:
-  BoundRssm(const Shape& shape, const Mixes& mixes, int batch, const Weights& weights,
+  BoundRssm(const Shape& shape, const Mixes& mixes, int steps, int batch, const Weights& weights,
             const Sequence& sequence, const StepOutputs& out, nb::handle, int precision)
       : shape_(ShapeOf(shape, mixes)),
-        sequence_(SequenceOf(1, batch, sequence)),
+        sequence_(SequenceOf(steps, batch, sequence)),
         plan_(shape_, WeightsOf(weights),
-              {batch, sequence_.deter, sequence_.state, sequence_.action, sequence_.embed,
+              {steps, batch, sequence_.deter, sequence_.state, sequence_.action, sequence_.embed,
                sequence_.keep, sequence_.noise, Floats(out[0]), Floats(out[1]), Indices(out[2]),
                Floats(out[3]), Floats(out[4])},
               PrecisionOf(precision)) {
@@ -214,25 +292,52 @@ void BindRssm(nb::module_& module) {
            nb::arg("starts"), nb::arg("outputs"),
            "actor: (weight, bias, units) of each layer. starts: deter, stoch or 0, its indices "
            "(int32) or 0, noise, action_noise. outputs: deter, stoch, prior, indices (int32) or 0, "
-           "action, log_prob, policy. Raises ValueError for an index that is no class; nothing is "
-           "written then.");
+           "action, log_prob, policy; for the gradient x, gates, prior_hidden, units (0 for an "
+           "actor of one layer), or 0 for all. Raises ValueError for an index that is no class; "
+           "nothing is written then.")
+      .def(
+          "backward", &ImagineBack, nb::arg("shape"), nb::arg("mixes"), nb::arg("steps"),
+          nb::arg("batch"), nb::arg("weights"), nb::arg("actor"), nb::arg("squashed"),
+          nb::arg("floor"), nb::arg("starts"), nb::arg("saved"), nb::arg("given"),
+          nb::arg("d_inputs"), nb::arg("d_weights"), nb::arg("d_actor"),
+          "saved: what run wrote. given: of deter, stoch, prior, action, log_prob, policy, each or "
+          "0. d_inputs: of deter, stoch or 0. d_weights: the prior's ten. d_actor: (weight, bias) "
+          "of each layer.");
   nb::class_<BoundRssm>(module, "RssmPlan",
-                        "One RSSM step bound to memory. Addresses as for RssmEngine.")
-      .def(nb::init<const Shape&, const Mixes&, int, const Weights&, const Sequence&,
+                        "RSSM steps bound to memory. Addresses as for RssmEngine.")
+      .def(nb::init<const Shape&, const Mixes&, int, int, const Weights&, const Sequence&,
                     const StepOutputs&, nb::handle, int>(),
-           nb::arg("shape"), nb::arg("mixes"), nb::arg("batch"), nb::arg("weights"),
-           nb::arg("sequence"), nb::arg("outputs"), nb::arg("held"), nb::arg("precision"),
-           nb::keep_alive<1, 8>(),
+           nb::arg("shape"), nb::arg("mixes"), nb::arg("steps"), nb::arg("batch"),
+           nb::arg("weights"), nb::arg("sequence"), nb::arg("outputs"), nb::arg("held"),
+           nb::arg("precision"), nb::keep_alive<1, 9>(),
            "outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. precision: how the "
            "weights are kept, 0 float32, 1 bf16, 2 int8. held: what owns the memory; lives as long "
            "as this. Raises ValueError for weights that int8 has no codes for.")
       .def("step", &BoundRssm::Step,
-           "The next state; allocates nothing. Raises ValueError for an index that is no class; "
+           "The next states; allocates nothing. Raises ValueError for an index that is no class; "
            "nothing is written then.")
       .def("load", &BoundRssm::Load, nb::arg("weights"),
            "Packs weights of the same shape. Raises ValueError for those that int8 has no codes "
            "for; steps then go on with the ones from before.")
       .def_prop_ro("tier", &BoundRssm::tier, "Name of the loops it runs.");
+  nb::class_<BoundDream>(module, "RssmDreamPlan",
+                         "Dreams bound to memory. Arguments as for RssmImagination.run.")
+      .def(nb::init<const Shape&, const Mixes&, int, int, const Weights&,
+                    const std::vector<ActorLayer>&, bool, float, const Starts&, const Dream&,
+                    nb::handle, int>(),
+           nb::arg("shape"), nb::arg("mixes"), nb::arg("steps"), nb::arg("batch"),
+           nb::arg("weights"), nb::arg("actor"), nb::arg("squashed"), nb::arg("floor"),
+           nb::arg("starts"), nb::arg("outputs"), nb::arg("held"), nb::arg("threads"),
+           nb::keep_alive<1, 12>(),
+           "held: what owns the memory of starts and outputs; lives as long as this. threads: at "
+           "most so many, where there is work for them.")
+      .def("step", &BoundDream::Step,
+           "Dreams from what the starts and the noises hold now; allocates nothing. Raises "
+           "ValueError for an index that is no class; nothing is written then.")
+      .def("load", &BoundDream::Load, nb::arg("weights"), nb::arg("actor"),
+           "Packs weights of the same shapes.")
+      .def_prop_ro("tier", &BoundDream::tier, "Name of the loops it runs.")
+      .def_prop_ro("threads", &BoundDream::threads, "How many threads a dream takes at most.");
 }
 
 }  // namespace metabonk::bindings

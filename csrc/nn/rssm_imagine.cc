@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "support/math.h"
 
@@ -37,6 +38,8 @@ void Squash(const RssmActor& actor, int width, const float* noise, float* policy
 
 int RssmActor::widest() const { return *std::max_element(units, units + layers); }
 
+int RssmActor::first(int layer) const { return std::accumulate(units, units + layer, 0); }
+
 void RssmImagination::Pack(const RssmShape& shape, const RssmActor& actor, bool dense, int lanes) {
   const int width = kPanelVectors * lanes, joined = shape.deter + shape.stoch();
   const float* first = actor.weights[0];
@@ -70,7 +73,13 @@ struct RssmImagination::Job {
   void Share(int share) const;
   void Block(int64_t first, int rows, Part& part) const;
   void Act(const float* deter, const RssmState& state, int64_t at, int rows, Part& part) const;
-  void ActorLayers(const float* deter, const RssmState& state, int rows, float* out,
+  // Where the hidden units of a layer go: into scratch, or to be kept for the gradient.
+  struct Units {
+    float* to;
+    int64_t stride;
+  };
+  Units UnitsOf(int layer, int64_t at, Part& part) const;
+  void ActorLayers(const float* deter, const RssmState& state, int64_t at, int rows, float* out,
                    Part& part) const;
   void Step(const float* deter, const RssmState& state, int64_t at, int rows, Part& part) const;
 };
@@ -80,7 +89,12 @@ void RssmImagination::Run(const RssmShape& shape, const RssmWeights& weights,
                           const RssmDream& dream) {
   const std::lock_guard<std::mutex> lock(one_caller_);
   const RssmKernels& kernels = ActiveRssmKernels();
-  const bool dense = starts.state.numbers != nullptr;
+  Prepare(kernels, shape, weights, actor, starts.state.numbers != nullptr);
+  Dream(kernels, shape, actor, starts, dream);
+}
+
+void RssmImagination::Prepare(const RssmKernels& kernels, const RssmShape& shape,
+                              const RssmWeights& weights, const RssmActor& actor, bool dense) {
   forward_.Pack(shape, weights, dense, kernels.lanes);
   Pack(shape, actor, dense, kernels.lanes);
   const auto room = [](int columns) { return static_cast<size_t>(kBlockRows) * columns; };
@@ -90,12 +104,21 @@ void RssmImagination::Run(const RssmShape& shape, const RssmWeights& weights,
     for (Buffer<float>& units : part.units) units.Reserve(room(actor.widest()));
     part.index.Reserve(kBlockRows);
   }
+}
+
+int RssmImagination::Shares(const RssmShape& shape, const RssmStarts& starts, int threads) {
   const int64_t macs = int64_t{3} * shape.deter * (shape.hidden + shape.deter) +
                        int64_t{shape.hidden} * (shape.deter + shape.parameters());
-  Job job{this, &kernels, shape, actor, starts, dream, 1};
-  job.shares = static_cast<int>(
-      std::clamp<int64_t>(macs * starts.steps * starts.batch / kShareMacs, 1, pool_.threads()));
-  pool_.Run(
+  return static_cast<int>(
+      std::clamp<int64_t>(macs * starts.steps * starts.batch / kShareMacs, 1, threads));
+}
+
+void RssmImagination::Dream(const RssmKernels& kernels, const RssmShape& shape,
+                            const RssmActor& actor, const RssmStarts& starts,
+                            const RssmDream& dream) {
+  ThreadPool& pool = engine_.pool_;
+  Job job{this, &kernels, shape, actor, starts, dream, Shares(shape, starts, pool.threads())};
+  pool.Run(
       job.shares, [](void* context, int share, int) { static_cast<Job*>(context)->Share(share); },
       &job);
 }
@@ -130,19 +153,24 @@ void RssmImagination::Job::Block(int64_t first, int rows, Part& part) const {
   }
 }
 
-void RssmImagination::Job::ActorLayers(const float* deter, const RssmState& state, int rows,
-                                       float* out, Part& part) const {
+RssmImagination::Job::Units RssmImagination::Job::UnitsOf(int layer, int64_t at, Part& part) const {
+  if (dream.units == nullptr) return {part.units[layer % 2].data(), actor.units[layer]};
+  return {dream.units + at * actor.hidden() + actor.first(layer), actor.hidden()};
+}
+
+void RssmImagination::Job::ActorLayers(const float* deter, const RssmState& state, int64_t at,
+                                       int rows, float* out, Part& part) const {
   const int units = actor.units[0];
   const bool only = actor.layers == 1;
-  float* y = only ? out : part.units[0].data();
+  Units y = only ? Units{out, units} : UnitsOf(0, at, part);
   RssmLayer first{};
   first.weights = &engine->actor_.deter;
   first.rows = rows;
   first.x = deter;
   first.x_stride = first.depth = shape.deter;
   first.bias = actor.biases[0];
-  first.y = y;
-  first.y_stride = units;
+  first.y = y.to;
+  first.y_stride = y.stride;
   kernels->layer(first);
   if (state.numbers != nullptr) {
     RssmLayer more = first;
@@ -150,27 +178,30 @@ void RssmImagination::Job::ActorLayers(const float* deter, const RssmState& stat
     more.x = state.numbers;
     more.x_stride = more.depth = shape.stoch();
     more.bias = nullptr;
-    more.start = y;
-    more.start_stride = units;
+    more.start = y.to;
+    more.start_stride = y.stride;
     kernels->layer(more);
   }
   for (int64_t i = 0; i < rows; ++i) {
     for (int g = 0; state.numbers == nullptr && g < shape.groups; ++g) {
-      const int64_t at = int64_t{g} * shape.classes + state.index[i * shape.groups + g];
-      kernels->add_row(engine->actor_.rows.data.data() + at * units, 1.0f, units, y + i * units);
+      const int64_t picked = int64_t{g} * shape.classes + state.index[i * shape.groups + g];
+      kernels->add_row(engine->actor_.rows.data.data() + picked * units, 1.0f, units,
+                       y.to + i * y.stride);
     }
-    if (!only) kernels->elu(y + i * units, units);
+    if (!only) kernels->elu(y.to + i * y.stride, units);
   }
   for (int i = 1; i < actor.layers; ++i) {
     const bool last = i + 1 == actor.layers;
     RssmLayer layer{};
     layer.weights = &engine->actor_.layers[static_cast<size_t>(i)];
     layer.rows = rows;
-    layer.x = y;
-    layer.x_stride = layer.depth = actor.units[i - 1];
+    layer.x = y.to;
+    layer.x_stride = y.stride;
+    layer.depth = actor.units[i - 1];
     layer.bias = actor.biases[i];
-    layer.y = y = last ? out : part.units[i % 2].data();
-    layer.y_stride = actor.units[i];
+    y = last ? Units{out, actor.units[i]} : UnitsOf(i, at, part);
+    layer.y = y.to;
+    layer.y_stride = y.stride;
     layer.last = last ? RssmLast::kNone : RssmLast::kElu;
     kernels->layer(layer);
   }
@@ -180,7 +211,7 @@ void RssmImagination::Job::Act(const float* deter, const RssmState& state, int64
                                Part& part) const {
   float* policy = dream.policy + at * actor.outputs();
   float* action = dream.action + at * shape.action;
-  ActorLayers(deter, state, rows, policy, part);
+  ActorLayers(deter, state, at, rows, policy, part);
   if (actor.kind == ActionKind::kSquashed) {
     for (int64_t i = 0; i < rows; ++i) {
       Squash(actor, shape.action, starts.action_noise + (at + i) * shape.action,
@@ -201,21 +232,25 @@ void RssmImagination::Job::Act(const float* deter, const RssmState& state, int64
 void RssmImagination::Job::Step(const float* deter, const RssmState& state, int64_t at, int rows,
                                 Part& part) const {
   const RssmForward& weights = engine->forward_;
+  const int hidden = shape.hidden;
+  const bool saves = dream.x != nullptr;
+  float* x = saves ? dream.x + at * hidden : part.x.data();
   RssmLayer in{};
   in.weights = &weights.action;
   in.rows = rows;
   in.x = dream.action + at * shape.action;
   in.x_stride = in.depth = shape.action;
   in.bias = weights.in_bias;
-  in.y = part.x.data();
-  in.y_stride = shape.hidden;
+  in.y = x;
+  in.y_stride = hidden;
   kernels->layer(in);
-  RssmTakeState(*kernels, shape, weights, state, nullptr, rows, nullptr, part.x.data());
+  RssmTakeState(*kernels, shape, weights, state, nullptr, rows, nullptr, x);
   float* after = dream.deter + at * shape.deter;
-  kernels->gru(weights.gru,
-               {rows, shape.hidden, shape.deter, part.x.data(), deter, after, nullptr});
+  float* gates = saves ? dream.gates + at * kGates * shape.deter : nullptr;
+  kernels->gru(weights.gru, {rows, hidden, shape.deter, x, deter, after, gates});
   float* prior = dream.prior + at * shape.parameters();
-  RssmRunHead(*kernels, shape, {&weights.prior, rows, after, nullptr, part.hidden.data(), prior});
+  float* units = saves ? dream.prior_hidden + at * hidden : part.hidden.data();
+  RssmRunHead(*kernels, shape, {&weights.prior, rows, after, nullptr, units, prior});
   kernels->sample({shape, rows, prior, starts.noise + at * shape.groups,
                    dream.stoch + at * shape.stoch(),
                    shape.classes > 0 ? dream.index + at * shape.groups : nullptr});

@@ -1,6 +1,6 @@
-// RssmPlan: one RSSM step bound to memory, for loops that run it many times a second. Knows what
-// rssm.h knows and what is carried from step to step; the layers are rssm_layers.h's. The memory is
-// the caller's and must outlive it.
+// RssmPlan: one RSSM step or a few, one after the other, bound to memory, for loops that run them
+// many times a second. Knows what rssm.h knows and what is carried from step to step; the layers
+// are rssm_layers.h's. The memory is the caller's and must outlive it.
 #pragma once
 
 #include <memory>
@@ -12,10 +12,11 @@
 
 namespace metabonk::nn {
 
-// Where a step reads and writes, rows of one batch. With out_deter the same memory as deter, and
-// out_index or out_stoch the same as state, the state is carried in place.
-struct RssmStep {
-  int batch;
+// Where steps read and write: deter and state rows of one batch, all others of T of them. Of one
+// step, with out_deter the same memory as deter, and out_index or out_stoch the same as state, the
+// state is carried in place.
+struct RssmSteps {
+  int steps, batch;
   const float* deter;
   RssmState state;
   const float* action;
@@ -33,7 +34,7 @@ class RssmPlan {
  public:
   // Chooses the instruction set of now for good, packs the weights and allocates all there will be.
   // Where `loaded` is a failure there are none to step with.
-  RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmStep& step,
+  RssmPlan(const RssmShape& shape, const RssmWeights& weights, const RssmSteps& steps,
            RssmPrecision precision = RssmPrecision::kFloat);
 
   const Status& loaded() const { return loaded_; }
@@ -49,11 +50,11 @@ class RssmPlan {
   const char* tier() const { return kernels_->name; }
 
  private:
-  void Block(int first, int rows);
+  void Block(int t, int first, int rows);
 
   const RssmKernels* kernels_;
   RssmShape shape_;
-  RssmStep step_;
+  RssmSteps steps_;
   std::unique_ptr<RssmLayers> layers_;
   Buffer<float> action_, before_, x_;
   Status loaded_;

@@ -75,6 +75,9 @@ class RssmEngine {
                 const RssmOutputs& saved, const RssmGiven& given, const RssmGradients& gradients);
 
  private:
+  friend class RssmImagination;  // whose backward pass is one of these, with more between steps
+  friend class RssmDreamPlan;
+
   struct Part {  // of one thread
     Buffer<float> before, stoch, carry, carry_stoch;
   };
@@ -86,6 +89,7 @@ class RssmEngine {
   void Hoist(const Job& job, int share) const;
   void Unroll(const Job& job, int64_t first, int count, Part& part) const;
   void Priors(const Job& job, int share) const;
+  void RunBack(const RssmWeights& weights, Back* whole);
 
   std::mutex one_caller_;
   ThreadPool pool_;

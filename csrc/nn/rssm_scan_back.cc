@@ -1,8 +1,7 @@
 // The backward pass of RssmEngine: through the steps from the last to the first, then all weights.
 #include <cstring>
 
-#include "nn/rssm_job.h"
-#include "nn/rssm_scan.h"
+#include "nn/rssm_back.h"
 
 namespace metabonk::nn {
 
@@ -41,37 +40,23 @@ void RssmBackward::Pack(const RssmShape& shape, const RssmWeights& weights, int 
   action.Pack(weights.in + shape.stoch(), inputs, 1, hidden, shape.action, width);
 }
 
-struct RssmEngine::Back : RssmEngine::Job {
-  RssmGiven given;
-  RssmGradients gradients;
+void RssmEngine::Back::Between(int, int64_t, int, int, float*, float*) const {}
 
-  bool observes() const { return shape.observes(); }
-  bool prior_outside() const { return observes() && given.prior != nullptr; }
-  int64_t hidden_stride() const { return Padded(shape.hidden); }
-  int64_t out_stride() const { return Padded(shape.parameters()); }
-  int64_t gates_stride() const { return Padded(kGates * shape.deter); }
-
-  void PriorShare(int share) const;
-  void StepsBlock(int64_t first, int count, Part& part) const;
-  void Step(int t, int64_t first, int count, Part& part) const;
-  void Forget(float* values, int columns, const float* keep, int count) const;
-  void InputShare(int share) const;
-  void WeightShare(int share) const;
-  void Sum(const float* a, int64_t lda, int first, int count, const float* b, int columns, float* c,
-           int64_t ldc, int64_t depth) const;
-  void Bias(const float* a, int64_t lda, int columns, float* c) const;
-  void HeadWeights(int which, const float* hidden, int share, float* out, float* out_bias,
-                   float* first, float* first_bias, int joined) const;
-  void StochWeights(int share) const;
-};
+void RssmEngine::Back::MoreWeights(int) const {}
 
 void RssmEngine::Backward(const RssmShape& shape, const RssmWeights& weights,
                           const RssmSequence& sequence, const RssmOutputs& saved,
                           const RssmGiven& given, const RssmGradients& gradients) {
   const std::lock_guard<std::mutex> lock(one_caller_);
-  const RssmKernels& kernels = ActiveRssmKernels();
-  backward_.Pack(shape, weights, kernels.lanes);
-  Back job{{this, &kernels, shape, sequence, saved, 1}, given, gradients};
+  Back job({this, &ActiveRssmKernels(), shape, sequence, saved, 1}, given, gradients);
+  RunBack(weights, &job);
+}
+
+void RssmEngine::RunBack(const RssmWeights& weights, Back* whole) {
+  Back& job = *whole;
+  const RssmShape& shape = job.shape;
+  const RssmSequence& sequence = job.sequence;
+  backward_.Pack(shape, weights, job.kernels->lanes);
   const int64_t rows = job.rows();
   job.shares = Shares(shape, rows);
   const auto room = [&](Buffer<float>& buffer, int64_t columns, int64_t count) {
@@ -95,9 +80,8 @@ void RssmEngine::Backward(const RssmShape& shape, const RssmWeights& weights,
   Run(&job, [](Job& j, int share) { static_cast<Back&>(j).PriorShare(share); });
   Run(&job, [](Job& j, int share) {
     const Back& back = static_cast<Back&>(j);
-    back.Blocks(back.sequence.batch, share, [&](int64_t first, int count) {
-      back.StepsBlock(first, count, back.engine->parts_[static_cast<size_t>(share)]);
-    });
+    back.Blocks(back.sequence.batch, share,
+                [&](int64_t first, int count) { back.StepsBlock(first, count, share); });
   });
   Run(&job, [](Job& j, int share) { static_cast<Back&>(j).InputShare(share); });
   Run(&job, [](Job& j, int share) { static_cast<Back&>(j).WeightShare(share); });
@@ -139,7 +123,8 @@ void RssmEngine::Back::Forget(float* values, int columns, const float* keep, int
   }
 }
 
-void RssmEngine::Back::StepsBlock(int64_t first, int count, Part& part) const {
+void RssmEngine::Back::StepsBlock(int64_t first, int count, int share) const {
+  Part& part = engine->parts_[static_cast<size_t>(share)];
   const int deter = shape.deter, stoch = shape.stoch();
   std::fill_n(part.carry.data(), int64_t{count} * deter, 0.0f);
   std::fill_n(part.carry_stoch.data(), int64_t{count} * stoch, 0.0f);
@@ -151,6 +136,7 @@ void RssmEngine::Back::StepsBlock(int64_t first, int count, Part& part) const {
       CfcForget(state.numbers, keep, count, stoch, engine->stoch_before_.data() + at * stoch);
     }
     Step(t, first, count, part);
+    Between(t, first, count, share, part.carry.data(), part.carry_stoch.data());
   }
   std::copy_n(part.carry.data(), int64_t{count} * deter, gradients.deter + first * deter);
   if (gradients.stoch == nullptr) return;
@@ -204,7 +190,7 @@ void RssmEngine::Back::Step(int t, int64_t first, int count, Part& part) const {
   hh.start_stride = deter;
   kernels->layer(hh);
   Forget(carry, deter, Of(sequence.keep, at), count);
-  if (t == 0 && gradients.stoch == nullptr) return;
+  if (!wants_stoch(t)) return;
   kernels->layer(Layer(weights.stoch, count, d_x, hidden_stride(), carry_stoch, stoch));
   Forget(carry_stoch, stoch, Of(sequence.keep, at), count);
 }
@@ -227,12 +213,11 @@ void RssmEngine::Back::InputShare(int share) const {
   });
 }
 
-// Rows `first`.. of c += a^T b over `depth` rows; c's rows are a's columns.
 void RssmEngine::Back::Sum(const float* a, int64_t lda, int first, int count, const float* b,
-                           int columns, float* c, int64_t ldc, int64_t depth) const {
+                           int columns, int64_t ldb, float* c, int64_t ldc, int64_t depth) const {
   for (int64_t k = 0; k < depth; k += kDepthRows) {
     const int some = static_cast<int>(std::min<int64_t>(kDepthRows, depth - k));
-    kernels->multiply({count, columns, some, a + k * lda + first, 1, lda, b + k * columns, columns,
+    kernels->multiply({count, columns, some, a + k * lda + first, 1, lda, b + k * ldb, ldb,
                        c + first * ldc, ldc});
   }
 }
@@ -254,14 +239,16 @@ void RssmEngine::Back::HeadWeights(int which, const float* hidden, int share, fl
   };
   range(shape.parameters(), [&](int from, int count) {
     std::fill_n(out + int64_t{from} * shape.hidden, int64_t{count} * shape.hidden, 0.0f);
-    Sum(d_out, out_stride(), from, count, hidden, shape.hidden, out, shape.hidden, rows());
+    Sum(d_out, out_stride(), from, count, hidden, shape.hidden, shape.hidden, out, shape.hidden,
+        rows());
   });
   range(shape.hidden, [&](int from, int count) {
     std::fill_n(first + int64_t{from} * joined, int64_t{count} * joined, 0.0f);
-    Sum(d_hidden, hidden_stride(), from, count, outputs.deter, shape.deter, first, joined, rows());
+    Sum(d_hidden, hidden_stride(), from, count, outputs.deter, shape.deter, shape.deter, first,
+        joined, rows());
     if (joined > shape.deter) {
-      Sum(d_hidden, hidden_stride(), from, count, sequence.embed, shape.embed, first + shape.deter,
-          joined, rows());
+      Sum(d_hidden, hidden_stride(), from, count, sequence.embed, shape.embed, shape.embed,
+          first + shape.deter, joined, rows());
     }
   });
   if (share != 0) return;
@@ -269,17 +256,14 @@ void RssmEngine::Back::HeadWeights(int which, const float* hidden, int share, fl
   Bias(d_hidden, hidden_stride(), shape.hidden, first_bias);
 }
 
-// Of the columns of W_in that read the state; one-hot states are sums of rows. Threads share the
-// hidden units.
-void RssmEngine::Back::StochWeights(int share) const {
-  const int stoch = shape.stoch(), hidden = shape.hidden, inputs = stoch + shape.action;
-  const float* d_x = engine->d_x_.data();
-  const int from = static_cast<int>(begin(hidden, share));
-  const int count = static_cast<int>(begin(hidden, share + 1)) - from;
+void RssmEngine::Back::StateWeights(const float* d, int64_t stride, int units, int share,
+                                    float* rows_of, float* to, int64_t ldc) const {
+  const int stoch = shape.stoch();
+  const int from = static_cast<int>(begin(units, share));
+  const int count = static_cast<int>(begin(units, share + 1)) - from;
   int64_t dense = rows();
   if (shape.classes > 0) {
-    float* sums = engine->d_rows_.data();
-    for (int i = 0; i < stoch; ++i) std::fill_n(sums + int64_t{i} * hidden + from, count, 0.0f);
+    for (int i = 0; i < stoch; ++i) std::fill_n(rows_of + int64_t{i} * units + from, count, 0.0f);
     dense = sequence.state.numbers != nullptr ? sequence.batch : 0;
     for (int64_t row = dense; row < rows(); ++row) {
       const float keep = sequence.keep == nullptr ? 1.0f : sequence.keep[row];
@@ -288,19 +272,15 @@ void RssmEngine::Back::StochWeights(int share) const {
       const RssmState state = StochBefore(t, row % sequence.batch);
       for (int g = 0; g < shape.groups; ++g) {
         const int64_t picked = int64_t{g} * shape.classes + state.index[g];
-        kernels->add_row(d_x + row * hidden_stride() + from, keep, count,
-                         sums + picked * hidden + from);
+        kernels->add_row(d + row * stride + from, keep, count, rows_of + picked * units + from);
       }
     }
-    Transpose(sums + from, stoch, count, hidden, gradients.in + int64_t{from} * inputs, inputs);
+    Transpose(rows_of + from, stoch, count, units, to + int64_t{from} * ldc, ldc);
   } else {
-    for (int i = from; i < from + count; ++i) {
-      std::fill_n(gradients.in + int64_t{i} * inputs, stoch, 0.0f);
-    }
+    for (int i = from; i < from + count; ++i) std::fill_n(to + i * ldc, stoch, 0.0f);
   }
   if (dense == 0) return;
-  Sum(d_x, hidden_stride(), from, count, engine->stoch_before_.data(), stoch, gradients.in, inputs,
-      dense);
+  Sum(d, stride, from, count, engine->stoch_before_.data(), stoch, stoch, to, ldc, dense);
 }
 
 // Threads share the rows of the weights' gradients, so that no two write to the same ones and the
@@ -313,20 +293,22 @@ void RssmEngine::Back::WeightShare(int share) const {
   const int count = static_cast<int>(begin(3 * deter, share + 1)) - from;
   std::fill_n(gradients.ih + int64_t{from} * hidden, int64_t{count} * hidden, 0.0f);
   std::fill_n(gradients.hh + int64_t{from} * deter, int64_t{count} * deter, 0.0f);
-  Sum(d_gates, ld, from, count, outputs.x, hidden, gradients.ih, hidden, rows());
+  Sum(d_gates, ld, from, count, outputs.x, hidden, hidden, gradients.ih, hidden, rows());
   // Of n, W_hh has what r multiplies, which lies behind.
   const int plain = std::clamp(2 * deter - from, 0, count);
   const float* before = engine->before_.data();
-  Sum(d_gates, ld, from, plain, before, deter, gradients.hh, deter, rows());
-  Sum(d_gates + deter, ld, from + plain, count - plain, before, deter, gradients.hh, deter, rows());
-  StochWeights(share);
+  Sum(d_gates, ld, from, plain, before, deter, deter, gradients.hh, deter, rows());
+  Sum(d_gates + deter, ld, from + plain, count - plain, before, deter, deter, gradients.hh, deter,
+      rows());
+  StateWeights(engine->d_x_.data(), hidden_stride(), hidden, share, engine->d_rows_.data(),
+               gradients.in, inputs);
   const int first = static_cast<int>(begin(hidden, share));
   const int some = static_cast<int>(begin(hidden, share + 1)) - first;
   for (int i = first; i < first + some; ++i) {
     std::fill_n(gradients.in + int64_t{i} * inputs + shape.stoch(), shape.action, 0.0f);
   }
   Sum(engine->d_x_.data(), hidden_stride(), first, some, engine->action_.data(), shape.action,
-      gradients.in + shape.stoch(), inputs, rows());
+      shape.action, gradients.in + shape.stoch(), inputs, rows());
   if (observes()) {
     HeadWeights(0, outputs.posterior_hidden, share, gradients.posterior_out,
                 gradients.posterior_out_bias, gradients.posterior, gradients.posterior_bias,
@@ -336,6 +318,7 @@ void RssmEngine::Back::WeightShare(int share) const {
     HeadWeights(observes() ? 1 : 0, outputs.prior_hidden, share, gradients.prior_out,
                 gradients.prior_out_bias, gradients.prior, gradients.prior_bias, deter);
   }
+  MoreWeights(share);
   if (share != 0) return;
   if (observes() && !prior_outside()) {
     std::fill_n(gradients.prior_out, int64_t{shape.parameters()} * hidden, 0.0f);

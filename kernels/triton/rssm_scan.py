@@ -70,6 +70,27 @@ def scan(
     return out.columns()
 
 
+def draw(
+    found: Tensor,
+    noise: Tensor,
+    classes: int,
+    unimix: float,
+    min_std: float,
+    parameters: Tensor,
+    index: Tensor | None,
+    stoch: Tensor,
+) -> None:
+    """Parameters, classes (index, of categoricals) and sample of what a head put out, by rows."""
+    if index is None:
+        gaussian(found, min_std, parameters, noise, stoch)
+        return
+    rows = found.view(-1, classes)
+    categorical(
+        rows, unimix, parameters.view_as(rows), noise.reshape(-1), index.view(-1),
+        stoch.view_as(rows),
+    )  # fmt: skip
+
+
 class _Results:
     """The memory of what a scan returns. Heads' hidden units and parameters of the loop are the
     posterior's with observations, else the prior's."""
@@ -97,14 +118,8 @@ class _Results:
 
     def draw(self, t: int, found: Tensor, noise: Tensor, unimix: float, min_std: float) -> None:
         """Parameters and sample of step t from what the head put out."""
-        if not self.classes:
-            gaussian(found, min_std, self.drawn[t], noise, self.stoch[t])
-            return
-        rows = found.view(-1, self.classes)
-        categorical(
-            rows, unimix, self.drawn[t].view_as(rows), noise.reshape(-1), self.index[t].view(-1),
-            self.stoch[t].view_as(rows),
-        )  # fmt: skip
+        index = self.index[t] if self.classes else None
+        draw(found, noise, self.classes, unimix, min_std, self.drawn[t], index, self.stoch[t])
 
     def describe(self, found: Tensor, unimix: float, min_std: float) -> None:
         """The prior of all steps, of which nothing is drawn."""

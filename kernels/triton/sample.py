@@ -3,10 +3,12 @@
     categorical   p = (1 - mix) softmax(out) + mix / classes;  parameters log p
                   index = the first class at which the running sum of p passes u (almost the whole)
     gaussian      parameters mean, softplus(raw) + least;  sample mean + deviation noise
+    squashed      the same with action tanh(mean + deviation noise) and its density's logarithm,
+                  summed over a row: log N - log(1 - action^2)     (Haarnoja et al. 2018)
 
 The mixture keeps every class possible (Hafner et al. 2023, "unimix"). Noise comes from outside,
 uniform in [0, 1) or standard normal, so that samples are reproducible. Formulas and shapes:
-`metabonk.ops.rssm_scan`. Knows nothing of what the classes are.
+`metabonk.ops.rssm_scan` and `.imagine`. Knows nothing of what the classes are.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ import triton.language as tl
 from torch import Tensor
 
 from ..tiles import Tile
+from .elementary import tanh
 from .kernel import Kernel, blocks, power_above, tile_for
 
 # A little below the whole, so that rounding cannot pass the last class.
 WHOLE = tl.constexpr(1.0 - 2.0**-20)
+LOG_2 = tl.constexpr(0.6931471805599453)
+HALF_LOG_TAU = tl.constexpr(0.9189385332046727)  # log(2 pi) / 2
 
 
 @triton.jit
@@ -50,6 +55,13 @@ def _categorical(
 
 
 @triton.jit
+def _softplus(x):
+    """log(1 + e^x); where e^x is lost beside 1, it is the result itself."""
+    soft = tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(x)))
+    return tl.where(x < -15.0, tl.exp(tl.minimum(x, 0.0)), soft)
+
+
+@triton.jit
 def _gaussian(
     out, noise, parameters, stoch, rows, width, least, PADDED: tl.constexpr, ROWS: tl.constexpr,
     SAMPLES: tl.constexpr,
@@ -61,14 +73,37 @@ def _gaussian(
     place = 2 * wide + unit[None, :]
     mean = tl.load(out + place, inside, 0.0)
     raw = tl.load(out + place + width, inside, 0.0)
-    soft = tl.maximum(raw, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(raw)))
-    # Where e^raw is lost beside 1, it is the result itself.
-    deviation = tl.where(raw < -15.0, tl.exp(tl.minimum(raw, 0.0)), soft) + least
+    deviation = _softplus(raw) + least
     tl.store(parameters + place, mean, inside)
     tl.store(parameters + place + width, deviation, inside)
     if SAMPLES:
         number = tl.load(noise + wide + unit[None, :], inside, 0.0)
         tl.store(stoch + wide + unit[None, :], mean + deviation * number, inside)
+
+
+@triton.jit
+def _squashed(
+    out, noise, parameters, action, log_prob, rows, width, least, PADDED: tl.constexpr,
+    ROWS: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    unit = tl.arange(0, PADDED)
+    inside = (row < rows)[:, None] & (unit < width)[None, :]
+    wide = row[:, None].to(tl.int64) * width
+    place = 2 * wide + unit[None, :]
+    mean = tl.load(out + place, inside, 0.0)
+    deviation = _softplus(tl.load(out + place + width, inside, 0.0)) + least
+    number = tl.load(noise + wide + unit[None, :], inside, 0.0)
+    before = mean + deviation * number
+    # log(1 - tanh^2 u) = 2 (log 2 - u - softplus(-2 u)), which no u makes the logarithm of zero.
+    bend = 2.0 * (LOG_2 - before - _softplus(-2.0 * before))
+    density = (
+        -0.5 * number * number - tl.log(tl.where(inside, deviation, 1.0)) - HALF_LOG_TAU - bend
+    )
+    tl.store(parameters + place, mean, inside)
+    tl.store(parameters + place + width, deviation, inside)
+    tl.store(action + wide + unit[None, :], tanh(before), inside)
+    tl.store(log_prob + row, tl.sum(tl.where(inside, density, 0.0), 1), row < rows)
 
 
 CATEGORICAL = Kernel(
@@ -83,7 +118,13 @@ GAUSSIAN = Kernel(
     dict.fromkeys(("out", "noise", "parameters", "stoch"), "*fp32")
     | {"rows": "i32", "width": "i32:16", "least": "fp32"},
 )
-KERNELS = {kernel.name: kernel for kernel in (CATEGORICAL, GAUSSIAN)}
+SQUASHED = Kernel(
+    "squashed",
+    _squashed,
+    dict.fromkeys(("out", "noise", "parameters", "action", "log_prob"), "*fp32")
+    | {"rows": "i32", "width": "i32", "least": "fp32"},
+)
+KERNELS = {kernel.name: kernel for kernel in (CATEGORICAL, GAUSSIAN, SQUASHED)}
 
 
 def categorical(
@@ -141,4 +182,33 @@ def gaussian(
             float(least),
             PADDED=power_above(width, 1),
             SAMPLES=noise is not None,
+        )
+
+
+def squashed(
+    out: Tensor,
+    least: float,
+    parameters: Tensor,
+    noise: Tensor,
+    action: Tensor,
+    log_prob: Tensor,
+    tile: Tile | None = None,
+) -> None:
+    """out [rows, 2 width] -> parameters of the same shape, and with noise [rows, width] action of
+    its shape and log_prob [rows]. All float32."""
+    rows, width = noise.shape
+    tile = tile or tile_for(SQUASHED, out.device, width=width)
+    if rows:
+        SQUASHED(
+            (blocks(rows, tile.constants["ROWS"]),),
+            tile,
+            out,
+            noise,
+            parameters,
+            action,
+            log_prob,
+            rows,
+            width,
+            float(least),
+            PADDED=power_above(width, 1),
         )

@@ -11,16 +11,18 @@ from torch import Tensor
 from ..architectures import FP32
 from ..cases import Case, Inputs, generator
 from ..cost import Cost
-from ..triton.sample import categorical, gaussian
+from ..triton.sample import categorical, gaussian, squashed
 
 SIZES = ((1024 * 32, 32), (16 * 32, 32), (1024, 512))
 SMALL = ((9, 5), (40, 32))
+SQUASHED, SQUASHED_SMALL = ((1024, 16),), ((9, 5), (40, 32))  # rows, width of an action
 MIX, LEAST = 0.01, 0.1
 
 
 def cases() -> list[Case]:
     every = [(size, size in SMALL) for size in SIZES + SMALL]
-    return [make(*size, small) for make in (_categorical, _gaussian) for size, small in every]
+    made = [make(*size, small) for make in (_categorical, _gaussian) for size, small in every]
+    return made + [_squashed(*size, size in SQUASHED_SMALL) for size in SQUASHED + SQUASHED_SMALL]
 
 
 def _categorical(rows: int, classes: int, small: bool) -> Case:
@@ -51,6 +53,19 @@ def _gaussian(rows: int, width: int, small: bool) -> Case:
     )
 
 
+def _squashed(rows: int, width: int, small: bool) -> Case:
+    return Case(
+        "imagine",
+        f"squashed {rows}x{width}",
+        functools.partial(_make_gaussian, rows, width),
+        _run_squashed,
+        squashed_reference,
+        Cost(12 * rows * width, 4 * rows * (3 * width + 1), {FP32: 24 * rows * width}),
+        2e-6,
+        small,
+    )
+
+
 def _make_categorical(rows: int, classes: int, device: torch.device | str, seed: int) -> Inputs:
     numbers = generator(seed)
     out = 3 * torch.randn(rows, classes, generator=numbers)
@@ -77,6 +92,14 @@ def _run_gaussian(inputs: Inputs) -> tuple[Tensor, ...]:
     return parameters, stoch
 
 
+def _run_squashed(inputs: Inputs) -> tuple[Tensor, ...]:
+    out, noise = inputs["out"], inputs["noise"]
+    parameters, action = torch.empty_like(out), torch.empty_like(noise)
+    log_prob = out.new_empty(len(out))
+    squashed(out, LEAST, parameters, noise, action, log_prob)
+    return parameters, action, log_prob
+
+
 def categorical_reference(inputs: Inputs) -> tuple[Tensor, ...]:
     """The logarithms of the mixture in float64, and the class at which its sum passes u."""
     out = inputs["out"].cpu().double()
@@ -94,6 +117,18 @@ def gaussian_reference(inputs: Inputs) -> tuple[Tensor, ...]:
     deviation = torch.nn.functional.softplus(raw) + LEAST
     parameters = torch.cat([mean, deviation], -1)
     return parameters, mean + deviation * inputs["noise"].cpu().double()
+
+
+def squashed_reference(inputs: Inputs) -> tuple[Tensor, ...]:
+    """Mean, deviation, action and the logarithm of its density in float64."""
+    mean, raw = inputs["out"].cpu().double().chunk(2, -1)
+    noise = inputs["noise"].cpu().double()
+    deviation = torch.nn.functional.softplus(raw) + LEAST
+    before = mean + deviation * noise
+    # Where tanh is 1 in float64 as well, 1 - tanh^2 is 4 e^(-2 |u|) to the last digit.
+    bend = torch.log(4.0 * torch.sigmoid(2.0 * before) * torch.sigmoid(-2.0 * before))
+    normal = torch.distributions.Normal(mean, deviation).log_prob(before)
+    return torch.cat([mean, deviation], -1), torch.tanh(before), (normal - bend).sum(-1)
 
 
 def judge(inputs: Inputs, found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:

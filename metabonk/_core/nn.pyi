@@ -269,20 +269,25 @@ class RssmImagination:
 
     def run(self, shape: Sequence[int], mixes: Sequence[float], steps: int, batch: int, weights: Sequence[int], actor: Sequence[tuple[int, int, int]], squashed: bool, floor: float, starts: Sequence[int], outputs: Sequence[int]) -> None:
         """
-        actor: (weight, bias, units) of each layer. starts: deter, stoch or 0, its indices (int32) or 0, noise, action_noise. outputs: deter, stoch, prior, indices (int32) or 0, action, log_prob, policy. Raises ValueError for an index that is no class; nothing is written then.
+        actor: (weight, bias, units) of each layer. starts: deter, stoch or 0, its indices (int32) or 0, noise, action_noise. outputs: deter, stoch, prior, indices (int32) or 0, action, log_prob, policy; for the gradient x, gates, prior_hidden, units (0 for an actor of one layer), or 0 for all. Raises ValueError for an index that is no class; nothing is written then.
+        """
+
+    def backward(self, shape: Sequence[int], mixes: Sequence[float], steps: int, batch: int, weights: Sequence[int], actor: Sequence[tuple[int, int, int]], squashed: bool, floor: float, starts: Sequence[int], saved: Sequence[int], given: Sequence[int], d_inputs: Sequence[int], d_weights: Sequence[int], d_actor: Sequence[tuple[int, int]]) -> None:
+        """
+        saved: what run wrote. given: of deter, stoch, prior, action, log_prob, policy, each or 0. d_inputs: of deter, stoch or 0. d_weights: the prior's ten. d_actor: (weight, bias) of each layer.
         """
 
 class RssmPlan:
-    """One RSSM step bound to memory. Addresses as for RssmEngine."""
+    """RSSM steps bound to memory. Addresses as for RssmEngine."""
 
-    def __init__(self, shape: Sequence[int], mixes: Sequence[float], batch: int, weights: Sequence[int], sequence: Sequence[int], outputs: Sequence[int], held: object, precision: int) -> None:
+    def __init__(self, shape: Sequence[int], mixes: Sequence[float], steps: int, batch: int, weights: Sequence[int], sequence: Sequence[int], outputs: Sequence[int], held: object, precision: int) -> None:
         """
         outputs: deter, stoch, indices or 0, prior or 0, posterior or 0. precision: how the weights are kept, 0 float32, 1 bf16, 2 int8. held: what owns the memory; lives as long as this. Raises ValueError for weights that int8 has no codes for.
         """
 
     def step(self) -> None:
         """
-        The next state; allocates nothing. Raises ValueError for an index that is no class; nothing is written then.
+        The next states; allocates nothing. Raises ValueError for an index that is no class; nothing is written then.
         """
 
     def load(self, weights: Sequence[int]) -> None:
@@ -293,6 +298,30 @@ class RssmPlan:
     @property
     def tier(self) -> str:
         """Name of the loops it runs."""
+
+class RssmDreamPlan:
+    """Dreams bound to memory. Arguments as for RssmImagination.run."""
+
+    def __init__(self, shape: Sequence[int], mixes: Sequence[float], steps: int, batch: int, weights: Sequence[int], actor: Sequence[tuple[int, int, int]], squashed: bool, floor: float, starts: Sequence[int], outputs: Sequence[int], held: object, threads: int) -> None:
+        """
+        held: what owns the memory of starts and outputs; lives as long as this. threads: at most so many, where there is work for them.
+        """
+
+    def step(self) -> None:
+        """
+        Dreams from what the starts and the noises hold now; allocates nothing. Raises ValueError for an index that is no class; nothing is written then.
+        """
+
+    def load(self, weights: Sequence[int], actor: Sequence[tuple[int, int, int]]) -> None:
+        """Packs weights of the same shapes."""
+
+    @property
+    def tier(self) -> str:
+        """Name of the loops it runs."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads a dream takes at most."""
 
 class PolicyBinding:
     """

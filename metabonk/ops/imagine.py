@@ -15,60 +15,54 @@ D + S inputs. The action's distribution follows from `squashed`:
             actor_min_std, action_noise [H, B, A] is standard normal, a = tanh(mean + std noise);
             log_prob is the density of a (Haarnoja et al. 2018)
 
-Backends: `native` (csrc/nn/rssm_imagine.h: all steps in one call, threads of torch's number share
-the starts; contiguous float32 in main memory) and `torch` (any device and float dtype). Only the
-formula has gradients: where one can be asked for, "auto" runs it in the open, step by step, and
-"native" raises. Actors that learn from log-probabilities need none through the dream.
+Gradients for deter, stoch where it is float, weights and actor; none for the noises. They reach
+choices straight through, as they reach categorical states (Bengio et al. 2013). Actors that learn
+from log-probabilities alone need none through the dream.
+
+Backends: `native` (csrc/nn/rssm_imagine.h: all steps in one call, forwards and backwards, threads
+of torch's number share the starts; contiguous float32 in main memory), `cuda` (imagine_cuda.py:
+from int32 classes, actors of up to four layers, without gradients, products of bf16, in one launch,
+on a GPU where asked for by name), `triton` (float32 on a GPU, kernels/triton/rssm_imagine.py; its
+gradient is `torch`'s) and `torch` (any device and float dtype, imagine_torch.py). They differ by
+rounding, and where the uniform number is within rounding of a boundary between classes. `plan`
+binds dreams to memory, for loops (imagine_plan.py).
 """
 
 from __future__ import annotations
 
 import atexit
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from metabonk import _core
-from metabonk.errors import BackendError
+from metabonk.ops import cuda, device, imagine_cuda, imagine_torch, rssm_backends, rssm_torch
 from metabonk.ops import rssm_scan as scan
-from metabonk.ops import rssm_torch
+from metabonk.ops.imagine_checks import check, check_saved, named
+from metabonk.ops.imagine_plan import Plan, layer_pointers, plan, start_pointers
+from metabonk.ops.imagine_torch import Dream, Layer
 from metabonk.ops.library import (
     PerProcess,
     choose,
     define,
+    differentiate,
     differentiate_never,
-    expect,
     refusal,
-    together,
 )
-from metabonk.ops.rssm_weights import CLASSES_MAX, Distribution, RssmWeights, Sizes, check
+from metabonk.ops.rssm_plan import addresses, pointers
+from metabonk.ops.rssm_weights import Distribution, RssmWeights
 
-__all__ = ["Dream", "backends", "imagine", "reference"]
-
-LAYERS_MAX = 16
-Layer = tuple[Tensor, Tensor]
+__all__ = ["Dream", "Plan", "backends", "imagine", "plan", "reference"]
 
 _engines: PerProcess[Any] = PerProcess(_core.nn.RssmImagination)
 atexit.register(_engines.close)
-backends = scan.backends
 
 
-class Dream(NamedTuple):
-    """Of every step: the state after it, [H, B, ..] as in RssmStates; action [H, B, A], log_prob
-    [H, B] and policy [H, B, outputs], the action's distribution, in the state before it. indices
-    is None for Gaussians."""
-
-    deter: Tensor
-    stoch: Tensor
-    prior: Tensor
-    indices: Tensor | None
-    action: Tensor
-    log_prob: Tensor
-    policy: Tensor
+def backends() -> tuple[str, ...]:
+    """What can run here, the one that is taken first in front."""
+    return ("native", *cuda.backends(), *device.backends(), "torch")
 
 
 def imagine(
@@ -86,26 +80,19 @@ def imagine(
     actor_min_std: float = 0.1,
     backend: str = "auto",
 ) -> Dream:
-    """See the module. Raises ValueError that names the argument whose shape, dtype, device or
-    number does not fit, BackendError if the backend asked for is not there or cannot do it."""
+    """See the module; one node of the graph. Raises ValueError that names the argument whose shape,
+    dtype, device or number does not fit, BackendError if the backend asked for is not there or
+    cannot take the tensors as they lie."""
     kind = Distribution(classes, unimix, min_std)
     weights = weights.prior()
     flat = [t for layer in actor for t in layer]
-    _check(deter, stoch, noise, action_noise, weights, flat, squashed, kind, actor_min_std)
-    if scan.recorded(deter, stoch, *weights, *flat) and backend in ("auto", "torch"):
-        return reference(
-            deter, stoch, noise, action_noise, weights, actor, squashed=squashed, classes=classes,
-            unimix=unimix, min_std=min_std, actor_min_std=actor_min_std,
-        )  # fmt: skip
-    if scan.recorded(deter, stoch, *weights, *flat) and backend == "native":
-        raise BackendError(
-            "imagine: native has no gradient; use torch.no_grad, or one of: torch (the formula)"
-        )
+    check(deter, stoch, noise, action_noise, weights, flat, squashed, kind, actor_min_std)
+    saving = scan.recorded(deter, stoch, *weights, *flat)
     out = _OP(
         deter, stoch, noise, action_noise, weights.given(), flat, squashed, *kind, actor_min_std,
-        backend,
+        saving, backend,
     )  # fmt: skip
-    after, drawn, prior, indices, action, log_prob, policy = out
+    after, drawn, prior, indices, action, log_prob, policy, *_ = out
     return Dream(after, drawn, prior, indices if classes else None, action, log_prob, policy)
 
 
@@ -130,106 +117,38 @@ def reference(
     index [H, B, G], choice [H, B, 1]: classes that are taken instead of those that the noise picks.
     """
     kind = Distribution(classes, unimix, min_std)
-    if not stoch.is_floating_point():
-        stoch = rssm_torch.one_hot(stoch, classes, deter.dtype)
-    steps = []
-    for t in range(len(noise)):
-        picked = None if choice is None else choice[t]
-        out = torch.cat([deter, stoch], -1)
-        for i, (weight, bias) in enumerate(actor):
-            out = functional.linear(out, weight, bias)
-            out = functional.elu(out) if i + 1 < len(actor) else out
-        act = _squash if squashed else _choose
-        action, log_prob, policy = act(out, action_noise[t], actor_min_std, picked)
-        drawn = None if index is None else index[t]
-        done = rssm_torch.step(
-            deter, stoch, action, None, None, noise[t], weights.prior(), kind, drawn
-        )
-        deter, stoch = done.deter, done.stoch
-        steps.append((deter, stoch, done.prior, done.indices, action, log_prob, policy))
-    *columns, drawn_classes, actions, log_probs, policies = zip(*steps, strict=True)
-    after, drawn_states, priors = (torch.stack(column) for column in columns)
-    acted, density, policy = (torch.stack(c) for c in (actions, log_probs, policies))
-    indices = torch.stack(drawn_classes) if classes else None
-    return Dream(after, drawn_states, priors, indices, acted, density, policy)
+    columns = imagine_torch.unroll(
+        deter, stoch, noise, action_noise, weights.prior(), actor, squashed, kind, actor_min_std,
+        index, choice,
+    )  # fmt: skip
+    return Dream(*columns[:7])  # type: ignore[arg-type]
 
 
-def _choose(
-    out: Tensor, noise: Tensor, _: float, index: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    kind = Distribution(out.shape[-1], 0.0, 0.0)
-    policy = rssm_torch.distribution(out, kind)
-    action, picked = rssm_torch.sample(policy, noise, kind, index)
-    assert picked is not None
-    return action, policy.gather(-1, picked.long())[..., 0], policy
-
-
-def _squash(
-    out: Tensor, noise: Tensor, min_std: float, _: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    mean, raw = out.chunk(2, -1)
-    std = functional.softplus(raw) + min_std
-    before = mean + std * noise
-    bend = 2.0 * (math.log(2.0) - before - functional.softplus(-2.0 * before))
-    density = -0.5 * noise.square() - std.log() - 0.5 * math.log(2.0 * math.pi) - bend
-    return torch.tanh(before), density.sum(-1), torch.cat([mean, std], -1)
-
-
-def _check(
-    deter: Tensor,
-    stoch: Tensor,
-    noise: Tensor,
-    action_noise: Tensor,
-    weights: RssmWeights,
-    actor: Sequence[Tensor],
-    squashed: bool,
-    kind: Distribution,
-    actor_min_std: float,
-) -> Sizes:
-    """The model's sizes, once all fit. Raises ValueError that names what does not."""
-    layers = len(actor) // 2
-    if not 0 < layers <= LAYERS_MAX:
-        raise ValueError(f"imagine: actor has {layers} layers; wanted 1 to {LAYERS_MAX}")
-    if not 0.0 <= actor_min_std < float("inf"):
-        raise ValueError(f"imagine: actor_min_std is {actor_min_std}; wanted 0 or more")
-    if noise.dim() != 3 or not noise.is_floating_point() or 0 in noise.shape:
-        raise ValueError(
-            f"imagine: noise is {noise.dtype} {list(noise.shape)}; wanted a float one of [H, B, G]"
-        )
-    outputs = len(actor[-1]) if actor[-1].dim() else 0
-    width = outputs // 2 if squashed else outputs
-    if not width or (squashed and outputs % 2) or width > CLASSES_MAX:
-        raise ValueError(f"imagine: actor puts out {outputs} numbers, which are no distribution")
-    # An action that is never made stands for those that the actor will choose.
-    stand_in = noise.new_empty(1).expand(*noise.shape[:2], width)
-    lead = noise.shape[:2]
-    sizes = check("imagine", lead, deter, stoch, stand_in, None, None, noise, weights, kind)
-    expect("imagine", "action_noise", action_noise, (*lead, width if squashed else 1), noise.dtype)
-    inputs = sizes.deter + sizes.stoch
-    named: dict[str, Tensor | None] = {"noise": noise, "action_noise": action_noise}
-    for i in range(layers):
-        weight, bias = actor[2 * i], actor[2 * i + 1]
-        expect("imagine", f"actor[{i}] bias", bias, (-1,), noise.dtype)
-        expect("imagine", f"actor[{i}] weight", weight, (len(bias), inputs), noise.dtype)
-        if not len(bias):
-            raise ValueError(f"imagine: actor[{i}] bias is [0]; wanted one unit or more")
-        named |= {f"actor[{i}] weight": weight, f"actor[{i}] bias": bias}
-        inputs = len(bias)
-    together("imagine", named)
-    return sizes
-
-
-def _why_not_native(
+def _reasons(
+    backend: str,
     deter: Tensor,
     stoch: Tensor,
     noise: Tensor,
     action_noise: Tensor,
     weights: Sequence[Tensor],
     actor: Sequence[Tensor],
-) -> str:
-    named: dict[str, Tensor | None] = {"action_noise": action_noise}
-    named |= {f"actor[{i // 2}] {('weight', 'bias')[i % 2]}": t for i, t in enumerate(actor)}
-    return scan.why_not_native(deter, stoch, deter, None, None, noise, weights) or refusal(named)
+    classes: int,
+    saving: bool,
+) -> tuple[str, str, str]:
+    """Why native code, Triton's and CUDA's cannot take these, or ""."""
+    world = (deter, stoch, deter, None, None, noise, weights)
+    others = named(action_noise, actor)
+    return (
+        rssm_backends.why_not_native(*world) or refusal(others),
+        rssm_backends.why_not_triton(backend, *world) or device.refusal(others, backend),
+        cuda.refusal(others, backend)
+        or rssm_backends.why_not_cuda(backend, *world, classes, saving)
+        or imagine_cuda.refusal(actor),
+    )
+
+
+def _pairs(actor: Sequence[Tensor]) -> list[Layer]:
+    return list(zip(actor[::2], actor[1::2], strict=True))
 
 
 def _forward(
@@ -244,33 +163,72 @@ def _forward(
     unimix: float,
     min_std: float,
     actor_min_std: float,
+    saving: bool,
     backend: str,
 ) -> tuple[Tensor, ...]:
+    """The op on real tensors: the fields of Dream, and where `saving` x, gates, prior_hidden and
+    units of `imagine_torch.Step`; what is not there is empty."""
     kind, tensors = Distribution(classes, unimix, min_std), (deter, stoch, noise, action_noise)
-    whole = RssmWeights(*weights)
-    sizes = _check(*tensors, whole, actor, squashed, kind, actor_min_std)
-    reason = _why_not_native(*tensors, weights, actor)
-    if choose("imagine", backend, backends(), reason) == "torch":
-        found = reference(
-            *tensors, whole, list(zip(actor[::2], actor[1::2], strict=True)), squashed=squashed,
-            classes=classes, unimix=unimix, min_std=min_std, actor_min_std=actor_min_std,
-        )  # fmt: skip
-        empty = noise.new_empty(0, dtype=torch.int32)
-        return tuple(empty if t is None else t for t in found)
-    out = _fake(*tensors, weights, actor, squashed, *kind, actor_min_std, backend)
-    layers = zip(actor[::2], actor[1::2], strict=True)
+    sizes = check(*tensors, RssmWeights(*weights), actor, squashed, kind, actor_min_std)
+    chosen = choose(
+        "imagine",
+        backend,
+        backends(),
+        *_reasons(backend, *tensors, weights, actor, classes, saving),
+    )
+    if chosen == "cuda":
+        rssm_torch.check_classes(stoch, classes)
+        out = _fake(*tensors, weights, actor, squashed, *kind, actor_min_std, saving, backend)
+        numbers = squashed, classes, unimix, actor_min_std
+        imagine_cuda.forward(*tensors, weights, actor, *numbers, out)
+        return out
+    if chosen != "native":
+        return _elsewhere(chosen, *tensors, weights, actor, squashed, kind, actor_min_std, saving)
+    out = _fake(*tensors, weights, actor, squashed, *kind, actor_min_std, saving, backend)
     _engines.get_here().run(
         tuple(sizes),
         (unimix, min_std),
         *noise.shape[:2],
-        scan.addresses(weights),
-        [(w.data_ptr(), b.data_ptr(), len(b)) for w, b in layers],
+        addresses(weights),
+        layer_pointers(_pairs(actor)),
         squashed,
         actor_min_std,
-        (deter.data_ptr(), *scan.state_pointers(stoch), noise.data_ptr(), action_noise.data_ptr()),
-        scan.pointers(*out),
+        start_pointers(*tensors),
+        pointers(*out),
     )
     return out
+
+
+def _elsewhere(
+    chosen: str,
+    deter: Tensor,
+    stoch: Tensor,
+    noise: Tensor,
+    action_noise: Tensor,
+    weights: Sequence[Tensor],
+    actor: Sequence[Tensor],
+    squashed: bool,
+    kind: Distribution,
+    actor_min_std: float,
+    saving: bool,
+) -> tuple[Tensor, ...]:
+    """By torch or Triton."""
+    tensors = deter, stoch, noise, action_noise
+    if chosen == "triton":
+        rssm_torch.check_classes(stoch, kind.classes)
+        unroll = device.family("rssm_imagine").imagine
+        columns = unroll(*tensors, weights, _pairs(actor), squashed, *kind, actor_min_std, saving)
+        columns += (None,) * (11 - len(columns))
+    else:
+        columns = imagine_torch.unroll(
+            *tensors, RssmWeights(*weights), _pairs(actor), squashed, kind, actor_min_std
+        )
+    last = 11 if saving else 7
+    types = [torch.int32 if i == 3 else noise.dtype for i in range(11)]
+    return tuple(
+        t if i < last and t is not None and t.numel() else noise.new_empty(0, dtype=types[i])
+        for i, t in enumerate(columns)
+    )
 
 
 def _fake(
@@ -285,12 +243,18 @@ def _fake(
     unimix: float,
     min_std: float,
     actor_min_std: float,
+    saving: bool,
     backend: str,
 ) -> tuple[Tensor, ...]:
+    """The op on tensors without numbers; also the memory that the native backend writes."""
     lead, groups, outputs = noise.shape[:2], noise.shape[2], len(actor[-1])
+    hidden, units = len(weights[1]), sum(imagine_torch.hidden(actor))
 
     def room(*shape: int) -> Tensor:
         return noise.new_empty((*lead, *shape))
+
+    def kept(width: int) -> Tensor:
+        return room(width) if saving and width else noise.new_empty(0)
 
     return (
         room(deter.shape[1]),
@@ -300,14 +264,129 @@ def _fake(
         room(outputs // 2 if squashed else outputs),
         room(),
         room(outputs),
+        kept(hidden),
+        kept(4 * deter.shape[1]),
+        kept(hidden),
+        kept(units),
     )
 
 
+def _backward(
+    given: Sequence[Tensor],
+    deter: Tensor,
+    stoch: Tensor,
+    noise: Tensor,
+    action_noise: Tensor,
+    weights: Sequence[Tensor],
+    actor: Sequence[Tensor],
+    saved: Sequence[Tensor],
+    squashed: bool,
+    classes: int,
+    unimix: float,
+    min_std: float,
+    actor_min_std: float,
+    backend: str,
+) -> list[Tensor]:
+    """given: of GIVEN, empty where nothing is. Returns the gradients of deter, stoch (empty where
+    it is classes), the prior's ten weights and the actor's."""
+    kind, tensors = Distribution(classes, unimix, min_std), (deter, stoch, noise, action_noise)
+    whole = RssmWeights(*weights)
+    reasons = _reasons(backend, *tensors, weights, actor, classes, True)
+    if choose("imagine", backend, backends(), *reasons) != "native":  # triton has none of its own
+        return imagine_torch.backward(
+            given, *tensors, whole, _pairs(actor), saved, squashed, kind, actor_min_std
+        )
+    given = [g.contiguous() for g in given]  # autograd's own, often expanded from one number
+    sizes = check(*tensors, whole, actor, squashed, kind, actor_min_std)
+    units = sum(imagine_torch.hidden(actor))
+    check_saved(tuple(noise.shape[:2]), sizes, len(actor[-1]), units, saved, given)
+    grads = _fake_backward(
+        given, *tensors, weights, actor, saved, squashed, *kind, actor_min_std, backend
+    )
+    first = 2 + len(weights)
+    _engines.get_here().backward(
+        tuple(sizes),
+        (unimix, min_std),
+        *noise.shape[:2],
+        addresses(weights),
+        layer_pointers(_pairs(actor)),
+        squashed,
+        actor_min_std,
+        start_pointers(*tensors),
+        pointers(*saved),
+        pointers(*given),
+        pointers(*grads[:2]),
+        pointers(*grads[2:first]),
+        [(w.data_ptr(), b.data_ptr()) for w, b in _pairs(grads[first:])],
+    )
+    return grads
+
+
+def _fake_backward(
+    given: Sequence[Tensor],
+    deter: Tensor,
+    stoch: Tensor,
+    noise: Tensor,
+    action_noise: Tensor,
+    weights: Sequence[Tensor],
+    actor: Sequence[Tensor],
+    saved: Sequence[Tensor],
+    squashed: bool,
+    classes: int,
+    unimix: float,
+    min_std: float,
+    actor_min_std: float,
+    backend: str,
+) -> list[Tensor]:
+    state = stoch.shape if stoch.is_floating_point() else (0,)
+    shapes = [deter.shape, state, *(t.shape for t in (*weights, *actor))]
+    return [noise.new_empty(shape) for shape in shapes]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, weights, actor, ctx.squashed, classes, unimix, min_std, floor, saving, backend = (
+        inputs
+    )
+    ctx.kind, ctx.floor = Distribution(classes, unimix, min_std), floor
+    ctx.saving, ctx.backend, ctx.counts = saving, backend, (len(weights), len(actor))
+    ctx.save_for_backward(*tensors, *weights, *actor, *output)
+    ctx.mark_non_differentiable(output[3], *output[7:])
+    ctx.set_materialize_grads(False)
+
+
+def _gradients(ctx: Any, *of_results: Tensor | None) -> tuple[Any, ...]:
+    if not ctx.saving:
+        raise RuntimeError(
+            "imagine: called with saving=False, so there is no gradient; use the door"
+        )
+    tensors, others = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
+    weights, actor = others[: ctx.counts[0]], others[ctx.counts[0] : sum(ctx.counts)]
+    empty = tensors[0].new_empty(0)
+    given = [empty if of_results[i] is None else of_results[i] for i in (0, 1, 2, 4, 5, 6)]
+    d_deter, d_stoch, *found = _OP_BACKWARD(
+        given, *tensors, weights, actor, others[sum(ctx.counts) :], ctx.squashed, *ctx.kind,
+        ctx.floor, ctx.backend,
+    )  # fmt: skip
+    d_weights, d_actor = found[: ctx.counts[0]], found[ctx.counts[0] :]
+    d_state = d_stoch if d_stoch.numel() else None
+    return (d_deter, d_state, None, None, d_weights, d_actor, *[None] * 7)
+
+
+_ARGUMENTS = (
+    "Tensor deter, Tensor stoch, Tensor noise, Tensor action_noise, Tensor[] weights, "
+    "Tensor[] actor, bool squashed, int classes, float unimix, float min_std, float actor_min_std"
+)
 _OP = define(
-    "imagine(Tensor deter, Tensor stoch, Tensor noise, Tensor action_noise, Tensor[] weights, "
-    "Tensor[] actor, bool squashed, int classes, float unimix, float min_std, "
-    "float actor_min_std, str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"imagine({_ARGUMENTS}, bool saving, str backend) -> ({', '.join(['Tensor'] * 11)})",
     _forward,
     _fake,
 )
-differentiate_never("imagine")
+_OP_BACKWARD = define(
+    "imagine_backward(Tensor[] given, "
+    + _ARGUMENTS.replace("actor,", "actor, Tensor[] saved,", 1)
+    + ", str backend) -> Tensor[]",
+    _backward,
+    _fake_backward,
+)
+differentiate("imagine", _setup, _gradients)
+differentiate_never("imagine_backward")

@@ -33,24 +33,31 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops import cuda, device, rssm_cuda, rssm_torch
+from metabonk.ops import device, rssm_backends, rssm_cuda, rssm_plan, rssm_torch
 from metabonk.ops.library import (
     PerProcess,
     choose,
     define,
     differentiate,
     differentiate_never,
-    refusal,
 )
-from metabonk.ops.rssm_weights import Distribution, RssmWeights, Sizes, check, check_saved
+from metabonk.ops.rssm_plan import Plan, Precision, addresses, pointers, state_pointers
+from metabonk.ops.rssm_weights import (
+    Distribution,
+    RssmStates,
+    RssmWeights,
+    Sizes,
+    check,
+    check_saved,
+)
 
-__all__ = ["RssmStates", "RssmWeights", "backends", "reference", "rssm_scan"]
+__all__ = ["Plan", "RssmStates", "RssmWeights", "backends", "plan", "reference", "rssm_scan"]
 
 LEAST_ROWS = 32
 reference = rssm_torch.reference
@@ -59,20 +66,7 @@ _engines: PerProcess[Any] = PerProcess(lambda threads: _core.nn.RssmEngine(threa
 atexit.register(_engines.close)
 
 
-class RssmStates(NamedTuple):
-    """After every step. deter [.., D]; stoch [.., S] float; prior, posterior: parameters of the
-    distributions; indices int32 [.., G]: the classes of stoch, None for Gaussians."""
-
-    deter: Tensor
-    stoch: Tensor
-    prior: Tensor
-    posterior: Tensor | None
-    indices: Tensor | None
-
-
-def backends() -> tuple[str, ...]:
-    """What can run here, the one that is taken first in front."""
-    return ("native", *cuda.backends(), *device.backends(), "torch")
+backends = rssm_backends.backends
 
 
 def rssm_scan(
@@ -102,6 +96,29 @@ def rssm_scan(
     )
 
 
+def plan(
+    deter: Tensor,
+    stoch: Tensor,
+    action: Tensor,
+    embed: Tensor | None,
+    keep: Tensor | None,
+    noise: Tensor,
+    weights: RssmWeights,
+    *,
+    classes: int,
+    unimix: float = 0.01,
+    min_std: float = 0.1,
+    out: RssmStates | None = None,
+    precision: Precision = "fp32",
+    backend: str = "native",
+) -> Plan:
+    """Binds T steps to memory, all of [T, B, ..] but the state before them: see `rssm_step.plan`,
+    whose arguments and errors these are; `out` shares memory with nothing."""
+    tensors = (deter, stoch, action, embed, keep, noise)
+    kind = Distribution(classes, unimix, min_std)
+    return rssm_plan.bound("rssm_scan", *tensors, weights, kind, out, precision, backend)
+
+
 def states(out: Sequence[Tensor], kind: Distribution) -> RssmStates:
     """What the ops return, named."""
     deter, stoch, prior, posterior, index, *_ = out
@@ -114,83 +131,6 @@ def states(out: Sequence[Tensor], kind: Distribution) -> RssmStates:
 def recorded(*tensors: Tensor | None) -> bool:
     """Whether a gradient through these can be asked for."""
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
-def pointers(*tensors: Tensor | None) -> tuple[int, ...]:
-    """Addresses as the core takes them, 0 for what is not there."""
-    return tuple(0 if t is None or not t.numel() else t.data_ptr() for t in tensors)
-
-
-def addresses(weights: Sequence[Tensor | None]) -> tuple[int, ...]:
-    """Fourteen, whether the posterior's are there or not."""
-    return pointers(*weights, *[None] * (14 - len(weights)))
-
-
-def state_pointers(stoch: Tensor) -> tuple[int, int]:
-    """Of a stochastic state: as numbers, as indices."""
-    return (stoch.data_ptr(), 0) if stoch.is_floating_point() else (0, stoch.data_ptr())
-
-
-def why_not_native(
-    deter: Tensor,
-    stoch: Tensor,
-    action: Tensor,
-    embed: Tensor | None,
-    keep: Tensor | None,
-    noise: Tensor,
-    weights: Sequence[Tensor],
-) -> str:
-    """As `library.refusal` says it, or ""."""
-    floats, state, kind = _named(deter, stoch, action, embed, keep, noise, weights)
-    return refusal(floats) or refusal(state, kind)
-
-
-def why_not_triton(
-    backend: str,
-    deter: Tensor,
-    stoch: Tensor,
-    action: Tensor,
-    embed: Tensor | None,
-    keep: Tensor | None,
-    noise: Tensor,
-    weights: Sequence[Tensor],
-) -> str:
-    """As `device.refusal` says it, or ""."""
-    floats, state, kind = _named(deter, stoch, action, embed, keep, noise, weights)
-    return device.refusal(floats, backend) or device.refusal(state, backend, kind)
-
-
-def why_not_cuda(
-    backend: str,
-    deter: Tensor,
-    stoch: Tensor,
-    action: Tensor,
-    embed: Tensor | None,
-    keep: Tensor | None,
-    noise: Tensor,
-    weights: Sequence[Tensor],
-    classes: int,
-    saving: bool,
-) -> str:
-    """As `cuda.refusal` says it, or ""."""
-    floats, state, kind = _named(deter, stoch, action, embed, keep, noise, weights)
-    lie = cuda.refusal(floats, backend) or cuda.refusal(state, backend, kind)
-    return lie or rssm_cuda.refusal(stoch, embed, keep, classes, saving, backend)
-
-
-def _named(
-    deter: Tensor,
-    stoch: Tensor,
-    action: Tensor,
-    embed: Tensor | None,
-    keep: Tensor | None,
-    noise: Tensor,
-    weights: Sequence[Tensor],
-) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None], torch.dtype]:
-    """Floats, the stochastic state, and its dtype."""
-    floats = {"deter": deter, "action": action, "embed": embed, "keep": keep, "noise": noise}
-    floats |= dict(zip(RssmWeights._fields, weights, strict=False))
-    return floats, {"stoch": stoch}, (torch.float32 if stoch.is_floating_point() else torch.int32)
 
 
 def sizes_of(
@@ -222,13 +162,14 @@ def forward(
         (deter, stoch, action, embed, keep, noise),
     )
     sizes = check("rssm_scan", action.shape[:-1], *tensors, RssmWeights(*weights), kind)
-    reason = why_not_native(*tensors, weights)
+    reason = rssm_backends.why_not_native(*tensors, weights)
     if backend == "auto" and action.shape[0] * action.shape[1] < LEAST_ROWS:
         reason = "so few rows"  # packing the weights would take longer than torch does
-    on_device = why_not_triton(backend, *tensors, weights)
-    on_cuda = why_not_cuda(backend, *tensors, weights, classes, saving)
+    on_device = rssm_backends.why_not_triton(backend, *tensors, weights)
+    on_cuda = rssm_backends.why_not_cuda(backend, *tensors, weights, classes, saving)
     chosen = choose("rssm_scan", backend, backends(), reason, on_device, on_cuda)
     if chosen == "cuda":
+        rssm_torch.check_classes(stoch, classes)
         out = fake(*tensors, weights, *kind, saving, backend)
         rssm_cuda.forward(deter, stoch, action, noise, weights, classes, unimix, out)
         return out
@@ -260,9 +201,7 @@ def _triton_forward(
     kind: Distribution,
     saving: bool,
 ) -> tuple[Tensor, ...]:
-    """Classes are asked for on the device once per call, except while a graph is recorded."""
-    if not stoch.is_floating_point() and not device.capturing(stoch):
-        rssm_torch.one_hot(stoch, kind.classes, deter.dtype)  # says what is no class
+    rssm_torch.check_classes(stoch, kind.classes)
     scan = device.family("rssm_scan").scan
     out: tuple[Tensor, ...] = scan(deter, stoch, action, embed, keep, noise, weights, *kind)
     return out if saving else (*out[:5], *(action.new_empty(0) for _ in range(4)))
@@ -323,7 +262,10 @@ def _backward(
         Distribution(classes, unimix, min_std),
         (deter, stoch, action, embed, keep, noise),
     )
-    reasons = why_not_native(*tensors, weights), why_not_triton(backend, *tensors, weights)
+    reasons = (
+        rssm_backends.why_not_native(*tensors, weights),
+        rssm_backends.why_not_triton(backend, *tensors, weights),
+    )
     if choose("rssm_scan", backend, backends(), *reasons) != "native":  # triton has none of its own
         found = rssm_torch.backward(given, *tensors, RssmWeights(*weights), saved, kind)
         return list(found)

@@ -8,30 +8,33 @@ deter [B, D]; stoch float [B, S], or for categoricals int32 [B, G], the classes:
 rows of W_in, where numbers are a product; action [B, A]; embed [B, E], or None for a step without
 observation, whose stoch' is a sample of the prior; keep [B, 1] or None; noise [B, G].
 
-`plan` is the door for loops: memory and instruction set bound once, a step is one native call.
+`plan` is the door for loops: memory and instruction set bound once, a step is one native call
+(rssm_plan.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from metabonk import _core
-from metabonk.errors import BackendError
+from metabonk.ops import rssm_plan, rssm_torch
 from metabonk.ops import rssm_scan as scan
-from metabonk.ops import rssm_torch
-from metabonk.ops.library import bind, define, differentiate, expect, overlap
-from metabonk.ops.ranges import stepping
-from metabonk.ops.rssm_scan import RssmStates, RssmWeights
-from metabonk.ops.rssm_weights import Distribution, Sizes, check
+from metabonk.ops.library import define, differentiate
+from metabonk.ops.rssm_plan import PRECISIONS, Plan, Precision
+from metabonk.ops.rssm_weights import Distribution, RssmStates, RssmWeights, check
 
-__all__ = ["Plan", "RssmStates", "RssmWeights", "backends", "plan", "reference", "rssm_step"]
-
-Precision = Literal["fp32", "bf16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+__all__ = [
+    "PRECISIONS",
+    "Plan",
+    "Precision",
+    "RssmStates",
+    "RssmWeights",
+    "backends",
+    "plan",
+    "reference",
+    "rssm_step",
+]
 
 backends = scan.backends
 
@@ -80,40 +83,6 @@ def rssm_step(
     return scan.states(_OP(*tensors, weights.given(), *kind, saving, backend), kind)
 
 
-class Plan:
-    """A step bound to memory.
-
-    step(): writes `out`, the next states of what deter, stoch, action, embed, keep and noise hold
-    now. One native call on one thread, which allocates nothing; taken from the plan, it still holds
-    the tensors. Raises ValueError, before it writes, where stoch holds what is no class. tier: name
-    of the loops, chosen when the plan was made.
-    """
-
-    def __init__(self, native: Any, out: RssmStates, weights: RssmWeights) -> None:
-        self._native = native
-        self._shapes = [None if w is None else w.shape for w in weights]
-        self.out = out
-        self.tier: str = native.tier
-        # The core's own: no Python frame around it but where a profiler looks.
-        bound = *out, weights.w_in, weights.w_hh
-        self.step: Callable[[], None] = stepping(
-            "rssm_step", lambda: native.tier, bound, native.step
-        )
-
-    def load(self, weights: RssmWeights) -> None:
-        """Takes other weights, or the same ones after they changed: a plan keeps its own copy in
-        the order in which the loops read it. Not while another thread is in `step`. Raises
-        ValueError as `plan` does; steps then go on with the weights from before."""
-        for name, weight, shape in zip(weights._fields, weights, self._shapes, strict=True):
-            if weight is None or shape is None:
-                if (weight is None) != (shape is None):
-                    raise ValueError(f"rssm_step: {name} is there or not unlike in the plan")
-                continue
-            expect("rssm_step", name, weight, shape, torch.float32)
-        bind("rssm_step", weights._asdict())
-        self._native.load(scan.addresses(weights.given()))
-
-
 def plan(
     deter: Tensor,
     stoch: Tensor,
@@ -142,87 +111,9 @@ def plan(
     Raises ValueError that names the argument that cannot be bound, or the weight that int8 has no
     codes for; BackendError for a backend without plans; `out` is not touched before the first step.
     """
-    if backend != "native":
-        raise BackendError(f"rssm_step: no plan of backend {backend!r}; here are: native")
-    if precision not in PRECISIONS:
-        wanted = " or ".join(map(repr, PRECISIONS))
-        raise ValueError(f"rssm_step: precision is {precision!r}; wanted {wanted}")
-    kind = Distribution(classes, unimix, min_std)
     tensors = (deter, stoch, action, embed, keep, noise)
-    sizes = check("rssm_step", action.shape[:-1], *tensors, weights, kind)
-    given = dict(zip(("deter", "action", "embed", "keep", "noise"), _floats(tensors), strict=True))
-    bind("rssm_step", {**given, **weights._asdict()})
-    bind("rssm_step", {"stoch": stoch}, _type(stoch))
-    if out is None:
-        out = _outputs(len(action), sizes)
-    _check_outputs(out, len(action), sizes)
-    _check_apart({**given, "stoch": stoch}, out)
-    native = _core.nn.RssmPlan(
-        tuple(sizes),
-        (unimix, min_std),
-        len(action),
-        scan.addresses(weights.given()),
-        (deter.data_ptr(), *scan.state_pointers(stoch), *scan.pointers(*tensors[2:])),
-        scan.pointers(out.deter, out.stoch, out.indices, out.prior, out.posterior),
-        (tensors, tuple(out)),
-        PRECISIONS.index(precision),
-    )
-    return Plan(native, out, weights)
-
-
-def _type(stoch: Tensor) -> torch.dtype:
-    return torch.float32 if stoch.is_floating_point() else torch.int32
-
-
-def _floats(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """All but stoch."""
-    return [tensors[0], *tensors[2:]]
-
-
-def _outputs(batch: int, sizes: Sizes) -> RssmStates:
-    def room(width: int) -> Tensor:
-        return torch.empty(batch, width)
-
-    seen, classes = sizes.embed > 0, sizes.classes > 0
-    return RssmStates(
-        room(sizes.deter),
-        room(sizes.stoch),
-        room(sizes.parameters),
-        room(sizes.parameters) if seen else None,
-        torch.empty(batch, sizes.groups, dtype=torch.int32) if classes else None,
-    )
-
-
-def _check_outputs(out: RssmStates, batch: int, sizes: Sizes) -> None:
-    widths = (sizes.deter, sizes.stoch, sizes.parameters, sizes.parameters, sizes.groups)
-    for name, tensor, width in zip(out._fields, out, widths, strict=True):
-        wanted = {"posterior": sizes.embed > 0, "indices": sizes.classes > 0}.get(name, True)
-        optional = name == "prior" and sizes.embed > 0
-        if tensor is None and wanted and not optional:
-            raise ValueError(f"rssm_step: out.{name} is None; wanted [{batch}, {width}]")
-        if tensor is not None and not wanted:
-            raise ValueError(f"rssm_step: out.{name} is given; wanted None")
-        if tensor is None:
-            continue
-        dtype = torch.int32 if name == "indices" else torch.float32
-        expect("rssm_step", f"out.{name}", tensor, (batch, width), dtype)
-        bind("rssm_step", {f"out.{name}": tensor}, dtype)
-
-
-def _check_apart(given: Mapping[str, Tensor | None], out: RssmStates) -> None:
-    """Outputs share memory with no input but a state that is carried, and with no other output."""
-    carried = {"deter": ("deter",), "stoch": ("stoch", "indices")}
-    written = [(name, tensor) for name, tensor in out._asdict().items() if tensor is not None]
-    for i, (name, tensor) in enumerate(written):
-        for other, read in given.items():
-            if read is None or not overlap(read, tensor):
-                continue
-            if name in carried.get(other, ()) and read.data_ptr() == tensor.data_ptr():
-                continue
-            raise ValueError(f"rssm_step: out.{name} shares memory with {other}")
-        for other, second in written[i + 1 :]:
-            if overlap(tensor, second):
-                raise ValueError(f"rssm_step: out.{name} shares memory with out.{other}")
+    kind = Distribution(classes, unimix, min_std)
+    return rssm_plan.bound("rssm_step", *tensors, weights, kind, out, precision, backend)
 
 
 def _as_scan(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metabonk.ops import device
 from metabonk.ops.rssm_weights import Distribution, RssmWeights
 
 
@@ -69,10 +70,18 @@ def sample(
     return picked + (share - share.detach()).flatten(-2), index
 
 
+def check_classes(stoch: Tensor, classes: int) -> None:
+    """Raises ValueError for what is no class. A device is asked once per call, except while a graph
+    is compiled or recorded, where nothing can be asked."""
+    if stoch.is_floating_point() or torch.compiler.is_compiling() or device.capturing(stoch):
+        return
+    if ((stoch < 0) | (stoch >= classes)).any():
+        raise ValueError(f"rssm: stoch holds what is no class: wanted 0 to {classes - 1}")
+
+
 def one_hot(index: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     """int32 [.., G] -> [.., G classes]. Raises ValueError for what is no class."""
-    if not torch.compiler.is_compiling() and ((index < 0) | (index >= classes)).any():
-        raise ValueError(f"rssm: stoch holds what is no class: wanted 0 to {classes - 1}")
+    check_classes(index, classes)
     return functional.one_hot(index.long(), classes).flatten(-2).to(dtype)
 
 
@@ -155,10 +164,11 @@ def reference(
     """
     kind = Distribution(classes, unimix, min_std)
     steps = unroll(deter, stoch, action, embed, keep, noise, weights, kind, index)
-    return tuple(_stack(column) for column in list(zip(*steps, strict=True))[:5])  # type: ignore[return-value]
+    return tuple(stack(column) for column in list(zip(*steps, strict=True))[:5])  # type: ignore[return-value]
 
 
-def _stack(column: Sequence[Tensor | None]) -> Tensor | None:
+def stack(column: Sequence[Tensor | None]) -> Tensor | None:
+    """Steps of [B, ..] as [T, B, ..]; None where they are none."""
     return None if column[0] is None else torch.stack(column)  # type: ignore[arg-type]
 
 
@@ -174,7 +184,7 @@ def forward(
 ) -> tuple[Tensor, ...]:
     """All nine of `Step` over [T, B, ..]; what is not there is empty."""
     columns = zip(*unroll(deter, stoch, action, embed, keep, noise, w, kind), strict=True)
-    stacked = [_stack(column) for column in columns]
+    stacked = [stack(column) for column in columns]
     types = [torch.int32 if i == 4 else action.dtype for i in range(9)]
     return tuple(
         action.new_empty(0, dtype=dtype) if t is None else t
@@ -182,12 +192,12 @@ def forward(
     )
 
 
-def _slope(y: Tensor) -> Tensor:
+def slope(y: Tensor) -> Tensor:
     """Of elu where it returned y."""
     return y.clamp(max=0.0) + 1.0
 
 
-def _through_distribution(
+def through_distribution(
     parameters: Tensor, given: Tensor, d_stoch: Tensor | None, noise: Tensor, kind: Distribution
 ) -> Tensor:
     """Of what a head puts out."""
@@ -209,6 +219,40 @@ def _through_distribution(
     if d_stoch is not None:
         d = d + d_stoch.view_as(p) * d_share
     return (d - p * d.sum(-1, keepdim=True)).flatten(-2)
+
+
+def through_gru(
+    d_after: Tensor, gates: Tensor, before: Tensor, w: RssmWeights
+) -> tuple[Tensor, Tensor]:
+    """Of what the gates are functions of, [B, 4 D] in their order (r, z, n, what r multiplies), and
+    of the state before, [B, D]."""
+    r, z, n, held = gates.chunk(4, -1)
+    d_n = d_after * (1.0 - z) * (1.0 - n * n)
+    d_z = d_after * (before - n) * z * (1.0 - z)
+    d_r = d_n * held * r * (1.0 - r)
+    d_from_h = torch.cat([d_r, d_z, d_n * r], -1)
+    return torch.cat([d_r, d_z, d_n, d_n * r], -1), d_after * z + d_from_h @ w.w_hh
+
+
+def _rows(t: Tensor) -> Tensor:
+    return t.flatten(0, 1)
+
+
+def input_weights(
+    d_x: Tensor, d_gates: Tensor, joined: Tensor, befores: Tensor, x: Tensor
+) -> list[Tensor]:
+    """Of w_in, b_in, w_ih, w_hh, b_ih and b_hh, all arguments [T, B, ..]; joined: [s, a] as the
+    input layer met them, befores: h as the GRU did."""
+    d_r, d_z, d_n, d_held = _rows(d_gates).chunk(4, -1)
+    d_ih, d_hh = torch.cat([d_r, d_z, d_n], -1), torch.cat([d_r, d_z, d_held], -1)
+    found = [_rows(d_x).t() @ _rows(joined), _rows(d_x).sum(0), d_ih.t() @ _rows(x)]
+    return [*found, d_hh.t() @ _rows(befores), d_ih.sum(0), d_hh.sum(0)]
+
+
+def head_weights(d_first: Tensor, read: Tensor, d_last: Tensor, units: Tensor) -> list[Tensor]:
+    """Of both layers of a head, weight and bias; all arguments [T, B, ..]."""
+    first, last = _rows(d_first), _rows(d_last)
+    return [first.t() @ _rows(read), first.sum(0), last.t() @ _rows(units), last.sum(0)]
 
 
 def backward(
@@ -237,8 +281,8 @@ def backward(
     d_deter = given[0].clone() if given[0].numel() else torch.zeros_like(out_deter)
     d_prior_out, d_prior_hidden = torch.zeros_like(prior), torch.zeros_like(prior_hidden)
     if seen and given[2].numel():
-        d_prior_out = _through_distribution(prior, given[2], None, noise, kind)
-        d_prior_hidden = (d_prior_out @ w.w_prior_out) * _slope(prior_hidden)
+        d_prior_out = through_distribution(prior, given[2], None, noise, kind)
+        d_prior_hidden = (d_prior_out @ w.w_prior_out) * slope(prior_hidden)
         d_deter += d_prior_hidden @ w.w_prior
     inside = (posterior, given[3], w.w_post_out, post_hidden, w.w_post)
     parameters, d_parameters, w_out, hidden, w_hidden = (
@@ -252,43 +296,28 @@ def backward(
     for t in range(len(action) - 1, -1, -1):
         if given[1].numel():
             carry_stoch = carry_stoch + given[1][t]
-        d_out[t] = _through_distribution(
+        d_out[t] = through_distribution(
             parameters[t],
             d_parameters[t] if d_parameters.numel() else d_parameters,
             carry_stoch,
             noise[t],
             kind,
         )
-        d_hidden[t] = (d_out[t] @ w_out) * _slope(hidden[t])
+        d_hidden[t] = (d_out[t] @ w_out) * slope(hidden[t])
         carry = carry + d_deter[t] + d_hidden[t] @ w_hidden[:, :width]
-        r, z, n, held = gates[t].chunk(4, -1)
-        d_n = carry * (1.0 - z) * (1.0 - n * n)
-        d_z = carry * (befores[t] - n) * z * (1.0 - z)
-        d_r = d_n * held * r * (1.0 - r)
-        d_gates[t] = torch.cat([d_r, d_z, d_n, d_n * r], -1)
-        d_x[t] = (d_gates[t, :, : 3 * width] @ w.w_ih) * _slope(x[t])
-        d_from_h = torch.cat([d_r, d_z, d_n * r], -1)
-        carry = (carry * z + d_from_h @ w.w_hh) * kept[t]
+        d_gates[t], carry = through_gru(carry, gates[t], befores[t], w)
+        d_x[t] = (d_gates[t, :, : 3 * width] @ w.w_ih) * slope(x[t])
+        carry = carry * kept[t]
         carry_stoch = (d_x[t] @ w.w_in[:, : numbers.shape[1]]) * kept[t]
 
-    def rows(t: Tensor) -> Tensor:
-        return t.flatten(0, 1)
-
-    split = numbers.shape[1]
-    d_r, d_z, d_n, d_held = rows(d_gates).chunk(4, -1)
-    d_ih, d_hh = torch.cat([d_r, d_z, d_n], -1), torch.cat([d_r, d_z, d_held], -1)
-    joined = torch.cat([rows(stochs), rows(action * kept)], -1)
-    d_weights = [rows(d_x).t() @ joined, rows(d_x).sum(0), d_ih.t() @ rows(x)]
-    d_weights += [d_hh.t() @ rows(befores), d_ih.sum(0), d_hh.sum(0)]
+    joined = torch.cat([stochs, action * kept], -1)
+    d_weights = input_weights(d_x, d_gates, joined, befores, x)
     if not seen:
         d_prior_out, d_prior_hidden = d_out, d_hidden
-    heads = [(d_prior_hidden, out_deter, d_prior_out, prior_hidden)]
+    d_weights += head_weights(d_prior_hidden, out_deter, d_prior_out, prior_hidden)
     if embed is not None:
-        heads.append((d_hidden, torch.cat([out_deter, embed], -1), d_out, post_hidden))
-    for d_first, read, d_last, units in heads:
-        d_weights += [rows(d_first).t() @ rows(read), rows(d_first).sum(0)]
-        d_weights += [rows(d_last).t() @ rows(units), rows(d_last).sum(0)]
+        d_weights += head_weights(d_hidden, torch.cat([out_deter, embed], -1), d_out, post_hidden)
     d_embed = d_hidden @ w_hidden[:, width:] if seen else action.new_empty(0)
     d_numbers = carry_stoch if stoch.is_floating_point() else action.new_empty(0)
-    d_action = (d_x @ w.w_in[:, split:]) * kept
+    d_action = (d_x @ w.w_in[:, numbers.shape[1] :]) * kept
     return (carry, d_numbers, d_action, d_embed, *d_weights)

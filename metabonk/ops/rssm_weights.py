@@ -1,4 +1,4 @@
-"""The parameters of an RSSM as all its ops take them, and what fits them.
+"""The parameters of an RSSM as all its ops take them, what fits them, and what ops return.
 
 Knows tensors and their shapes; computes nothing. S = groups x classes numbers of stochastic state
 (Gaussian: S = groups), P = S parameters of a distribution (Gaussian: 2 S, means and then deviations
@@ -55,6 +55,17 @@ class RssmWeights(NamedTuple):
     def prior(self) -> RssmWeights:
         """Without the posterior's."""
         return RssmWeights(*self[:10])
+
+
+class RssmStates(NamedTuple):
+    """After every step. deter [.., D]; stoch [.., S] float; prior, posterior: parameters of the
+    distributions; indices int32 [.., G]: the classes of stoch, None for Gaussians."""
+
+    deter: Tensor
+    stoch: Tensor
+    prior: Tensor
+    posterior: Tensor | None
+    indices: Tensor | None
 
 
 class Distribution(NamedTuple):

@@ -113,6 +113,15 @@ def way(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         yield "native", name
 
 
+@pytest.fixture(params=TIERS[: TIERS.index(SUPPORT.detected_tier()) + 1])
+def tier(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a test on every tier that the processor has, with its extension; the tier's name."""
+    before = SUPPORT.active_tier()
+    SUPPORT.cap_tier(request.param)
+    yield str(request.param)
+    SUPPORT.cap_tier(before)
+
+
 @pytest.fixture
 def everywhere() -> Callable[[Callable[[], Any]], dict[str, Any]]:
     """everywhere(run): what `run` returns on each instruction set, by its name."""

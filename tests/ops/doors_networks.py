@@ -175,6 +175,17 @@ def world_out() -> Arrays:
     return {f"out.{name}": t.fill_(SENTINEL) for name, t in outputs.items()}
 
 
+def sequence_plan(arrays: Arrays) -> Any:
+    fields = rssm_step.RssmStates._fields
+    into = rssm_step.RssmStates(*(arrays[f"out.{name}"] for name in fields))
+    return rssm_scan.plan(*in_order(arrays), **KIND, out=into)
+
+
+def sequence_out() -> Arrays:
+    outputs = rssm_scan.plan(*in_order(world(True)), **KIND).out._asdict()
+    return {f"out.{name}": t.fill_(SENTINEL) for name, t in outputs.items()}
+
+
 def load_world(arrays: Arrays) -> None:
     plan = rssm_step.plan(*in_order(world(False)), **KIND)
     plan.load(rssm_scan.RssmWeights(*arrays.values()))
@@ -206,7 +217,36 @@ def imagined(arrays: Arrays) -> Any:
     return imagine.imagine(*start[:4], weights, [(weight, bias)], squashed=False, **KIND)
 
 
+def dream_arguments(arrays: Arrays) -> tuple[Any, ...]:
+    *start, weight, bias = (arrays.get(name) for name in dream())
+    return *start[:4], rssm_scan.RssmWeights(*start[4:]), [(weight, bias)]
+
+
+def dream_plan(arrays: Arrays) -> Any:
+    into = imagine.Dream(*(arrays[f"out.{name}"] for name in imagine.Dream._fields))
+    return imagine.plan(*dream_arguments(arrays), squashed=False, **KIND, out=into)
+
+
+def dream_with_out() -> Arrays:
+    given = {k: v for k, v in dream().items() if v is not None}
+    outputs = imagine.plan(*dream_arguments(given), squashed=False, **KIND).out._asdict()
+    return given | {f"out.{name}": t.fill_(SENTINEL) for name, t in outputs.items()}
+
+
+def load_dream(arrays: Arrays) -> None:
+    plan = imagine.plan(*dream_arguments(dream()), squashed=False, **KIND)
+    *_, weights, actor = dream_arguments({**dream(), **arrays})
+    plan.load(weights, actor)
+
+
+def imagined_gradient(arrays: Arrays) -> Any:
+    leaf = arrays["deter"].detach().requires_grad_()
+    return torch.autograd.grad(imagined({**arrays, "deter": leaf}).log_prob.sum(), leaf)
+
+
 LEADS = ("deter", "action", "embed", "noise", "b_in")
+STARTS = ("deter", "stoch", "noise", "action_noise")
+DREAM_LEADS = ("deter", "noise", "b_in", "actor[0] bias")
 RSSM = {
     "rssm_scan": Door(
         ("RssmEngine.forward",),
@@ -221,7 +261,32 @@ RSSM = {
         ("RssmImagination", "RssmImagination.run"),
         lambda: {k: v for k, v in dream().items() if v is not None},
         lambda a: imagined({**dict.fromkeys(dream()), **a}),
-        follow=("deter", "noise", "b_in", "actor[0] bias"),
+        follow=DREAM_LEADS,
+    ),
+    "imagine's gradient": Door(
+        ("RssmImagination.backward",),
+        lambda: {k: v for k, v in dream().items() if v is not None},
+        lambda a: imagined_gradient({**dict.fromkeys(dream()), **a}),
+        follow=DREAM_LEADS,
+    ),
+    "imagine.plan": Door(
+        ("RssmDreamPlan", "RssmDreamPlan.step"),
+        dream_with_out,
+        dream_plan,
+        tuple(f"out.{name}" for name in imagine.Dream._fields),
+        DREAM_LEADS,
+    ),
+    "imagine.plan.load": Door(
+        ("RssmDreamPlan.load",),
+        lambda: {k: v for k, v in dream().items() if v is not None and k not in STARTS},
+        load_dream,
+    ),
+    "rssm_scan.plan": Door(
+        ("RssmPlan", "RssmPlan.step"),
+        lambda: world(True, **sequence_out()),
+        sequence_plan,
+        tuple(f"out.{name}" for name in rssm_step.RssmStates._fields),
+        LEADS,
     ),
     "rssm_step": Door(
         ("RssmEngine.forward",),

@@ -11,7 +11,6 @@ from torch import Tensor
 from metabonk.ops.rssm_weights import RssmWeights
 
 Within = Callable[[str, str, float], None]  # conftest's
-TIERS = ("baseline", "avx2", "avx512")
 NAMES = ("deter", "stoch", "action", "embed", "keep", "noise")
 
 

@@ -4,20 +4,15 @@ of an op, and refusals."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any, NamedTuple
 
 import pytest
 import torch
-from rssm_cases import TIERS, Size, Within, classes_of, problem
-from torch import Tensor
+from imagine_cases import CASES, NAMES, Case, double, settings, start, starts_of
+from rssm_cases import Size, Within, classes_of
 
-from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import imagine as op
 from metabonk.ops import rssm_step
-from metabonk.ops.rssm_weights import RssmWeights
 
 # Rows of bench/tolerances.toml.
 ROWS = {
@@ -28,71 +23,6 @@ ROWS = {
     "action": "actions",
     "log_prob": "log-probabilities",
 }
-NAMES = ("deter", "stoch", "noise", "action_noise")
-
-
-class Case(NamedTuple):
-    size: Size  # steps is H
-    layers: tuple[int, ...]  # hidden units of the actor
-    squashed: bool
-
-
-CASES = [
-    Case(Size(1, 1, 2, 0, 1, 1, 1, 2), (), False),
-    Case(Size(4, 5, 3, 0, 9, 7, 4, 5), (6,), False),
-    Case(Size(3, 50, 5, 0, 33, 20, 3, 8), (17, 64, 9), True),
-    Case(Size(3, 7, 4, 0, 9, 11, 6, 0), (40, 8), False),
-    Case(Size(5, 101, 1, 0, 70, 65, 5, 0), (), True),
-]
-
-
-class Start(NamedTuple):
-    """The arguments of `imagine` in order."""
-
-    deter: Tensor
-    stoch: Tensor
-    noise: Tensor
-    action_noise: Tensor
-    weights: RssmWeights
-    actor: list[tuple[Tensor, Tensor]]
-
-
-def start(case: Case, dtype: torch.dtype = torch.float32) -> Start:
-    p = problem(case.size, dtype)
-    generator = torch.Generator().manual_seed(4)
-    steps, batch, action = case.size[:3]
-    widths = [p.deter.shape[1] + p.stoch.shape[1], *case.layers]
-    widths.append(2 * action if case.squashed else action)
-    actor = []
-    for inputs, outputs in pairwise(widths):
-        weight = torch.randn(outputs, inputs, generator=generator) * inputs**-0.5
-        actor.append((weight.to(dtype), torch.randn(outputs, generator=generator).to(dtype) * 0.1))
-    draw = torch.randn if case.squashed else torch.rand
-    noise = draw(steps, batch, action if case.squashed else 1, generator=generator).to(dtype)
-    return Start(p.deter, p.stoch, p.noise, noise, p.weights, actor)
-
-
-def double(given: Start) -> Start:
-    weights = RssmWeights(*(None if w is None else w.double() for w in given.weights))  # type: ignore[arg-type]
-    actor = [(w.double(), b.double()) for w, b in given.actor]
-    state = given.stoch.double() if given.stoch.is_floating_point() else given.stoch
-    noises = (given.noise.double(), given.action_noise.double())
-    return Start(given.deter.double(), state, *noises, weights, actor)
-
-
-def settings(case: Case) -> dict[str, Any]:
-    return {"squashed": case.squashed, "classes": case.size.classes}
-
-
-@pytest.fixture(
-    params=[t for t in TIERS if TIERS.index(t) <= TIERS.index(_core.support.detected_tier())]
-)
-def tier(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs a test on every tier that this processor has."""
-    before = _core.support.active_tier()
-    _core.support.cap_tier(request.param)
-    yield str(request.param)
-    _core.support.cap_tier(before)
 
 
 def compare(found: op.Dream, exact: op.Dream, loops: str, within: Within) -> None:
@@ -107,10 +37,7 @@ def compare(found: op.Dream, exact: op.Dream, loops: str, within: Within) -> Non
 @pytest.mark.parametrize("case", CASES)
 def test_dreams_follow_the_formula(way: tuple[str, str], within: Within, case: Case) -> None:
     backend, loops = way
-    starts = [start(case)]
-    if case.size.classes:
-        starts.append(starts[0]._replace(stoch=classes_of(case.size)))
-    for given in starts:
+    for given in starts_of(case):
         found = op.imagine(*given, **settings(case), backend=backend)
         choice = None if case.squashed else found.action.argmax(-1, keepdim=True).int()
         exact = op.reference(*double(given), **settings(case), index=found.indices, choice=choice)
@@ -187,42 +114,6 @@ def test_threads_and_neighbours_change_nothing(tier: str) -> None:
     alone = op.imagine(*inside, **settings(case), backend="native")
     assert torch.equal(alone.deter, runs[0].deter[:, few])
     assert torch.equal(alone.log_prob, runs[0].log_prob[:, few])
-
-
-def test_gradients_are_the_formula_s_and_native_says_that_it_has_none() -> None:
-    case = CASES[2]
-    given = start(case)
-    given.actor[0][0].requires_grad_()
-    dream = op.imagine(*given, **settings(case))
-    want = op.reference(*given, **settings(case))
-    (mine,) = torch.autograd.grad(dream.deter.sum() + dream.log_prob.sum(), given.actor[0][0])
-    (theirs,) = torch.autograd.grad(want.deter.sum() + want.log_prob.sum(), given.actor[0][0])
-    assert torch.equal(mine, theirs)
-    assert mine.abs().max() > 0
-    with pytest.raises(BackendError, match=r"native has no gradient; use torch\.no_grad"):
-        op.imagine(*given, **settings(case), backend="native")
-    with torch.no_grad():
-        plain = op.imagine(*given, **settings(case), backend="native")
-    torch.testing.assert_close(plain.log_prob, want.log_prob.detach(), atol=2e-4, rtol=1e-4)
-
-
-def test_torch_finds_nothing_wrong_with_the_op() -> None:
-    for case in (CASES[1], CASES[4]):
-        given = start(case)
-        flat = [t for layer in given.actor for t in layer]
-        arguments = (
-            *given[:4], given.weights.given(), flat, case.squashed, case.size.classes, 0.01, 0.1,
-            0.1, "native",
-        )  # fmt: skip
-        torch.library.opcheck(torch.ops.metabonk.imagine.default, arguments)
-
-
-def test_it_is_one_node_of_a_compiled_graph() -> None:
-    case = CASES[1]
-    given = start(case)
-    run = functools.partial(op.imagine, **settings(case))
-    compiled = torch.compile(run, fullgraph=True)
-    torch.testing.assert_close(compiled(*given).log_prob, run(*given).log_prob)
 
 
 def test_what_the_core_cannot_take_goes_to_torch_or_is_refused() -> None:

@@ -26,7 +26,8 @@ DOORS: dict[str, Door] = {**NETWORKS, **BATCHES}
 # Take no arrays: names of loops, sizes, what a processor can do.
 NO_ARRAYS = {
     "CfcEngine", "CfcPlan.threads", "CfcPlan.tier", "DenseEngine", "FramePlan", "QLinearEngine",
-    "QLinearPlan.threads", "QLinearPlan.tier", "RssmEngine", "RssmPlan.tier", "VqEngine",
+    "QLinearPlan.threads", "QLinearPlan.tier", "RssmDreamPlan.threads", "RssmDreamPlan.tier",
+    "RssmEngine", "RssmPlan.tier", "VqEngine",
     "cfc_kernels", "dense_kernels", "frame_kernels", "merge_kernels", "peak_bf16_products",
     "peak_byte_products", "peak_multiply_add", "peak_read", "qlinear_kernels", "returns_kernels",
     "SURROGATE_OUTPUTS", "rssm_kernels", "surrogate_kernels", "vq_kernels", "weight_bytes",

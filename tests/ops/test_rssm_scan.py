@@ -4,14 +4,12 @@ torch's own checks of an op, and refusals."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 
 import pytest
 import torch
 from rssm_cases import (
     NAMES,
     SIZES,
-    TIERS,
     Problem,
     Size,
     Within,
@@ -23,7 +21,6 @@ from rssm_cases import (
     with_gradients,
 )
 
-from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import rssm_scan as op
 from metabonk.ops.rssm_weights import RssmWeights
@@ -31,17 +28,6 @@ from metabonk.ops.rssm_weights import RssmWeights
 # Rows of bench/tolerances.toml: results are held absolutely, gradients relative to their largest.
 ROWS = {"deter": "states", "stoch": "samples", "prior": "parameters", "posterior": "parameters"}
 SMALL = SIZES[1]
-
-
-@pytest.fixture(
-    params=[t for t in TIERS if TIERS.index(t) <= TIERS.index(_core.support.detected_tier())]
-)
-def tier(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs a test on every tier that this processor has."""
-    before = _core.support.active_tier()
-    _core.support.cap_tier(request.param)
-    yield str(request.param)
-    _core.support.cap_tier(before)
 
 
 def compare(size: Size, p: Problem, way: tuple[str, str], within: Within) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import gc
 import weakref
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from allocations import allocated
 from rssm_cases import (
     NAMES,
     SIZES,
-    TIERS,
     Problem,
     Size,
     Within,
@@ -33,17 +31,6 @@ from metabonk.ops import rssm_step as op
 from metabonk.ops.rssm_weights import RssmWeights
 
 SMALL = SIZES[1]
-
-
-@pytest.fixture(
-    params=[t for t in TIERS if TIERS.index(t) <= TIERS.index(_core.support.detected_tier())]
-)
-def tier(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs a test on every tier that this processor has."""
-    before = _core.support.active_tier()
-    _core.support.cap_tier(request.param)
-    yield str(request.param)
-    _core.support.cap_tier(before)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -132,6 +119,54 @@ def test_a_plan_may_leave_the_prior_out() -> None:
     plan.step()
     assert torch.equal(plan.out.stoch, want.stoch)
     assert torch.equal(out.posterior, want.posterior)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch", [1, 49])
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_a_plan_of_a_sequence_equals_the_op(tier: str, batch: int, size: Size) -> None:
+    size = size._replace(batch=batch)
+    p = problem(size)
+    for stoch in [p.stoch] + ([classes_of(size)] if size.classes else []):
+        given = p._replace(stoch=stoch, action=p.action.clone())
+        plan = scan.plan(*given, classes=size.classes)
+        for _ in range(2):
+            plan.step()
+            assert same(plan.out, scan.rssm_scan(*given, classes=size.classes, backend="native"))
+            given.action.neg_()
+
+
+@pytest.mark.parametrize("precision", op.PRECISIONS)
+def test_a_plan_of_a_sequence_is_one_of_steps(precision: op.Precision) -> None:
+    p = problem(SMALL)
+    whole = scan.plan(*p, classes=SMALL.classes, precision=precision)
+    whole.step()
+    deter, stoch = p.deter, p.stoch
+    for t in range(SMALL.steps):
+        now = [None if v is None else v[t] for v in p[2:6]]
+        one = op.plan(deter, stoch, *now, p.weights, classes=SMALL.classes, precision=precision)  # type: ignore[arg-type]
+        one.step()
+        assert same(one.out, [None if v is None else v[t] for v in whole.out])
+        deter, stoch = one.out.deter, one.out.indices  # type: ignore[assignment]
+    assert allocated(whole.step).kept == 0
+
+
+def test_a_plan_of_a_sequence_refuses_what_it_cannot_bind() -> None:
+    p = problem(SMALL)
+    out = scan.rssm_scan(*p, classes=SMALL.classes, backend="native")
+    run = functools.partial(scan.plan, *p, classes=SMALL.classes)
+    with pytest.raises(ValueError, match=r"rssm_scan: out\.deter is .*; wanted"):
+        run(out=out._replace(deter=out.deter[0]))
+    with pytest.raises(ValueError, match=r"rssm_scan: out\.deter shares memory with deter"):
+        scan.plan(*p._replace(deter=out.deter[0]), classes=SMALL.classes, out=out)
+    with pytest.raises(ValueError, match="rssm_scan: precision is 'fp8'; wanted 'fp32' or"):
+        run(precision="fp8")
+    with pytest.raises(BackendError, match="rssm_scan: no plan of backend 'torch'"):
+        run(backend="torch")
+    index = classes_of(SMALL)
+    plan = scan.plan(*p._replace(stoch=index), classes=SMALL.classes)
+    index[4, 1] = -1
+    with pytest.raises(ValueError, match=r"stoch: row 4 holds -1, .*wanted 0 to 4"):
+        plan.step()
 
 
 def test_a_plan_stays_on_its_tier_and_takes_new_weights() -> None:

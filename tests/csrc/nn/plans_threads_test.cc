@@ -116,10 +116,10 @@ class User {
   static CfcSequence Sequence(const Models& models) {
     return {1, Models::kCfcRows, models.x.data(), models.h.data(), nullptr, nullptr};
   }
-  static RssmStep Step(const RssmProblem& p, const RssmOutputs& to, float* deter) {
+  static RssmSteps Step(const RssmProblem& p, const RssmOutputs& to, float* deter) {
     const RssmSequence from = p.Sequence();
-    return {p.batch,    from.deter, from.state, from.action, from.embed, from.keep,
-            from.noise, deter,      to.stoch,   to.index,    to.prior,   to.posterior};
+    return {1,          p.batch, from.deter, from.state, from.action, from.embed,  from.keep,
+            from.noise, deter,   to.stoch,   to.index,   to.prior,    to.posterior};
   }
   static Made Rooms(const Models& models) {
     Made made;

@@ -16,10 +16,10 @@
 namespace metabonk::nn {
 namespace {
 
-RssmStep StepOf(const RssmProblem& p, const RssmOutputs& to) {
+RssmSteps StepsOf(const RssmProblem& p, const RssmOutputs& to) {
   const RssmSequence from = p.Sequence();
-  return {p.batch,    from.deter, from.state, from.action, from.embed, from.keep,
-          from.noise, to.deter,   to.stoch,   to.index,    to.prior,   to.posterior};
+  return {p.steps,    p.batch,  from.deter, from.state, from.action, from.embed,  from.keep,
+          from.noise, to.deter, to.stoch,   to.index,   to.prior,    to.posterior};
 }
 
 // What a step writes, with weights kept in `precision`.
@@ -27,7 +27,7 @@ RssmResult Stepped(const RssmProblem& p, RssmPrecision precision) {
   RssmEngine engine(1);
   RssmResult r;
   const RssmOutputs to = Forward(engine, p, r);
-  RssmPlan plan(p.shape, p.Weights(), StepOf(p, to), precision);
+  RssmPlan plan(p.shape, p.Weights(), StepsOf(p, to), precision);
   CHECK(plan.loaded().ok());
   for (Floats* written : {&r.deter, &r.stoch, &r.prior, &r.posterior}) {
     written->assign(written->size(), -77.0f);
@@ -158,7 +158,7 @@ TEST(nn_rssm_plan_is_a_sequence_of_one_step_and_may_write_in_place) {
       for (const bool in_place : {false, true}) {
         want.deter.assign(want.deter.size(), 0.0f);
         want.prior.assign(want.prior.size(), 0.0f);
-        RssmStep step = StepOf(p, to);
+        RssmSteps step = StepsOf(p, to);
         if (in_place) step.out_deter = p.deter.data();
         RssmPlan plan(shape, p.Weights(), step);
         plan.Step();
@@ -167,6 +167,26 @@ TEST(nn_rssm_plan_is_a_sequence_of_one_step_and_may_write_in_place) {
         CHECK(want.prior == copy.prior);
         CHECK(want.posterior == copy.posterior);
       }
+    }
+  }
+  CapTier(DetectedTier());
+}
+
+TEST(nn_rssm_plan_of_many_steps_is_the_sequence) {
+  for (const CpuTier tier : Tiers()) {
+    CapTier(tier);
+    for (const RssmShape& shape : kShapes) {
+      const RssmProblem p(shape, 4, 61);
+      RssmEngine engine(1);
+      RssmResult want;
+      const RssmOutputs to = Forward(engine, p, want);
+      const RssmResult copy = want;
+      for (Floats* written : {&want.deter, &want.stoch, &want.prior, &want.posterior}) {
+        written->assign(written->size(), -77.0f);
+      }
+      want.index.assign(want.index.size(), -1);
+      RssmPlan(shape, p.Weights(), StepsOf(p, to)).Step();
+      CHECK(want == copy);
     }
   }
   CapTier(DetectedTier());
@@ -223,7 +243,7 @@ TEST(nn_rssm_plan_in_int8_takes_classes_as_the_rows_they_pick) {
     const RssmResult numbers = Stepped(p, RssmPrecision::kInt8);
     RssmEngine engine(1);
     RssmResult picked;
-    RssmStep step = StepOf(p, Forward(engine, p, picked));
+    RssmSteps step = StepsOf(p, Forward(engine, p, picked));
     step.state = {nullptr, index.data()};
     RssmPlan plan(p.shape, p.Weights(), step, RssmPrecision::kInt8);
     plan.Step();
@@ -238,7 +258,7 @@ TEST(nn_rssm_plan_in_int8_refuses_what_has_no_code_and_goes_on) {
   RssmProblem p({3, 6, 9, 7, 4, 5, 0.01f, 0.1f}, 1, 5);
   RssmEngine engine(1);
   RssmResult r;
-  const RssmStep step = StepOf(p, Forward(engine, p, r));
+  const RssmSteps step = StepsOf(p, Forward(engine, p, r));
   RssmPlan plan(p.shape, p.Weights(), step, RssmPrecision::kInt8);
   plan.Step();
   const RssmResult before = r;
@@ -267,7 +287,7 @@ TEST(nn_rssm_plan_does_not_allocate_in_any_precision) {
   const RssmProblem p({4, 6, 24, 20, 4, 8, 0.01f, 0.1f}, 1, 50);
   RssmEngine engine(1);
   RssmResult r;
-  const RssmStep step = StepOf(p, Forward(engine, p, r));
+  const RssmSteps step = StepsOf(p, Forward(engine, p, r));
   for (const RssmPrecision precision :
        {RssmPrecision::kFloat, RssmPrecision::kBf16, RssmPrecision::kInt8}) {
     RssmPlan plan(p.shape, p.Weights(), step, precision);

@@ -26,6 +26,8 @@ WORST = {
     "rssm_layer": 0.05,
     "gru": 0.05,
     "rssm ": 0.02,
+    "imagine": 0.01,
+    "squashed": 0.035,
     "gaussian": 0.05,
     "categorical": 0.3,
     "gae": 0.05,
@@ -65,6 +67,7 @@ USED_IN: dict[str, Callable[[str], str]] = {
     "gru": lambda _: "gru 70x16 to 40 fp32",
     "categorical": lambda _: "categorical 40x32",
     "gaussian": lambda _: "gaussian 40x32",
+    "squashed": lambda _: "squashed 40x32",
     "gae": lambda _: "gae 5x17",
     "lambda_returns": lambda _: "lambda_returns 5x17",
 }
