@@ -6,6 +6,7 @@ import functools
 from typing import Literal
 
 from . import (
+    ops_adam,
     ops_cfc,
     ops_frames,
     ops_merge,
@@ -35,6 +36,7 @@ def cases() -> list[Case]:
         *ops_vq.cases(),
         *ops_returns.cases(),
         *ops_surrogate.cases(),
+        *ops_adam.cases(),
         *ops_merge.cases(),
         *ops_frames.cases(),
         *ops_qlinear.cases(),

@@ -93,6 +93,7 @@ void BindNn(nb::module_& core) {
       "spread_radar", &Spread, nb::arg("batch"), nb::arg("things"), nb::arg("features"),
       nb::arg("rows"), nb::arg("mask"), nb::arg("rings"), nb::arg("reach"), nb::arg("out"),
       "Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.");
+  BindAdam(module);
   BindCfc(module);
   BindPeaks(module);
   BindVq(module);

@@ -20,6 +20,7 @@ void BindLinkEnds(nanobind::module_& link);     // a part of link
 void BindResearchShm(nanobind::module_& core);  // a part of ipc
 void BindFrameRing(nanobind::module_& core);    // likewise
 // Parts of nn, added by BindNn.
+void BindAdam(nanobind::module_& nn);
 void BindCfc(nanobind::module_& nn);
 void BindPeaks(nanobind::module_& nn);
 void BindVq(nanobind::module_& nn);

@@ -28,6 +28,15 @@ def spread_radar(batch: int, things: int, features: int, rows: int, mask: int, r
     Sums over sectors and rings; addresses of contiguous float32, of uint8 for the mask.
     """
 
+def adam_kernels() -> str:
+    """Name of the loops in use: portable, avx2 or avx512."""
+
+def adam_clip(values: int, count: int, longest: float) -> float:
+    """Scales to a length if they are longer; returns their length before."""
+
+def adam_step(gradient: int, mean: int, square: int, weights: int, count: int, rate: float, beta1: float, beta2: float, epsilon: float, step: int) -> None:
+    """One step, the `step`th; see csrc/nn/adam.h."""
+
 def cfc_kernels() -> str:
     """Name of the loops in use: portable, avx2 or avx512."""
 

@@ -1,4 +1,4 @@
-"""Adam over one flat vector. Knows torch; does not know losses.
+"""Adam over one flat vector. Knows torch and the step; does not know losses.
 
 All parameters of a module move into one contiguous buffer and all gradients into another; the
 module's own tensors become views. A step, a norm and a reduction across processes are then one call
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from metabonk.errors import CheckpointError
+from metabonk.ops import adam
 from metabonk.protocols import Array
 
 ADAM_EPSILON = 1e-5  # larger than torch's default, as usual for PPO (Huang et al. 2022)
@@ -31,7 +32,8 @@ class FlatAdam:
         self.flat = nn.Parameter(flat)
         self.gradient = self.share(module)
         self.flat.grad = self.gradient
-        self._adam = torch.optim.Adam([self.flat], eps=ADAM_EPSILON, fused=True)
+        self._steps = 0
+        self._mean, self._square = torch.zeros_like(flat), torch.zeros_like(flat)
 
     def share(self, module: nn.Module) -> Tensor:
         """Gives these weights to `module`, which has the same parameters, and returns a gradient
@@ -48,20 +50,28 @@ class FlatAdam:
     def zero(self) -> None:
         self.gradient.zero_()
 
-    def clip(self, longest: float) -> Tensor:
+    def clip(self, longest: float) -> float:
         """Scales the gradient to length `longest` if it is longer; returns its length before."""
-        norm: Tensor = self.gradient.norm()
-        self.gradient.mul_(torch.clamp(longest / (norm + 1e-6), max=1.0))
-        return norm
+        return adam.clip(self.gradient, longest)
 
     def step(self, learning_rate: float) -> None:
-        self._adam.param_groups[0]["lr"] = learning_rate
-        self._adam.step()
+        self._steps += 1
+        adam.step(
+            self.flat.detach(),
+            self.gradient,
+            self._mean,
+            self._square,
+            count=self._steps,
+            rate=learning_rate,
+            epsilon=ADAM_EPSILON,
+        )
 
     def state(self) -> dict[str, Array]:
         """Moments and step count, in the order of the module's parameters; empty before a step."""
-        state = self._adam.state.get(self.flat, {})
-        return {key: value.detach().numpy() for key, value in state.items()}
+        if not self._steps:
+            return {}
+        step = np.array(self._steps, np.float32)
+        return {"step": step, "exp_avg": self._mean.numpy(), "exp_avg_sq": self._square.numpy()}
 
     def load(self, state: Mapping[str, Array]) -> None:
         """Inverse of `state`. Raises CheckpointError if it is of another network."""
@@ -70,8 +80,6 @@ class FlatAdam:
                 raise CheckpointError(
                     f"optimizer {key}: {value.size} numbers, the network has {self.flat.numel()}"
                 )
-        self._adam.state[self.flat] = {
-            key: torch.from_numpy(np.array(value)) for key, value in state.items()
-        }
-        if not state:
-            del self._adam.state[self.flat]
+        self._steps = int(state.get("step", np.zeros(())))
+        for into, key in ((self._mean, "exp_avg"), (self._square, "exp_avg_sq")):
+            into.copy_(torch.from_numpy(np.array(state[key]))) if state else into.zero_()

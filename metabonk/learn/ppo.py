@@ -254,7 +254,7 @@ class PPO:
             return None
         self.faults.passed()
         self.optimizer.step(rate)
-        return torch.cat([total, norm[None]])
+        return torch.cat([total, torch.tensor([norm])])
 
     def _learn(self, model: ActorCritic, piece: Piece, share: float) -> Tensor:
         """Adds the gradient of the piece's part of the minibatch's loss, each sample weighing

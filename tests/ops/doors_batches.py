@@ -11,7 +11,7 @@ import torch
 from doors import SENTINEL, Arrays, Door, flags, numbers, out
 from torch import Tensor
 
-from metabonk.ops import frames, frames_torch, merge, returns, surrogate, vq
+from metabonk.ops import adam, frames, frames_torch, merge, returns, surrogate, vq
 
 raw = torch.ops.metabonk
 
@@ -73,7 +73,24 @@ def slopes(a: Arrays) -> object:
     )
 
 
+def moments() -> Arrays:
+    return {"gradient": numbers(9), **{name: out(9) for name in ("weights", "mean", "square")}}
+
+
 RETURNS = {
+    "adam.step": Door(
+        ("adam_step",),
+        moments,
+        lambda a: adam.step(**a, count=1, rate=0.1, backend="native"),
+        ("weights", "mean", "square"),
+        follow=("weights",),
+    ),
+    "adam.clip": Door(
+        ("adam_clip",),
+        lambda: {"gradient": out(9)},
+        lambda a: adam.clip(a["gradient"], 1.0, backend="native"),
+        ("gradient",),
+    ),
     "surrogate": Door(("surrogate",), samples, slopes, follow=("value", "log_std")),
     "gae": Door(
         ("Gae", "Gae.run"),

@@ -30,7 +30,8 @@ NO_ARRAYS = {
     "RssmEngine", "RssmPlan.tier", "VqEngine",
     "cfc_kernels", "dense_kernels", "frame_kernels", "merge_kernels", "peak_bf16_products",
     "peak_byte_products", "peak_multiply_add", "peak_read", "qlinear_kernels", "returns_kernels",
-    "SURROGATE_OUTPUTS", "rssm_kernels", "surrogate_kernels", "vq_kernels", "weight_bytes",
+    "SURROGATE_OUTPUTS", "adam_kernels", "rssm_kernels", "surrogate_kernels", "vq_kernels",
+    "weight_bytes",
 }  # fmt: skip
 # Not an op's: compiled policies, whose door is metabonk.play.
 ELSEWHERE = ("Policy", "Program", "program_")
@@ -106,6 +107,7 @@ FAULTS = (strided, other_dtype, misaligned, longer, other_rank, elsewhere)
 # What is no fault: another number of rows or dimensions is a batch of its own where nothing else
 # has to agree with it.
 FREE = {
+    ("adam.clip", "gradient"),
     ("formats.encode", "numbers"), ("formats.decode", "codes"), ("qweight.quantize", "weight"),
     ("raw qlinear", "x"), ("qlinear", "x"), ("vq_lookup", "codebook"),
     ("raw vq_lookup", "codebook"), ("vq.plan", "codebook"), ("vq_lookup", "x"),

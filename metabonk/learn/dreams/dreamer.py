@@ -81,7 +81,7 @@ class DreamLearner:
         actor, entropy = self._actor_loss(dreamed, returns - value, weight)
         critic = self._critic_loss(dreamed.features[:-1], returns, weight)
         (actor + critic).backward()  # type: ignore[no-untyped-call]
-        norm = float(self.optimizer.clip(config.max_grad_norm))
+        norm = self.optimizer.clip(config.max_grad_norm)
         self.updates += 1
         if math.isfinite(norm):
             self.faults.passed()

@@ -138,7 +138,7 @@ class EfeLearner(DreamLearner):
         loss = losses.mean(1).sum()  # members share nothing: each learns as it would alone
         self.forward_optimizer.zero()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(self.forward_optimizer.clip(self.efe.max_grad_norm))
+        norm = self.forward_optimizer.clip(self.efe.max_grad_norm)
         if not (math.isfinite(norm) and math.isfinite(float(loss.detach()))):
             batch = {"inputs": inputs[came].numpy(), "target": target[came].numpy()}
             self.forward_faults.failed("the gradient of the ensemble", batch, self.updates)

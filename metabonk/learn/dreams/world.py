@@ -96,7 +96,7 @@ class WorldLearner:
         loss = terms["loss"]
         self.optimizer.zero()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(self.optimizer.clip(self.config.max_grad_norm))
+        norm = self.optimizer.clip(self.config.max_grad_norm)
         if not (math.isfinite(loss.item()) and math.isfinite(norm)):
             return self._skip(batch, "the loss or its gradient")
         self.faults.passed()
