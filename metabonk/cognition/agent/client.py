@@ -39,6 +39,7 @@ from metabonk.cognition.menus.screens import Debounced, MenuClassifier
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.question import Press
 from metabonk.cognition.vocabulary import Directive
+from metabonk.errors import CorruptError
 from metabonk.protocols import Predictor
 
 __all__ = [
@@ -253,7 +254,10 @@ class Client:
             if trigger != "menu" or self._menus is None:  # else the navigator asks
                 self._dialogue.wishes.add(trigger)
         if self._menus is not None and now - sight.captured_ns < _PROMPT:
-            self._menus.look(sight, record)
+            try:
+                self._menus.look(sight, record)
+            except CorruptError:  # its lists are longer than they can be
+                self.counts_.unread += 1
         self._report(now)
 
     def _report(self, now: int, *, all: bool = False) -> None:

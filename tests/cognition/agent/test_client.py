@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 from small_broker import ANSWER, HANG, Game, Server, serving, until
@@ -19,7 +21,7 @@ from metabonk.cognition.protocol.wire import Hello, Reply, Request, RequestId
 from metabonk.cognition.strips.strip import Strip, decode
 from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
 from metabonk.errors import ConfigError
-from metabonk.records import GameState
+from metabonk.records import GAME_STATE, FieldGroup, GameState
 
 QUICK = ClientSettings(every=0.2, patience=4.0, outcome_seconds=0.2)
 
@@ -235,6 +237,23 @@ def test_states_without_frames_and_without_sense(url: str) -> None:
         with Game(client, frames=False):
             until(lambda: server.requests, "a request")
         assert server.requests[0][1] == []
+
+
+def test_a_menu_that_cannot_be_read_ends_no_client(url: str) -> None:
+    """A state whose count of widgets is more than there is room for."""
+    row = np.frombuffer(GameState(fields=FieldGroup.EVERYTHING, menu="Main").pack(), GAME_STATE)
+    broken = row.copy()
+    broken["widget_count"] = 65_535
+    settings = dataclasses.replace(QUICK, menus=True)
+    with serving(url), Client("omega-0", url, settings) as client:
+
+        def after(packed: bytes) -> dict[str, Any]:  # shown anew: only what is fresh is looked at
+            client.show(Sight(packed, time.monotonic_ns()))
+            return client.counts()
+
+        until(lambda: after(broken.tobytes())["unread"] >= 1, "the refusal")
+        until(lambda: after(row.tobytes())["menus"]["menus"] == 1, "a menu that can be read")
+        client.check()
 
 
 def test_a_game_that_falls_silent_is_not_asked_about(url: str) -> None:
