@@ -24,13 +24,13 @@ import torch
 from metabonk.kernels.architectures import Architecture
 from metabonk.kernels.cases import Case, cases
 
-from . import cuda_frames, cuda_rssm, cuda_work, peers, report
+from . import cuda_frames, cuda_imagine, cuda_rssm, cuda_work, peers, report
 from .clock import measure, sets_for_cold
 from .device import NO_DEVICE, NoDeviceError, describe, require
 from .floors import floor, floors, measured
 from .report import Row
 
-CUDA_WORK = (cuda_work, cuda_rssm, cuda_frames)
+CUDA_WORK = (cuda_work, cuda_rssm, cuda_imagine, cuda_frames)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

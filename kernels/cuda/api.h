@@ -104,6 +104,25 @@ struct MetabonkCudaRssm {
 int64_t metabonk_cuda_rssm_scratch(const MetabonkCudaRssm* rssm);
 int metabonk_cuda_rssm(const MetabonkCudaRssm* rssm, void* stream);
 
+// The same with actions that an actor chooses from the states before them
+// (metabonk/ops/imagine.py); `action` of the model is not read.
+enum { kMetabonkCudaActorLayers = 4 };
+struct MetabonkCudaImagine {
+  MetabonkCudaRssm rssm;
+  int layers, squashed;
+  int units[kMetabonkCudaActorLayers];  // the last layer's: actions, or 2 actions where squashed
+  float floor;                          // least deviation, where squashed
+  const float* action_noise;            // [steps, rows, 1], or [steps, rows, actions]
+  const uint16_t* table;                // [groups, classes, units[0]], the first layer's
+  const uint16_t* weights[kMetabonkCudaActorLayers];  // [units[0], hidden], [units[i], units[i-1]]
+  const float* biases[kMetabonkCudaActorLayers];      // [units[i]]
+  float* out_action;                                  // [steps, rows, actions]
+  float* out_log_prob;                                // [steps, rows]
+  float* out_policy;                                  // [steps, rows, units of the last layer]
+};
+int64_t metabonk_cuda_imagine_scratch(const MetabonkCudaImagine* imagine);
+int metabonk_cuda_imagine(const MetabonkCudaImagine* imagine, void* stream);
+
 // Operations on frames of bytes (metabonk/ops/frames.py), [count, height, width, channels], at any
 // address. The structures themselves are in main memory.
 enum { kMetabonkCudaFrameChannels = 16 };

@@ -13,10 +13,11 @@ import pytest
 import torch
 from emulated_device import BLACKWELL, HOPPER, Emulated
 from test_cfc import Cfc
+from test_dreams import structure
 from test_frames import Affine, Resize, axis, colours
 from test_linear import Linear
 from test_linear_fp4 import LinearFp4
-from test_rssm import Rssm
+from test_rssm import POINTERS, Rssm
 
 from metabonk.ops import (
     cfc_cuda,
@@ -24,6 +25,8 @@ from metabonk.ops import (
     cuda,
     frames_cuda,
     frames_torch,
+    imagine,
+    imagine_cuda,
     qlinear,
     qlinear_cuda,
     qlinear_narrow,
@@ -80,6 +83,24 @@ class Played:
 
     def rssm_scratch(self, sizes: Any) -> int:
         return self._emulated.size_of("metabonk_cuda_rssm_scratch", Rssm(*sizes))
+
+    def imagine(
+        self, sizes: Any, mix: float, sequence: Any, weights: Any, out: Any, actor: Any,
+        table: int, squashed: bool, floor: float, action_noise: int, acted: Any, scratch: int,
+        stream: int,
+    ) -> None:  # fmt: skip
+        model = dict(zip(POINTERS, (*sequence, *weights, *out, scratch), strict=True))
+        first, biases, units = zip(*actor, strict=True)
+        made = structure(
+            sizes, mix, model, units, squashed, floor, weights=first, biases=biases, table=table,
+            action_noise=action_noise,
+            **dict(zip(("out_action", "out_log_prob", "out_policy"), acted, strict=True)),
+        )  # fmt: skip
+        self._call("imagine", made, SMALL)
+
+    def imagine_scratch(self, sizes: Any, units: list[int]) -> int:
+        made = structure(sizes, 0.0, {}, units, False, 0.0)
+        return self._emulated.size_of("metabonk_cuda_imagine_scratch", made)
 
     def resize_axis(self, source: int, target: int, area: bool) -> tuple[int, Any, Any]:
         taps, first, weights = axis(source, target, "area" if area else "bilinear")
@@ -190,6 +211,39 @@ def test_rssm() -> None:
     assert (out[4] == wanted[4]).float().mean() > 0.9
     assert torch.equal(out[1].view(steps, rows, groups, classes).argmax(-1), out[4].long())
     assert torch.equal(out[1].sum(-1), torch.full((steps, rows), float(groups)))
+
+
+@pytest.mark.parametrize("squashed", [False, True])
+def test_imagine(squashed: bool) -> None:
+    steps, rows, actions, hidden, deter, groups, classes = 2, 9, 5, 24, 40, 4, 8
+    stoch, outputs = groups * classes, 10 if squashed else 5
+    shapes = [(hidden, stoch + actions), (hidden,), (3 * deter, hidden), (3 * deter, deter)]
+    shapes += [(3 * deter,), (3 * deter,), (hidden, deter), (hidden,), (stoch, hidden), (stoch,)]
+    weights = [randn(*s, seed=i, scale=0.3) for i, s in enumerate(shapes)]
+    layers = [(12, deter + stoch), (12,), (outputs, 12), (outputs,)]
+    actor = [randn(*s, seed=30 + i, scale=0.2) for i, s in enumerate(layers)]
+    latent = torch.randint(classes, (rows, groups), dtype=torch.int32)
+    noise = randn(steps, rows, 5, seed=21) if squashed else torch.rand(steps, rows, 1)
+    tensors = randn(rows, deter, seed=20).tanh(), latent, torch.rand(steps, rows, groups), noise
+    arguments = (*tensors, weights, actor, squashed, classes, 0.01, 0.1, 0.1, False)
+    out = imagine._fake(*arguments, "cuda")
+    imagine_cuda.forward(*tensors, weights, actor, squashed, classes, 0.01, 0.1, out)
+    wanted = imagine._forward(*arguments, "torch")
+    # Of the first step, where no sample was near enough to an edge to be another one yet.
+    for i, error in ((0, 0.02), (2, 0.1), (4, 0.02), (5, 0.1), (6, 0.05)):
+        near = (out[i][0] - wanted[i][0]).abs() < error
+        assert near.float().mean() > 0.9
+    assert (out[3][0] == wanted[3][0]).float().mean() > 0.9
+    assert torch.equal(out[1].view(*out[3].shape, classes).argmax(-1), out[3].long())
+
+
+def test_an_actor_is_rounded_again_when_it_changes() -> None:
+    actor = [randn(6, 4 + 2 * 3), randn(6), randn(2, 6), randn(2)]
+    first = imagine_cuda.arranged(actor, 4, 2, 3)
+    assert imagine_cuda.arranged(actor, 4, 2, 3) is first
+    assert torch.equal(first.table.flatten(0, 1).t(), actor[0][:, 4:].bfloat16())
+    actor[2].add_(1.0)
+    assert torch.equal(imagine_cuda.arranged(actor, 4, 2, 3).weights[1], actor[2].bfloat16())
 
 
 def test_weights_are_rounded_again_when_they_change() -> None:
