@@ -283,6 +283,7 @@ def _told(episode: Episode, found: Dreamt, path: Path | None) -> _Found:
         "context": found.context,
         "dreamed": len(found.error),
         "diverged": found.diverged,
+        "unseeing": found.unseeing,
         "error": found.error.tolist(),
         "persistence": found.persistence.tolist(),
         "mean": found.mean.tolist(),
@@ -293,11 +294,13 @@ def _told(episode: Episode, found: Dreamt, path: Path | None) -> _Found:
         },
         "video": str(path or ""),
     }
-    apart = (
-        "never apart from what was real"
-        if found.diverged is None
-        else f"apart at step {found.diverged}, {found.diverged - found.context + 1} into the dream"
-    )
+    apart = "never apart from what was real"
+    if found.diverged is not None:
+        apart = (
+            f"apart at step {found.diverged}, {found.diverged - found.context + 1} into the dream"
+        )
+    elif found.unseeing:
+        apart = "no better than no model at all, awake either"
     means = {
         "the dream": found.error, "nothing changes": found.persistence,
         "the mean of what was seen": found.mean, "the model awake": found.awake,

@@ -58,6 +58,7 @@ def test_a_dream_is_told_and_filmed(metabonk: Metabonk, run: Path, tmp_path: Pat
     told = metabonk(*words, "--no-video")
     assert told.code == 0, told.err
     assert f"{found['steps'] + 1 - 8:,} steps dreamed" in told.out
+    assert isinstance(found["unseeing"], bool)
     assert "film" not in told.out
     whole = metabonk("dream", run, "--episode", 1, "--no-video", "--json")
     assert json.loads(whole.out)["steps"] > 30

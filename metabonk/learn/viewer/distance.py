@@ -78,9 +78,19 @@ def first_apart(error: Doubles, persistence: Doubles, mean: Doubles, awake: Doub
 
     On average, because at single steps a game is by chance as it was, and nothing beats that.
     """
-    level = CLEARLY * min(float(persistence.mean()), float(mean.mean()))
+    level = _modelless(persistence, mean)
     lost = np.flatnonzero((error >= level) & (error > UNSURE * awake))
     return int(lost[0]) if len(lost) else None
+
+
+def unseeing(persistence: Doubles, mean: Doubles, awake: Doubles) -> bool:
+    """Whether a model is on average no better than what needs no model even while it sees: then it
+    says nothing that its dreams do not come apart."""
+    return float(awake.mean()) >= _modelless(persistence, mean)
+
+
+def _modelless(persistence: Doubles, mean: Doubles) -> float:
+    return CLEARLY * min(float(persistence.mean()), float(mean.mean()))
 
 
 def _counts(part: Part) -> bool:

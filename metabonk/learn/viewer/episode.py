@@ -18,7 +18,7 @@ from torch import Tensor
 from metabonk.data.library import Piece
 from metabonk.errors import ConfigError, GameError
 from metabonk.learn.evaluate import MAX_STEPS, seeds
-from metabonk.learn.viewer.distance import Doubles, Ruler, first_apart
+from metabonk.learn.viewer.distance import Doubles, Ruler, first_apart, unseeing
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
 from metabonk.protocols import Array, BatchGame, FloatArray, Policy, Visible
@@ -75,6 +75,11 @@ class Dreamt:
         right."""
         found = first_apart(self.error, self.persistence, self.mean, self.awake)
         return None if found is None else found + self.context
+
+    @property
+    def unseeing(self) -> bool:
+        """Whether the model, awake, is no better than what needs no model, see `unseeing`."""
+        return unseeing(self.persistence, self.mean, self.awake)
 
 
 class Arrays:

@@ -16,7 +16,7 @@ from metabonk.data.library import Library
 from metabonk.errors import ConfigError, GameError
 from metabonk.learn.viewer import episode as dreamt
 from metabonk.learn.viewer import twin
-from metabonk.learn.viewer.distance import Ruler
+from metabonk.learn.viewer.distance import Ruler, first_apart, unseeing
 from metabonk.learn.viewer.episode import Episode
 from metabonk.learn.viewer.film import CHART, GAP, RED, TITLE, Line, Sheet, film, twin_film
 from metabonk.learn.viewer.pictures import PAPER, Painter, fitted
@@ -254,6 +254,15 @@ def test_films_show_every_step_and_mark_where_it_comes_apart(
     assert marked["bad"] > 50
     forked = twin.fork(world, Ring(), episode, 6, other(episode, 6), steps=5, pictures=True)
     assert len(list(twin_film(world, episode, forked))) == 5
+
+
+def test_who_sees_nothing_while_awake_has_no_dream_that_holds() -> None:
+    """It never comes apart, for it was never together, and that is said instead."""
+    still, mean, dreamed = np.full(6, 0.2), np.full(6, 0.1), np.full(6, 0.9)
+    for awake, found in ((0.9, None), (0.08, 0)):
+        seen = np.full(6, awake)
+        assert first_apart(dreamed, still, mean, seen) == found
+        assert unseeing(still, mean, seen) is (found is None)
 
 
 def test_what_is_written_on_a_sheet_stays_on_it() -> None:
