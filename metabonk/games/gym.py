@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium import spaces as gs
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from metabonk.errors import ConfigError, GameError, MissingExtraError
+from metabonk.errors import ConfigError, GameError, MetabonkError, MissingExtraError
 from metabonk.games.batch import EpisodeSums, check_seeds
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
@@ -149,7 +149,9 @@ def _make_vector(
         raise ConfigError(
             f"game: {why}; `metabonk games --all` lists those that there are"
         ) from error
-    except gymnasium.error.Error as error:
+    except MetabonkError:
+        raise
+    except (gymnasium.error.Error, ImportError) as error:  # of a package that it needs
         raise GameError(f"gym/{env_id} cannot be made: {error}") from error
 
 

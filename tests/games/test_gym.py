@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from gymnasium import spaces as gs
 from gymnasium.vector import SyncVectorEnv
 
 from metabonk import games
-from metabonk.errors import ConfigError, GameError
+from metabonk.errors import ConfigError, GameError, MissingExtraError
 from metabonk.games.batch import allocate
 from metabonk.protocols import BatchGame
 
@@ -156,6 +158,25 @@ def test_only_bound_keys_are_written():
     assert (image == 0).all()
     with pytest.raises(ConfigError, match="no key 'pixels'"):
         game.reset_into({"pixels": image}, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (ModuleNotFoundError("No module named 'jax'"), GameError),
+        (MissingExtraError("vizdoom", "games", "Doom"), MissingExtraError),  # said as it is
+    ],
+)
+def test_what_an_environment_lacks_is_told(error, wanted):
+    def lacking(**_):
+        raise error
+
+    gymnasium.register("tests/Lacking-v0", lacking)
+    try:
+        with pytest.raises(wanted, match=re.escape(str(error))):
+            games.make("gym/tests/Lacking-v0")
+    finally:
+        del gymnasium.registry["tests/Lacking-v0"]
 
 
 def test_errors_name_the_remedy():
