@@ -1,10 +1,11 @@
 """Learning curves of runs, and how soon they get somewhere. Knows trainers; does not know studies.
 
 Runs are compared by environment steps, not by time: what learns beside the policy is paid for in
-time, which suites of speed measure. A curve is what the policy returns in episodes of its own that
-nobody learns from, the same ones at every look and for every arm of a seed. What training earns
-would not do: an episode counts there when it ended, so that long ones tell of a policy that is gone
-by then, and the first to end are the short ones.
+time, which suites of speed measure. A curve is what whoever serves returns, the policy or a dreamer
+that leads (metabonk.learn.players), in episodes of their own that nobody learns from, the same ones
+at every look and for every arm of a seed. What training earns would not do: an episode counts there
+when it ended, so that long ones tell of a policy that is gone by then, and the first to end are the
+short ones.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ def learn(
     looks: int = LOOKS,
     episodes: int = EPISODES,
     alone: bool = True,
+    until: float | None = None,
 ) -> dict[str, Any]:
-    """Trains for `steps` environment steps and looks at the policy as it is served, `looks` times
-    and before anything is learned: `steps` and the mean `returns` of each look. dreamer: what
-    whoever dreams returns by itself, [] where nobody does or nobody asks.
+    """Trains for `steps` environment steps and looks at whoever serves, `looks` times and before
+    anything is learned: `steps`, the mean `returns` of each look, and who that was, `served`.
+    dreamer: what whoever dreams returns by itself, [] where nobody does or nobody asks.
 
     prepare: called with the trainer before anything is played. alone: whether the dreamer is looked
-    at, too. Raises what training raises.
+    at, too. until: a mean return over the last WINDOW looks that ends the training. Raises what
+    training raises.
     """
     import torch
 
@@ -61,7 +64,7 @@ def learn(
         trainer.start()
         judge.look(trainer)
         rollout = trainer.ppo.config.horizon * game.num_envs
-        while trainer.steps + rollout <= steps:
+        while trainer.steps + rollout <= steps and not judge.reached(until):
             told |= trainer.iterate()
             judge.look(trainer)
     finally:
@@ -70,12 +73,12 @@ def learn(
     last = {k: v for k, v in told.items() if k.startswith(("wm_", "dream_", "distill"))}
     return {
         "steps": judge.steps, "returns": judge.returns, "dreamer": judge.dreamer, "budget": steps,
-        "metrics": last,
+        "served": judge.served, "metrics": last,
     }  # fmt: skip
 
 
 class _Judge:
-    """Has policies play every `every` steps. steps, returns, dreamer: see `learn`."""
+    """Has players play every `every` steps. steps, returns, served, dreamer: see `learn`."""
 
     def __init__(self, config: Config, every: int, episodes: int, alone: bool) -> None:
         from metabonk.games import from_config, in_processes
@@ -86,6 +89,7 @@ class _Judge:
         self.run, self.every, self.episodes, self.alone = config.run, every, episodes, alone
         self.steps: list[int] = []
         self.returns: list[float] = []
+        self.served: list[str] = []
         self.dreamer: list[float] = []
 
     def look(self, trainer: Any) -> None:
@@ -96,11 +100,22 @@ class _Judge:
         if self.steps and trainer.steps < self.steps[-1] + self.every:
             return
         how: dict[str, Any] = {"sampled": self.run.eval_sampled, "seed": self.run.seed}
-        self.steps.append(trainer.steps)
-        self.returns.append(self._mean(Actor(trainer.model, **how)))
-        if self.alone and trainer.dreams is not None:
+        serves = trainer.players.serves
+        found: dict[str, float] = {}
+        if trainer.dreams is not None and (self.alone or serves == "dreamer"):
             learner = trainer.dreams.learner
-            self.dreamer.append(self._mean(DreamerPolicy(learner.world, learner.dreamer, **how)))
+            found["dreamer"] = self._mean(DreamerPolicy(learner.world, learner.dreamer, **how))
+        if serves == "policy":
+            found["policy"] = self._mean(Actor(trainer.model, **how))
+        self.steps.append(trainer.steps)
+        self.served.append(serves)
+        self.returns.append(found[serves])
+        if self.alone and "dreamer" in found:
+            self.dreamer.append(found["dreamer"])
+
+    def reached(self, wanted: float | None) -> bool:
+        """Whether the last looks return that much; see `smooth`."""
+        return wanted is not None and float(np.mean(self.returns[-WINDOW:])) >= wanted
 
     def _mean(self, policy: Any) -> float:
         from metabonk.learn.evaluate import play
@@ -125,7 +140,7 @@ def shuffled(trainer: Any) -> None:
 
 def smooth(found: dict[str, Any]) -> tuple[Doubles, Doubles]:
     """Steps and mean return of the last WINDOW looks at POINTS places up to the budget; NaN before
-    the first look."""
+    the first look. What a run came to that was ended sooner holds from there on."""
     places = np.linspace(0.0, found["budget"], POINTS + 1)[1:]
     steps = np.asarray(found["steps"], np.float64)
     returns = np.asarray(found["returns"], np.float64)

@@ -144,25 +144,17 @@ def load(
     known = settings()
     values: dict[str, Any] = {}
     if file is not None:
-        for key, value in _from_file(Path(file)):
-            values[key] = _checked(known, key, value, str(file))
+        told = {k: _checked(known, k, v, str(file)) for k, v in _from_file(Path(file))}
+        values |= _with_world(told)
     environ = os.environ if environ is None else environ
-    names: dict[str, str] = {}
-    for key, text, name in _from_environment(environ, notice):
-        value = _checked(known, key, text, name)
-        if key in names and value != values[key]:
-            raise ConfigError(
-                f"{names[key]} and {name} both set {key}, to different values "
-                f"({as_text(values[key])} and {as_text(value)}): unset one of them"
-            )
-        names[key], values[key] = name, value
-    for key, value in (flags or {}).items():
-        if value is not None:
-            values[key] = _checked(known, key, value, "--set")
+    values |= _with_world(_in_environment(known, environ, notice))
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    values |= _with_world({k: _checked(known, k, v, "--set") for k, v in given.items()})
     config = Config()
     if presets is not None:
         game = values.get("game.name", config.game.name)
-        values = {k: _checked(known, k, v, "preset") for k, v in presets(game).items()} | values
+        usual = {k: _checked(known, k, v, "preset") for k, v in presets(game).items()}
+        values = _with_world(usual) | values
     for key, value in values.items():
         section, name = key.split(".")
         setattr(getattr(config, section), name, value)
@@ -256,6 +248,33 @@ def _from_file(path: Path) -> Iterator[tuple[str, Any]]:
             raise ConfigError(f"{path}: {section!r} stands outside a table: put it under [section]")
         for name, value in table.items():
             yield f"{section}.{name}", value
+
+
+def _with_world(told: dict[str, Any]) -> dict[str, Any]:
+    """What one source says, and with whoever is to dream the world model that is dreamed of, unless
+    the same source says otherwise. Who dreams is on by default, a world model is not: to be asked
+    for by name is more than that."""
+    asked = told.get("dream.enabled") or told.get("efe.enabled")
+    return {"world.enabled": True, **told} if asked else told
+
+
+def _in_environment(
+    known: Mapping[str, Setting],
+    environ: Mapping[str, str],
+    notice: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """What variables set, by key. Raises ConfigError for two that do not agree."""
+    names: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for key, text, name in _from_environment(environ, notice):
+        value = _checked(known, key, text, name)
+        if key in names and value != values[key]:
+            raise ConfigError(
+                f"{names[key]} and {name} both set {key}, to different values "
+                f"({as_text(values[key])} and {as_text(value)}): unset one of them"
+            )
+        names[key], values[key] = name, value
+    return values
 
 
 def _from_environment(

@@ -171,7 +171,10 @@ def test_every_key_has_a_variable_that_sets_it() -> None:
     for setting in config.settings().values():
         assert setting.help.endswith("."), setting.key
         text = config.as_text(setting.default)
-        assert load(environ={setting.variable: text}) == Config(), setting.key
+        expected = Config()
+        if setting.key in ("dream.enabled", "efe.enabled"):  # who asks for them asks for more
+            expected.world.enabled = True
+        assert load(environ={setting.variable: text}) == expected, setting.key
 
 
 @settings(deadline=None)
@@ -229,6 +232,37 @@ def test_a_configuration_outweighs_the_variable_later() -> None:
         [sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == ["baseline", "baseline"]
+
+
+def test_to_ask_for_dreams_is_to_ask_for_a_world_model(tmp_path: Path) -> None:
+    """By whatever name; unless the same source says otherwise, and no later one is asked again."""
+    usual = Config()
+    assert usual.dream.enabled
+    assert usual.efe.enabled
+    assert not usual.world.enabled  # so that nobody dreams who was not asked to
+    file = tmp_path / "run.toml"
+    for key in ("dream.enabled", "efe.enabled"):
+        section = key.partition(".")[0]
+        file.write_text(f"[{section}]\nenabled = true\n")
+        alias = {"dream": "METABONK_USE_DREAM_TRAINING", "efe": "METABONK_USE_ACTIVE_INFERENCE"}
+        for asked in (
+            load(file, environ={}),
+            load(environ={alias[section]: "1"}),
+            load(environ={f"METABONK_{section.upper()}_ENABLED": "yes"}),
+            load(environ={}, flags={key: True}),
+            load(environ={}, presets=lambda _, key=key: {key: True}),
+        ):
+            assert asked.world.enabled
+        off = load(environ={alias[section]: "0"}, flags={"world.enabled": True})
+        assert off.world.enabled
+        assert not getattr(off, section).enabled
+        assert not load(environ={}, flags={key: False}).world.enabled
+        assert not load(environ={}, flags={key: True, "world.enabled": False}).world.enabled
+    file.write_text(config.to_toml(usual))  # what a run without a world model keeps of itself
+    assert not load(file, environ={}).world.enabled
+    assert load(file, environ={}, flags={"dream.enabled": True}).world.enabled
+    refused = load(environ={"METABONK_DREAM_ENABLED": "1"}, flags={"world.enabled": False})
+    assert not refused.world.enabled
 
 
 def test_an_alias_and_the_own_name_must_agree() -> None:

@@ -26,7 +26,7 @@ actions: how often they choose alike, and what the difference costs.
 $ metabonk compile runs/long
 $ metabonk compile runs/long --precision int8 --out policies/int8
 $ metabonk compile runs/long --precision int8 --precision nvfp4    compare them
-$ metabonk compile runs/dreams --dreamer        who learned in its dreams, instead"""
+$ metabonk compile runs/dreams --dreamer        who learned in its dreams, whoever leads"""
 )
 
 
@@ -46,7 +46,9 @@ def compile_policy(
     episodes: int = typer.Option(64, help="To compare it in; 0: do not.", min=0),
     seed: int = typer.Option(0, help="Which episodes, and of drawn actions.", min=0),
     dreamer: bool = typer.Option(
-        False, "--dreamer", help="Of who learned in dreams, with its world model, not the policy."
+        None,
+        "--dreamer/--policy",
+        help="Who learned in dreams, with its world model, or the policy; default: who leads.",
     ),
     json: bool = JsonFlag,
 ) -> None:

@@ -189,7 +189,6 @@ class _Session:
         from metabonk.learn import assess
         from metabonk.learn.evaluate import MAX_STEPS
         from metabonk.learn.viewer import episode as dreamt
-        from metabonk.models.actor import Actor
 
         asked = self.asked
         most = asked.longest or MAX_STEPS
@@ -201,8 +200,8 @@ class _Session:
                 )
             keys = sorted(game.observation_space.spaces)
             return dreamt.recorded(pieces[asked.episode], keys, most)
-        model, _ = assess.load_model(self.directory, game, self.config)
-        policy = Actor(model, sampled=not asked.greedy, seed=asked.seed)
+        players, _ = assess.load_players(self.directory, game, self.config)
+        policy = players.playing(sampled=not asked.greedy, seed=asked.seed)
         return dreamt.play(
             game, policy, asked.episode, seed=asked.seed, keep=keep, most=most, pictures=pictures
         )

@@ -15,8 +15,9 @@ app, command = verb(
     """Measure what a run learned against random and scripted play.
 
 The newest checkpoint and the baselines play the same episodes, so that the
-difference is the policy's and not the level's. DIR/evaluations keeps it; the
-run's report goes on showing the run's own evaluation.
+difference is the policy's and not the level's. Where a dreamer plays beside the
+policy, whoever led when that was saved is measured, beside the other one.
+DIR/evaluations keeps it; the run's report goes on showing the run's own.
 
 $ metabonk eval runs/long
 $ metabonk eval runs/long --episodes 256 --seed 1    other episodes, and more

@@ -64,11 +64,10 @@ def player_of(
         return MotorPolicy(made, seed=seed)
     if run is not None:
         require("torch", "train", f"the policy {name!r}")
-        from metabonk.learn.assess import load_model
-        from metabonk.models.actor import Actor
+        from metabonk.learn.assess import load_players
 
-        model, _ = load_model(run, game, config)
-        return Actor(model, sampled=not greedy, seed=seed)
+        players, _ = load_players(run, game, config)
+        return players.playing(sampled=not greedy, seed=seed)
     from metabonk.games import scripted
 
     if name == "random":

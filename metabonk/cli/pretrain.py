@@ -125,7 +125,7 @@ run begins from it with world.start. Ctrl-C ends it with what was learned.
 $ metabonk pretrain dream --from runs/long/episodes
 $ metabonk pretrain dream --from rollouts/video_rollouts --updates 10000
 $ metabonk pretrain dream --from demos --game grid64/key_door --out runs/door
-$ metabonk train --set world.start=runs/dreams --set dream.enabled=1"""
+$ metabonk train --set world.start=runs/dreams --set world.enabled=1"""
 )
 def dream(
     sources: list[Path] = typer.Option(
@@ -243,7 +243,7 @@ def _show_dreams(result: Dreamt, json: bool) -> None:
         )
     console.print(f"written  {result.found.path}", soft_wrap=True)
     console.print(
-        f"begin    metabonk train --set dream.enabled=1 --set world.start={result.found.path}",
+        f"begin    metabonk train --set world.enabled=1 --set world.start={result.found.path}",
         soft_wrap=True,
     )
 

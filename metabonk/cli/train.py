@@ -152,8 +152,10 @@ def _show(result: RunResult, profile: bool, json: bool, more: str) -> None:
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """The policy beside its baselines, with what the difference is worth."""
-    rows = [("the policy", f"[bold]{evaluation.return_mean:,.2f}[/]", "", "")]
+    """Whoever serves beside the baselines, with what the difference is worth."""
+    who = evaluation.player
+    serves = ", which leads" if evaluation.rival else ""
+    rows = [(f"the {who}{serves}", f"[bold]{evaluation.return_mean:,.2f}[/]", "", "")]
     for name, against in evaluation.against.items():
         low, high = against.ci95
         verdict = "[yellow]not told apart[/]"
@@ -162,8 +164,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         elif high < 0:
             verdict = "[red]still better[/]"
         interval = f"{against.difference:+,.2f}  ({low:+,.2f} … {high:+,.2f})"
-        rows.append((f"{name} play", f"{against.mean:,.2f}", interval, verdict))
-    console.print(table(["", ">mean return", "the policy's lead (95 %)", ""], rows))
+        other = f"the {name}" if name == evaluation.rival else f"{name} play"
+        rows.append((other, f"{against.mean:,.2f}", interval, verdict))
+    console.print(table(["", ">mean return", f"the {who}'s lead (95 %)", ""], rows))
     console.print(f"[dim]{evaluation.episodes} episodes, the same ones for everyone[/]")
 
 

@@ -1,6 +1,6 @@
-"""The eval stage: a run's policy measured beside its baselines, kept as an artifact.
+"""The eval stage: whoever serves for a run, measured beside its baselines, kept as an artifact.
 
-Knows run directories, games and evaluate.py; does not know how the policy was trained. The run's
+Knows run directories, games and evaluate.py; does not know how anybody was trained. The run's
 own evaluations are `evaluations/<step>`, and reports show the newest of them; measurements that
 someone asked for later carry their seed, episodes and way of acting in their name.
 """
@@ -16,14 +16,16 @@ import msgspec
 from metabonk import artifact
 from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config, load
-from metabonk.errors import CorruptError
+from metabonk.errors import CheckpointError, CorruptError
 from metabonk.games import from_config, in_processes
 from metabonk.games.native import NativeGame
 from metabonk.learn import checkpoint
+from metabonk.learn.dreams.versions import of_checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
+from metabonk.learn.players import Players, Who, who_of
 from metabonk.learn.report.film import Remembering
 from metabonk.learn.trainer import parse_fixed
-from metabonk.models.actor import Actor, Uniform
+from metabonk.models.actor import Uniform
 from metabonk.models.policy import ActorCritic, build
 from metabonk.protocols import BatchGame, FloatArray, Policy
 from metabonk.stage import Context, Stage
@@ -36,7 +38,7 @@ MOST_ENVS = 128
 
 
 class Assessor:
-    """Evaluates networks of one run; the game is made when first needed and kept.
+    """Evaluates the players of one run; the game is made when first needed and kept.
 
     own: whether these are the evaluations that the run itself reports.
     """
@@ -57,8 +59,9 @@ class Assessor:
             self._game = from_config(self.config.game, count)
         return self._game
 
-    def assess(self, model: ActorCritic, saved: Artifact, *, again: bool = False) -> Artifact:
-        """Measures `model`, whose checkpoint is `saved`, and writes the evaluation.
+    def assess(self, players: Players, saved: Artifact, *, again: bool = False) -> Artifact:
+        """Measures whoever serves of `players`, whose checkpoint is `saved`, beside the other one,
+        and writes the evaluation.
 
         What was measured before is returned as it is, unless asked for `again`.
         """
@@ -66,7 +69,7 @@ class Assessor:
 
         def body(context: Context[dict[str, Any]]) -> Artifact:
             artifact.sweep(context.directory)  # a stage has its directory for itself
-            return self._measure(context.directory / self._name(saved), model, saved)
+            return self._measure(context.directory / self._name(saved), players, saved)
 
         stage = Stage("eval", body, atomic=True)
         question = {
@@ -75,6 +78,8 @@ class Assessor:
             "episodes": run.eval_episodes,
             "sampled": run.eval_sampled,
         }
+        if players.rival is not None:
+            question["player"] = players.serves
         where = self.run / FOLDER
         return stage.run(where, question, seed=self.seed, inputs=(saved,), again=again)
 
@@ -84,9 +89,13 @@ class Assessor:
             return step
         return f"{step}-seed{self.seed}-{run.eval_episodes}-{acting(run.eval_sampled)}"
 
-    def _measure(self, path: Path, model: ActorCritic, saved: Artifact) -> Artifact:
+    def _measure(self, path: Path, players: Players, saved: Artifact) -> Artifact:
         run, game = self.config.run, self.game
-        policy = Remembering(Actor(model, sampled=run.eval_sampled, seed=self.seed))
+
+        def playing(who: Who) -> Policy:
+            return players.playing(who, sampled=run.eval_sampled, seed=self.seed)
+
+        policy = Remembering(playing(players.serves))
         result = evaluate(
             game,
             policy,
@@ -94,6 +103,8 @@ class Assessor:
             seed=self.seed,
             baselines=baselines(game, self.config, self.seed),
             sampled=run.eval_sampled,
+            player=players.serves,
+            rival=None if players.rival is None else (players.rival, playing(players.rival)),
         )
         means = {name: other.mean for name, other in result.against.items()}
         return artifact.write(
@@ -188,7 +199,7 @@ def baselines(game: BatchGame, config: Config, seed: int) -> dict[str, Policy]:
 
 
 def load_model(run: Path, game: BatchGame, config: Config) -> tuple[ActorCritic, Artifact]:
-    """The newest network of a run, checked against the game it is to play."""
+    """The policy's newest network of a run, checked against the game it is to play."""
     found = checkpoint.latest(run)
     checkpoint.check_description(found.card.details, game.observation_space, game.action_layout)
     model = build(
@@ -200,6 +211,22 @@ def load_model(run: Path, game: BatchGame, config: Config) -> tuple[ActorCritic,
     )
     checkpoint.load_weights(model, found.tensors(checkpoint.WEIGHTS))
     return model, found
+
+
+def load_players(run: Path, game: BatchGame, config: Config) -> tuple[Players, Artifact]:
+    """Who can play for a run, from its newest checkpoint, checked against the game they are to
+    play. Raises CheckpointError for another game's."""
+    model, found = load_model(run, game, config)
+    serves = found.card.details.get("serves")
+    if serves is None:  # nobody but the policy plays there
+        return Players(model), found
+    dreams = of_checkpoint(found, game.observation_space, game.action_layout, config)
+    if dreams.dreamer is None:
+        raise CheckpointError(
+            f"{found.path}: its card says who serves, and there is no dreamer in it: "
+            "go on from the checkpoint before"
+        )
+    return Players(model, (dreams.world, dreams.dreamer), who_of(serves)), found
 
 
 def assess_run(
@@ -222,7 +249,7 @@ def assess_run(
         config.run.eval_sampled = sampled
     assessor = Assessor(run, config, seed=seed, own=False)
     try:
-        model, found = load_model(run, assessor.game, config)
-        return assessor.assess(model, found, again=again)
+        players, found = load_players(run, assessor.game, config)
+        return assessor.assess(players, found, again=again)
     finally:
         assessor.close()

@@ -67,6 +67,7 @@ class Collector:
         self.model = model
         self.noise = Noise(seed)
         self.acting: Acting = TorchActing(model)
+        self.hands = np.zeros((2, game.num_envs), np.bool_)  # see `_change_hands`
         self.count = 0  # rollouts collected
         self.steps = 0  # environment steps taken
         self.seconds = {"env": 0.0, "policy": 0.0}
@@ -103,6 +104,7 @@ class Collector:
         self.game.reset_into(self._slots[last], seeds)
         self.rollout.is_first[last] = True
         self.rollout.state[last] = 0.0
+        self.hands[1] = False
         self._previous, self._warm, self.started = self.rollout, self.rollout.burn_in == 0, True
 
     def collect(self, version: int = 0) -> Rollout:
@@ -117,6 +119,7 @@ class Collector:
         clock = time.perf_counter
         began, env = clock(), 0.0
         self.acting.begin(uniform, normal)
+        self._change_hands(first)
         with torch.inference_mode():
             for t in range(first, steps):
                 self.acting.decide(t)
@@ -137,16 +140,26 @@ class Collector:
         self.steps += (steps - first) * rollout.num_envs
         return rollout
 
+    def _change_hands(self, first: int) -> None:
+        """Notes who plays which game from now on: `hands` has whether it is somebody else than the
+        policy, and whether the episode at hand was begun by the one and is ended by the other. What
+        such an episode returns says nothing of either."""
+        others, shared = self.hands
+        now = np.arange(self.rollout.num_envs) >= self.rollout.own.stop
+        shared |= now != others
+        shared &= ~self.rollout.is_first[first]
+        others[:] = now
+
     def _note_ends(self, t: int) -> None:
         ended = self.rollout.terminated[t] | self.rollout.truncated[t]
         if ended.any():
-            episodes, own = self.rollout.episodes, self.rollout.own
+            episodes, (others, shared) = self.rollout.episodes, self.hands
+            own, theirs = ended & ~shared & ~others, ended & ~shared & others
+            shared &= ~ended
             for key, values in self.game.episode_info().items():
-                episodes.setdefault(key, []).extend(values[own][ended[own]].tolist())
+                episodes.setdefault(key, []).extend(values[own].tolist())
                 if key == "return" and self.rollout.others:
-                    theirs = slice(own.stop, None)
-                    found = values[theirs][ended[theirs]].tolist()
-                    episodes.setdefault(DREAMER, []).extend(found)
+                    episodes.setdefault(DREAMER, []).extend(values[theirs].tolist())
 
     def state(self) -> dict[str, Array]:
         """What `load` needs to go on exactly here, apart from the game's own state."""
@@ -156,7 +169,7 @@ class Collector:
             count = keep + len(array) - len(self.rollout.reward)
             arrays[key] = array[len(array) - count :]
         counters = np.array([self.count, self.steps, int(self._warm)], np.int64)
-        return {**arrays, "counters": counters}
+        return {**arrays, "counters": counters, "hands": self.hands.copy()}
 
     def load(self, state: Mapping[str, Array]) -> None:
         """Inverse of `state` for a collector of the same shape."""
@@ -165,4 +178,5 @@ class Collector:
             if len(saved):
                 array[-len(saved) :] = saved
         self.count, self.steps, warm = (int(v) for v in state["counters"])
+        self.hands[:] = state.get("hands", False)  # checkpoints from before it was kept lack it
         self._previous, self._warm, self.started = self.rollout, bool(warm), True

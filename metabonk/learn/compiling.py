@@ -1,5 +1,5 @@
-"""The compile step of a run: its newest network, or who learned in its dreams, as a policy artifact
-with what it was measured to lose. Knows run directories and games; the work is done by
+"""The compile step of a run: whoever serves, its policy or who learned in its dreams, as a policy
+artifact with what it was measured to lose. Knows run directories and games; the work is done by
 metabonk.play.compiled.
 """
 
@@ -15,9 +15,10 @@ from metabonk.config import Config
 from metabonk.config import load as load_config
 from metabonk.errors import CheckpointError
 from metabonk.games import from_config
-from metabonk.learn.assess import MOST_ENVS, load_model, side_by_side
+from metabonk.learn.assess import MOST_ENVS, load_players, side_by_side
 from metabonk.learn.dreams.versions import of_run
 from metabonk.learn.fidelity import Fidelity, measure
+from metabonk.models.actor import Actor
 from metabonk.models.dreamer import DreamerPolicy
 from metabonk.play.compiled import compile
 from metabonk.play.compiler.dreamers import decision_of
@@ -34,12 +35,12 @@ def compile_run(
     episodes: int = 64,
     seed: int = 0,
     valued: bool = False,
-    dreamer: bool = False,
+    dreamer: bool | None = None,
 ) -> Fidelity | None:
     """Writes the artifact `out`, replacing what is there; returns what was measured, None for no
     episodes. valued: it also gives the critic's value. dreamer: of who learned in dreams, with its
-    world model, instead of the policy. The measurement is kept in the artifact's card as a
-    certificate.
+    world model, or else of the policy; None: of whoever leads. The measurement is kept in the
+    artifact's card as a certificate.
 
     Raises CompileError for a network or a precision that cannot be compiled, CheckpointError where
     nobody dreamed.
@@ -49,7 +50,7 @@ def compile_run(
     count = side_by_side(episodes, most) if episodes else 1
     game = from_config(config.game, count)
     try:
-        who, found = _dreamer(run, game, config) if dreamer else load_model(run, game, config)
+        who, found = _chosen(run, game, config, dreamer)
         policy = compile(who, precision, batch=batch, sampled=sampled, seed=seed, valued=valued)
         policy.save(out, parents=(found.hash,), replace=True)
         if not episodes:
@@ -63,11 +64,20 @@ def compile_run(
     return fidelity
 
 
+def _chosen(
+    run: Path, game: BatchGame, config: Config, dreamer: bool | None
+) -> tuple[Actor | DreamerPolicy, Artifact]:
+    if dreamer:
+        return _dreamer(run, game, config)
+    players, found = load_players(run, game, config)
+    return players.playing(None if dreamer is None else "policy"), found
+
+
 def _dreamer(run: Path, game: BatchGame, config: Config) -> tuple[DreamerPolicy, Artifact]:
     found = of_run(run, game.observation_space, game.action_layout, config)
     if found.dreamer is None:
         raise CheckpointError(
-            f"{run}: nobody dreamed there; train it with --set dream.enabled=1, or compile its "
+            f"{run}: nobody dreamed there; train it with --set world.enabled=1, or compile its "
             "policy"
         )
     return DreamerPolicy(found.world, found.dreamer), found.found

@@ -39,8 +39,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """What an evaluation found.
 
-    against: by name of the baseline. returns: of each episode. baseline_returns: of each baseline,
-    in the same order of episodes. info: mean of what else the game counts (`score`, `length`, ...).
+    player: who of the run was evaluated. against: by name of the baseline, and of the run's other
+    player, the `rival`, where there is one; that is no baseline. returns: of each episode.
+    baseline_returns: of everybody in `against`, in the same order of episodes. info: mean of what
+    else the game counts (`score`, `length`, ...).
     best: index of the episode with the highest return. seed and envs: what made the episodes.
     """
 
@@ -54,16 +56,28 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     against: dict[str, Comparison] = {}
     baseline_returns: dict[str, list[float]] = {}
     info: dict[str, float] = {}
+    player: str = "policy"
+    rival: str = ""
 
     @property
     def strongest(self) -> Comparison | None:
         """The comparison with the baseline that returns most."""
-        return max(self.against.values(), key=lambda c: c.mean, default=None)
+        outside = [against for name, against in self.against.items() if name != self.rival]
+        return max(outside, key=lambda c: c.mean, default=None)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of the run's players by name; of one only where there is no other."""
+        found = {self.player: self.return_mean}
+        return found | {self.rival: self.against[self.rival].mean} if self.rival else found
 
     def summary(self) -> dict[str, Any]:
-        """Means, and the interval of the paired difference from the strongest baseline."""
+        """Means, and the interval of the paired difference from the strongest baseline. Of a run
+        with two players who was evaluated, and what either returns."""
         random, scripted = self.against.get("random"), self.against.get("scripted")
+        both = {f"{name}_mean": mean for name, mean in self.means.items()}
         return {
+            **({"player": self.player, **both} if self.rival else {}),
             "return_mean": self.return_mean,
             "random_mean": random.mean if random else None,
             "scripted_mean": scripted.mean if scripted else None,
@@ -127,16 +141,18 @@ def evaluate(
     seed: int,
     baselines: Mapping[str, Policy],
     sampled: bool = True,
+    player: str = "policy",
+    rival: tuple[str, Policy] | None = None,
 ) -> Evaluation:
     """Plays `policy` and each baseline on the same episodes and compares them in pairs.
 
-    baselines should always hold `random`, and `scripted` where there is one. sampled: only noted.
+    baselines should always hold `random`, and `scripted` where there is one. rival: the run's other
+    player by name. sampled and player: only noted.
     """
     table = play(game, policy, episodes, seed)
     ours = table["return"]
-    theirs = {
-        name: play(game, other, episodes, seed)["return"] for name, other in baselines.items()
-    }
+    others = [*baselines.items(), *([rival] if rival else [])]
+    theirs = {name: play(game, other, episodes, seed)["return"] for name, other in others}
     return Evaluation(
         return_mean=float(ours.mean()),
         episodes=len(ours),
@@ -148,6 +164,8 @@ def evaluate(
         against={name: compare(ours, other) for name, other in theirs.items()},
         baseline_returns={name: other.tolist() for name, other in theirs.items()},
         info={key: float(values.mean()) for key, values in table.items() if key != "return"},
+        player=player,
+        rival=rival[0] if rival else "",
     )
 
 

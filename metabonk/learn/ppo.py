@@ -6,6 +6,7 @@ hyper-parameter can be read and set between updates and takes effect in the next
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -119,6 +120,7 @@ class PPO:
                     totals.append(statistics)
             if config.target_kl and self._kl(totals[mark:]) > config.target_kl:
                 break
+        self._imitate(rollout, targets, shuffle, rate, threads)
         self.version += 1
         self.model.reader.learn(spread(rollout, SCALE_SAMPLES), self.average)
         return {
@@ -231,6 +233,32 @@ class PPO:
             advantage /= np.float32(math.sqrt(squares / max(size, 1e-9)) + 1e-8)
         log_prob = rollout.log_prob[start:].sum(-1)
         return Targets(advantage, returns, log_prob, value[:-1], valid), variance
+
+    def _imitate(
+        self,
+        rollout: Rollout,
+        targets: Targets,
+        shuffle: np.random.Generator,
+        rate: float,
+        threads: int,
+    ) -> None:
+        """Passes in which the policy learns from the teachers that ask for them and from nothing
+        else: nothing is gained by what was done, nor by chance. The critic goes on, with which the
+        policy may share what it sees by (as in the auxiliary phase of Cobbe et al. 2021)."""
+        config, heard = self.config, self._teachers
+        passes = np.array([max((t.passes for t in heard if t.weight), default=0)], np.float64)
+        self._average_array(passes)  # learners go through as many, also who has no such teacher
+        if not passes[0]:
+            return
+        targets = dataclasses.replace(targets, advantage=np.zeros_like(targets.advantage))
+        self.config = msgspec.structs.replace(config, entropy_coef=0.0)
+        self._teachers = tuple(t if t.passes else t._replace(weight=0.0) for t in heard)
+        try:
+            for _ in range(math.ceil(passes[0])):
+                for minibatch in self._cut(rollout, targets, shuffle, threads):
+                    self._descend(minibatch, rate, threads)
+        finally:
+            self.config, self._teachers = config, heard
 
     def _descend(self, minibatch: Minibatch, rate: float, threads: int) -> Tensor | None:
         """One gradient step; returns what `_means` names as a tensor, or None if there are no

@@ -69,6 +69,32 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ppo.entropy_coef": 0.005,
         "run.eval_sampled": False,
     },
+    # Alone the policy returns -172 in 16 episodes after 108,544 steps (seed 0). The rest is for
+    # `world.enabled`: networks that are small enough for a core, and updates enough for who dreams
+    # to be ahead within a tenth of that. That active inference helps here was not seen.
+    "gym/Pendulum-v1": {
+        "game.envs": 32,
+        "model.name": "mlp",
+        "model.hidden": 64,
+        "ppo.learning_rate": 1e-3,
+        "ppo.horizon": 64,
+        "ppo.epochs": 10,
+        "ppo.gamma": 0.95,
+        "world.deter": 64,
+        "world.groups": 16,
+        "world.classes": 0,
+        "world.hidden": 64,
+        "world.learning_rate": 1e-3,
+        "world.batch": 8,
+        "world.sequence": 32,
+        "world.ratio": 32.0,
+        "dream.hidden": 64,
+        "dream.learning_rate": 1e-3,
+        "dream.warm_up": 200,
+        "dream.starts": 256,
+        "dream.distill_coef": 1.0,
+        "efe.enabled": False,
+    },
     "gym/*": {
         "game.envs": 32,
         "model.name": "mlp",

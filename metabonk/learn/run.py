@@ -69,7 +69,9 @@ for _name, _unit, _help in (
     ("episodes", "", "Episodes that ended in the rollout"),
     ("return_mean", "", "Mean return of the episodes that ended"),
     ("dreamer_return_mean", "", "Mean return of the episodes that the dreamer itself played"),
-    ("eval_return_mean", "", "Mean return of evaluation episodes"),
+    ("eval_return_mean", "", "Mean return of evaluation episodes, of whoever serves"),
+    ("eval_policy_mean", "", "Mean return of the policy on the same episodes, beside a dreamer"),
+    ("eval_dreamer_mean", "", "Mean return of the dreamer on the same episodes"),
     ("eval_random_mean", "", "Mean return of random play on the same episodes"),
     ("eval_scripted_mean", "", "Mean return of scripted play on the same episodes"),
     ("episode_length", "steps", "Mean length of the episodes that ended"),
@@ -349,12 +351,13 @@ class Session:
         for part in (self.trainer.world, self.trainer.motor):
             if part is not None:
                 part.saved(self.config.run.keep_checkpoints)
-        self.registry.event("checkpoint", step=snapshot.step, hash=saved.hash)
+        serves = {k: v for k, v in snapshot.details.items() if k == "serves"}
+        self.registry.event("checkpoint", step=snapshot.step, hash=saved.hash, **serves)
         return saved
 
     def evaluate(self, saved: Artifact) -> Evaluation:
-        """Measures the network as it is, beside its baselines, and keeps the result."""
-        evaluation = assess.read(self.assessor.assess(self.trainer.model, saved))
+        """Measures whoever serves now, beside its baselines, and keeps the result."""
+        evaluation = assess.read(self.assessor.assess(self.trainer.players, saved))
         assess.prune(self.directory)
         summary = evaluation.summary()
         self.registry.event("evaluation", step=self.trainer.steps, **summary)

@@ -35,13 +35,15 @@ class Teacher(NamedTuple):
     """A policy to come close to. parameters [T, N, outputs] of its action distribution at every
     step of the rollout, as the network's own head has them; log_std [continuous]; weight of the
     divergence KL(teacher || policy) in the loss; name of the metric that is this divergence.
-    proven: it counts only in updates in which its promise is clear."""
+    proven: it counts only in updates in which its promise is clear. passes: over the rollout, after
+    all others, in which coming close to it is all that the policy learns."""
 
     parameters: Tensor
     log_std: Tensor
     weight: float
     name: str = "distill_kl"
     proven: bool = False
+    passes: int = 0
 
 
 class Promise(NamedTuple):

@@ -32,8 +32,9 @@ from metabonk.learn.checkpoint import (
 )
 from metabonk.learn.collector import DREAMER, Collector
 from metabonk.learn.dreams import versions as dreams
-from metabonk.learn.dreams.acting import DreamActing, games_of
+from metabonk.learn.dreams.acting import DreamActing
 from metabonk.learn.motors.training import MotorTraining
+from metabonk.learn.players import Players
 from metabonk.learn.ppo import PPO
 from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Rollout
@@ -113,6 +114,15 @@ class Trainer:
         return self.imagination.dreams
 
     @property
+    def players(self) -> Players:
+        """Who can play for the run as it is, and who of them leads."""
+        dreams = self.dreams
+        if dreams is None or not dreams.games:
+            return Players(self.model)
+        both = (dreams.world.model, dreams.learner.dreamer)
+        return Players(self.model, both, "dreamer" if dreams.contest.led else "policy")
+
+    @property
     def steps(self) -> int:
         """Environment steps taken, of all environments together."""
         return self.collector.steps
@@ -132,10 +142,9 @@ class Trainer:
             self._act_by(TorchActing(self.model))
 
     def _act_by(self, acting: Acting) -> None:
-        """A dreamer that does not teach acts itself, in games of its own."""
-        if self.dreams is not None and not self.config.dream.distill_coef:
-            games = games_of(self.config.dream.share, self.game.num_envs)
-            acting = DreamActing(acting, self.dreams, games)
+        """A dreamer that has games of its own plays these."""
+        if self.dreams is not None and self.dreams.games:
+            acting = DreamActing(acting, self.dreams, self.dreams.games)
         self.collector.act_by(acting)
 
     def act_quickly(self) -> dict[str, float]:
@@ -216,6 +225,7 @@ class Trainer:
         if self.game.snapshots:
             state["game"] = np.frombuffer(self.game.clone_state(), np.uint8)
         state |= self.imagination.state()
+        players = self.players
         return Snapshot(
             step=self.steps,
             seed=self.seed,
@@ -239,6 +249,7 @@ class Trainer:
                 "random": {"generator": "philox", "key": self.seed},
                 "backends": backends.here(self.collector.acting.name),
                 "motor": {} if self.motor is None else self.motor.details(),
+                **({} if players.rival is None else {"serves": players.serves}),
                 **self.imagination.details(),
             },
         )

@@ -15,7 +15,13 @@ from metabonk.schema.means import means
 class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The world model."""
 
-    enabled: Annotated[bool, means("Train a world model on every rollout.")] = False
+    enabled: Annotated[
+        bool,
+        means(
+            "Train a world model on every rollout. Off unless asked for, as it takes many times as "
+            "long as the policy does; asking for dream.enabled or efe.enabled asks for it, too."
+        ),
+    ] = False
     deter: Annotated[int, means("Units of what is certain of its state.", ge=1)] = 256
     groups: Annotated[int, means("Random variables of its state.", ge=1)] = 16
     classes: Annotated[
@@ -58,8 +64,12 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An actor and a critic that learn in the world model's dreams."""
 
     enabled: Annotated[
-        bool, means("Learn in dreams of a world model, and teach the policy what was learned.")
-    ] = False
+        bool,
+        means(
+            "Where there is a world model: learn in its dreams, play with what was learned there, "
+            "and teach it."
+        ),
+    ] = True
     horizon: Annotated[
         int, means("Steps that a dream lasts; 0: as far as the model is seen to be right.", ge=0)
     ] = 0
@@ -95,11 +105,20 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     share: Annotated[
         float,
         means(
-            "Share of the games that the dreamer itself plays where distill_coef is 0.",
-            gt=0.0,
+            "Share of the games that the dreamer itself plays, which tells who plays better; "
+            "whoever does serves. 0: it only teaches.",
+            ge=0.0,
             lt=1.0,
         ),
     ] = 0.25
+    passes: Annotated[
+        int,
+        means(
+            "Further passes over a rollout in which the policy learns nothing but what the dreamer "
+            "does, while that leads.",
+            ge=0,
+        ),
+    ] = 16
     recordings: Annotated[
         str, means("Recordings that `metabonk pretrain dream` learns from without --from.")
     ] = ""
@@ -113,8 +132,11 @@ class EfeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     enabled: Annotated[
         bool,
-        means("Learn to seek what is preferred and what is not yet known, and teach the policy."),
-    ] = False
+        means(
+            "Where there is a world model: learn to seek what is preferred and what is not yet "
+            "known, and teach the policy."
+        ),
+    ] = True
     precision: Annotated[
         float, means("Nats that a reward of the usual size is preferred by.", ge=0.0)
     ] = 1.0

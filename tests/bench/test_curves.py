@@ -1,4 +1,4 @@
-"""Learning curves: looks at the policy that is served, which change nothing of what is learned."""
+"""Learning curves: looks at whoever serves, which change nothing of what is learned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tiny(dreams: bool) -> Config:
     return study_dreams.dreaming(study_dreams.ONE, 0, **more, **sizes, **own)
 
 
-def test_curves_are_of_the_policy_that_is_served(tmp_path: Path) -> None:
+def test_curves_are_of_who_serves(tmp_path: Path) -> None:
     """Arms of a seed begin alike and play the same episodes; looking changes nothing."""
     pytest.importorskip("torch")
     found = [
@@ -34,11 +34,88 @@ def test_curves_are_of_the_policy_that_is_served(tmp_path: Path) -> None:
     assert off["returns"][0] == on["returns"][0] >= 8.0  # nobody falls sooner
     assert len(on["returns"]) == len(on["dreamer"]) == 4
     assert off["dreamer"] == []
+    assert off["served"] == on["served"] == ["policy"] * 4  # too little was played to tell
     assert on["metrics"]["dream_entropy"] > 0.0
     assert once["returns"][-1] == on["returns"][-1]
     assert once["dreamer"][-1] == on["dreamer"][-1]
     assert once["metrics"] == on["metrics"]
     assert curves.of_dreamer(on)["returns"] is on["dreamer"]
+
+
+def test_a_dreamer_that_leads_is_looked_at_and_a_wanted_return_ends_it(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+
+    def ahead(trainer: Any) -> None:
+        trainer.dreams.contest.load({"policy": [1.0] * 4, "dreamer": [9.0] * 4})
+
+    asked: dict[str, Any] = {"looks": 3, "episodes": 4}
+    found = curves.learn(tiny(True), tmp_path / "a", 768, ahead, until=5.0, **asked)
+    assert found["served"] == ["dreamer"]
+    assert found["returns"] == found["dreamer"]
+    assert found["steps"] == [0]  # nobody falls within five steps
+    assert curves.steps_to(found, 5.0) == (768 / curves.POINTS, True)
+    more = curves.learn(tiny(False), tmp_path / "b", 768, until=501.0, **asked)
+    assert more["steps"][-1] == 768
+    assert curves.steps_to(more, 501.0) == (768.0, False)
+
+
+def curve_of(game: str, steps: float, *, who: str = "dreamer", reaches: bool = True) -> Any:
+    """A run that came to what is wanted of a game after so many steps, or never."""
+    wanted, budget = study_dreams.LEARNED[game], study_dreams.STEPS[game]
+    low = wanted - 10.0
+    end = wanted + 5.0 if reaches else low
+    return {
+        "steps": [0, int(steps) - 2, int(steps) - 1, int(steps)],
+        "returns": [low, end, end, end],
+        "served": ["policy"] * 3 + [who],
+        "dreamer": [],
+        "budget": budget,
+        "metrics": {},
+    }
+
+
+def took_of(game: str) -> str:
+    wanted = study_dreams.LEARNED[game]
+    return f"{game}: environment steps until it returns {wanted:g}, with dreams"
+
+
+def test_every_game_is_told_with_its_baseline(tmp_path: Path) -> None:
+    """Also the one where dreams cost steps, and the one that they never learn."""
+    study = study_dreams.DreamStudy()
+    factor = dict(zip(study_dreams.LEARNED, (4.0, 0.5, 3.0, 1.0), strict=True))
+    found = {}
+    for cell in study.cells("full"):
+        game, kind = cell.arm.rsplit(" ", 1)
+        budget = study_dreams.STEPS[game]
+        alone = budget * (0.4 + 0.02 * cell.seed)
+        steps = {"off": alone, "on": alone / factor[game], "shuffled": 0.5 * budget}[kind]
+        never = kind == "shuffled" or (game == "grid64/ice_slide" and kind == "on")
+        who = "policy" if factor[game] < 1.0 else "dreamer"
+        found[cell] = curve_of(game, steps, who=who, reaches=not never)
+        if kind == "shuffled":
+            found[cell]["budget"] = budget // 2
+    rows = {figure.name: figure for figure in study.figures(found)}
+    for game, times in factor.items():
+        took = rows[took_of(game)]
+        assert took.ci95 is not None
+        saved = rows[f"{game}: {study_dreams.DREAMS_SAVE}"]
+        assert took.baselines["PPO alone"] == pytest.approx(
+            0.44 * study_dreams.STEPS[game], rel=0.02
+        )
+        if game == "grid64/ice_slide":
+            assert took.value == study_dreams.STEPS[game]
+            assert "5 of 5 with dreams never came there" in took.note
+            assert saved.value < 0.5
+        else:
+            assert saved.value == pytest.approx(times, rel=0.05)
+            assert "never" not in took.note or game == "gym/Pendulum-v1"
+    assert "the dreamer served in 0 of 5" in rows[took_of("gym/CartPole-v1")].note
+    games = rows["games in which dreams save 2 times the steps, and clearly some"]
+    assert (games.value, games.baselines, games.met) == (2.0, {"of": 4.0}, True)
+    (control,) = [row for name, row in rows.items() if "without knowing what actions do" in name]
+    assert control.met
+    study.picture(found, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_dreams_begin_within_the_first_tenth() -> None:

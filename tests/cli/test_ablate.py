@@ -43,7 +43,7 @@ def trained(metabonk: Metabonk, directory: Path, **more: object) -> Path:
 
 
 def test_an_inert_part_is_named_and_is_exit_code_one(metabonk: Metabonk, tmp_path: Path) -> None:
-    run = trained(metabonk, tmp_path / "run", efe__enabled=1, efe__distill_coef=0)
+    run = trained(metabonk, tmp_path / "run", efe__enabled=1, efe__distill_coef=0, dream__enabled=0)
     asked = ("ablate", run, "--seeds", 2, "--steps", 128, "--episodes", 4, "--part", "efe")
     said = metabonk(*asked, "--json")
     assert said.code == 1, said.err

@@ -23,7 +23,7 @@ WORLD = {"deter": 24, "hidden": 24, "groups": 4, "classes": 4, "batch": 4, "sequ
 SETTINGS = {
     "game.envs": 8, "run.video": "false", "run.eval_episodes": 2, "run.acting": "torch",
     "world.enabled": 1, "world.ratio": 0.2, "model.hidden": 16,
-    "dream.enabled": 1, "dream.hidden": 16, "dream.warm_up": 0, "dream.horizon": 3,
+    "efe.enabled": 0, "dream.hidden": 16, "dream.warm_up": 0, "dream.horizon": 3,
     **{f"world.{key}": value for key, value in WORLD.items()},
 }  # fmt: skip
 

@@ -82,12 +82,12 @@ def test_games_with_snapshots_go_on_bit_for_bit(name: str, tmp_path: Path) -> No
 
 def with_world(directory: Path, dreams: bool = False) -> Trainer:
     config = Config()
-    config.dream.enabled = dreams  # which needs a world model and brings it along
+    config.dream.enabled, config.efe.enabled, config.dream.share = dreams, False, 0.0
     config.dream.hidden, config.dream.warm_up, config.dream.longest = 8, 1, 4
     config.dream.horizon = 4
     config.model.hidden, config.ppo.horizon = 8, 16
     world = config.world
-    world.enabled = not dreams
+    world.enabled = True
     world.deter, world.groups, world.classes, world.hidden = 8, 2, 4, 8
     world.batch, world.sequence, world.burn_in = 4, 18, 2
     return Trainer(Walk(6), config, directory=directory, planned=5_000)

@@ -19,6 +19,7 @@ from metabonk.learn.collector import Collector
 from metabonk.learn.ppo import PPO
 from metabonk.learn.returns import ReturnScale
 from metabonk.learn.rollout import Rollout
+from metabonk.learn.teachers import Teacher
 from metabonk.models.policy import build
 
 ENVS = 8
@@ -409,6 +410,23 @@ def test_learners_stop_early_together(rollout: bytes) -> None:
     two = apart(3, "mlp", **settings | {"epochs": 5, "target_kl": target})
     assert [m["epochs"] for m in both(two, halves(rollout, 3))] == [2, 2]
     assert torch.equal(weights(two[0]), weights(two[1]))
+
+
+def test_learners_imitate_together(rollout: bytes) -> None:
+    """One alone has a teacher that asks for passes of its own: both go through them, and stay
+    equal."""
+
+    def taught(passes: int) -> torch.Tensor:
+        two, parts = apart(4, "mlp", epochs=1), halves(rollout, 4)
+        head = two[0].model.head
+        wanted = torch.linspace(-1.0, 1.0, head.outputs).expand(parts[0].horizon, 4, -1)
+        teacher = Teacher(wanted, head.log_std.detach(), 1.0, passes=passes)
+        two[0].update = lambda seen: PPO.update(two[0], seen, 1.0, (teacher,))  # type: ignore[method-assign]
+        both(two, parts)
+        assert torch.equal(weights(two[0]), weights(two[1]))
+        return weights(two[0])
+
+    assert not torch.equal(taught(4), taught(0))
 
 
 @pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])

@@ -21,8 +21,8 @@ def tiny(directory: Path, **more: object) -> Config:
 
 
 def dreaming(directory: Path, **more: object) -> Config:
-    """The same with a world model and a dreamer that is awake at once."""
-    config = tiny(directory, world__enabled=True, dream__enabled=True)
+    """The same with a world model and a dreamer that is awake at once and teaches."""
+    config = tiny(directory, world__enabled=True, efe__enabled=False, dream__share=0.0)
     world, dream = config.world, config.dream
     world.deter = world.hidden = dream.hidden = 16
     world.groups = world.classes = 4

@@ -16,19 +16,14 @@ from typing import Literal
 
 import msgspec
 
+from metabonk.learn.student import quantile
+
 Mode = Literal["zero", "freeze", "shuffle", "again"]
 Verdict = Literal["inert", "helps", "hurts", "undecided"]
 INTACT, CONTROL = "intact", "control"
 # Of the divergence between policies of two seeds, what counts as none: it grows with the square of
 # the distance, so that such policies are a thousandth as far apart.
 SAME = 1e-6
-# Of Student's distribution, 97.5 %, for 1 to 30 degrees of freedom; beyond, the normal's.
-STUDENT = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-    2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
-NORMAL = 1.960
 LEAST_SEEDS = 5  # from which an interval is believed
 
 
@@ -115,8 +110,7 @@ def interval95(values: Sequence[float]) -> tuple[float, float]:
         return math.nan, math.nan
     mean = math.fsum(values) / count
     variance = math.fsum((v - mean) ** 2 for v in values) / (count - 1)
-    quantile = STUDENT[count - 2] if count - 2 < len(STUDENT) else NORMAL
-    half = quantile * math.sqrt(variance / count)
+    half = quantile(count - 1) * math.sqrt(variance / count)
     return mean - half, mean + half
 
 

@@ -50,7 +50,7 @@ def _silence(name: str) -> Callable[[Trainer], None]:
             return None if part == name else before(part, teacher)
 
         trainer.imagination.teaches = teaches
-        if name == "dream" and not trainer.config.dream.distill_coef:
+        if name == "dream" and trainer.dreams is not None and trainer.dreams.games:
             compiled = trainer.collector.acting.name == "compiled"
             trainer.collector.act_by(
                 CompiledActing(trainer.model, trainer.game.num_envs)

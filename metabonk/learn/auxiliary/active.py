@@ -37,8 +37,9 @@ class ActiveInference(DreamTraining):
     def __init__(
         self, game: BatchGame, config: Config, world: WorldLearner, fixed: dict[str, float]
     ) -> None:
+        efe = config.efe
         dream = msgspec.structs.replace(
-            config.dream, starts=config.efe.starts, distill_coef=config.efe.distill_coef
+            config.dream, starts=efe.starts, distill_coef=efe.distill_coef, share=0.0
         )
         super().__init__(game, msgspec.structs.replace(config, dream=dream), world, fixed)
         self.learner = EfeLearner(

@@ -2,7 +2,8 @@
 
 Knows the world model's training, the dreamer and rollouts; does not know PPO's loss. The dreamer's
 states follow the rollouts as they are played: at every step it says what it would do, and the
-policy is drawn towards that.
+policy is drawn towards that. Where it also plays, what both earn decides: it teaches while it leads
+(dreams/contest.py), else it has to prove itself on every rollout (teachers.py).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from metabonk.config import Config
+from metabonk.config import Config, DreamConfig
 from metabonk.errors import CheckpointError
 from metabonk.learn.auxiliary.world import check_sizes, sizes
 from metabonk.learn.checkpoint import load_weights, weights_of
+from metabonk.learn.dreams.acting import games_of
+from metabonk.learn.dreams.contest import Contest
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.foresight import Foresight, foresight
 from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
@@ -35,7 +38,8 @@ TRUST_MEMORY = 0.5  # of the running trust horizon, from rollout to rollout
 
 
 class DreamTraining:
-    """trust: the running trust horizon, in steps."""
+    """trust: the running trust horizon, in steps. games: how many the dreamer plays itself, 0 for
+    none. contest: what these return beside the policy's."""
 
     def __init__(
         self,
@@ -55,6 +59,8 @@ class DreamTraining:
             world.model, dreamer, config.dream, seed=self.seed, run=world.faults.run
         )
         self.trust = 1.0
+        self.games = _games(game, config.dream)
+        self.contest = Contest()
         self._latent = world.model.init(game.num_envs)
         self._action = np.zeros((game.num_envs, layout.columns), np.float32)
         self._taught = 0  # rollouts that were gone through
@@ -73,8 +79,8 @@ class DreamTraining:
         return trusted and self.world.updates >= self.config.warm_up
 
     def judge(self, rollout: Rollout) -> dict[str, float]:
-        """Takes the measure of the world model on a rollout that it has not learned from; nothing
-        where every stretch of it holds a reset."""
+        """Takes the measure of the world model on a rollout that it has not learned from, unless
+        every stretch of it holds a reset."""
         sequences = _stretches(rollout, CONTEXT + self.config.longest)
         if sequences is None:
             return {}
@@ -87,6 +93,15 @@ class DreamTraining:
             "wm_trust": self.trust,
             "wm_ahead": float(found.error[-1] / max(float(found.persistence[-1]), 1e-9)),
         }
+
+    def compete(self, rollout: Rollout) -> dict[str, float]:
+        """Notes what either returned; nothing where the dreamer does not play, and no lead before
+        enough was played."""
+        if not self.games:
+            return {}
+        self.contest.note(rollout)
+        lead = self.contest.lead
+        return {} if lead is None else {"dream_lead": lead.mean, "dream_lead_low": lead.low}
 
     def dream(self, seen: Latent, drawn: Sequences) -> dict[str, float]:
         """One update from states `seen` [L * B, ...] that sequences `drawn` went through; nothing
@@ -119,13 +134,16 @@ class DreamTraining:
     @torch.no_grad()
     def teach(self, features: torch.Tensor) -> Teacher | None:
         """What the dreamer would do in states of these features [T, N, F], as `follow` gives them;
-        None before it woke."""
+        None before it woke, and where it plays itself, while it does not lead."""
         if not self.awake or not self.config.distill_coef:
+            return None
+        if self.games and not self.contest.led:
             return None
         dreamer = self.learner.dreamer
         parameters = dreamer.parameters_of(features.flatten(0, 1)).view(*features.shape[:2], -1)
         log_std = dreamer.head.log_std.detach().clone()
-        return Teacher(parameters, log_std, self.config.distill_coef, proven=True)
+        coef, passes = self.config.distill_coef, self.config.passes if self.games else 0
+        return Teacher(parameters, log_std, coef, proven=not self.games, passes=passes)
 
     def following(self) -> tuple[WorldModel, Dreamer, Latent, torch.Tensor, torch.Generator]:
         """See dreams.acting.Sleeper."""
@@ -155,7 +173,7 @@ class DreamTraining:
 
     def details(self) -> dict[str, Any]:
         own = {"trust": self.trust, "taught": self._taught, "sizes": sizes(self.config, SIZES)}
-        return self.learner.details() | own
+        return self.learner.details() | own | {"contest": self.contest.details()}
 
     def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
         """Inverse of `state` and `details`. Raises CheckpointError naming what does not fit."""
@@ -175,6 +193,14 @@ class DreamTraining:
         self._latent = Latent(torch.from_numpy(own["deter"]), torch.from_numpy(own["stoch"]))
         self._action = own["action"]
         self.trust, self._taught = float(details["trust"]), int(details["taught"])
+        self.contest.load(details.get("contest", {}))
+
+
+def _games(game: BatchGame, config: DreamConfig) -> int:
+    """How many games the dreamer plays. Where there is only one game that is the policy's, if the
+    dreamer can teach instead; else ConfigError is raised."""
+    alone = game.num_envs < 2 and config.distill_coef > 0.0
+    return games_of(config.share, game.num_envs) if config.share and not alone else 0
 
 
 def _stretches(rollout: Rollout, length: int) -> Batch | None:

@@ -33,6 +33,8 @@ from metabonk.protocols import Array, BatchGame, FloatArray
 
 T = TypeVar("T")
 
+declare("dream_lead", "return", "What the dreamer's games return beyond the policy's")
+declare("dream_lead_low", "return", "The low end of its 95 % interval: above 0 the dreamer leads")
 declare("distill_kl_promise", "", "What acting as the dreamer would be worth, in advantages")
 declare("seconds_dream", "s", "Time of the dreamer's updates")
 declare("seconds_efe", "s", "Time of active inference's updates")
@@ -53,14 +55,12 @@ class Lesson(NamedTuple):
 
 
 def parts(config: Config) -> tuple[str, ...]:
-    """What a configuration has learn beside the policy, by the names of their times."""
-    switches = {
-        "dream": config.dream.enabled,
-        "efe": config.efe.enabled,
-    }
-    dreaming = tuple(part for part, on in switches.items() if on)
-    world = config.world.enabled or config.world.intrinsic > 0.0 or bool(dreaming)
-    return ("world", *dreaming) if world else ()
+    """What a configuration has learn beside the policy, by the names of their times. Whoever dreams
+    does so where there is a world model to dream of."""
+    if not config.world.enabled and not config.world.intrinsic:
+        return ()
+    dreaming = {"dream": config.dream.enabled, "efe": config.efe.enabled}
+    return ("world", *(part for part, on in dreaming.items() if on))
 
 
 class Imagination:
@@ -80,14 +80,21 @@ class Imagination:
         self.teaches: Callable[[str, Teacher], Teacher | None] = lambda _, teacher: teacher
         self.rewards: Callable[[FloatArray], FloatArray] = lambda bonus: bonus
         self._seconds: dict[str, float] = {}
-        if not parts(config):
+        there = parts(config)
+        if not there:
             return
         if directory is None:
             raise ConfigError("world.enabled: a directory is needed to keep what was played")
         self.world = WorldTraining(game, config.world, directory, config.run.seed)
-        if config.dream.enabled:
+        if "dream" in there:
+            if not config.dream.share and not config.dream.distill_coef:
+                raise ConfigError(
+                    "dream.share, dream.distill_coef: both are 0, so what is learned in dreams "
+                    "reaches nobody: let the dreamer play (dream.share = 0.25) or teach "
+                    "(dream.distill_coef = 0.1), or leave it out (dream.enabled = 0)"
+                )
             self.dreams = DreamTraining(game, config, self.world.learner, fixed)
-        if config.efe.enabled:
+        if "efe" in there:
             self.active = ActiveInference(game, config, self.world.learner, fixed)
         if config.world.intrinsic:
             columns = game.action_layout.columns
@@ -108,6 +115,8 @@ class Imagination:
         began = time.perf_counter()
         self._seconds = dict.fromkeys(self.actors, 0.0)
         metrics = self._judge(rollout)
+        if self.dreams is not None:
+            metrics |= self._spend("dream", self.dreams.compete, rollout)
         metrics |= self.world.learn(rollout, self._after)
         teachers = self._teachers(rollout)
         bonus = None

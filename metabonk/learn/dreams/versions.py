@@ -168,17 +168,19 @@ def begin(config: Config, world: WorldLearner, dreamer: DreamLearner | None) -> 
 def of_run(run: Path, space: gs.Dict, layout: ActionLayout, config: Config) -> Dreams:
     """The world model and the dreamer in a run's newest checkpoint, for a game of these spaces.
     Raises CheckpointError where the run has none, or for another game's."""
+    return of_checkpoint(checkpoint.latest(run), space, layout, config)
+
+
+def of_checkpoint(found: Artifact, space: gs.Dict, layout: ActionLayout, config: Config) -> Dreams:
+    """The same of one checkpoint. config: of its run."""
     from metabonk.learn.trainer import parse_fixed
 
-    found = checkpoint.latest(run)
     checkpoint.check_description(found.card.details, space, layout)
     state = found.tensors(checkpoint.STATE)
     weights = _under(state, "world.weights.")
     if not weights:
-        raise CheckpointError(
-            f"{run} learned no world model: train it with --set world.enabled=1, "
-            "or with dreams (--set dream.enabled=1)"
-        )
+        run = found.path.parent.parent
+        raise CheckpointError(f"{run} learned no world model: train it with --set world.enabled=1")
     world = worlds.build(space, layout, config.world, seed=found.card.seed)
     checkpoint.load_weights(world, weights)
     dreamer, learned = None, _under(state, "dreams.weights.")

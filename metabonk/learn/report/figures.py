@@ -29,6 +29,7 @@ COLOURS = {
     "soft": ("#69727c", "--soft"),
     "line": ("#dfe3e8", "--line"),
     "policy": ("#1f6feb", "--policy"),
+    "dreamer": ("#7c5cd6", "--dreamer"),
     "scripted": ("#b7791f", "--scripted"),
     "random": ("#8a94a0", "--random"),
 }
@@ -63,20 +64,30 @@ class Series:
         return Series(self.x, (total[last] - total[first]) / (last - first))
 
 
-def curve(training: Series, evaluation: Series, baselines: Mapping[str, float], ylabel: str) -> Any:
-    """The learning curve: training returns, evaluations as points, baselines as lines.
+@dataclass(frozen=True)
+class Learner:
+    """A line of `curve`. name: its colour's, and its own where there are several. training: returns
+    while it learned. evaluation: of its evaluations. Either may be empty."""
 
-    Either series may be empty.
-    """
+    name: str
+    training: Series
+    evaluation: Series
+
+
+def curve(learners: Sequence[Learner], baselines: Mapping[str, float], ylabel: str) -> Any:
+    """The learning curve: training returns, evaluations as points, baselines as lines."""
     figure, axes = _figure(9.0, 3.6)
-    thin = training.thinned()
-    axes.plot(thin.x, thin.y, color=_c("policy"), alpha=0.25, linewidth=1.0)
-    smooth = thin.smoothed()
-    axes.plot(smooth.x, smooth.y, color=_c("policy"), linewidth=2.2, label="while learning")
-    if len(evaluation.x):
-        axes.plot(
-            evaluation.x, evaluation.y, "o", color=_c("policy"), markersize=6, label="evaluated"
-        )
+    for one in learners:
+        colour, whose = _c(one.name), f"{one.name}, " if len(learners) > 1 else ""
+        thin = one.training.thinned()
+        axes.plot(thin.x, thin.y, color=colour, alpha=0.25, linewidth=1.0)
+        smooth = thin.smoothed()
+        axes.plot(smooth.x, smooth.y, color=colour, linewidth=2.2, label=f"{whose}while learning")
+        seen = one.evaluation
+        if len(seen.x):
+            axes.plot(seen.x, seen.y, "o", color=colour, markersize=6, label=f"{whose}evaluated")
+    if len(learners) > 1:
+        axes.legend(frameon=False, fontsize=9, labelcolor=_c("soft"))
     for name, level in baselines.items():
         axes.axhline(level, color=_c(name), linewidth=1.4, linestyle=(0, (5, 3)))
         axes.annotate(

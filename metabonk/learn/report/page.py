@@ -13,11 +13,13 @@ from html import escape
 STYLE = """
 :root { color-scheme: light dark;
   --paper:#f7f8fa; --card:#ffffff; --ink:#1c2126; --soft:#69727c; --line:#e3e7ec;
-  --policy:#1f6feb; --scripted:#b7791f; --random:#8a94a0; --good:#1a7f4b; --bad:#b3382c;
+  --policy:#1f6feb; --dreamer:#7c5cd6; --scripted:#b7791f; --random:#8a94a0;
+  --good:#1a7f4b; --bad:#b3382c;
   --seg0:#1f6feb; --seg1:#7c5cd6; --seg2:#d9822b; --seg3:#2f9e8f; --seg4:#c2556b; --seg5:#9aa4b0; }
 @media (prefers-color-scheme: dark) { :root {
   --paper:#0f1317; --card:#171c22; --ink:#e8ecf0; --soft:#98a2ad; --line:#2a323b;
-  --policy:#5b9dff; --scripted:#e0a848; --random:#8a96a3; --good:#4cc38a; --bad:#f0776a;
+  --policy:#5b9dff; --dreamer:#a78bfa; --scripted:#e0a848; --random:#8a96a3;
+  --good:#4cc38a; --bad:#f0776a;
   --seg0:#5b9dff; --seg1:#a78bfa; --seg2:#f0a45d; --seg3:#4fc4b2; --seg4:#e8839a;
   --seg5:#66717d; } }
 * { box-sizing: border-box; }
@@ -27,7 +29,8 @@ main { max-width:1040px; margin:0 auto; padding:44px 24px 72px; }
 header .over { color:var(--soft); font-size:14px; letter-spacing:.02em; }
 h1 { font-size:38px; line-height:1.15; letter-spacing:-.022em; margin:6px 0 10px; font-weight:680; }
 .lead { font-size:20px; line-height:1.5; max-width:46em; margin:0 0 28px; text-wrap:pretty; }
-.lead b.policy { color:var(--policy); } .lead b.scripted { color:var(--scripted); }
+.lead b.policy { color:var(--policy); } .lead b.dreamer { color:var(--dreamer); }
+.lead b.scripted { color:var(--scripted); }
 h2 { font-size:18px; letter-spacing:-.01em; margin:0 0 4px; font-weight:640; }
 .hint { color:var(--soft); font-size:14px; margin:0 0 12px; }
 .tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(200px,1fr)); gap:14px;

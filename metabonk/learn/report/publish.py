@@ -12,11 +12,11 @@ from pathlib import Path
 from metabonk.artifact import Artifact
 from metabonk.config import Config
 from metabonk.games import accepts, from_config
-from metabonk.learn.assess import Assessor, load_model
+from metabonk.learn.assess import Assessor, load_players
 from metabonk.learn.evaluate import Evaluation
+from metabonk.learn.players import who_of
 from metabonk.learn.report.film import Film, Playback, film_episode
 from metabonk.metrics import Registry, read_records
-from metabonk.models.actor import Actor
 from metabonk.protocols import Policy
 
 NO_FILM = "film_failed"  # the event; its `reason` says why
@@ -97,8 +97,10 @@ def film(result: RunResult, config: Config) -> Film | None:
         if not game.snapshots:  # its episodes do not follow from seed and actions alone
             game.close()
             game = from_config(config.game, evaluation.envs, **settings)
-            model, _ = load_model(result.directory, game, config)
-            policy = Actor(model, sampled=evaluation.sampled, seed=evaluation.seed)
+            players, _ = load_players(result.directory, game, config)
+            policy = players.playing(
+                who_of(evaluation.player), sampled=evaluation.sampled, seed=evaluation.seed
+            )
         return film_episode(
             game,
             policy,

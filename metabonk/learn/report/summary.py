@@ -23,15 +23,17 @@ from metabonk import files, machine
 from metabonk.config import Config
 from metabonk.learn.evaluate import Evaluation
 from metabonk.learn.report import figures
-from metabonk.learn.report.figures import Series
+from metabonk.learn.report.figures import Learner, Series
 from metabonk.learn.report.film import Film
 from metabonk.learn.report.page import Page, Share, Tile, render
 from metabonk.metrics import Record, read_records
 
 Array = npt.NDArray[Any]
 
-RETURN = "return_mean"  # of episodes that ended while learning
-EVALUATED = "eval_return_mean"
+# Of who may serve: returns of episodes that ended while it learned, and of its evaluations.
+RETURN = {"policy": "return_mean", "dreamer": "dreamer_return_mean"}
+EVALUATED = {"policy": "eval_policy_mean", "dreamer": "eval_dreamer_mean"}
+SERVED = "eval_return_mean"  # of whoever served, and of a policy that has no rival
 PANELS = (
     ("steps_per_second", "steps per second"),
     ("loss_policy", "policy loss"),
@@ -46,6 +48,7 @@ PANELS = (
     ("wm_kl", "world model: surprise"),
     ("wm_trust", "world model: steps it is trusted for"),
     ("dream_return", "return that dreams promise"),
+    ("dream_lead", "dreamer's return beyond the policy's"),
     ("distill_kl", "distance from the dreamer"),
     ("efe_policy_loss", "active inference: policy loss"),
     ("efe_gain", "active inference: information gain"),
@@ -68,7 +71,8 @@ ACTIVITIES = {
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """report.json. steps: of all environments; seconds: of training, over all sessions.
 
-    eval: `Evaluation.summary()`; baselines that a game does not have are null.
+    eval: `Evaluation.summary()`; baselines that a game does not have are null. Where a dreamer
+    plays beside the policy, `player` is who leads, which the other figures are of.
     """
 
     game: str
@@ -133,7 +137,7 @@ def _page(directory: Path, material: Material, history: Mapping[str, Series]) ->
     report, evaluation = material.report(), material.evaluation
     curve = _curve(history, evaluation)
     panels = [(title, history[name]) for name, title in PANELS if name in history]
-    returns = {"policy": evaluation.returns, **evaluation.baseline_returns}
+    returns = {evaluation.player: evaluation.returns, **evaluation.baseline_returns}
     players = {
         name: np.asarray(values)
         for name, values in sorted(returns.items(), key=lambda item: -float(np.mean(item[1])))
@@ -154,7 +158,8 @@ def _page(directory: Path, material: Material, history: Mapping[str, Series]) ->
         curve=figures.svg(curve, "Learning curve") if curve is not None else "",
         curve_hint=(
             "Mean return of the episodes that ended while it learned, when it still explores. "
-            "Dots: evaluations. Dashed: what the other players return."
+            + ("Each in the games that it played itself. " if evaluation.rival else "")
+            + "Dots: evaluations. Dashed: what the other players return."
         ),
         shares=_shares(material.profile),
         shares_hint=f"{report.seconds:.0f} s, {report.steps_per_second:,.0f} steps per second.",
@@ -169,23 +174,37 @@ def _page(directory: Path, material: Material, history: Mapping[str, Series]) ->
 
 def _lead(report: Report, evaluation: Evaluation) -> str:
     """The result in a sentence or two, HTML."""
+    player = evaluation.player
     text = (
-        f"After {_duration(report.seconds)} and {_count(report.steps)} steps the policy "
-        f'returns <b class="policy">{_number(evaluation.return_mean)}</b> per episode.'
+        f"After {_duration(report.seconds)} and {_count(report.steps)} steps the {escape(player)} "
+        f'returns <b class="{escape(player)}">{_number(evaluation.return_mean)}</b> per episode.'
     )
+    if evaluation.rival:
+        led = {
+            "dreamer": " It learned in dreams, led in the games that both played, and serves.",
+            "policy": " No lead of the dreamer was clear in the games that both played: "
+            "the policy serves.",
+        }
+        text += led.get(player, "")
     for name, against in evaluation.against.items():
         verdict = "cannot be told apart from it, at"
         if against.ci95[0] > 0:
             verdict = "is beaten, at"
         elif against.ci95[1] < 0:
             verdict = "is still better, at"
-        who = {"random": "Random play", "scripted": "The scripted player"}.get(name, name)
+        who = {
+            "random": "Random play",
+            "scripted": "The scripted player",
+            evaluation.rival: f"The {evaluation.rival}",
+        }.get(name, name)
         text += f' {escape(who)} {verdict} <b class="{name}">{_number(against.mean)}</b>.'
     return text
 
 
 def _tiles(report: Report, evaluation: Evaluation) -> list[Tile]:
     episodes = f"{evaluation.episodes} evaluation episodes"
+    if evaluation.rival:
+        episodes = f"of the {evaluation.player}, {episodes}"
     tiles = [Tile("mean return", _number(evaluation.return_mean), episodes)]
     for name, against in evaluation.against.items():
         low, high = against.ci95
@@ -199,11 +218,16 @@ def _tiles(report: Report, evaluation: Evaluation) -> list[Tile]:
 
 def _curve(history: Mapping[str, Series], evaluation: Evaluation) -> Any:
     nothing = Series(np.zeros(0), np.zeros(0))
-    training, evaluated = history.get(RETURN, nothing), history.get(EVALUATED, nothing)
-    if not (np.isfinite(training.y).any() or len(evaluated.y)):
+    learners = []
+    for name in ("policy", "dreamer") if evaluation.rival else ("policy",):
+        seen = EVALUATED[name] if evaluation.rival else SERVED
+        one = Learner(name, history.get(RETURN[name], nothing), history.get(seen, nothing))
+        if np.isfinite(one.training.y).any() or len(one.evaluation.y):
+            learners.append(one)
+    if not learners:
         return None
-    baselines = {name: against.mean for name, against in evaluation.against.items()}
-    return figures.curve(training, evaluated, baselines, "return")
+    outside = {n: a.mean for n, a in evaluation.against.items() if n != evaluation.rival}
+    return figures.curve(learners, outside, "return")
 
 
 def _history(path: Path) -> dict[str, Series]:

@@ -10,7 +10,6 @@ import pytest
 from metabonk.learn.ablation.effects import (
     CONTROL,
     INTACT,
-    STUDENT,
     Mode,
     Trial,
     chance_of,
@@ -18,6 +17,7 @@ from metabonk.learn.ablation.effects import (
     findings_of,
     interval95,
 )
+from metabonk.learn.student import STUDENT
 
 SEEDS = range(1, 6)
 

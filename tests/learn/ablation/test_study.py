@@ -184,7 +184,7 @@ def test_active_inference_that_teaches_is_not_inert(patched: None, tmp_path: Pat
 @pytest.mark.long
 def test_a_dreamer_that_acts_itself_is_not_inert(patched: None, tmp_path: Path) -> None:
     config = configure(tmp_path / "run", dream=1)
-    config.dream.distill_coef = 0.0
+    config.dream.distill_coef, config.dream.share = 0.0, 0.25
     run.train(config)
     result = read(ablate(tmp_path / "run", seeds=2, steps=STEPS, episodes=6, parts=["dream"]))
     assert result.inert == []

@@ -8,7 +8,9 @@ import torch
 from ring_world import LAYOUT, SPACE, trained, walk
 
 from metabonk.config import Config
+from metabonk.errors import ConfigError
 from metabonk.learn.auxiliary.dreams import CONTEXT, DreamTraining, _stretches
+from metabonk.learn.collector import DREAMER
 from metabonk.learn.rollout import Rollout
 from metabonk.models.rssm import Latent
 
@@ -92,3 +94,54 @@ def test_a_horizon_that_was_asked_for_wins_up_to_the_longest() -> None:
     assert dreams.horizon == 9
     config.dream.longest = 4
     assert dreams.horizon == 4
+
+
+def test_who_plays_teaches_while_it_leads() -> None:
+    """And then without proof by single steps; who does not play has to give that."""
+    config = Config()
+    config.dream.hidden, config.dream.horizon, config.dream.warm_up = 8, 2, 0
+    features = torch.zeros(3, Ring.num_envs, trained(1).model.rssm.features)
+    for share, passes in ((0.25, 16), (0.0, 0)):
+        config.dream.share = share
+        dreams = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
+        assert dreams.games == (8 if share else 0)
+        heard = dreams.teach(features)
+        assert (heard is None) == bool(share)
+        dreams.contest.load({"policy": [0.0] * 4, "dreamer": [1.0] * 4})
+        heard = dreams.teach(features)
+        assert heard is not None
+        assert (heard.proven, heard.passes) == (not share, passes)
+        dreams.contest.load({"policy": [1.0] * 4, "dreamer": [0.0] * 4})
+        assert (dreams.teach(features) is None) == bool(share)
+
+
+def test_one_game_alone_is_the_policys() -> None:
+    """Unless a dreamer that does not teach has nothing else."""
+    config = Config()
+    config.dream.hidden = 8
+    lone = Ring()
+    lone.num_envs = 1
+    world = trained(1)
+    assert DreamTraining(lone, config, world, {}).games == 0  # type: ignore[arg-type]
+    config.dream.distill_coef = 0.0
+    with pytest.raises(ConfigError, match=r"game\.envs is 1: play 2 or more"):
+        DreamTraining(lone, config, world, {})  # type: ignore[arg-type]
+
+
+def test_a_contest_is_noted_where_there_is_one() -> None:
+    config = Config()
+    config.dream.hidden = 8
+    out = rollout_of(2, seed=1)
+    out.episodes = {"return": [1.0, 2.0, 1.0, 2.0], DREAMER: [7.0, 8.0, 7.0, 8.0]}
+    dreams = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
+    told = dreams.compete(out)
+    assert told["dream_lead"] == 6.0
+    assert 4.0 < told["dream_lead_low"] < 6.0
+    assert dreams.contest.led
+    out.episodes = {}
+    assert dreams.compete(out) == told
+    config.dream.share = 0.0
+    silent = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
+    out.episodes = {"return": [1.0] * 4, DREAMER: [7.0] * 4}
+    assert silent.compete(out) == {}
+    assert silent.contest.policy == []

@@ -13,9 +13,10 @@ from tiny_games import Walk
 
 from metabonk import artifact
 from metabonk.config import Config
-from metabonk.errors import CheckpointError
+from metabonk.errors import CheckpointError, ConfigError
 from metabonk.learn import checkpoint
 from metabonk.learn.auxiliary.parts import parts
+from metabonk.learn.dreams.contest import Contest
 from metabonk.learn.trainer import Trainer
 
 TIMED = ("seconds", "steps_per_second")
@@ -29,13 +30,21 @@ def weights(trainer: Trainer) -> dict[str, np.ndarray]:
     return trainer.snapshot().weights
 
 
-def test_a_run_with_everything_on_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    """The other process had played on after the checkpoint, and is made to have not."""
-    config = settings(dream=1, efe=1, intrinsic=0.2)
+@pytest.mark.parametrize(("share", "leads"), [(0.0, False), (0.5, False), (0.5, True)])
+def test_a_run_with_everything_on_goes_on_bit_for_bit(
+    share: float, leads: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The other process had played on after the checkpoint, and is made to have not. Where the
+    dreamer plays, it is saved with some of its games under way."""
+    config = settings(dream=1, efe=1, intrinsic=0.2, share=share)
     trainer = made(tmp_path, config)
     trainer.start()
     for _ in range(3):
         trainer.iterate()
+    assert trainer.dreams is not None
+    if leads:
+        trainer.dreams.contest.load({"policy": [0.0, 1.0, 2.0, 1.0], "dreamer": [90.0, 91.0] * 4})
+        monkeypatch.setattr(Contest, "note", lambda *_: None)  # and goes on to lead
     saved = checkpoint.save(tmp_path, trainer.snapshot())
     for _ in range(3):
         expected = trainer.iterate()
@@ -48,10 +57,13 @@ def test_a_run_with_everything_on_goes_on_bit_for_bit(tmp_path: Path) -> None:
         return {k: v for k, v in metrics.items() if not k.startswith(TIMED)}
 
     assert plain(found) == plain(expected)
-    told = {"efe_policy_loss", "efe_kl", "distill_kl", "wm_kl", "intrinsic_reward", "dream_return"}
-    assert told <= found.keys()
+    told = {"efe_policy_loss", "efe_kl", "wm_kl", "intrinsic_reward", "dream_return"}
+    assert told | ({"dream_lead", "dream_lead_low"} if share else set()) <= found.keys()
+    assert ("distill_kl" in found) == (leads or not share)
     a, b = trainer.snapshot(), other.snapshot()
     assert a.details == b.details
+    assert a.details["dreams"]["contest"] == trainer.dreams.contest.details()
+    assert a.details.get("serves") == (None if not share else "dreamer" if leads else "policy")
     for name in ("weights", "optimizer", "state"):
         ours, theirs = getattr(a, name), getattr(b, name)
         assert ours.keys() == theirs.keys()
@@ -193,6 +205,53 @@ def test_every_part_is_timed_and_named() -> None:
     assert parts(settings(intrinsic=0.1)) == ("world",)
     assert parts(settings(dream=1)) == ("world", "dream")
     assert parts(settings(dream=1, efe=1)) == ("world", "dream", "efe")
+
+
+def test_who_dreams_is_on_where_there_is_a_world_model() -> None:
+    """And nowhere else: a world model has to be asked for."""
+    config = Config()
+    assert config.dream.enabled
+    assert config.efe.enabled
+    assert parts(config) == ()
+    config.world.enabled = True
+    assert parts(config) == ("world", "dream", "efe")
+    config.efe.enabled = False
+    assert parts(config) == ("world", "dream")
+
+
+def test_a_dreamer_that_reaches_nobody_is_refused(tmp_path: Path) -> None:
+    config = settings(dream=1)
+    config.dream.distill_coef = 0.0
+    with pytest.raises(ConfigError, match=r"dream\.share, dream\.distill_coef: both are 0"):
+        made(tmp_path, config)
+    config.dream.share = 0.5
+    assert made(tmp_path, config).players.rival == "dreamer"
+
+
+def test_passes_of_a_teacher_come_nearer_to_it(tmp_path: Path) -> None:
+    """Unless it is not heeded: then there are none."""
+
+    def taught(passes: int, coef: float = 1.0) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        trainer = made(tmp_path / f"{passes}-{coef}", settings(dream=1, efe=1))
+        trainer.start()
+        for _ in range(3):
+            trainer.iterate()
+        rollout = trainer.collector.collect(trainer.ppo.version)
+        first, second = trainer.imagination.learn(rollout).teachers
+        strange = first._replace(
+            parameters=first.parameters + torch.linspace(-1.0, 1.0, 2),
+            weight=coef, proven=False, passes=passes,
+        )  # fmt: skip
+        second = second._replace(weight=0.0)
+        trainer.ppo.set_hyperparameters(epochs=1, learning_rate=1e-3)
+        trainer.ppo.update(rollout, 1.0, (strange, second))
+        after = weights(trainer)
+        return trainer.ppo.update(rollout, 1.0, (strange, second)), after
+
+    (without, _), (told, _) = taught(0), taught(30)
+    assert told["distill_kl"] < 0.5 * without["distill_kl"]
+    unheard = {passes: taught(passes, coef=0.0)[1] for passes in (0, 30)}
+    assert all(np.array_equal(unheard[0][key], unheard[30][key]) for key in unheard[0])
 
 
 def test_times_of_the_parts_are_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A dreamer that does not teach plays games of its own, and the policy learns from the others."""
+"""A dreamer plays games of its own, and the policy learns from the others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tiny_games import Walk
 
 from metabonk.config import Config
 from metabonk.errors import ConfigError
+from metabonk.learn.collector import DREAMER
 from metabonk.learn.dreams.acting import games_of
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.trainer import Trainer
@@ -52,9 +53,11 @@ def test_each_plays_its_own_games(tmp_path: Path, acting: str) -> None:
     np.testing.assert_allclose(rollout.log_prob, 0.0, atol=1e-5)
 
 
-def test_who_teaches_or_sleeps_does_not_play(tmp_path: Path) -> None:
+def test_who_only_teaches_or_sleeps_does_not_play(tmp_path: Path) -> None:
     teaching = trainer_of(dreaming(tmp_path / "a"), tmp_path / "a")
     assert teaching.collector.collect().others == 0
+    both = dreaming(tmp_path / "c", dream__share=0.5)
+    assert trainer_of(both, tmp_path / "c").collector.collect().others == 3
     asleep = trainer_of(apart(tmp_path / "b", dream__warm_up=10_000), tmp_path / "b")
     assert asleep.collector.collect().others == 0
 
@@ -115,6 +118,48 @@ def test_its_returns_are_told_apart(tmp_path: Path) -> None:
     assert counted < 2 * trainer.game.num_envs
     plain = trainer_of(dreaming(tmp_path / "plain"), tmp_path / "plain")
     assert all("dreamer_return_mean" not in plain.iterate() for _ in range(3))
+
+
+def test_what_both_played_of_an_episode_tells_of_neither(tmp_path: Path) -> None:
+    """The dreamer wakes in the middle of episodes, and falls asleep again: going up alone returns
+    1.4 or 1.5, going down alone as much less than nothing, and both something between."""
+    trainer = trainer_of(apart(tmp_path, dream__warm_up=10_000), tmp_path)
+    assert trainer.dreams is not None
+    always(trainer.model.head, 0)
+    always(trainer.dreams.learner.dreamer.head, 1)
+    told: dict[str, list[float]] = {"return": [], DREAMER: []}
+    ended = 0
+    for warm_up in (10_000, 0, 0, 10_000, 10_000):
+        trainer.dreams.config.warm_up = warm_up
+        rollout = trainer.collector.collect()
+        assert rollout.others == (0 if warm_up else 3)
+        ended += int((rollout.terminated | rollout.truncated).sum())
+        for key, values in told.items():
+            values += rollout.episodes.get(key, [])
+    assert told["return"]
+    assert {round(value, 3) for value in told["return"]} <= {-1.4, -1.5}
+    assert told[DREAMER]
+    assert {round(value, 3) for value in told[DREAMER]} <= {1.4, 1.5}
+    left_out = ended - len(told["return"]) - len(told[DREAMER])
+    assert left_out >= 3  # else nothing was shared here, and this shows nothing
+
+
+def test_who_plays_what_is_saved_with_the_games(tmp_path: Path) -> None:
+    """An episode that changed hands before a checkpoint is still nobody's after it."""
+    trainer = trainer_of(apart(tmp_path, dream__warm_up=10_000), tmp_path / "a")
+    assert trainer.dreams is not None
+    trainer.collector.collect()
+    trainer.dreams.config.warm_up = 0
+    trainer.collector.collect()
+    trainer.collector.hands[1, 4] = True
+    other = trainer_of(apart(tmp_path), tmp_path / "b")
+    other.restore(trainer.snapshot())
+    np.testing.assert_array_equal(other.collector.hands, trainer.collector.hands)
+    assert other.collector.hands[0].tolist() == [False] * 3 + [True] * 3
+    older = trainer.snapshot()
+    del older.state["collector.hands"]
+    other.restore(older)
+    assert not other.collector.hands.any()
 
 
 def test_a_resumed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from gymnasium import spaces as gs
@@ -223,6 +224,41 @@ def test_the_page_is_whole_and_alone(run: Path) -> None:
 def test_the_verdict_follows_from_the_interval(run: Path, level: float, verdict: str) -> None:
     write(run, material(evaluation(20.0, {"scripted": level})))
     assert verdict in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("player", "rival"), [("dreamer", "policy"), ("policy", "dreamer")])
+def test_both_players_of_a_run_are_shown(run: Path, player: str, rival: str) -> None:
+    """Two curves, the dashed lines are the others', and it is said who leads."""
+    sink = JsonLinesSink(run / "metrics.jsonl")
+    sink.write(Record(50_000, 0.0, "", {"dreamer_return_mean": 30.0, "eval_dreamer_mean": 31.0}))
+    sink.write(Record(50_001, 0.0, "", {"eval_policy_mean": 20.0, "eval_return_mean": 31.0}))
+    sink.close()
+    found = evaluation(31.0, {"random": 5.0, rival: 20.0})
+    found = msgspec.structs.replace(found, player=player, rival=rival)
+    write(run, material(found))
+    text = (run / "report.html").read_text()
+    assert f'the {player} returns <b class="{player}">' in text
+    assert f"The {rival} is beaten" in text
+    clear = "led in the games that both played" in text
+    assert clear == (player == "dreamer")
+    for name in ("policy", "dreamer"):
+        for shown in ("while learning", "evaluated"):
+            assert f"{name}, {shown}" in text
+    curve = text[text.index("<title>Learning curve") :]
+    assert "random 5" in curve
+    assert f"{rival} 2" not in curve
+    data = json.loads((run / "report.json").read_text())["eval"]
+    assert data["player"] == player
+    assert data["difference_ci95"][0] > 20.0, "against the strongest baseline, which is no player"
+
+
+def test_a_policy_alone_has_one_curve(run: Path) -> None:
+    write(run, material(evaluation(20.0, {"random": 5.0})))
+    text = (run / "report.html").read_text()
+    assert "<title>Learning curve" in text
+    assert "policy, while" not in text
+    assert "dreamer" not in text.split("</style>")[1].split("All settings")[0]
+    assert "player" not in json.loads((run / "report.json").read_text())["eval"]
 
 
 def test_a_film_of_another_episode_is_not_called_the_best(run: Path) -> None:
