@@ -232,8 +232,8 @@ static partial class Peer
         return ~crc;
     }
 
-    // A game that says what it was told: state n has the last action's numbers as position and
-    // velocity, and a picture whose every byte follows from n.
+    // A game that says what it was told: state n has the last action's moves and jump as position,
+    // its click and choice as velocity, and a picture whose every byte follows from n.
     static int Serve(Dictionary<string, string> named)
     {
         int width = int.Parse(Get(named, "width", "32")), height =
@@ -252,7 +252,7 @@ static partial class Peer
             Resets = true,
             Ring = Get(named, "ring", ""),
         };
-        var actions = new ActionMailbox(1000000000L);
+        var actions = new ActionMailbox(60000000000L);  // no test waits so long
         using (RingWriter ring = Get(named, "makeRing", "0") == "1"
             ? new RingWriter(null, options.Ring, width * height * 4) : null)
         using (var server = new GameServer(options, actions, Console.Error.WriteLine))
@@ -266,14 +266,17 @@ static partial class Peer
             var picture = new Frame();
             uint n = 0;
             ulong seed = 0;
+            PlayerAction pressed = PlayerAction.Idle;
             while (!stop.WaitOne(1000 / hz))
             {
                 ++n;
                 ResetRequest reset;
                 if (server.TakeReset(out reset)) seed = reset.Seed;
                 ArrivedAction arrived;
-                actions.Take(Clock.Now, out arrived);
-                Sample(state, n, seed, arrived.Action);
+                // A press is in one tick's action alone, whose state an agent may never see.
+                if (actions.Take(Clock.Now, out arrived) == ActionSource.Fresh)
+                    pressed = arrived.Action;
+                Sample(state, n, seed, arrived.Action, pressed);
                 Picture(picture, n, width, height, Get(named, "pixels", "rgb") == "rgba"
                     ? PixelFormat.Rgba : PixelFormat.Rgb);
                 if (ring != null) ring.Write(picture);
@@ -293,14 +296,15 @@ static partial class Peer
         return 0;
     }
 
-    static void Sample(GameState state, uint n, ulong seed, PlayerAction action)
+    static void Sample(GameState state, uint n, ulong seed, PlayerAction action,
+        PlayerAction pressed)
     {
         state.Clear();
         state.Fields = FieldGroup.Everything;
         state.Time = n / 64.0;
         state.RunSeed = seed;
-        state.Position = new Point3(action.MoveX, action.MoveY, action.Jump);
-        state.Velocity = new Point3(action.ClickX, action.ClickY, action.Choice);
+        state.Position = new Point3(action.MoveX, action.MoveY, pressed.Jump);
+        state.Velocity = new Point3(pressed.ClickX, pressed.ClickY, pressed.Choice);
         state.Health = 75;
         state.MaxHealth = 100;
         state.Playing = true;
