@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -120,15 +119,16 @@ void Write(Writer& writer, const Bytes& frame, uint64_t step, uint64_t capture_n
            uint32_t height, uint32_t channels, uint32_t format, uint32_t row_order) {
   const Hold hold(writer.gate);
   RingWriter& ring = Open(writer);
-  const std::span<uint8_t> pixels =
-      Begin(ring, Shape(width, height, channels, format, row_order, frame.size()));
-  if (pixels.size() >= kWorthUnlocking) {
+  const FrameShape shape = Shape(width, height, channels, format, row_order, frame.size());
+  const std::span<const uint8_t> bytes(frame.data(), frame.size());
+  Status status;
+  if (bytes.size() >= kWorthUnlocking) {
     const nb::gil_scoped_release release;
-    std::memcpy(pixels.data(), frame.data(), pixels.size());
+    status = ring.Write(shape, bytes, step, capture_ns);
   } else {
-    std::memcpy(pixels.data(), frame.data(), pixels.size());
+    status = ring.Write(shape, bytes, step, capture_ns);
   }
-  Raise(ring.Commit(step, capture_ns));
+  Raise(status);
 }
 
 nb::dict WriterCountsOf(Writer& writer) {
@@ -186,6 +186,8 @@ nb::dict ReaderCountsOf(Reader& reader) {
   found["skipped"] = counts.skipped;
   found["attached"] = counts.attached;
   found["overtaken"] = counts.overtaken;
+  found["awaited"] = counts.awaited;
+  found["vain"] = counts.vain;
   found["refused"] = counts.refused;
   found["lost"] = counts.lost;
   found["reclaimed"] = counts.reclaimed;

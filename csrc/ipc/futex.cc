@@ -1,6 +1,7 @@
 #include "ipc/futex.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +33,8 @@ void FutexWait(uint32_t* word, uint32_t seen, int64_t timeout_ns) {
 void FutexWake(uint32_t* word) {
   syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
+
+uint16_t ProcessorNow() { return static_cast<uint16_t>(sched_getcpu()); }
 
 void SleepNs(int64_t ns) {
   if (ns <= 0) return;

@@ -18,6 +18,9 @@ void FutexWake(uint32_t* word);
 
 void SleepNs(int64_t ns);
 
+// Which processor this thread runs on, low 16 bits.
+uint16_t ProcessorNow();
+
 // What a thread does between two looks at a word.
 inline void Relax() {
 #if defined(__x86_64__)

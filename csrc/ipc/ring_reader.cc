@@ -1,6 +1,7 @@
 #include "ipc/ring_reader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "ipc/attachment.h"
@@ -14,6 +15,8 @@ constexpr int kPinTries = 64;
 constexpr int64_t kSleepNs = 20'000'000;        // at most, between two looks at who lives
 constexpr int64_t kAttachPeriodNs = 1'000'000;  // between two looks for a file
 constexpr int64_t kMicrosecond = 1'000;
+// For how long an announced frame is looked for: some times what its last part takes to copy.
+constexpr int64_t kComingNs = 200'000;
 
 }  // namespace
 
@@ -61,12 +64,15 @@ struct RingReader::State {
   Take Try(Lease* lease, uint64_t after);
   Take Fill(Lease* lease, uint32_t index, uint32_t slot, uint64_t number);
   void Wait(int64_t ns, uint64_t after);
+  bool Announced(uint64_t after);
+  bool Look(int64_t ns, uint64_t after) const;
   bool alive() const { return at && at->alive(); }
 
   ReaderOptions options;
   std::string path;
   std::shared_ptr<Attachment> at;
   uint64_t last = 0, last_session = 0;
+  uint64_t coming = 0;  // the last announcement that was heeded, in this session
   int64_t next_look_ns = 0;
   bool full = false;
   Status why;
@@ -90,7 +96,7 @@ bool RingReader::State::Attached() {
   why = Attachment::Make(path, options.locks, options.beats, &at, &full);
   if (!at) return false;
   ++counts.attached;
-  if (at->session() != last_session) last = 0;
+  if (at->session() != last_session) last = coming = 0;
   last_session = at->session();
   return true;
 }
@@ -146,18 +152,45 @@ Take RingReader::State::Fill(Lease* lease, uint32_t index, uint32_t slot, uint64
 void RingReader::State::Wait(int64_t ns, uint64_t after) {
   if (!at) return SleepNs(std::min(ns, kAttachPeriodNs));
   if (!at->wakes()) return SleepNs(std::min(ns, options.poll_us * kMicrosecond));
-  const int64_t until = MonotonicNs() + std::min(ns, options.spin_us * kMicrosecond);
+  const bool announced = Announced(after);
+  const int64_t look = std::max(options.spin_us * kMicrosecond, announced ? kComingNs : 0);
+  if (Look(std::min(ns, look), after)) {
+    counts.awaited += announced;
+    return;
+  }
+  counts.vain += announced;
+  metabonk_ring_header& header = at->words().header();
+  std::atomic_ref(header.sleeper).store(ProcessorNow() + 1u, std::memory_order_relaxed);
+  uint32_t bell = 0;
+  if (at->leases().MaySleep(after, &bell)) {
+    FutexWait(&header.doorbell, bell, std::min(ns, kSleepNs));
+  }
+}
+
+// Whether the next frame is on its way from another processor, said once for each: one that does
+// not come is not looked for again, and a writer that this one has pushed aside cannot go on before
+// it sleeps.
+bool RingReader::State::Announced(uint64_t after) {
   const SharedWords& words = at->words();
+  const uint64_t said = std::atomic_ref(words.header().coming).load(std::memory_order_acquire);
+  const uint64_t next = said >> 16;
+  if (next <= after || next == coming) return false;
+  if (next != (words.Load<Site::kNewest>({Kind::kNewest}) >> 8) + 1) return false;
+  coming = next;
+  return static_cast<uint16_t>(said) != ProcessorNow();
+}
+
+// Looks for a frame newer than `after` for a while; whether there is one.
+bool RingReader::State::Look(int64_t ns, uint64_t after) const {
+  const SharedWords& words = at->words();
+  const int64_t until = MonotonicNs() + ns;
   do {
     for (int i = 0; i < 16; ++i) {
-      if (words.Load<Site::kNewest>({Kind::kNewest}) >> 8 > after) return;
+      if (words.Load<Site::kNewest>({Kind::kNewest}) >> 8 > after) return true;
       Relax();
     }
   } while (MonotonicNs() < until);
-  uint32_t bell = 0;
-  if (at->leases().MaySleep(after, &bell)) {
-    FutexWait(&words.header().doorbell, bell, std::min(ns, kSleepNs));
-  }
+  return false;
 }
 
 Take RingReader::State::Get(int64_t timeout_ns, Lease* lease, bool again) {

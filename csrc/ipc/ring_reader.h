@@ -42,6 +42,8 @@ struct ReaderCounts {
   uint64_t skipped = 0;    // that were committed between two of those, and never seen here
   uint64_t attached = 0;   // rings that it was attached to, one after the other
   uint64_t overtaken = 0;  // times that the writer was faster, dozens of times in a row
+  uint64_t awaited = 0;    // times that it was up before the frame was, which was announced
+  uint64_t vain = 0;       // times that an announced frame did not come in time: it slept again
   uint64_t refused = 0;    // slots that described an impossible frame
   uint64_t lost = 0;       // leases that were overwritten while they were held
   uint64_t reclaimed = 0;  // rings of dead writers that this reader removed

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -21,6 +22,10 @@ using Claims = RingClaims<SharedWords>;
 using Leases = RingLeases<SharedWords>;
 
 constexpr uint32_t kBeatsPerLook = 16;  // how seldom the name is looked at
+// Of a frame that is copied: its last part, which takes about as long as a sleeper takes to wake,
+// and how little of one is over before the announcement would be worth its system call.
+constexpr size_t kLastPart = 512 << 10;
+constexpr size_t kWorthAnnouncing = 64 << 10;
 constexpr Status kTaken{Code::kUnavailable, "name",
                         "another writer has taken this ring's name: end it, or choose another"};
 constexpr Status kFull{Code::kUnavailable, "folder",
@@ -93,7 +98,7 @@ Status MakeRing(const RingOptions& options, uint64_t frame_bytes, Made* out) {
   return Status::Ok();
 }
 
-void Announce(const Made& made, uint32_t state) {
+void SayState(const Made& made, uint32_t state) {
   metabonk_ring_header& header = made.words.header();
   std::atomic_ref(header.state).store(state, std::memory_order_release);
   FutexWake(&header.doorbell);
@@ -182,7 +187,7 @@ struct RingWriter::Ring final : Beating {
       roll.Clear();
       reclaimed.store(false, std::memory_order_relaxed);
     }
-    Announce(next, METABONK_RING_REPLACED);
+    SayState(next, METABONK_RING_REPLACED);
     replaced.fetch_add(1, std::memory_order_relaxed);
     return Status::Ok();
   }
@@ -223,7 +228,7 @@ RingWriter::~RingWriter() {
   StopBeating(ring_.get());
   if (!ring_->made.segment->ours()) return;
   RemoveSegment(*ring_->made.segment, ring_->path);
-  Announce(ring_->made, METABONK_RING_CLOSED);
+  SayState(ring_->made, METABONK_RING_CLOSED);
 }
 
 Status RingWriter::Begin(const FrameShape& shape, std::span<uint8_t>* pixels) {
@@ -278,6 +283,35 @@ Status RingWriter::Commit(uint64_t step, uint64_t capture_ns) {
   ring.frames.fetch_add(1, std::memory_order_relaxed);
   if (somebody_sleeps && ring.options.wakes) FutexWake(&ring.made.words.header().doorbell);
   return Status::Ok();
+}
+
+void RingWriter::Announce() {
+  Ring& ring = *ring_;
+  if (ring.made.claims->claimed() < 0) return;
+  metabonk_ring_header& header = ring.made.words.header();
+  const uint16_t here = ProcessorNow();
+  std::atomic_ref(header.coming)
+      .store((ring.made.claims->number() + 1) << 16 | here, std::memory_order_release);
+  // Whoever sleeps on this very processor would only push the writer aside. The bell is left as it
+  // is: those who go back to sleep are woken by Commit, as are those who have not heard this.
+  const uint32_t bell = std::atomic_ref(header.doorbell).load(std::memory_order_acquire);
+  const uint32_t sleeper = std::atomic_ref(header.sleeper).load(std::memory_order_relaxed);
+  if ((bell & 1) && sleeper != here + 1u && ring.options.wakes) FutexWake(&header.doorbell);
+}
+
+Status RingWriter::Write(const FrameShape& shape, std::span<const uint8_t> frame, uint64_t step,
+                         uint64_t capture_ns) {
+  std::span<uint8_t> pixels;
+  if (const Status status = Begin(shape, &pixels); !status.ok()) return status;
+  if (frame.size() != pixels.size()) {
+    Abandon();
+    return {Code::kInvalidArgument, "frame", "must have as many bytes as its shape says"};
+  }
+  const size_t last = std::min(frame.size(), kLastPart), first = frame.size() - last;
+  std::memcpy(pixels.data(), frame.data(), first);
+  if (last >= kWorthAnnouncing) Announce();
+  std::memcpy(pixels.data() + first, frame.data() + first, last);
+  return Commit(step, capture_ns);
 }
 
 void RingWriter::Abandon() { ring_->made.claims->Abandon(); }

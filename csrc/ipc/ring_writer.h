@@ -53,6 +53,13 @@ class RingWriter {
   Status Begin(const FrameShape& shape, std::span<uint8_t>* pixels);
   // Publishes it and wakes who waits. Wait-free.
   Status Commit(uint64_t step, uint64_t capture_ns);
+  // Says that Commit follows within microseconds: who sleeps wakes up meanwhile and looks for it.
+  // Harmless without a begun frame.
+  void Announce();
+  // Begin, a copy of `frame`, which has the shape's bytes, and Commit; the end of a large frame is
+  // announced before it is copied.
+  Status Write(const FrameShape& shape, std::span<const uint8_t> frame, uint64_t step,
+               uint64_t capture_ns);
   // Gives the begun frame up; harmless without one.
   void Abandon();
 

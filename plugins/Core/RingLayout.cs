@@ -61,6 +61,8 @@ namespace Metabonk.Core
         [FieldOffset(64)] public long Newest;
         [FieldOffset(72)] public int Doorbell;
         [FieldOffset(76)] public int State;
+        [FieldOffset(80)] public long Coming;
+        [FieldOffset(88)] public int Sleeper;
         [FieldOffset(128)] public long Beat;
     }
 

@@ -152,6 +152,8 @@ static partial class Peer
         show("header.newest", (byte*)&h.Newest - header);
         show("header.doorbell", (byte*)&h.Doorbell - header);
         show("header.state", (byte*)&h.State - header);
+        show("header.coming", (byte*)&h.Coming - header);
+        show("header.sleeper", (byte*)&h.Sleeper - header);
         show("header.beat", (byte*)&h.Beat - header);
         show("reader.token", (byte*)&r.Token - reader);
         show("reader.flags", (byte*)&r.Flags - reader);

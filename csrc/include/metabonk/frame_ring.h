@@ -94,7 +94,12 @@ typedef struct metabonk_ring_header {
   uint64_t newest;
   uint32_t doorbell; /* low half of the frame's number << 1 | somebody sleeps; a futex (atomic) */
   uint32_t state;    /* METABONK_RING_OPEN ... (atomic) */
-  uint8_t pad1[48];
+  /* Number of the frame whose last bytes are being written << 16 | the processor that writes them:
+   * it will be there within microseconds; a hint that nothing depends on (atomic). */
+  uint64_t coming;
+  /* 1 + the processor of the reader that went to sleep last, 0 of none: a hint too (atomic). */
+  uint32_t sleeper;
+  uint8_t pad1[36];
 
   uint64_t beat; /* the writer's heartbeat, a counter (atomic) */
   uint8_t pad2[56];
@@ -148,6 +153,8 @@ METABONK_RING_AT(metabonk_ring_header, pixels_stride, 56);
 METABONK_RING_AT(metabonk_ring_header, newest, 64);
 METABONK_RING_AT(metabonk_ring_header, doorbell, 72);
 METABONK_RING_AT(metabonk_ring_header, state, 76);
+METABONK_RING_AT(metabonk_ring_header, coming, 80);
+METABONK_RING_AT(metabonk_ring_header, sleeper, 88);
 METABONK_RING_AT(metabonk_ring_header, beat, 128);
 static_assert(sizeof(metabonk_ring_reader) == 64);
 METABONK_RING_AT(metabonk_ring_reader, token, 0);
