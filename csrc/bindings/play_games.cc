@@ -1,6 +1,7 @@
 // metabonk._core.play: games that run by themselves, as the control loop plays them.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
@@ -105,7 +106,8 @@ void CheckFrames(int height, int width) {
 std::unique_ptr<play::LinkGame> MakeLink(const std::string& address, const std::string& pipe_folder,
                                          const std::string& protocol, const std::string& token,
                                          const std::string& axes, int height, int width,
-                                         bool decodes) {
+                                         bool decodes,
+                                         const std::vector<play::OfferPlaces::Point>& offers) {
   play::LinkSettings settings;
   RaiseLink(link::ParseEndpoint(address, pipe_folder, &settings.client.endpoint));
   settings.client.protocol = ProtocolFrom(protocol);
@@ -116,6 +118,7 @@ std::unique_ptr<play::LinkGame> MakeLink(const std::string& address, const std::
   settings.height = height;
   settings.width = width;
   settings.decodes = decodes;
+  RaiseUnlessOk(play::OfferPlaces::Make(offers, &settings.offers));
   return std::make_unique<play::LinkGame>(play::MonotonicClock(), settings);
 }
 
@@ -195,9 +198,9 @@ void BindLiveGames(nb::module_& module) {
   nb::class_<play::LinkGame>(module, "Link", "A game at the other end of a BonkLink.")
       .def(nb::new_(&MakeLink), nb::arg("address"), nb::arg("pipe_folder"), nb::arg("protocol"),
            nb::arg("token"), nb::arg("axes"), nb::arg("height"), nb::arg("width"),
-           nb::arg("decodes"),
+           nb::arg("decodes"), nb::arg("offer_places"),
            "height, width: of the frames that the policy reads, 0 for none. decodes: somebody "
-           "answers next_jpeg.")
+           "answers next_jpeg. offer_places: x and y of offers that come without widgets.")
       .def(
           "port", [](play::LinkGame& game) { return Port{&game.source(), &game.sink()}; },
           nb::keep_alive<0, 1>())

@@ -43,9 +43,9 @@ class Server {
   Status Send(const GameState& state, const StateTrailers& trailers, const FrameView& frame,
               int64_t capture_ns, uint64_t* sequence);
 
-  // The newest action that was not taken yet.
   // What Send will give the next state; 0 while nobody is there.
   uint64_t next_sequence() const;
+  // The newest one that was not taken yet.
   bool TakeAction(ActionArrival* arrival);
   bool TakeReset(ResetMessage* reset);
 

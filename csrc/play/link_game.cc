@@ -132,11 +132,10 @@ void LinkGame::Serve() {
 }
 
 void LinkGame::Send(const Answer& answer) {
-  if (client_.connected()) {
-    client_.Send(presses_.Due(answer));
-  } else {
-    presses_.Drop(answer);
-  }
+  if (!client_.connected()) return presses_.Drop(answer);
+  Action action = presses_.Due(answer);
+  if (placed_) settings_.offers.Click(newest_.state, &action);
+  client_.Send(action);
 }
 
 // Where the game does not say it, a run begins when its clock goes back or its seed changes.
@@ -160,6 +159,7 @@ void LinkGame::Note(const link::Tick& tick) {
   seed_ = tick.state.run_seed;
   any_ = true;
   newest_.state = tick.state;
+  placed_ = settings_.offers.Show(&newest_.state);
   newest_.step += 1 + tick.skipped;
   newest_.capture = tick.received_ns;
   if (tick.capture_ns != 0 && client_.clock().known()) {

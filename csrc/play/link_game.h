@@ -11,7 +11,8 @@
 // state and picture belong together, a decoder that is slower than the game passes captures over,
 // and states keep coming in meanwhile. A state that came without a frame is shown with the newest
 // picture, as games.bonklink observes it in training; before the first one nothing is shown to a
-// policy that reads frames.
+// policy that reads frames. Likewise offers that came without widgets (v1) are shown with widgets
+// at places that are given, and what is chosen of them is clicked.
 #pragma once
 
 #include <atomic>
@@ -28,6 +29,7 @@
 #include "play/clock.h"
 #include "play/frame_fit.h"
 #include "play/jpeg_mailbox.h"
+#include "play/offer_places.h"
 #include "play/presses.h"
 #include "play/shown.h"
 #include "play/source.h"
@@ -38,6 +40,7 @@ struct LinkSettings {
   link::ClientOptions client;
   int32_t height = 0, width = 0;  // of the frames that the policy reads; 0: it reads none
   bool decodes = false;           // somebody answers AskJpeg; else games are asked for raw frames
+  OfferPlaces offers;             // of games that tell offers and no widgets
 };
 
 class LinkGame {
@@ -94,6 +97,7 @@ class LinkGame {
   std::unique_ptr<Port> port_;
   PressReader presses_;
   Shown newest_;         // as of the last state that came
+  bool placed_ = false;  // its widgets are ours, and choices are clicks
   uint64_t posted_ = 0;  // step of the last capture that was shown
   uint64_t seed_ = 0;
   double time_ = 0.0;

@@ -56,9 +56,9 @@ class Arena:
 class Link:
     """A game at the other end of a BonkLink."""
 
-    def __init__(self, address: str, pipe_folder: str, protocol: str, token: str, axes: str, height: int, width: int, decodes: bool) -> None:
+    def __init__(self, address: str, pipe_folder: str, protocol: str, token: str, axes: str, height: int, width: int, decodes: bool, offer_places: Sequence[Sequence[float]]) -> None:
         """
-        height, width: of the frames that the policy reads, 0 for none. decodes: somebody answers next_jpeg.
+        height, width: of the frames that the policy reads, 0 for none. decodes: somebody answers next_jpeg. offer_places: x and y of offers that come without widgets.
         """
 
     def port(self) -> Port: ...

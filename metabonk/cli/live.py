@@ -221,6 +221,7 @@ def _game(
     plan: Plan, config: Config, frames: tuple[int, int], session: Session, settings: LoopSettings
 ) -> Any:
     from metabonk.games.bonklink_line import Address
+    from metabonk.games.offer_places import points
     from metabonk.play.live_games import ArenaLive, BonkLinkLive
 
     of = config.game
@@ -242,7 +243,9 @@ def _game(
     if of.use_pipe:
         places = [f"pipe://{of.pipe_name}"]
     token = secret_of(Path(of.token_file) if of.token_file else None)
-    return BonkLinkLive(places, of.protocol, token, frames, Address.axes)  # as where it learned
+    offers = points("game.offer_places", of.offer_places)
+    # Axes and places as where it learned.
+    return BonkLinkLive(places, of.protocol, token, frames, Address.axes, offers)
 
 
 def _research(plan: Plan, config: Config, frames: tuple[int, int]) -> Any:

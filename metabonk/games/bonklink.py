@@ -38,7 +38,7 @@ from metabonk.games.batch_env import BatchEnv
 from metabonk.games.bonklink_line import Address, Line, lines
 from metabonk.games.bonklink_run import Run
 from metabonk.games.derived import Derived
-from metabonk.games.offer_places import ARENA, OfferPlaces
+from metabonk.games.offer_places import ARENA, RESTART, OfferPlaces, points
 from metabonk.link.wire import AxesName, ProtocolName
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
@@ -59,8 +59,8 @@ def make(
     frame_skip: int = 0,
     patience: float = 30.0,
     limit: int = 0,
-    restart_click: Point = (0.5, 0.41),
-    offer_places: Sequence[Point] = ARENA,
+    restart_click: str | Point = RESTART,
+    offer_places: str | Sequence[Point] = ARENA,
     hz: float = 60.0,
     axes: AxesName = "unity",
     visible: bool = False,
@@ -75,11 +75,11 @@ def make(
     game to appear or to answer. limit: decisions after which an episode is cut, 0 for none.
     restart_click: where a run is begun, 0..1 from the top left, if the game names no widgets.
     offer_places: where its offers are then, the arena's unless said otherwise; choices of them
-    become clicks there. hz:
-    decisions per second of game time, for films. axes: of positions in pure v1, which does not
-    say: "unity", as plugins have them, or "ours". visible: frames are kept for `render` though
-    observations have none. watch: somebody else plays: nothing is ever sent to the game, and a
-    reset joins the run that goes on, or the next one however long it takes to begin.
+    become clicks there. Either may be text, `x,y x,y`. hz: decisions per second of game time, for
+    films. axes: of positions in pure v1, which does not say: "unity", as plugins have them, or
+    "ours". visible: frames are kept for `render` though observations have none. watch: somebody
+    else plays: nothing is ever sent to the game, and a reset joins the run that goes on, or the
+    next one however long it takes to begin.
     """
     if rest:
         raise ConfigError(f"game: bonklink has no variant {rest!r}, give a host and a port")
@@ -96,6 +96,8 @@ def make(
         raise ConfigError(f"use_pipe: a pipe leads to one game, not to {num_envs}; use ports")
     if port + num_envs - 1 > 65535:
         raise ConfigError(f"port: {num_envs} games from {port} on go beyond 65535")
+    click = restart_click if isinstance(restart_click, str) else (restart_click,)
+    (restart,) = points("restart_click", click, 1, 1)
     token = _secret(token_file)
     places = [
         Address(host, port + i, pipe_name if use_pipe else "", protocol, token, axes)
@@ -104,8 +106,8 @@ def make(
     derived = Derived(level_of(level).reward)
     frames = visible or min(pixels) > 0
     return BonkLinkGame(
-        places, derived, pixels, frames, frame_skip or 1, patience, limit, restart_click,
-        offer_places, hz, watch,
+        places, derived, pixels, frames, frame_skip or 1, patience, limit, restart,
+        points("offer_places", offer_places), hz, watch,
     )  # fmt: skip
 
 

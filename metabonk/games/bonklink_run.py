@@ -229,8 +229,8 @@ class Run:
             if time.monotonic() >= deadline and not begun(tick):
                 raise GameError(
                     f"{self.line.place}: no run began within {self._patience:g} seconds; the menu "
-                    f"{menu_of(tick.state)!r} is open: begin one there, or set restart_click to "
-                    "where the game does"
+                    f"{menu_of(tick.state)!r} is open: begin one there, or set game.restart_click "
+                    "to where the game does"
                 )
         return tick
 

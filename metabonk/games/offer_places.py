@@ -1,22 +1,46 @@
 """Where offers are on the screen, for transports that carry texts but no widgets (BonkLink v1).
 
 Knows states and rows of actions; does not know games: places are given. A policy that chooses by
-widget can so play what is chosen by clicks alone.
+widget can so play what is chosen by clicks alone. csrc/play/offer_places.h is the same where
+policies are played live.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from metabonk.errors import ConfigError
 from metabonk.games.derived import State
 from metabonk.protocols import FloatArray
-from metabonk.records import FieldGroup, Point
+from metabonk.records import MAX_OFFERS, FieldGroup, Point
 
 # The middles of the arena's cards, top to bottom (csrc/games/arena/menus.cc).
 ARENA: tuple[Point, ...] = tuple((0.5, 0.265 + 0.15 * i) for i in range(4))
+RESTART: Point = (0.5, 0.41)  # where a run begins once the one before has ended
 _HALF = 0.02  # of the side of a place, of the screen
+
+
+def points(
+    setting: str, given: str | Sequence[Point], least: int = 0, most: int = MAX_OFFERS
+) -> tuple[Point, ...]:
+    """So many places of the screen, 0..1 from the top left: given as they are, or as text
+    `x,y x,y ...`. Raises ConfigError that names the setting."""
+    pairs = [pair.split(",") for pair in given.split()] if isinstance(given, str) else given
+    try:
+        found = tuple((float(x), float(y)) for x, y in pairs)
+    except (TypeError, ValueError):
+        found = ((math.nan, math.nan),)
+    on_screen = all(0.0 <= part <= 1.0 for place in found for part in place)
+    if not on_screen or not least <= len(found) <= most:
+        count = f"{least}" if least == most else f"{least} to {most}"
+        raise ConfigError(
+            f"{setting}: got {given!r}, must be {count} of x,y with spaces between them, parts of "
+            "the screen from its top left, as 0.5,0.4"
+        )
+    return found
 
 
 class OfferPlaces:

@@ -17,9 +17,11 @@ from typing import Any, Protocol
 
 from metabonk import _core
 from metabonk.errors import LinkError
+from metabonk.games.offer_places import ARENA
 from metabonk.play import ledger as ledgers
 from metabonk.play.decoding import JpegDecoding
 from metabonk.play.session import Session
+from metabonk.records import Point
 
 
 class LiveGame(Protocol):
@@ -154,7 +156,9 @@ class BonkLinkLive(GamesElsewhere):
 
     addresses: `tcp://HOST:PORT` or `pipe://NAME`. protocol: auto, v1 or v2. axes: of positions in
     pure v1, which does not say: unity, as plugins have them and training takes them, or ours.
-    frames: height and width that the policy reads, zeros for none.
+    frames: height and width that the policy reads, zeros for none. offer_places: of games that tell
+    offers and no widgets (v1), as in training: they are shown with widgets there, and choices of
+    them become clicks.
     """
 
     name = "bonklink"
@@ -166,10 +170,13 @@ class BonkLinkLive(GamesElsewhere):
         token: str = "",
         frames: tuple[int, int] = (0, 0),
         axes: str = "unity",
+        offer_places: Sequence[Point] = ARENA,
     ) -> None:
         folder, reads = tempfile.gettempdir(), min(frames) > 0
         native = [
-            _core.play.Link(address, folder, protocol, token, axes, *frames, reads)
+            _core.play.Link(
+                address, folder, protocol, token, axes, *frames, reads, list(offer_places)
+            )
             for address in addresses
         ]
         super().__init__(addresses, native, frames)

@@ -57,7 +57,7 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     offer_places: Annotated[
         str,
         means(
-            "Where the offers of a game that names no widgets (BonkLink v1) are clicked: x,y of each, "
+            "Where offers are clicked in a game that names no widgets (BonkLink v1): x,y of each, "
             "0..1 from the top left, with spaces between; the arena's."
         ),
     ] = "0.5,0.265 0.5,0.415 0.5,0.565 0.5,0.715"

@@ -19,9 +19,11 @@ if not machine.core_built():
 
 from link_hosts import SIZE, hosting
 
+from metabonk.config import GameConfig
 from metabonk.errors import ConfigError, GameError, LinkError
 from metabonk.games.batch import allocate
 from metabonk.games.host import Pace
+from metabonk.games.offer_places import ARENA, RESTART, points
 from metabonk.games.source import Flags
 from metabonk.protocols import BatchGame, Captured, Visible
 
@@ -234,6 +236,13 @@ def test_frames_are_shrunk_and_never_enlarged() -> None:
         game.close()
 
 
+def test_places_of_the_configuration_are_the_arenas() -> None:
+    config = GameConfig()
+    np.testing.assert_allclose(points("", config.offer_places), ARENA)
+    assert points("", config.restart_click, 1, 1) == (RESTART,)
+    assert points("", "") == ()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -244,6 +253,12 @@ def test_frames_are_shrunk_and_never_enlarged() -> None:
         ({"token_file": "/nowhere/at/all"}, "token_file"),
         ({"level": {"reward": {"damage_dealt": 1.0}}}, "damage_dealt"),
         ({"protocl": "v1"}, "did you mean 'protocol'"),
+        ({"restart_click": "0.5"}, "restart_click: got '0.5', must be 1 of x,y"),
+        ({"restart_click": "0.5,0.4 0.5,0.6"}, "restart_click"),
+        ({"restart_click": (0.5, 1.5)}, "restart_click"),
+        ({"offer_places": "0.5,0.4 0.5,nan"}, "offer_places: got .* 0 to 8 of x,y"),
+        ({"offer_places": " ".join(["0,0"] * 9)}, "offer_places"),
+        ({"offer_places": "left,right"}, "offer_places"),
     ],
 )
 def test_what_cannot_be_is_named(settings: dict[str, Any], message: str) -> None:

@@ -2,38 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from sessions import session_at
 
 from metabonk.errors import LinkError
+from metabonk.games.offer_places import ARENA, OfferPlaces
+from metabonk.games.scripted import RandomPolicy
+from metabonk.link.bonklink import Arrival, Server
 from metabonk.play.ledger import Gate, read_ledger
 from metabonk.play.live_games import BonkLinkLive
-from metabonk.play.loop import CompiledDecider, Live, LoopSettings
+from metabonk.play.loop import CompiledDecider, Live, LoopSettings, PythonDecider
 from metabonk.play.retrace import retrace
 from metabonk.play.session import Session
+from metabonk.records import (
+    ACTION_LAYOUT,
+    GAME_STATE,
+    Action,
+    FieldGroup,
+    GameState,
+    Offer,
+    Point,
+)
 
 Policies = tuple[Path, Path]
+PLACES: tuple[Point, ...] = ((0.25, 0.5), (0.75, 0.125))  # of two offers
+
+
+@contextlib.contextmanager
+def hosted(protocol: str, *words: str) -> Iterator[str]:
+    """Address of an arena in a process of its own."""
+    name = f"loop-test-{os.getpid()}-{protocol}"
+    told = ["host", "--pipe", name, "--protocol", protocol, "--size", "24x32", *words]
+    code = f"from metabonk.cli.main import run; run({told!r})"
+    host = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    try:
+        yield f"pipe://{name}"
+    finally:
+        host.terminate()
+        host.wait()
 
 
 @pytest.fixture(params=["v1", "v2"])
 def game(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Address and protocol of an arena in a process of its own."""
-    name = f"loop-test-{os.getpid()}-{request.param}"
-    words = ["host", "--pipe", name, "--protocol", request.param, "--frames", "raw"]
-    code = f"from metabonk.cli.main import run; run({[*words, '--size', '24x32']!r})"
-    host = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    try:
-        yield f"pipe://{name}", request.param
-    finally:
-        host.terminate()
-        host.wait()
+    with hosted(request.param) as address:
+        yield address, request.param
 
 
 def play(address: str, protocol: str, policy: Path, session: Session, ticks: int) -> Live:
@@ -70,6 +95,85 @@ def test_a_game_in_another_process_is_played_and_retraced(
     assert (decided["capture"] < decided["planned"] + decided["acted"]).all()
     for row in (decided[0], decided[-1]):
         retrace(session, int(row["tick"]))
+
+
+class Chooser(PythonDecider):
+    """Walks in circles and chooses the first offer that has a widget. shown: states of level-ups
+    that it saw; left: level-ups that ended."""
+
+    def __init__(self) -> None:
+        super().__init__(RandomPolicy(0, ACTION_LAYOUT), "chooser")
+        self.shown = self.left = 0
+        self.state, self.turn = GameState(), 0.0
+
+    def _answer(self, asked: tuple[bytes, int, int, bool], state: Any) -> Any:
+        before, self.state = self.state.menu, GameState.unpack(asked[0])
+        self.shown += self.state.menu == "LevelUp"
+        self.left += before == "LevelUp" and self.state.menu == "None"
+        self.turn += 0.02
+        choice = 1 if self.state.offers and self.state.widgets else 0
+        action = Action((math.cos(self.turn), math.sin(self.turn)), choice=choice)
+        self.native.answer(action.row(), asked[1])
+        return state
+
+
+def choose(address: str, offer_places: Sequence[Point], enough: Callable[[Chooser], bool]) -> Any:
+    """The chooser and what the link counted, after it had enough."""
+    decider = Chooser()
+    played = BonkLinkLive([address], "v1", offer_places=offer_places)
+    live = Live(played, [decider], LoopSettings(hz=250.0, cpu=-1, spin=0.0, stale=30.0))
+    played.start()
+    try:
+        played.await_connected(60.0)
+        live.start()
+        live.wait(lambda: enough(decider), seconds=60.0, look=0.01)
+    finally:
+        live.stop()
+    return decider, live.counts()["game"]
+
+
+def test_offers_are_chosen_over_v1_which_tells_no_widgets(tmp_path: Path) -> None:
+    level = tmp_path / "level.json"
+    level.write_text(
+        json.dumps({"enemies": {"at_start": 60, "damage": 0.0}, "offers": {"xp_rate": 20.0}})
+    )
+    with hosted("v1", "--level", str(level), "--speed", "4") as address:
+        # Without places a level-up stays, and what is chosen in it goes nowhere.
+        decider, counts = choose(address, (), lambda chooser: chooser.shown >= 100)
+        assert decider.shown >= 100
+        assert decider.left == 0
+        assert not decider.state.widgets
+        decider, counts = choose(address, ARENA, lambda chooser: chooser.left >= 3)
+        assert decider.left >= 3
+        assert counts["inputs_lost"] == 0
+
+
+def test_places_are_shown_as_where_policies_learn() -> None:
+    told = GameState(menu="LevelUp", playing=True, time=1.0, offers=[Offer(text=t) for t in "abc"])
+    decider = Chooser()
+    with Server("tcp://127.0.0.1:0", protocol="v1", extra_in_v1=False) as host:
+        played = BonkLinkLive([host.address], "v1", axes="ours", offer_places=PLACES)
+        live = Live(played, [decider], LoopSettings(cpu=-1, spin=0.0))
+        live.start()
+        try:
+            pressed = None
+            deadline = time.monotonic() + 30.0
+            while pressed is None and time.monotonic() < deadline:
+                host.send(told, np.zeros((24, 32, 3), np.uint8))
+                got = host.poll(0.01)
+                if isinstance(got, Arrival) and got.row[10] >= 0:
+                    pressed = got.row
+        finally:
+            live.stop()
+    assert pressed is not None
+    assert pressed[9] == 0
+    np.testing.assert_allclose(pressed[10:], PLACES[0], atol=0.6 / 24)
+    plain = np.frombuffer(decider.state.pack(), GAME_STATE).copy()[0]
+    plain["widget_count"], plain["fields"] = 0, int(plain["fields"]) & ~FieldGroup.WIDGETS
+    plain["widgets"] = 0
+    shown = OfferPlaces(PLACES).shown(plain)
+    assert len(decider.state.widgets) == 2
+    assert GameState.unpack(shown.tobytes()) == decider.state
 
 
 def test_a_game_that_is_not_there_is_named() -> None:

@@ -4,8 +4,11 @@
 #include "play/link_game.h"
 
 #include <atomic>
+#include <initializer_list>
+#include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -143,15 +146,18 @@ void Play(link::Protocol protocol) {
 // A game whose every state is sent when the test says so.
 class Script {
  public:
-  explicit Script(const std::string& path) {
+  // extra: MBX2, which tells widgets, follows v1's states.
+  explicit Script(const std::string& path, bool extra = true) {
     link::ServerOptions options;
+    options.extra_in_v1 = extra;
     options.endpoint.kind = link::Endpoint::Kind::kUnix;
     options.endpoint.path = path;
     options.protocol = link::Protocol::kV1;
     CHECK(link::Server::Listen(options, &server_).ok());
   }
-  // State n, with a frame or without.
-  void Send(uint64_t n, const link::FrameView& frame = {}) {
+  // State n, with a frame or without. offers: their texts.
+  void Send(uint64_t n, const link::FrameView& frame = {},
+            std::initializer_list<std::string_view> offers = {}) {
     bool fresh = false;
     const int64_t until = MonotonicClock().Now() + 20 * kSecond;
     do {
@@ -162,11 +168,25 @@ class Script {
     state_->playing = 1;
     state_->health = static_cast<float>(n);
     state_->time = static_cast<double>(n) / 60.0;
+    state_->offer_count = 0;
+    for (const std::string_view text : offers) {
+      link::CopyText(text, state_->offers[state_->offer_count++].text);
+    }
     link::StateTrailers trailers;
     trailers.extra = true;
     uint64_t sequence = 0;
     CHECK(server_->Send(*state_, trailers, frame, 0, &sequence).ok());
     CHECK_EQ(sequence, n);
+  }
+  // The next action that comes.
+  Action Heard() {
+    bool fresh = false;
+    link::ActionArrival arrival;
+    const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+    while (!server_->TakeAction(&arrival) && MonotonicClock().Now() < until) {
+      CHECK(server_->Poll(kMillisecond, &fresh).ok());
+    }
+    return arrival.action;
   }
   // A JPEG of 12 x 8, as far as anybody here looks into it.
   void SendJpeg(uint64_t n) {
@@ -282,6 +302,76 @@ TEST(link_game_without_a_decoder_refuses_jpegs) {
   CHECK_EQ(game.frames_refused(), uint64_t{1});
   CHECK(!game.framed());
   game.Stop();
+}
+
+// What a game hears of the choice of its second offer, told with widgets' group or without.
+static Action Chosen(bool extra, uint16_t* widgets, uint64_t* lost) {
+  const TemporaryDirectory folder;
+  LinkSettings settings = SettingsFor(folder / "game", link::Protocol::kV1);
+  const OfferPlaces::Point places[] = {{0.5, 0.25}, {0.25, 0.75}};
+  CHECK(OfferPlaces::Make(places, &settings.offers).ok());
+  Script host(folder / "game", extra);
+  const std::vector<uint8_t> pixels(size_t{8} * 12 * 3, 1);
+  LinkGame game(MonotonicClock(), settings);
+  game.Start();
+  host.Send(1, {.width = 12, .height = 8, .stride = 36, .pixels = pixels}, {"Sword", "Bow", "Axe"});
+  Moment moment;
+  CHECK(Await(game.source(), &moment));
+  *widgets = moment.state->widget_count;
+  if (*widgets == 2) {
+    const Widget& bow = moment.state->widgets[1];
+    CHECK(link::ViewText(bow.text) == "Bow");
+    CHECK(bow.offer == 2 && bow.enabled == 1);
+    CHECK_NEAR(bow.x0 + bow.x1, 0.5f, 1e-6f);
+    CHECK_NEAR(bow.y0 + bow.y1, 1.5f, 1e-6f);
+  }
+  CHECK(game.sink().Act({{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 2, {-1, -1}}, moment.sequence));
+  const Action heard = host.Heard();
+  *lost = game.counters().inputs_lost.value();
+  game.Stop();
+  return heard;
+}
+
+TEST(link_game_clicks_the_offers_that_are_chosen_over_v1) {
+  uint16_t widgets = 0;
+  uint64_t lost = 0;
+  const Action clicked = Chosen(false, &widgets, &lost);
+  CHECK_EQ(widgets, 2);  // the third offer has no place
+  CHECK_EQ(clicked.choice, 0.0f);
+  CHECK_NEAR(clicked.click[0], 0.25f, 0.6f / 12);
+  CHECK_NEAR(clicked.click[1], 0.75f, 0.6f / 8);
+  CHECK_EQ(lost, uint64_t{0});
+}
+
+TEST(link_game_leaves_the_widgets_alone_of_a_game_that_tells_them) {
+  uint16_t widgets = 9;
+  uint64_t lost = 0;
+  CHECK(Chosen(true, &widgets, &lost).click[0] < 0.0f);
+  CHECK_EQ(widgets, 0);
+  CHECK_EQ(lost, uint64_t{1});  // it has no second one
+}
+
+TEST(offer_places_refuse_what_is_not_on_the_screen) {
+  OfferPlaces places;
+  const OfferPlaces::Point beside[] = {{0.5, 1.01}},
+                           nan[] = {{0.0, std::numeric_limits<double>::quiet_NaN()}};
+  const std::vector<OfferPlaces::Point> many(kMaxOffers + 1, {0.5, 0.5});
+  CHECK(OfferPlaces::Make(beside, &places).code == Code::kOutOfRange);
+  CHECK(OfferPlaces::Make(nan, &places).code == Code::kOutOfRange);
+  CHECK(OfferPlaces::Make(many, &places).code == Code::kOutOfRange);
+  auto state = std::make_unique<GameState>();
+  state->fields = kHasOffers;
+  state->offer_count = kMaxOffers;
+  CHECK(!places.Show(state.get()));  // none has a place
+  CHECK(OfferPlaces::Make({many.data(), kMaxOffers}, &places).ok());
+  CHECK(places.Show(state.get()));
+  CHECK_EQ(state->widget_count, kMaxOffers);
+  CHECK(!places.Show(state.get()));  // there are widgets now
+  for (const float choice : {0.0f, 9.0f, -3.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, choice, {-1, -1}};
+    places.Click(*state, &action);
+    CHECK_EQ(action.click[0], -1.0f);  // no widget of ours
+  }
 }
 
 TEST(link_game_plays_over_bonklink_v1) { Play(link::Protocol::kV1); }
