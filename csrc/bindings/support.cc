@@ -1,11 +1,17 @@
 // metabonk._core.support: processor tiers.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
+#include <iterator>
+#include <stdexcept>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "bindings/rooms.h"
 #include "support/cpu.h"
+#include "support/ranges.h"
 
 namespace nb = nanobind;
 
@@ -52,6 +58,18 @@ void BindSupport(nb::module_& core) {
   module.def(
       "hardware_threads", [] { return std::thread::hardware_concurrency(); },
       "How many threads the machine runs at once.");
+  module.def(
+      "nvtx_libraries",
+      [] { return std::vector<std::string>(std::begin(kNvtxLibraries), std::end(kNvtxLibraries)); },
+      "Names of the libraries that enable_nvtx looks for.");
+  module.def(
+      "enable_nvtx",
+      [] {
+        const Status status = EnableNvtx();
+        if (!status.ok()) throw std::runtime_error(std::string(status.where) + ": " + status.what);
+      },
+      "From now on native ticks are ranges of NVTX. Raises RuntimeError where none of its "
+      "libraries is found.");
 }
 
 }  // namespace metabonk::bindings

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "support/ranges.h"
+
 namespace metabonk::play {
 
 namespace {
@@ -63,6 +65,7 @@ bool Loop::Turn() {
     pacer_.Start(clock_.Now() + settings_.pacer.period);
   }
   const Beat beat = pacer_.Wait();
+  const Range range("tick");
   plan_.Tell(beat.tick, beat.planned);
   lateness_.Add(beat.late());
   skipped_.Raise(beat.skipped);

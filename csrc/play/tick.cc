@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "play/presses.h"
+#include "support/ranges.h"
 
 namespace metabonk::play {
 
@@ -25,9 +27,11 @@ Seat::Seat(Clock& clock, Source& source, Decider& decider, Sink& sink, Journal* 
       sink_(sink),
       ledger_(ledger),
       settings_(settings),
+      range_("agent " + std::to_string(settings.agent)),
       action_(settings.safe) {}
 
 TickTimes Seat::Tick(const Beat& beat) {
+  const Range range(range_.c_str());
   TickTimes times;
   times.tick = beat.tick;
   times.planned = beat.planned;
@@ -83,6 +87,7 @@ void Seat::TakeDirective(const Beat& beat) {
 }
 
 bool Seat::Find(const Beat& beat) {
+  const Range range("find");
   const uint64_t before = moment_.sequence;
   const int64_t until = beat.planned + settings_.patience;
   while (!source_.Newest(&moment_)) {
@@ -97,6 +102,7 @@ bool Seat::Find(const Beat& beat) {
 }
 
 bool Seat::Decide(const Beat& beat, TickTimes* times) {
+  const Range range("decide");
   moment_.begins |= forget_;
   const bool begins = moment_.begins;
   const Status status = decider_.Decide(moment_, beat.planned + settings_.patience, &decision_);
@@ -149,6 +155,7 @@ void Seat::Hold(TickTimes* times) {
 // what is remembered follows from decisions alone and a session can be played again. An action that
 // is held has it in it already, and the safe action is not overruled.
 void Seat::ApplyDirective(TickTimes* times) {
+  const Range range("directive");
   if (!(times->gate & kGateDecided)) return KeepDirective(times);
   const Applied applied =
       executor_.Apply(directive_, *moment_.state, moment_.ground, times->planned, &action_);
@@ -194,6 +201,7 @@ void Seat::Release(TickTimes* times) {
 }
 
 void Seat::Send(const Beat& beat, TickTimes* times) {
+  const Range range("act");
   const bool taken = sink_.Act(action_, times->sequence);
   times->acted = clock_.Now();
   counts_.ticks.Raise();

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <string>
 
 #include "metabonk/records.h"
 #include "play/clock.h"
@@ -112,6 +113,7 @@ class Seat {
   Sink& sink_;
   Journal* ledger_;
   SeatSettings settings_;
+  std::string range_;  // its name in a profile
   Watch* watch_ = nullptr;
   std::atomic<bool> muted_{false};
 

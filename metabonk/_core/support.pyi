@@ -26,3 +26,11 @@ def cap_extension(extension: str) -> None:
 
 def hardware_threads() -> int:
     """How many threads the machine runs at once."""
+
+def nvtx_libraries() -> list[str]:
+    """Names of the libraries that enable_nvtx looks for."""
+
+def enable_nvtx() -> None:
+    """
+    From now on native ticks are ranges of NVTX. Raises RuntimeError where none of its libraries is found.
+    """

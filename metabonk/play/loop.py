@@ -26,6 +26,7 @@ from metabonk.errors import CompileError, ConfigError
 from metabonk.link import research_shm
 from metabonk.observations import OBSERVATION_SPACE, observe
 from metabonk.play import ledger as ledgers
+from metabonk.play import ranges
 from metabonk.play.compiled import KIND, CompiledPolicy, load
 from metabonk.play.directive import Numbers, click_at, numbers
 from metabonk.play.live_games import LiveGame
@@ -199,6 +200,7 @@ class Live:
         reference: bool = False,
         record: bool = False,
     ) -> None:
+        ranges.watch()
         self.game, self.deciders, self.settings = game, list(deciders), settings
         self.ledger = self.seen = None
         if session is not None:

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "check.h"
 #include "play/loop_fakes.h"
+#include "support/ranges.h"
 
 namespace metabonk::play {
 
@@ -110,6 +112,24 @@ TEST(loop_ticks_every_seat_and_keeps_the_newest_times) {
     CHECK_EQ(times[i].tick, 42 + i);
     CHECK_EQ(times[i].agent, 1);
   }
+}
+
+TEST(loop_ticks_are_ranges_of_a_profile) {
+  Match match(kPeriod / 2);
+  static std::vector<std::string> seen;
+  seen.clear();
+  constexpr RangeSink kSink = {[](const char* name) { return seen.emplace_back(name), 0; },
+                               [] { return seen.emplace_back("pop"), 0; }};
+  match.loop.Turn();  // nobody watches
+  CHECK(seen.empty());
+  SetRangeSink(&kSink);
+  match.loop.Turn();
+  SetRangeSink(nullptr);
+  const std::vector<std::string> wanted = {"tick",      "agent 0", "find", "pop", "decide", "pop",
+                                           "directive", "pop",     "act",  "pop", "pop",    "pop"};
+  CHECK(seen == wanted);
+  match.loop.Turn();
+  CHECK_EQ(seen.size(), wanted.size());
 }
 
 TEST(loop_counts_what_it_skipped) {
