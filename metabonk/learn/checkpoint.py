@@ -150,13 +150,16 @@ def describe(space: gs.Dict, layout: ActionLayout) -> dict[str, Any]:
 def check_description(details: Mapping[str, Any], space: gs.Dict, layout: ActionLayout) -> None:
     """Raises CheckpointError naming the first difference between a card and a game's spaces."""
     now = describe(space, layout)
+    of = f"learned in {details['game']}: " if "game" in details else ""
     for key in {**details["observation"], **now["observation"]}:
         was, found = details["observation"].get(key), now["observation"].get(key)
         if was != found:
-            raise CheckpointError(f"observation {key!r} was {was}, this game has {found}")
+            raise CheckpointError(
+                f"{of}observation {key!r} was {was or 'not there'}, this game has {found or 'none'}"
+            )
     before, after = details["action"], plain(now["action"])
     if before != after:
-        raise CheckpointError(f"the actions were {before}, this game has {after}")
+        raise CheckpointError(f"{of}the actions were {before}, this game has {after}")
 
 
 def plain(value: Any) -> Any:

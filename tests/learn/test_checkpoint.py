@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces as gs
 from tiny_games import Memory, Walk
 
 from metabonk import artifact, machine
@@ -274,8 +275,11 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     class Other(Memory):
         name = "tiny-walk"
 
-    with pytest.raises(CheckpointError, match="observation 'observation'"):
+    with pytest.raises(CheckpointError, match=r"^learned in tiny-walk: observation 'obs"):
         make(game=Other).restore(saved)
+    less = gs.Dict({"other": gs.Box(0, 1, (1,), np.float32)})
+    with pytest.raises(CheckpointError, match=r"this game has none$"):
+        checkpoint.check_description(saved.details, less, trainer.game.action_layout)
     bigger = make()
     with pytest.raises(CheckpointError, match="another network"):
         checkpoint.load_weights(bigger.model, {**saved.weights, "extra": np.zeros(3)})
