@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
@@ -115,20 +116,45 @@ nb::object BeginArray(Writer& writer, uint32_t width, uint32_t height, uint32_t 
 
 using Bytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
 
-void Write(Writer& writer, const Bytes& frame, uint64_t step, uint64_t capture_ns, uint32_t width,
-           uint32_t height, uint32_t channels, uint32_t format, uint32_t row_order) {
+void WriteFrame(Writer& writer, const FrameShape& shape, std::span<const uint8_t> frame,
+                uint64_t step, uint64_t capture_ns) {
   const Hold hold(writer.gate);
   RingWriter& ring = Open(writer);
-  const FrameShape shape = Shape(width, height, channels, format, row_order, frame.size());
-  const std::span<const uint8_t> bytes(frame.data(), frame.size());
   Status status;
-  if (bytes.size() >= kWorthUnlocking) {
+  if (frame.size() >= kWorthUnlocking) {
     const nb::gil_scoped_release release;
-    status = ring.Write(shape, bytes, step, capture_ns);
+    status = ring.Write(shape, frame, step, capture_ns);
   } else {
-    status = ring.Write(shape, bytes, step, capture_ns);
+    status = ring.Write(shape, frame, step, capture_ns);
   }
   Raise(status);
+}
+
+void Write(Writer& writer, const Bytes& frame, uint64_t step, uint64_t capture_ns, uint32_t width,
+           uint32_t height, uint32_t channels, uint32_t format, uint32_t row_order) {
+  WriteFrame(writer, Shape(width, height, channels, format, row_order, frame.size()),
+             {frame.data(), frame.size()}, step, capture_ns);
+}
+
+using Picture = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
+// Whether its channels say what it is.
+bool WritePicture(Writer& writer, const Picture& frame, uint64_t step, uint64_t capture_ns,
+                  uint32_t row_order) {
+  constexpr FrameFormat kFormats[] = {FrameFormat::kBytes, FrameFormat::kGrey8, FrameFormat::kBytes,
+                                      FrameFormat::kRgb8, FrameFormat::kRgba8};
+  const size_t channels = frame.shape(2);
+  if (channels >= std::size(kFormats) || kFormats[channels] == FrameFormat::kBytes) return false;
+  const auto side = [](size_t pixels) {
+    return static_cast<uint32_t>(std::min<size_t>(pixels, METABONK_RING_SIDE_MAX + 1));
+  };
+  const FrameShape shape{.width = side(frame.shape(1)),
+                         .height = side(frame.shape(0)),
+                         .channels = static_cast<uint32_t>(channels),
+                         .format = kFormats[channels],
+                         .row_order = static_cast<RowOrder>(row_order)};
+  WriteFrame(writer, shape, {frame.data(), frame.size()}, step, capture_ns);
+  return true;
 }
 
 nb::dict WriterCountsOf(Writer& writer) {
@@ -241,6 +267,9 @@ void BindWriter(nb::module_& module) {
       .def("write", &Write, nb::arg("frame").noconvert(), nb::arg("step"), nb::arg("capture_ns"),
            nb::arg("width"), nb::arg("height"), nb::arg("channels"), nb::arg("format"),
            nb::arg("row_order"), "Begin, a copy, and commit.")
+      .def("write_picture", &WritePicture, nb::arg("frame").noconvert(), nb::arg("step"),
+           nb::arg("capture_ns"), nb::arg("row_order"),
+           "As write, of [height, width, channels] whose format its channels say; else False.")
       .def("close",
            [](Writer& writer) {
              const Hold hold(writer.gate);

@@ -79,6 +79,11 @@ class RingWriter:
     def write(self, frame: Annotated[NDArray[numpy.uint8], dict(order='C', device='cpu', writable=False)], step: int, capture_ns: int, width: int, height: int, channels: int, format: int, row_order: int) -> None:
         """Begin, a copy, and commit."""
 
+    def write_picture(self, frame: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], step: int, capture_ns: int, row_order: int) -> bool:
+        """
+        As write, of [height, width, channels] whose format its channels say; else False.
+        """
+
     def close(self) -> None: ...
 
     def counts(self) -> dict: ...

@@ -106,6 +106,27 @@ class RingWriter:
         format: by default told by C (1 grey, 3 RGB, 4 RGBA), BYTES for one dimension. size: height
         and width of a JPEG.
         """
+        if format is None and isinstance(frame, np.ndarray) and frame.ndim == 3:
+            # What is usual is looked at natively: everything here comes before the reader is woken.
+            try:
+                if self._ring.write_picture(frame, step, capture_ns, int(row_order)):
+                    return
+            except RuntimeError as error:
+                raise LinkError(str(error)) from None
+            except TypeError:  # another dtype or layout; said below
+                pass
+        self._write(frame, step, capture_ns, format, row_order, size)
+
+    def _write(
+        self,
+        frame: Pixels | bytes | memoryview,
+        step: int,
+        capture_ns: int,
+        format: FrameFormat | None,
+        row_order: RowOrder,
+        size: tuple[int, int],
+    ) -> None:
+        """Any frame, after looking at it. Raises ValueError for what cannot be written."""
         array = np.frombuffer(frame, np.uint8) if not isinstance(frame, np.ndarray) else frame
         if array.dtype != np.uint8 or array.ndim not in (1, 3) or not array.flags.c_contiguous:
             raise ValueError(

@@ -314,12 +314,15 @@ def test_refusals_name_what_was_wrong(name: str, tmp_path: Path) -> None:
             (picture(1)[::2], {}),
             (picture(1, (5, 5)), {}),
             (picture(1, (5, 5, 2)), {}),
+            (np.zeros((0, 5, 3), np.uint8), {}),
+            (np.zeros((1, 20_000, 3), np.uint8), {}),
+            (picture(1), {"row_order": 7}),
             (picture(1), {"format": FrameFormat.GREY8}),
             (picture(1), {"format": FrameFormat.JPEG}),
             (b"123", {"format": FrameFormat.RGB8}),
         ]
         for frame, how in wrong:
-            with pytest.raises(ValueError, match=r"frame|format|channels"):
+            with pytest.raises(ValueError, match=r"frame|format|channels|width|height|row_order"):
                 writer.write(frame, **how)
         assert writer.counts()["frames"] == 0
     with pytest.raises(LinkError, match="closed"):
