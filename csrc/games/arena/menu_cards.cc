@@ -218,11 +218,11 @@ void DrawPlainWidget(const World& world, const Widget& widget, const Canvas& can
                      const Box& box) {
   const Screen screen = world.menus.screen;
   uint32_t tone = Rgb(112, 76, 168);
-  int hero = -1;
+  const int hero = screen == Screen::kCharacterMenu ? HeroOf(widget) : -1;
   if (widget.offer) {
     const int rarity = std::min<int>(world.menus.rolls[widget.offer - 1].rarity, kRarityCount - 1);
     tone = Tone(kRarityDefs[rarity].color);
-  } else if (screen == Screen::kCharacterMenu && (hero = HeroOf(widget)) >= 0) {
+  } else if (hero >= 0) {
     tone = Tone(kCharacterDefs[hero].color);
   } else if (screen == Screen::kMapMenu && MapOf(widget) >= 0) {
     tone = SceneryOf(MapOf(widget) + 1).ground[MapOf(widget) == 0 ? 0 : MapOf(widget) == 1 ? 1 : 3];

@@ -110,9 +110,9 @@ void GainXp(World& world, const Level& level, float amount) {
   world.totals.xp_earned += gained;
   if (level.spec.sustain) return;  // what benchmarks measure must not grow
   player.xp += gained;
-  for (float need = XpNeeded(player.level); player.xp >= need; need = XpNeeded(player.level)) {
+  while (player.xp >= XpNeeded(player.level)) {
     if (player.pending_levels == 255) return;
-    player.xp -= need;
+    player.xp -= XpNeeded(player.level);
     ++player.level;
     ++player.pending_levels;
     ++world.totals.levels;

@@ -38,7 +38,6 @@ constexpr int AlarmPhases(Behavior behavior) {
     case Behavior::kGolem:
       return 1 << kSlam | 1 << kWindup;
     case Behavior::kQueen:
-      return 1 << kRing | 1 << kSummon | 1 << kVolley;
     case Behavior::kLich:
       return 1 << kRing | 1 << kSummon | 1 << kVolley;
     default:
