@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -309,7 +310,7 @@ def test_refusals_name_what_was_wrong(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="poll_us"):
         RingReader(name, poll_us=0)
     with RingWriter(name, (12, 20, 3)) as writer:
-        wrong = [
+        wrong: list[tuple[Any, dict[str, Any]]] = [
             (picture(1).astype(np.float32), {}),
             (picture(1)[::2], {}),
             (picture(1, (5, 5)), {}),
@@ -321,9 +322,9 @@ def test_refusals_name_what_was_wrong(name: str, tmp_path: Path) -> None:
             (picture(1), {"format": FrameFormat.JPEG}),
             (b"123", {"format": FrameFormat.RGB8}),
         ]
-        for frame, how in wrong:
+        for bad, how in wrong:
             with pytest.raises(ValueError, match=r"frame|format|channels|width|height|row_order"):
-                writer.write(frame, **how)
+                writer.write(bad, **how)
         assert writer.counts()["frames"] == 0
     with pytest.raises(LinkError, match="closed"):
         writer.write(picture(1))
