@@ -38,6 +38,7 @@ struct Panels : CfcPanels {
   const uint32_t* pair_panel(int i) const {
     return pairs.data() + int64_t{i} * pair_rows() * width;
   }
+  // NOLINTNEXTLINE(bugprone-derived-method-shadowing-base-method): the base knows no halves
   void Pack(const float* from, int64_t row, int64_t column, int new_depth, int new_columns,
             int new_width) {
     CfcPanels::Pack(from, row, column, new_depth, new_columns, new_width);

@@ -113,13 +113,13 @@ class RssmImagination {
   void Pack(const RssmShape& shape, const RssmActor& actor, bool dense, int lanes);
   void PackBack(const RssmShape& shape, const RssmActor& actor, int lanes);
 
-  std::mutex one_caller_;
   RssmEngine engine_;  // whose threads these are, and whose steps backwards
   std::vector<Part> parts_;
-  RssmForward forward_;
-  Packed actor_, actor_back_;
-  std::vector<Buffer<float>> d_units_;  // of every layer, what reaches its sums
   Buffer<float> d_rows_;
+  std::vector<Buffer<float>> d_units_;  // of every layer, what reaches its sums
+  std::mutex one_caller_;
+  Packed actor_, actor_back_;
+  RssmForward forward_;
 };
 
 }  // namespace metabonk::nn

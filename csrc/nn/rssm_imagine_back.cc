@@ -105,8 +105,8 @@ void RssmImagination::Backward(const RssmShape& shape, const RssmWeights& weight
     d_rows_.Reserve(static_cast<size_t>(int64_t{shape.stoch()} * actor.units[0]));
   }
   for (Part& part : parts_) {
-    part.d_action.Reserve(static_cast<size_t>(kRssmBlockRows * shape.action));
-    part.d_log.Reserve(static_cast<size_t>(kRssmBlockRows * shape.action));
+    part.d_action.Reserve(static_cast<size_t>(int64_t{kRssmBlockRows} * shape.action));
+    part.d_log.Reserve(static_cast<size_t>(int64_t{kRssmBlockRows} * shape.action));
   }
   engine_.RunBack(weights, &job);
 }
