@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metabonk.bench import curves, studies, study
+from metabonk.bench import curves, studies, study, study_dreams
 from metabonk.bench.study import Cell, Figure, Result, by_seed, mean_of, ratio_of
 
 from metabonk.learn.replay import Sequences
@@ -84,12 +84,15 @@ def test_an_interval_of_five_seeds_holds_the_mean_as_often_as_it_says() -> None:
     assert float(np.mean([low <= 0.0 <= high for low, high in theirs])) < 0.9
 
 
-def curve(reached: int, best: float = 100.0, budget: int = 10_000) -> dict[str, Any]:
-    """Returns of 0 until `reached` steps, and of `best` from there on."""
+def curve(
+    reached: int, best: float = 100.0, budget: int = 10_000, begins: float = 0.0
+) -> dict[str, Any]:
+    """Returns of `begins` until `reached` steps, and of `best` from there on."""
     steps = list(range(0, budget + 1, 10))
-    returns = [best if at > reached else 0.0 for at in steps]
+    returns = [best if at > reached else begins for at in steps]
     return {
-        "steps": steps, "returns": returns, "dreamer": returns, "budget": budget, "metrics": {}
+        "steps": steps, "returns": returns, "dreamer": returns, "budget": budget, "metrics": {},
+        "served": ["policy"] * len(steps),
     }  # fmt: skip
 
 
@@ -129,15 +132,21 @@ def figures(name: str, values: Any) -> dict[str, Figure]:
 @pytest.mark.parametrize(("on", "met"), [(1500, True), (4000, False), (6000, False)])
 def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Path) -> None:
     def values(cell: Cell) -> dict[str, Any]:
-        return curve((on if cell.arm.endswith(" on") else 4000) + 40 * cell.seed)
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = (on if kind == "on" else 4000) + 40 * cell.seed
+        return curve(reached, best=wanted + 1.0, begins=wanted - 100.0)
 
     rows = figures("dreams", values)
     judged = [f for f in rows.values() if f.met is not None]
     assert [f.met for f in judged] == [met, met]
-    saved = rows["gym/CartPole-v1: times the steps that dreams save"]
-    assert saved.value == pytest.approx(4000 / on, rel=0.15)
-    assert saved.baselines["of shuffled actions"] == pytest.approx(1.0)
-    assert saved.baselines["the dreamer itself"] == pytest.approx(saved.value)
+    for game, wanted in study_dreams.LEARNED.items():
+        assert rows[f"{game}: times the steps that dreams save"].value == pytest.approx(
+            4000 / on, rel=0.15
+        )
+        steps = rows[f"{game}: environment steps until it returns {wanted:g}, with dreams"]
+        assert steps.value == pytest.approx(on, rel=0.15)
+        assert steps.baselines["PPO alone"] == pytest.approx(4000, rel=0.15)
     pytest.importorskip("matplotlib")
     studies.STUDIES["dreams"].picture(found_of("dreams", values), tmp_path / "dreams.png")
     assert (tmp_path / "dreams.png").read_bytes()[1:4] == b"PNG"
