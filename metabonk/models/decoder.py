@@ -124,7 +124,10 @@ class Frame(Part):
     def forward(self, features: Tensor) -> Tensor:
         """[B, C or colours, H, W]."""
         seed = torch.relu(self.seed(features)).view(-1, self.width, SEED, SEED)
-        return cast(Tensor, self.grow(seed))[:, :, : self.shape[0], : self.shape[1]]
+        grown = cast(Tensor, self.grow(seed))
+        if grown.shape[2:] == self.shape[:2]:  # a cut of nothing has a gradient of its own
+            return grown
+        return grown[:, :, : self.shape[0], : self.shape[1]]
 
     def loss(self, raw: Tensor, key: str, observation: Tensors) -> Tensor:
         seen = observation[key]

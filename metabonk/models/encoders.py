@@ -15,12 +15,13 @@ Does not know games, actions or recurrence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces as gs
 from torch import Tensor, nn
+from torch.nn import functional
 
 from metabonk.errors import ConfigError
 from metabonk.models.compass import PLACED, Compass, fits
@@ -76,9 +77,59 @@ class ImageEncoder(nn.Module):
         self.project = linear(channels * height * wide, features)
 
     def forward(self, frames: Tensor) -> Tensor:
-        x = self.colours(frames.long()) if self.cells else frames.float().mul_(1.0 / 255.0)
-        x = self.convolutions(x.permute(0, 3, 1, 2))
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            first, *others = self.convolutions
+            x = self._first(frames, cast(nn.Conv2d, first))
+            for layer in others:
+                x = layer(x)
+        else:
+            x = self.colours(frames.long()) if self.cells else _unit(frames)
+            x = self.convolutions(x.permute(0, 3, 1, 2))
         return torch.relu(cast(Tensor, self.project(x.flatten(1))))
+
+    def _first(self, frames: Tensor, conv: nn.Conv2d) -> Tensor:
+        """The first convolution where its gradient is asked for, which of a few channels and large
+        strides is slow: blocks as large as a stride become one place of many channels before
+        colours are looked up, so that nothing but bytes has to move."""
+        size, stride = conv.kernel_size[0], conv.stride[0]
+        height, width = frames.shape[1:3]
+        side = 1 if size % stride or height % stride or width % stride else stride
+        blocks = (len(frames), height // side, side, width // side, side, *frames.shape[3:])
+        folded = frames.reshape(blocks).transpose(2, 3).contiguous()
+        if self.cells:
+            seen = cast(Tensor, _Lookup.apply(folded.long(), self.colours.weight))  # type: ignore[no-untyped-call]
+        else:
+            seen = _unit(folded)
+        outputs, channels = conv.weight.shape[:2]
+        kernel = conv.weight.view(outputs, channels, size // side, side, size // side, side)
+        kernel = kernel.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        return functional.conv2d(
+            seen.flatten(3).permute(0, 3, 1, 2), kernel, conv.bias, stride // side
+        )
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows of a small table: indices [...] and table [K, F] -> [..., F]. The gradient of torch's
+    own takes each of millions of places by itself, which takes several times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, indices: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(indices)
+        ctx.rows = len(table)
+        return functional.embedding(indices, table)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (indices,), (gradient,) = ctx.saved_tensors, gradients
+        width = gradient.shape[-1]
+        total = gradient.new_zeros(ctx.rows, width)
+        return None, total.index_add_(0, indices.reshape(-1), gradient.reshape(-1, width))
+
+
+def _unit(frames: Tensor) -> Tensor:
+    """Bytes as 0..1."""
+    return frames.float().mul_(1.0 / 255.0)
 
 
 def _strides(size: int) -> list[tuple[int, int]]:

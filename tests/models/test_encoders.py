@@ -73,6 +73,30 @@ def test_frames_of_any_size(shape: tuple[int, ...]) -> None:
     assert encoder(frames).shape == (3, 12)
 
 
+@pytest.mark.parametrize("shape", [(84, 84, 3), (64, 64), (36, 48, 1), (7, 7, 3), (10, 200, 4)])
+def test_frames_that_are_learned_from_are_read_as_those_that_are_not(
+    shape: tuple[int, ...],
+) -> None:
+    """Where a gradient is asked for the first convolution is another one of the same numbers."""
+    encoder = ImageEncoder(shape, 12)
+    frames = torch.randint(0, 16, (5, *shape), dtype=torch.uint8)
+    frames[0] = 0
+    direction = torch.randn(5, 12)
+    parameters = list(encoder.parameters())
+    found = torch.autograd.grad((encoder(frames) * direction).sum(), parameters)
+    with torch.no_grad():
+        served = encoder(frames)
+    torch.testing.assert_close(encoder(frames).detach(), served, rtol=1e-5, atol=1e-5)
+    seen = encoder.colours(frames.long()) if encoder.cells else frames.float() / 255.0
+    plain = encoder.convolutions(seen.permute(0, 3, 1, 2)).flatten(1)
+    expected = torch.relu(encoder.project(plain))
+    wanted = torch.autograd.grad((expected * direction).sum(), parameters)
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+    assert max(float(g.abs().max()) for g in found) > 1e-3
+    assert encoder(frames.transpose(0, 1).contiguous().transpose(0, 1)).shape == (5, 12)
+
+
 @pytest.mark.parametrize("outputs", [2, 9])
 def test_a_dense_layer_is_the_layer_over_the_concatenation(outputs: int) -> None:
     layer = Dense([3, 4, 2], outputs).double()
