@@ -76,8 +76,8 @@ class WorldStudy:
         torch.set_num_threads(1)
         name, kind = cell.arm.rsplit(" ", 1)
         config, size = _config(name, scale, cell.seed), SIZE[scale]
-        replay, game = _played(config, directory / "learned", size["steps"], cell.seed)
-        held, other = _played(config, directory / "held", size["steps"] // 5, cell.seed + HELD)
+        replay, game = played(config, directory / "learned", size["steps"], cell.seed)
+        held, other = played(config, directory / "held", size["steps"] // 5, cell.seed + HELD)
         other.close()
         model = build(game.observation_space, game.action_layout, config.world, seed=cell.seed)
         game.close()
@@ -183,7 +183,7 @@ def _config(name: str, scale: Scale, seed: int) -> Config:
     return load(environ={}, presets=preset, flags=flags)
 
 
-def _played(config: Config, directory: Path, steps: int, seed: int) -> tuple[Any, Any]:
+def played(config: Config, directory: Path, steps: int, seed: int) -> tuple[Any, Any]:
     """Replay of `steps` steps that a policy without any learning took, and the game."""
     from metabonk.games import from_config
     from metabonk.learn.collector import Collector
