@@ -22,7 +22,7 @@
 namespace metabonk::ipc {
 
 struct ReaderOptions {
-  std::string name = {};
+  std::string name;
   std::string folder = "/dev/shm";
   uint32_t spin_us = 50;            // looks before it sleeps; always bounded
   uint32_t poll_us = 500;           // between looks where the writer cannot wake, at most 1000

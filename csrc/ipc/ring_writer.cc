@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "ipc/futex.h"
@@ -46,7 +46,7 @@ struct Made {
   std::shared_ptr<Segment> segment;
   RingGeometry geometry;
   SharedWords words;
-  std::optional<Claims> claims;
+  std::unique_ptr<Claims> claims;
   std::vector<bool> reserved;  // slots that have memory
 };
 
@@ -89,7 +89,7 @@ Status MakeRing(const RingOptions& options, uint64_t frame_bytes, Made* out) {
   if (options.locks && !made.segment->Lock(0)) {
     return {Code::kUnavailable, "folder", "takes no file locks: use another, as /dev/shm"};
   }
-  made.claims.emplace(made.words, g.counts);
+  made.claims = std::make_unique<Claims>(made.words, g.counts);
   made.reserved.assign(g.counts.slots, false);
   for (uint32_t slot = 0; slot < Claims::kInUse; ++slot) {
     if (!ReserveSlot(&made, slot)) return kFull;
