@@ -96,10 +96,12 @@ class ImageEncoder(nn.Module):
         side = 1 if size % stride or height % stride or width % stride else stride
         blocks = (len(frames), height // side, side, width // side, side, *frames.shape[3:])
         folded = frames.reshape(blocks).transpose(2, 3).contiguous()
-        if self.cells:
-            seen = cast(Tensor, _Lookup.apply(folded.long(), self.colours.weight))  # type: ignore[no-untyped-call]
-        else:
+        if not self.cells:
             seen = _unit(folded)
+        elif folded.numel() % 2:
+            seen = self.colours(folded.long())
+        else:
+            seen = cast(Tensor, _Lookup.apply(folded, self.colours.weight))  # type: ignore[no-untyped-call]
         outputs, channels = conv.weight.shape[:2]
         kernel = conv.weight.view(outputs, channels, size // side, side, size // side, side)
         kernel = kernel.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
@@ -110,21 +112,31 @@ class ImageEncoder(nn.Module):
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of a small table: indices [...] and table [K, F] -> [..., F]. The gradient of torch's
-    own takes each of millions of places by itself, which takes several times as long."""
+    """Colours uint8 [...] below CELL_COLOURS and a table of them [COLOURS, F] -> [..., F].
+
+    Two neighbours at a time, out of a table of all pairs; its gradient is one sum by pair. torch's
+    own takes each of millions of places by itself, which takes several times as long.
+    """
 
     @staticmethod
-    def forward(ctx: Any, indices: Tensor, table: Tensor) -> Tensor:
-        ctx.save_for_backward(indices)
-        ctx.rows = len(table)
-        return functional.embedding(indices, table)
+    def forward(ctx: Any, colours: Tensor, table: Tensor) -> Tensor:
+        if int(colours.max()) >= len(table):  # pairs of them would be other colours
+            raise ValueError(f"cells: colour {int(colours.max())}; wanted 0 to {len(table) - 1}")
+        first, second = colours.reshape(-1, 2).unbind(1)
+        pairs = (first * len(table) + second).long()
+        ctx.save_for_backward(pairs)
+        ctx.shape = table.shape
+        count = len(table)
+        both = torch.cat([table.repeat_interleave(count, 0), table.repeat(count, 1)], 1)
+        return functional.embedding(pairs, both).view(*colours.shape, -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        (indices,), (gradient,) = ctx.saved_tensors, gradients
-        width = gradient.shape[-1]
-        total = gradient.new_zeros(ctx.rows, width)
-        return None, total.index_add_(0, indices.reshape(-1), gradient.reshape(-1, width))
+        (pairs,), (count, width) = ctx.saved_tensors, ctx.shape
+        rows = gradients[0].reshape(-1, 2 * width)
+        total = rows.new_zeros(count**2, 2 * width).index_add_(0, pairs, rows)
+        first, second = total.view(count, count, 2, width).unbind(2)
+        return None, first.sum(1) + second.sum(0)
 
 
 def _unit(frames: Tensor) -> Tensor:

@@ -73,7 +73,9 @@ def test_frames_of_any_size(shape: tuple[int, ...]) -> None:
     assert encoder(frames).shape == (3, 12)
 
 
-@pytest.mark.parametrize("shape", [(84, 84, 3), (64, 64), (36, 48, 1), (7, 7, 3), (10, 200, 4)])
+@pytest.mark.parametrize(
+    "shape", [(84, 84, 3), (64, 64), (9, 9), (36, 48, 1), (7, 7, 3), (10, 200, 4)]
+)
 def test_frames_that_are_learned_from_are_read_as_those_that_are_not(
     shape: tuple[int, ...],
 ) -> None:
@@ -95,6 +97,12 @@ def test_frames_that_are_learned_from_are_read_as_those_that_are_not(
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
     assert max(float(g.abs().max()) for g in found) > 1e-3
     assert encoder(frames.transpose(0, 1).contiguous().transpose(0, 1)).shape == (5, 12)
+
+
+def test_colours_that_are_none_are_refused() -> None:
+    frames = torch.full((2, 64, 64), 16, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="cells: colour 16; wanted 0 to 15"):
+        ImageEncoder((64, 64), 12)(frames)
 
 
 @pytest.mark.parametrize("outputs", [2, 9])
