@@ -34,7 +34,7 @@ from metabonk.stage import Context, Stage
 CONFIG, METRICS = "config.toml", "metrics.jsonl"
 # Compiling a network takes seconds; runs below both of these would not get them back.
 LONG_MINUTES, LONG_STEPS = 1.0, 500_000
-PLANNING = 0.05  # part of the minutes after which the run's steps are estimated
+PLANNING = 0.05  # part of the minutes after which the run's steps are estimated first
 # What may change when a run is continued; all else makes it another run.
 FLEXIBLE = frozenset(
     {
@@ -166,6 +166,7 @@ class Session:
         beside = parts(self.config)
         self.profile = dict.fromkeys(("env", "policy", "update", *beside, "other"), 0.0)
         self.seconds = 0.0  # of training, earlier processes included
+        self.planned_at = 0.0  # of them, those after which the steps were estimated last
         self.parents = tuple(i.hash for i in context.inputs)
         self.stopped = False
         files.replace(self.directory / CONFIG, to_toml(self.config).encode())
@@ -237,11 +238,13 @@ class Session:
         if self.steps:
             self.trainer.planned = self.steps
         self.seconds = float(saved.details["seconds"])
+        self.planned_at = float(saved.details.get("planned_at", 0.0))
         self.profile = dict(saved.details["profile"])
         self.parents = (found.hash,)
         self.registry.cut_back(saved.step)
         if not self.steps and self.minutes != saved.details.get("minutes", self.minutes):
-            self.trainer.planned = 0  # schedules were made for a run of another length
+            # Schedules were made for a run of another length.
+            self.trainer.planned, self.planned_at = 0, 0.0
             self._plan()
         if self.recording is not None:
             self.recording.cut(int(saved.details["recorded"]), restarted=self.trainer.restarted)
@@ -314,9 +317,13 @@ class Session:
         return over or (full and self.trainer.steps > 0)
 
     def _plan(self) -> None:
-        """Turns minutes into steps once the speed is known, so that schedules count steps."""
-        if self.trainer.planned or self.seconds < 60.0 * PLANNING * self.minutes:
+        """Turns minutes into steps once the speed is known, so that schedules count steps. It looks
+        again each time the run is twice as old: of a run that became quicker, a rate that reaches
+        nothing too early wastes the rest."""
+        due = 2.0 * self.planned_at if self.planned_at else 60.0 * PLANNING * self.minutes
+        if self.steps or self.seconds < due:
             return
+        self.planned_at = self.seconds
         self.trainer.planned = int(self.trainer.steps * 60.0 * self.minutes / self.seconds)
         self.registry.event("planned", step=self.trainer.steps, steps=self.trainer.planned)
 
@@ -329,18 +336,21 @@ class Session:
         self.profile["other"] = self.seconds - sum(
             v for k, v in self.profile.items() if k != "other"
         )
-        done = 1.0 - self.trainer.remaining if self.trainer.planned else self.seconds
-        total = 1.0 if self.trainer.planned else 60.0 * self.minutes
-        left = self.seconds * max(0.0, total / max(done, 1e-9) - 1.0)
-        self.registry.log(
-            self.trainer.steps, **metrics, seconds_left=left, minutes=self.seconds / 60.0
-        )
+        left, minutes = self._left(), self.seconds / 60.0
+        self.registry.log(self.trainer.steps, **metrics, seconds_left=left, minutes=minutes)
+
+    def _left(self) -> float:
+        """Seconds until the run ends, by the bound that it reaches first."""
+        left = [60.0 * self.minutes - self.seconds] if self.minutes else []
+        if self.steps:
+            left.append(self.seconds * (self.steps / max(self.trainer.steps, 1) - 1.0))
+        return max(0.0, min(left, default=0.0))
 
     def save(self) -> Artifact:
         """Writes a checkpoint whose parent is the one before."""
         snapshot = self.trainer.snapshot()
         snapshot.details |= {"seconds": self.seconds, "profile": self.profile}
-        snapshot.details["minutes"] = self.minutes
+        snapshot.details |= {"minutes": self.minutes, "planned_at": self.planned_at}
         snapshot.details["recorded"] = self.recording.flush() if self.recording else 0
         saved = checkpoint.save(
             self.directory, snapshot, parents=self.parents, keep=self.config.run.keep_checkpoints
