@@ -1,9 +1,9 @@
 """The frame ring in suite `link`: a frame of 640x360x3 to another process, against what people use.
 
-Blocking: the reader sleeps when the frame is sent. Spinning: it looks until one is there. A frame is
-copied into the transport from where the game drew it, or was drawn in its memory (in place), which
-is not timed for anybody. The value is the median of a round, from just before the frame is sent
-until the other process has looked at it.
+Blocking: the reader sleeps when the frame is sent. Spinning: it looks until one is there. A frame
+is copied into the transport from where the game drew it, or was drawn in its memory (in place),
+which is not timed for anybody. The value is the median of a round, from just before the frame is
+sent until the other process has looked at it.
 """
 
 from __future__ import annotations
