@@ -41,15 +41,18 @@ SMALL: dict[str, Any] = {
     "dream.distill_coef": 1.0,
     "efe.enabled": False,
 }
-# For frames.
-LARGER: dict[str, Any] = {
-    "world.deter": 128,
-    "world.hidden": 128,
-    "world.groups": 8,
-    "world.classes": 8,
-    "world.batch": 16,
-    "dream.hidden": 128,
-    "dream.warm_up": 100,
+# Otherwise for a kind of game: larger for pictures, awake sooner where updates are few.
+KINDS: dict[str, dict[str, Any]] = {
+    "doom": {
+        "world.deter": 128,
+        "world.hidden": 128,
+        "world.groups": 8,
+        "world.classes": 8,
+        "world.batch": 16,
+        "dream.hidden": 128,
+        "dream.warm_up": 100,
+    },
+    "grid64": {"dream.warm_up": 100},
 }
 # Replayed steps per step played. What saves steps pays in updates (Hafner et al. 2023 take up to
 # 512): as many as the budget allows, the fewer steps a game is learned in the more of them.
@@ -57,7 +60,7 @@ RATIO = {
     "gym/Pendulum-v1": 32.0,
     "gym/CartPole-v1": 64.0,
     "gym/Acrobot-v1": 32.0,
-    "grid64/ice_slide": 13.0,
+    "grid64/ice_slide": 7.0,  # an update of cells takes several times as long
     "doom/health_gathering": 10.0,
 }
 STEPS = {
@@ -102,8 +105,8 @@ def steps_of(game: str, scale: Scale) -> int:
 
 def small(game: str) -> dict[str, Any]:
     """Settings of who dreams there."""
-    seen = LARGER if game.startswith("doom/") else {}
-    return {**SMALL, **seen, "world.ratio": RATIO[game]}
+    kind = game.partition("/")[0]
+    return {**SMALL, **KINDS.get(kind, {}), "world.ratio": RATIO[game]}
 
 
 def dreaming(game: str, seed: int, **more: Any) -> Config:
