@@ -202,7 +202,9 @@ def test_a_plain_v1_game_is_read_as_where_policies_learn(
 ) -> None:
     """v1 does not say which way is up; the other door to the same game has a default."""
     from metabonk.games import bonklink
+    from metabonk.play.live_games import BonkLinkLive
 
+    takes = inspect.signature(BonkLinkLive)
     asked: list[Any] = []
 
     def made(*given: Any) -> Any:
@@ -212,8 +214,9 @@ def test_a_plain_v1_game_is_read_as_where_policies_learn(
     monkeypatch.setattr("metabonk.play.live_games.BonkLinkLive", made)
     words = ("play", "--game", "bonklink", "--policy", "scripted", "--live")
     assert "far enough" in metabonk(*words, "--out", tmp_path / "s").err
-    assert asked[0] == ["tcp://127.0.0.1:5555"]
-    assert asked[-1] == inspect.signature(bonklink.make).parameters["axes"].default
+    told = takes.bind(*asked).arguments
+    assert told["addresses"] == ["tcp://127.0.0.1:5555"]
+    assert told["axes"] == inspect.signature(bonklink.make).parameters["axes"].default
 
 
 def test_shared_memory_is_played_live(metabonk: Metabonk, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ def learn(game: tiny.TinyGame, name: str = "mlp", updates: int = 60) -> ActorCri
         minibatches=2,
         entropy_coef=0.0,
         normalize_rewards=False,
-        anneal=False,
     )
     model = build(
         game.observation_space,
@@ -36,8 +35,9 @@ def learn(game: tiny.TinyGame, name: str = "mlp", updates: int = 60) -> ActorCri
     learner = PPO(model, config, num_envs=game.num_envs)
     collector = Collector(game, model, horizon=config.horizon)
     collector.start(range(game.num_envs))
-    for _ in range(updates):
-        learner.update(collector.collect(learner.version))
+    for done in range(updates):
+        # The rate falls, or values would still swing by a tenth where they are looked at.
+        learner.update(collector.collect(learner.version), 1.0 - done / updates)
     return model
 
 
