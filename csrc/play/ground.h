@@ -27,7 +27,10 @@ void MakeWalkGrid(const arena::Terrain& terrain, WalkGrid* out);
 // The cell of a position; of one outside the nearest.
 int CellOf(float x, float y);
 inline float MiddleX(int cell) { return static_cast<float>(cell % kWalkSide) + 0.5f; }
-inline float MiddleY(int cell) { return static_cast<float>(cell / kWalkSide) + 0.5f; }
+inline float MiddleY(int cell) {
+  const int row = cell / kWalkSide;
+  return static_cast<float>(row) + 0.5f;
+}
 
 // Whether a body may stand at (x, y).
 bool Stands(const WalkGrid& grid, float x, float y);
