@@ -42,7 +42,7 @@ void SpreadRadar(const RadarShape& shape, const float* rows, const uint8_t* mask
   const int ring_count = static_cast<int>(rings.size());
   const int summed = shape.features - 1;
   const int64_t outputs = int64_t{kRadarSectors} * ring_count * summed;
-  float ring[kRadarRingsMax];
+  float ring[kRadarRingsMax] = {};
   std::memset(out, 0, static_cast<size_t>(shape.batch * outputs) * sizeof(float));
   for (int64_t sample = 0; sample < shape.batch; ++sample, out += outputs) {
     for (int thing = 0; thing < shape.things; ++thing, rows += shape.features) {
