@@ -1,6 +1,6 @@
 // Connection: one agent at the other end of a stream. One thread reads it, one writes to it; what
-// is written next is the newest state and the newest frame, control messages first. Everything that
-// both and the main thread touch is under the server's lock.
+// is written next is the newest state and the newest frame (TickWriter has their bytes), control
+// messages first. Everything that both and the main thread touch is under the server's lock.
 using System;
 using System.Collections.Generic;
 using System.IO;
@@ -28,19 +28,17 @@ namespace Metabonk.Core
         bool fresh, freshFrame;
         Frame pendingFrame = new Frame(), takenFrame = new Frame();
 
-        readonly Frame converted = new Frame();
-        readonly ByteWriter payload = new ByteWriter(1 << 16), message = new ByteWriter(1 << 16);
-        readonly JpegEncoder jpeg;
+        readonly TickWriter ticks;
         Hello agreed;  // null in v1
         ulong states, controls;
-        bool ending, closed, announced;
+        bool ending, closed;
 
         public Connection(GameServer server, Stream stream, Socket socket)
         {
             this.server = server;
             this.stream = stream;
             this.socket = socket;
-            jpeg = new JpegEncoder(server.Options.JpegQuality);
+            ticks = new TickWriter(server.Options, server.Log);
             decoder = new StreamDecoder(Sender.Agent, server.Options.Protocol,
                 server.Options.Limits);
             Admitted = server.Options.Token.Length == 0;
@@ -207,7 +205,7 @@ namespace Metabonk.Core
             ServerOptions options = server.Options;
             var offered = new Hello
             {
-                Capabilities = OfferedCapabilities(),
+                Capabilities = options.Offered,
                 Limits = options.Limits.Clone(),
                 Width = (ushort)options.Width,
                 Height = (ushort)options.Height,
@@ -217,16 +215,6 @@ namespace Metabonk.Core
                 Name = options.Name,
             };
             return offered;
-        }
-
-        Capabilities OfferedCapabilities()
-        {
-            Capabilities can = Capabilities.Jpeg | Capabilities.Extra | Capabilities.Input | Capabilities.Step;
-            if (server.Options.Format != PixelFormat.Jpeg)
-                can |= Capabilities.Rgb | Capabilities.Rgba | Capabilities.BottomUp;
-            if (server.Options.Ring.Length > 0) can |= Capabilities.Ring;
-            if (server.Options.Resets) can |= Capabilities.Resets;
-            return can;
         }
 
         // What answers a state that was not sent here answers one of a connection before. Under Gate.
@@ -317,88 +305,14 @@ namespace Metabonk.Core
 
         void SendTick(Hello hello, bool frame)
         {
-            message.Clear();
-            Frame picture = frame && !(hello != null
-                && (hello.Capabilities & Capabilities.Ring) != 0) ? Chosen(hello) : null;
-            Limits limits = hello != null ? hello.Limits : server.Options.Limits;
-            if (picture != null && FrameCodec.Size(picture, hello != null ? 2
-                : 1) > limits.FrameBytes)
-            {
-                server.Log("a frame of " + FrameCodec.Size(picture, 2)
-                    + " bytes is larger than the limit of " + limits.FrameBytes
-                    + ": raise MaxFrameBytes");
-                picture = null;
-            }
-            if (hello == null) WriteTick1(picture);
-            else WriteTick2(hello, picture);
-            stream.Write(message.Bytes, 0, message.Count);
+            bool pictured = ticks.Write(hello, states, taken, takenTrailers, takenNs,
+                frame ? takenFrame : null);
+            stream.Write(ticks.Bytes, 0, ticks.Count);
             lock (server.Gate)
             {
                 ++server.counts.StatesSent;
-                if (picture != null) ++server.counts.FramesSent;
+                if (pictured) ++server.counts.FramesSent;
             }
-        }
-
-        void WriteTick1(Frame picture)
-        {
-            StateTrailers trailers = takenTrailers;
-            trailers.Step = null;  // v2 only
-            trailers.Extra = server.Options.Axes == Axes.Ours;
-            if (!announced && server.Options.Protocol == Protocol.Auto)
-                trailers.Announcement = new Announcement { LowestVersion = Wire.Version2,
-                    HighestVersion = Wire.Version2, Capabilities = OfferedCapabilities() };
-            announced = true;
-            int length = message.Skip(4);
-            StateCodec.Write(taken, trailers, server.Options.Axes, message);
-            message.PatchI32(length, message.Count - length - 4);
-            length = message.Skip(4);
-            if (picture != null) FrameCodec.WriteVersion1(picture, message);
-            message.PatchI32(length, message.Count - length - 4);
-        }
-
-        void WriteTick2(Hello hello, Frame picture)
-        {
-            if (picture != null)
-            {
-                payload.Clear();
-                FrameCodec.WriteVersion2(picture, payload);
-                Wire.WriteHeader(message, MessageType.Frame, payload.Count, states,
-                    takenFrame.CaptureNs);
-                message.Raw(payload.Bytes, 0, payload.Count);
-            }
-            StateTrailers trailers = takenTrailers;
-            trailers.Extra = (hello.Capabilities & Capabilities.Extra) != 0;
-            if ((hello.Capabilities & Capabilities.Input) == 0) trailers.Input = null;
-            if ((hello.Capabilities & Capabilities.Step) == 0) trailers.Step = null;
-            payload.Clear();
-            StateCodec.Write(taken, trailers, server.Options.Axes, payload);
-            Wire.WriteHeader(message, MessageType.State, payload.Count, states, takenNs);
-            message.Raw(payload.Bytes, 0, payload.Count);
-        }
-
-        /// <summary>The taken frame in the format that was agreed upon; v1: as the options
-        /// say.</summary>
-        Frame Chosen(Hello hello)
-        {
-            Frame frame = takenFrame;
-            if (frame.Format == PixelFormat.Jpeg) return frame;
-            Capabilities can = hello == null ? Capabilities.None : hello.Capabilities;
-            bool raw = server.Options.Format != PixelFormat.Jpeg
-                && (hello == null || (can & (Capabilities.Rgb | Capabilities.Rgba)) != 0);
-            if (!raw)
-            {
-                jpeg.Encode(frame, converted);
-                return converted;
-            }
-            bool upright = frame.RowOrder == RowOrder.TopDown || (can & Capabilities.BottomUp) != 0;
-            bool asItIs = frame.Format == PixelFormat.Rgba ? (can & Capabilities.Rgba) != 0
-                : (can & Capabilities.Rgb) != 0;
-            if (hello == null && frame.Format == PixelFormat.Rgb)
-                return frame;  // WriteVersion1 turns rows
-            if (hello != null && upright && asItIs) return frame;
-            FrameConverter.ToRgb(frame, hello == null ? RowOrder.BottomUp : RowOrder.TopDown,
-                converted);
-            return converted;
         }
 
         public void Close()

@@ -7,8 +7,9 @@ namespace Metabonk.Core
         /// <summary>Everything that the game says now; sets Fields to what it could fill.</summary>
         void Fill(GameState state);
 
-        /// <summary>What the person at the game does now.</summary>
-        InputSnapshot Input();
+        /// <summary>What the person at the game does now. seconds: the length of the frame that
+        /// ended, in which they turned as far as they did.</summary>
+        InputSnapshot Input(float seconds);
 
         /// <summary>Injects an action for the frame that follows. seconds: how long that
         /// is.</summary>

@@ -31,6 +31,21 @@ namespace Metabonk.Core
         public bool Resets;       // RESET is heeded
         public int HandshakeMs = 5000;
         public int IdleMs = 30000;  // an agent that said nothing for so long is let go
+
+        /// <summary>What this end can send and do; of these an agent chooses.</summary>
+        public Capabilities Offered
+        {
+            get
+            {
+                Capabilities can = Capabilities.Jpeg | Capabilities.Extra | Capabilities.Input
+                    | Capabilities.Step;
+                if (Format != PixelFormat.Jpeg)
+                    can |= Capabilities.Rgb | Capabilities.Rgba | Capabilities.BottomUp;
+                if (Ring.Length > 0) can |= Capabilities.Ring;
+                if (Resets) can |= Capabilities.Resets;
+                return can;
+            }
+        }
     }
 
     /// <summary>What happened on the link, since it was opened.</summary>

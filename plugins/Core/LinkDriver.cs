@@ -71,7 +71,7 @@ namespace Metabonk.Core
             }
             try
             {
-                Say(nowNs);
+                Say(seconds, nowNs);
             }
             catch (Exception error)
             {
@@ -125,12 +125,13 @@ namespace Metabonk.Core
         {
             if (options.BlockUploads && guard.MayInject()) return true;
             if (!refusalSaid)
-                log("no action is injected: uploads of scores cannot be kept back here (BlockUploads = " + options.BlockUploads + ")");
+                log("no action is injected: " + (options.BlockUploads ? guard.Refusal
+                    : "BlockUploads = false"));
             refusalSaid = true;
             return false;
         }
 
-        void Say(long nowNs)
+        void Say(float seconds, long nowNs)
         {
             state.Clear();
             game.Fill(state);
@@ -139,7 +140,7 @@ namespace Metabonk.Core
             if (pilot != null && state.Playing && !playing) pilot.Reset();
             playing = state.Playing;
             var trailers = new StateTrailers();
-            if (options.EnableInputSnapshot) trailers.Input = game.Input();
+            if (options.EnableInputSnapshot) trailers.Input = game.Input(seconds);
             server.Publish(state, trailers, nowNs);
         }
 

@@ -4,8 +4,9 @@ using System;
 
 namespace Metabonk.Core
 {
-    /// <summary>What the person at the game is doing (HINP); click is 0..1 from the top
-    /// left.</summary>
+    /// <summary>What the person at the game is doing (HINP). Look: a turning rate, as an action's.
+    /// UiClick: a press in a menu whose place is known and goes on; Click is where it began, 0..1
+    /// from the top left.</summary>
     public struct InputSnapshot
     {
         public float MoveX, MoveY, LookX, LookY;

@@ -108,8 +108,7 @@ namespace Metabonk.Core
             if (command == ResearchCommand.None) return;
             if (!guard.MayInject())
             {
-                if (!refusalSaid)
-                    log("no action is injected: uploads of scores cannot be kept back here");
+                if (!refusalSaid) log("no action is injected: " + guard.Refusal);
                 refusalSaid = true;
                 return;
             }

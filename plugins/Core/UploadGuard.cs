@@ -1,38 +1,58 @@
 // UploadGuard: keeps bots off the leaderboards. Once an action has been injected, no score and no
 // statistics leave this process until it ends; and nothing is injected before it is certain that
-// they are kept. Knows no game; the plugin's patches ask it.
+// both are kept. Knows no game; the plugin's patches ask it.
 using System;
 using System.Collections.Generic;
 
 namespace Metabonk.Core
 {
+    /// <summary>What leaves a game of how it was played.</summary>
+    public enum UploadKind { Scores, Statistics }
+
     public sealed class UploadGuard
     {
+        /// <summary>The game has one process, and so has its guard: a plugin that comes again
+        /// finds what the one before it did.</summary>
+        public static readonly UploadGuard Current = new UploadGuard(null);
+
         readonly object gate = new object();
-        readonly HashSet<string> guarded = new HashSet<string>();
-        readonly Action<string> log;
+        readonly HashSet<UploadKind> guarded = new HashSet<UploadKind>();
+        Action<string> log;
         bool injected;
         long blocked;
 
-        /// <summary>The game has one process, and so has its guard.</summary>
-        public static UploadGuard Current { get; set; }
+        public UploadGuard(Action<string> log) { Log = log; }
 
-        public UploadGuard(Action<string> log) { this.log = log ?? delegate { }; }
-
-        /// <summary>A way out that a patch watches from now on.</summary>
-        public void Guards(string way)
+        /// <summary>Where it is said, by whichever plugin is there now.</summary>
+        public Action<string> Log
         {
-            lock (gate) guarded.Add(way);
+            set { lock (gate) log = value ?? delegate { }; }
         }
 
-        /// <summary>Whether the way that every score takes is watched; without it nothing may be
-        /// injected.</summary>
-        public bool Ready { get { lock (gate) return guarded.Contains(Scores); } }
+        /// <summary>A way out that a patch watches from now on.</summary>
+        public void Guards(UploadKind kind)
+        {
+            lock (gate) guarded.Add(kind);
+        }
 
-        /// <summary>The name of the way that scores take.</summary>
-        public const string Scores = "Leaderboards.UploadScore";
+        /// <summary>Why nothing may be injected; empty where it may.</summary>
+        public string Refusal
+        {
+            get
+            {
+                lock (gate)
+                {
+                    string open = "";
+                    foreach (UploadKind kind in Enum.GetValues(typeof(UploadKind)))
+                        if (!guarded.Contains(kind))
+                            open += (open.Length > 0 ? " and " : "")
+                                + kind.ToString().ToLowerInvariant();
+                    return open.Length == 0 ? "" : "how " + open
+                        + " leave this version of the game is not known, so they cannot be kept back";
+                }
+            }
+        }
 
-        public ICollection<string> Guarded { get { lock (gate) return new List<string>(guarded); } }
         public bool Injected { get { lock (gate) return injected; } }
         public long Blocked { get { lock (gate) return blocked; } }
 
@@ -41,7 +61,9 @@ namespace Metabonk.Core
         {
             lock (gate)
             {
-                if (!guarded.Contains(Scores)) return false;
+                if (!guarded.Contains(UploadKind.Scores)
+                    || !guarded.Contains(UploadKind.Statistics))
+                    return false;
                 if (!injected)
                     log("an agent plays: no scores and statistics are uploaded until the game is restarted");
                 injected = true;
@@ -49,7 +71,7 @@ namespace Metabonk.Core
             }
         }
 
-        /// <summary>Asked by the patches: whether what is about to leave may.</summary>
+        /// <summary>Asked by the patches: whether what is about to leave by `way` may.</summary>
         public bool MayUpload(string way)
         {
             lock (gate)

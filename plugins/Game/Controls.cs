@@ -1,13 +1,12 @@
 // Controls: an agent's action into the game: moves after the game has read the person's stick (a
 // postfix on PlayerInput.MovementInput), jump, slide and interact by the game's own methods,
-// turning by the camera rotation it wants, menus by pressing buttons. And the other way round: what
-// the person does. Weapons fire by themselves: fire and ability have nothing to press.
+// turning by the camera rotation it wants, menus by pressing buttons. Weapons fire by themselves:
+// fire and ability have nothing to press. What the person does is PersonReader's.
 using System;
 using Assets.Scripts.Actors.Player;
 using Assets.Scripts.Inventory__Items__Pickups.Interactables;
 using HarmonyLib;
 using Metabonk.Core;
-using Rewired;
 using UnityEngine;
 
 namespace Metabonk.Game
@@ -20,17 +19,19 @@ namespace Metabonk.Game
         // What the patch puts in place of the person's stick.
         static bool injecting;
         static float moveX, moveY;
-        static float personX, personY;
 
         readonly MenuReader menus;
+        readonly PersonReader person;
         readonly float lookDegreesPerSecond;
         readonly Action<string> log;
         DetectInteractables interactables;
         bool sliding, slideSaid;
 
-        public Controls(MenuReader menus, float lookDegreesPerSecond, Action<string> log)
+        public Controls(MenuReader menus, PersonReader person, float lookDegreesPerSecond,
+            Action<string> log)
         {
             this.menus = menus;
+            this.person = person;
             this.lookDegreesPerSecond = lookDegreesPerSecond;
             this.log = log;
         }
@@ -39,8 +40,7 @@ namespace Metabonk.Game
         [HarmonyPatch(nameof(PlayerInput.MovementInput))]
         public static void AfterMovementInput(PlayerInput __instance)
         {
-            personX = __instance.moveHorizontal;
-            personY = __instance.moveVertical;
+            PersonReader.Stick(__instance.moveHorizontal, __instance.moveVertical);
             if (!injecting) return;
             __instance.moveHorizontal = moveX;
             __instance.moveVertical = moveY;
@@ -70,12 +70,13 @@ namespace Metabonk.Game
         void Look(PlayerInput input, PlayerAction action, float seconds)
         {
             if (action.LookX == 0 && action.LookY == 0) return;
-            Vector3 wanted = input.desiredCameraRotation;
+            Vector3 before = input.desiredCameraRotation, wanted = before;
             float turn = lookDegreesPerSecond * seconds;
             float pitch = wanted.x - action.LookY * turn;  // Unity's pitch grows downward
             wanted.x = Math.Max(-PitchMost, Math.Min(PitchMost, pitch));
             wanted.y += action.LookX * turn;
             input.desiredCameraRotation = wanted;
+            person.AgentTurned(wanted.x - before.x, wanted.y - before.y);
         }
 
         void Slide(PlayerMovement movement, bool pressed)
@@ -104,18 +105,6 @@ namespace Metabonk.Game
             if (sliding && player != null && player.playerMovement != null)
                 player.playerMovement.StopSlide();
             sliding = false;
-        }
-
-        /// <summary>What the person does, also while an agent plays.</summary>
-        public InputSnapshot Snapshot()
-        {
-            var seen = new InputSnapshot { MoveX = personX, MoveY = personY };
-            if (!ReInput.isReady) return seen;
-            Player person = ReInput.players.GetPlayer(0);
-            if (person == null) return seen;
-            seen.Interact = person.GetButton("Interact");
-            seen.UiClick = person.GetButton("UISubmit");
-            return seen;
         }
     }
 }

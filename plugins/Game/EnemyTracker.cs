@@ -35,7 +35,7 @@ namespace Metabonk.Game
         public static void Appeared(Body __instance)
         {
             living[__instance.GetInstanceID()] = new Tracked { Of = __instance, Id = ++ids,
-                Kind = (byte)Members.Number(__instance, "enemyType") };
+                Kind = KindOf(__instance) };
         }
 
         [HarmonyPostfix]
@@ -43,6 +43,18 @@ namespace Metabonk.Game
         public static void Killed(Body __instance)
         {
             if (living.Remove(__instance.GetInstanceID())) ++Kills;
+        }
+
+        static byte KindOf(Body body)
+        {
+            return body.enemyData == null ? (byte)0 : (byte)(int)body.enemyData.enemyName;
+        }
+
+        // The game's projectiles are none of its enemies, so no row of ours is one.
+        static EnemyFlags FlagsOf(Body body)
+        {
+            return (body.IsBoss() ? EnemyFlags.Boss : EnemyFlags.None)
+                | (body.IsElite() ? EnemyFlags.Elite : EnemyFlags.None);
         }
 
         /// <summary>A run ends or begins.</summary>
@@ -95,7 +107,7 @@ namespace Metabonk.Game
             {
                 Id = tracked.Id,
                 Kind = tracked.Kind,
-                Flags = body.IsBoss() ? EnemyFlags.Boss : EnemyFlags.None,
+                Flags = FlagsOf(body),
                 Position = Space.Ours(at),
                 Velocity = tracked.Velocity,
                 Health = body.hp,

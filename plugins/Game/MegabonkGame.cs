@@ -13,6 +13,7 @@ namespace Metabonk.Game
         readonly PlayerReader player = new PlayerReader();
         readonly MenuReader menus = new MenuReader();
         readonly PickupTracker pickups;
+        readonly PersonReader person;
         readonly Controls controls;
         readonly Action<string> log;
         bool restartSaid;
@@ -21,7 +22,8 @@ namespace Metabonk.Game
         {
             this.log = log ?? delegate { };
             pickups = new PickupTracker();
-            controls = new Controls(menus, lookDegreesPerSecond, this.log);
+            person = new PersonReader(menus, lookDegreesPerSecond);
+            controls = new Controls(menus, person, lookDegreesPerSecond, this.log);
         }
 
         public void Fill(GameState state)
@@ -41,10 +43,10 @@ namespace Metabonk.Game
             menus.Fill(state);
         }
 
-        public InputSnapshot Input()
+        public InputSnapshot Input(float seconds)
         {
             MainThread.Check();
-            return controls.Snapshot();
+            return person.Read(seconds);
         }
 
         public void Apply(PlayerAction action, float seconds)

@@ -1,6 +1,6 @@
-// MenuReader: which menu is open, what can be selected there and where on the screen it is, and
-// what is offered. Presses what was selected. Knows the game's windows; the level-up window,
-// encounters and chests by their own classes, every other menu by its buttons.
+// MenuReader: which menu is open, what can be selected there and where on the screen it is.
+// Presses what was selected. Knows the game's windows; the level-up window, encounters and chests
+// by their own classes, every other menu by its buttons. What is offered is OfferReader's.
 using System;
 using System.Collections.Generic;
 using Assets.Scripts.Utility;
@@ -22,15 +22,18 @@ namespace Metabonk.Game
         ChestWindowUi chest;
         PauseUi pause;
 
+        /// <summary>Whether something could be selected when it was last filled.</summary>
+        public bool Open { get { return buttons.Count > 0; } }
+
         /// <summary>Fills menu, widgets and offers, in reading order.</summary>
         public void Fill(GameState state)
         {
             buttons.Clear();
-            state.Menu = Open(state);
+            state.Menu = Read(state);
             state.Fields |= FieldGroup.Menu | FieldGroup.Widgets | FieldGroup.Offers | FieldGroup.OfferDetail;
         }
 
-        string Open(GameState state)
+        string Read(GameState state)
         {
             // Looked for only while the game stands still: in play there is no window to find.
             if (state.Playing && !MyTime.paused) return "None";
@@ -77,51 +80,9 @@ namespace Metabonk.Game
                 if (!one.isActiveAndEnabled || one.button == null
                     || state.OfferCount == GameState.MaxOffers)
                     continue;
-                state.Offers[state.OfferCount++] = OfferOf(one);
+                state.Offers[state.OfferCount++] = OfferReader.Of(one);
                 AddWidget(one.button, state.Offers[state.OfferCount - 1].Text, state.OfferCount,
                     state);
-            }
-        }
-
-        static Offer OfferOf(UpgradeButton one)
-        {
-            var offer = new Offer { Text = "", Rarity = RarityOf((int)one.rarity) };
-            if (one.upgradable != null)
-            {
-                offer.Text = one.upgradable.GetName() ?? "";
-                offer.Level = (byte)Math.Max(0, Math.Min(255, one.upgradable.GetLevel() + 1));
-                bool tome = offer.Text.IndexOf("tome", StringComparison.OrdinalIgnoreCase) >= 0;
-                offer.Kind = tome ? OfferKind.Tome : OfferKind.Weapon;
-            }
-            if (one.isItem)
-            {
-                offer.Kind = OfferKind.Item;
-                if (one.itemData != null) offer.Rarity = RarityOf(one.itemData.rarity.ToString());
-            }
-            if (one.upgradeOffer == null) return offer;
-            foreach (var change in one.upgradeOffer)
-            {
-                if (change == null || offer.ChangeCount == GameState.MaxChanges) continue;
-                bool multiply = change.modifyType.ToString() == "Multiplication";
-                offer.SetChange(offer.ChangeCount++, new StatChange { Stat = (byte)change.stat,
-                    Multiply = multiply, Amount = change.modification });
-            }
-            return offer;
-        }
-
-        // The game's: new, common, uncommon, rare, epic, legendary. Ours begin with common.
-        static byte RarityOf(int rarity) { return (byte)Math.Max(0, Math.Min(4, rarity - 1)); }
-
-        // Items have rarities of their own, by name.
-        static byte RarityOf(string rarity)
-        {
-            switch (rarity)
-            {
-                case "Rare": return 2;
-                case "Epic": return 3;
-                case "Legendary":
-                case "Corrupted": return 4;
-                default: return 0;
             }
         }
 
@@ -153,7 +114,8 @@ namespace Metabonk.Game
         void AddWidget(Button button, string text, int offer, GameState state)
         {
             if (state.WidgetCount == GameState.MaxWidgets) return;
-            Widget widget = Place(button);
+            Widget widget;
+            TryPlace(button.gameObject, out widget);
             widget.Enabled = button.interactable;
             widget.Offer = (byte)offer;
             widget.Text = text;
@@ -184,13 +146,15 @@ namespace Metabonk.Game
             return a.Y0 < b.Y0 - Row || a.Y0 < b.Y0 + Row && a.X0 < b.X0;
         }
 
-        Widget Place(Button button)
+        /// <summary>Where on the screen something is, 0..1 from the top left; whether it is
+        /// anywhere.</summary>
+        public bool TryPlace(GameObject holder, out Widget widget)
         {
-            var widget = new Widget();
-            var rectangle = button.GetComponent<RectTransform>();
-            if (rectangle == null || Screen.width <= 0 || Screen.height <= 0) return widget;
+            widget = new Widget();
+            var rectangle = holder.GetComponent<RectTransform>();
+            if (rectangle == null || Screen.width <= 0 || Screen.height <= 0) return false;
             rectangle.GetWorldCorners(corners);
-            Canvas canvas = button.GetComponent<Canvas>();
+            Canvas canvas = holder.GetComponent<Canvas>();
             Camera camera = canvas != null && canvas.renderMode == RenderMode.ScreenSpaceCamera
                 ? canvas.worldCamera : null;
             Vector2 low = RectTransformUtility.WorldToScreenPoint(camera, corners[0]), high =
@@ -199,7 +163,7 @@ namespace Metabonk.Game
             widget.X1 = high.x / Screen.width;
             widget.Y0 = 1 - high.y / Screen.height;
             widget.Y1 = 1 - low.y / Screen.height;
-            return widget;
+            return true;
         }
 
         static string TextOf(GameObject holder)
@@ -225,8 +189,8 @@ namespace Metabonk.Game
         {
             for (int i = buttons.Count - 1; i >= 0; --i)
             {
-                if (buttons[i] == null) continue;
-                Widget widget = Place(buttons[i]);
+                Widget widget;
+                if (buttons[i] == null || !TryPlace(buttons[i].gameObject, out widget)) continue;
                 if (x >= widget.X0 && x <= widget.X1 && y >= widget.Y0 && y <= widget.Y1)
                     return Press(i);
             }

@@ -1,5 +1,6 @@
-// Patches: everything that is patched into the game, once per process, whichever plugin comes
-// first.
+// Patches: everything that is patched into the game to see and to play it, once per process,
+// whichever plugin comes first; taken out again with it. What keeps uploads back is not among them
+// (Uploads): that stays.
 using System;
 using HarmonyLib;
 using Metabonk.Core;
@@ -16,10 +17,9 @@ namespace Metabonk.Game
         public static void Apply(Action<string> log)
         {
             if (harmony != null) return;
-            harmony = new Harmony("com.metabonk");
-            UploadGuard.Current = new UploadGuard(log);
             Members.Log = log;
-            Uploads.Watch(harmony, UploadGuard.Current);
+            Uploads.Watch(UploadGuard.Current, log);
+            harmony = new Harmony("com.metabonk");
             harmony.PatchAll(typeof(EnemyTracker));
             harmony.PatchAll(typeof(PickupTracker));
             harmony.PatchAll(typeof(Controls));
@@ -37,10 +37,10 @@ namespace Metabonk.Game
 
         public static void Remove(string plugin)
         {
-            if (owner != plugin || harmony == null) return;
-            harmony.UnpatchSelf();
-            harmony = null;
+            if (owner != plugin) return;
             owner = null;
+            if (harmony != null) harmony.UnpatchSelf();
+            harmony = null;
         }
     }
 }

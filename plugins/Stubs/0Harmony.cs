@@ -36,8 +36,12 @@ namespace HarmonyLib
         const BindingFlags All =
             BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static;
 
+        /// <summary>Names of types that a rehearsal's version of the game does not have.</summary>
+        public static readonly HashSet<string> Absent = new HashSet<string>();
+
         public static Type TypeByName(string name)
         {
+            if (Absent.Contains(name)) return null;
             foreach (Assembly assembly in AppDomain.CurrentDomain.GetAssemblies())
             {
                 Type found = assembly.GetType(name);
@@ -57,27 +61,33 @@ namespace HarmonyLib
 
     public class Harmony
     {
-        static readonly List<KeyValuePair<MethodBase, MethodInfo>> prefixes =
-            new List<KeyValuePair<MethodBase, MethodInfo>>();
-        static readonly List<KeyValuePair<MethodBase, MethodInfo>> postfixes =
-            new List<KeyValuePair<MethodBase, MethodInfo>>();
+        struct Patched
+        {
+            public string By;
+            public MethodBase Key;
+            public MethodInfo Value;
+        }
 
-        public Harmony(string id) { }
+        static readonly List<Patched> prefixes = new List<Patched>(), postfixes =
+            new List<Patched>();
+        readonly string id;
+
+        public Harmony(string id) { this.id = id; }
 
         public void Patch(MethodBase original, HarmonyMethod prefix = null,
             HarmonyMethod postfix = null)
         {
             if (original == null) throw new ArgumentNullException("original");
             if (prefix != null)
-                prefixes.Add(new KeyValuePair<MethodBase, MethodInfo>(original, prefix.method));
+                prefixes.Add(new Patched { By = id, Key = original, Value = prefix.method });
             if (postfix != null)
-                postfixes.Add(new KeyValuePair<MethodBase, MethodInfo>(original, postfix.method));
+                postfixes.Add(new Patched { By = id, Key = original, Value = postfix.method });
         }
 
         public void UnpatchSelf()
         {
-            prefixes.Clear();
-            postfixes.Clear();
+            prefixes.RemoveAll(delegate(Patched patch) { return patch.By == id; });
+            postfixes.RemoveAll(delegate(Patched patch) { return patch.By == id; });
         }
 
         public void PatchAll(Type type)
@@ -107,12 +117,12 @@ namespace HarmonyLib
             Func<object> body)
         {
             bool run = true;
-            foreach (KeyValuePair<MethodBase, MethodInfo> patch in prefixes)
+            foreach (Patched patch in prefixes)
                 if (patch.Key == original && Invoke(patch.Value, instance, original, arguments,
                     null) is bool && !lastAnswer)
                     run = false;
             object result = run ? body() : null;
-            foreach (KeyValuePair<MethodBase, MethodInfo> patch in postfixes)
+            foreach (Patched patch in postfixes)
                 if (patch.Key == original)
                     Invoke(patch.Value, instance, original, arguments, result);
             return result;

@@ -116,12 +116,39 @@ public class UpgradeButton : MonoBehaviour
     public ItemData itemData { get; set; }
 }
 
-public class IUpgradable
+/// <summary>An interface of the game's, which the IL2CPP side sees as a class to cast
+/// from.</summary>
+public class IUpgradable : Il2CppSystem.Object
 {
     public string Name;
     public int Level;
     public string GetName() { return Name; }
     public int GetLevel() { return Level; }
+}
+
+public class WeaponData : IUpgradable
+{
+    public EWeapon eWeapon { get; set; }
+}
+
+public class TomeData : IUpgradable
+{
+    public ETome eTome { get; set; }
+}
+
+public class ItemData : Il2CppSystem.Object
+{
+    public string Name;
+    public EItem eItem { get; set; }
+    public EItemRarity rarity { get; set; }
+    public string GetName() { return Name; }
+}
+
+public enum EEnemy { Goblin, Skeleton, Ghost, Golem }
+
+public class EnemyData
+{
+    public EEnemy enemyName { get; set; }
 }
 
 public class EncounterButton : MonoBehaviour
@@ -182,8 +209,10 @@ namespace Assets.Scripts.Actors.Enemies
     {
         public float hp { get; set; }
         public float maxHp { get; set; }
-        public bool Boss;
+        public EnemyData enemyData { get; set; }
+        public bool Boss, Elite;
         public bool IsBoss() { return Boss; }
+        public bool IsElite() { return Elite; }
         public void InitEnemy() { Patched.Run(this, typeof(Enemy), "InitEnemy", new object[0],
             delegate { return null; }); }
         public void Kill() { Patched.Run(this, typeof(Enemy), "Kill", new object[0],
@@ -206,12 +235,9 @@ namespace Assets.Scripts.Inventory__Items__Pickups
 
 namespace Assets.Scripts.Inventory__Items__Pickups.Items
 {
-    public enum EItemRarity { Common, Rare, Epic, Legendary, Corrupted, Quest }
+    public enum EItem { Key, Clover, Beer, Wrench }
 
-    public class ItemData
-    {
-        public EItemRarity rarity { get; set; }
-    }
+    public enum EItemRarity { Common, Rare, Epic, Legendary, Corrupted, Quest }
 }
 
 namespace Assets.Scripts.Inventory__Items__Pickups.Stats

@@ -1,6 +1,14 @@
 // Our own stand-in for Il2CppInterop: arrays of the IL2CPP side, injected classes, threads.
 using System;
 
+namespace Il2CppInterop.Runtime.InteropTypes
+{
+    public class Il2CppObjectBase
+    {
+        public T TryCast<T>() where T : Il2CppObjectBase { return this as T; }
+    }
+}
+
 namespace Il2CppInterop.Runtime.InteropTypes.Arrays
 {
     public class Il2CppArrayBase<T>
@@ -42,7 +50,7 @@ namespace Il2CppInterop.Runtime.Injection
             if (typeof(T).GetConstructor(new[] { typeof(IntPtr) }) == null)
                 throw new InvalidOperationException(typeof(T)
                     + " needs a constructor that takes an IntPtr");
-            Registered.Add(typeof(T));
+            if (!Registered.Contains(typeof(T))) Registered.Add(typeof(T));
         }
     }
 }

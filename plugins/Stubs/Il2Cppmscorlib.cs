@@ -6,7 +6,7 @@ namespace Il2CppSystem
         public string Name { get; set; }
     }
 
-    public class Object
+    public class Object : Il2CppInterop.Runtime.InteropTypes.Il2CppObjectBase
     {
         public Type GetIl2CppType() { return new Type { Name = GetType().Name }; }
     }

@@ -12,6 +12,15 @@ namespace UnityEngine.UI
     }
 }
 
+namespace UnityEngine.EventSystems
+{
+    public class EventSystem : UnityEngine.Behaviour
+    {
+        public static EventSystem current { get; set; }
+        public UnityEngine.GameObject currentSelectedGameObject { get; set; }
+    }
+}
+
 namespace TMPro
 {
     public class TextMeshProUGUI : UnityEngine.Behaviour

@@ -95,10 +95,11 @@ static partial class Peer
         var said = new List<string>();
         var guard = new UploadGuard(said.Add);
         Console.WriteLine("{0} {1}", guard.MayInject(), guard.MayUpload("a"));
-        guard.Guards("Steam only");
-        Console.WriteLine("{0} {1}", guard.MayInject(), guard.Ready);
-        guard.Guards(UploadGuard.Scores);
-        Console.WriteLine("{0} {1}", guard.MayUpload("b"), guard.MayInject());
+        guard.Guards(UploadKind.Scores);
+        Console.WriteLine("{0} {1}", guard.MayInject(), guard.Refusal);
+        guard.Guards(UploadKind.Statistics);
+        Console.WriteLine("{0} {1} {2}", guard.MayUpload("b"), guard.MayInject(),
+            guard.Refusal.Length);
         Console.WriteLine("{0} {1} {2}", guard.MayUpload("c"), guard.MayUpload("d"), guard.Blocked);
         Console.WriteLine(said.Count);
         return 0;

@@ -1,7 +1,7 @@
 // The plugins in a game of cardboard: our stand-ins of Unity and of the game's classes, a player
 // who goes where the stick says, a few enemies. The plugins' own code runs as it is shipped.
 // Commands come in as lines and are obeyed between two frames. Usage: Rehearsal
-// bonklink|research|both CONFIG_FOLDER HZ
+// bonklink|research|both CONFIG_FOLDER HZ [TYPE]...: types that this version of the game lacks
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -20,8 +20,11 @@ using Assets.Scripts.Menu.Shop;
 using Assets.Scripts.Steam;
 using Assets.Scripts.Utility;
 using BepInEx.Unity.IL2CPP;
+using HarmonyLib;
 using Inventory__Items__Pickups.Xp_and_Levels;
+using Rewired;
 using UnityEngine;
+using UnityEngine.EventSystems;
 using UnityEngine.SceneManagement;
 using Button = UnityEngine.UI.Button;
 
@@ -33,25 +36,28 @@ static class Rehearsal
     static DeathCamera death;
     static DetectInteractables interactables;
     static int pressed;
+    static float turnX, turnY;  // of the person's hand, degrees a second
     static readonly List<GameObject> offers = new List<GameObject>();
+    static bool research;
+    static BasePlugin plugin;
+    static int said;  // lines of the plugin's log
 
     static int Main(string[] arguments)
     {
         CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
         int hz = int.Parse(arguments[2]);
         BepInEx.Paths.ConfigPath = arguments[1];
+        foreach (string type in arguments.Skip(3)) AccessTools.Absent.Add(type);
         BuildWorld();
-        BasePlugin plugin = arguments[0] != "research" ? (BasePlugin)new Metabonk.BonkLink.Plugin()
-            : new Metabonk.ResearchPlugin.Plugin();
-        plugin.Load();
-        foreach (string line in plugin.Log.Lines) Console.WriteLine("log " + line);
+        research = arguments[0] == "research";
+        LoadPlugin();
+        SayLog();
         if (arguments[0] == "both")
         {
             var second = new Metabonk.ResearchPlugin.Plugin();
             second.Load();
             foreach (string line in second.Log.Lines) Console.WriteLine("log " + line);
         }
-        int said = plugin.Log.Lines.Count;
         Console.WriteLine("ready");
         Console.Out.Flush();
         var commands = new List<string>();
@@ -76,16 +82,29 @@ static class Rehearsal
             if (command != null)
             {
                 Obey(command);
-                for (; said < plugin.Log.Lines.Count; ++said)
-                    Console.WriteLine("log " + plugin.Log.Lines[said]);
+                SayLog();
                 Console.WriteLine("done " + command);
                 Console.Out.Flush();
             }
-            FrameOf(plugin, hz);
+            FrameOf(hz);
         }
         Call(plugin, "OnDestroy");
         Console.WriteLine("end");
         return 0;
+    }
+
+    static void LoadPlugin()
+    {
+        plugin = research ? (BasePlugin)new Metabonk.ResearchPlugin.Plugin()
+            : new Metabonk.BonkLink.Plugin();
+        said = 0;
+        plugin.Load();
+    }
+
+    static void SayLog()
+    {
+        for (; said < plugin.Log.Lines.Count; ++said)
+            Console.WriteLine("log " + plugin.Log.Lines[said]);
     }
 
     static void BuildWorld()
@@ -122,6 +141,7 @@ static class Rehearsal
         levelup.window.SetActive(false);
         death = new GameObject("DeathCamera").AddComponent<DeathCamera>();
         death.enabled = false;
+        EventSystem.current = new GameObject("EventSystem").AddComponent<EventSystem>();
     }
 
     static void Restarted()
@@ -140,7 +160,7 @@ static class Rehearsal
                 ? (byte)(int)(player.transform.position.x * 10) : (byte)Time.frameCount;
     }
 
-    static void FrameOf(BasePlugin plugin, int hz)
+    static void FrameOf(int hz)
     {
         ++Time.frameCount;
         float real = 1f / hz, passed = Time.captureDeltaTime > 0 ? Time.captureDeltaTime : real;
@@ -149,6 +169,9 @@ static class Rehearsal
         {
             GameManager.Instance.AliveTime += Time.deltaTime;
             player.playerInput.MovementInput();
+            Vector3 wanted = player.playerInput.desiredCameraRotation;
+            player.playerInput.desiredCameraRotation =
+                new Vector3(wanted.x + turnY * Time.deltaTime, wanted.y + turnX * Time.deltaTime, 0);
             Vector3 at = player.transform.position;
             var velocity = new Vector3(player.playerInput.moveHorizontal * 6, 0,
                 player.playerInput.moveVertical * 6);
@@ -178,6 +201,35 @@ static class Rehearsal
             case "stick":
                 player.playerInput.StickX = float.Parse(words[1]);
                 player.playerInput.StickY = float.Parse(words[2]);
+                break;
+            case "turn":
+                turnX = float.Parse(words[1]);
+                turnY = float.Parse(words[2]);
+                break;
+            case "select":
+                EventSystem.current.currentSelectedGameObject = words[1] == "none" ? null
+                    : offers[int.Parse(words[1])];
+                break;
+            case "submit":
+                ReInput.players.GetPlayer(0).Held.Add("UISubmit");
+                GameObject selected = EventSystem.current.currentSelectedGameObject;
+                if (selected != null) selected.GetComponent<Button>().onClick.Invoke();
+                break;
+            case "release":
+                ReInput.players.GetPlayer(0).Held.Clear();
+                ReInput.controllers.Mouse.Down = false;
+                break;
+            case "mouse":
+                ReInput.controllers.Mouse.screenPosition = new Vector2(float.Parse(words[1]),
+                    float.Parse(words[2]));
+                ReInput.controllers.Mouse.Down = true;
+                break;
+            case "unload":
+                plugin.Unload();
+                break;
+            case "reload":
+                plugin.Unload();
+                LoadPlugin();
                 break;
             case "hurt": player.inventory.playerHealth.hp -= int.Parse(words[1]); break;
             case "spawn": Spawn(int.Parse(words[1])); break;
@@ -234,6 +286,8 @@ static class Rehearsal
             var enemy = new GameObject("Enemy").AddComponent<Enemy>();
             enemy.hp = enemy.maxHp = 10 + i;
             enemy.Boss = i == 1;
+            enemy.Elite = i == 2;
+            enemy.enemyData = new EnemyData { enemyName = (EEnemy)(i + 1) };
             enemy.transform.position = new Vector3(i + 1, 2, -3);
             enemy.InitEnemy();
             enemies.Add(enemy);
@@ -256,8 +310,10 @@ static class Rehearsal
             var holder = new GameObject("UpgradeButton");
             var one = holder.AddComponent<UpgradeButton>();
             one.button = ButtonAt(holder, 100 + 300 * i, 200, 200, 400);
-            one.upgradable = new IUpgradable { Name = i == 2 ? "Speed Tome" : "Weapon " + i,
-                Level = i };
+            // The name says nothing of what it is: the game has it in many languages.
+            one.upgradable = i == 2 ? (IUpgradable)new TomeData { Name = "Eile", Level = i,
+                eTome = ETome.Speed } : new WeaponData { Name = "Weapon " + i, Level = i,
+                eWeapon = EWeapon.Bow + i };
             one.rarity = (ERarity)(i + 1);
             one.upgradeOffer = new Il2CppSystem.Collections.Generic.List<StatModifier>();
             one.upgradeOffer.Add(new StatModifier { stat = EStat.Damage,

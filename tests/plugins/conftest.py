@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -65,13 +65,14 @@ def rehearsal_program(plugins: dict[str, Path]) -> Path:
 def bonklink(
     runtime: list[str | Path], rehearsal_program: Path, tmp_path: Path
 ) -> Iterator[Callable[..., Rehearsal]]:
-    """Starts a game with BonkLink in it; settings: more of its file."""
+    """Starts a game with BonkLink in it; settings: more of its file; absent: types it lacks."""
     started: list[Rehearsal] = []
 
-    def start(settings: str = "") -> Rehearsal:
+    def start(settings: str = "", absent: Sequence[str] = ()) -> Rehearsal:
         base = "[Link]\nPort = 0\n[Ring]\nEnabled = false\n[Capture]\nWidth = 32\nHeight = 24\n"
         (tmp_path / "com.metabonk.bonklink.cfg").write_text(base + settings)
-        started.append(Rehearsal([*runtime, rehearsal_program], "bonklink", tmp_path))
+        command = [*runtime, rehearsal_program]
+        started.append(Rehearsal(command, "bonklink", tmp_path, absent=absent))
         return started[-1]
 
     yield start

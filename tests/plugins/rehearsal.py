@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,10 +25,18 @@ def wait_for(what: Callable[[], T | None]) -> T:
 class Rehearsal:
     """A running one."""
 
-    def __init__(self, command: list[str | Path], kind: str, folder: Path, hz: int = 100) -> None:
+    def __init__(
+        self,
+        command: list[str | Path],
+        kind: str,
+        folder: Path,
+        hz: int = 100,
+        absent: Sequence[str] = (),
+    ) -> None:
+        """absent: types that this version of the game does not have."""
         self.folder = folder
         self.process = subprocess.Popen(
-            [str(part) for part in (*command, kind, folder, hz)],
+            [str(part) for part in (*command, kind, folder, hz, *absent)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

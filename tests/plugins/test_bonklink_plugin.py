@@ -11,6 +11,7 @@ import pytest
 from rehearsal import Rehearsal, wait_for
 
 from metabonk.link.bonklink import Client, Tick
+from metabonk.link.wire import InputSnapshot
 from metabonk.records import Action, EntityFlag, FieldGroup, OfferKind, PickupKind, Slot
 
 
@@ -57,7 +58,8 @@ def test_every_field_comes_from_the_games_classes(bonklink: Callable[..., Rehear
         assert state.weapons[0] == Slot(2, 3)
         assert state.tomes[0] == Slot(2, 2)
         assert [e.health for e in state.entities] == [11, 12]
-        assert state.entities[0].flags == EntityFlag.BOSS
+        assert [e.flags for e in state.entities] == [EntityFlag.BOSS, EntityFlag.ELITE]
+        assert [e.kind for e in state.entities] == [2, 3]
         assert state.entities[0].position == (2, -3, 2)  # Unity's (2, 2, -3)
         assert len({e.id for e in state.entities}) == 2
         chest, gold = state.pickups
@@ -101,12 +103,13 @@ def test_offers_are_chosen_and_clicked(bonklink: Callable[..., Rehearsal]) -> No
     with agent_of(running) as agent:
         running.do("levelup")
         state = until(agent, lambda t: t.state.menu == "LevelUp").state
-        assert [offer.text for offer in state.offers] == ["Weapon 0", "Weapon 1", "Speed Tome"]
+        assert [offer.text for offer in state.offers] == ["Weapon 0", "Weapon 1", "Eile"]
         assert [offer.kind for offer in state.offers] == [
             OfferKind.WEAPON,
             OfferKind.WEAPON,
             OfferKind.TOME,
         ]
+        assert [offer.item for offer in state.offers] == [1, 2, 1]  # Bow, Axe; Speed
         assert [offer.rarity for offer in state.offers] == [0, 1, 2]
         assert [offer.level for offer in state.offers] == [1, 2, 3]
         assert state.offers[0].changes[0].amount == 0.25
@@ -154,6 +157,29 @@ def test_scores_stay_here_once_an_agent_has_played(bonklink: Callable[..., Rehea
         assert "uploaded 2 stored 2" in lines
         assert any("no scores and statistics are uploaded" in line for line in lines)
     assert running.told("score") == "uploaded 2 stored 2"  # nor after it has gone
+    running.do("unload")
+    assert running.told("score") == "uploaded 2 stored 2"  # nor without the plugin
+    running.do("reload")
+    assert running.told("score") == "uploaded 2 stored 2"  # nor with another that only watches
+    running.stop()
+
+
+def test_nothing_is_injected_where_statistics_would_leave(
+    bonklink: Callable[..., Rehearsal],
+) -> None:
+    """A version of the game whose scores can be kept back, and nothing else."""
+    running = bonklink(absent=["Steamworks.SteamUserStats", "Il2CppSteamworks.SteamUserStats"])
+    assert any("agents only watch here: how statistics leave" in line for line in running.log)
+    with agent_of(running) as agent:
+        here = until(agent, lambda t: True).state.position
+        for _ in range(10):
+            agent.send(Action(move=(1, 0), jump=True))
+            until(agent, lambda t: True)
+        assert until(agent, lambda t: True).state.position == here
+        lines = running.do("show")
+        assert any("no action is injected: how statistics leave" in line for line in lines)
+    assert running.show()["jumps"] == 0
+    assert running.told("score") == "uploaded 1 stored 1"
     running.stop()
 
 
@@ -208,13 +234,69 @@ def test_pictures_through_the_ring(bonklink: Callable[..., Rehearsal], tmp_path:
     assert not Path(f"/dev/shm/metabonk-ring-{name}").exists()
 
 
+def inputs_of(tick: Tick) -> InputSnapshot:
+    assert tick.trailers.input is not None
+    return tick.trailers.input
+
+
+SNAPSHOT = "[Capture]\nEnableInputSnapshot = true\n"
+
+
 def test_what_the_person_does_is_seen(bonklink: Callable[..., Rehearsal]) -> None:
-    running = bonklink("[Capture]\nEnableInputSnapshot = true\n")
+    running = bonklink(f"{SNAPSHOT}[Control]\nLookDegreesPerSecond = 180\n")
     running.do("stick 0.5 -1")
     with agent_of(running) as agent:
-        tick = until(agent, lambda t: t.trailers.input is not None and t.trailers.input.move[0] > 0)
-        assert tick.trailers.input is not None
-        assert tick.trailers.input.move == (0.5, -1)
+        seen = inputs_of(until(agent, lambda t: inputs_of(t).move[0] > 0))
+        assert seen.move == (0.5, -1)
+        assert seen.look == (0, 0)
+        running.do("turn 90 -45")  # degrees a second, to the right and up
+        seen = inputs_of(until(agent, lambda t: inputs_of(t).look[0] > 0))
+        assert seen.look == pytest.approx((0.5, 0.25), abs=0.01)
+        running.do("turn -9000 0")  # faster than any action
+        assert inputs_of(until(agent, lambda t: inputs_of(t).look[0] < 0)).look[0] == -1
+        running.do("turn 0 0")
+        # What an agent turns is none of the person's doing.
+        until(agent, lambda t: inputs_of(t).look == (0, 0))
+        yaw = running.show()["yaw"]
+        for _ in range(20):
+            agent.send(Action(look=(0.5, 0)))
+            assert inputs_of(until(agent, lambda t: True)).look == pytest.approx((0, 0), abs=5e-3)
+        assert running.show()["yaw"] != yaw
+    running.stop()
+
+
+def test_where_the_person_presses_in_a_menu_is_seen(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink(SNAPSHOT)
+    with agent_of(running) as agent:
+
+        def pressed() -> tuple[float, float]:
+            seen = inputs_of(until(agent, lambda t: inputs_of(t).ui_click))
+            running.do("release")
+            until(agent, lambda t: not inputs_of(t).ui_click)
+            return seen.click
+
+        running.do("levelup")
+        until(agent, lambda t: t.state.menu == "LevelUp")
+        running.do("select 1")
+        running.do("submit")  # which closes the menu within its frame
+        assert pressed() == pytest.approx((500 / 1280, 1 - 400 / 720), abs=1e-5)
+        assert running.show()["pressed"] == 2
+        running.do("levelup")
+        until(agent, lambda t: t.state.menu == "LevelUp")
+        running.do("mouse 160 540")  # pixels from the bottom left
+        running.do("mouse 1000 10")  # dragged: a press is where it began
+        assert pressed() == pytest.approx((0.125, 0.25), abs=1e-5)
+        # The controls: a key with nothing chosen, and a button that is held without a menu.
+        running.do("select none")
+        running.do("submit")
+        for _ in range(5):
+            assert not inputs_of(until(agent, lambda t: True)).ui_click
+        running.do("release")
+        agent.send(Action(choice=1))
+        until(agent, lambda t: t.state.menu == "None")
+        running.do("mouse 160 540")
+        for _ in range(5):
+            assert not inputs_of(until(agent, lambda t: True)).ui_click
     running.stop()
 
 

@@ -24,9 +24,10 @@ def test_actions_are_held_kept_and_given_up(peer: Peer) -> None:
 
 def test_the_guard_of_uploads_lets_nothing_through_once_an_agent_played(peer: Peer) -> None:
     assert peer.run("guard").decode().splitlines() == [
-        "False True",  # scores are not watched: nothing may be injected
-        "False False",
-        "True True",  # watched, and nobody has played: a person's score leaves
+        "False True",  # nothing is watched: nothing may be injected
+        "False how statistics leave this version of the game is not known, so they cannot be "
+        "kept back",
+        "True True 0",  # both are watched, and nobody has played: a person's score leaves
         "False False 2",
         "2",
     ]
