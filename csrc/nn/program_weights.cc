@@ -50,11 +50,12 @@ WeightShape WeightShapeOf(const Instruction& instruction) {
 }
 
 Status ProgramWeights::Make(const Program& program, std::span<const void* const> tensors,
+                            const CfcKernels& kernels,
                             std::unique_ptr<const ProgramWeights>* made) {
   if (tensors.size() != program.tensors.size()) {
     return {Code::kInvalidArgument, "tensors", "as many as the program has are wanted"};
   }
-  auto weights = std::make_unique<ProgramWeights>();
+  std::unique_ptr<ProgramWeights> weights(new ProgramWeights(kernels));
   for (size_t i = 0; i < tensors.size(); ++i) {
     const Slot& slot = program.tensors[i];
     const auto bytes = static_cast<size_t>(slot.count() * SizeOf(slot.type));
@@ -77,7 +78,7 @@ Status ProgramWeights::Pack(const Program& program, const Instruction& instructi
   };
   if (instruction.opcode == Opcode::kCfc) {
     const CfcWeights weights{floats(0), floats(1), floats(2), floats(3)};
-    layer->cfc.Pack(CfcShapeOf(instruction, program), weights, ActiveCfcKernels().lanes);
+    layer->cfc.Pack(CfcShapeOf(instruction, program), weights, kernels_->lanes);
   } else if (instruction.opcode == Opcode::kLinear) {
     if (instruction.integers[3] >= 0) return PackQuantized(instruction, layer);
     layer->linear.Pack(floats(0), static_cast<int>(instruction.views[0].sizes[1]),

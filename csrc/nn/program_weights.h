@@ -37,11 +37,14 @@ struct PackedLayer {
 
 class ProgramWeights {
  public:
-  // tensors: as many as the program has, each of the size it says. Copies them. Fails where codes
-  // are not finite.
+  // tensors: as many as the program has, each of the size it says. Copies them. kernels: those that
+  // will read them, as panels are as wide as their vectors: for a runner that is there its own,
+  // which need not be the active ones any more. Fails where codes are not finite.
   static Status Make(const Program& program, std::span<const void* const> tensors,
-                     std::unique_ptr<const ProgramWeights>* made);
+                     const CfcKernels& kernels, std::unique_ptr<const ProgramWeights>* made);
 
+  // What may read them, and nothing else.
+  const CfcKernels& kernels() const { return *kernels_; }
   const void* tensor(size_t i) const { return tensors_[i].data(); }
   const PackedLayer& layer(size_t instruction) const { return layers_[instruction]; }
 
@@ -49,9 +52,12 @@ class ProgramWeights {
   mutable const ProgramWeights* behind = nullptr;
 
  private:
+  explicit ProgramWeights(const CfcKernels& kernels) : kernels_(&kernels) {}
+
   Status Pack(const Program& program, const Instruction& instruction, PackedLayer* layer) const;
   Status PackQuantized(const Instruction& instruction, PackedLayer* layer) const;
 
+  const CfcKernels* kernels_;
   std::vector<Buffer<uint8_t>> tensors_;
   std::vector<PackedLayer> layers_;
 };

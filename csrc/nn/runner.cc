@@ -8,7 +8,10 @@
 namespace metabonk::nn {
 
 Runner::Runner(Program program, std::unique_ptr<const ProgramWeights> weights)
-    : program_(std::move(program)), tier_(ActiveLoops().name), weights_(std::move(weights)) {
+    : program_(std::move(program)),
+      tier_(ActiveLoops().name),
+      kernels_(weights->kernels()),
+      weights_(std::move(weights)) {
   const auto bytes = static_cast<size_t>(program_.arena_bytes);
   std::memset(arena_.Reserve(bytes + 1), 0, bytes + 1);
   bases_.resize(1 + program_.inputs.size() + program_.tensors.size());

@@ -29,7 +29,8 @@ class Bound {
 
 class Runner {
  public:
-  // Chooses the instruction set of now for good and allocates all there will be.
+  // Chooses the instruction set of now for good, for layers the one that the weights were packed
+  // for, and allocates all there will be.
   Runner(Program program, std::unique_ptr<const ProgramWeights> weights);
   ~Runner();
   Runner(const Runner&) = delete;
@@ -44,6 +45,8 @@ class Runner {
   void* At(const View& view) const;
   const Program& program() const { return program_; }
   const char* tier() const { return tier_; }
+  // What weights for Swap have to be made for.
+  const CfcKernels& kernels() const { return kernels_; }
 
   // The next step and those after it use these weights, which were made for the same program. Any
   // thread, at any time; what was in use is freed here, by a later call, never by a step.
@@ -58,6 +61,7 @@ class Runner {
 
   Program program_;
   const char* tier_;
+  const CfcKernels& kernels_;
   Buffer<uint8_t> arena_;
   std::vector<void*> bases_;
   std::vector<std::unique_ptr<Bound>> bound_;

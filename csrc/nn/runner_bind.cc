@@ -56,8 +56,7 @@ void BeginRows(const void* bias, int64_t rows, int64_t outputs, float* y, int64_
 class BoundLinear : public Bound {
  public:
   BoundLinear(const Program& program, size_t i)
-      : kernels_(&ActiveCfcKernels()),
-        instruction_(i),
+      : instruction_(i),
         x_(program.instructions[i].views[1]),
         y_(program.instructions[i].views[0]) {
     const Instruction& it = program.instructions[i];
@@ -73,12 +72,11 @@ class BoundLinear : public Bound {
     auto* y = static_cast<float*>(y_.In(*frame));
     BeginRows(bias_ == 0 ? nullptr : frame->bases[bias_], rows_, outputs_, y, y_row_);
     frame->weights->layer(instruction_)
-        .linear.AddProduct(*kernels_, rows_, static_cast<const float*>(x_.In(*frame)), x_row_, y,
-                           y_row_);
+        .linear.AddProduct(frame->weights->kernels(), rows_,
+                           static_cast<const float*>(x_.In(*frame)), x_row_, y, y_row_);
   }
 
  private:
-  const CfcKernels* kernels_;
   size_t instruction_, bias_ = 0;
   Operand x_, y_;
   int rows_;
@@ -89,8 +87,7 @@ class BoundLinear : public Bound {
 class BoundConvolve : public Bound {
  public:
   BoundConvolve(const Program& program, size_t i)
-      : kernels_(&ActiveCfcKernels()),
-        instruction_(i),
+      : instruction_(i),
         x_(program.instructions[i].views[1]),
         y_(program.instructions[i].views[0]),
         view_(program.instructions[i].views[1]),
@@ -101,6 +98,7 @@ class BoundConvolve : public Bound {
 
   void Run(Frame* frame) override {
     const LinearPanels& panels = frame->weights->layer(instruction_).linear;
+    const CfcKernels& kernels = frame->weights->kernels();
     const auto* x = static_cast<const float*>(x_.In(*frame));
     auto* y = static_cast<float*>(y_.In(*frame));
     const int64_t batch = view_.sizes[0], rows = view_.sizes[1], columns = view_.sizes[2];
@@ -111,7 +109,7 @@ class BoundConvolve : public Bound {
       for (int64_t r = 0; r < rows; ++r) {
         const float* from = x + b * view_.strides[0] + r * view_.strides[1];
         for (int64_t k = 0; k < high; ++k) {
-          panels.AddPart(*kernels_, static_cast<int>(columns), from + k * view_.strides[3],
+          panels.AddPart(kernels, static_cast<int>(columns), from + k * view_.strides[3],
                          view_.strides[2], static_cast<int>(k * wide), static_cast<int>(wide),
                          y + (b * rows + r) * columns * outputs_, outputs_);
         }
@@ -120,7 +118,6 @@ class BoundConvolve : public Bound {
   }
 
  private:
-  const CfcKernels* kernels_;
   size_t instruction_, bias_ = 0;
   Operand x_, y_;
   View view_;
@@ -180,8 +177,7 @@ class BoundActivation : public Bound {
 class BoundCfc : public Bound {
  public:
   BoundCfc(const Program& program, size_t i)
-      : kernels_(&ActiveCfcKernels()),
-        shape_(CfcShapeOf(program.instructions[i], program)),
+      : shape_(CfcShapeOf(program.instructions[i], program)),
         instruction_(i),
         rows_(static_cast<int>(program.instructions[i].views[0].sizes[0])) {
     const Instruction& it = program.instructions[i];
@@ -209,13 +205,12 @@ class BoundCfc : public Bound {
       rows.out = at(0) + int64_t{first} * shape_.hidden;
       rows.z = z_.data();
       rows.z_stride = shape_.backbone;
-      kernels_->step(frame->weights->layer(instruction_).cfc, rows);
+      frame->weights->kernels().step(frame->weights->layer(instruction_).cfc, rows);
     }
   }
 
  private:
   static constexpr int kBlockRows = 96;  // as in cfc.cc: scratch that stays in the cache
-  const CfcKernels* kernels_;
   CfcShape shape_;
   size_t instruction_, dt_, keep_;
   int rows_;

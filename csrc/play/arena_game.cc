@@ -185,16 +185,23 @@ void ArenaGame::Step(size_t i) {
   if (!inputs_->Push(&record)) unwritten_.fetch_add(1, std::memory_order_relaxed);
 }
 
+Status ArenaGame::ShowFrame(size_t i, int64_t capture) {
+  Arena& arena = *arenas_[i];
+  ipc::FrameShape shape;
+  shape.height = static_cast<uint32_t>(settings_.height);
+  shape.width = static_cast<uint32_t>(settings_.width);
+  std::span<uint8_t> pixels;
+  if (const Status status = arena.writer->Begin(shape, &pixels); !status.ok()) return status;
+  arena.environment.Picture(settings_.height, settings_.width, pixels.data());
+  return arena.writer->Commit(arena.step + 1, static_cast<uint64_t>(capture));
+}
+
 void ArenaGame::Show(size_t i, int64_t capture) {
   Arena& arena = *arenas_[i];
-  if (arena.writer) {
-    ipc::FrameShape shape;
-    shape.height = static_cast<uint32_t>(settings_.height);
-    shape.width = static_cast<uint32_t>(settings_.width);
-    std::span<uint8_t> pixels;
-    if (!arena.writer->Begin(shape, &pixels).ok()) return;
-    arena.environment.Picture(settings_.height, settings_.width, pixels.data());
-    if (!arena.writer->Commit(arena.step + 1, static_cast<uint64_t>(capture)).ok()) return;
+  // A state without its frame is not shown: they belong together.
+  if (arena.writer && !ShowFrame(i, capture).ok()) {
+    unshown_.fetch_add(1, std::memory_order_relaxed);
+    return;
   }
   ShowGround(i);
   Shown& shown = arena.port.shown_.Draft();

@@ -74,6 +74,8 @@ class ArenaGame {
   const Histogram& lateness() const { return lateness_; }
   uint64_t skipped() const { return skipped_.load(std::memory_order_relaxed); }
   uint64_t unwritten() const { return unwritten_.load(std::memory_order_relaxed); }
+  // Captures that nobody saw, since the ring took no frame: its folder has no memory left.
+  uint64_t unshown() const { return unshown_.load(std::memory_order_relaxed); }
   // The name of an arena's ring, empty without frames.
   std::string ring_name(size_t i) const;
 
@@ -83,6 +85,7 @@ class ArenaGame {
   Status MakeRings();
   void Step(size_t i);
   void Show(size_t i, int64_t capture);
+  Status ShowFrame(size_t i, int64_t capture);
   void ShowGround(size_t i);
 
   Clock& clock_;
@@ -91,7 +94,7 @@ class ArenaGame {
   std::vector<std::unique_ptr<Arena>> arenas_;
   std::unique_ptr<arena::Scratch> scratch_;
   Histogram lateness_;
-  std::atomic<uint64_t> steps_{0}, skipped_{0}, unwritten_{0};
+  std::atomic<uint64_t> steps_{0}, skipped_{0}, unwritten_{0}, unshown_{0};
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "play/research_action.h"
@@ -14,9 +15,17 @@ namespace {
 
 constexpr int64_t kLookAgain = 50 * kMicrosecond;
 
-const nn::View* ActionOf(const nn::Program& program) {
-  const int64_t action = nn::FindOutput(program, "action");
-  return action < 0 ? nullptr : &program.outputs[static_cast<size_t>(action)].view;
+const nn::View* ViewOf(const nn::Program& program, std::string_view output) {
+  const int64_t place = nn::FindOutput(program, output);
+  return place < 0 ? nullptr : &program.outputs[static_cast<size_t>(place)].view;
+}
+
+const nn::View* ActionOf(const nn::Program& program) { return ViewOf(program, "action"); }
+
+// Whether the output is one number of that type, or not there.
+bool IsOne(const nn::Program& program, std::string_view output, nn::Type type) {
+  const nn::View* view = ViewOf(program, output);
+  return view == nullptr || (view->type == type && view->count() == 1);
 }
 
 }  // namespace
@@ -32,12 +41,14 @@ Status CompiledDecider::CheckProgram(const nn::Program& program) {
             "does not give one row of 12 numbers, nor of ResearchPlugin's 6: compile one that was "
             "trained on the arena, bonklink or research_shm, with batch 1"};
   }
-  const int64_t value = nn::FindOutput(program, "value");
-  if (value >= 0) {
-    const nn::View& of = program.outputs[static_cast<size_t>(value)].view;
-    if (of.type != nn::Type::kF32 || of.count() != 1) {
-      return {Code::kInvalidArgument, "policy", "its output `value` is not one number"};
-    }
+  if (!IsOne(program, "value", nn::Type::kF32)) {
+    return {Code::kInvalidArgument, "policy", "its output `value` is not one number"};
+  }
+  if (!IsOne(program, "score", nn::Type::kF32)) {
+    return {Code::kInvalidArgument, "policy", "its output `score` is not one number"};
+  }
+  if (!IsOne(program, "candidate", nn::Type::kI32)) {
+    return {Code::kInvalidArgument, "policy", "its output `candidate` is not one whole number"};
   }
   return Status::Ok();
 }
@@ -50,11 +61,16 @@ CompiledDecider::CompiledDecider(nn::Program program,
       clock_(clock),
       outputs_(policy_.program().outputs.size(), nullptr),
       six_(ActionOf(policy_.program())->count() == ipc::kResearchActionColumns),
-      value_(std::numeric_limits<float>::quiet_NaN()),
+      score_(std::numeric_limits<float>::quiet_NaN()),
       artifact_(artifact) {
-  outputs_[static_cast<size_t>(nn::FindOutput(policy_.program(), "action"))] = row_.data();
-  const int64_t value = nn::FindOutput(policy_.program(), "value");
-  if (value >= 0) outputs_[static_cast<size_t>(value)] = &value_;
+  const auto bind = [&](std::string_view output, void* to) {
+    const int64_t place = nn::FindOutput(policy_.program(), output);
+    if (place >= 0) outputs_[static_cast<size_t>(place)] = to;
+    return place >= 0;
+  };
+  bind("action", row_.data());
+  bind("candidate", &candidate_);
+  if (!bind("score", &score_)) bind("value", &score_);  // a critic judges what is not compared
 }
 
 uint64_t CompiledDecider::MemoryDigest() {
@@ -88,8 +104,8 @@ Status CompiledDecider::Decide(const Moment& moment, int64_t, Decision* decision
   }
   decision->answers = moment.sequence;
   decision->capture = moment.capture;
-  decision->candidate = 0;
-  decision->score = value_;
+  decision->candidate = candidate_;
+  decision->score = score_;
   return Status::Ok();
 }
 

@@ -34,7 +34,7 @@ struct Decision {
   Digest observation;
   uint64_t memory = 0;
   ArtifactHash artifact = {};
-  int32_t candidate = 0;
+  int32_t candidate = 0;  // as LedgerTick has it, and the score
   float score = 0.0f;
 };
 
@@ -49,8 +49,9 @@ class Decider {
   virtual void CopySeen(uint8_t* to) const { (void)to; }
 };
 
-// A policy of batch 1 whose action has kActionColumns columns, or ResearchPlugin's six. One thread
-// decides; any other may swap its weights.
+// A policy of batch 1 whose action has kActionColumns columns, or ResearchPlugin's six. Of its
+// other outputs `candidate` and `score` (a motor's), or else `value`, are told. One thread decides;
+// any other may swap its weights.
 class CompiledDecider final : public Decider {
  public:
   // Takes a program that CheckProgram accepts.
@@ -67,6 +68,8 @@ class CompiledDecider final : public Decider {
   Status Swap(std::unique_ptr<const nn::ProgramWeights> weights, const ArtifactHash& artifact);
   int64_t swaps() { return policy_.runner().swaps(); }
   const nn::Program& program() const { return policy_.program(); }
+  // What weights for Swap have to be made for.
+  const nn::CfcKernels& kernels() { return policy_.runner().kernels(); }
   FrameSize frame() const { return observation_.frame(); }
 
  private:
@@ -78,7 +81,8 @@ class CompiledDecider final : public Decider {
   std::vector<void*> outputs_;
   const bool six_;                              // columns
   std::array<float, kActionColumns> row_ = {};  // as the policy gives it
-  float value_;
+  int32_t candidate_ = 0;
+  float score_;
   ArtifactHash artifact_;
   int64_t taken_ = 0;  // swaps as of the last decision
   std::mutex one_swapper_;

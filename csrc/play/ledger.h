@@ -48,8 +48,8 @@ struct LedgerTick {
   uint8_t artifact[32];  // SHA-256 of the policy in use
   Action action;         // as it was sent
   uint32_t directive;    // id of the one in force, 0 for none
-  int32_t candidate;     // which of the candidates was chosen; 0 of a policy that offers one
-  float score;           // of it: the critic's value where the policy gives one, else NaN
+  int32_t candidate;     // which of the candidates was chosen; 0 of a policy that has but one
+  float score;           // of it, as the policy judges: else the critic's value, else NaN
   float dt;              // seconds, as the policy was told
   uint64_t frame;        // step of the frame that was shown with the state
 };

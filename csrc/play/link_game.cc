@@ -195,14 +195,30 @@ void LinkGame::Post(const Shown& shown) {
   port_->Show(shown, clock_.Now(), frame_, framed_at_);
 }
 
+// A ring is looked at once for each time that it is offered: while a refusal is on its way the game
+// still names it, and every connection offers it anew.
 void LinkGame::FollowRing() {
-  if (client_.ring() == ring_name_) return;
+  const uint64_t connection = client_.counters().connections.value();
+  const bool known = client_.ring() == ring_name_ && (ring_ || connection == ring_connection_);
+  if (known) return;
+  ring_connection_ = connection;
   ring_name_ = client_.ring();
   ring_.reset();
+  if (ring_name_.empty() || OpenRing()) return;
+  rings_refused_.Add();
+  client_.RefuseRing();
+}
+
+// Whether the ring can be seen from here: not from another container, nor as another user. A reader
+// waits for rings that are not there yet, but the game has made this one before it named it.
+bool LinkGame::OpenRing() {
   ipc::ReaderOptions options;
   options.name = ring_name_;
+  options.folder = settings_.ring_folder;
   options.spin_us = 0;
-  if (!ring_name_.empty() && !ipc::RingReader::Open(options, &ring_).ok()) client_.RefuseRing();
+  if (ipc::RingReader::Open(options, &ring_).ok() && ring_->alive()) return true;
+  ring_.reset();
+  return false;
 }
 
 LinkGame::Got LinkGame::TakeFrame(const link::Tick& tick) {

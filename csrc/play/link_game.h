@@ -25,6 +25,7 @@
 
 #include "ipc/ring_reader.h"
 #include "link/client.h"
+#include "link/counters.h"
 #include "metabonk/status.h"
 #include "play/clock.h"
 #include "play/frame_fit.h"
@@ -41,6 +42,7 @@ struct LinkSettings {
   int32_t height = 0, width = 0;  // of the frames that the policy reads; 0: it reads none
   bool decodes = false;           // somebody answers AskJpeg; else games are asked for raw frames
   OfferPlaces offers;             // of games that tell offers and no widgets
+  std::string ring_folder = "/dev/shm";
 };
 
 class LinkGame {
@@ -65,6 +67,8 @@ class LinkGame {
   uint64_t frames_decoded() const { return jpegs_.decoded(); }
   // JPEGs that a newer one overtook before they were decoded.
   uint64_t frames_overtaken() const { return jpegs_.overtaken(); }
+  // Rings that the game offered and that cannot be seen from here: its frames come over the socket.
+  uint64_t rings_refused() const { return rings_refused_.value(); }
   // Whether the link is given up, and why; or why it was lost last.
   bool failed() const { return failed_.load(std::memory_order_acquire); }
   std::string why() const;
@@ -85,6 +89,7 @@ class LinkGame {
   void Post(const Shown& shown);
   bool Begins(const link::Tick& tick);
   void FollowRing();
+  bool OpenRing();
   Got TakeFrame(const link::Tick& tick);
   Got TakeFromRing();
   Got Take(const link::FrameView& frame);
@@ -108,6 +113,8 @@ class LinkGame {
   JpegMailbox jpegs_;
   std::unique_ptr<ipc::RingReader> ring_;
   std::string ring_name_;
+  uint64_t ring_connection_ = 0;  // that it was offered in
+  link::Count rings_refused_;
   ipc::Lease lease_;
   std::atomic<bool> stop_{false}, connected_{false}, failed_{false}, framed_{false};
   std::atomic<uint64_t> raw_refused_{0};

@@ -64,6 +64,7 @@ bool Loop::Turn() {
     times_.resize(settings_.remembered * seats_.size());
     pacer_.Start(clock_.Now() + settings_.pacer.period);
   }
+  if (turns_ == 0) cpu_ = clock_.CpuTime();
   const Beat beat = pacer_.Wait();
   const Range range("tick");
   plan_.Tell(beat.tick, beat.planned);
@@ -71,6 +72,9 @@ bool Loop::Turn() {
   skipped_.Raise(beat.skipped);
   TickTimes* times = times_.data() + turns_ % settings_.remembered * seats_.size();
   for (size_t i = 0; i < seats_.size(); ++i) times[i] = seats_[i]->Tick(beat);
+  const int64_t cpu = clock_.CpuTime();
+  for (size_t i = 0; i < seats_.size(); ++i) times[i].cpu = cpu - cpu_;
+  cpu_ = cpu;
   if (settings_.follow) Follow(beat, {times, seats_.size()});
   ++turns_;
   ticks_.Raise(1 + beat.skipped);

@@ -76,6 +76,7 @@ class Loop {
   std::vector<Seat*> seats_;
   std::vector<TickTimes> times_;  // [remembered, seats], a ring
   uint64_t turns_ = 0, followed_ = 0;
+  int64_t cpu_ = 0;    // what the thread had computed when the turn before ended
   size_t anchor_ = 0;  // the seat whose captures are followed
   int64_t drift_ = 0;  // of the game's period against ours, nanoseconds
   Counter ticks_, skipped_;

@@ -75,9 +75,9 @@ metabonk_status Refuse(metabonk_policy* policy, const char* text) {
   return METABONK_INVALID_ARGUMENT;
 }
 
-Failure Pack(const PolicyFile& file, const char* path,
+Failure Pack(const PolicyFile& file, const char* path, const nn::CfcKernels& kernels,
              std::unique_ptr<const nn::ProgramWeights>* weights) {
-  const Status status = nn::ProgramWeights::Make(file.program(), file.tensors(), weights);
+  const Status status = nn::ProgramWeights::Make(file.program(), file.tensors(), kernels, weights);
   if (status.ok()) return {};
   return {status.code, std::string(path) + ": " + status.where + ": " + status.what};
 }
@@ -86,7 +86,8 @@ Failure Load(const char* path, metabonk_policy** made) {
   PolicyFile file;
   if (Failure failure = file.Open(path); !failure.ok()) return failure;
   std::unique_ptr<const nn::ProgramWeights> weights;
-  if (Failure failure = Pack(file, path, &weights); !failure.ok()) return failure;
+  const Failure failure = Pack(file, path, nn::ActiveCfcKernels(), &weights);
+  if (!failure.ok()) return failure;
   *made = new metabonk_policy(file, std::move(weights));
   return {};
 }
@@ -102,8 +103,10 @@ Failure Swap(metabonk_policy* policy, const char* path) {
                 "same network in the same way, or load it as a policy of its own"};
   }
   std::unique_ptr<const nn::ProgramWeights> weights;
-  if (Failure failure = Pack(file, path, &weights); !failure.ok()) return failure;
-  policy->policy.runner().Swap(std::move(weights));
+  nn::Runner& runner = policy->policy.runner();
+  const Failure failure = Pack(file, path, runner.kernels(), &weights);
+  if (!failure.ok()) return failure;
+  runner.Swap(std::move(weights));
   return {};
 }
 

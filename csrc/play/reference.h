@@ -3,7 +3,9 @@
 // missed its deadline while the reference was late too is the machine's miss, not the loop's.
 //
 // Half a period apart, so that neither delays the other; and so that whatever keeps a tick from
-// acting until the next tick's start also covers the reference's wake between the two.
+// acting until the next tick's start also covers the reference's wake between the two. A loop that
+// itself computes for so long delays the reference, the more so as real-time threads of one
+// priority never interrupt each other: TickTimes::cpu tells such a miss from the machine's.
 #pragma once
 
 #include <atomic>

@@ -68,6 +68,9 @@ struct TickTimes {
   int64_t began = 0;               // of this seat: another one may have been before it
   int64_t capture = 0, ready = 0;  // of the moment that was decided about; 0 of none
   int64_t found = 0, seen = 0, decided = 0, acted = 0;
+  // What the thread computed from the turn before to the end of this one, all seats together: time
+  // that nobody took from it. The loop's, which knows turns.
+  int64_t cpu = 0;
   uint64_t sequence = 0;
   uint16_t gate = 0;
   uint8_t agent = 0;

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops.library import choose, expect, refusal, together
+from metabonk.ops.library import choose, expect, expect_tensors, refusal, together
 
 Backend = Literal["auto", "native", "torch"]
 BETAS = (0.9, 0.999)
@@ -35,6 +35,7 @@ def backends() -> tuple[str, ...]:
 def clip(gradient: Tensor, longest: float, *, backend: Backend = "auto") -> float:
     """Scales `gradient` [N] in place to length `longest` if it is longer; returns its length
     before, which is not finite where the gradient is not. Raises as `step` does."""
+    expect_tensors("adam.clip", {"gradient": gradient})
     expect("adam.clip", "gradient", gradient, (-1,), gradient.dtype)
     if choose("adam.clip", backend, backends(), refusal({"gradient": gradient})) == "native":
         return _core.nn.adam_clip(gradient.data_ptr(), len(gradient), longest)

@@ -19,7 +19,7 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import cfc_scan as scan
-from metabonk.ops.library import bind, define, differentiate, expect, overlap
+from metabonk.ops.library import bind, define, differentiate, expect, expect_tensors, overlap
 from metabonk.ops.ranges import stepping
 
 backends = scan.backends
@@ -39,6 +39,7 @@ def cfc_cell(
 ) -> Tensor:
     """See the module. [B, hidden]; one node of the graph. Raises as `cfc_scan` does."""
     tensors = (x, h, dt, keep, w_in, b_in, w_heads, b_heads)
+    expect_tensors("cfc_cell", {"x": x})
     scan.check("cfc_cell", x.shape[:-1], *tensors)
     out, _, _ = _OP(*tensors, scan.recorded(*tensors), backend)
     return out  # type: ignore[no-any-return]
@@ -115,6 +116,7 @@ def plan(
         raise ValueError(f"cfc_cell: threads is {threads}; wanted 1 or more")
     tensors = {"x": x, "h": h, "dt": dt, "keep": keep}
     weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
+    expect_tensors("cfc_cell", tensors)
     op = "cfc_scan" if x.dim() == 3 else "cfc_cell"
     scan.check(op, x.shape[:-1], x, h, dt, keep, w_in, b_in, w_heads, b_heads)
     shape = (*x.shape[:-1], h.shape[1])

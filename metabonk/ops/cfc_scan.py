@@ -20,7 +20,6 @@ cfc_torch.py). They differ by rounding only.
 
 from __future__ import annotations
 
-import atexit
 from typing import Any
 
 import torch
@@ -28,20 +27,20 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.ops import cfc_cuda, cfc_torch, cuda, device
+from metabonk.ops.engines import PerThread
 from metabonk.ops.library import (
-    PerProcess,
     bind,
     choose,
     define,
     differentiate,
     differentiate_never,
     expect,
+    expect_tensors,
     refusal,
     together,
 )
 
-_engines: PerProcess[Any] = PerProcess(lambda threads: _core.nn.CfcEngine(threads))
-atexit.register(_engines.close)
+_engines: PerThread[Any] = PerThread(lambda threads: _core.nn.CfcEngine(threads))
 
 
 def step(
@@ -97,6 +96,7 @@ def cfc_scan(
     BackendError if the backend asked for is not there or cannot take the tensors as they lie.
     """
     tensors = (x, h, dt, keep, w_in, b_in, w_heads, b_heads)
+    expect_tensors("cfc_scan", {"x": x})
     check("cfc_scan", x.shape[:-1], *tensors)
     out, _, _ = _OP(*tensors, recorded(*tensors), backend)
     return out  # type: ignore[no-any-return]
@@ -121,6 +121,7 @@ def check(
 ) -> None:
     """Raises ValueError unless all fit x [*lead, inputs]."""
     rank = 3 if op == "cfc_scan" else 2
+    expect_tensors(op, {"x": x, "h": h, "dt": dt, "keep": keep, "b_in": b_in})
     if x.dim() != rank or not x.is_floating_point():
         raise ValueError(
             f"{op}: x is {x.dtype} {list(x.shape)}; wanted a float one of "

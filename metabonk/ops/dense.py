@@ -11,7 +11,6 @@ rounding only.
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -19,8 +18,8 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
+from metabonk.ops.engines import PerThread
 from metabonk.ops.library import (
-    PerProcess,
     choose,
     define,
     differentiate,
@@ -180,8 +179,7 @@ def _is_native(
     return choose("dense", backend, backends(), why_not) == "native"
 
 
-_engines: PerProcess[Any] = PerProcess(_core.nn.DenseEngine)
-atexit.register(_engines.close)
+_engines: PerThread[Any] = PerThread(_core.nn.DenseEngine)
 
 
 def _native_forward(bias: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:

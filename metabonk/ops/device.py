@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from metabonk.kernels import triton as kernels
+from metabonk.ops.fallbacks import Reason
 
 LEAST = (8, 0)  # compute capability that Triton's kernels are built for
 
@@ -51,14 +52,17 @@ def refusal(
         if tensor is None:
             continue
         if tensor.device.type != "cuda" and not _interpreted(tensor, asked):
-            return f"{name} on {tensor.device}, wanted a GPU"
+            where = f"{name} on {tensor.device}"
+            return Reason(f"{where}, wanted a GPU", where, placed=True)
         if tensor.is_cuda and (found := _capability(tensor.device)) < least:
             have, want = (".".join(map(str, version)) for version in (found, least))
             return f"{name} on a device of capability {have}, wanted {want} or newer"
         if tensor.dtype != dtype:
-            return f"{name} of {tensor.dtype}, wanted {dtype}"
+            what = f"{name} of {tensor.dtype}"
+            return Reason(f"{what}, wanted {dtype}", what)
         if not tensor.is_contiguous():
-            return f"{name} with strides {tensor.stride()}, wanted a contiguous one"
+            how = f"{name} with strides {tensor.stride()}, wanted a contiguous one"
+            return Reason(how, f"{name} is strided")
     return ""
 
 

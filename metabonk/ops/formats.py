@@ -37,7 +37,7 @@ def encode(numbers: T, format: NumberFormat, rounding: Rounding | None = None) -
     """float32 numbers of any shape -> their codes, of the same kind and shape.
 
     rounding: of e8m0 only, "down" or "up" (the default); others round to nearest. Takes C-ordered
-    float32 in main memory. Raises ValueError for anything else.
+    float32 in main memory. Raises ValueError for others, TypeError for what is no array or tensor.
     """
     index = _index(format)
     if format == "e8m0":
@@ -76,7 +76,7 @@ def readable(op: str, name: str, value: Any, dtype: np.dtype[Any]) -> npt.NDArra
     """The memory of an array or tensor as an array, never a copy.
 
     Raises ValueError that names the argument unless it is of `dtype`, C-ordered, aligned and in
-    main memory.
+    main memory, TypeError for what is neither.
     """
     array = value
     if is_tensor(value):
@@ -84,7 +84,7 @@ def readable(op: str, name: str, value: Any, dtype: np.dtype[Any]) -> npt.NDArra
             raise ValueError(f"{op}: {name} is on {value.device}; wanted main memory")
         array = value.detach().numpy()
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"{op}: {name} is {type(value).__name__}; wanted an array or a tensor")
+        raise TypeError(f"{op}: {name} is {type(value).__name__}; wanted an array or a tensor")
     if array.dtype != dtype:
         raise ValueError(f"{op}: {name} is {array.dtype}; wanted {dtype}")
     if not array.flags.c_contiguous:

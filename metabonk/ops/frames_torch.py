@@ -23,7 +23,7 @@ from torch import Tensor
 from metabonk.ops import cuda, frames_cuda, frames_reference
 from metabonk.ops import frames as door
 from metabonk.ops.frames import MATRICES, METHODS, MOST_CHANNELS, Matrix, Method
-from metabonk.ops.library import choose, define, refusal
+from metabonk.ops.library import choose, define, expect_tensors, refusal
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -98,6 +98,7 @@ def rgb_to_nv12(frames: Tensor, *, matrix: Matrix = "bt709", backend: str = "aut
 def nv12_to_rgb(frames: Tensor, *, matrix: Matrix = "bt709", backend: str = "auto") -> Tensor:
     """NV12 [..., H * 3/2, W] -> RGB [..., H, W, 3], cut to 0..255."""
     _one_of("nv12_to_rgb", "matrix", matrix, MATRICES)
+    expect_tensors("nv12_to_rgb", {"frames": frames})
     shape = frames.shape
     fits = frames.dim() >= 2 and not (shape[-2] % 3 or shape[-1] % 2 or 0 in shape[-2:])
     if frames.dtype != torch.uint8 or not fits:
@@ -109,6 +110,7 @@ def nv12_to_rgb(frames: Tensor, *, matrix: Matrix = "bt709", backend: str = "aut
 
 
 def _check(op: str, frames: Tensor, channels: int = 0) -> None:
+    expect_tensors(op, {"frames": frames})
     shape = frames.shape
     fits = frames.dim() >= 3 and 0 not in shape[-3:]
     fits = fits and (shape[-1] == channels if channels else shape[-1] <= MOST_CHANNELS)

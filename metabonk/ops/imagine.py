@@ -26,11 +26,13 @@ on a GPU where asked for by name), `triton` (float32 on a GPU, kernels/triton/rs
 gradient is `torch`'s) and `torch` (any device and float dtype, imagine_torch.py). They differ by
 rounding, and where the uniform number is within rounding of a boundary between classes. `plan`
 binds dreams to memory, for loops (imagine_plan.py).
+
+Training beside a policy does not dream by it: the dreamer there acts by the policy's own head, with
+masks that the decoder believes in at every step, which is another formula (models/dreamer.py).
 """
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,11 +42,11 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.ops import cuda, device, imagine_cuda, imagine_torch, rssm_backends, rssm_torch
 from metabonk.ops import rssm_scan as scan
+from metabonk.ops.engines import PerThread
 from metabonk.ops.imagine_checks import check, check_saved, named
 from metabonk.ops.imagine_plan import Plan, layer_pointers, plan, start_pointers
 from metabonk.ops.imagine_torch import Dream, Layer
 from metabonk.ops.library import (
-    PerProcess,
     choose,
     define,
     differentiate,
@@ -56,8 +58,7 @@ from metabonk.ops.rssm_weights import Distribution, RssmWeights
 
 __all__ = ["Dream", "Plan", "backends", "imagine", "plan", "reference"]
 
-_engines: PerProcess[Any] = PerProcess(_core.nn.RssmImagination)
-atexit.register(_engines.close)
+_engines: PerThread[Any] = PerThread(_core.nn.RssmImagination)
 
 
 def backends() -> tuple[str, ...]:

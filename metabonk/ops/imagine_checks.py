@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metabonk.ops import rssm_weights
-from metabonk.ops.library import expect, together
+from metabonk.ops.library import expect, expect_tensors, together
 from metabonk.ops.rssm_weights import CLASSES_MAX, Distribution, RssmWeights, Sizes
 
 LAYERS_MAX = 16
@@ -35,6 +35,8 @@ def check(
         raise ValueError(f"imagine: actor has {layers} layers; wanted 1 to {LAYERS_MAX}")
     if not 0.0 <= actor_min_std < float("inf"):
         raise ValueError(f"imagine: actor_min_std is {actor_min_std}; wanted 0 or more")
+    biases = {f"actor[{i}] bias": actor[2 * i + 1] for i in range(layers)}
+    expect_tensors("imagine", {"noise": noise, "deter": deter, "stoch": stoch, **biases})
     if noise.dim() != 3 or not noise.is_floating_point() or 0 in noise.shape:
         raise ValueError(
             f"imagine: noise is {noise.dtype} {list(noise.shape)}; wanted a float one of [H, B, G]"

@@ -11,24 +11,23 @@ The kernel runs on real tensors of any device and chooses its backend there (`ch
 compiled graph holds one node whatever the tensors turn out to be; the fake one says shapes. The
 gradient of an op is best an op of its own: then it, too, is one node of a compiled graph.
 Doors check shapes with `expect`, which can be traced; kernels ask `refusal` why native code cannot
-take a tensor as it lies. Nothing here ever copies a tensor. Where a profiler is attached, every
+take a tensor as it lies; under "auto" torch's definition takes it then, which is counted
+(fallbacks.py). Nothing here ever copies a tensor. Where a profiler is attached, every
 op stands in a named range (ranges.py).
 """
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from metabonk.errors import BackendError
-from metabonk.ops import cuda, device, ranges
+from metabonk.ops import cuda, device, fallbacks, ranges
+from metabonk.ops.fallbacks import Reason
 
-T = TypeVar("T")
 _LIBRARY = torch.library.Library("metabonk", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
@@ -80,7 +79,10 @@ def choose(
     """
     reasons = {"native": why_not_native, "triton": why_not_triton, "cuda": why_not_cuda}
     if asked == "auto":
-        return next(name for name in available if not reasons.get(name))
+        chosen = next(name for name in available if not reasons.get(name))
+        if chosen == "torch":
+            _count_fallback(op, [reasons.get(name, "") for name in available])
+        return chosen
     here = f"here are: {', '.join(available)}"
     if asked not in available:
         problem = {"triton": device.problem, "cuda": cuda.problem}.get(asked, str)()
@@ -91,8 +93,27 @@ def choose(
     return asked
 
 
+def _count_fallback(op: str, reasons: Sequence[str]) -> None:
+    """Counts what kept a kernel from a tensor that lies where it could read it. Other reasons, as
+    too few rows to be worth it, are choices."""
+    for reason in reasons:
+        if isinstance(reason, Reason) and not reason.placed:
+            fallbacks.count(op, reason)
+            return
+
+
+def expect_tensors(op: str, tensors: Mapping[str, object]) -> None:
+    """Raises TypeError for an argument that is neither a tensor nor None."""
+    for name, value in tensors.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"{op}: {name} is {type(value).__name__}; wanted a torch tensor")
+
+
 def expect(op: str, name: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
-    """Raises ValueError unless the argument `name` has this shape and dtype; -1 is any length."""
+    """Raises ValueError unless the argument `name` has this shape and dtype; -1 is any length.
+    TypeError for what is no tensor."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{op}: {name} is {type(tensor).__name__}; wanted a torch tensor")
     fits = tensor.dim() == len(shape) and all(
         want in (-1, got) for got, want in zip(tensor.shape, shape, strict=True)
     )
@@ -105,7 +126,8 @@ def expect(op: str, name: str, tensor: Tensor, shape: Sequence[int], dtype: torc
 
 
 def together(op: str, tensors: Mapping[str, Tensor | None]) -> None:
-    """Raises ValueError unless all are on the device of the first."""
+    """Raises ValueError unless all are on the device of the first, TypeError for no tensor."""
+    expect_tensors(op, tensors)
     first = next(iter(tensors))
     device = tensors[first].device  # type: ignore[union-attr]
     for name, tensor in tensors.items():
@@ -120,18 +142,25 @@ def refusal(tensors: Mapping[str, Tensor | None], dtype: torch.dtype = torch.flo
         if tensor is None:
             continue
         if not tensor.is_cpu:
-            return f"{name} on {tensor.device}, wanted main memory"
+            where = f"{name} on {tensor.device}"
+            return Reason(f"{where}, wanted main memory", where, placed=True)
         if tensor.dtype != dtype:
-            return f"{name} of {tensor.dtype}, wanted {dtype}"
+            what = f"{name} of {tensor.dtype}"
+            return Reason(f"{what}, wanted {dtype}", what)
         if not tensor.is_contiguous():
-            return f"{name} with strides {tensor.stride()}, wanted a contiguous one"
-        if tensor.data_ptr() % tensor.element_size():
-            return f"{name} at an address that is not a multiple of {tensor.element_size()} bytes"
+            how = f"{name} with strides {tensor.stride()}, wanted a contiguous one"
+            return Reason(how, f"{name} is strided")
+        size = tensor.element_size()
+        if tensor.data_ptr() % size:
+            how = f"{name} at an address that is not a multiple of {size} bytes"
+            return Reason(how, f"{name} is misaligned")
     return ""
 
 
 def bind(op: str, tensors: Mapping[str, Tensor | None], dtype: torch.dtype = torch.float32) -> None:
-    """For plans: raises ValueError where `refusal` has a reason, and for a tensor in a graph."""
+    """For plans: raises ValueError where `refusal` has a reason, and for a tensor in a graph;
+    TypeError for what is no tensor."""
+    expect_tensors(op, tensors)
     if reason := refusal(tensors, dtype):
         raise ValueError(f"{op}: cannot bind {reason}")
     for name, tensor in tensors.items():
@@ -142,27 +171,3 @@ def bind(op: str, tensors: Mapping[str, Tensor | None], dtype: torch.dtype = tor
 def overlap(a: Tensor, b: Tensor) -> bool:
     """Whether two contiguous tensors share memory."""
     return a.data_ptr() < b.data_ptr() + b.nbytes and b.data_ptr() < a.data_ptr() + a.nbytes
-
-
-class PerProcess(dict[tuple[int, int, int], T]):
-    """One native object per process (threads do not survive a fork), number of torch's threads, and
-    thread: calls from several threads do not wait for each other.
-
-    What belongs to the process it was forked from is left alone. `close` ends one's own; register
-    it with atexit where the object holds threads.
-    """
-
-    def __init__(self, make: Callable[[int], T]) -> None:
-        super().__init__()
-        self._make = make
-
-    def get_here(self) -> T:
-        """That of this thread, made with torch's number of threads on first use."""
-        key = os.getpid(), torch.get_num_threads(), threading.get_ident()
-        if key not in self:
-            self[key] = self._make(key[1])
-        return self[key]
-
-    def close(self) -> None:
-        for key in [key for key in self if key[0] == os.getpid()]:
-            del self[key]

@@ -27,6 +27,7 @@ from metabonk.ops.library import (
     define,
     differentiate_never,
     expect,
+    expect_tensors,
     overlap,
     refusal,
     together,
@@ -193,6 +194,7 @@ def _check(
         raise ValueError(f"{op}: weights are {list(weights)}; wanted {len(models)} finite numbers")
     like = models[0] if base is None else base
     name = "models[0]" if base is None else "base"
+    expect_tensors(op, {name: like, **_named(models)})
     if like.dim() != 1 or not like.is_floating_point():
         raise ValueError(f"{op}: {name} is {like.dtype} {list(like.shape)}; wanted a floating [P]")
     together(op, {name: like, **_named(models)})

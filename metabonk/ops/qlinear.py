@@ -19,7 +19,6 @@ int8 gives the bits of `native`). Knows torch and the core; no layers.
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,14 +28,15 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import cuda, device, qlinear_cuda, qlinear_triton, qweight
+from metabonk.ops.engines import PerThread
 from metabonk.ops.library import (
-    PerProcess,
     bind,
     choose,
     define,
     differentiate,
     differentiate_never,
     expect,
+    expect_tensors,
     overlap,
     refusal,
     together,
@@ -47,8 +47,7 @@ from metabonk.ops.ranges import stepping
 TINY = 2.0**-100  # rows whose largest is smaller count as zero in int8
 CODE = 127.0
 
-_engines = PerProcess(_core.nn.QLinearEngine)
-atexit.register(_engines.close)
+_engines = PerThread(_core.nn.QLinearEngine)
 
 
 class Packed(NamedTuple):
@@ -213,6 +212,9 @@ def _bind_weight(weight: Packed, bias: Tensor | None) -> None:
 
 
 def _check(x: Tensor, weight: Packed, bias: Tensor | None) -> None:
+    if not isinstance(weight, Packed):
+        raise TypeError(f"qlinear: weight is {type(weight).__name__}; wanted what pack() gives")
+    expect_tensors("qlinear", {"x": x, "weight.panels": weight.panels, "bias": bias})
     if x.dim() < 1 or x.shape[-1] != weight.inputs or x.dtype != torch.float32:
         raise ValueError(
             f"qlinear: x is {x.dtype} {list(x.shape)}; wanted torch.float32 [..., {weight.inputs}]"

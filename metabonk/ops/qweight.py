@@ -69,6 +69,7 @@ class QuantizedWeight:
         shapes = _shapes(self.format, len(self.codes), self.inputs)
         for name, (shape, dtype) in shapes.items():
             array = readable("QuantizedWeight", name, getattr(self, name), np.dtype(dtype))
+            object.__setattr__(self, name, array)  # of a tensor the same memory
             if array.shape != shape:
                 raise ValueError(
                     f"QuantizedWeight: {name} is {list(array.shape)}; wanted {list(shape)} for "

@@ -20,7 +20,14 @@ import torch
 from torch import Tensor
 
 from metabonk import _core
-from metabonk.ops.library import choose, define, differentiate_never, refusal, together
+from metabonk.ops.library import (
+    choose,
+    define,
+    differentiate_never,
+    expect_tensors,
+    refusal,
+    together,
+)
 
 SECTORS = 16
 SHARPNESS = 16
@@ -39,6 +46,7 @@ def radar(
 ) -> Tensor:
     """See the module. Raises BackendError if `native` is asked for and cannot take these tensors,
     ValueError for shapes and dtypes that do not fit."""
+    expect_tensors("radar", {"rows": rows, "mask": mask})
     if rows.dim() != 3 or mask.shape != rows.shape[:2] or rows.shape[2] < 3:
         raise ValueError(
             f"radar: rows {tuple(rows.shape)} and mask {tuple(mask.shape)} are not [B, K, F] with "

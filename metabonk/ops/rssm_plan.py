@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.errors import BackendError
-from metabonk.ops.library import bind, expect, overlap
+from metabonk.ops.library import bind, expect, expect_tensors, overlap
 from metabonk.ops.ranges import stepping
 from metabonk.ops.rssm_weights import Distribution, RssmStates, RssmWeights, Sizes, check
 
@@ -70,6 +70,7 @@ def bound(
         wanted = " or ".join(map(repr, PRECISIONS))
         raise ValueError(f"{op}: precision is {precision!r}; wanted {wanted}")
     tensors = (deter, stoch, action, embed, keep, noise)
+    expect_tensors(op, {"action": action})
     sizes = check(op, action.shape[:-1], *tensors, weights, kind)
     lead = tuple(action.shape[:-1])
     floats = {"deter": deter, "action": action, "embed": embed, "keep": keep, "noise": noise}

@@ -31,7 +31,6 @@ within rounding of a boundary.
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,13 +39,8 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.ops import device, rssm_backends, rssm_cuda, rssm_plan, rssm_torch
-from metabonk.ops.library import (
-    PerProcess,
-    choose,
-    define,
-    differentiate,
-    differentiate_never,
-)
+from metabonk.ops.engines import PerThread
+from metabonk.ops.library import choose, define, differentiate, differentiate_never, expect_tensors
 from metabonk.ops.rssm_plan import Plan, Precision, addresses, pointers, state_pointers
 from metabonk.ops.rssm_weights import (
     Distribution,
@@ -62,8 +56,7 @@ __all__ = ["Plan", "RssmStates", "RssmWeights", "backends", "plan", "reference",
 LEAST_ROWS = 32
 reference = rssm_torch.reference
 
-_engines: PerProcess[Any] = PerProcess(lambda threads: _core.nn.RssmEngine(threads))
-atexit.register(_engines.close)
+_engines: PerThread[Any] = PerThread(lambda threads: _core.nn.RssmEngine(threads))
 
 
 backends = rssm_backends.backends
@@ -90,6 +83,7 @@ def rssm_scan(
     """
     kind = Distribution(classes, unimix, min_std)
     tensors = (deter, stoch, action, embed, keep, noise)
+    expect_tensors("rssm_scan", {"action": action})
     check("rssm_scan", action.shape[:-1], *tensors, weights, kind)
     return states(
         _OP(*tensors, weights.given(), *kind, recorded(*tensors, *weights), backend), kind

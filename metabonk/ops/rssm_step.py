@@ -20,7 +20,7 @@ from torch import Tensor
 
 from metabonk.ops import rssm_plan, rssm_torch
 from metabonk.ops import rssm_scan as scan
-from metabonk.ops.library import define, differentiate
+from metabonk.ops.library import define, differentiate, expect_tensors
 from metabonk.ops.rssm_plan import PRECISIONS, Plan, Precision
 from metabonk.ops.rssm_weights import Distribution, RssmStates, RssmWeights, check
 
@@ -78,6 +78,7 @@ def rssm_step(
     """See the module. All of [B, ..]; one node of the graph. Raises as `rssm_scan` does."""
     kind = Distribution(classes, unimix, min_std)
     tensors = (deter, stoch, action, embed, keep, noise)
+    expect_tensors("rssm_step", {"action": action})
     check("rssm_step", action.shape[:-1], *tensors, weights, kind)
     saving = scan.recorded(*tensors, *weights)
     return scan.states(_OP(*tensors, weights.given(), *kind, saving, backend), kind)

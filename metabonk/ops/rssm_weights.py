@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metabonk.ops.library import expect, together
+from metabonk.ops.library import expect, expect_tensors, together
 
 CLASSES_MAX = 4096
 
@@ -113,6 +113,7 @@ def check(
 ) -> Sizes:
     """The sizes, once all fit action [*lead, A]. Raises ValueError that names what does not."""
     check_kind(op, kind)
+    expect_tensors(op, {"action": action, "deter": deter, "stoch": stoch, "embed": embed})
     wanted = "[B, A]" if op == "rssm_step" else "[T, B, A]"
     if action.dim() != wanted.count(",") + 1 or not action.is_floating_point():
         raise ValueError(

@@ -19,7 +19,6 @@ Knows torch and the core; no layers and no training.
 
 from __future__ import annotations
 
-import atexit
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -27,13 +26,14 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.ops import device
+from metabonk.ops.engines import PerThread
 from metabonk.ops.library import (
-    PerProcess,
     bind,
     choose,
     define,
     differentiate,
     differentiate_never,
+    expect_tensors,
     overlap,
     refusal,
     together,
@@ -44,8 +44,7 @@ Backend = Literal["auto", "native", "triton", "torch"]
 Metric = Literal["euclidean", "dot"]
 SCORES = 1 << 24  # that the torch backend holds at a time
 
-_engines = PerProcess(_core.nn.VqEngine)
-atexit.register(_engines.close)
+_engines = PerThread(_core.nn.VqEngine)
 
 
 class Lookup(NamedTuple):
@@ -136,12 +135,21 @@ class Plan:
     """A lookup whose memory is bound: `step()` is one native call that allocates nothing.
 
     The codebook is packed once; after changing it in place call `repack()`. What is bound stays
-    alive, also where only `step` was taken from the plan.
+    alive, also where only `step` was taken from the plan. threads: how many a step takes at most.
     """
 
     def __init__(
-        self, x: Tensor, codebook: Tensor, index: Tensor, quantized: Tensor | None, metric: Metric
+        self,
+        x: Tensor,
+        codebook: Tensor,
+        index: Tensor,
+        quantized: Tensor | None,
+        metric: Metric,
+        threads: int | None = None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"vq_lookup: threads is {threads}; wanted 1 or more")
+        self.threads = torch.get_num_threads() if threads is None else threads
         _check(x, codebook, metric)
         bind("vq_lookup", {"x": x, "codebook": codebook, "quantized": quantized})
         bind("vq_lookup", {"index": index}, torch.int64)
@@ -159,8 +167,9 @@ class Plan:
                 if out is not None and overlap(out, tensor):
                     raise ValueError(f"vq_lookup: {name} shares memory with {other}")
         self.bound = x, codebook, index, quantized
+        engine = _engines.get_here() if threads is None else _core.nn.VqEngine(threads)
         self._native = _core.nn.VqPlan(
-            _engines.get_here(),
+            engine,
             x.data_ptr(),
             index.numel(),
             codebook.data_ptr(),
@@ -184,13 +193,20 @@ def plan(
     quantized: Tensor | None = None,
     *,
     metric: Metric = "euclidean",
+    threads: int | None = None,
 ) -> Plan:
     """Binds x [..., D], codebook [K, D] and the outputs index [...] int64 and, where wanted,
-    quantized [..., D]: contiguous float32 in main memory. Raises ValueError for anything else."""
-    return Plan(x, codebook, index, quantized, metric)
+    quantized [..., D]: contiguous float32 in main memory.
+
+    threads: at most so many, of the plan's own, for large batches only; None shares those of the
+    calling thread's lookups, torch's number. A row gives the same index on any number. Raises
+    ValueError for anything else.
+    """
+    return Plan(x, codebook, index, quantized, metric, threads)
 
 
 def _check_x(op: str, x: Tensor) -> None:
+    expect_tensors(op, {"x": x})
     if x.dim() < 1 or x.shape[-1] < 1 or not x.is_floating_point():
         raise ValueError(f"{op}: x is {x.dtype} {list(x.shape)}; wanted a floating [..., D]")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -218,6 +219,24 @@ def test_a_plan_is_the_op_and_makes_no_objects(way: tuple[str, str]) -> None:
     plan.step()
     assert torch.equal(index, op.vq_lookup(x, codebook, backend="native").indices)
     assert allocated(plan.step).peak < 512
+
+
+def test_a_plan_has_threads_of_its_own_where_they_are_asked_for() -> None:
+    x, codebook = numbers(3000, 40, 64)  # enough work to be shared
+    want = op.vq_lookup(x, codebook, backend="native").indices
+    tasks = Path("/proc/self/task")
+    for threads in (1, 3):
+        index = torch.empty(3000, dtype=torch.int64)
+        before = len(list(tasks.iterdir()))
+        plan = op.plan(x, codebook, index, threads=threads)
+        # One that another test let go may have been seen a moment longer.
+        assert len(list(tasks.iterdir())) >= before + threads - 2
+        plan.step()
+        assert torch.equal(index, want)
+        assert plan.threads == threads
+    assert op.plan(x, codebook, index).threads == torch.get_num_threads()
+    with pytest.raises(ValueError, match="threads is 0; wanted 1 or more"):
+        op.plan(x, codebook, index, threads=0)
 
 
 def test_a_step_taken_from_its_plan_holds_the_memory() -> None:

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "nn/programs.h"
+#include "support/cpu.h"
 
 namespace metabonk::nn {
 namespace {
@@ -137,6 +138,36 @@ TEST(policy_allocates_nothing_in_ten_thousand_steps) {
   CHECK_EQ(play.policy.counter(), uint64_t{10001});
   const auto control = WeightsOf(Pilot(kRows));  // what allocates is counted
   CHECK(check::Allocations() > before);
+}
+
+TEST(policy_keeps_its_kernels_over_a_swap_after_the_tier_was_capped) {
+  const auto before = ActiveTier();
+  for (int had = 0; had <= static_cast<int>(before); ++had) {
+    for (int now = 0; now <= static_cast<int>(before); ++now) {
+      CapTier(static_cast<CpuTier>(had));
+      Play swapped(7, 1), wanted(7, 2);
+      CapTier(static_cast<CpuTier>(now));
+      // Panels for the kernels that are active now would be read at another width.
+      const CfcKernels& own = swapped.policy.runner().kernels();
+      swapped.policy.runner().Swap(WeightsOf(Pilot(kRows), 2, own));
+      for (uint64_t n = 0; n < 3; ++n) CHECK(swapped.Step(n) == wanted.Step(n));
+    }
+  }
+  CapTier(before);
+}
+
+TEST(policy_reads_weights_with_the_kernels_that_they_were_packed_for) {
+  const auto before = ActiveTier();
+  for (int now = 0; now <= static_cast<int>(before); ++now) {
+    CapTier(before);
+    Play swapped(7, 1);
+    CapTier(static_cast<CpuTier>(now));
+    Play wanted(7, 2);
+    swapped.policy.runner().Swap(WeightsOf(Pilot(kRows), 2));
+    const std::vector<float> found = swapped.Step(0), want = wanted.Step(0);
+    for (size_t i = 0; i < want.size(); ++i) CHECK_NEAR(found[i], want[i], 1e-6f);
+  }
+  CapTier(before);
 }
 
 TEST(policy_swaps_weights_on_another_thread) {

@@ -220,10 +220,11 @@ class TensorData {
   std::vector<const void*> addresses_;
 };
 
-inline std::unique_ptr<const ProgramWeights> WeightsOf(const Program& program, uint64_t seed = 1) {
+inline std::unique_ptr<const ProgramWeights> WeightsOf(
+    const Program& program, uint64_t seed = 1, const CfcKernels& kernels = ActiveCfcKernels()) {
   const TensorData data(program, seed);
   std::unique_ptr<const ProgramWeights> weights;
-  if (!ProgramWeights::Make(program, data.addresses(), &weights).ok()) return nullptr;
+  if (!ProgramWeights::Make(program, data.addresses(), kernels, &weights).ok()) return nullptr;
   return weights;
 }
 

@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -80,6 +82,43 @@ TEST(arena_game_shows_a_state_and_its_frame_at_every_tick) {
     CHECK_EQ(moment.frame.height, 24);
     CHECK(std::memcmp(picture.data(), moment.frame.pixels, picture.size()) == 0);
   }
+}
+
+// The ring is made anew once its file is gone, which fails as long as its folder is gone, too.
+TEST(arena_game_counts_captures_that_the_ring_refuses) {
+  const TemporaryDirectory folder;
+  const std::string memory = folder / "memory";
+  std::filesystem::create_directory(memory);
+  std::unique_ptr<ArenaGame> game;
+  FakeClock clock;
+  CHECK(ArenaGame::Create(clock, SettingsFor(memory, 2), nullptr, &game).ok());
+  Moment moment;
+  for (int tick = 0; tick < 20; ++tick) {
+    game->Tick();
+    CHECK(game->source(0).Newest(&moment));
+  }
+  CHECK_EQ(game->unshown(), uint64_t{0});
+  std::filesystem::remove_all(memory);
+  const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+  const auto tick = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    game->Tick();
+    return MonotonicClock().Now() < until;
+  };
+  while (game->unshown() < 10 && tick()) {
+  }
+  CHECK(game->unshown() >= 10);
+  while (game->source(0).Newest(&moment)) {
+  }
+  const uint64_t refused = game->unshown(), seen = moment.sequence;
+  CHECK(tick());
+  CHECK_EQ(game->unshown(), refused + 2);  // one of each arena
+  CHECK(!game->source(0).Newest(&moment));
+  std::filesystem::create_directory(memory);  // there is room again
+  while (!game->source(0).Newest(&moment) && tick()) {
+  }
+  CHECK(moment.sequence > seen + 1);
+  CHECK_EQ(moment.frame.step, moment.sequence);
 }
 
 TEST(arena_game_shows_the_ground_of_its_run) {

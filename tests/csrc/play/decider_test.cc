@@ -2,8 +2,12 @@
 // weights; a policy on a thread of its own is answered for, late or not at all.
 #include "play/decider.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -28,6 +32,26 @@ struct Seen {
 };
 
 bool Same(const Action& a, const Action& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
+// The pilot, with an output of one number that says something about its action.
+void Tell(nn::Program* program, const char* name, nn::Reduction how) {
+  using namespace nn;
+  const View action = program->outputs.front().view;
+  const Type type = how == Reduction::kArgmax ? Type::kI32 : Type::kF32;
+  const View told = DenseView(0, type, program->arena_bytes / SizeOf(type), {1});
+  program->arena_bytes += 64;
+  program->instructions.push_back(
+      {Opcode::kReduce, {told, action}, {static_cast<int64_t>(how)}, {}});
+  program->outputs.push_back({name, told});
+}
+
+float Largest(const Action& action, int* place) {
+  std::array<float, kActionColumns> row;
+  std::memcpy(row.data(), &action, sizeof action);
+  const auto found = std::max_element(row.begin(), row.end());
+  *place = static_cast<int>(found - row.begin());
+  return *found;
+}
 
 }  // namespace
 
@@ -130,6 +154,49 @@ TEST(decider_takes_swaps_from_another_thread) {
   }
   swapper.join();
   CHECK_EQ(swapped, 20);
+}
+
+TEST(decider_tells_which_candidate_was_chosen_and_its_score) {
+  FakeClock clock;
+  nn::Program motor = StatePilot();
+  Tell(&motor, "value", nn::Reduction::kMin);
+  Tell(&motor, "candidate", nn::Reduction::kArgmax);
+  Tell(&motor, "score", nn::Reduction::kMax);
+  nn::Program critic = StatePilot();
+  Tell(&critic, "value", nn::Reduction::kMax);
+  CompiledDecider judges(motor, nn::WeightsOf(motor, 1), 5, HashNumber(1), clock);
+  CompiledDecider values(critic, nn::WeightsOf(critic, 1), 5, HashNumber(1), clock);
+  CompiledDecider neither(StatePilot(), nn::WeightsOf(StatePilot(), 1), 5, HashNumber(1), clock);
+  int chosen = 0;
+  for (uint64_t n = 1; n <= 40; ++n) {
+    const Seen seen(n, n == 1);
+    Decision decision;
+    int place = -1;
+    CHECK(judges.Decide(seen.moment, 0, &decision).ok());
+    CHECK_EQ(decision.score, Largest(decision.action, &place));  // not the value
+    CHECK_EQ(decision.candidate, place);
+    chosen |= 1 << place;
+    CHECK(values.Decide(seen.moment, 0, &decision).ok());
+    CHECK_EQ(decision.score, Largest(decision.action, &place));
+    CHECK_EQ(decision.candidate, 0);
+    CHECK(neither.Decide(seen.moment, 0, &decision).ok());
+    CHECK(std::isnan(decision.score));
+    CHECK_EQ(decision.candidate, 0);
+  }
+  CHECK((chosen & (chosen - 1)) != 0);  // not always the same
+}
+
+TEST(decider_refuses_outputs_that_are_not_one_number) {
+  for (const char* name : {"value", "score", "candidate"}) {
+    nn::Program wide = StatePilot();
+    wide.outputs.push_back({name, wide.outputs.front().view});
+    const Status status = CompiledDecider::CheckProgram(wide);
+    CHECK(status.code == Code::kInvalidArgument);
+    CHECK(std::string(status.what).find(name) != std::string::npos);
+  }
+  nn::Program drawn = StatePilot();
+  Tell(&drawn, "candidate", nn::Reduction::kMax);  // one number, and not a whole one
+  CHECK(!CompiledDecider::CheckProgram(drawn).ok());
 }
 
 TEST(decider_refuses_programs_that_no_game_can_feed) {

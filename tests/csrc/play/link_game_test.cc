@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "check.h"
+#include "ipc/ring_writer.h"
 #include "link/server.h"
 #include "link/states.h"
 #include "play/artifacts.h"
@@ -372,6 +373,93 @@ TEST(offer_places_refuse_what_is_not_on_the_screen) {
     places.Click(*state, &action);
     CHECK_EQ(action.click[0], -1.0f);  // no widget of ours
   }
+}
+
+// A game that offers frames through a ring, and sends them only to who takes none from there.
+class Offering {
+ public:
+  // ring: where frames are written; null: named, and not to be seen from here.
+  Offering(const std::string& path, const std::string& name, ipc::RingWriter* ring) : ring_(ring) {
+    link::ServerOptions options;
+    options.endpoint.kind = link::Endpoint::Kind::kUnix;
+    options.endpoint.path = path;
+    options.protocol = link::Protocol::kV2;
+    options.capabilities |= link::kTakesRing;
+    options.ring = name;
+    CHECK(link::Server::Listen(options, &server_).ok());
+  }
+  // Says states until a frame of that value is shown; how many frames had to be sent.
+  int Show(LinkGame* game, uint8_t value) {
+    std::vector<uint8_t> pixels(size_t{8} * 12 * 3, value);
+    Moment moment;
+    int sent = 0;
+    const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+    while (MonotonicClock().Now() < until) {
+      bool fresh = false;
+      CHECK(server_->Poll(kMillisecond, &fresh).ok());
+      if (game->source().Newest(&moment) && moment.frame.pixels != nullptr &&
+          moment.frame.pixels[0] == value) {
+        return sent;
+      }
+      if (!server_->connected()) continue;
+      link::FrameView frame;
+      if (!server_->uses_ring()) {
+        frame = {.width = 12, .height = 8, .stride = 36, .pixels = pixels};
+        ++sent;
+      } else if (ring_ != nullptr) {
+        CHECK(ring_->Write({.width = 12, .height = 8}, pixels, ++step_, 0).ok());
+      }
+      state_->fields = kHasEverything;
+      state_->time += 1.0 / 60.0;
+      uint64_t sequence = 0;
+      CHECK(server_->Send(*state_, {}, frame, MonotonicClock().Now(), &sequence).ok());
+    }
+    check::Fail(__FILE__, __LINE__, "no frame was shown");
+    return sent;
+  }
+
+ private:
+  ipc::RingWriter* ring_;
+  std::unique_ptr<link::Server> server_;
+  std::unique_ptr<GameState> state_ = std::make_unique<GameState>();
+  uint64_t step_ = 0;
+};
+
+TEST(link_game_does_without_a_ring_that_cannot_be_seen_from_here) {
+  const TemporaryDirectory folder;
+  LinkSettings settings = SettingsFor(folder / "game", link::Protocol::kV2);
+  settings.ring_folder = folder / "";
+  LinkGame game(MonotonicClock(), settings);
+  game.Start();
+  for (uint64_t times = 1; times <= 2; ++times) {  // a game that comes back offers its ring again
+    Offering host(folder / "game", "elsewhere", nullptr);
+    CHECK(host.Show(&game, static_cast<uint8_t>(10 * times)) > 0);
+    CHECK_EQ(game.rings_refused(), times);
+    CHECK(host.Show(&game, static_cast<uint8_t>(10 * times + 1)) > 0);
+    CHECK_EQ(game.rings_refused(), times);  // once for each time that it was offered
+  }
+  game.Stop();
+}
+
+TEST(link_game_takes_frames_from_the_ring_that_is_offered) {
+  const TemporaryDirectory folder;
+  ipc::RingOptions options;
+  options.name = "here";
+  options.folder = folder / "";
+  options.frame_bytes = size_t{8} * 12 * 3;
+  std::unique_ptr<ipc::RingWriter> ring;
+  CHECK(ipc::RingWriter::Create(options, &ring).ok());
+  LinkSettings settings = SettingsFor(folder / "game", link::Protocol::kV2);
+  settings.ring_folder = folder / "";
+  LinkGame game(MonotonicClock(), settings);
+  game.Start();
+  for (int times = 1; times <= 2; ++times) {
+    Offering host(folder / "game", "here", ring.get());
+    host.Show(&game, static_cast<uint8_t>(10 * times));  // the first may come over the socket
+    CHECK_EQ(host.Show(&game, static_cast<uint8_t>(10 * times + 1)), 0);
+  }
+  CHECK_EQ(game.rings_refused(), uint64_t{0});
+  game.Stop();
 }
 
 TEST(link_game_plays_over_bonklink_v1) { Play(link::Protocol::kV1); }

@@ -33,8 +33,10 @@ class FakeClock final : public Clock {
     stalls.pop_front();
   }
   void Relax() override { ++spins; }
+  int64_t CpuTime() override { return cpu; }
 
   int64_t now = kSecond, look = 100;
+  int64_t cpu = 0;  // moves with who computes, not with the time
   uint64_t looks = 0, sleeps = 0, spins = 0;
   std::deque<int64_t> stalls;
 };
@@ -80,13 +82,14 @@ class FakeGame final : public Source, public Sink {
   Clock& clock_;
 };
 
-// Says what it was asked, takes `takes` nanoseconds.
+// Says what it was asked, takes `takes` nanoseconds, in `computes` of which it computes.
 class FakeDecider final : public Decider {
  public:
   explicit FakeDecider(FakeClock& clock) : clock_(clock) {}
 
   Status Decide(const Moment& moment, int64_t, Decision* decision) override {
     clock_.now += takes;
+    clock_.cpu += computes;
     begins.push_back(moment.begins);
     if (!status.ok()) return status;
     decision->action = action;
@@ -98,7 +101,7 @@ class FakeDecider final : public Decider {
 
   Action action = {{0.5f, 0.25f}, {0, 0}, 1, 0, 0, 0, 0, 0, {-1, -1}};
   Status status;
-  int64_t takes = 0;
+  int64_t takes = 0, computes = 0;
   std::vector<bool> begins;
 
  private:

@@ -47,6 +47,25 @@ int64_t WorstLatency(const std::vector<TickTimes>& times, size_t from) {
   return worst;
 }
 
+// Computes for so long, as the processor counts it.
+class BusyDecider final : public Decider {
+ public:
+  explicit BusyDecider(int64_t computes) : computes_(computes) {}
+  Status Decide(const Moment& moment, int64_t, Decision* decision) override {
+    Clock& clock = MonotonicClock();
+    const int64_t until = clock.CpuTime() + computes_;
+    while (clock.CpuTime() < until) {
+    }
+    decision->answers = moment.sequence;
+    decision->capture = moment.capture;
+    decision->seen = clock.Now();
+    return Status::Ok();
+  }
+
+ private:
+  const int64_t computes_;
+};
+
 }  // namespace
 
 TEST(loop_follows_the_games_phase) {
@@ -139,6 +158,63 @@ TEST(loop_counts_what_it_skipped) {
   CHECK(match.loop.Turn());
   CHECK(match.loop.skipped() == 3 || match.loop.skipped() == 4);
   CHECK_EQ(match.loop.ticks(), 11 + match.loop.skipped());
+}
+
+TEST(loop_says_what_the_thread_computed_in_each_turn) {
+  FakeClock clock;
+  clock.cpu = kSecond;  // before the first turn: nobody's
+  FakeGame one(clock), two(clock);
+  FakeDecider light(clock), heavy(clock);
+  light.computes = kMillisecond;
+  for (int i = 0; i < 30; ++i) {
+    one.captures.push_back(clock.now + i * kPeriod);
+    two.captures.push_back(clock.now + i * kPeriod);
+  }
+  Seat first(clock, one, light, one, nullptr, {.agent = 0});
+  Seat second(clock, two, heavy, two, nullptr, {.agent = 1});
+  Loop loop(clock, {.pacer = {kPeriod, 0}, .ticks = 20, .remembered = 20});
+  loop.Add(&first);
+  loop.Add(&second);
+  int64_t known = clock.cpu;
+  for (int turn = 0; turn < 20; ++turn) {
+    heavy.computes = (turn % 3) * kPeriod;
+    loop.Turn();
+    for (size_t seat = 0; seat < 2; ++seat) {
+      CHECK_EQ(loop.Times(seat).back().cpu, clock.cpu - known);  // all seats' together
+    }
+    known = clock.cpu;
+  }
+  CHECK(clock.cpu > kSecond + 10 * kPeriod);
+}
+
+TEST(loop_thread_that_computes_for_too_long_says_so) {
+  Clock& clock = MonotonicClock();
+  constexpr int64_t kShort = 5 * kMillisecond;
+  FakeGame game(clock);
+  for (int i = 0; i < 4; ++i) game.captures.push_back(clock.Now() + i * kShort);
+  BusyDecider decider(2 * kShort);
+  Seat seat(clock, game, decider, game, nullptr, {.patience = 0});
+  Loop loop(clock, {.pacer = {kShort, 0}, .margin = 0, .ticks = 30, .remembered = 30});
+  loop.Add(&seat);
+  loop.Start();
+  while (loop.running()) std::this_thread::yield();
+  loop.Stop();
+  int decided = 0;
+  for (const TickTimes& times : loop.Times(0)) {
+    const bool busy = (times.gate & kGateDecided) != 0;
+    decided += busy;
+    CHECK_EQ(times.cpu >= 2 * kShort, busy);  // what is held computes next to nothing
+  }
+  CHECK(decided >= 1 && decided <= 4);
+}
+
+TEST(clock_tells_computing_from_sleeping) {
+  Clock& clock = MonotonicClock();
+  const int64_t before = clock.CpuTime();
+  clock.SleepUntil(clock.Now() + 30 * kMillisecond);
+  const int64_t slept = clock.CpuTime() - before;
+  CHECK(slept >= 0 && slept < 20 * kMillisecond);
+  while (clock.CpuTime() < before + 30 * kMillisecond) clock.Relax();  // it moves when one computes
 }
 
 TEST(loop_runs_on_a_thread_and_stops) {
