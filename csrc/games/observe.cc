@@ -1,5 +1,5 @@
-// GameState -> observation arrays. The names of all features are in metabonk/records.py, in the
-// order in which they are written here; tests/test_observations.py holds a slow reference.
+// GameState -> observation arrays. The names of all features are in metabonk/observations.py, in
+// the order in which they are written here; tests/test_observations.py holds a slow reference.
 //
 // Conventions: directions are in the camera's frame (x right, y forward); lengths without a bound
 // are x / (|x| + scale), so that one unit of `scale` gives a half and nothing exceeds 1; what a

@@ -74,6 +74,7 @@ class Line:
         self.wants_frames = False
         self.newest: Tick | None = None
         self.damaged = 0
+        self._said: InputSnapshot | None = None  # of the state before
         try:
             # A learner may not look for a while: silence is borne as long as the caller does.
             self._client = Client(
@@ -163,13 +164,15 @@ class Line:
             except CorruptError:
                 self.damaged += 1
         captured = self._client.clock().to_ours(got.capture_ns) if got.version == 2 else None
+        said, before = got.trailers.input, self._said
+        self._said = said
         return Tick(
             state=got.packed.view(GAME_STATE)[0],
             step=got.step,
             capture_ns=got.received_ns if captured is None else captured,
             skipped=got.skipped,
             first=got.first,
-            inputs=_inputs(got.trailers.input),
+            inputs=_inputs(said, before),
             frame=frame,
         )
 
@@ -201,12 +204,16 @@ class _Lines:
 lines = _Lines()
 
 
-def _inputs(said: InputSnapshot | None) -> FloatArray:
+def _inputs(said: InputSnapshot | None, before: InputSnapshot | None) -> FloatArray:
+    """The row of an action that does what the person does. A press that goes on since the state
+    `before`, where it had the same place, is no second click, and one without a place is none."""
     row = np.full(ACTION_COLUMNS, np.nan, np.float32)
     if said is not None:
         row[:4] = (*said.move, *said.look)
         row[6:9] = (said.interact, said.fire, said.ability)
-        row[10:] = said.click if said.ui_click else (-1.0, -1.0)
+        goes_on = before is not None and before.ui_click and before.click == said.click
+        placed = all(0.0 <= part <= 1.0 for part in said.click)
+        row[10:] = said.click if said.ui_click and placed and not goes_on else (-1.0, -1.0)
     return row
 
 

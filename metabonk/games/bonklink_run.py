@@ -107,6 +107,7 @@ class Run:
         if self.line.owner is not self._owner:
             return 0.0, False, True
         before, reward, seen, dt = self.state, 0.0, 0, 0.0
+        pressed: FloatArray | None = None  # by the person, earlier in this decision
         deadline = time.monotonic() + self._patience
         while True:
             tick = self._next(deadline)
@@ -130,6 +131,7 @@ class Run:
             self.dt = dt
             if self._early is None:
                 self._take(tick, dt)
+                pressed = self._press_kept(pressed)
             before = tick.state
             if end is not End.NO or cut:
                 return reward, end in (End.DIED, End.WON) and not cut, cut or end is End.LEFT
@@ -247,6 +249,15 @@ class Run:
         self.state, self.dt = self._places.shown(tick.state), dt
         self.frame = self.frame if tick.frame is None else tick.frame
         self.capture_ns, self.inputs = tick.capture_ns, tick.inputs
+
+    def _press_kept(self, pressed: FloatArray | None) -> FloatArray | None:
+        """The newest click of a decision of several states, which the last of them tells."""
+        if self.inputs[10] >= 0.0:
+            return self.inputs[10:]
+        if pressed is not None:
+            self.inputs = self.inputs.copy()
+            self.inputs[10:] = pressed
+        return pressed
 
     def _goes_on(self, tick: Tick) -> bool:
         """Whether a new connection shows the run that went on before."""

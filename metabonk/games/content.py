@@ -114,8 +114,12 @@ class Offers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owned_weight: float
 
 
-class Weapon(msgspec.Struct, frozen=True):
-    """A weapon at level 1 and its growth per level; the other numbers are the rules' affair."""
+class Weapon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A weapon at level 1 and what each further level changes: metres, seconds, points, radians.
+
+    Damage, reach and blast grow by a sum, the cooldown by a factor; one more projectile and one
+    more enemy pierced every so many levels (0: never).
+    """
 
     name: str
     text: str
@@ -127,7 +131,20 @@ class Weapon(msgspec.Struct, frozen=True):
     cooldown: float
     cooldown_growth: float
     count: int
-    reach: float = 0.0
+    reach: float
+    knockback: float
+    color: Color
+    count_every: int = 0
+    pierce: int = 0
+    pierce_every: int = 0
+    reach_growth: float = 0.0
+    spread: float = 0.0
+    speed: float = 0.0
+    radius: float = 0.0
+    life: float = 0.0
+    blast: float = 0.0
+    blast_growth: float = 0.0
+    slow: float = 0.0
 
 
 class Enemy(msgspec.Struct, frozen=True):

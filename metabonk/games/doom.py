@@ -41,8 +41,11 @@ DEFAULT_PIXELS = (60, 80)
 DEFAULT_SKIP = 4
 RESTARTS = 3  # of one process in a row before it is an error
 _HEAD = struct.Struct("<8sIII")  # magic, environments, columns, frame skip
-_ENV = struct.Struct("<QQI??QdqI")  # seed, episode, episode seed, ended, lost, digest, sums, rows
-_MAGIC = b"MBDOOM01"
+# Seed, episode, episode seed, ended, lost, digest, sums, crashes, rows. What was cloned before
+# crashes were kept has none of them.
+_ENV = struct.Struct("<QQI??QdqqI")
+_ENV_1 = struct.Struct("<QQI??QdqI")
+_MAGIC, _MAGIC_1 = b"MBDOOM02", b"MBDOOM01"
 
 
 def make(
@@ -204,7 +207,8 @@ class DoomGame:
                 _ENV.pack(
                     int(self._seeds[i]), int(self._episodes[i]), self._episode_seed(i),
                     bool(self._ended[i]), bool(self._lost[i]), int(self._slots["digest"][i]),
-                    float(self._sums.returns[i]), int(self._sums.length[i]), len(rows),
+                    float(self._sums.returns[i]), int(self._sums.length[i]), int(self.crashes[i]),
+                    len(rows),
                 )
             )  # fmt: skip
             parts.append(rows)
@@ -216,13 +220,14 @@ class DoomGame:
         Raises CorruptError, before anything changes, if the state is damaged; GameError if it is
         of another game or a replay diverges.
         """
-        head = (_MAGIC, self.num_envs, self.action_layout.columns, self.frame_skip)
-        if len(state) < _HEAD.size or _HEAD.unpack_from(state) != head:
+        here = (self.num_envs, self.action_layout.columns, self.frame_skip)
+        heads = [(magic, *here) for magic in (_MAGIC, _MAGIC_1)]
+        if len(state) < _HEAD.size or _HEAD.unpack_from(state) not in heads:
             raise GameError(f"state: not of {self.name} with {self.num_envs} environments")
         width, digests = 4 * self.action_layout.columns, []
         for i, (values, rows) in enumerate(self._parse(state)):
             self._seeds[i], self._episodes[i], seed, self._ended[i], self._lost[i] = values[:5]
-            digest, self._sums.returns[i], self._sums.length[i], _ = values[5:]
+            digest, self._sums.returns[i], self._sums.length[i], self.crashes[i] = values[5:]
             self._rows[i] = [rows[k : k + width] for k in range(0, len(rows), width)]
             digests.append(digest)
             self._alive(i).send(b"R" + seed.to_bytes(4, "little") + rows)
@@ -259,19 +264,21 @@ class DoomGame:
         self._release()
 
     def _parse(self, state: bytes) -> list[tuple[tuple[Any, ...], bytes]]:
-        """Each environment's values and action rows. Raises CorruptError."""
+        """Each environment's values, up to its crashes, and action rows. Raises CorruptError."""
         at, width = _HEAD.size, 4 * self.action_layout.columns
+        former = state.startswith(_MAGIC_1)
+        packed = _ENV_1 if former else _ENV
         parts: list[tuple[tuple[Any, ...], bytes]] = []
         for _ in range(self.num_envs):
-            if len(state) < at + _ENV.size:
+            if len(state) < at + packed.size:
                 raise CorruptError(f"state: ends too early for {self.name}, clone it again")
-            values = _ENV.unpack_from(state, at)
-            at += _ENV.size
-            rows = state[at : at + values[-1]]
-            at += values[-1]
-            if len(rows) != values[-1] or len(rows) % width:
+            *values, size = packed.unpack_from(state, at)
+            at += packed.size
+            rows = state[at : at + size]
+            at += size
+            if len(rows) != size or len(rows) % width:
                 raise CorruptError(f"state: damaged action rows of {self.name}, clone it again")
-            parts.append((values, rows))
+            parts.append(((*values, 0) if former else tuple(values), rows))
         if at != len(state):
             raise CorruptError(f"state: {len(state) - at} bytes too many for {self.name}")
         return parts

@@ -19,38 +19,50 @@ from gymnasium import spaces as gs
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from metabonk.errors import ConfigError, GameError, MetabonkError, MissingExtraError
-from metabonk.games.batch import EpisodeSums, check_seeds
+from metabonk.games.batch import EpisodeSums, check_seeds, episode_seed
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation
 from metabonk.spaces import ActionLayout
 
 
 def make(
-    rest: str, num_envs: int, kwargs: Mapping[str, Any] | None = None, visible: bool = False
+    rest: str,
+    num_envs: int,
+    kwargs: Mapping[str, Any] | None = None,
+    visible: bool = False,
+    seeded: bool = False,
 ) -> GymGame:
     """`num_envs` environments of the registered id `rest`; `kwargs` go to its constructor.
 
-    visible: `render` works; each environment then steps by itself, which is slower.
+    visible: `render` works. seeded: every episode follows from its environment's seed and its
+    number alone, so that it is the same one for whoever plays, however the ones before it went.
+    With either each environment steps by itself, which is slower.
     """
-    return GymGame(rest, num_envs, dict(kwargs or {}), visible)
+    return GymGame(rest, num_envs, dict(kwargs or {}), visible, seeded)
 
 
 class GymGame:
     """A Gymnasium vector environment that writes into the caller's arrays.
 
     The id's own vector environment is used where it has one that resets in the next step (the
-    whole batch then takes one seed, a hash of all), else `SyncVectorEnv` with one seed each.
+    whole batch then takes one seed, a hash of all), else `SyncVectorEnv` with one seed each. Both
+    go on drawing from what they were seeded with when an episode ends, unless `seeded`.
     """
 
     snapshots = False
 
     def __init__(
-        self, env_id: str, num_envs: int, kwargs: dict[str, Any], visible: bool = False
+        self,
+        env_id: str,
+        num_envs: int,
+        kwargs: dict[str, Any],
+        visible: bool = False,
+        seeded: bool = False,
     ) -> None:
         self.name = f"gym/{env_id}"
         self.num_envs = num_envs
         if visible:
             kwargs = {"render_mode": "rgb_array", **kwargs}
-        self._envs, self._seed_each = _make_vector(env_id, num_envs, kwargs, each=visible)
+        self._envs, self._seed_each = _make_vector(env_id, num_envs, kwargs, visible, seeded)
         self.frame_rate = self.picture_rate = float(self._envs.metadata.get("render_fps", 30))
         leaves: dict[str, gs.Space[Any]] = {}
         _leaves(self._envs.single_observation_space, "", leaves)
@@ -129,13 +141,32 @@ class GymGame:
             _write_leaf(self._leaves[key], _lookup(given, key), array)
 
 
-def _make_vector(
-    env_id: str, num_envs: int, kwargs: dict[str, Any], each: bool
-) -> tuple[VectorEnv[Any, Any, Any], bool]:
-    """The vector environment and whether it takes one seed per environment.
+class SeededEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment whose every episode follows from the seed that it was given and the number of
+    the episode; else it draws on from where the last one left its generator."""
 
-    each: every environment steps by itself even where the id has a vector environment.
-    """
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._given, self._episode = 0, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            self._given, self._episode = seed, 0
+            return self.env.reset(seed=seed, options=options)
+        self._episode += 1
+        # 31 bits, as some environments take no more.
+        drawn = episode_seed(self._given, self._episode) >> 33
+        return self.env.reset(seed=drawn, options=options)
+
+
+def _make_vector(
+    env_id: str, num_envs: int, kwargs: dict[str, Any], visible: bool, seeded: bool
+) -> tuple[VectorEnv[Any, Any, Any], bool]:
+    """The vector environment and whether it takes one seed per environment."""
+    each = visible or seeded  # even where the id has a vector environment
+    wrappers = [SeededEpisodes] if seeded else None
     try:
         spec = gymnasium.spec(env_id)
         if spec.vector_entry_point is not None and not (spec.additional_wrappers or each):
@@ -143,7 +174,7 @@ def _make_vector(
             if envs.metadata.get("autoreset_mode") is AutoresetMode.NEXT_STEP:
                 return envs, False
             envs.close()
-        return gymnasium.make_vec(env_id, num_envs, "sync", **kwargs), True
+        return gymnasium.make_vec(env_id, num_envs, "sync", wrappers=wrappers, **kwargs), True
     except gymnasium.error.UnregisteredEnv as error:
         why = str(error).rstrip(".")
         raise ConfigError(

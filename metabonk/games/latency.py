@@ -12,8 +12,9 @@ does not get them from a camera. Constant delays of either kind make the same de
 (Katsikopoulos and Engelbrecht 2003).
 
 A delay is a number of whole steps: of 1.5 steps every second one is 1 and every other 2, at random,
-so that the mean is what was asked for. Numbers follow from the seeds of the environments and the
-step alone; snapshots hold everything that is on its way.
+so that the mean is what was asked for. Numbers follow from an environment's own seed, the number of
+its episode and the step in it: an episode has the same delays whoever plays it, however those
+before it went and whatever is played beside it. Snapshots hold everything that is on its way.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk.errors import ConfigError, CorruptError
-from metabonk.games.batch import allocate
+from metabonk.games.batch import allocate, check_seeds
 from metabonk.protocols import (
     Array,
     BatchGame,
@@ -106,11 +107,12 @@ class Delayed:
         if delays.observation:
             self._seen = allocate(game.observation_space, num)
             self._frames = _Line(self._seen, delays.observation * rate, delays.jitter * rate)
-        self._random = _Random(num, [0])
+        self._random = _Random([0] * num)
         self._step = 0
 
     def reset_into(self, observation: Observation, seeds: Sequence[int]) -> None:
-        self._random = _Random(self.num_envs, seeds)
+        check_seeds(seeds, self.num_envs)
+        self._random = _Random(seeds)
         self._step = 0
         self.applied[:] = self._idle
         self._actions.clear(np.ones(self.num_envs, np.bool_))
@@ -129,13 +131,14 @@ class Delayed:
         truncated: BoolArray,
         is_reset: BoolArray,
     ) -> None:
-        delay = self._actions.draw(self._random.at(self._step, 0))
+        delay = self._actions.draw(self._random.line(0))
         self._actions.put(self._step, {"action": actions}, delay)
         self._actions.take(self._step, {"action": self.applied})
         flags = (reward, terminated, truncated, is_reset)
         inside = observation if self._frames is None else self._seen
         self.game.step_into(self.applied, inside, *flags)
         self._step += 1
+        self._random.advance(is_reset)
         if is_reset.any():
             self._actions.clear(is_reset)
             self.applied[is_reset] = self._idle[is_reset]
@@ -146,7 +149,7 @@ class Delayed:
         """What is seen of what the game shows now."""
         assert self._frames is not None
         self._frames.clear(is_first)
-        delay = np.where(is_first, 0, self._frames.draw(self._random.at(self._step, 1)))
+        delay = np.where(is_first, 0, self._frames.draw(self._random.line(1)))
         self._frames.put(self._step, self._seen, delay)
         self._frames.take(self._step, observation)
 
@@ -167,6 +170,11 @@ class Delayed:
         except (SafetensorError, ValueError) as error:
             raise CorruptError(f"{self.name}: no clone of a delayed game: {error}") from error
         here = self._arrays()
+        if "key" in found:  # one for all environments: delays depended on what else was played
+            raise CorruptError(
+                f"{self.name}: a clone of before delays followed from each environment's seed: "
+                "go on with the version of metabonk that wrote it, or start anew"
+            )
         for key, array in here.items():
             saved = found.get(key)
             if saved is None or (saved.shape, saved.dtype) != (array.shape, array.dtype):
@@ -180,14 +188,14 @@ class Delayed:
         for key, array in here.items():
             array[...] = found[key]
         self._step = int(here["step"][0])
-        self._random = _Random.with_key(self.num_envs, here["key"])
+        self._random.forget()
 
     def _arrays(self) -> dict[str, Array]:
         """What a clone holds besides the game; arrays of this object where they are arrays."""
         found: dict[str, Array] = {
             "step": np.array([self._step], np.int64),
-            "key": self._random.key.copy(),
             "applied": self.applied,
+            **{f"random.{key}": value for key, value in self._random.arrays().items()},
         }
         for name, line in (("actions", self._actions), ("frames", self._frames)):
             if line is not None:
@@ -203,7 +211,7 @@ class Delayed:
 
     def pictures(self, index: int, row: FloatArray) -> Sequence[Array]:
         """As the game will show itself: with the action that arrives, not with `row`."""
-        delay = self._actions.draw(self._random.at(self._step, 0))
+        delay = self._actions.draw(self._random.line(0))
         late = self._actions.newest(self._step)[index]
         if not delay[index]:
             arriving = row
@@ -272,30 +280,51 @@ class _Line:
 
 
 class _Random:
-    """Uniform numbers that are a function of seeds and step (Philox, Salmon et al. 2011)."""
+    """Uniform numbers of every environment: a function of its seed, the number of its episode and
+    the step in it (Philox, Salmon et al. 2011).
 
-    def __init__(self, num: int, seeds: Sequence[int]) -> None:
-        words = [_STREAM, *(int(seed) % 2**64 for seed in seeds)]
-        state = np.random.SeedSequence(words).generate_state(2, np.uint64)
-        self.key: npt.NDArray[np.uint64] = np.asarray(state, np.uint64)
-        self._num = num
-        self._block = _NEVER
-        self._drawn: npt.NDArray[np.float64] = np.zeros(0)
+    seeds: one per environment. Numbers of _BLOCK steps are drawn at once.
+    """
 
-    @classmethod
-    def with_key(cls, num: int, key: npt.NDArray[np.uint64]) -> _Random:
-        made = cls(num, [0])
-        made.key = key.copy()
-        return made
+    def __init__(self, seeds: Sequence[int]) -> None:
+        num = len(seeds)
+        self._keys: npt.NDArray[np.uint64] = np.zeros((num, 2), np.uint64)
+        for key, seed in zip(self._keys, seeds, strict=True):
+            words = [_STREAM, int(seed) % 2**64]
+            key[:] = np.random.SeedSequence(words).generate_state(2, np.uint64)
+        self._episodes: Longs = np.zeros(num, np.int64)
+        self._steps: Longs = np.zeros(num, np.int64)
+        self._rows = np.arange(num)
+        self._drawn: npt.NDArray[np.float64] = np.zeros((num, _BLOCK, 2, 2))
+        self.forget()
 
-    def at(self, step: int, line: int) -> npt.NDArray[np.float64]:
-        """Numbers [2, N] in [0, 1) of one step; line: 0 for actions, 1 for observations."""
-        if step // _BLOCK != self._block:
-            self._block = step // _BLOCK
-            philox = np.random.Philox(key=self.key, counter=[0, 0, 0, self._block])
-            self._drawn = np.random.Generator(philox).random((_BLOCK, 2, 2, self._num))
-        drawn: npt.NDArray[np.float64] = self._drawn[step % _BLOCK, line]
-        return drawn
+    def line(self, line: int) -> npt.NDArray[np.float64]:
+        """Numbers [2, N] in [0, 1) of the present step; line: 0 for actions, 1 for observations."""
+        if self._stale.any():
+            for env in np.flatnonzero(self._stale).tolist():
+                self._draw(env)
+            self._stale[:] = False
+        drawn: npt.NDArray[np.float64] = self._drawn[self._rows, self._steps % _BLOCK, line]
+        return drawn.T
+
+    def advance(self, is_reset: BoolArray) -> None:
+        """A step was made; in some environments [N] it began an episode."""
+        self._steps += 1
+        self._steps[is_reset] = 0
+        self._episodes += is_reset
+        self._stale |= self._steps % _BLOCK == 0
+
+    def arrays(self) -> dict[str, Array]:
+        """What the numbers to come follow from; after it was changed, `forget` what was drawn."""
+        return {"keys": self._keys, "episodes": self._episodes, "steps": self._steps}
+
+    def forget(self) -> None:
+        self._stale: BoolArray = np.ones(len(self._keys), np.bool_)
+
+    def _draw(self, env: int) -> None:
+        counter = [0, 0, int(self._episodes[env]), int(self._steps[env]) // _BLOCK]
+        philox = np.random.Philox(key=self._keys[env], counter=counter)
+        np.random.Generator(philox).random(out=self._drawn[env])
 
 
 def nothing(name: str, layout: ActionLayout) -> FloatArray:

@@ -35,9 +35,17 @@ class Time(Struct, forbid_unknown_fields=True, frozen=True):
     """How long a run lasts and how an agent sees time. Ticks are 1/60 s."""
 
     duration: Annotated[float, Meta(ge=1, le=7200, description="seconds of game time")] = 180.0
-    max_ticks: Annotated[
-        int, Meta(ge=0, le=10_000_000, description="ticks with menus until truncation, 0: none")
-    ] = 16_200
+    max_ticks: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=10_000_000,
+                description="ticks with menus until truncation, 0: none, absent: 90 x duration",
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     boss_at: Annotated[
         float, Meta(ge=-1, le=7200, description="seconds until the stage boss, negative: never")
     ] = 120.0
@@ -46,6 +54,11 @@ class Time(Struct, forbid_unknown_fields=True, frozen=True):
     drop_rate: Annotated[
         float, Meta(ge=0, le=0.95, description="chance that an old observation is shown again")
     ] = 0.0
+
+    def __post_init__(self) -> None:
+        # Menus cost ticks but no game time: half as much again keeps them from ending a run early.
+        if self.max_ticks is msgspec.UNSET and math.isfinite(self.duration):
+            msgspec.structs.force_setattr(self, "max_ticks", round(90 * self.duration))
 
 
 class Enemies(Struct, forbid_unknown_fields=True, frozen=True):

@@ -28,8 +28,8 @@ NAMES = {
 
 # Keys of the configuration that are settings of games.
 _PASSED = (
-    "level", "threads", "pixels", "frame_skip", "protocol", "host", "port", "use_pipe", "pipe_name",
-    "token_file", "offer_places", "restart_click", "research_dir", "instance",
+    "level", "threads", "pixels", "frame_skip", "record", "protocol", "host", "port", "use_pipe",
+    "pipe_name", "token_file", "offer_places", "restart_click", "research_dir", "instance",
 )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ time since the observation before, 0 in the first of an episode. Actions: `move`
 forward) and four buttons; in menus the buttons select the first four widgets. Version 1 carries no
 seeds: those given to a reset only count where the game draws its own from them, which none does.
 
+The game waits for each action, however long that takes: nobody else can play it meanwhile, and its
+time is the game's own, not that of a clock.
+
 One game has one agent: several BatchGames of one process over one file share it, and the one that
 was reset last plays; the others' episodes end as truncated at their next step.
 
@@ -87,7 +90,6 @@ class _End:
         self.patience = patience
         self.bottom_up = bottom_up
         self.lost = 0
-        self.capture_ns = 0
         self._agent: ResearchAgent | None = None
         self._size: tuple[int, int] | None = None
         self.now: Seen | None = None
@@ -121,7 +123,8 @@ class _End:
                 self.drop()
                 seen = None
             if seen is not None:
-                return self._saw(seen)
+                self.now = seen
+                return seen
             if time.monotonic() >= deadline:
                 raise GameError(
                     f"{self.path}: the game did not begin an episode within {self.patience:g} "
@@ -147,7 +150,8 @@ class _End:
         if before is not None and seen.step < before.step:  # it began anew, and nobody asked
             self.lost += 1
             return None
-        return self._saw(seen)
+        self.now = seen
+        return seen
 
     def drop(self) -> None:
         self.lost += 1
@@ -160,11 +164,6 @@ class _End:
         if self._agent is not None:
             self._agent.close()
         self._agent = None
-
-    def _saw(self, seen: Seen) -> Seen:
-        self.now = seen
-        self.capture_ns = time.monotonic_ns()
-        return seen
 
 
 class _Ends:
@@ -277,15 +276,6 @@ class ResearchShmGame:
         }
         lost = np.array([end.lost for end in self._ends], np.int64)
         return {**self._sums.info(), "lost": lost, **told}
-
-    def capture_ns(self) -> npt.NDArray[np.int64]:
-        """When the observations came, on this process's monotonic clock: version 1 does not say
-        when they were captured."""
-        return np.array([end.capture_ns for end in self._ends], np.int64)
-
-    def inputs(self) -> FloatArray:
-        """NaN: version 1 does not say what a person does."""
-        return np.full((self.num_envs, COLUMNS), np.nan, np.float32)
 
     def render(self, index: int) -> Array:
         seen = self._seen[index]

@@ -52,6 +52,8 @@ class NativeVectorEnv(VectorEnv[dict[str, Array], Any, Any]):
             raise ConfigError("autoreset_mode: give NextStep or SameStep")
         if num_envs < 1:
             raise ConfigError(f"num_envs: {num_envs}, give at least 1")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ConfigError(f"render_mode: {render_mode!r}, known is 'rgb_array'")
         self.source = source
         self.num_envs = num_envs
         self.copy = copy

@@ -14,7 +14,7 @@ from metabonk.games.hosted import make_hosted
 SIZE = (36, 64)
 # Short, crowded and generous: runs end in both ways, and levels go up.
 CROWDED = {
-    "time": {"duration": 6.0, "boss_at": -1.0},
+    "time": {"duration": 6.0, "max_ticks": 0, "boss_at": -1.0},  # menus may stay open
     "enemies": {"at_start": 60, "damage": 8.0},
     "offers": {"xp_rate": 2.0},
 }

@@ -25,6 +25,7 @@ from metabonk.records import Action, Entity, FieldGroup, GameState
 REWARD = {"level": {"reward": {"alive": 1.0, "damage_taken": -1.0, "death": -10.0, "level": 5.0}}}
 FRAME = np.zeros((36, 64, 3), np.uint8)  # v1's clicks are pixels of it
 HUMAN = InputSnapshot((0.5, -0.5), (0.0, 1.0), True, False, True, True, (0.25, 0.75))
+IDLE = HUMAN._replace(ui_click=False, click=(0.0, 0.0))
 
 
 def playing(time: float, health: float = 50.0, **more: Any) -> GameState:
@@ -41,9 +42,12 @@ def playing(time: float, health: float = 50.0, **more: Any) -> GameState:
 
 @contextmanager
 def plugin(
-    script: Callable[[int, Action | None], GameState | None], protocol: str = "v1"
+    script: Callable[[int, Action | None], GameState | None],
+    protocol: str = "v1",
+    person: Callable[[int], InputSnapshot] = lambda number: HUMAN,
 ) -> Iterator[int]:
-    """A plugin that shows `script(number, newest action)`, one state per answer."""
+    """A plugin that shows `script(number, newest action)`, one state per answer, and what `person`
+    does then."""
     capabilities = Capability.EXTRA | Capability.INPUT if protocol != "v1" else Capability(0)
     server = Server(
         "tcp://127.0.0.1:0",
@@ -59,14 +63,14 @@ def plugin(
         while not over.is_set():
             if server.connected and server.connection != connection:
                 connection = server.connection
-                server.send(script(number, None) or playing(0.0), FRAME, input=HUMAN)
+                server.send(script(number, None) or playing(0.0), FRAME, input=person(number))
             got = server.poll(0.02)
             if isinstance(got, Arrival):
                 action = Action.from_row(got.row)
                 state = script(number + 1, action)
                 if state is not None:
                     number += 1
-                    server.send(state, FRAME, input=HUMAN)
+                    server.send(state, FRAME, input=person(number))
 
     thread = threading.Thread(target=play)
     thread.start()
@@ -173,3 +177,32 @@ def test_several_states_are_one_decision() -> None:
             assert game.game_state(0).time == expected
             assert observation["dt"][0, 0] == pytest.approx(3.0)
         game.close()
+
+
+@pytest.mark.parametrize("skip", [1, 3])
+def test_a_press_of_the_person_is_one_click_with_its_place(skip: int) -> None:
+    """However long it is held; two presses are two, and one without a place is none."""
+    here, there = HUMAN, HUMAN._replace(click=(0.5, 0.5))
+    nowhere = HUMAN._replace(click=(float("nan"), 2.0))
+    told = [IDLE, here, here, here, IDLE, here, there, there, nowhere, IDLE, IDLE, IDLE, IDLE]
+
+    def person(number: int) -> InputSnapshot:
+        return told[min(number, len(told) - 1)]
+
+    with plugin(lambda number, action: playing(float(number)), person=person) as port:
+        game = games.make("bonklink", 1, port=port, protocol="v1", frame_skip=skip, **REWARD)
+        observation = allocate(game.observation_space, 1)
+        game.reset_into(observation, [0])
+        clicks = [tuple(game.inputs()[0, 10:].tolist())]
+        for _ in range(12 // skip):
+            step(game, observation)
+            clicks.append(tuple(game.inputs()[0, 10:].tolist()))
+        assert game.inputs()[0, 0] == 0.5  # the rest is told all along
+        game.close()
+    none, one, two = (-1.0, -1.0), (0.25, 0.75), (0.5, 0.5)
+    # The first three, and the one after a pause; then elsewhere.
+    expected = {
+        1: [none, one, none, none, none, one, two, *[none] * 6],
+        3: [none, one, two, none, none],
+    }
+    assert clicks == expected[skip]

@@ -15,6 +15,7 @@ import pytest
 vizdoom = pytest.importorskip("vizdoom")
 
 from metabonk import games  # noqa: E402
+from metabonk.config import GameConfig  # noqa: E402
 from metabonk.errors import ConfigError, CorruptError, GameError, MissingExtraError  # noqa: E402
 from metabonk.games import doom, doom_replay  # noqa: E402
 from metabonk.games.batch import allocate  # noqa: E402
@@ -130,6 +131,18 @@ def test_episodes_end_and_the_next_step_starts_another(make):
     np.testing.assert_array_equal(player.observation["pixels"], first)
 
 
+def as_it_was_before_crashes_were_kept(state):
+    """The clone as the first format had it."""
+    parts, at = [doom._MAGIC_1 + state[8 : doom._HEAD.size]], doom._HEAD.size
+    while at < len(state):
+        *values, crashes, size = doom._ENV.unpack_from(state, at)
+        assert crashes == 0
+        at += doom._ENV.size
+        parts += [doom._ENV_1.pack(*values, size), state[at : at + size]]
+        at += size
+    return b"".join(parts)
+
+
 def test_snapshots_continue_identically_in_new_processes(make):
     first = make("doom/health_gathering", num_envs=2)
     player = Player(first, [10, 11])
@@ -150,6 +163,10 @@ def test_snapshots_continue_identically_in_new_processes(make):
             assert_same(again.step(rows), want)
         for key, value in game.episode_info().items():
             np.testing.assert_array_equal(value, info[key])
+    former = as_it_was_before_crashes_were_kept(state)
+    again = Player(other, None)
+    other.restore_state(former)
+    assert_same(again.step(actions[0]), expected[0])
     with pytest.raises(GameError, match="not of doom/health_gathering"):
         other.restore_state(b"x" + state[1:])
     for damaged, what in (
@@ -207,6 +224,12 @@ def test_a_crash_ends_the_episode_as_truncated(make, victim):
     assert player.reward[0] == 0
     np.testing.assert_array_equal(player.observation["pixels"][0], before)
     assert game.episode_info()["crashes"].tolist() == [1, 0]
+    # A run that goes on from here elsewhere knows of it.
+    elsewhere = make("doom/health_gathering", num_envs=2)
+    Player(elsewhere, [1, 2])
+    elsewhere.restore_state(game.clone_state())
+    assert elsewhere.episode_info()["crashes"].tolist() == [1, 0]
+    elsewhere.close()
     assert not leftovers(process.pid)
     assert not any(p.exists() for p in shared)
     state = game.clone_state()  # taken while an episode is lost
@@ -278,6 +301,18 @@ def test_recordings_replay_at_another_size(make, tmp_path):
     assert sum(t.reward for t in tics) == pytest.approx(total)
     for tic, (turn, attack) in zip(tics[::4], pressed, strict=False):
         assert tic.buttons == (turn == 1, turn == 2, attack == 1)
+
+
+def test_the_configuration_has_doom_record_its_episodes(tmp_path):
+    config = GameConfig(name="doom/basic", envs=1, record=str(tmp_path / "demos"))
+    game = games.from_config(config)
+    player = Player(game, [8])
+    player.step(np.zeros((1, 2), np.float32))
+    game.reset_into(player.observation, [9])
+    game.close()
+    assert (tmp_path / "demos" / "000-8-000000.lmp").stat().st_size > 0
+    with pytest.raises(ConfigError, match=r"game\.record: arena has no such setting"):
+        games.from_config(GameConfig(record=str(tmp_path)))
 
 
 def test_a_reset_keeps_the_recordings_before_it(make, tmp_path):
@@ -389,5 +424,5 @@ def test_errors_name_the_remedy(monkeypatch):
     with pytest.raises(ConfigError, match="frame_skip"):
         games.make("doom/basic", frame_skip=-1)
     monkeypatch.setitem(sys.modules, "vizdoom", None)
-    with pytest.raises(MissingExtraError, match=r"metabonk\[games\]"):
+    with pytest.raises(MissingExtraError, match=r"vizdoom.* games"):
         games.make("doom/basic")

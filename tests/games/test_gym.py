@@ -189,6 +189,59 @@ def test_errors_name_the_remedy():
         game.clone_state()
 
 
+class Breezy(gymnasium.Env):
+    """What it shows first and in every step is drawn; it ends when a policy says so."""
+
+    observation_space = gs.Box(-9.0, 9.0, (1,), np.float64)
+    action_space = gs.Discrete(2)
+
+    def _drawn(self):
+        return self.np_random.standard_normal(1).clip(-9, 9)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._drawn(), {}
+
+    def step(self, action):
+        return self._drawn(), 1.0, bool(action), False, {}
+
+
+gymnasium.register("MetabonkBreezyTest-v0", entry_point=Breezy)
+
+
+def beginnings(game, lengths, episodes=4):
+    """The first observation of each episode [episodes, N, ...]; environment i ends those that it
+    can end, here and in CartPole, after about `lengths[i]` steps."""
+    observation, reward, terminated, truncated, is_reset = outputs(game)
+    seen = observation["observation"]
+    game.reset_into(observation, range(3, 3 + game.num_envs))
+    found = [[row.copy()] for row in seen]
+    clock = np.zeros(game.num_envs, int)
+    while min(map(len, found)) < episodes:
+        clock += 1
+        rows = (clock >= lengths).astype(np.float32)[:, None]  # ends Breezy; pushes to one side
+        game.step_into(rows, observation, reward, terminated, truncated, is_reset)
+        for i in np.flatnonzero(is_reset):
+            clock[i] = 0
+            found[i].append(seen[i].copy())
+    game.close()
+    return np.stack([rows[:episodes] for rows in found], 1)
+
+
+@pytest.mark.parametrize("name", ["gym/CartPole-v1", "gym/MetabonkBreezyTest-v0"])
+def test_seeded_episodes_are_the_same_for_whoever_plays(name):
+    quick, slow, mixed = np.array([1, 1, 1]), np.array([9, 9, 9]), np.array([1, 5, 30])
+    first = beginnings(games.make(name, 3, seeded=True), quick)
+    for lengths in (slow, mixed):
+        np.testing.assert_array_equal(beginnings(games.make(name, 3, seeded=True), lengths), first)
+    assert len(np.unique(first)) == first.size  # all are different ones
+    # The control: what was drawn before decides what comes next.
+    unseeded = beginnings(games.make(name, 3), quick)
+    other = beginnings(games.make(name, 3), mixed)
+    np.testing.assert_array_equal(unseeded[0], other[0])
+    assert (unseeded[1:] != other[1:]).any()
+
+
 def test_visible_games_show_what_they_play() -> None:
     pytest.importorskip("pygame")
     game = games.make("gym/CartPole-v1", 2, visible=True)

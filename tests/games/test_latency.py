@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces as gs
+from safetensors.numpy import load, save
 
 from metabonk import machine
 from metabonk.errors import ConfigError, CorruptError
@@ -240,6 +241,31 @@ def test_a_clone_holds_what_is_on_its_way(name: str) -> None:
         player.game.close()
 
 
+@pytest.mark.parametrize("delays", [Delays(0.1, 0.4, 0.1), Delays(observation=0.25)])
+def test_an_episode_has_its_delays_whatever_is_played_beside_and_before_it(delays: Delays) -> None:
+    """The third environment alone, and with other lengths of the episodes before."""
+
+    def aged(lengths: Sequence[int], seeds: Sequence[int], env: int, episode: int) -> list[Any]:
+        """Ages of what an environment was given and saw in one episode."""
+        inside = Counting(lengths)
+        player = Player(delayed(inside, delays))
+        player.reset(seeds)
+        found, number = [], 0
+        for step, seen in enumerate(player.play(700)):
+            number += int(seen[-1][env])
+            sent = inside.given[step][env, 0]
+            if number == episode and not seen[-1][env]:
+                found.append((sent and step - sent, seen[1][env] - seen[0][env, 0]))
+        return found
+
+    together = aged((9, 30, 50), [1, 2, 3], 2, 2)
+    assert len(set(together)) > 2
+    assert aged((50,), [3], 0, 2) == together
+    assert aged((7, 8, 300), [5, 6, 3], 2, 0)[:50] == aged((50,), [3], 0, 0)
+    assert aged((50,), [4], 0, 2) != together  # the controls: another seed, another episode
+    assert aged((50,), [3], 0, 1) != together
+
+
 def test_a_clone_of_something_else_is_refused() -> None:
     game = delayed(Counting(), Delays(latency=0.3))
     other = delayed(Counting(), Delays(latency=0.6))
@@ -249,6 +275,9 @@ def test_a_clone_of_something_else_is_refused() -> None:
         game.restore_state(b"nothing")
     with pytest.raises(CorruptError, match="no clone of a delayed game"):
         game.restore_state(game.clone_state()[:-9])
+    former = load(game.clone_state()) | {"key": np.zeros(2, np.uint64)}
+    with pytest.raises(CorruptError, match="go on with the version of metabonk that wrote it"):
+        game.restore_state(save(former))
 
 
 def test_pictures_show_the_action_that_arrives() -> None:

@@ -71,6 +71,16 @@ def test_default_is_the_cores() -> None:
     assert level.parse("{}") == Level() == level.load("default")
 
 
+def test_a_longer_run_has_room_for_its_menus() -> None:
+    """The limit in ticks follows the duration unless a level sets it itself."""
+    longer = level.parse({"time": {"duration": 600}})
+    assert longer.time.max_ticks == 600 * 90
+    assert level.unpack(longer.pack()) == longer
+    assert level.parse({"time": {"duration": 600, "max_ticks": 100}}).time.max_ticks == 100
+    with pytest.raises(SpecError, match=r"^\$\.time\.max_ticks"):
+        level.parse({"time": {"max_ticks": None}})
+
+
 def test_committed_schema_is_current() -> None:
     assert level.SCHEMA.read_text() == level.schema_text(), (
         "level.schema.json is old: write metabonk.games.level.schema_text() to it"

@@ -89,7 +89,7 @@ def test_it_is_a_batch_game_and_a_gymnasium_environment(tmp_path: Path) -> None:
         game = games.make("research_shm", research_dir=str(tmp_path))
         assert isinstance(game, BatchGame)
         assert isinstance(game, Visible)
-        assert isinstance(game, Captured)
+        assert not isinstance(game, Captured)  # it waits for its actions: nobody else plays it
         with pytest.raises(GameError, match="snapshots"):
             game.clone_state()
         game.close()
@@ -134,8 +134,8 @@ class _Unseeded(gymnasium.Env):
 
 def test_several_games_and_real_time(tmp_path: Path) -> None:
     with (
-        hosting(tmp_path, instance="4", locked=False, speed=20.0) as first,
-        hosting(tmp_path, instance="5", locked=False, speed=20.0),
+        hosting(tmp_path, instance="4", locked=False, speed=2.0) as first,
+        hosting(tmp_path, instance="5", locked=False, speed=2.0),
     ):
         game = games.make("research_shm", 2, research_dir=str(tmp_path), instance="4")
         observation, flags = allocate(game.observation_space, 2), Flags(2)
@@ -143,8 +143,6 @@ def test_several_games_and_real_time(tmp_path: Path) -> None:
         for row in rows(40):
             game.step_into(np.repeat(row, 2, 0), observation, *flags.arrays())
         assert game.episode_info()["lost"].tolist() == [0, 0]
-        assert (game.capture_ns() > 0).all()
-        assert np.isnan(game.inputs()).all()
         game.close()
         assert first.counts.actions > 0
 

@@ -158,8 +158,15 @@ void PressEnd(World& world, const Level& level, int index) {
     Resume(world);
     return;
   }
-  StartRun(world, level, world.run_seed);
-  if (index == 0) {
+  const uint8_t character = world.player.character;
+  const uint8_t tier = world.tier;
+  StartRun(world, level, world.run_seed);  // as the level has it, not as somebody chose
+  const bool chosen = character != world.player.character || tier != world.tier;
+  if (index == 0 && chosen) {
+    world.menus.chosen_character = character;
+    world.menus.chosen_tier = tier;
+    BeginChosen(world, level);
+  } else if (index == 0) {
     Resume(world);
   } else {
     OpenMenu(world, level, Screen::kMainMenu);

@@ -159,6 +159,7 @@ void AddChanges(const StatChange* changes, int count, float scale, Offer* out) {
 }
 
 // What more levels of a weapon change of that weapon's own numbers; for a new weapon its damage.
+// How many it pierces is no stat of a character and stays unsaid: players find it out.
 void AddWeaponChanges(const WeaponDef& def, int from, int to, Offer* out) {
   const WeaponNumbers after = NumbersOf(def, to);
   if (from == 0) {

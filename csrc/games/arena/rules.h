@@ -48,6 +48,7 @@ void RemoveDead(World& world, const Level& level);  // drops, score, compaction
 
 // weapons.cc, shots.cc, bolts.cc; a weapon's numbers at a level are in arsenal.h, which the offers
 // describe too
+float RolledDamage(World& world, float damage);  // of one hit, with its critical chance
 void FireWeapons(World& world, const Level& level, const Action& action, Scratch& scratch);
 void MoveShots(World& world, const Level& level, Scratch& scratch);
 void MoveBolts(World& world, const Level& level);

@@ -82,18 +82,14 @@ bool Fly(World& world, const Terrain& terrain, int i) {
   return rest - before < 0.5f && FloorHeight(terrain, shots.x[i], shots.y[i]) <= rest;
 }
 
-float Rolled(World& world, float damage) {
-  const bool critical = DrawChance(world.combat_random, StatOf(world.player, Stat::kCritChance));
-  return critical ? damage * StatOf(world.player, Stat::kCritDamage) : damage;
-}
-
 void Strike(World& world, const Level& level, int shot, int enemy, float from_x, float from_y) {
   const Enemies& enemies = world.enemies;
   const float dx = enemies.x[enemy] - from_x;
   const float dy = enemies.y[enemy] - from_y;
   const float knock = DefOf(world.shots, shot).knockback * StatOf(world.player, Stat::kKnockback) /
                       Max(Length(dx, dy), 0.01f);
-  HurtEnemy(world, level, enemy, Rolled(world, world.shots.damage[shot]), dx * knock, dy * knock);
+  HurtEnemy(world, level, enemy, RolledDamage(world, world.shots.damage[shot]), dx * knock,
+            dy * knock);
 }
 
 // A burst strikes everything around; the radius is the weapon's at its present level.

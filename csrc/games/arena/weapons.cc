@@ -94,15 +94,9 @@ Aim Turned(Aim aim, float angle) {
 
 Aim Forward(const Player& player) { return Turned({1.0f, 0.0f}, player.yaw); }
 
-// Damage of one hit, with its critical chance.
-float Rolled(World& world, float damage) {
-  const bool critical = DrawChance(world.combat_random, StatOf(world.player, Stat::kCritChance));
-  return critical ? damage * StatOf(world.player, Stat::kCritDamage) : damage;
-}
-
 void Strike(World& world, const Level& level, const Attack& attack, int enemy) {
   const Aim away = TowardEnemy(world, enemy);
-  HurtEnemy(world, level, enemy, Rolled(world, attack.damage), away.x * attack.knock,
+  HurtEnemy(world, level, enemy, RolledDamage(world, attack.damage), away.x * attack.knock,
             away.y * attack.knock);
   const float slow = attack.def.slow * StatOf(world.player, Stat::kDuration);
   world.enemies.slow[enemy] = Max(world.enemies.slow[enemy], slow);
@@ -275,6 +269,11 @@ bool Fire(World& world, const Level& level, const Action& action, const Scratch&
 }
 
 }  // namespace
+
+float RolledDamage(World& world, float damage) {
+  const bool critical = DrawChance(world.combat_random, StatOf(world.player, Stat::kCritChance));
+  return critical ? damage * StatOf(world.player, Stat::kCritDamage) : damage;
+}
 
 void FireWeapons(World& world, const Level& level, const Action& action, Scratch& scratch) {
   Player& player = world.player;
