@@ -2,7 +2,8 @@
 
 One row per field of GameState and Action: its group, where BonkLink v1 and v2 have it, the column
 of the `.npz` recordings, and the place in ResearchPlugin's shared memory. What a transport lacks is
-None; its mask (`CARRIES`) has the groups that it carries, and readers set `GameState.fields` to it.
+None; its mask (`CARRIES`) has the groups that it carries; readers that make a GameState set
+`GameState.fields` to it.
 Knows names only; the codecs are in link.
 
 v1 is what deployed plugins speak. v2 sends the v1 state followed by the tagged trailer `MBX2`, and

@@ -1,4 +1,5 @@
-// What the bindings of the link share: trailers and frames between Python and the codec.
+// What the bindings of the link share: bytes, trailers, states, actions and frames between Python
+// and the codec.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -17,6 +18,10 @@
 #include "metabonk/status.h"
 
 namespace metabonk::bindings {
+
+// What it points to is Python's.
+std::span<const uint8_t> BytesOf(const nanobind::bytes& bytes);
+nanobind::bytes ToBytes(std::span<const uint8_t> bytes);
 
 // move x y, look x y, fire, ability, interact, ui click, click x y
 using InputTuple = std::tuple<float, float, float, float, bool, bool, bool, bool, float, float>;

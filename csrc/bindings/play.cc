@@ -132,11 +132,12 @@ nn::Program Read(const Words& words) {
 }
 
 std::unique_ptr<const nn::ProgramWeights> Pack(const nn::Program& program,
-                                               const std::vector<uintptr_t>& tensors) {
+                                               const std::vector<uintptr_t>& tensors,
+                                               const nn::CfcKernels& kernels) {
   std::vector<const void*> at;
   for (const uintptr_t address : tensors) at.push_back(reinterpret_cast<const void*>(address));
   std::unique_ptr<const nn::ProgramWeights> weights;
-  RaiseUnlessOk(nn::ProgramWeights::Make(program, at, &weights));
+  RaiseUnlessOk(nn::ProgramWeights::Make(program, at, kernels, &weights));
   return weights;
 }
 
@@ -144,7 +145,7 @@ void MakeCompiled(play::CompiledDecider* decider, const Words& words,
                   const std::vector<uintptr_t>& tensors, uint64_t seed, const nb::bytes& artifact) {
   nn::Program program = Read(words);
   RaiseUnlessOk(play::CompiledDecider::CheckProgram(program));
-  auto weights = Pack(program, tensors);
+  auto weights = Pack(program, tensors, nn::ActiveCfcKernels());
   new (decider) play::CompiledDecider(std::move(program), std::move(weights), seed,
                                       HashOf(artifact), play::MonotonicClock());
 }
@@ -152,7 +153,7 @@ void MakeCompiled(play::CompiledDecider* decider, const Words& words,
 bool Swap(play::CompiledDecider& decider, const std::vector<uintptr_t>& tensors,
           const nb::bytes& artifact) {
   const play::ArtifactHash hash = HashOf(artifact);
-  auto weights = Pack(decider.program(), tensors);
+  auto weights = Pack(decider.program(), tensors, decider.kernels());
   const nb::gil_scoped_release release;
   return decider.Swap(std::move(weights), hash).ok();
 }
@@ -237,6 +238,18 @@ nb::dict Granted(const play::ThreadGranted& granted) {
   found["priority_error"] =
       granted.priority_error == 0 ? "" : std::strerror(granted.priority_error);
   return found;
+}
+
+// What a thread that asks for these is granted: asked by one of its own, which ends at once.
+nb::dict Grant(int cpu, int priority) {
+  const play::ThreadSettings thread = {cpu, priority};
+  RaiseUnlessOk(play::CheckThread(thread));
+  play::ThreadGranted granted;
+  {
+    const nb::gil_scoped_release release;
+    std::thread([&] { granted = play::PrepareThread(thread, "mb-asks"); }).join();
+  }
+  return Granted(granted);
 }
 
 // How late a pacer woke, nanoseconds [ticks]; on a thread of its own, without the GIL.
@@ -361,6 +374,8 @@ void BindPlay(nb::module_& core) {
   module.attr("INPUT_BYTES") = sizeof(play::InputRecord);
   module.def("pace", &Pace, nb::arg("hz"), nb::arg("spin"), nb::arg("ticks"), nb::arg("cpu"),
              nb::arg("priority"), "How late each of `ticks` wakes was, nanoseconds.");
+  module.def("grant", &Grant, nb::arg("cpu"), nb::arg("priority"),
+             "What a loop that asks for these will be granted, as Loop.granted says it.");
   module.def("digest", &DigestOf, nb::arg("arrays"), "128 bits of arrays of bytes: (low, high).");
   module.def("crc32c", [](const nb::bytes& bytes) {
     return play::Crc32c({static_cast<const uint8_t*>(bytes.data()), bytes.size()});

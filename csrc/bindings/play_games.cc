@@ -130,6 +130,7 @@ nb::dict LinkCounts(const play::LinkGame& game) {
   counts["frames_unusable"] = game.frames_refused();
   counts["frames_decoded"] = game.frames_decoded();
   counts["frames_overtaken"] = game.frames_overtaken();
+  counts["rings_refused"] = game.rings_refused();
   return counts;
 }
 
@@ -194,7 +195,8 @@ void BindLiveGames(nb::module_& module) {
       .def("lateness", [](const play::ArenaGame& game) { return Described(game.lateness()); })
       .def_prop_ro("steps", &play::ArenaGame::steps, "Ticks of the game so far.")
       .def_prop_ro("skipped", &play::ArenaGame::skipped, "Ticks that it came too late for.")
-      .def_prop_ro("unwritten", &play::ArenaGame::unwritten, "Inputs that the journal refused.");
+      .def_prop_ro("unwritten", &play::ArenaGame::unwritten, "Inputs that the journal refused.")
+      .def_prop_ro("unshown", &play::ArenaGame::unshown, "Captures whose frame the ring refused.");
   nb::class_<play::LinkGame>(module, "Link", "A game at the other end of a BonkLink.")
       .def(nb::new_(&MakeLink), nb::arg("address"), nb::arg("pipe_folder"), nb::arg("protocol"),
            nb::arg("token"), nb::arg("axes"), nb::arg("height"), nb::arg("width"),

@@ -43,18 +43,19 @@ nn::Program Read(const Words& words) {
 }
 
 std::unique_ptr<const nn::ProgramWeights> Pack(const nn::Program& program,
-                                               const std::vector<Address>& tensors) {
+                                               const std::vector<Address>& tensors,
+                                               const nn::CfcKernels& kernels) {
   std::vector<const void*> at;
   for (const Address address : tensors) at.push_back(reinterpret_cast<const void*>(address));
   std::unique_ptr<const nn::ProgramWeights> weights;
-  RaiseUnlessOk(nn::ProgramWeights::Make(program, at, &weights));
+  RaiseUnlessOk(nn::ProgramWeights::Make(program, at, kernels, &weights));
   return weights;
 }
 
 void Make(nn::Policy* policy, const Words& words, const std::vector<Address>& tensors,
           uint64_t seed) {
   nn::Program program = Read(words);
-  auto weights = Pack(program, tensors);
+  auto weights = Pack(program, tensors, nn::ActiveCfcKernels());
   new (policy) nn::Policy(std::move(program), std::move(weights), seed);
 }
 
@@ -142,7 +143,8 @@ void BindPolicy(nb::module_& module) {
       .def(
           "swap",
           [](nn::Policy& policy, const std::vector<Address>& tensors) {
-            policy.runner().Swap(Pack(policy.program(), tensors));
+            nn::Runner& runner = policy.runner();
+            runner.Swap(Pack(policy.program(), tensors, runner.kernels()));
           },
           nb::arg("tensors"), nb::call_guard<nb::gil_scoped_release>(),
           "Weights for the next step on, packed by the caller's thread.")

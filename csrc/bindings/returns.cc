@@ -1,5 +1,5 @@
-// metabonk._core.nn: returns. Addresses and sizes come from metabonk/ops/returns.py, which has
-// checked them.
+// metabonk._core.nn: returns. Addresses and sizes come from metabonk/ops/gae.py and
+// lambda_returns.py, which have checked them.
 #include "nn/returns.h"
 
 #include <nanobind/nanobind.h>

@@ -77,10 +77,11 @@ void Attachment::Beat(int64_t now_ns) {
   metabonk_ring_header& header = words_.header();
   const int64_t still =
       pulse_.Still(std::atomic_ref(header.beat).load(std::memory_order_acquire), now_ns);
-  const bool silent = still >= kBeatTimeoutNs;
+  const bool unlocked = writer_locks_ && still >= kBeatMissedNs && !segment_->Locked(0);
+  const bool silent = unlocked || still >= kBeatTimeoutNs;
   if (silent_.exchange(silent, std::memory_order_relaxed) != silent) FutexWake(&header.doorbell);
   if (!silent) return;
-  const bool dead = writer_locks_ ? !segment_->Locked(0) : still >= kBeatGraceNs;
+  const bool dead = writer_locks_ ? unlocked : still >= kBeatGraceNs;
   if (dead && ReclaimRing(segment_.get(), path_)) reclaimed.store(1, std::memory_order_relaxed);
 }
 

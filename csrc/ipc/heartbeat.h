@@ -11,6 +11,9 @@ namespace metabonk::ipc {
 
 inline constexpr int64_t kBeatPeriodNs = METABONK_RING_BEAT_PERIOD_MS * int64_t{1'000'000};
 inline constexpr int64_t kBeatTimeoutNs = METABONK_RING_BEAT_TIMEOUT_MS * int64_t{1'000'000};
+// Of who has missed this many beats the lock is looked at: if it is free, they are dead, and nobody
+// waits for the rest of the timeout. Long enough that one who only just entered has taken theirs.
+inline constexpr int64_t kBeatMissedNs = 3 * kBeatPeriodNs;
 // Who shows by no lock that it lives is taken for dead only after this long in silence: what it
 // holds is taken from it then, which a stall of its machine should not bring about.
 inline constexpr int64_t kBeatGraceNs = 1'000'000'000;

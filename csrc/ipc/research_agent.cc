@@ -2,9 +2,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <utility>
 
 #include "ipc/research_rows.h"
@@ -32,6 +34,11 @@ bool Same(const ResearchHeader& a, const ResearchHeader& b) {
 
 bool IsFlag(const ResearchHeader& header, ResearchFlag flag) {
   return header.flag == static_cast<int32_t>(flag);
+}
+
+// A number that a game can use: a stick that is told to go infinitely far goes as far as it can.
+float Finite(float number) {
+  return std::isnan(number) ? 0.0f : std::isinf(number) ? std::copysign(1.0f, number) : number;
 }
 
 }  // namespace
@@ -134,6 +141,8 @@ bool ResearchAgent::IsNew(const ResearchHeader& header) const {
 }
 
 bool ResearchAgent::Copy(const ResearchHeader& header, std::span<uint8_t> pixels, bool* whole) {
+  // A header that says more than the file holds costs no memory.
+  if (file_.Bytes() < sizeof(header) + pixels.size()) return false;
   raw_.resize(pixels.size());
   again_.resize(pixels.size());
   ResearchHeader after;
@@ -148,11 +157,12 @@ bool ResearchAgent::Copy(const ResearchHeader& header, std::span<uint8_t> pixels
 
 bool ResearchAgent::Act(std::span<const float> action) {
   const size_t at = sizeof(ResearchHeader) + ResearchPixelBytes(width_, height_);
+  std::array<float, kResearchActionColumns> told;
+  std::transform(action.begin(), action.begin() + kResearchActionColumns, told.begin(), Finite);
   acted_ = true;
   acted_ns_ = ResearchWait::Now();
   ++counters_.actions;
-  return file_.Write(at, {reinterpret_cast<const uint8_t*>(action.data()),
-                          kResearchActionColumns * sizeof(float)}) &&
+  return file_.Write(at, {reinterpret_cast<const uint8_t*>(told.data()), sizeof told}) &&
          file_.WriteFlag(ResearchFlag::kActionReady);
 }
 

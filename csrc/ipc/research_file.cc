@@ -68,6 +68,11 @@ bool ResearchFile::Resize(size_t bytes) const {
   return ::ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0;
 }
 
+size_t ResearchFile::Bytes() const {
+  struct stat found{};
+  return ::fstat(descriptor_, &found) == 0 ? static_cast<size_t>(found.st_size) : 0;
+}
+
 bool ResearchFile::ReadHeader(ResearchHeader* header) const {
   return Read(0, {reinterpret_cast<uint8_t*>(header), sizeof(*header)});
 }

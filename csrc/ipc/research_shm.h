@@ -107,6 +107,7 @@ class ResearchFile {
   bool Read(size_t at, std::span<uint8_t> bytes) const;
   bool Write(size_t at, std::span<const uint8_t> bytes) const;
   bool Resize(size_t bytes) const;
+  size_t Bytes() const;  // 0 if it cannot be told
   bool ReadHeader(ResearchHeader* header) const;
   bool WriteFlag(ResearchFlag flag) const;
   // Takes byte `at` for this open file; false if another one has it.
@@ -130,7 +131,7 @@ class ResearchAgent {
   // Waits for a new observation of the agreed size, `pixels` [height, width, 3]; negative timeouts
   // count as 0.
   ResearchEvent Wait(int64_t timeout_ns, ResearchHeader* header, std::span<uint8_t> pixels);
-  // False if the file cannot be written.
+  // False if the file cannot be written. What is no number presses nothing.
   bool Act(std::span<const float> action);  // kResearchActionColumns
   bool Reset();
 

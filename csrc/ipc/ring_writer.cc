@@ -140,10 +140,12 @@ class Roll {
     if (token % 2 == 0) return false;
     const int64_t still =
         seen_[i].pulse.Still(std::atomic_ref(reader.beat).load(std::memory_order_acquire), now);
-    if (still < kBeatTimeoutNs) return true;
+    if (still < kBeatMissedNs) return true;
     const uint32_t flags = std::atomic_ref(reader.flags).load(std::memory_order_acquire);
-    const bool dead =
-        (flags & METABONK_RING_READER_LOCKS) ? !made.segment->Locked(1 + i) : still >= kBeatGraceNs;
+    const bool locks = flags & METABONK_RING_READER_LOCKS;
+    const bool unlocked = locks && !made.segment->Locked(1 + i);
+    if (!unlocked && still < kBeatTimeoutNs) return true;
+    const bool dead = locks ? unlocked : still >= kBeatGraceNs;
     if (dead && Leases::Evict(made.words, made.geometry.counts, i, token)) {
       lost_.fetch_add(1, std::memory_order_relaxed);
     }

@@ -316,21 +316,11 @@ Status Client::Session::TakeBye(const Message& message) {
   Bye bye;
   const Status status = DecodeBye(message.payload, &bye);
   if (!status.ok()) return status;
-  static constexpr Status kToken = {Code::kUnavailable, "token",
-                                    "the game refused it: it is wrong or missing"};
-  static constexpr Status kVersion = {Code::kVersionMismatch, "protocol",
-                                      "the game and this end have no version in common"};
-  // To connect again would push out whoever came after us, who would do the same.
-  static constexpr Status kReplaced = {Code::kUnavailable, "connection",
-                                       "a newer agent took this one's place"};
-  const Status* error = bye.reason == ByeReason::kToken      ? &kToken
-                        : bye.reason == ByeReason::kVersion  ? &kVersion
-                        : bye.reason == ByeReason::kReplaced ? &kReplaced
-                                                             : nullptr;
-  if (error == &kToken) counters_.refused.Add();
+  const Status error = ByeError(bye.reason);
+  if (bye.reason == ByeReason::kToken) counters_.refused.Add();
   std::string why = std::string("the game said BYE: ") + ByeText(bye.reason);
   if (!bye.text.empty()) why += " (" + std::string(bye.text) + ")";
-  Lose(why, error);
+  Lose(why, error.ok() ? nullptr : &error);
   return status;
 }
 

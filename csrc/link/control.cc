@@ -68,6 +68,21 @@ const char* ByeText(ByeReason reason) {
   }
 }
 
+Status ByeError(ByeReason reason) {
+  switch (reason) {
+    case ByeReason::kToken:
+      return {Code::kUnavailable, "token", "the game refused it: it is wrong or missing"};
+    case ByeReason::kVersion:
+      return {Code::kVersionMismatch, "protocol",
+              "the game and this end have no version in common"};
+    case ByeReason::kReplaced:
+      // To connect again would push out whoever came after us, who would do the same.
+      return {Code::kUnavailable, "connection", "a newer agent took this one's place"};
+    default:
+      return Status::Ok();
+  }
+}
+
 Status EncodeBye(const Bye& bye, std::span<uint8_t> room, size_t* size) {
   ByteWriter to(room);
   to.Put(static_cast<uint16_t>(bye.reason));

@@ -40,6 +40,8 @@ enum class ByeReason : uint16_t {
   kCount = 6,
 };
 const char* ByeText(ByeReason reason);
+// Of a game's BYE: what no new attempt of its agent will mend, or OK.
+Status ByeError(ByeReason reason);
 
 struct Bye {
   ByeReason reason = ByeReason::kLeaving;

@@ -53,6 +53,10 @@ class Arena:
     def unwritten(self) -> int:
         """Inputs that the journal refused."""
 
+    @property
+    def unshown(self) -> int:
+        """Captures whose frame the ring refused."""
+
 class Link:
     """A game at the other end of a BonkLink."""
 
@@ -248,7 +252,7 @@ class Loop:
     @property
     def skipped(self) -> int: ...
 
-TICK_BYTES: int = 104
+TICK_BYTES: int = 112
 
 LEDGER_BYTES: int = 192
 
@@ -256,6 +260,11 @@ INPUT_BYTES: int = 64
 
 def pace(hz: float, spin: float, ticks: int, cpu: int, priority: int) -> object:
     """How late each of `ticks` wakes was, nanoseconds."""
+
+def grant(cpu: int, priority: int) -> dict:
+    """
+    What a loop that asks for these will be granted, as Loop.granted says it.
+    """
 
 def digest(arrays: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]]) -> tuple:
     """128 bits of arrays of bytes: (low, high)."""

@@ -23,10 +23,7 @@ that and `Tick.pixels` is a view of it.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -34,7 +31,7 @@ import numpy as np
 from metabonk import _core
 from metabonk.errors import LinkError
 from metabonk.link import ring as rings
-from metabonk.link.clock import Reading
+from metabonk.link.end import SLICE, End, meanings, refused
 from metabonk.link.tick import Arrival, Reset, Tick
 from metabonk.link.wire import (
     FRAME_BYTES,
@@ -57,71 +54,11 @@ from metabonk.records import Action, GameState
 __all__ = ["Arrival", "Client", "Reset", "Server", "Tick", "meanings"]
 
 PIPES = "/tmp"  # where pipe:// addresses lie unless said otherwise
-_SLICE = 0.1  # seconds of one native wait, after which Python sees signals
 _ALL = ~Capability(0)
 _GAME = _ALL & ~Capability.RING & ~Capability.STEPPED
 
 
-class _End:
-    """What both ends share: one call at a time, and closing from any thread."""
-
-    _native: Any
-
-    def __init__(self) -> None:
-        self._turn = threading.Lock()
-
-    @property
-    def last_error(self) -> str:
-        """Why the last connection ended or was not made; empty before any did."""
-        return str(self._native.last_error)
-
-    @property
-    def version(self) -> int:
-        """Spoken now: 1, 2, or 0 while nothing is."""
-        return int(self._native.version)
-
-    @property
-    def capabilities(self) -> Capability:
-        """Agreed upon in HELLO; none in v1."""
-        return Capability(self._native.capabilities)
-
-    @property
-    def connected(self) -> bool:
-        return bool(self._native.connected)
-
-    def counters(self) -> dict[str, int]:
-        """Everything that came, went or was dropped since this end began; `meanings` explains."""
-        return dict(self._native.counters())
-
-    @property
-    def peer(self) -> str:
-        """What the other end calls itself in HELLO; empty in v1."""
-        with self._turn:
-            return str(self._native.peer)
-
-    def clock(self) -> Reading:
-        """The other end's clock against ours, by PING and PONG (v2)."""
-        with self._turn:
-            return Reading(*self._native.clock(time.monotonic_ns()))
-
-    def close(self) -> None:
-        """Ends the connection with BYE; safe to call twice and from any thread."""
-        if self._native.closed:
-            return
-        self._native.wake()
-        with self._turn:
-            self._native.close()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class Client(_End):
+class Client(End):
     """The agent's end.
 
     address: see the module. protocol: "auto" speaks v1 and changes to v2 with a game that announces
@@ -185,12 +122,12 @@ class Client(_End):
                 try:
                     # The wire's frames are taken even while there is a ring: a new connection has
                     # none before HELLO, and its first state comes with a frame.
-                    found = self._native.poll(min(left, _SLICE), True)
+                    found = self._native.poll(min(left, SLICE), True)
                 except RuntimeError as error:
                     raise refused(self.address, error) from error
                 if found is not None:
                     return Tick(found, self._frame(found))
-            if left <= _SLICE and time.monotonic() >= deadline:
+            if left <= SLICE and time.monotonic() >= deadline:
                 return None
 
     def send(self, action: Action | Row) -> None:
@@ -262,7 +199,7 @@ class Client(_End):
         self._native.refuse_ring()
 
 
-class Server(_End):
+class Server(End):
     """The game's end: listens, and talks to one agent at a time, the newest.
 
     address: see the module; port 0 takes a free one, which `address` then has. protocol: "auto"
@@ -357,14 +294,14 @@ class Server(_End):
             left = max(deadline - time.monotonic(), 0.0)
             with self._turn:
                 try:
-                    fresh = self._native.poll(min(left, _SLICE))
+                    fresh = self._native.poll(min(left, SLICE))
                 except RuntimeError as error:
                     raise refused(self.address, error) from error
                 if (reset := self._native.take_reset()) is not None:
                     return Reset(reset[0])
                 if (action := self._native.take_action()) is not None:
                     return Arrival(*action)
-            if fresh or (left <= _SLICE and time.monotonic() >= deadline):
+            if fresh or (left <= SLICE and time.monotonic() >= deadline):
                 return None
 
     @property
@@ -401,14 +338,3 @@ class Server(_End):
         else:
             pixels = np.ascontiguousarray(frame)
             self._ring.write(pixels, number, capture_ns, row_order=order)
-
-
-def meanings() -> Mapping[str, str]:
-    """What each counter of an end counts."""
-    found: Mapping[str, str] = _core.link.counter_meanings()
-    return found
-
-
-def refused(address: str, error: RuntimeError) -> LinkError:
-    """What the core cannot do now, with the address."""
-    return LinkError(f"{address}: {error}")

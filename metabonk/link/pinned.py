@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from metabonk import extras
 from metabonk.errors import LinkError
 
 Register = Callable[[int, int], None]  # address, bytes
@@ -37,7 +38,7 @@ def cuda_host_registration() -> tuple[Register, Unregister]:
     try:
         import torch
     except ImportError:
-        raise LinkError("pin_memory: needs torch: pip install 'metabonk[train]'") from None
+        raise LinkError(f"pin_memory: needs torch: {extras.install('train')}") from None
     if not torch.cuda.is_available():
         raise LinkError("pin_memory: torch sees no CUDA device here")
     cuda: Any = torch.cuda

@@ -123,7 +123,7 @@ void Try(const std::vector<int64_t>& words) {
   if (!Small(program)) return;
   const auto tensors = Fill(program.tensors, words.size());
   std::unique_ptr<const ProgramWeights> weights;
-  if (!ProgramWeights::Make(program, Addresses(tensors), &weights).ok()) return;
+  if (!ProgramWeights::Make(program, Addresses(tensors), ActiveCfcKernels(), &weights).ok()) return;
   const auto inputs = Fill(program.inputs, words.size() + 1);
   std::vector<std::unique_ptr<char[]>> outputs;
   std::vector<void*> into;

@@ -7,10 +7,13 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metabonk import machine
 
@@ -125,6 +128,90 @@ def test_any_bytes_are_an_error_or_silence(tmp_path: Path, size: int) -> None:
             agent.close()
         except (LinkError, CorruptError):
             continue
+
+
+HEADER = 0x20
+FILE = HEADER + 5 * 7 * 3 + 24
+WORDS = st.integers(-3, 4100) | st.integers(-(2**31), 2**31 - 1)
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(range(0, HEADER, 4)) | st.integers(0, FILE + 40),
+        WORDS.map(lambda word: struct.pack("<i", word)) | st.binary(min_size=1, max_size=8),
+    )
+    | st.tuples(st.integers(0, FILE + 40), st.none()),
+    max_size=5,
+)
+
+
+def edit(path: Path, edits: list[tuple[int, bytes | None]]) -> None:
+    """Overwrites bytes at some places, or cuts the file there."""
+    for at, what in edits:
+        if not path.exists():  # an agent takes a dead game's file away
+            return
+        if what is None:
+            os.truncate(path, at)
+            continue
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(what)
+
+
+@settings(max_examples=150, deadline=None)
+@given(EDITS, EDITS, st.booleans())
+def test_whatever_the_games_process_does_an_agent_sees_the_file_or_an_error(
+    before: list[tuple[int, bytes | None]],
+    during: list[tuple[int, bytes | None]],
+    bottom_up: bool,
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = path_of(0, folder)
+        header = struct.pack("<iIfiiiii", 2, 0, 0.5, 0, 3, 50, SIZE[1], SIZE[0])
+        path.write_bytes(header + frame(0).tobytes() + bytes(24))
+        edit(path, before)
+        agent = None
+        try:
+            agent = ResearchAgent(path, bottom_up=bottom_up)
+            for _ in range(3):
+                seen = agent.observe(0.0)
+                if seen is not None:
+                    size = seen.pixels.size
+                    lies = np.frombuffer(path.read_bytes(), np.uint8, size, HEADER)
+                    rows = lies.reshape(seen.pixels.shape)
+                    np.testing.assert_array_equal(rows[::-1] if bottom_up else rows, seen.pixels)
+                edit(path, during)
+                agent.act(np.array([1, -1, 0, 1, 0, 1], np.float32))
+                agent.reset()
+        except (LinkError, CorruptError):
+            pass
+        finally:
+            if agent is not None:
+                agent.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(EDITS)
+def test_whatever_an_agents_process_does_a_game_gets_numbers_or_an_error(
+    edits: list[tuple[int, bytes | None]],
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = path_of(0, folder)
+        game = ResearchGame(path, SIZE)
+        try:
+            for step in range(3):
+                game.publish(frame(step), 0.0, False, step, step * 16)
+                rows = np.frombuffer(path.read_bytes(), np.uint8, frame(0).size, HEADER)
+                np.testing.assert_array_equal(rows.reshape(frame(0).shape)[::-1], frame(step))
+                edit(path, edits)
+                got = game.wait(0.0)
+                if isinstance(got, np.ndarray):
+                    assert np.isfinite(got).all()
+                else:
+                    assert got in (Event.TIMEOUT, Event.RESET)
+        except LinkError:
+            pass
+        finally:
+            game.close()
+        assert not path.exists()
 
 
 GAME = """

@@ -411,6 +411,29 @@ TEST(arena_menus_trying_again_is_the_same_run_anew) {
   CHECK_EQ(home.world.done, 0);
 }
 
+TEST(arena_menus_trying_again_keeps_what_was_chosen) {
+  LevelSpec spec = Quiet();
+  Run run(spec, 7);
+  run.world.menus.chosen_character = 2;
+  run.world.menus.chosen_tier = 1;
+  OpenMenu(run.world, run.level, Screen::kMapMenu);
+  run.Wait(1);
+  run.Step(Choose(3));  // the third map
+  run.Wait(1);
+  CHECK_EQ(run.world.player.character, 2);
+  CHECK_EQ(run.world.tier, 3);
+  const Player chosen = run.world.player;
+  run.Wait(30);
+  run.world.done = static_cast<uint8_t>(EpisodeEnd::kDied);
+  OpenMenu(run.world, run.level, Screen::kDeath);
+  run.Wait(1);
+  PressText(run, "Try again");
+  CHECK(run.world.menus.screen == Screen::kPlaying);
+  CHECK_EQ(run.world.player.character, 2);
+  CHECK_EQ(run.world.tier, 3);
+  for (int i = 0; i < kStats; ++i) CHECK_EQ(run.world.player.base[i], chosen.base[i]);
+}
+
 TEST(arena_menus_a_victory_that_does_not_end_the_run_goes_on) {
   Run run = On(Screen::kVictory);
   CHECK_EQ(run.world.done, 0);

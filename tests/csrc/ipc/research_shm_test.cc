@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -151,6 +152,20 @@ TEST(research_shm_takes_turns) {
   game.reset();
   CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kTerminated);
   CHECK(!Exists(folder.path()));
+}
+
+TEST(research_shm_numbers_that_are_none_press_nothing) {
+  const Folder folder;
+  std::unique_ptr<ResearchGame> game;
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  const float none = std::numeric_limits<float>::quiet_NaN();
+  const float far = std::numeric_limits<float>::infinity();
+  CHECK(agent->Act(Action{none, -far, far, 0.5f, none, -2.0f}));
+  Action got;
+  CHECK(game->Wait(kSoon, got) == ResearchEvent::kAction);
+  CHECK((got == Action{0.0f, -1.0f, 1.0f, 0.5f, 0.0f, -2.0f}));
 }
 
 TEST(research_shm_asks_again_where_a_reset_was_lost) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "ipc/attachment.h"
 #include "ipc/heartbeat.h"
 #include "ipc/ring_file.h"
 #include "ipc/ring_fixture.h"
@@ -127,6 +128,55 @@ TEST(ring_writer_that_is_stopped_is_silent_but_keeps_its_ring) {
   CHECK_EQ(reader->counts().attached, 1u);
   Kill(child);
   CHECK(Eventually([&] { return access(folder.ring("ring").c_str(), F_OK) != 0; }));
+}
+
+// Time is the test's: the reader's heart is beaten by hand.
+TEST(ring_asks_for_the_lock_of_a_writer_that_missed_some_beats) {
+  enum class Fate : uint8_t { kKilled, kKilledWithoutLock, kStopped };
+  for (const Fate fate : {Fate::kKilled, Fate::kKilledWithoutLock, Fate::kStopped}) {
+    const Folder folder;
+    int told[2];
+    CHECK_EQ(pipe(told), 0);
+    const pid_t child = Child([&] {
+      const bool locks = fate != Fate::kKilledWithoutLock;
+      const auto writer = Writer(folder, {.name = "ring", .locks = locks});
+      if (write(told[1], "y", 1) != 1) _exit(1);
+      pause();
+    });
+    char answer = 0;
+    CHECK_EQ(read(told[0], &answer, 1), ssize_t{1});
+    std::shared_ptr<Attachment> reader;
+    bool full = false;
+    CHECK(Attachment::Make(folder.ring("ring"), true, false, &reader, &full).ok());
+    if (fate == Fate::kStopped) {
+      kill(child, SIGSTOP);
+      int status = 0;
+      waitpid(child, &status, WUNTRACED);
+    } else {
+      Kill(child);
+    }
+    int64_t now = kBeatGraceNs;
+    const auto beat_until = [&](int64_t end) {
+      for (; now <= end; now += kBeatPeriodNs) reader->Beat(now);
+    };
+    beat_until(kBeatGraceNs + kBeatMissedNs - kBeatPeriodNs);
+    CHECK(reader->alive());
+    beat_until(kBeatGraceNs + kBeatTimeoutNs - kBeatPeriodNs);
+    CHECK_EQ(reader->alive(), fate != Fate::kKilled);
+    CHECK_EQ(reader->reclaimed.load(), fate == Fate::kKilled ? 1u : 0u);
+    beat_until(kBeatGraceNs + kBeatTimeoutNs);
+    CHECK(!reader->alive());
+    CHECK_EQ(access(folder.ring("ring").c_str(), F_OK) == 0, fate != Fate::kKilled);
+    if (fate == Fate::kStopped) {
+      kill(child, SIGCONT);
+      Kill(child);
+    }
+    reader.reset();
+    SweepRings(folder);
+    unlink(folder.ring("ring").c_str());
+    close(told[0]);
+    close(told[1]);
+  }
 }
 
 // Clients under Wine: nobody wakes, nobody locks; heartbeats alone say who lives.
