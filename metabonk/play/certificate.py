@@ -1,14 +1,14 @@
 """Latency certificates: what a proof found for a policy, kept beside its weights.
 
-Knows artifacts' cards and what a certificate is worth: it is of one policy, at a rate, on a kind of
-machine. The artifact's hash excludes it. Does not know how a proof is made.
+Knows artifacts' cards and what a certificate is worth: it is of one policy in one game, at a rate
+and a priority, on a kind of machine. The artifact's hash excludes it. Does not know how a proof is
+made.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,12 +22,14 @@ TICKS_MIN = 10_000
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one policy's proof. Times are seconds; latency is capture to action."""
+    """Of one policy's proof. Times are seconds; latency is capture to action. decided: share of
+    its ticks in which the agent that decided least did so. priority: of SCHED_FIFO as granted."""
 
     game: str
     hz: float
     ticks: int
     agents: int
+    decided: float
     missed: int
     excused: int
     reference_missed: int
@@ -48,9 +50,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 def of(report: Report, game: str) -> Certificate:
     """The certificate that a proof earns. Raises ConfigError for one that earns none."""
     if not report.passed:
-        raise ConfigError(
-            f"no certificate: {report.missed - report.excused} deadlines were missed without excuse"
-        )
+        raise ConfigError(f"no certificate: {'; '.join(report.failures)}")
     if report.ticks < TICKS_MIN:
         raise ConfigError(f"no certificate: {report.ticks:,} ticks, it takes {TICKS_MIN:,}")
     here = machine.describe()
@@ -59,6 +59,7 @@ def of(report: Report, game: str) -> Certificate:
         hz=report.hz,
         ticks=report.ticks,
         agents=len(report.agents),
+        decided=min(agent.decided / agent.ticks for agent in report.agents),
         missed=report.missed,
         excused=report.excused,
         reference_missed=report.reference_missed,
@@ -94,46 +95,60 @@ def certificates(card: artifact.Card) -> list[Certificate]:
     return found
 
 
-def require(path: Path | str, hz: float, agents: int = 1) -> Certificate:
-    """The newest certificate of a policy that holds here. Raises ConfigError that says why none
-    does and how to come by one."""
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """What a certificate is wanted for. game: its name. priority: what the loop is granted, of
+    SCHED_FIFO; 0 for ordinary scheduling."""
+
+    game: str
+    hz: float
+    agents: int = 1
+    priority: int = 0
+
+    def proof(self, path: Path | str) -> str:
+        """The command that earns it, for people."""
+        words = ["metabonk play"]
+        if self.game != "arena":
+            words.append(f"--game {self.game}")
+        words.append(f"--policy {path} --proof {TICKS_MIN}")
+        if self.hz != 60.0:
+            words.append(f"--hz {self.hz:g}")
+        if self.agents != 1:
+            words.append(f"--agents {self.agents}")
+        if self.priority:
+            words.append(f"--realtime {self.priority}")
+        return " ".join(words)
+
+
+def require(path: Path | str, wanted: Demand) -> Certificate:
+    """The newest certificate of a policy that holds here, for what is wanted. Raises ConfigError
+    that says why none does and how to come by one."""
     found = certificates(artifact.load(path, verify=False).card)
-    prove = f"metabonk play --policy {path} --proof {TICKS_MIN}"
-    remedy = f"`{prove}` earns one, --uncertified plays without"
+    remedy = f"`{wanted.proof(path)}` earns one, --uncertified plays without"
     if not found:
         raise ConfigError(f"{path} has no latency certificate: {remedy}")
     processor = machine.processor()
     reason = ""
     for certificate in reversed(found):
-        reason = _against(certificate, hz, agents, processor)
-        if not reason:
+        against = _against(certificate, wanted, processor)
+        if not against:
             return certificate
+        reason = reason or against  # the newest one's
     raise ConfigError(f"{path} has no latency certificate that holds here ({reason}): {remedy}")
 
 
-def _against(certificate: Certificate, hz: float, agents: int, processor: str) -> str:
+def _against(certificate: Certificate, wanted: Demand, processor: str) -> str:
     """Why a certificate does not hold, empty if it does."""
     if certificate.ticks < TICKS_MIN:
         return f"its {certificate.ticks:,} ticks are too few"
-    if certificate.hz < hz:
-        return f"it is of {certificate.hz:g} ticks a second, not of {hz:g}"
-    if certificate.agents < agents:
-        return f"it is of {certificate.agents} agents, not of {agents}"
+    if certificate.game != wanted.game:
+        return f"it is of {certificate.game}, not of {wanted.game}"
+    if certificate.hz < wanted.hz:
+        return f"it is of {certificate.hz:g} ticks a second, not of {wanted.hz:g}"
+    if certificate.agents < wanted.agents:
+        return f"it is of {certificate.agents} agents, not of {wanted.agents}"
+    if certificate.priority > wanted.priority:
+        has = f"has {wanted.priority}" if wanted.priority else "has none"
+        return f"it is of real-time priority {certificate.priority}, this loop {has}"
     if certificate.processor != processor:
         return f"it is of another machine, {certificate.processor}"
     return ""
-
-
-def rows(certificate: Certificate) -> list[tuple[str, Any]]:
-    """What people want to know of one."""
-    ms = 1e3
-    return [
-        ("ticks", f"{certificate.ticks:,} at {certificate.hz:g} Hz, {certificate.agents} agents"),
-        ("missed", f"{certificate.missed} ({certificate.excused} with an excuse)"),
-        (
-            "capture to action",
-            f"p50 {certificate.latency_p50 * ms:.3f}, p99 {certificate.latency_p99 * ms:.3f}, "
-            f"max {certificate.latency_max * ms:.3f} ms",
-        ),
-        ("load", ", ".join(certificate.loads) or "none"),
-    ]

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk import _core, artifact
+from metabonk.config import cap_cpu
 from metabonk.errors import CompileError, CorruptError
 from metabonk.play.compiler.program import Program
 from metabonk.play.compiler.views import DTYPES, Type
@@ -193,11 +194,20 @@ class CompiledPolicy:
     def refresh(self) -> None:
         """Takes what the network that this was compiled from holds now: the next step uses it.
 
-        Raises CompileError for a policy that was loaded, which has no network at hand.
+        Raises CompileError for a policy that was loaded, which has no network at hand, and for a
+        network whose tensors are of other dtypes or shapes than they were; the policy goes on with
+        the weights that it has.
         """
         if not self.program.sources:
             raise CompileError("refresh: a loaded policy has no network; see swap()")
         tensors = {name: np.array(make(), order="C") for name, make in self.program.sources.items()}
+        for name, array in tensors.items():
+            had = self.program.tensors[name]
+            if array.dtype != had.dtype or array.shape != had.shape:
+                raise CompileError(
+                    f"refresh: {name} is {array.dtype} {list(array.shape)} now; it was compiled as "
+                    f"{had.dtype} {list(had.shape)}: compile the network anew"
+                )
         self._native.swap(_addresses(tensors))
         self.program = Program(self.program.words, tensors, self.program.sources)
 
@@ -301,6 +311,7 @@ def load(path: Path | str) -> CompiledPolicy:
 
 
 def _native(program: Program, seed: int) -> Any:
+    cap_cpu()  # before anything of the core runs, METABONK_CPU counts in libraries too
     _check_tensors(program)
     return _core.nn.Policy(program.words, _addresses(program.tensors), seed)
 

@@ -130,7 +130,8 @@ class Dual:
     """System 2's directives on System 1's actions. states: the packed state of an environment as
     the motor's observation shows it. level: of the arena, packed, from which the ground follows;
     None: no ground is known. told: called with environment, seconds and every directive that comes
-    into force, for logs.
+    into force, for logs. received: called with the environment for each directive of the planner's,
+    in their order, once it has come: whether it came into force.
     """
 
     def __init__(
@@ -142,10 +143,12 @@ class Dual:
         level: bytes | None = None,
         settings: DualSettings = DualSettings(),
         told: Callable[[int, float, Directive], None] | None = None,
+        received: Callable[[int, bool], None] | None = None,
     ) -> None:
         self.motor, self.planner, self.settings = motor, planner, settings
         self.counts = DualCounts()
-        self._states, self._level, self._told = states, level, told
+        self._states, self._level = states, level
+        self._told, self._received = told, received
 
     def reset(self, num_envs: int) -> DualState:
         """The state before the first observation; counts go on."""
@@ -204,7 +207,7 @@ class Dual:
         """Puts in force what has come; the newest of what has, if nothing more important is."""
         while agent.pending and agent.pending[0].due <= now:
             _, until, directive = agent.pending.pop(0)
-            current = agent.directive
+            current, taken = agent.directive, False
             if until <= now:
                 self.counts.late += 1
             elif current and now < agent.until and directive.priority < current.priority:
@@ -212,9 +215,11 @@ class Dual:
             else:
                 agent.identity += 1
                 agent.directive, agent.given = directive, numbers(directive)
-                agent.until = until
+                agent.until, taken = until, True
                 if self._told is not None and directive != current:
                     self._told(env, (now - _SECOND) / 1e9, directive)
+            if self._received is not None:
+                self._received(env, taken)
 
 
 def states_of(game: BatchGame) -> States:

@@ -1,8 +1,7 @@
 """The decision ledger and the record of inputs, as they lie on disk.
 
-Knows the journals' framing (csrc/play/journal.h), the records in them (csrc/play/ledger.h,
-arena_game.h) and what a kill leaves: whole records are handed out, a torn end is not. Does not
-know games or policies.
+Knows the records in a session's journals (csrc/play/ledger.h, arena_game.h); does not know how
+journals are framed, games or policies.
 
 A record's times `woke`, `seen`, `decided` and `acted` are nanoseconds after `planned`; `planned`
 and `capture` are of the machine's monotonic clock.
@@ -20,14 +19,14 @@ import numpy.typing as npt
 
 from metabonk import _core
 from metabonk.errors import ConfigError, CorruptError
+from metabonk.play.journal import JournalReader
 from metabonk.records import ACTION_COLUMNS, GAME_STATE
 
 Array = npt.NDArray[Any]
 
 LEDGER, INPUTS, SEEN = "ledger", "inputs", "seen"
-MAGIC, FORMAT, HEADER_BYTES = b"MBJOURN1", 1, 64
 CAPACITY = 1 << 14  # records that wait for a disk: minutes of one agent, seconds of sixteen
-BYTES_MAX = 4 << 30  # of what a reader takes in: four days of one agent's ledger
+BYTES_MAX = 4 << 30  # of what is taken in at once: four days of one agent's ledger
 
 TICK = np.dtype(
     [
@@ -159,31 +158,14 @@ def seen_record(observed: int) -> np.dtype[Any]:
 def read_journal(path: Path, name: str, record: np.dtype[Any]) -> tuple[Array, int]:
     """The whole records of a journal and how many bytes at its end are none.
 
-    Raises CorruptError for a file that is no journal of these records, or that is damaged anywhere
-    but at its end.
+    Raises CorruptError for a file that is no journal of these records, that is damaged anywhere but
+    at its end, or that is too large to be taken in at once.
     """
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        if size > BYTES_MAX:
-            raise CorruptError(f"{path} has {size:,} bytes, at most {BYTES_MAX:,} are read")
-        data = file.read(size)
-    head = data[:HEADER_BYTES]
-    if len(head) < HEADER_BYTES or head[:8] != MAGIC:
-        raise CorruptError(f"{path} is no journal: its first {HEADER_BYTES} bytes are not those")
-    version, bytes_each = np.frombuffer(head[8:16], "<u4")
-    if _core.play.crc32c(head[:60]) != int(np.frombuffer(head[60:], "<u4")[0]):
-        raise CorruptError(f"{path} is damaged: the checksum of its header differs")
-    if version > FORMAT:
-        raise CorruptError(f"{path} has format {version}, this version reads up to {FORMAT}")
-    if head[24:56].rstrip(b"\0") != name.encode() or bytes_each != record.itemsize:
-        raise CorruptError(f"{path} holds other records than {name} of {record.itemsize} bytes")
-    whole = (len(data) - HEADER_BYTES) // record.itemsize
-    rows = np.frombuffer(data, record, whole, HEADER_BYTES)
-    good = _core.play.whole_records(rows.view(np.uint8).reshape(whole, record.itemsize))
-    if good < whole - 1:  # a kill tears the last record only; the disk may have lost the end
-        rest = rows[good:]
-        if bool(rest.view(np.uint8).any()):
-            raise CorruptError(
-                f"{path} is damaged at record {good} of {whole}: restore it from a copy"
-            )
-    return rows[:good], len(data) - HEADER_BYTES - good * record.itemsize
+    size = path.stat().st_size
+    if size > BYTES_MAX:
+        raise CorruptError(
+            f"{path} has {size:,} bytes, at most {BYTES_MAX:,} are taken in at once: read it a "
+            "part at a time (metabonk.play.journal), and play shorter sessions"
+        )
+    with JournalReader(path, name, record) as journal:
+        return journal.read(0, journal.count), journal.torn

@@ -92,6 +92,7 @@ class ArenaLive:
         found: dict[str, Any] = {
             "steps": self.native.steps,
             "skipped": self.native.skipped,
+            "unshown": self.native.unshown,
             "late_p99": late["p99"] / 1e9,
             "late_max": late["max"] / 1e9,
         }

@@ -39,12 +39,13 @@ Array = npt.NDArray[Any]
 SEEN_MEMORY = 64 << 20  # bytes of observations that wait for the disk
 REMEMBERED = 4096  # ticks whose times are kept
 
-# One tick of one seat as the loop remembers it (csrc/play/tick.h), monotonic nanoseconds.
+# One tick of one seat as the loop remembers it (csrc/play/tick.h), monotonic nanoseconds; `cpu`:
+# what the control thread computed since the turn before, all seats together.
 TIMES = np.dtype(
     [
         ("tick", "<u8"), ("planned", "<i8"), ("woke", "<i8"), ("next", "<i8"), ("began", "<i8"),
         ("capture", "<i8"), ("ready", "<i8"), ("found", "<i8"), ("seen", "<i8"),
-        ("decided", "<i8"), ("acted", "<i8"), ("sequence", "<u8"), ("gate", "<u2"),
+        ("decided", "<i8"), ("acted", "<i8"), ("cpu", "<i8"), ("sequence", "<u8"), ("gate", "<u2"),
         ("agent", "u1"), ("unused", "u1", 5),
     ]
 )  # fmt: skip
@@ -76,6 +77,11 @@ class LoopSettings:
         if self.cpu is not None:
             return self.cpu
         return int(_core.play.last_cpu()) if len(os.sched_getaffinity(0)) > 1 else -1
+
+    def granted(self) -> dict[str, Any]:
+        """What this machine will grant the control thread: `cpu` and `priority`, and in `cpu_error`
+        and `priority_error` why it refuses what was asked for, else ""."""
+        return dict(_core.play.grant(self.processor(), self.priority))
 
 
 class CompiledDecider:

@@ -5,12 +5,14 @@ Knows the times of ticks and what a missed deadline is; does not know how a loop
 A tick's deadline is the next tick's planned start: it is missed when the action leaves later. A
 tick that was skipped altogether is missed too. Misses are excused where the reference thread (same
 processor, same priority) was itself more than a millisecond late after the same tick: that was the
-machine. Figures are exact, of every tick, in seconds.
+machine. Unless the loop's own thread computed for half a period or more: until it sleeps, a
+reference of its priority cannot wake, and what makes that late is the loop. Figures are exact, of
+every tick, in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,11 +25,30 @@ from metabonk.play.loop import Live, PythonDecider
 Array = npt.NDArray[Any]
 
 EXCUSE_SECONDS = 1e-3
+BUSY_SHARE = 0.5  # of a period: the reference wakes in the middle of it
+DECIDED_SHARE = 0.99  # of the ticks, of every agent: a loop that only holds keeps time, too
 WARM_UP = 60  # ticks at the beginning, while the loop finds the game's phase; not counted
 BINS = (  # upper ends of the bins that people see, seconds
     1e-6, 2e-6, 5e-6, 10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3,
     1 / 60, 50e-3, 100e-3,
 )  # fmt: skip
+
+
+# Which of the numbers that games count (live_games.py) are drops, and what each is of.
+GAME_DROPS = {
+    "skipped": "ticks that the game skipped",
+    "unshown": "captures whose frame the ring had no room for",
+    "states_skipped": "states that a newer one overtook on the link",
+    "frames_skipped": "frames that a newer one overtook on the link",
+    "frames_refused": "frames that were malformed or too large",
+    "frames_overtaken": "frames that a newer one overtook before they were decoded",
+    "frames_unusable": "frames that could not be read",
+    "rings_refused": "frame rings that cannot be seen from here",
+    "actions_skipped": "actions that another took the place of",
+    "actions_unsent": "actions that no game was there for",
+    "inputs_lost": "parts of actions that the link cannot say",
+    "lost": "resets that the game overwrote",
+}
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -44,12 +65,14 @@ class Spread(msgspec.Struct, frozen=True):
 
 class Agent(msgspec.Struct, frozen=True):
     """One agent's ticks. latency: capture to action, of ticks that answered a new moment. work:
-    from this agent's turn to its action. missed: deadlines, among them `skipped` ticks; excused:
-    those of them in which the reference thread was late too. lost: captures that no tick saw."""
+    from this agent's turn to its action. missed: deadlines, among them `skipped` ticks; busy: those
+    of them in which the loop itself computed for BUSY_SHARE of a period; excused: those of the
+    others in which the reference thread was late too. lost: captures that no tick saw."""
 
     ticks: int
     missed: int
     skipped: int
+    busy: int
     excused: int
     decided: int
     held: int
@@ -63,8 +86,8 @@ class Agent(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a proof found. ticks: planned, of each agent, after the warm-up. lateness: of the wakes.
     reference: of the reference thread's wakes; reference_missed: those later than a period.
-    drops: everything that was dropped anywhere, by name. passed: no deadline was missed but with an
-    excuse, or under load no more than the reference thread itself missed."""
+    drops: everything that was dropped anywhere, by name. failures: why it did not pass, for people;
+    passed: there are none."""
 
     hz: float
     ticks: int
@@ -78,23 +101,27 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     drops: dict[str, int]
     loads: dict[str, int]
     granted: dict[str, Any]
+    failures: tuple[str, ...]
     passed: bool
 
 
 def examine(live: Live, loads: Mapping[str, int]) -> Report:
     """The report of a stopped loop that had a reference thread and remembered all its ticks."""
-    times = [_warm(live.times(i)) for i in range(len(live.seats))]
+    whole = [live.times(i) for i in range(len(live.seats))]
+    times = [_warm(rows) for rows in whole]
     planned = int(live.loop.ticks) - WARM_UP
     if planned < 1 or any(len(rows) == 0 for rows in times):
         raise ValueError(f"a proof takes more than {WARM_UP} ticks: the rest finds the phase")
     reference = live.loop.reference(WARM_UP, planned)
     late = np.asarray(reference["late"], np.int64)
-    agents = [_agent(rows, late, counts) for rows, counts in zip(times, _counts(live), strict=True)]
-    missed, excused = sum(a.missed for a in agents), sum(a.excused for a in agents)
+    busy = _computed(whole[0], planned) >= BUSY_SHARE * 1e9 / live.settings.hz
+    agents = [
+        _agent(rows, late, busy, counts) for rows, counts in zip(times, _counts(live), strict=True)
+    ]
     reference_missed = int((late > 1e9 / live.settings.hz).sum())
     wakes = times[0]
     latencies = [rows["acted"] - rows["capture"] for rows in map(_decided, times)]
-    excusable = missed == excused
+    failures = _failures(agents, reference_missed if loads else None)
     return Report(
         hz=live.settings.hz,
         ticks=planned,
@@ -103,12 +130,13 @@ def examine(live: Live, loads: Mapping[str, int]) -> Report:
         reference=spread(late[late >= 0]),
         reference_missed=reference_missed,
         latency=spread(np.concatenate(latencies)),
-        missed=missed,
-        excused=excused,
+        missed=sum(agent.missed for agent in agents),
+        excused=sum(agent.excused for agent in agents),
         drops=drops(live),
         loads=dict(loads),
         granted=dict(live.loop.granted()),
-        passed=excusable or bool(loads and missed <= reference_missed * len(agents)),
+        failures=tuple(failures),
+        passed=not failures,
     )
 
 
@@ -137,8 +165,9 @@ def drops(live: Live) -> dict[str, int]:
         "captures that no tick saw": sum(a["lost"] for a in counts["agents"]),
         "ticks that the ledger lost": sum(a["untold"] for a in counts["agents"]),
         "actions that the game refused": sum(a["refused"] for a in counts["agents"]),
-        "ticks that the game skipped": int(counts["game"].get("skipped", 0)),
     }
+    game = counts["game"]
+    found |= {told: int(game[name]) for name, told in GAME_DROPS.items() if name in game}
     unseen = [d.native.unseen for d in live.deciders if isinstance(d, PythonDecider)]
     if unseen:
         found["moments that a policy in Python was too slow for"] = sum(unseen)
@@ -153,15 +182,53 @@ def _counts(live: Live) -> list[dict[str, int]]:
     return [dict(seat.counts()) for seat in live.seats]
 
 
-def _agent(rows: Array, late: Array, counts: Mapping[str, int]) -> Agent:
+def _computed(times: Array, ticks: int) -> Array:
+    """What the loop's thread computed around each tick [ticks] after the warm-up, nanoseconds: in
+    its turn or in the one before, which may have run into it; a skipped one had that alone."""
+    wanted = WARM_UP + np.arange(ticks)
+    turn = np.searchsorted(times["tick"].astype(np.int64), wanted, side="right") - 1
+    cpu = np.concatenate([[0, 0], times["cpu"]])  # before the first turn: nothing
+    around: Array = np.maximum(cpu[turn + 2], cpu[turn + 1])
+    return around
+
+
+def _failures(agents: Sequence[Agent], allowed: int | None) -> list[str]:
+    """What keeps a proof from passing. allowed: misses of each agent, of a proof under load."""
+    missed = sum(agent.missed for agent in agents)
+    unexcused, busy = missed - sum(a.excused for a in agents), sum(a.busy for a in agents)
+    found = []
+    if unexcused:
+        own = f", {busy:,} of them while the loop itself computed for half a period or more"
+        found.append(f"{unexcused:,} deadlines were missed without excuse{own if busy else ''}")
+    if allowed is not None and missed > allowed * len(agents):
+        found.append(
+            f"{missed:,} deadlines were missed under load; the reference thread, in the place of "
+            f"every agent, missed {allowed * len(agents):,}"
+        )
+    least = min(range(len(agents)), key=lambda i: agents[i].decided / agents[i].ticks)
+    worst = agents[least]
+    if worst.decided < DECIDED_SHARE * worst.ticks:
+        found.append(
+            f"agent {least} decided in {worst.decided:,} of {worst.ticks:,} ticks, it takes "
+            f"{DECIDED_SHARE:.0%}: {worst.held:,} were held and {worst.safe:,} safe, for the game "
+            "showed nothing new or the policy had no answer"
+        )
+    faults = sum(agent.faults for agent in agents)
+    if faults:
+        found.append(f"the policy refused {faults:,} moments: is it one of this game?")
+    return found
+
+
+def _agent(rows: Array, late: Array, busy: Array, counts: Mapping[str, int]) -> Agent:
     missed = np.ones(len(late), np.bool_)  # a tick that is not there was skipped
     missed[rows["tick"].astype(np.int64) - WARM_UP] = rows["acted"] > rows["next"]
-    excused = missed & (late > EXCUSE_SECONDS * 1e9)
+    excused = missed & ~busy & (late > EXCUSE_SECONDS * 1e9)
     decided = _decided(rows)
     return Agent(
         ticks=len(missed),
         missed=int(missed.sum()),
         skipped=len(missed) - len(rows),
+        busy=int((missed & busy).sum()),
         excused=int(excused.sum()),
         decided=len(decided),
         held=int(((rows["gate"] & Gate.HELD) != 0).sum()),

@@ -9,7 +9,10 @@ ledger's hashes, and its action with the ledger's bits.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,13 +26,13 @@ from metabonk.link import research_shm
 from metabonk.observations import OBSERVATION_SPACE, observe_into
 from metabonk.play.compiled import OWN, CompiledPolicy, load
 from metabonk.play.directive import NOTHING, ActionNumber, of_ledger, told
+from metabonk.play.journal import JournalReader
 from metabonk.play.ledger import (
     SEEN,
     Gate,
     Ledger,
     path_of,
     read_inputs,
-    read_journal,
     read_ledger,
     seen_record,
 )
@@ -107,18 +110,20 @@ def retrace(session: Session, tick: int, agent: int = 0) -> Retraced:
             f"the ledger lacks this agent's first decisions: the recurrent state before tick {tick}"
             " cannot be made again"
         )
-    game = _game(session, agent, bytes(row["artifact"]).hex())
-    pilot, hands = _Pilot(session), _hands(session, ledger, agent, game)
+    pilot = _Pilot(session)
     own = sent = np.zeros(0, np.float32)
     directive = ""
-    for number, one in enumerate(decided):
-        if int(one["counter"]) != number:
-            raise CorruptError(f"the ledger lacks decisions before tick {int(one['tick'])}")
-        own, state = _decide(pilot, game, one)
-        heard = own.copy()
-        if int(one["gate"]) & Gate.MUTED:
-            heard[_PRESSES] = Action().row()[_PRESSES]
-        sent, directive = hands.carry(one, heard, state)
+    with contextlib.ExitStack() as stack:
+        game = _game(session, agent, bytes(row["artifact"]).hex(), stack)
+        hands = _hands(session, ledger, agent, game)
+        for number, one in enumerate(decided):
+            if int(one["counter"]) != number:
+                raise CorruptError(f"the ledger lacks decisions before tick {int(one['tick'])}")
+            own, state = _decide(pilot, game, one)
+            heard = own.copy()
+            if int(one["gate"]) & Gate.MUTED:
+                heard[_PRESSES] = Action().row()[_PRESSES]
+            sent, directive = hands.carry(one, heard, state)
     if int(row["gate"]) & Gate.RELEASED:
         sent[_PRESSES] = Action().row()[_PRESSES]
     if sent.tobytes() != row["action"].tobytes():
@@ -156,7 +161,8 @@ class _Game(Protocol):
     """Where the observations of decisions come from."""
 
     def see(self, row: Array, observation: dict[str, Array]) -> bytes:
-        """Fills the observation of a tick; returns its state, as far as directives need it."""
+        """Fills the observation of a tick, which is none before the one asked for last; returns its
+        state, as far as directives need it."""
 
 
 @dataclass
@@ -237,19 +243,26 @@ class _Arena:
             self.step += 1
 
 
-@dataclass
 class _Recorded:
-    """Observations as they were recorded. rows: of seen_record, by tick."""
+    """Observations as they were recorded, of seen_record: read on from one to the next, since the
+    frames of an hour are more than memory should hold."""
 
-    rows: dict[int, Array]
+    def __init__(self, recording: JournalReader, agent: int) -> None:
+        parts = (rows[rows["agent"] == agent] for rows in recording.parts())
+        self._rows: Iterator[Array] = itertools.chain.from_iterable(parts)
+        self._at: Array | None = None
 
     def see(self, row: Array, observation: dict[str, Array]) -> bytes:
         tick = int(row["tick"])
-        if tick not in self.rows:
+        found = self._at
+        while found is None or int(found["tick"]) < tick:
+            found = self._at = next(self._rows, None)
+            if found is None:
+                break
+        if found is None or int(found["tick"]) != tick:
             raise CorruptError(
                 f"the recording lacks tick {tick}: its queue was full, or it is torn"
             )
-        found = self.rows[tick]
         data, at = found["observation"].tobytes(), 0
         for array in observation.values():
             array[...] = np.frombuffer(data, array.dtype, array.size, at).reshape(array.shape)
@@ -262,8 +275,9 @@ class _Recorded:
         return state.tobytes()
 
 
-def _game(session: Session, agent: int, digest: str) -> _Game:
-    """The session's recording, else its arena. Raises ConfigError where there is neither."""
+def _game(session: Session, agent: int, digest: str, stack: contextlib.ExitStack) -> _Game:
+    """The session's recording, which `stack` closes, else its arena. Raises ConfigError where there
+    is neither."""
     if path_of(session.directory, SEEN).exists():
         inputs = load(session.artifact_path(digest)).inputs
         sizes = [
@@ -271,8 +285,9 @@ def _game(session: Session, agent: int, digest: str) -> _Game:
             for name, (dtype, shape) in inputs.items()
             if name not in OWN
         ]
-        rows, _ = read_journal(path_of(session.directory, SEEN), SEEN, seen_record(sum(sizes)))
-        return _Recorded({int(row["tick"]): row for row in rows[rows["agent"] == agent]})
+        record = seen_record(sum(sizes))
+        recording = JournalReader(path_of(session.directory, SEEN), SEEN, record)
+        return _Recorded(stack.enter_context(recording), agent)
     if session.setup.game == "arena":
         return _arena(session, agent)
     raise ConfigError(

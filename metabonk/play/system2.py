@@ -31,6 +31,7 @@ COPIED = 256 << 10  # bytes of a frame that a seat copies; larger ones come from
 _PRESS = 0.15
 
 Local = Callable[[Sight], Directive | None]
+Told = Callable[[int, Directive], None]
 
 
 class Eyes:
@@ -98,7 +99,8 @@ class System2:
 
     url: of the cognitive server. names: one per agent. frames: of the game. rings: names of the
     agents' frame rings, empty texts without. predictors: one per agent, None for strips of real
-    frames. local: gives directives while the server gives none. Made before the loop starts.
+    frames. local: gives directives while the server gives none. told: called in a client's thread
+    with the agent and every other directive that comes into force. Made before the loop starts.
 
     Raises ConfigError for what cannot be a client.
     """
@@ -117,8 +119,9 @@ class System2:
         rings: Sequence[str] = (),
         predictors: Sequence[Predictor | None] = (),
         local: Local | None = None,
+        told: Told | None = None,
     ) -> None:
-        self._live = live
+        self._live, self._told = live, told
         self._directing = threading.Lock()  # clients give ids to directives, one at a time
         self.eyes, self.clients = [], []
         for agent, name in enumerate(names):
@@ -128,7 +131,7 @@ class System2:
             self.eyes.append(eyes)
             self.clients.append(
                 Client(
-                    name, url, settings, look=eyes, apply=self._apply(agent),
+                    name, url, settings, look=eyes, apply=self._follow(agent),
                     press=self._press(agent), mute=live.seats[agent].mute, local=local,
                     predictor=predictors[agent] if agent < len(predictors) else None,
                 )
@@ -174,6 +177,20 @@ class System2:
                 return self._live.direct(directive, agent, until_ns) > 0
 
         return apply
+
+    def _follow(self, agent: int) -> Callable[[Directive, int], bool]:
+        apply, told = self._apply(agent), self._told
+        last: Directive | None = None
+
+        def follow(directive: Directive, until_ns: int) -> bool:
+            nonlocal last
+            taken = apply(directive, until_ns)
+            if taken and told is not None and directive != last:
+                told(agent, directive)
+            last = directive if taken else last
+            return taken
+
+        return follow
 
     def _press(self, agent: int) -> Callable[[Press], bool]:
         apply = self._apply(agent)

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from gymnasium import spaces as gs
 
-from metabonk.config import ModelConfig, load
+from metabonk.config import CpqeConfig, ModelConfig, load
 from metabonk.learn.presets import preset
 from metabonk.learn.trainer import parse_fixed
+from metabonk.models.motor import Motor
+from metabonk.models.motor import build as build_motor
 from metabonk.models.policy import ActorCritic, build
 from metabonk.observations import OBSERVATION_SPACE
 from metabonk.protocols import Array
@@ -37,6 +39,7 @@ TIMED = gs.Dict(
         "things_mask": gs.Box(0, 1, (4,), np.uint8),
     }
 )
+MOTOR = CpqeConfig(hidden=24, layers=2, members=3, candidates=6, beta=0.7)
 
 
 def network(
@@ -70,6 +73,27 @@ def arena_pilot(seed: int = 0) -> ActorCritic:
     model = build(game.observation_space, game.action_layout, config.model, seed=seed, fixed=fixed)
     game.close()
     return shaken(model, seed, 0.04)  # it is wide: more would make it chaotic
+
+
+def motor_of(space: gs.Dict, layout: ActionLayout) -> Motor:
+    """A motor that is random in every weight, also in those that begin at zero."""
+    motor = build_motor(space, layout, MOTOR, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in motor.student.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    seen = draw(space, 64, 0)
+    motor.reader.learn({key: torch.from_numpy(value) for key, value in seen.items()})
+    return motor.requires_grad_(False)
+
+
+def draw(space: gs.Dict, num: int, seed: int) -> dict[str, Array]:
+    space.seed(seed)
+    drawn = [space.sample() for _ in range(num)]
+    found = {key: np.stack([one[key] for one in drawn]) for key in space.spaces}
+    if "action_mask" in found:
+        found["action_mask"][:, seed % 4] = 1
+    return found
 
 
 NETWORKS = {

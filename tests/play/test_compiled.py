@@ -175,6 +175,36 @@ def test_weights_are_swapped_between_two_steps() -> None:
         one.swap(compile(NETWORKS["pilot"](0), "int8", sampled=False))
 
 
+@pytest.mark.parametrize("way", ["swap", "refresh"])
+@pytest.mark.parametrize("capped", TIERS)
+def test_new_weights_are_read_as_the_first_ones_when_the_tier_was_capped_since(
+    capped: str, way: str
+) -> None:
+    """Packed for the kernels that the policy has, not for those that are active by now: 24 units
+    are no multiple of AVX-512's vectors, so that panels of another width end too early."""
+    detected = str(_core.support.detected_tier())
+    if TIERS.index(capped) > TIERS.index(detected):
+        pytest.skip(f"this processor has no {capped}")
+    model, other = NETWORKS["pilot"](0), NETWORKS["pilot"](1)
+    policy = compile(model, sampled=False)
+    wanted = compile(other, sampled=False)
+    seen = observations(model, 1, 4)
+    model.load_state_dict(other.state_dict())
+    wanted.reset()
+    rows = [wanted.step(one).copy() for one in seen]
+    try:
+        _core.support.cap_tier(capped)
+        if way == "swap":
+            policy.swap(wanted)
+        else:
+            policy.refresh()
+        policy.reset()
+        found = [policy.step(one).copy() for one in seen]
+    finally:
+        _core.support.cap_tier(detected)
+    assert np.array_equal(found, rows)
+
+
 def test_swapping_from_another_thread_tears_nothing() -> None:
     policies = [compile(NETWORKS["mlp"](seed), sampled=False) for seed in (0, 1)]
     (seen,) = observations(NETWORKS["mlp"](), 1, 1)
@@ -224,6 +254,85 @@ def test_a_network_that_learns_is_followed(tmp_path: Path) -> None:
     assert not np.array_equal(after, before)
     for key, tensor in fresh.program.tensors.items():
         assert np.array_equal(tensor, policy.program.tensors[key]), key
+
+
+@pytest.mark.parametrize("way", ["flat", "assigned"])
+def test_a_network_whose_parameters_moved_is_followed(way: str) -> None:
+    """To other memory, as optimisers do that keep all of it in one piece."""
+    model, other = NETWORKS["pilot"](0), NETWORKS["pilot"](1)
+    policy, wanted = compile(model, sampled=False), compile(other, sampled=False)
+    (seen,) = observations(model, 1, 1)
+    if way == "assigned":
+        model.load_state_dict(other.state_dict(), assign=True)
+    else:
+        with torch.no_grad():
+            for parameter, theirs in zip(model.parameters(), other.parameters(), strict=True):
+                parameter.data = theirs.detach().clone()
+        model.load_state_dict(other.state_dict())  # and the statistics
+    for one in (policy, wanted):
+        one.reset()
+    assert not np.array_equal(policy.step(seen), wanted.step(seen))
+    policy.refresh()
+    for one in (policy, wanted):
+        one.reset()
+    assert np.array_equal(policy.step(seen), wanted.step(seen))
+
+
+def test_a_network_that_became_another_is_refused() -> None:
+    model = NETWORKS["mlp"]()
+    policy = compile(model, sampled=False)
+    (seen,) = observations(model, 1, 1)
+    before = policy.step(seen).copy()
+    name, parameter = next(iter(model.named_parameters()))
+    exact = parameter.data
+    parameter.data = exact.half()
+    with pytest.raises(CompileError, match=f"{name} is torch.float16 .*compiled as torch.float32"):
+        policy.refresh()
+    parameter.data = exact[:-1]
+    with pytest.raises(CompileError, match=f"{name} is torch.float32 .*compile the network anew"):
+        policy.refresh()
+    path, _, last = name.rpartition(".")
+    delattr(model.get_submodule(path), last)
+    with pytest.raises(CompileError, match=f"no model.{name} any more"):
+        policy.refresh()
+    assert policy.swaps == 0
+    assert np.array_equal(policy.step(seen), before)
+
+
+LEVELS = {
+    "baseline": ("portable", "portable", "portable"),
+    "avx2": ("avx2", "avx2", "avx2"),
+    "avx512": ("avx512", "avx512", "avx512"),
+    "vnni": ("avx512", "vnni", "avx512"),
+    "bf16": ("avx512", "vnni", "bf16"),
+}
+
+
+def reached() -> str:
+    extension = str(_core.support.detected_extension())
+    return str(_core.support.detected_tier()) if extension == "none" else extension
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_variable_caps_programs_that_are_not_ours(level: str, tmp_path: Path) -> None:
+    """A policy and an op, each in a process that only imports them."""
+    levels = list(LEVELS)
+    loops, int8, bf16 = LEVELS[min(level, reached(), key=levels.index)]
+    compile(NETWORKS["mlp"]()).save(tmp_path / "policy")
+    kept = str(tmp_path / "policy")
+    programs = {
+        f"from metabonk.play.compiled import load; print(load({kept!r}).tier)": [loops],
+        "from metabonk.ops import qlinear as q; print(q.tier('int8'), q.tier('bf16'))": [
+            int8,
+            bf16,
+        ],
+    }
+    environment = {**os.environ, "METABONK_CPU": level}
+    for program, want in programs.items():
+        done = subprocess.run(
+            [sys.executable, "-c", program], check=True, env=environment, capture_output=True
+        )
+        assert done.stdout.decode().split() == want, program
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "nvfp4"])

@@ -93,15 +93,20 @@ def test_directives_are_carried_out_over_the_game() -> None:
 
 
 def test_answers_come_late_and_some_too_late() -> None:
+    came: list[tuple[int, bool]] = []
+
     def asked(latency: float, seconds: float) -> Any:
         found: list[Dual] = []
 
         def made(game: Any) -> Dual:
             plans = Plans(Directive(Verb.HOLD, seconds=seconds))
             settings = DualSettings(every=100.0, latency=latency, urgent=0.0)
+            motor = RandomPolicy(3, game.action_layout)
+            came.clear()
             found.append(
-                Dual(RandomPolicy(3, game.action_layout), plans, states_of(game), settings=settings)
-            )
+                Dual(motor, plans, states_of(game), settings=settings,
+                     received=lambda *args: came.append(args))
+            )  # fmt: skip
             return found[0]
 
         rows = play(made, 90, num=1)
@@ -110,9 +115,11 @@ def test_answers_come_late_and_some_too_late() -> None:
 
     counts, still = asked(latency=1.0, seconds=2.0)
     assert (counts.directed, counts.late) == (15, 0)  # what is left of it
+    assert came == [(0, True)]
     assert still[0] == 15
     counts, still = asked(latency=2.0, seconds=2.0)
     assert (counts.directed, counts.late) == (0, 1)
+    assert came == [(0, False)]
     assert len(still) == 0
 
 
@@ -124,12 +131,16 @@ def test_what_is_less_important_waits() -> None:
             Directive(Verb.HOLD, seconds=4.0, priority=Priority.HIGH),
             Directive(Verb.MOVE, Compass(0), 4.0, Priority.LOW),
         )
-        found.append(Dual(RandomPolicy(3, game.action_layout), plans, states_of(game)))
+        motor = RandomPolicy(3, game.action_layout)
+        received = lambda *args: came.append(args)  # noqa: E731
+        found.append(Dual(motor, plans, states_of(game), received=received))
         return found[0]
 
+    came: list[tuple[int, bool]] = []
     rows = play(made, 60, num=1)
     assert not rows[:, 0, :2].any()
     assert found[0].counts.refused == 1
+    assert came == [(0, True), (0, False)]
 
 
 def test_the_planner_hears_what_is_in_force_and_low_health_asks_at_once() -> None:

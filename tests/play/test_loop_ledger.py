@@ -15,9 +15,9 @@ from sessions import HZ, play, session_at
 from metabonk import _core
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games.arena import level_of
+from metabonk.play.journal import HEADER_BYTES
 from metabonk.play.ledger import (
     DIRECTIVE,
-    HEADER_BYTES,
     INPUT,
     INPUTS,
     LEDGER,

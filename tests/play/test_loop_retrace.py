@@ -15,14 +15,17 @@ from metabonk import _core
 from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games.scripted import RandomPolicy
+from metabonk.play import journal
+from metabonk.play import ledger as ledgers
+from metabonk.play.journal import HEADER_BYTES
 from metabonk.play.ledger import (
     DIRECTIVE,
-    HEADER_BYTES,
     INPUT,
     SEEN,
     TICK,
     Gate,
     path_of,
+    read_journal,
     read_ledger,
 )
 from metabonk.play.loop import CompiledDecider, Live, PythonDecider
@@ -80,6 +83,46 @@ def test_ticks_are_decided_again_bit_for_bit(
     assert found.own.move != found.action.move
     hashes = {retrace(session, tick).artifact for tick in (ticks[0], decided(session, 0)[-1])}
     assert len(hashes) == 2, "the swap is not in it: nothing is tested"
+
+
+def test_a_recording_of_any_length_is_retraced(
+    played: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = path_of(played.directory, SEEN)
+    size = path.stat().st_size
+    assert path_of(played.directory, "ledger").stat().st_size < size // 4
+    monkeypatch.setattr(ledgers, "BYTES_MAX", size // 4)
+    monkeypatch.setattr(journal, "PART_BYTES", size // 50)  # and it is read in parts
+    ticks = decided(played, 1)
+    for tick in (ticks[0], ticks[-1]):
+        assert retrace(played, tick, 1).decisions == ticks.index(tick) + 1
+    with pytest.raises(CorruptError, match=r"are taken in at once: read it a part at a time"):
+        read_journal(path, SEEN, np.dtype([("bytes", "u1", 8)]))
+
+
+@pytest.mark.parametrize("place", [0.1, 0.9])
+def test_a_damaged_recording_is_refused(played: Session, tmp_path: Path, place: float) -> None:
+    shutil.copytree(played.directory, tmp_path / "s")
+    path = path_of(tmp_path / "s", SEEN)
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(CorruptError, match=r"seen\.bin is damaged at record"):
+        retrace(Session.open(tmp_path / "s"), decided(played, 0)[len(decided(played, 0)) // 2])
+
+
+def test_a_tick_that_was_not_recorded_is_named(played: Session, tmp_path: Path) -> None:
+    shutil.copytree(played.directory, tmp_path / "s")
+    path = path_of(tmp_path / "s", SEEN)
+    data = path.read_bytes()
+    record = int.from_bytes(data[12:16], "little")
+    half = (len(data) - HEADER_BYTES) // record // 2
+    path.write_bytes(data[: HEADER_BYTES + half * record])
+    session = Session.open(tmp_path / "s")
+    ticks = decided(session, 0)
+    assert retrace(session, ticks[1]).decisions == 2
+    with pytest.raises(CorruptError, match=r"the recording lacks tick \d+"):
+        retrace(session, ticks[-1])
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +286,8 @@ def test_a_ledger_without_its_beginning_cannot_be_retraced(played: Session, tmp_
     session = without_recording(played, tmp_path / "s")
     path = path_of(session.directory, "ledger")
     data = path.read_bytes()
-    path.write_bytes(data[:HEADER_BYTES] + data[HEADER_BYTES + 40 * TICK.itemsize :])
+    beginning = row_at(session, decided(session, 1)[0]) + TICK.itemsize
+    path.write_bytes(data[:HEADER_BYTES] + data[beginning:])
     with pytest.raises(CorruptError, match="first decisions"):
         retrace(session, decided(session, 1)[-1], 1)
 

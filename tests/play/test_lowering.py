@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from metabonk import _core
 from metabonk.errors import CompileError
-from metabonk.play.compiler import axes, elements, layers
-from metabonk.play.compiler.lowering import RULES, TYPES, Lowering
+from metabonk.play.compiler import activations, axes, elements, layers
+from metabonk.play.compiler.lowering import READS, RULES, TYPES, Lowering
 from metabonk.play.compiler.program import Builder, Program
 from metabonk.play.compiler.tracing import capture
 from metabonk.play.compiler.weights import Precision
 
-assert all((axes, elements, layers))  # imported for their rules
+assert all((activations, axes, elements, layers))  # imported for their rules
 TIERS = ("baseline", "avx2", "avx512")
 DETECTED = str(_core.support.detected_tier())
 Function = Callable[..., Tensor]
@@ -67,6 +67,7 @@ def integers(high: int, *shape: int) -> Tensor:
 
 
 X, Y, P = normal(3, 5, 7), normal(3, 5, 7), normal(3, 5, 7).abs() + 0.1
+SQUARE = X[:, :3, 0].contiguous()
 ROWS, BITS = normal(6, 9), integers(2, 6, 9).bool()
 LAYER, CONV = nn.Linear(9, 70), nn.Conv2d(3, 5, (3, 2), (2, 1))
 EMBED = nn.Embedding(11, 4)
@@ -80,7 +81,16 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "relu": (torch.relu, (X,)),
     "silu": (f.silu, (X,)),
     "softplus": (f.softplus, (X,)),
+    "softplus, steeper": (lambda x: f.softplus(x, 2.5), (X,)),
+    "softplus, mirrored": (lambda x: f.softplus(x, -0.5), (X,)),
+    "softplus, cut early": (lambda x: f.softplus(3.0 * x, 0.5, 1.0), (X,)),
     "elu": (f.elu, (X,)),
+    "elu, lower": (lambda x: f.elu(x, 0.5), (X,)),
+    "selu": (f.selu, (X,)),
+    "hardsigmoid": (lambda x: f.hardsigmoid(3.0 * x), (X,)),
+    "hardswish": (lambda x: f.hardswish(3.0 * x), (X,)),
+    "softsign": (f.softsign, (X,)),
+    "glu": (lambda x: f.glu(x, 0), (ROWS,)),
     "sqrt": (torch.sqrt, (P,)),
     "rsqrt": (torch.rsqrt, (P,)),
     "reciprocal": (torch.reciprocal, (P,)),
@@ -97,10 +107,13 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "add": (torch.add, (X, Y)),
     "add number": (lambda x: x + 2.5, (X,)),
     "add scaled number": (lambda x: torch.add(x, 2.0, alpha=3.0), (X,)),
+    "add number to a number's multiple": (lambda x: torch.sub(x, 2.0, alpha=0.5), (X,)),
     "subtract": (lambda x, y: x - y[:, :1], (X, Y)),
     "subtract from": (lambda x: 1.0 - x, (X,)),
     "multiply": (lambda x, y: x * y[0, :, :1], (X, Y)),
     "divide": (torch.div, (X, P)),
+    "divide integers": (lambda i, j: i / (j + 1), (integers(9, 4).int(), integers(9, 4).int())),
+    "divide by nothing": (lambda x: x / 0.0, (X,)),
     "divide by number": (lambda x: x / 3.0, (X,)),
     "minimum": (torch.minimum, (X, Y)),
     "maximum": (torch.maximum, (X, Y)),
@@ -130,6 +143,10 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "convert": (lambda b: b.float() * 2.0, (BITS,)),
     "bytes to truth to numbers": (lambda b: b.bool().float(), (integers(9, 4, 5).byte(),)),
     "bytes to numbers": (lambda b: b.float(), (integers(9, 4, 5).byte(),)),
+    "numbers to truth": (lambda x: (0.5 * x.round()).bool(), (X,)),
+    "large integers to truth": (lambda i: (256 * i).bool(), (integers(3, 8).int(),)),
+    "function of integers": (lambda i: torch.exp(i), (integers(3, 8).int(),)),
+    "copied over": (lambda x, i: torch.zeros_like(x).copy_(i) + x, (P, integers(9, 3, 5, 7).int())),
     "to integers": (lambda x: (4.0 * x).int() + 1, (X,)),
     "permute": (lambda x: x.permute(2, 0, 1) + 1.0, (X,)),
     "reshape": (lambda x: x.reshape(5, 21) * 2.0, (X,)),
@@ -152,6 +169,8 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "sum of two axes": (lambda x: x.sum((0, 2), keepdim=True), (X,)),
     "count": (lambda b: b.sum(-1), (BITS,)),
     "mean": (lambda x: x.mean((-1, 0)), (X,)),
+    "sum of no axes": (lambda x: x.sum(()), (X,)),
+    "largest of all": (lambda x: x.amax(), (X,)),
     "largest": (lambda x: x.amax(1), (X,)),
     "smallest": (lambda x: x.amin(-1), (X,)),
     "argmax": (lambda x: x.argmax(1), (X,)),
@@ -192,6 +211,21 @@ LAYERS: dict[str, tuple[Function, list[nn.Module], tuple[Tensor, ...]]] = {
         lambda layer, x: torch.bmm(x, layer.weight),
         [Members()],
         (normal(3, 4, 7),),
+    ),
+    "layer norm, far from zero": (
+        lambda layer, x: layer(1e-3 * x),
+        [nn.LayerNorm(9, eps=0.1)],
+        (ROWS,),
+    ),
+    "layer norm without parameters": (
+        lambda layer, x: layer(x),
+        [nn.LayerNorm((5, 7), elementwise_affine=False)],
+        (X,),
+    ),
+    "sum that a product is added to": (
+        lambda layer, x: torch.addmm(layer.weight[:1, :1], x, layer.weight.t()),
+        [LAYER],
+        (ROWS,),
     ),
     "linear read twice": (lambda layer, x: torch.relu(y := layer(x)) + y, [LAYER], (ROWS,)),
     "convolution": (lambda layer, x: torch.relu(layer(x)), [CONV], (normal(2, 3, 9, 8),)),
@@ -298,12 +332,53 @@ def test_functions_at_their_edges(name: str) -> None:
     )
 
 
+def test_a_rule_that_ignores_what_it_is_given_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes one cannot forget an argument: what a rule does not read has its default."""
+    elu = torch.ops.aten.elu.default
+    monkeypatch.setitem(READS, elu, frozenset({"scale", "input_scale"}))
+    program_of(Call(f.elu), (X,))
+    with pytest.raises(CompileError, match=r"aten.elu.default with alpha 0.5 .*leave alpha"):
+        program_of(Call(lambda x: f.elu(x, 0.5)), (X,))
+
+
 @pytest.mark.parametrize(
     ("said", "function", "inputs"),
     [
         ("only 2 and 0.5", lambda x: x**3.5, (X,)),
         ("only one can be compiled", lambda x, i: x[i.long(), i.long()], (X, integers(3, 2).int())),
         ("aten.i0", torch.special.i0, (X,)),
+        ("aten.expm1", lambda x: f.celu(x, 1.7), (X,)),
+        ("aten.gelu", lambda x: f.gelu(x, approximate="tanh"), (X,)),
+        ("aten.leaky_relu", lambda x: f.leaky_relu(x, 0.3), (X,)),
+        ("aten.hardtanh", lambda x: f.hardtanh(x, -0.4, 0.6), (X,)),
+        ("beta 0", lambda x: f.softplus(x, 0.0), (X,)),
+        ("bitwise_and.* of numbers", lambda i: i & i.flip(0), (integers(9, 4).int(),)),
+        ("bitwise_not.* of numbers", lambda i: ~i, (integers(9, 4).int(),)),
+        ("logical_.* of numbers", lambda x: torch.logical_not(x), (X,)),
+        ("whole numbers", lambda i: i.abs(), (integers(9, 4).int(),)),
+        ("whole numbers", lambda i: i.cumsum(0), (integers(9, 4).int(),)),
+        ("sum.* of torch.uint8", lambda b: b.sum(-1), (integers(9, 4, 5).byte(),)),
+        ("argmax.* of torch.int32", lambda i: i.argmax(-1), (integers(9, 4, 5).int(),)),
+        ("any.* numbers", lambda x: torch.any(x, 1), (X,)),
+        ("cut with a slice", lambda x: f.pad(x, (-1, 2)), (X,)),
+        ("float16", lambda x: x.half().float(), (X,)),
+        ("at random", lambda x: x + torch.rand(7), (X,)),
+        ("alpha 2", lambda x, y: torch.add(x, y, alpha=2), (X, Y)),
+        ("addmm.* with beta 2", lambda x: torch.addmm(x, x, torch.eye(3), beta=2), (SQUARE,)),
+        (
+            "addmm.* with alpha 3",
+            lambda x: torch.addmm(x, x, torch.eye(3), alpha=3),
+            (SQUARE,),
+        ),
+        ("max_pool2d", lambda x: f.max_pool2d(x, 2, ceil_mode=True), (normal(1, 2, 5, 5),)),
+        (
+            "avg_pool2d",
+            lambda x: f.avg_pool2d(x, 2, count_include_pad=False),
+            (normal(1, 2, 4, 4),),
+        ),
+        ("without padding", nn.Conv2d(3, 2, 3, padding=1), (normal(1, 3, 5, 5),)),
+        ("without padding", nn.Conv2d(4, 2, 3, groups=2), (normal(1, 4, 5, 5),)),
+        ("without padding", nn.Conv2d(3, 2, 2, dilation=2), (normal(1, 3, 5, 5),)),
         ("weights depend", lambda x, y: x @ y, (normal(3, 3), normal(3, 3))),
         ("32 bits", lambda i: i + torch.tensor(2**40), (integers(3, 2),)),
     ],

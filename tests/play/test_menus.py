@@ -38,7 +38,7 @@ def live_from_menu(folder: Path) -> Live:
 
 def test_the_wanted_run_begins_whatever_the_policy_presses(tmp_path: Path) -> None:
     live, url, rules = live_from_menu(tmp_path / "s"), f"ipc://{tmp_path}/b.sock", MenuRules()
-    settings = ClientSettings(every=0.2, menus=True, goal=GOAL, pictures=False, linger=0.2)
+    settings = ClientSettings(every=0.2, menus=True, menu_goal=GOAL, pictures=False, linger=0.2)
     system2 = System2(live, url, ["omega"], settings, reward=Reward(damage_dealt=0.0))
     live.beside.append(system2)
     playing: list[GameState] = []
@@ -98,7 +98,7 @@ def test_a_click_of_a_place_reaches_the_game_once(tmp_path: Path) -> None:
 
 def test_texts_do_where_no_server_answers(tmp_path: Path) -> None:
     live = live_from_menu(tmp_path / "s")
-    settings = ClientSettings(every=0.2, menus=True, goal=GOAL, pictures=False, linger=0.2)
+    settings = ClientSettings(every=0.2, menus=True, menu_goal=GOAL, pictures=False, linger=0.2)
     nobody = f"ipc://{tmp_path}/none.sock"
     system2 = System2(live, nobody, ["omega"], settings, reward=Reward(damage_dealt=0.0))
     live.beside.append(system2)

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces as gs
+from networks import MOTOR, draw, motor_of
 
-from metabonk.config import CpqeConfig
 from metabonk.errors import CompileError
-from metabonk.models.motor import Motor, MotorPolicy, build
+from metabonk.models.motor import MotorPolicy
 from metabonk.play.compiler.motors import compile_motor
-from metabonk.protocols import Array
 from metabonk.records import ACTION_LAYOUT
 from metabonk.spaces import ActionLayout
 
-SMALL = CpqeConfig(hidden=24, layers=2, members=3, candidates=6, beta=0.7)
 PLAIN = gs.Dict({"observation": gs.Box(-9.0, 9.0, (5,), np.float32)})
 MIXED = ActionLayout.of(
     gs.Dict({"aim": gs.Box(-1.0, 3.0, (2,), np.float32), "weapon": gs.Discrete(4)})
@@ -27,27 +25,6 @@ FRAMES = gs.Dict(
     }
 )
 MASKED = ActionLayout.of(gs.Dict({"weapon": gs.Discrete(4)}), masked=("weapon",))
-
-
-def motor_of(space: gs.Dict, layout: ActionLayout) -> Motor:
-    """Random in every weight, also in those that begin at zero."""
-    motor = build(space, layout, SMALL, seed=0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in motor.student.parameters():
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
-    seen = seen_in(space, 64, 0)
-    motor.reader.learn({key: torch.from_numpy(value) for key, value in seen.items()})
-    return motor.requires_grad_(False)
-
-
-def seen_in(space: gs.Dict, num: int, seed: int) -> dict[str, Array]:
-    space.seed(seed)
-    drawn = [space.sample() for _ in range(num)]
-    found = {key: np.stack([one[key] for one in drawn]) for key in space.spaces}
-    if "action_mask" in found:
-        found["action_mask"][:, seed % 4] = 1
-    return found
 
 
 def arena() -> tuple[gs.Dict, ActionLayout]:
@@ -66,7 +43,7 @@ def test_it_decides_as_torch_does(which: str, batch: int) -> None:
     space, layout = known[which] if which in known else arena()
     motor = motor_of(space, layout)
     compiled = compile_motor(MotorPolicy(motor), batch=batch)
-    shape = (batch, SMALL.candidates, motor.points.width)
+    shape = (batch, MOTOR.candidates, motor.points.width)
     outputs = {
         "action": np.zeros((batch, layout.columns), np.float32),
         "candidate": np.zeros(batch, np.int32),
@@ -74,10 +51,10 @@ def test_it_decides_as_torch_does(which: str, batch: int) -> None:
     }
     chosen = set()
     for seed in range(12):
-        seen = {k: np.ascontiguousarray(v) for k, v in seen_in(space, batch, seed).items()}
+        seen = {k: np.ascontiguousarray(v) for k, v in draw(space, batch, seed).items()}
         normal = np.random.default_rng(seed).standard_normal(shape, np.float32)
         tensors = {key: torch.from_numpy(value) for key, value in seen.items()}
-        wanted = motor.decide(tensors, torch.from_numpy(normal), beta=SMALL.beta)
+        wanted = motor.decide(tensors, torch.from_numpy(normal), beta=MOTOR.beta)
         given = {k: v for k, v in {**seen, "normal": normal}.items() if k in compiled.inputs}
         compiled.bind_all(given, outputs).step()
         if layout is not MASKED:  # else several candidates are the same action, all as good
@@ -90,7 +67,7 @@ def test_it_decides_as_torch_does(which: str, batch: int) -> None:
 
 def test_its_noise_is_its_own_and_follows_from_the_seed() -> None:
     motor = motor_of(PLAIN, MIXED)
-    seen = seen_in(PLAIN, 1, 0)
+    seen = draw(PLAIN, 1, 0)
     runs = []
     for seed in (7, 7, 8):
         policy = compile_motor(MotorPolicy(motor, seed=seed))
@@ -102,7 +79,7 @@ def test_its_noise_is_its_own_and_follows_from_the_seed() -> None:
 
 def test_it_follows_the_motor_when_that_learns() -> None:
     motor = motor_of(PLAIN, MIXED)
-    policy, seen = compile_motor(MotorPolicy(motor)), seen_in(PLAIN, 1, 0)
+    policy, seen = compile_motor(MotorPolicy(motor)), draw(PLAIN, 1, 0)
     before = policy.step(seen).copy()
     with torch.no_grad():
         motor.student.out.bias += 0.5

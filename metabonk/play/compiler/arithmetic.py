@@ -39,11 +39,15 @@ class Arithmetic:
         """p x + q."""
         return self.unary(Unary.AFFINE, x, p, q)
 
-    def elu(self, x: View) -> View:
-        """max(x, 0) + exp(min(x, 0)) - 1."""
+    def elu(
+        self, x: View, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
+    ) -> View:
+        """scale max(x, 0) + scale alpha (exp(input_scale min(x, 0)) - 1)."""
         below = self.unary(Unary.CLAMP, x, -float("inf"), 0.0)
-        fall = self.affine(self.unary(Unary.EXP, below), 1.0, -1.0)
-        return self.add(self.unary(Unary.RELU, x), fall)
+        below = below if input_scale == 1.0 else self.affine(below, input_scale)
+        fall = self.affine(self.unary(Unary.EXP, below), scale * alpha, -scale * alpha)
+        above = self.unary(Unary.RELU, x)
+        return self.add(above if scale == 1.0 else self.affine(above, scale), fall)
 
     def total(self, x: View) -> View:
         """The sum over the last axis, which is gone then."""

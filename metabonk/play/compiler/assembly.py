@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metabonk.play.compiler import axes, elements, layers, scans, worlds
+from metabonk.play.compiler import activations, axes, elements, layers, scans, worlds
 from metabonk.play.compiler.lowering import TYPES, Lowering
 from metabonk.play.compiler.program import Builder, Program
 from metabonk.play.compiler.tracing import ACTION, OUTPUTS, STATE, Deciding, trace
 from metabonk.play.compiler.weights import Precision, PrecisionName
 
-RULE_MODULES = (elements, axes, layers, scans, worlds)  # imported for their rules
+RULE_MODULES = (elements, activations, axes, layers, scans, worlds)  # imported for their rules
 
 
 def assemble(

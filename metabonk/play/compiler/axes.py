@@ -11,8 +11,16 @@ from torch.fx import Node
 
 from metabonk.errors import CompileError
 from metabonk.play.compiler.arithmetic import Arithmetic
-from metabonk.play.compiler.elements import Args, Kwargs, affine, aten, axis_of, sizes_of
-from metabonk.play.compiler.lowering import Lowering, Value, rule
+from metabonk.play.compiler.elements import (
+    Args,
+    Kwargs,
+    affine,
+    aten,
+    axis_of,
+    dtype_of,
+    sizes_of,
+)
+from metabonk.play.compiler.lowering import Lowering, Value, rule, type_of
 from metabonk.play.compiler.program import Binary, Opcode, Reduction, Unary
 from metabonk.play.compiler.views import Type, View
 
@@ -31,11 +39,25 @@ def last(view: View, axes: list[int]) -> View:
     return view.permute([*(i for i in range(len(view.sizes)) if i not in axes), *axes])
 
 
-@rule(*REDUCTIONS)
+def expect_reducible(node: Node, x: View) -> None:
+    """Raises CompileError for what the core would refuse or, of bytes that are summed, count."""
+    which, truth = REDUCTIONS[node.target], dtype_of(node.args[0]) == torch.bool
+    counts = which == Reduction.SUM and truth and type_of(node) == Type.I32
+    if not (counts or (truth and which == Reduction.ANY) or x.type == Type.F32):
+        raise CompileError(
+            f"{node.target} of {dtype_of(node.args[0])}: convert it with .float(), or compare first"
+        )
+    if which == Reduction.ANY and not truth:
+        raise CompileError(f"{node.target} of numbers: compare them first, as in x != 0")
+
+
+@rule(*REDUCTIONS, reads="dim")
 def reduce(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x = low.view(args[0])
-    given = args[1] if len(args) > 1 and args[1] is not None else list(range(len(x.sizes)))
-    axes = [axis_of(a, len(x.sizes)) for a in (given if isinstance(given, list) else [given])]
+    given = args[1] if len(args) > 1 else kwargs.get("dim")
+    listed = [] if given is None else given if isinstance(given, list) else [given]
+    axes = [axis_of(a, len(x.sizes)) for a in listed] or list(range(len(x.sizes)))  # none: all
+    expect_reducible(node, x)
     moved = last(x, axes)
     lead = moved.sizes[: len(moved.sizes) - len(axes)]
     count = int(np.prod([x.sizes[a] for a in axes], dtype=np.int64))
@@ -68,6 +90,8 @@ def along(low: Lowering, node: Node, opcode: Opcode, integers: tuple[int, ...], 
     x = low.view(args[0])
     axis = axis_of(args[1], len(x.sizes))
     y = low.result(node)
+    if x.type != Type.F32 or y.type != Type.F32:
+        raise CompileError(f"{node.target} of whole numbers: convert them with .float() first")
     low.builder.emit(opcode, last(y, [axis]), last(x, [axis]), integers=integers)
     return y
 
@@ -175,7 +199,7 @@ def scatter_add(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     return y
 
 
-@rule(aten.index_put.default)
+@rule(aten.index_put.default, reads="accumulate")
 def index_put(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     base, indices, source = args[:3]
     given = [i for i, x in enumerate(indices) if x is not None]

@@ -1,6 +1,7 @@
 """How each ATen operator becomes instructions or views. Knows nothing of policies.
 
-Rules for what runs along axes, products, and our own operators are in layers.py.
+Activations with parameters are in activations.py, what runs along axes in axes.py, products and our
+own operators in layers.py.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
-from metabonk.play.compiler.arithmetic import Arithmetic
-from metabonk.play.compiler.lowering import TYPES, Lowering, Value, rule
+from metabonk.play.compiler.lowering import TYPES, Lowering, Value, rule, type_of
 from metabonk.play.compiler.program import Binary, Opcode, Unary
 from metabonk.play.compiler.views import Type, View
 
@@ -133,7 +133,7 @@ def bounds(start: int | None, stop: int | None, size: int) -> tuple[int, int]:
     return first, max(first, last)
 
 
-@rule(aten.slice.Tensor)
+@rule(aten.slice.Tensor, reads="dim start end step")
 def narrow(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x, axis, start, stop, step = (*args, *(None,) * 4)[:5]
     view = low.view(x)
@@ -147,7 +147,7 @@ def expand(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     return low.view(args[0]).expand(sizes_of(node))
 
 
-@rule(aten.split_with_sizes.default)
+@rule(aten.split_with_sizes.default, reads="dim")
 def split(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x, lengths = low.view(args[0]), args[1]
     axis = axis_of(args[2] if len(args) > 2 else 0, len(x.sizes))
@@ -172,13 +172,18 @@ def filled(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
 
 @rule(aten.copy.default)
 def copy(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
-    return low.view(args[1]).expand(sizes_of(node))
+    x = low.view(args[1]).expand(sizes_of(node))
+    return x if x.type == type_of(node) else low.builder.copy(x, into=low.result(node))
 
 
 @rule(aten._to_copy.default)
 def convert(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x = low.view(args[0])
     y = low.result(node)
+    if dtype_of(node) == torch.bool and x.type != Type.U8:
+        # True is every number but 0: a copy would cut what follows the point, and the upper bits.
+        zero = torch.zeros((), dtype=torch.float32 if x.type == Type.F32 else torch.int32)
+        return function(low, node, Unary.NOT, pair(low, node, Binary.EQUAL, x, zero))
     if x.type == Type.U8 and y.type != Type.U8 and dtype_of(node.args[0]) == torch.bool:
         # A truth value may be any byte: it is 1 as a number whichever it is.
         yes, no = (low.view(torch.full((), v, dtype=node.meta["val"].dtype)) for v in (1, 0))
@@ -187,7 +192,7 @@ def convert(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     return x if x.type == y.type else low.builder.copy(x, into=low.builder.like(x, y.type))
 
 
-@rule(aten.cat.default)
+@rule(aten.cat.default, reads="dim")
 def cat(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     y = low.result(node)
     axis = axis_of(args[1] if len(args) > 1 else 0, len(y.sizes))
@@ -200,7 +205,7 @@ def cat(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     return y
 
 
-@rule(aten.slice_scatter.default)
+@rule(aten.slice_scatter.default, reads="dim start end step")
 def slice_scatter(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     base, part, axis, start, stop, step = (*args, *(None,) * 4)[:6]
     y = low.builder.copy(low.view(base), into=low.result(node))
@@ -218,9 +223,11 @@ def select_scatter(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Val
     return y
 
 
-@rule(aten.constant_pad_nd.default)
+@rule(aten.constant_pad_nd.default, reads="value")
 def pad(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x, amounts = low.view(args[0]), args[1]
+    if min(amounts) < 0:
+        raise CompileError(f"{node.target} by {list(amounts)}: cut with a slice what is too much")
     y = low.result(node)
     fill = torch.full((), float(args[2] if len(args) > 2 else 0.0))
     low.builder.copy(low.view(fill).expand(y.sizes), into=y)
@@ -256,7 +263,14 @@ def function(
 ) -> View:
     """y = which(x), of the node's sizes."""
     operand = low.view(x).expand(sizes_of(node))
-    y = low.builder.like(operand, low.result(node).type)
+    type_ = type_of(node)
+    if which == Unary.NOT:
+        expect_truth(node, operand)
+    elif type_ != Type.F32:
+        raise CompileError(f"{node.target} of whole numbers: convert them with .float() first")
+    elif operand.type != Type.F32:  # torch converts too
+        operand = low.builder.copy(operand, into=low.builder.like(operand, Type.F32))
+    y = low.builder.like(operand, type_)
     return low.builder.emit(Opcode.UNARY, y, operand, integers=(which,), numbers=numbers)
 
 
@@ -267,6 +281,14 @@ for target in UNARY:
 def affine(low: Lowering, node: Node, x: Value, p: float, q: float) -> View:
     """p x + q."""
     return function(low, node, Unary.AFFINE, x, (p, q))
+
+
+def expect_truth(node: Node, *operands: View) -> None:
+    """Raises CompileError for numbers where the core knows truth values only: of numbers torch
+    takes the bits one by one, or what is not 0 for true."""
+    for operand in operands:
+        if operand.type != Type.U8 or dtype_of(node) != torch.bool:
+            raise CompileError(f"{node.target} of numbers: compare them first, as in x != 0")
 
 
 def is_number(value: Value) -> bool:
@@ -283,16 +305,20 @@ def is_float(value: Value) -> bool:
 def binary(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     which, turned = BINARY[node.target]
     a, b = args[:2]
-    if is_number(b) and is_float(a) and which in (Binary.MULTIPLY, Binary.DIVIDE):
-        return affine(low, node, a, float(b) if which == Binary.MULTIPLY else 1.0 / float(b), 0.0)
+    if is_number(b) and is_float(a) and which == Binary.MULTIPLY:
+        return affine(low, node, a, float(b), 0.0)
+    if is_number(b) and is_float(a) and which == Binary.DIVIDE and b != 0:
+        return affine(low, node, a, 1.0 / float(b), 0.0)
     return pair(low, node, which, *((b, a) if turned else (a, b)))
 
 
 def pair(low: Lowering, node: Node, which: Binary, a: Value, b: Value) -> View:
     """y = which(a, b), each repeated to the node's sizes and of one type."""
     sizes = sizes_of(node)
-    floats = is_float(a) or is_float(b)
+    floats = is_float(a) or is_float(b) or which == Binary.DIVIDE  # torch's gives fractions
     logic = which >= Binary.AND
+    if logic:
+        expect_truth(node, low.view(a), low.view(b))
 
     def operand(value: Value) -> View:
         if is_number(value):
@@ -308,7 +334,7 @@ def pair(low: Lowering, node: Node, which: Binary, a: Value, b: Value) -> View:
     return low.builder.emit(Opcode.BINARY, y, first, second, integers=(which,))
 
 
-@rule(aten.add.Tensor, aten.sub.Tensor)
+@rule(aten.add.Tensor, aten.sub.Tensor, reads="alpha")
 def add(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     a, b = args[:2]
     sign = 1.0 if node.target == aten.add.Tensor else -1.0
@@ -325,7 +351,7 @@ def differs(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     return function(low, node, Unary.NOT, pair(low, node, Binary.EQUAL, args[0], args[1]))
 
 
-@rule(aten.clamp.default)
+@rule(aten.clamp.default, reads="min max")
 def clamp(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     x, least, most = (*args, None, None)[:3]
     least, most = kwargs.get("min", least), kwargs.get("max", most)
@@ -346,16 +372,6 @@ def power(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
 def rsqrt(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     root = function(low, node, Unary.SQRT, args[0])
     return function(low, node, Unary.RECIPROCAL, root)
-
-
-@rule(aten.softplus.default)
-def softplus(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
-    return function(low, node, Unary.SOFTPLUS, args[0])
-
-
-@rule(aten.elu.default)
-def elu(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
-    return Arithmetic(low.builder).elu(low.view(args[0]))
 
 
 @rule(aten.where.self)

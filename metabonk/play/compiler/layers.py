@@ -31,10 +31,10 @@ def constant(node: Node, value: Value) -> Tensor:
 @rule(aten.addmm.default)
 def addmm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     bias, x, weight = args[:3]
-    if isinstance(bias, View):  # a sum that goes on: bias + x W
+    y = low.result(node)
+    if isinstance(bias, View) or tuple(bias.shape) != y.sizes[1:]:  # a sum that goes on: bias + x W
         product = product_of(low, node, x, weight)
-        y = low.result(node)
-        operand = bias.expand(y.sizes)
+        operand = low.view(bias).expand(y.sizes)
         return low.builder.emit(Opcode.BINARY, y, operand, product, integers=(Binary.ADD,))
     return low.linear(
         low.view(x), low.derive(torch.t, constant(node, weight)), bias, parameter_name(node)
@@ -65,9 +65,10 @@ def bmm(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     return y
 
 
-@rule(aten.linear.default)
+@rule(aten.linear.default, reads="bias")
 def linear(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
-    x, weight, bias = (*args, None)[:3]
+    x, weight, bias = (*args, kwargs.get("bias"))[:3]
+    bias = None if bias is None else constant(node, bias)
     return low.linear(low.view(x), constant(node, weight), bias, parameter_name(node))
 
 
@@ -79,6 +80,7 @@ def convolution(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
             f"{node.target}: only two dimensions without padding, dilation or groups"
         )
     weight = constant(node, weight)
+    bias = None if bias is None else constant(node, bias)
     outputs, channels, high, wide = weight.shape
     batch, _, rows, columns = sizes_of(node)
     n, c, h, w = low.view(x).strides

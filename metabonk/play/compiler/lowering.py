@@ -8,7 +8,7 @@ weights alone is computed here and now and becomes a tensor; what only looks at 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from metabonk.errors import CompileError
+from metabonk.play.compiler.constants import Constant
 from metabonk.play.compiler.program import Builder, Opcode, Source
 from metabonk.play.compiler.views import Type, View
 from metabonk.play.compiler.weights import Precision, linear_tensors, takes_rows
@@ -33,14 +34,26 @@ TYPES = {
 Value = Any  # a View, a Tensor that is constant, a number, or a list of these
 Rule = Callable[["Lowering", Node, Sequence[Value], Mapping[str, Value]], Value]
 RULES: dict[Any, Rule] = {}
+READS: dict[Any, frozenset[str]] = {}
+# What changes no number: where results lie, how gradients are kept, what the node's own shape and
+# dtype say anyway.
+ASIDE = {
+    "memory_format", "layout", "device", "pin_memory", "non_blocking", "implicit", "dtype",
+    "keepdim", "padding_idx", "scale_grad_by_freq", "sparse", "sparse_grad", "size", "stride",
+}  # fmt: skip
 
 
-def rule(*targets: Any) -> Callable[[Rule], Rule]:
-    """Registers how nodes with these targets are lowered."""
+def rule(*targets: Any, reads: str = "") -> Callable[[Rule], Rule]:
+    """Registers how nodes with these targets are lowered.
+
+    reads: names of the optional arguments that the rule heeds. One that it does not and that is
+    given a value of its own is an error, so that none can be forgotten silently.
+    """
 
     def register(function: Rule) -> Rule:
         for target in targets:
             RULES[target] = function
+            READS[target] = frozenset(reads.split())
         return function
 
     return register
@@ -70,7 +83,7 @@ class Lowering:
 
         for node in graph.nodes:
             if node.op == "placeholder":
-                found[node] = values[node.name]
+                found[node] = self._placeholder(values[node.name])
             elif node.op == "output":
                 result = value(node.args[0])
                 return list(result)
@@ -78,6 +91,12 @@ class Lowering:
                 kwargs = {key: value(x) for key, x in node.kwargs.items()}
                 found[node] = self._lower(node, value(node.args), kwargs)
         raise CompileError("the graph returns nothing")
+
+    def _placeholder(self, value: Value) -> Value:
+        if not isinstance(value, Constant):
+            return value
+        self._remember(value.value, value.now)
+        return value.value
 
     def _lower(self, node: Node, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         if node.op == "call_function" and not _mentions_view((args, list(kwargs.values()))):
@@ -88,11 +107,21 @@ class Lowering:
                 f"{node.target} cannot be compiled yet ({_origin(node)}): write the layer with "
                 "another operator, or add a rule to metabonk/play/compiler/elements.py"
             )
+        for name, given in _unread(node.target, args, kwargs):
+            raise CompileError(
+                f"{node.target} with {name} {given} cannot be compiled yet ({_origin(node)}): "
+                f"leave {name} at its default, or write the layer with another operator"
+            )
         return lower(self, node, args, kwargs)
 
     def _fold(self, node: Node, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         """What does not depend on the observation, computed now."""
         function: Any = node.target
+        if torch.Tag.nondeterministic_seeded in getattr(function, "tags", ()):
+            raise CompileError(
+                f"{function} draws at random ({_origin(node)}), which a program would do once and "
+                "for all: take the random numbers as an input"
+            )
         result = function(*args, **kwargs)
         if function is operator.getitem or any(x is result for x in (*args, *kwargs.values())):
             return result  # it is known already
@@ -147,7 +176,7 @@ class Lowering:
     def result(self, node: Node, type_: Type | None = None) -> View:
         """Fresh memory for what a node gives."""
         meta = node.meta["val"]
-        return self.builder.new(TYPES[meta.dtype] if type_ is None else type_, tuple(meta.shape))
+        return self.builder.new(type_of(node) if type_ is None else type_, tuple(meta.shape))
 
     def linear(self, x: View, weight: Tensor, bias: Tensor | None, name: str) -> View:
         """x [..., inputs] times weight [outputs, inputs] transposed, plus bias."""
@@ -186,6 +215,15 @@ def to_array(value: Tensor) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(value.numpy())
 
 
+def type_of(node: Node) -> Type:
+    """Of what a node gives. Raises CompileError for a dtype that programs do not have."""
+    dtype = node.meta["val"].dtype
+    if dtype not in TYPES:
+        known = ", ".join(str(one).removeprefix("torch.") for one in TYPES)
+        raise CompileError(f"{node.target} gives {dtype} ({_origin(node)}); compiled are {known}")
+    return TYPES[dtype]
+
+
 def parameter_name(node: Node) -> str:
     """A readable name for the tensors of a layer: where in the network it stands."""
     return _origin(node).split(" in ")[0].replace(" ", "") or node.name
@@ -199,6 +237,20 @@ def _origin(node: Node) -> str:
     trace = (node.meta.get("stack_trace") or "").strip().splitlines()
     place = trace[-2].strip() if len(trace) > 1 else ""
     return f"{path} in {place}" if place else path or node.name
+
+
+def _unread(
+    target: Any, args: Sequence[Value], kwargs: Mapping[str, Value]
+) -> Iterator[tuple[str, Value]]:
+    """Optional arguments, with their values, that are given and that the rule would ignore."""
+    schema = getattr(target, "_schema", None)
+    for place, argument in enumerate([] if schema is None else schema.arguments):
+        name = argument.name
+        if not argument.has_default_value() or name in READS[target] | ASIDE:
+            continue
+        value = kwargs.get(name, args[place] if place < len(args) else argument.default_value)
+        if isinstance(value, View | Tensor) or value != argument.default_value:
+            yield name, value
 
 
 def _mentions_view(value: Any) -> bool:

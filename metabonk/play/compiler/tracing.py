@@ -19,6 +19,7 @@ from metabonk.errors import CompileError
 from metabonk.models.heads import ActionHead
 from metabonk.models.motor import Motor
 from metabonk.models.policy import ActorCritic
+from metabonk.play.compiler.constants import Constant, fixed, held
 
 ACTION, LOG_PROB, VALUE, STATE = "action", "log_prob", "value", "recurrent"
 IS_FIRST, UNIFORM, NORMAL = "is_first", "uniform", "normal"
@@ -125,7 +126,7 @@ class Trace:
 
     graph: torch.fx.Graph
     inputs: dict[str, tuple[str, Tensor]]
-    constants: dict[str, Tensor]
+    constants: dict[str, Constant]
 
 
 def example(model: ActorCritic | Motor | Deciding, batch: int) -> dict[str, Tensor]:
@@ -169,7 +170,7 @@ def trace(decision: Deciding, *, batch: int) -> Trace:
 
 def capture(
     module: nn.Module, arguments: tuple[object, ...]
-) -> tuple[torch.fx.Graph, list[str], dict[str, Tensor]]:
+) -> tuple[torch.fx.Graph, list[str], dict[str, Constant]]:
     """What a module computes: its graph, the placeholders of the tensors among `arguments` in their
     order, and by placeholder the module's own tensors, which follow its training."""
     with torch.no_grad(), warnings.catch_warnings():
@@ -183,14 +184,13 @@ def capture(
         for whole in (aten.select_scatter.default, aten.softplus.default, aten.silu.default):
             del table[whole]
         exported = exported.run_decompositions(table)
-    held = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    constants: dict[str, Tensor] = {}
+    constants: dict[str, Constant] = {}
     placeholders: list[str] = []
     for spec in exported.graph_signature.input_specs:
         if spec.kind == InputKind.USER_INPUT:
             placeholders.append(spec.arg.name)
         elif spec.kind == InputKind.CONSTANT_TENSOR:
-            constants[spec.arg.name] = exported.constants[spec.target]
+            constants[spec.arg.name] = fixed(exported.constants[spec.target])
         else:
-            constants[spec.arg.name] = held[spec.target].detach()
+            constants[spec.arg.name] = held(module, str(spec.target))
     return exported.graph_module.graph, placeholders, constants
