@@ -15,9 +15,9 @@ import msgspec
 
 from metabonk import artifact
 from metabonk.artifact import Artifact, Measured
-from metabonk.config import Config, load
+from metabonk.config import Config, GameConfig, load
 from metabonk.errors import CheckpointError, CorruptError
-from metabonk.games import from_config, in_processes
+from metabonk.games import accepts, from_config, in_processes
 from metabonk.games.native import NativeGame
 from metabonk.learn import checkpoint
 from metabonk.learn.dreams.versions import of_checkpoint
@@ -56,7 +56,7 @@ class Assessor:
             game = self.config.game
             most = min(game.envs, MOST_ENVS) if in_processes(game.name) else MOST_ENVS
             count = side_by_side(self.config.run.eval_episodes, most)
-            self._game = from_config(self.config.game, count)
+            self._game = repeatable(self.config.game, count)
         return self._game
 
     def assess(self, players: Players, saved: Artifact, *, again: bool = False) -> Artifact:
@@ -163,6 +163,17 @@ def prune(run: Path) -> None:
     for path in (run / FOLDER).glob("[0-9]*"):
         if path.name not in own and path.name.partition("-")[0] not in kept:
             shutil.rmtree(path)
+
+
+def repeatable(config: GameConfig, num_envs: int, **settings: Any) -> BatchGame:
+    """The configured game as it is evaluated: every episode is the same one for whoever plays it.
+
+    settings: further ones of the game's own. Most games are so in any case; Gymnasium's draw one
+    episode after the other from generators that whoever played before has used, unless told not to.
+    """
+    if accepts(config.name, "seeded"):
+        settings["seeded"] = True
+    return from_config(config, num_envs, **settings)
 
 
 def acting(sampled: bool) -> str:

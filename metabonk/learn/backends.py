@@ -18,6 +18,7 @@ from metabonk.config import cap_cpu, load
 from metabonk.ops import dense
 
 TIERS = ("baseline", "avx2", "avx512")
+LEVELS = (*TIERS, "vnni", "bf16")  # of native.cpu
 NAMES = {
     "torch_threads": "threads of the network",
     "tier": "instruction set of the native core",
@@ -58,12 +59,12 @@ def adopt(saved: Mapping[str, Any], *, threads: int = 0, cpu: str = "auto") -> N
     nothing.
     """
     torch.set_num_threads(threads or int(saved["torch_threads"]))
-    highest = TIERS[-1] if cpu == "auto" else cpu
+    highest = LEVELS[-1] if cpu == "auto" else cpu
     tier = saved.get("tier")
-    if tier not in TIERS:
-        tier = highest
+    if tier not in TIERS or tier == TIERS[-1]:  # with whatever extensions there are
+        tier = LEVELS[-1]
     # As a setting of this process, so that games made later keep to it too.
-    cap_cpu(load(environ={}, flags={"native.cpu": min(tier, highest, key=TIERS.index)}))
+    cap_cpu(load(environ={}, flags={"native.cpu": min(tier, highest, key=LEVELS.index)}))
 
 
 def differences(saved: Mapping[str, Any], acting: str = "torch") -> list[str]:

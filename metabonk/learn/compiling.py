@@ -14,8 +14,7 @@ from metabonk.artifact import Artifact, certify, load
 from metabonk.config import Config
 from metabonk.config import load as load_config
 from metabonk.errors import CheckpointError
-from metabonk.games import from_config
-from metabonk.learn.assess import MOST_ENVS, load_players, side_by_side
+from metabonk.learn.assess import MOST_ENVS, load_players, repeatable, side_by_side
 from metabonk.learn.dreams.versions import of_run
 from metabonk.learn.fidelity import Fidelity, measure
 from metabonk.models.actor import Actor
@@ -48,7 +47,7 @@ def compile_run(
     config = load_config(run / "config.toml", environ={})
     most = min(config.game.envs, MOST_ENVS)
     count = side_by_side(episodes, most) if episodes else 1
-    game = from_config(config.game, count)
+    game = repeatable(config.game, count)
     try:
         who, found = _chosen(run, game, config, dreamer)
         policy = compile(who, precision, batch=batch, sampled=sampled, seed=seed, valued=valued)

@@ -2,11 +2,12 @@
 
 Knows BatchGame and the Policy protocol; does not know networks or how a policy was made. Policies
 play the same seeds, so that what a level gives or takes cancels out in the difference; its interval
-is a bootstrap over episodes.
+is a bootstrap over episodes, of few of them no narrower than Student's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,25 +16,40 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk.errors import GameError
-from metabonk.protocols import Array, BatchGame, Policy
+from metabonk.learn.student import quantile
+from metabonk.protocols import Array, BatchGame, BoolArray, Policy
 
 EVALUATION_KEY = 0x45564131  # separates evaluation seeds from those of training
 RESAMPLES = 10_000
 MAX_STEPS = 200_000
+CRASHES = "crashes"  # what games count that lose processes
+FEW = 30  # episodes below which a bootstrap alone is too sure of itself
+ALIKE = 6  # of fewer differences, all have the same sign by chance more than once in 20 times
 Doubles = npt.NDArray[np.float64]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy against one baseline: both means and the paired difference with its interval."""
+    """A policy against one baseline: both means and the paired difference with its interval, None
+    where there were too few episodes for one."""
 
     mean: float
     difference: float
-    ci95: tuple[float, float]
+    ci95: tuple[float, float] | None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends of the interval; infinite where there is none."""
+        return self.ci95 or (-math.inf, math.inf)
 
     @property
     def better(self) -> bool:
         """Whether the whole interval is above 0."""
-        return self.ci95[0] > 0.0
+        return self.bounds[0] > 0.0
+
+    @property
+    def worse(self) -> bool:
+        """Whether the whole interval is below 0."""
+        return self.bounds[1] < 0.0
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +58,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     player: who of the run was evaluated. against: by name of the baseline, and of the run's other
     player, the `rival`, where there is one; that is no baseline. returns: of each episode.
     baseline_returns: of everybody in `against`, in the same order of episodes. info: mean of what
-    else the game counts (`score`, `length`, ...).
+    else the game counts (`score`, `length`, ...). crashes: episodes of anybody that the game broke
+    off and that were played anew, none of which counts.
     best: index of the episode with the highest return. seed and envs: what made the episodes.
     """
 
@@ -58,6 +75,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     info: dict[str, float] = {}
     player: str = "policy"
     rival: str = ""
+    crashes: int = 0
 
     @property
     def strongest(self) -> Comparison | None:
@@ -83,6 +101,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
             "scripted_mean": scripted.mean if scripted else None,
             "difference_ci95": self.strongest.ci95 if self.strongest else None,
             "episodes": self.episodes,
+            **({"crashes": self.crashes} if self.crashes else {}),
         }
 
 
@@ -98,8 +117,10 @@ def play(
     """Plays `episodes` episodes, the same ones for every policy, as many per environment.
 
     Returns per episode `return`, `length` and what else the game counts, ordered by environment and
-    then in time; the number is rounded up to a multiple of `game.num_envs`. Raises GameError if an
-    episode has not ended after `max_steps` steps.
+    then in time; the number is rounded up to a multiple of `game.num_envs`. An episode that ended
+    because the game lost its process says nothing of a policy: the next one is played in its place,
+    and `crashes` is how many before an episode were lost so. Raises GameError if an episode has not
+    ended after `max_steps` steps, or if as many were lost as asked for.
     """
     num = game.num_envs
     each = -(-episodes // num)
@@ -110,27 +131,69 @@ def play(
     reward = np.zeros(num, np.float32)
     terminated, truncated, is_reset = (np.zeros(num, np.bool_) for _ in range(3))
     is_first = np.ones(num, np.bool_)
-    done = np.zeros(num, np.int64)
-    found: dict[str, Doubles] = {}
+    tables = _Tables(num, each)
     game.reset_into(observation, seeds(seed, num))
+    fragile = CRASHES in game.episode_info()
+    if fragile:
+        tables.begin(is_first, game.episode_info())
     state = policy.reset(num)
     for _ in range(max_steps):
         rows, state = policy.act(observation, state, is_first)
         game.step_into(rows, observation, reward, terminated, truncated, is_reset)
         is_first[:] = is_reset
-        ended = (terminated | truncated) & (done < each)
+        if fragile and is_reset.any():
+            tables.begin(is_reset, game.episode_info())
+        ended = terminated | truncated
         if not ended.any():
             continue
-        for key, values in game.episode_info().items():
-            table = found.setdefault(key, np.zeros((num, each)))
-            table[ended, done[ended]] = values[ended]
-        done += ended
-        if (done == each).all():
-            return {key: table.reshape(-1) for key, table in found.items()}
+        tables.note(ended, game.episode_info())
+        if tables.lost >= num * each:
+            raise GameError(
+                f"{game.name}: {tables.lost} episodes broke off by a crash while {num * each} were "
+                "asked for: `metabonk doctor` says what the game needs"
+            )
+        if tables.full:
+            return {key: table.reshape(-1) for key, table in tables.found.items()}
     raise GameError(
         f"{game.name}: an evaluation episode has not ended after {max_steps} steps; "
         "give the level an end, or evaluate with a larger max_steps"
     )
+
+
+class _Tables:
+    """What `num` environments' episodes came to, `each` per environment. found: by what is counted,
+    float64 [num, each]. lost: episodes that a crash ended."""
+
+    def __init__(self, num: int, each: int) -> None:
+        self._shape = num, each
+        self._done = np.zeros(num, np.int64)
+        self._crashes = np.zeros(num, np.int64)  # when the episode at hand began
+        self._broken = np.zeros(num, np.int64)  # episodes since the last whole one
+        self.found: dict[str, Doubles] = {}
+        self.lost = 0
+
+    def begin(self, which: BoolArray, info: Mapping[str, Array]) -> None:
+        """Episodes began [num]; what crashed before them is not theirs."""
+        self._crashes[which] = info[CRASHES][which]
+
+    def note(self, ended: BoolArray, info: Mapping[str, Array]) -> None:
+        """Episodes ended [num] with these counts."""
+        counts = ended & (self._done < self._shape[1])
+        if CRASHES in info:
+            broken = counts & (info[CRASHES] > self._crashes)
+            self._broken += broken
+            self.lost += int(broken.sum())
+            counts &= ~broken
+            info = {**info, CRASHES: self._broken.copy()}
+            self._broken[counts] = 0
+        for key, values in info.items():
+            table = self.found.setdefault(key, np.zeros(self._shape))
+            table[counts, self._done[counts]] = values[counts]
+        self._done += counts
+
+    @property
+    def full(self) -> bool:
+        return bool((self._done == self._shape[1]).all())
 
 
 def evaluate(
@@ -152,7 +215,11 @@ def evaluate(
     table = play(game, policy, episodes, seed)
     ours = table["return"]
     others = [*baselines.items(), *([rival] if rival else [])]
-    theirs = {name: play(game, other, episodes, seed)["return"] for name, other in others}
+    tables = {name: play(game, other, episodes, seed) for name, other in others}
+    theirs = {name: played["return"] for name, played in tables.items()}
+    crashes = sum(
+        played[CRASHES].sum() for played in (table, *tables.values()) if CRASHES in played
+    )
     return Evaluation(
         return_mean=float(ours.mean()),
         episodes=len(ours),
@@ -166,6 +233,7 @@ def evaluate(
         info={key: float(values.mean()) for key, values in table.items() if key != "return"},
         player=player,
         rival=rival[0] if rival else "",
+        crashes=int(crashes),
     )
 
 
@@ -175,8 +243,25 @@ def compare(ours: Array, theirs: Array) -> Comparison:
     return Comparison(
         mean=float(np.mean(theirs)),
         difference=float(difference.mean()),
-        ci95=bootstrap_ci95(difference),
+        ci95=interval95(difference),
     )
+
+
+def interval95(values: Doubles) -> tuple[float, float] | None:
+    """Of the mean of values [E]: a bootstrap's, and of fewer than FEW what that and Student's t
+    (1908) hold together, as the one allows for skew and the other for a deviation that few values
+    hardly know. None for a single value, and for fewer than ALIKE that all differ from 0 by the
+    same: their spread is not known."""
+    count = len(values)
+    alike = values[0] != 0.0 and np.ptp(values) <= 1e-9 * abs(values[0])
+    if count < 2 or (count < ALIKE and alike):
+        return None
+    low, high = bootstrap_ci95(values)
+    if count >= FEW:
+        return low, high
+    half = quantile(count - 1) * float(values.std(ddof=1)) / math.sqrt(count)
+    mean = float(values.mean())
+    return min(low, mean - half), max(high, mean + half)
 
 
 def bootstrap_ci95(values: Doubles, seed: int = 0) -> tuple[float, float]:

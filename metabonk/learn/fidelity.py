@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metabonk.learn.evaluate import Comparison, compare, play
+from metabonk.learn.evaluate import Comparison, Doubles, compare, play
 from metabonk.play.compiled import CompiledPolicy
 from metabonk.play.compiler.tracing import IS_FIRST, NORMAL, UNIFORM, Deciding
 from metabonk.protocols import Array, BatchGame, BoolArray, FloatArray, Observation
@@ -44,20 +44,48 @@ class Remembered(NamedTuple):
     step: int
 
 
+class Agreement:
+    """Of how many decisions every branch was the same, and each branch alone."""
+
+    def __init__(self, layout: ActionLayout) -> None:
+        self._tolerance = _tolerances(layout)
+        self._same: dict[str, int] = dict.fromkeys(self._tolerance, 0)
+        self._alike = self.decisions = 0
+
+    def count(self, apart: FloatArray) -> None:
+        """apart: by how much the rows [B, columns] of two differ."""
+        every = np.ones(len(apart), np.bool_)
+        for name, (columns, tolerance) in self._tolerance.items():
+            same = (apart[:, columns] <= tolerance).all(1)
+            self._same[name] += int(same.sum())
+            every &= same
+        self._alike += int(every.sum())
+        self.decisions += len(apart)
+
+    def measured(self, compiled: CompiledPolicy, own: Doubles, exact: Doubles) -> Fidelity:
+        """own, exact: returns of the compiled policy's episodes and of the original's."""
+        return Fidelity(
+            precision=compiled.terms.precision,
+            agreement=self._alike / self.decisions,
+            branches={name: count / self.decisions for name, count in self._same.items()},
+            decisions=self.decisions,
+            difference=compare(own, exact),
+            bytes=sum(array.nbytes for array in compiled.program.tensors.values()),
+        )
+
+
 class Beside:
     """What was trained as a Policy, run by torch; it shows every observation to what was compiled
     of it too, with the same random numbers where any are drawn, and counts."""
 
     def __init__(self, decision: Deciding, compiled: CompiledPolicy, seed: int) -> None:
         self._decision, self._compiled, self._seed = decision, compiled, seed
-        self._tolerance = _tolerances(decision.head.layout)
+        self.agreement = Agreement(decision.head.layout)
         self._given = {
             name: np.zeros(sizes, dtype) for name, (dtype, sizes) in compiled.inputs.items()
         }
         rows = (compiled.terms.batch, compiled.terms.columns)
         self._bound = compiled.bind(self._given, np.zeros(rows, np.float32))
-        self.same: dict[str, int] = dict.fromkeys(self._tolerance, 0)
-        self.alike = self.decisions = 0
 
     def reset(self, num_envs: int) -> Remembered:
         return Remembered(torch.zeros(num_envs, self._decision.state_size), 0)
@@ -80,17 +108,8 @@ class Beside:
         rows: FloatArray = out[0].numpy()
         for name, array in self._given.items():
             np.copyto(array, own[name] if name in own else observation[name])
-        self._count(np.abs(rows - self._bound.step()))
+        self.agreement.count(np.abs(rows - self._bound.step()))
         return rows, Remembered(out[3], state.step + 1)
-
-    def _count(self, apart: FloatArray) -> None:
-        every = np.ones(len(apart), np.bool_)
-        for name, (columns, tolerance) in self._tolerance.items():
-            same = (apart[:, columns] <= tolerance).all(1)
-            self.same[name] += int(same.sum())
-            every &= same
-        self.alike += int(every.sum())
-        self.decisions += len(apart)
 
 
 class Alone:
@@ -118,14 +137,7 @@ def measure(
     beside = Beside(decision, compiled, seed)
     exact = play(game, beside, episodes, seed)["return"]
     own = play(game, Alone(compiled), episodes, seed)["return"]
-    return Fidelity(
-        precision=compiled.terms.precision,
-        agreement=beside.alike / beside.decisions,
-        branches={name: count / beside.decisions for name, count in beside.same.items()},
-        decisions=beside.decisions,
-        difference=compare(own, exact),
-        bytes=sum(array.nbytes for array in compiled.program.tensors.values()),
-    )
+    return beside.agreement.measured(compiled, own, exact)
 
 
 def _tolerances(layout: ActionLayout) -> dict[str, tuple[slice, Any]]:

@@ -104,6 +104,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# What was done before there was a setting, where this is not what its default does now. A resumed
+# run takes what its own file lacks from here, then from the defaults, so that it goes on as it was
+# begun. Whoever gives a setting another default writes here what runs from before the setting did:
+# they would take the new default, while runs that have the setting in their file keep it.
+BEFORE: dict[str, Any] = {
+    "ppo.discount_time": False,  # every step was discounted alike
+    "dream.passes": 0,  # a policy learned from its dreamer in its own passes only
+}
+
 # Steps and minutes of a run that was given neither.
 BUDGETS: dict[str, tuple[int, float]] = {"gym/CartPole-v1": (59_392, 0.0)}
 DEFAULT_BUDGET = (0, 3.0)

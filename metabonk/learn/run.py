@@ -10,25 +10,33 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import torch
 
 from metabonk import files
 from metabonk.artifact import Artifact, sweep
-from metabonk.config import Config, to_toml
-from metabonk.errors import CompileError, DivergedError, MetabonkError, MissingExtraError
+from metabonk.config import Config, settings, to_toml
+from metabonk.errors import (
+    CompileError,
+    ConfigError,
+    DivergedError,
+    MetabonkError,
+    MissingExtraError,
+)
 from metabonk.games import from_config
-from metabonk.learn import assess, backends, checkpoint, presets, threads
+from metabonk.learn import assess, backends, checkpoint, presets, run_metrics, threads
 from metabonk.learn.assess import Assessor
 from metabonk.learn.auxiliary.parts import parts
-from metabonk.learn.evaluate import Evaluation
+from metabonk.learn.evaluate import CRASHES, Evaluation
 from metabonk.learn.record import Recording
-from metabonk.learn.report.publish import RunResult, notes, publish
+from metabonk.learn.report.publish import LOST, NO_MOTOR, RunResult, notes, publish
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import JsonLinesSink, Registry, Sink, TensorBoardSink, declare, declared
+from metabonk.protocols import BatchGame
 from metabonk.stage import Context, Stage
 
 CONFIG, METRICS = "config.toml", "metrics.jsonl"
@@ -54,53 +62,7 @@ FLEXIBLE = frozenset(
     }
 )
 
-for _name, _unit, _help in (
-    ("loss_policy", "", "Clipped policy objective, negated"),
-    ("loss_value", "", "Half the squared error of the critic"),
-    ("entropy", "nats", "Entropy of the policy"),
-    ("kl", "nats", "Divergence of the updated policy from the one that acted"),
-    ("clip_fraction", "", "Part of the samples whose ratio was clipped"),
-    ("gradient_norm", "", "Length of the gradient before clipping"),
-    ("learning_rate", "", "Step size of Adam"),
-    ("gamma", "", "Discount per step"),
-    ("epochs", "", "Passes over the rollout"),
-    ("explained_variance", "", "Part of the returns' variance that the critic explains"),
-    ("steps_per_second", "1/s", "Environment steps per second, learning included"),
-    ("episodes", "", "Episodes that ended in the rollout"),
-    ("return_mean", "", "Mean return of the episodes that ended"),
-    ("dreamer_return_mean", "", "Mean return of the episodes that the dreamer itself played"),
-    ("eval_return_mean", "", "Mean return of evaluation episodes, of whoever serves"),
-    ("eval_policy_mean", "", "Mean return of the policy on the same episodes, beside a dreamer"),
-    ("eval_dreamer_mean", "", "Mean return of the dreamer on the same episodes"),
-    ("eval_random_mean", "", "Mean return of random play on the same episodes"),
-    ("eval_scripted_mean", "", "Mean return of scripted play on the same episodes"),
-    ("episode_length", "steps", "Mean length of the episodes that ended"),
-    ("seconds_env", "s", "Time of a rollout spent in the game"),
-    ("seconds_policy", "s", "Time of a rollout spent in the network"),
-    ("seconds_update", "s", "Time of the update"),
-    ("seconds_world", "s", "Time of the world model's updates"),
-    ("wm_recon", "nats", "World model: loss of what was seen, per step"),
-    ("wm_reward", "nats", "World model: loss of the reward, per step"),
-    ("wm_continue", "nats", "World model: loss of whether the episode goes on, per step"),
-    ("wm_kl", "nats", "World model: what was seen beyond what was expected, per step"),
-    ("wm_gradient_norm", "", "World model: length of the gradient before clipping"),
-    ("wm_trust", "steps", "Steps ahead that the world model beats persistence and mean, running"),
-    ("wm_ahead", "", "Error of the longest judged dream over that of persistence"),
-    ("dream_return", "", "Return that the dreamer's dreams promise"),
-    ("dream_actor_loss", "", "Loss of the dreamer's actor"),
-    ("dream_critic_loss", "nats", "Loss of the dreamer's critic"),
-    ("dream_entropy", "nats", "Entropy of the dreamer's actions"),
-    ("dream_spread", "", "Running distance of dreamed returns' 5th and 95th percentile"),
-    ("dream_gradient_norm", "", "Dreamer: length of the gradient before clipping"),
-    ("dream_horizon", "steps", "Steps that the dreams lasted"),
-    ("dream_skipped", "", "Dreamer: updates so far that were skipped, not finite"),
-    ("distill_kl", "nats", "Divergence of the policy from the dreamer"),
-    ("ppo_skipped", "", "Policy: updates so far that were skipped, not finite"),
-    ("wm_skipped", "", "World model: updates so far that were skipped, not finite"),
-    ("seconds_left", "s", "Estimated time until the run ends"),
-    ("minutes", "min", "Training time so far"),
-):
-    declare(_name, _unit, _help)
+run_metrics.declare_all()
 
 
 class Interrupted(MetabonkError):
@@ -121,6 +83,8 @@ def train(config: Config, *, resume: bool = False, sinks: Sequence[Sink] = ()) -
     """
     directory = Path(config.run.directory or default_directory(config.game.name))
     empty = not directory.exists() or not any(directory.iterdir())
+    # Of a run that was killed before it had its settings there is nothing to go on with.
+    resume = resume or not (directory / CONFIG).exists()
     results: list[RunResult] = []
 
     def body(context: Context[Config]) -> Artifact:
@@ -134,7 +98,8 @@ def train(config: Config, *, resume: bool = False, sinks: Sequence[Sink] = ()) -
             results.append(session.run())
             return results[-1].checkpoint
 
-    stage = Stage("train", body, FLEXIBLE)
+    defaults = {setting.key: setting.default for setting in settings().values()}
+    stage = Stage("train", body, FLEXIBLE, worth=defaults | presets.BEFORE)
     try:
         done = stage.run(directory, config, seed=config.run.seed, resume=resume)
     except Interrupted as stop:
@@ -156,6 +121,11 @@ def default_directory(game: str) -> Path:
     return Path("runs") / f"{game.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def crashes_of(game: BatchGame) -> int:
+    """How often a process of the game died so far; 0 for games that have none."""
+    return int(np.sum(game.episode_info().get(CRASHES, 0)))
+
+
 class Session:
     """One process's part of a run."""
 
@@ -172,16 +142,17 @@ class Session:
         files.replace(self.directory / CONFIG, to_toml(self.config).encode())
         sweep(self.directory / checkpoint.FOLDER)
         resuming = context.resumed and bool(checkpoint.listed(self.directory))
+        if run.torch_threads:  # before there is a network: what it begins with rounds by them too
+            torch.set_num_threads(run.torch_threads)
         with contextlib.ExitStack() as opened:  # closed again if the run cannot go on
             self._open(sinks, opened)
-            if run.torch_threads:
-                torch.set_num_threads(run.torch_threads)
-            elif not resuming:  # else the checkpoint says how many
+            if not run.torch_threads and not resuming:  # else the checkpoint says how many
                 threads.choose(self.trainer)
             if resuming:
                 self._resume()
             else:
                 self._begin()
+            self.crashes = crashes_of(self.game)
             self._opened = opened.pop_all()
 
     def _open(self, sinks: Sequence[Sink], opened: contextlib.ExitStack) -> None:
@@ -270,17 +241,38 @@ class Session:
         return publish(result, self.config, self.profile, self.registry)
 
     def _distil(self, saved: Artifact) -> None:
-        """A motor from what was played last, where one is asked for."""
-        if self.trainer.motor is not None:
-            began = time.monotonic()
-            motor = self.trainer.motor.distil(saved)
+        """A motor from what was played last, where one is asked for. Learning one may fail: what
+        the run itself learned is evaluated and reported all the same."""
+        if self.trainer.motor is None:
+            return
+        began = time.monotonic()
+        try:
+            motor = self.trainer.motor.distil(saved, self._tell_phase)
+        except (ConfigError, DivergedError) as error:  # nothing to learn from, or it diverged
+            self.registry.event(NO_MOTOR, step=self.trainer.steps, reason=str(error))
+            return
+        self.registry.event(
+            "motor",
+            path=str(motor.path),
+            hash=motor.hash,
+            steps=motor.card.details["steps"],
+            seconds=round(time.monotonic() - began, 3),
+        )
+
+    def _tell_phase(self, phase: str, done: int, updates: int, losses: Mapping[str, float]) -> None:
+        """How far the motor is: an event when a phase begins and one when it has ended."""
+        if done in (1, updates):
             self.registry.event(
-                "motor",
-                path=str(motor.path),
-                hash=motor.hash,
-                steps=motor.card.details["steps"],
-                seconds=round(time.monotonic() - began, 3),
-            )
+                "motor_phase", step=self.trainer.steps, phase=phase, done=done, updates=updates,
+                losses=dict(losses),
+            )  # fmt: skip
+
+    def _tell_losses(self) -> None:
+        """An event if processes of the game died since the last one."""
+        died = crashes_of(self.game)
+        if died > self.crashes:
+            self.registry.event(LOST, step=self.trainer.steps, count=died - self.crashes)
+            self.crashes = died
 
     def _result(self, saved: Artifact, evaluation: Evaluation | None) -> RunResult:
         return RunResult(
@@ -302,6 +294,7 @@ class Session:
             self.seconds += now - began
             self._plan()
             self._log(metrics)
+            self._tell_losses()
             if now - saved_at >= run.checkpoint_every:
                 self.save()
                 saved_at = time.monotonic()

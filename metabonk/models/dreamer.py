@@ -1,4 +1,14 @@
-"""An actor and a critic that read a world model's states. Knows heads; no losses, no games."""
+"""An actor and a critic that read a world model's states. Knows heads; no losses, no games.
+
+A dream here goes step by step through `rssm_step` and the policy's own head, not through
+`ops.imagine`, which makes one call of it. That op has one kind of actor: layers of elu with one
+choice among all, or numbers squashed by tanh whose deviation depends on the state. The dreamer's
+has to be the policy's (heads.py), or neither could teach the other: layers of tanh; any number of
+choices and columns at once; Gaussians that the game clips, of a deviation of their own; branches
+that are fixed, steered or decisive; exploration around all of it; and choices that are masked by
+what the world model's decoder believes allowed in each dreamed state. Another activation would not
+be enough, as the mask needs the decoder inside of the loop.
+"""
 
 from __future__ import annotations
 

@@ -104,11 +104,8 @@ class VectorQuantize(nn.Module):
         _refuse("VectorQuantize", options, NOT_BUILT)
         _refuse_processes(sync_codebook)
         ema_update = True if ema_update is None else ema_update
-        if learnable_codebook and (ema_update or use_cosine_sim):
-            raise ValueError(
-                "VectorQuantize: learnable_codebook goes with ema_update=False and "
-                f"use_cosine_sim=False; got {ema_update} and {use_cosine_sim}"
-            )
+        if learnable_codebook:
+            _refuse_learnable(ema_update, use_cosine_sim)
         self.dim = dim
         self.codebook_size = codebook_size
         self.heads = heads
@@ -125,13 +122,7 @@ class VectorQuantize(nn.Module):
         self.route_gradients_to_input = route_gradients_to_input
         width = (codebook_dim or dim) * heads
         self.has_projections = width != dim
-        self.project_in: nn.Module = nn.Identity()
-        self.project_out: nn.Module = nn.Identity()
-        if self.has_projections:
-            self.project_in = nn.Linear(dim, width)
-            if layernorm_after_project_in:
-                self.project_in = nn.Sequential(self.project_in, nn.LayerNorm(width))
-            self.project_out = nn.Linear(width, dim)
+        self.project_in, self.project_out = _projections(dim, width, layernorm_after_project_in)
         self._codebook = Codebook(
             codebook_dim or dim,
             codebook_size,
@@ -308,6 +299,16 @@ class VectorQuantize(nn.Module):
         return out.transpose(1, 2).reshape(x.shape), indices
 
 
+def _projections(dim: int, width: int, normalized: bool) -> tuple[nn.Module, nn.Module]:
+    """Into the codes' width and out of it; nothing where it is the same. Drawn in this order."""
+    if width == dim:
+        return nn.Identity(), nn.Identity()
+    into: nn.Module = nn.Linear(dim, width)
+    if normalized:
+        into = nn.Sequential(into, nn.LayerNorm(width))
+    return into, nn.Linear(width, dim)
+
+
 def _route(rows: Tensor, codes: Tensor, rotation: bool) -> Tensor:
     """The codes with a gradient to the rows: rotated and scaled onto them (Fifty et al. 2024, 4.2),
     or straight through."""
@@ -345,6 +346,14 @@ def _refuse(where: str, given: dict[str, Any], known: dict[str, Any]) -> None:
             raise NotImplementedError(
                 f"{where}: {name}={value!r} is not built; vector-quantize-pytorch has it"
             )
+
+
+def _refuse_learnable(ema_update: bool, use_cosine_sim: bool) -> None:
+    if ema_update or use_cosine_sim:
+        raise ValueError(
+            "VectorQuantize: learnable_codebook goes with ema_update=False and "
+            f"use_cosine_sim=False; got {ema_update} and {use_cosine_sim}"
+        )
 
 
 def _refuse_processes(sync_codebook: bool | None) -> None:

@@ -109,7 +109,7 @@ def test_a_world_model_goes_on_bit_for_bit_too(dreams: bool, tmp_path: Path) -> 
     for _ in range(3):
         found = other.iterate()
     names = [key for key in expected if key.startswith(("wm_", "dream_", "distill", "loss"))]
-    assert len(names) == (18 if dreams else 8)
+    assert len(names) == (21 if dreams else 8)
     assert [found[key] for key in names] == [expected[key] for key in names]
     a, b = trainer.snapshot(), other.snapshot()
     assert a.details == b.details

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from tiny_games import SeenAndActed, Walk
@@ -9,7 +10,16 @@ from tiny_games import SeenAndActed, Walk
 from metabonk.config import ModelConfig
 from metabonk.errors import GameError
 from metabonk.learn.assess import side_by_side
-from metabonk.learn.evaluate import bootstrap_ci95, compare, evaluate, play
+from metabonk.learn.evaluate import (
+    ALIKE,
+    FEW,
+    Evaluation,
+    bootstrap_ci95,
+    compare,
+    evaluate,
+    interval95,
+    play,
+)
 from metabonk.models.actor import Actor, Uniform
 from metabonk.models.policy import build
 from metabonk.spaces import ActionLayout
@@ -92,6 +102,105 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         hits += low <= 0.3 <= high
     assert 0.90 <= hits / 300 <= 0.98
     assert bootstrap_ci95(values) == bootstrap_ci95(values)
+
+
+def covered(interval, count: int, trials: int = 300) -> float:
+    """How often an interval of `count` normal values holds their mean."""
+    generator = np.random.default_rng(2)
+    hits = 0
+    for _ in range(trials):
+        low, high = interval(generator.normal(0.3, 1.0, count))
+        hits += low <= 0.3 <= high
+    return hits / trials
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_an_interval_of_few_episodes_is_not_too_sure(count: int) -> None:
+    assert covered(interval95, count) >= 0.93
+    assert covered(bootstrap_ci95, count) < 0.9  # the control: the bootstrap alone is
+
+
+def test_many_episodes_have_the_bootstraps_interval() -> None:
+    values = np.random.default_rng(3).exponential(1.0, FEW)
+    assert interval95(values) == bootstrap_ci95(values)
+    low, high = interval95(values[:-1]) or (0.0, 0.0)
+    inner = bootstrap_ci95(values[:-1])
+    assert low < inner[0] < inner[1] <= high
+
+
+def test_where_nothing_can_be_told_there_is_no_interval() -> None:
+    alone = compare(np.array([5.0]), np.array([1.0]))
+    assert (alone.difference, alone.ci95) == (4.0, None)
+    assert alone.bounds == (-np.inf, np.inf)
+    assert not alone.better
+    assert not alone.worse
+    # All alike: nobody knows by how much others would differ.
+    assert compare(np.ones(ALIKE - 1), np.zeros(ALIKE - 1)).ci95 is None
+    assert compare(np.ones(ALIKE), np.zeros(ALIKE)).better
+    assert compare(np.zeros(ALIKE), np.ones(ALIKE)).worse
+    assert compare(np.ones(2), np.ones(2)).ci95 == (0.0, 0.0)  # no difference, and none claimed
+
+
+@pytest.mark.parametrize("episodes", [1, 4])
+def test_an_evaluation_of_few_episodes_survives_its_file(episodes: int) -> None:
+    game = SeenAndActed(episodes)
+    baselines = {"random": Uniform(game.action_layout)}
+    found = evaluate(game, Right(), episodes=episodes, seed=0, baselines=baselines)
+    kept = msgspec.json.decode(msgspec.json.encode(found), type=Evaluation)
+    assert kept == found
+    assert (found.summary()["difference_ci95"] is None) == (episodes == 1)
+
+
+class Fragile(Walk):
+    """A game whose process dies in the fourth step of the first episode of every second
+    environment, and as the first episode of the others begins."""
+
+    name = "fragile"
+    deaths = 1
+
+    def reset_into(self, observation, seeds) -> None:
+        super().reset_into(observation, seeds)
+        self.crashes = np.full(self.num_envs, 7)  # of before
+        self.left = np.where(np.arange(self.num_envs) % 2, 0, self.deaths)
+        self.starting = self.left == 0
+
+    def step_into(self, actions, observation, reward, terminated, truncated, is_reset) -> None:
+        super().step_into(actions, observation, reward, terminated, truncated, is_reset)
+        self.crashes += self.starting & is_reset
+        self.starting &= ~is_reset
+        dies = (self.state["time"] == 4) & (self.left > 0) & ~terminated & ~truncated
+        self.left -= dies
+        self.crashes += dies
+        truncated |= dies
+        reward[dies] = 0.0
+        self.state["ended"] |= dies
+
+    def episode_info(self):
+        return {**super().episode_info(), "crashes": self.crashes.copy()}
+
+
+def test_an_episode_that_a_crash_ended_does_not_count() -> None:
+    table = play(Fragile(4), Always(), 8, seed=0)
+    sound = play(Walk(4), Always(), 12, seed=0)  # always right: 4 or 6 steps
+    assert table["crashes"].reshape(4, 2).tolist() == [[1, 0], [0, 0], [1, 0], [0, 0]]
+    assert table["length"].min() >= 4
+    # In its place the next one was played; where none was lost they are the same ones.
+    rows, whole = table["return"].reshape(4, 2), sound["return"].reshape(4, 3)
+    np.testing.assert_array_equal(rows[0::2], whole[0::2, 1:])
+    np.testing.assert_array_equal(rows[1::2], whole[1::2, :2])
+    game = Fragile(4)
+    found = evaluate(game, Always(), episodes=8, seed=0, baselines={"random": Always()})
+    assert found.crashes == found.summary()["crashes"] == 4
+    steady = evaluate(Walk(4), Always(), episodes=8, seed=0, baselines={"random": Always()})
+    assert steady.crashes == 0
+    assert "crashes" not in steady.summary()
+
+
+def test_a_game_that_only_crashes_is_an_error() -> None:
+    game = Fragile(2)
+    game.deaths = 10**6
+    with pytest.raises(GameError, match="fragile: 2 episodes broke off by a crash"):
+        play(game, Always(), 2, seed=0)
 
 
 def test_pairing_removes_what_the_level_gives() -> None:

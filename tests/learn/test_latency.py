@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 
 from metabonk import artifact, machine
 from metabonk.config import load
-from metabonk.errors import CheckpointError, CorruptError
+from metabonk.errors import CheckpointError, CorruptError, GameError
 from metabonk.games import from_config
 from metabonk.games.latency import Delayed
 from metabonk.learn import checkpoint
+from metabonk.learn.evaluate import evaluate, seeds
+from metabonk.learn.report.film import Playback, Remembering, Showing
 from metabonk.learn.trainer import Trainer
+from metabonk.models.actor import Uniform
 
 FLAGS = {
     "game.name": "arena",
@@ -82,3 +86,26 @@ def test_another_delay_is_another_run(tmp_path: Path) -> None:
     other = make(game__latency=0.8)
     with pytest.raises((CheckpointError, CorruptError), match="a clone under other delays"):
         other.restore(saved)
+
+
+def test_under_delays_the_film_is_the_best_episode(tmp_path: Path) -> None:
+    """It is played alone, by what was done among others; the control decides without delays."""
+    (tmp_path / "short.json").write_text('{"time": {"duration": 5}}')
+    short = {"game.level": str(tmp_path / "short.json"), "game.frame_skip": 16, "game.envs": 4}
+    config = load(flags=FLAGS | short, environ={})
+    with contextlib.closing(from_config(config.game)) as game:
+        policy = Remembering(Uniform(game.action_layout, seed=4))
+        found = evaluate(game, policy, episodes=8, seed=0, baselines={})
+    rows = policy.of(found.best // 2)
+    shown = []
+    for _ in range(2):
+        with contextlib.closing(from_config(config.game, 1)) as game:
+            seed = seeds(0, found.envs)[found.best // 2]
+            showing = Showing(game, Playback(rows), [seed], 0, found.best % 2)
+            with contextlib.suppress(GameError):  # the control's episode may go on for longer
+                for _ in showing.frames():
+                    pass
+            shown.append(showing.reward)
+        config.game.latency = config.game.jitter = config.game.observation_latency = 0.0
+    assert shown[0] == pytest.approx(max(found.returns), rel=1e-5)
+    assert shown[1] != pytest.approx(shown[0], rel=1e-3)

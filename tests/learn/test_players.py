@@ -48,7 +48,7 @@ def always(head: ActionHead, choice: int) -> None:
 @pytest.fixture(scope="module")
 def games() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (run, assess, compiling, publish):
+        for module in (run, assess):
             patch.setattr(module, "from_config", make_game)
         yield patch
 

@@ -95,13 +95,14 @@ def test_probe(game: type[tiny.TinyGame], passed, network: str) -> None:
     assert passed(learn(game(32), network))
 
 
+@pytest.mark.parametrize("network", ["mlp", "pilot"])
 @pytest.mark.parametrize(("game", "passed"), PROBES)
 def test_a_flipped_advantage_fails_every_probe(
-    game: type[tiny.TinyGame], passed, monkeypatch: pytest.MonkeyPatch
+    game: type[tiny.TinyGame], passed, network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = ppo_module.advantages
     monkeypatch.setattr(ppo_module, "advantages", lambda *a, **k: np.negative(right(*a, **k)))
-    assert not passed(learn(game(32)))
+    assert not passed(learn(game(32), network))
 
 
 def success(game: tiny.TinyGame, model: ActorCritic) -> float:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces as gs
 from tiny_games import Memory, Walk
 
-from metabonk.config import ModelConfig
+from metabonk import _core, games
+from metabonk.config import ModelConfig, load
 from metabonk.errors import CorruptError
+from metabonk.games.native import NativeGame
+from metabonk.learn.acting import CompiledActing
 from metabonk.learn.collector import Collector, Noise
+from metabonk.learn.presets import preset
 from metabonk.learn.rollout import Rollout
+from metabonk.learn.trainer import parse_fixed
 from metabonk.models.policy import build
-from metabonk.protocols import BatchGame, Observation
+from metabonk.protocols import Array, BatchGame, Observation
 from metabonk.spaces import ActionLayout
 
 ENVS, HORIZON = 6, 16
@@ -59,6 +66,122 @@ def test_the_game_writes_where_the_policy_reads() -> None:
     assert len(game.addresses) == HORIZON
     assert read[1:] == game.addresses
     assert read[0] == collector.rollout.observation["observation"].ctypes.data
+
+
+class Binding:
+    """A batch of the native core that notes the addresses which it is told to write to."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+        self.addresses: list[dict[str, int]] = []
+
+    def bind(self, observation: Observation, *flags: Any) -> Any:
+        self.addresses.append({key: array.ctypes.data for key, array in observation.items()})
+        return self._batch.bind(observation, *flags)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+
+def addresses_read(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
+    """Where the policy reads, slot by slot: what the compiled network is bound to, or what torch's
+    is given as it decides."""
+    read: list[set[int]] = []
+    if isinstance(collector.acting, CompiledActing):
+        bind = _core.nn.PolicyBinding
+
+        def note_bound(reads: list[int], *rest: Any) -> Any:
+            read.append(set(reads))
+            return bind(reads, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_core.nn, "PolicyBinding", note_bound)
+            collector.acting.take_place(collector.rollout)
+        return read
+    step = collector.model.step
+
+    def note(observation, state, is_first):
+        read.append({tensor.data_ptr() for tensor in observation.values()})
+        return step(observation, state, is_first)
+
+    monkeypatch.setattr(collector.model, "step", note)
+    return read
+
+
+def acted_by(name: str, kind: str, num_envs: int) -> Collector:
+    """A collector for a game as it is preset, acted by torch or compiled."""
+    size = {"pixels": (20, 30)} if name in ("arena", "doom/basic") else {}
+    game = games.make(name, num_envs, **size)
+    config = load(environ={}, flags={"game.name": name, **preset(name), "model.hidden": 8})
+    fixed = parse_fixed(config.model.fixed)
+    model = build(game.observation_space, game.action_layout, config.model, seed=3, fixed=fixed)
+    collector = Collector(game, model, horizon=4)
+    if kind == "compiled":
+        collector.act_by(CompiledActing(model, num_envs))
+    collector.start(range(num_envs))
+    return collector
+
+
+def poison(collector: Collector) -> list[dict[str, Array]]:
+    """Fills the slots to come, but for the last, which is carried over, with what no game shows;
+    gives a copy of them."""
+    for seen in collector._slots[1:-1]:
+        for array in seen.values():
+            array.fill(77)
+    return [{key: array.copy() for key, array in seen.items()} for seen in collector._slots[1:-1]]
+
+
+@pytest.mark.parametrize("kind", ["torch", "compiled"])
+@pytest.mark.parametrize("name", ["arena", "grid64/key_door"])
+def test_the_core_writes_where_the_policy_reads(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = acted_by(name, kind, 3)
+    game = collector.game
+    assert isinstance(game, NativeGame)
+    game.batch = spy = Binding(game.batch)
+    read = addresses_read(collector, monkeypatch)
+    collector.collect()
+    spy.addresses.clear()
+    game._bound.clear()
+    before = poison(collector)
+    collector.collect()
+    assert len(spy.addresses) == collector.rollout.horizon
+    for bound, slot in zip(spy.addresses, read[1:], strict=False):
+        assert set(bound.values()) <= slot
+        assert set(bound) == set(game.observation_space.spaces)
+    for slot, seen in zip(before, collector._slots[1:-1], strict=True):
+        assert all((slot[key] != seen[key]).any() for key in slot), "nothing was written there"
+    game.close()
+
+
+@pytest.mark.parametrize("kind", ["torch", "compiled"])
+def test_doom_copies_once_from_its_process_to_where_the_policy_reads(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("vizdoom")
+    collector = acted_by("doom/basic", kind, 2)
+    game = collector.game
+    read = addresses_read(collector, monkeypatch)
+    memory = game._slots["pixels"]  # type: ignore[attr-defined]
+    copyto, copied = np.copyto, []
+
+    def note(to: Array, given: Array, **how: Any) -> None:
+        if np.shares_memory(given, memory) or to.shape == memory.shape:
+            copied.append((to.ctypes.data, given.ctypes.data))
+        copyto(to, given, **how)
+
+    collector.collect()
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "copyto", note)
+        collector.collect()
+    assert [source for _, source in copied] == [memory.ctypes.data] * collector.rollout.horizon
+    slots = collector.rollout.observation["pixels"]
+    assert [to for to, _ in copied] == [slot.ctypes.data for slot in slots[1:]]
+    for (to, _), slot in zip(copied, read[1:], strict=False):
+        assert to in slot
+    np.testing.assert_array_equal(slots[-1], memory)
+    game.close()
 
 
 def test_a_rollout_replays_to_the_same_numbers() -> None:

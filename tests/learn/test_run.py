@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,13 +19,18 @@ from tiny_games import Walk
 
 from metabonk.config import Config
 from metabonk.data.episode import EpisodeStore
-from metabonk.data.index import read_header
-from metabonk.errors import CheckpointError, GameError, ResumeError
+from metabonk.errors import (
+    CheckpointError,
+    ConfigError,
+    DivergedError,
+    GameError,
+    MetabonkError,
+    ResumeError,
+)
 from metabonk.learn import assess, checkpoint, run
 from metabonk.learn.assess import Assessor
-from metabonk.learn.record import Recording
+from metabonk.learn.motors.cpqe import CpqeLearner, Progress
 from metabonk.learn.report import publish
-from metabonk.learn.trainer import Trainer
 from metabonk.metrics import Record, Registry, read_records
 from metabonk.protocols import Array
 
@@ -354,21 +360,82 @@ def test_a_run_that_becomes_quicker_is_planned_anew() -> None:
     assert session._left() == pytest.approx(59.0)
 
 
-class Timed(Walk):
-    """A game that has a speed and can be seen."""
+class Mortal(Walk):
+    """A game that loses a process in the second rollout, and one as it is evaluated."""
 
-    frame_rate = picture_rate = 12.5
+    def __init__(self, num_envs: int, dies_at: int) -> None:
+        super().__init__(num_envs)
+        self.steps, self.dies_at = 0, dies_at
 
-    def render(self, index: int) -> Array:
-        return np.zeros((4, 4, 3), np.uint8)
+    def step_into(self, actions: Array, observation: Any, *flags: Any) -> None:
+        super().step_into(actions, observation, *flags)
+        self.steps += 1
+        if self.steps == self.dies_at:
+            flags[2][0] = not flags[1][0]
+            self.state["ended"][0] = True
 
-    def pictures(self, index: int, row: Array) -> list[Array]:
-        return [self.render(index)]
+    def episode_info(self) -> dict[str, Array]:
+        died = np.zeros(self.num_envs, np.int64)
+        died[0] = self.steps >= self.dies_at
+        return {**super().episode_info(), "crashes": died}
 
 
-@pytest.mark.parametrize(("game", "rate"), [(Timed, 12.5), (Walk, 0.0)])
-def test_a_recording_has_the_rate_of_its_game(
-    game: type[Walk], rate: float, tmp_path: Path
+def test_processes_that_died_are_told(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Recording(tmp_path, Trainer(game(2), Config()))
-    assert read_header(tmp_path / "episodes").rate == rate
+    def make(_: object, num_envs: int | None = None, **__: object) -> Mortal:
+        return Mortal(num_envs or 6, 11 if num_envs is None else 3)
+
+    for module in (run, assess):
+        monkeypatch.setattr(module, "from_config", make)
+    tiny.run.steps = 48 * 4
+    result = run.train(tiny)
+    (event,) = events(tmp_path, publish.LOST)
+    assert (event.step, event.values) == (48 * 2, {"count": 1})
+    learned, evaluated = result.notes
+    assert "process died once while it learned" in learned
+    assert evaluated.startswith("1 episode of the evaluation broke off")
+    assert result.evaluation is not None
+    assert result.evaluation.crashes == 1
+    assert "broke off" in (tmp_path / "report.html").read_text()
+    assert run.train(tiny, resume=True).notes == result.notes
+    for module in (run, assess):  # the control
+        monkeypatch.setattr(module, "from_config", lambda *_, **__: Mortal(6, 10**9))
+    tiny.run.directory = str(tmp_path / "sound")
+    assert run.train(tiny).notes == ()
+
+
+@pytest.mark.parametrize("error", [DivergedError("3 in a row"), ConfigError("none of 12")])
+def test_a_run_whose_motor_fails_has_its_report(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: MetabonkError
+) -> None:
+    def failing(learner: object, progress: Progress) -> dict[str, float]:
+        for done in range(1, 4):
+            progress("teacher", done, 40, {"cpqe_teacher_loss": 1.0})
+        raise error
+
+    monkeypatch.setattr(CpqeLearner, "train", failing)
+    tiny.cpqe.enabled = True
+    result = run.train(tiny)
+    (failed,) = events(tmp_path, publish.NO_MOTOR)
+    assert failed.values == {"reason": str(error)}
+    (phase,) = events(tmp_path, "motor_phase")  # what is said in between is no news
+    assert [phase.values[name] for name in ("phase", "done", "updates")] == ["teacher", 1, 40]
+    assert not events(tmp_path, "motor")
+    assert result.evaluation is not None
+    assert (tmp_path / "report.json").exists()
+    assert result.notes == (f"There is no motor of this run: {error}",)
+    assert str(error) in (tmp_path / "report.html").read_text()
+
+
+def test_a_motor_that_breaks_otherwise_is_not_passed_over(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError("a mistake of ours")
+
+    monkeypatch.setattr(CpqeLearner, "train", broken)
+    tiny.cpqe.enabled = True
+    with pytest.raises(IndexError, match="a mistake of ours"):
+        run.train(tiny)
+    assert checkpoint.latest(tmp_path).card.details["step"] == 48  # nothing is lost

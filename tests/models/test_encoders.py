@@ -143,7 +143,7 @@ def test_what_cannot_be_read_is_named() -> None:
         ObservationReader(gs.Dict(action_mask=gs.Box(0, 1, (3,), np.uint8)), time=True)
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv", "pilot", "mamba"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "pilot", "pilot-large", "mamba"])
 def test_sequences_equal_steps_and_forget_where_told(name: str) -> None:
     layout = ActionLayout.of(gs.Discrete(3), masked=("action",))
     model = build(SPACE, layout, ModelConfig(name=name, hidden=16, layers=2), seed=1)

@@ -1,9 +1,9 @@
 """What taking something away did: paired differences, their intervals, and what is inert.
 
-Knows numbers of trials and how they are kept; does not know runs, networks or games. A trial is one
+Knows numbers of trials and who served; does not know runs, networks or games. A trial is one
 training under one seed; trials of one seed are pairs. Two things are asked of a part: whether
 behaviour changes at all without it, and whether that costs return. The first needs no statistics:
-trainings repeat bit for bit, so that a policy that comes out the same has not heard of the part;
+trainings repeat bit for bit, so that who comes out the same has not heard of the part;
 how far it moves is told in what another seed moves it by. The second is an interval over seeds
 (Student 1908), and may be undecided.
 """
@@ -19,6 +19,7 @@ import msgspec
 from metabonk.learn.student import quantile
 
 Mode = Literal["zero", "freeze", "shuffle", "again"]
+Serves = Literal["policy", "dreamer"]  # players.Who, which to import takes Torch
 Verdict = Literal["inert", "helps", "hurts", "undecided"]
 INTACT, CONTROL = "intact", "control"
 # Of the divergence between policies of two seeds, what counts as none: it grows with the square of
@@ -38,9 +39,9 @@ DONE: dict[Mode, str] = {
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One training. mode: what was done to the part; a part called `intact` had nothing done to it.
 
-    return_mean: of the evaluation episodes. moved: mean KL(intact || this) in nats of the policies
-    that came out, on what the intact one saw; of an intact one, from that of the seed before, 0 for
-    the first.
+    return_mean: of the evaluation episodes, which whoever serves in the end plays. moved: mean
+    KL(intact || this) in nats of these, on what the intact training saw; of an intact one, from
+    that of the seed before, 0 for the first. serves: who they were.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     return_mean: float
     moved: float
+    serves: Serves = "policy"
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +162,7 @@ def findings_of(effects: Sequence[Effect], chance: float) -> list[Finding]:
 def _judged(effects: Sequence[Effect], floor: float, chance: float) -> tuple[Verdict, str]:
     if all(e.most_moved <= floor for e in effects):
         modes = ", ".join(DONE[e.mode] for e in effects)
-        return "inert", f"the policy comes out the same with it {modes}"
+        return "inert", f"whoever plays comes out the same with it {modes}"
     most = max(e.moved for e in effects)
     share = f", by {math.sqrt(most / chance):.2g} of what another seed does" if chance else ""
     changes = f"behaviour changes{share}"

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from metabonk.learn.ablation.effects import Mode
-from metabonk.learn.acting import CompiledActing, TorchActing
 from metabonk.learn.auxiliary.active import ActiveInference
 from metabonk.learn.auxiliary.dreams import DreamTraining
 from metabonk.learn.replay import Sequences
@@ -41,7 +40,8 @@ def _generator(trainer: Trainer) -> np.random.Generator:
 
 
 def _silence(name: str) -> Callable[[Trainer], None]:
-    """The part teaches nobody, and where it acts itself the policy does."""
+    """The part teaches nobody and never serves. Games that it plays it goes on playing: if the
+    policy had them, it would learn from more than it did, whoever had played them before."""
 
     def change(trainer: Trainer) -> None:
         before = trainer.imagination.teaches
@@ -50,13 +50,8 @@ def _silence(name: str) -> Callable[[Trainer], None]:
             return None if part == name else before(part, teacher)
 
         trainer.imagination.teaches = teaches
-        if name == "dream" and trainer.dreams is not None and trainer.dreams.games:
-            compiled = trainer.collector.acting.name == "compiled"
-            trainer.collector.act_by(
-                CompiledActing(trainer.model, trainer.game.num_envs)
-                if compiled
-                else TorchActing(trainer.model)
-            )
+        if name == "dream" and trainer.dreams is not None:
+            trainer.dreams.games = 0  # it competes for nothing; who plays them was settled before
 
     return change
 

@@ -28,7 +28,6 @@ from metabonk import artifact
 from metabonk.artifact import Artifact
 from metabonk.config import Config, load
 from metabonk.errors import ConfigError
-from metabonk.games import from_config
 from metabonk.learn import assess
 from metabonk.learn.ablation import seeds as kept_seeds
 from metabonk.learn.ablation.effects import (
@@ -150,7 +149,7 @@ def ablate_motor(
     config = load(run / "config.toml", environ={})
     episodes = episodes or config.run.eval_episodes
     ways = [way for way in WAYS if way[0] in (INTACT, CONTROL, *(parts or known))]
-    game = from_config(config.game, assess.side_by_side(episodes, assess.MOST_ENVS))
+    game = assess.repeatable(config.game, assess.side_by_side(episodes, assess.MOST_ENVS))
     try:
         path = version or motors.newest(run)
         motor, found = motors.load(path, game.observation_space, game.action_layout)

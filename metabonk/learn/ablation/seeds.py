@@ -1,7 +1,7 @@
 """Seeds of an ablation that is not over yet, kept so that one that was cut short goes on.
 
 Knows artifacts and trials; does not know runs, networks or how a trial is measured. Each seed is an
-artifact of its trials and, where the next seed is compared with it, of the intact policy's weights:
+artifact of its trials and, where the next seed is compared with it, of the intact players' weights:
 what goes on then finds the same as what was never interrupted.
 """
 
@@ -21,16 +21,16 @@ from metabonk.learn.ablation.effects import Trial
 from metabonk.protocols import Array
 
 KIND = "ablation-seed"
-TRIALS, POLICY = "trials.json", "policy.safetensors"
+TRIALS, PLAYERS = "trials.json", "players.safetensors"
 SCRATCH = ".trial-"  # and the number of the process that uses it
 
 
 class Seed(NamedTuple):
-    """trials: all of one seed. policy: weights that came out of its intact training, empty where
-    nobody asks for them."""
+    """trials: all of one seed, the intact one first. players: weights of who came out of that,
+    empty where nobody asks for them."""
 
     trials: list[Trial]
-    policy: Mapping[str, Array]
+    players: Mapping[str, Array]
 
 
 def keep(folder: Path, number: int, seed: Seed) -> None:
@@ -39,7 +39,7 @@ def keep(folder: Path, number: int, seed: Seed) -> None:
         folder / f"seed-{number}",
         kind=KIND,
         seed=number,
-        files={TRIALS: msgspec.json.encode(seed.trials), POLICY: dict(seed.policy)},
+        files={TRIALS: msgspec.json.encode(seed.trials), PLAYERS: dict(seed.players)},
         replace=True,
     )
 
@@ -52,7 +52,7 @@ def kept(folder: Path, number: int) -> Seed | None:
     try:
         found = artifact.load(path, kind=KIND)
         trials = msgspec.json.decode(found.read(TRIALS), type=list[Trial])
-        return Seed(trials, found.tensors(POLICY))
+        return Seed(trials, found.tensors(PLAYERS))
     except (CorruptError, FileNotFoundError, msgspec.MsgspecError) as error:
         raise CorruptError(f"{error}; delete {path} and its seed is measured again") from error
 

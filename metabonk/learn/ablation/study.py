@@ -8,8 +8,9 @@ again under the same seeds: intact; intact once more, which is the control; and 
 - freeze: kept as it is, it learns nothing more,
 - shuffle: fed or taught in the wrong order, so that it is as loud and knows nothing.
 
-Each policy that comes out is compared with the intact one of its seed. The run itself stays as it
-was: trainings read its replay through links and write elsewhere.
+Whoever serves when a training is over, the policy or a dreamer that leads, is compared with who
+serves for the intact one of its seed, and it is he who plays. The run itself stays as it was:
+trainings read its replay through links and write elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import torch
 
 from metabonk import artifact
 from metabonk.artifact import Artifact
@@ -30,6 +30,7 @@ from metabonk.config import Config, load
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games import from_config
 from metabonk.learn import assess, checkpoint
+from metabonk.learn.ablation import behaviour
 from metabonk.learn.ablation import seeds as kept_seeds
 from metabonk.learn.ablation.effects import (
     CONTROL,
@@ -46,16 +47,16 @@ from metabonk.learn.ablation.interventions import PARTS, Part
 from metabonk.learn.auxiliary import world as beside
 from metabonk.learn.checkpoint import Snapshot
 from metabonk.learn.evaluate import play
+from metabonk.learn.players import Players, Who
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.trainer import Trainer
-from metabonk.models.actor import Actor
-from metabonk.models.policy import ActorCritic
 from metabonk.protocols import Array, BatchGame
 
 FOLDER = "ablations"
 KIND = "ablation"
 RESULT, PICTURE = "ablation.json", "effects.png"
 ROLLOUTS = 20  # of a trial, unless steps are given
+MEASURED = 2  # what is measured, and how: results of another number are of something else
 Progress = Callable[[int, int, str], None]
 
 
@@ -91,7 +92,14 @@ def ablate(
     try:
         bench.choose(parts, PARTS if known is None else known)
         bench.steps = steps or ROLLOUTS * bench.rollout
-        asked = [found.hash, bench.steps, episodes, from_start, [p.name for p in bench.parts]]
+        asked = [
+            MEASURED,
+            found.hash,
+            bench.steps,
+            episodes,
+            from_start,
+            [p.name for p in bench.parts],
+        ]
         key = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:8]
         where = run / FOLDER / f"{found.card.details['step']:012d}-{key}-{seeds}"
         if where.is_dir() and not again:
@@ -131,7 +139,7 @@ def _trials(
     for number, seed in enumerate(seeds):
         kept = kept_seeds.kept(partial, seed)
         if kept is not None:
-            bench.follow(kept.policy)
+            bench.follow(kept.players, kept.trials[0].serves)
             yield from kept.trials
             continue
         done = number * bench.trainings
@@ -140,8 +148,8 @@ def _trials(
             if progress is not None:
                 progress(done + at, total, name)
 
-        mine, policy = bench.trials(seed, begin)
-        kept_seeds.keep(partial, seed, kept_seeds.Seed(mine, checkpoint.weights_of(policy)))
+        mine, players = bench.trials(seed, begin)
+        kept_seeds.keep(partial, seed, kept_seeds.Seed(mine, behaviour.weights(players)))
         yield from mine
 
 
@@ -196,8 +204,8 @@ class _Bench:
         self.scratch = run / FOLDER / f"{kept_seeds.SCRATCH}{os.getpid()}"
         self.game: BatchGame = from_config(config.game)
         self.judging: BatchGame | None = None
-        # The policy of the seed before, on its own last rollout: how far chance alone leads.
-        self._before: ActorCritic | None = None
+        # Who came out of the intact training of the seed before: how far chance alone leads.
+        self._before: Players | None = None
 
     @property
     def rollout(self) -> int:
@@ -222,47 +230,50 @@ class _Bench:
             raise ConfigError(f"part {unknown[0]!r}: the run has {', '.join(there)}")
         self.parts = [there[name] for name in names] if names else list(there.values())
 
-    def follow(self, weights: Mapping[str, Array]) -> None:
-        """Takes the intact policy of a seed that was measured before for the seed before."""
+    def follow(self, weights: Mapping[str, Array], serves: Who) -> None:
+        """Takes who came out of a seed that was measured before for the seed before."""
         with self._trainer(self.config.run.seed) as trainer:
-            self._before = copy.deepcopy(trainer.model)
-        checkpoint.load_weights(self._before, weights)
+            self._before = behaviour.load(copy.deepcopy(trainer.players), weights, serves)
 
-    def trials(
-        self, seed: int, begin: Callable[[str, int], None]
-    ) -> tuple[list[Trial], ActorCritic]:
-        """All of one seed, and the policy of its intact training."""
+    def trials(self, seed: int, begin: Callable[[str, int], None]) -> tuple[list[Trial], Players]:
+        """All of one seed, and who came out of its intact training."""
         begin(f"seed {seed}: intact", 0)
-        model, seen = self._train(seed, None)
-        chance = 0.0 if self._before is None else apart(model, self._before, seen)
-        self._before = model
-        trials = [self._trial(seed, INTACT, "again", model, chance)]
+        intact, seen = self._train(seed, None)
+        chance = 0.0 if self._before is None else behaviour.apart(intact, self._before, seen)
+        self._before = intact
+        trials = [self._trial(seed, INTACT, "again", intact, chance)]
         begin(f"seed {seed}: intact once more", 1)
         same, _ = self._train(seed, None)
-        trials.append(self._trial(seed, CONTROL, "again", same, apart(model, same, seen)))
+        moved = behaviour.apart(intact, same, seen)
+        trials.append(self._trial(seed, CONTROL, "again", same, moved))
         for part in self.parts:
             for mode, change in part.modes.items():
                 begin(f"seed {seed}: {part.name}, {mode}", len(trials))
                 other, _ = self._train(seed, change)
-                moved = apart(model, other, seen)
+                moved = behaviour.apart(intact, other, seen)
                 trials.append(self._trial(seed, part.name, mode, other, moved))
-        return trials, model
+        return trials, intact
 
-    def _trial(self, seed: int, part: str, mode: Mode, model: ActorCritic, moved: float) -> Trial:
+    def _trial(self, seed: int, part: str, mode: Mode, players: Players, moved: float) -> Trial:
         run = self.config.run
         if self.judging is None:
             count = assess.side_by_side(self.episodes, assess.MOST_ENVS)
-            self.judging = from_config(self.config.game, count)
-        actor = Actor(model, sampled=run.eval_sampled, seed=0)
-        returns = play(self.judging, actor, self.episodes, 0)["return"]
+            self.judging = assess.repeatable(self.config.game, count)
+        playing = players.playing(sampled=run.eval_sampled, seed=0)
+        returns = play(self.judging, playing, self.episodes, 0)["return"]
         return Trial(
-            seed=seed, part=part, mode=mode, return_mean=float(returns.mean()), moved=moved
+            seed=seed,
+            part=part,
+            mode=mode,
+            return_mean=float(returns.mean()),
+            moved=moved,
+            serves=players.serves,
         )
 
     def _train(
         self, seed: int, change: Callable[[Trainer], None] | None
-    ) -> tuple[ActorCritic, Rollout]:
-        """The policy that comes out, and the last rollout that it learned from."""
+    ) -> tuple[Players, Rollout]:
+        """Who comes out, and the last rollout that was learned from."""
         with self._trainer(seed) as trainer:
             if self.from_start:
                 trainer.planned = self.steps
@@ -276,7 +287,7 @@ class _Bench:
             until = trainer.steps + self.steps
             while trainer.steps < until:
                 trainer.iterate()
-            return copy.deepcopy(trainer.model), copy.deepcopy(trainer.collector.rollout)
+            return copy.deepcopy(trainer.players), copy.deepcopy(trainer.collector.rollout)
 
     def _trainer(self, seed: int) -> _Scratch:
         return _Scratch(self, seed)
@@ -317,19 +328,3 @@ def _link(source: str, target: str) -> str:
     except OSError:
         shutil.copy2(source, target)
     return target
-
-
-@torch.no_grad()
-def apart(one: ActorCritic, other: ActorCritic, rollout: Rollout) -> float:
-    """Mean KL(one || other) in nats over the steps of a rollout that `one` played."""
-    tensors = rollout.tensors()
-    # Doubles, as policies that hardly differ do so by less than sums round.
-    head, log_std = copy.deepcopy(other.head).double(), one.head.log_std.double()
-    total, steps = 0.0, range(rollout.burn_in, len(rollout.reward))
-    for t in steps:
-        seen = {key: tensors[f"observation.{key}"][t] for key in rollout.observation}
-        out = [m.step(seen, tensors["state"][t], tensors["is_first"][t]) for m in (one, other)]
-        mask = seen.get("action_mask")
-        ours, theirs = (each.parameters.double() for each in out)
-        total += float(head.divergence(ours, log_std, theirs, mask).mean())
-    return max(0.0, total / len(steps))

@@ -8,6 +8,7 @@ policy is drawn towards that. Where it also plays, what both earn decides: it te
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,14 +19,17 @@ from metabonk.config import Config, DreamConfig
 from metabonk.errors import CheckpointError
 from metabonk.learn.auxiliary.world import check_sizes, sizes
 from metabonk.learn.checkpoint import load_weights, weights_of
+from metabonk.learn.dreams import measure, stretches
 from metabonk.learn.dreams.acting import games_of
 from metabonk.learn.dreams.contest import Contest
 from metabonk.learn.dreams.dreamer import DreamLearner
-from metabonk.learn.dreams.foresight import Foresight, foresight
-from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
+from metabonk.learn.dreams.foresight import foresight
+from metabonk.learn.dreams.trust import Trust
+from metabonk.learn.dreams.world import WorldLearner, beginnings
 from metabonk.learn.replay import Sequences
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.teachers import Teacher
+from metabonk.metrics import declare
 from metabonk.models.dreamer import Dreamer
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
@@ -33,12 +37,15 @@ from metabonk.protocols import Array, BatchGame
 
 TEACH_STREAM, FORESIGHT_STREAM, ACT_STREAM = 11, 12, 16
 SIZES = ("hidden",)
-CONTEXT = 8  # steps that are watched before a judged dream
 TRUST_MEMORY = 0.5  # of the running trust horizon, from rollout to rollout
+PICTURED = 8  # sequences of a rollout whose pixels are compared; to decode more takes longer than
+# the world model's own updates from that rollout do
+
+declare("wm_unjudged", "", "Rollouts so far by which nobody could tell how far the model is right")
 
 
 class DreamTraining:
-    """trust: the running trust horizon, in steps. games: how many the dreamer plays itself, 0 for
+    """trust: how far the model is seen to be right. games: how many the dreamer plays itself, 0 for
     none. contest: what these return beside the policy's."""
 
     def __init__(
@@ -58,7 +65,8 @@ class DreamTraining:
         self.learner = DreamLearner(
             world.model, dreamer, config.dream, seed=self.seed, run=world.faults.run
         )
-        self.trust = 1.0
+        self.trust = Trust(config.dream, TRUST_MEMORY)
+        self._warned = False
         self.games = _games(game, config.dream)
         self.contest = Contest()
         self._latent = world.model.init(game.num_envs)
@@ -67,32 +75,50 @@ class DreamTraining:
 
     @property
     def horizon(self) -> int:
-        """Of the next dreams."""
-        asked = self.config.horizon or round(self.trust)
-        return max(1, min(asked, self.config.longest))
+        """Of the next dreams; 0 while there are none to be."""
+        return self.trust.horizon
 
     @property
     def awake(self) -> bool:
         """Whether the world model knows enough to dream of: it has learned for a while and, unless
         a horizon was asked for, can be trusted for one step at least."""
-        trusted = bool(self.config.horizon) or self.trust >= 1.0
-        return trusted and self.world.updates >= self.config.warm_up
+        return self.horizon > 0 and self.world.updates >= self.config.warm_up
 
     def judge(self, rollout: Rollout) -> dict[str, float]:
-        """Takes the measure of the world model on a rollout that it has not learned from, unless
-        every stretch of it holds a reset."""
-        sequences = _stretches(rollout, CONTEXT + self.config.longest)
-        if sequences is None:
-            return {}
-        found: Foresight = foresight(
-            self.world.model, sequences, CONTEXT, seed=self.seed + self._taught
+        """Takes the measure of the world model on a rollout that it has not learned from, over as
+        many steps as lie between its resets; counts those by which that cannot be done, and warns
+        once where none was ever and nothing can be dreamed for it."""
+        model = self.world.model
+        found = None
+        if measure.judged(model.decoder):
+            found = stretches.of_rollout(rollout, self.config.longest)
+        if found is None:
+            self.trust.unjudged += 1
+            self._warn()
+            return {"wm_unjudged": float(self.trust.unjudged)}
+        seen = foresight(
+            model, found.batch, found.context, seed=self.seed + self._taught, pictured=PICTURED
         )
-        memory = TRUST_MEMORY if self._taught else 0.0
-        self.trust = memory * self.trust + (1.0 - memory) * found.trust
+        self.trust.note(seen.trust)
         return {
-            "wm_trust": self.trust,
-            "wm_ahead": float(found.error[-1] / max(float(found.persistence[-1]), 1e-9)),
+            "wm_trust": self.trust.steps,
+            "wm_ahead": float(seen.error[-1] / max(float(seen.persistence[-1]), 1e-9)),
+            "wm_unjudged": float(self.trust.unjudged),
         }
+
+    def _warn(self) -> None:
+        if self._warned or self.trust.judged or self.config.horizon:
+            return
+        self._warned = True
+        decoder = self.world.model.decoder
+        why = "no two steps of it follow one another without a reset"
+        if not measure.judged(decoder):
+            why = f"nothing of the observation {sorted(decoder.parts)} is a number or a frame"
+        warnings.warn(
+            f"how far the world model is right cannot be told by what was played: {why}; "
+            "until it can nothing is dreamed: set dream.horizon to dream all the same",
+            stacklevel=3,
+        )
 
     def compete(self, rollout: Rollout) -> dict[str, float]:
         """Notes what either returned; nothing where the dreamer does not play, and no lead before
@@ -172,7 +198,7 @@ class DreamTraining:
         return weights | moments | {f"own.{k}": v for k, v in own.items()}
 
     def details(self) -> dict[str, Any]:
-        own = {"trust": self.trust, "taught": self._taught, "sizes": sizes(self.config, SIZES)}
+        own = {"taught": self._taught, "sizes": sizes(self.config, SIZES), **self.trust.details()}
         return self.learner.details() | own | {"contest": self.contest.details()}
 
     def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
@@ -192,7 +218,8 @@ class DreamTraining:
         own = {key: np.array(value) for key, value in parts["own"].items()}
         self._latent = Latent(torch.from_numpy(own["deter"]), torch.from_numpy(own["stoch"]))
         self._action = own["action"]
-        self.trust, self._taught = float(details["trust"]), int(details["taught"])
+        self.trust.load(details)
+        self._taught = int(details["taught"])
         self.contest.load(details.get("contest", {}))
 
 
@@ -201,29 +228,3 @@ def _games(game: BatchGame, config: DreamConfig) -> int:
     dreamer can teach instead; else ConfigError is raised."""
     alone = game.num_envs < 2 and config.distill_coef > 0.0
     return games_of(config.share, game.num_envs) if config.share and not alone else 0
-
-
-def _stretches(rollout: Rollout, length: int) -> Batch | None:
-    """A rollout cut into sequences of `length` steps [length, B, ...], those without a reset after
-    their first step; None if there is none."""
-    start, stop = rollout.first + 1, len(rollout.reward)
-    firsts = range(start, stop - length + 1, length)
-    if not firsts:
-        return None
-
-    def join(array: Array, shift: int = 0) -> torch.Tensor:
-        parts = [array[t - shift : t - shift + length] for t in firsts]
-        return torch.from_numpy(np.concatenate(parts, 1))
-
-    is_first = join(rollout.is_first)
-    whole = ~is_first[1:].any(0)
-    if not bool(whole.any()):
-        return None
-    came = ~is_first
-    return Batch(
-        {key: join(value)[:, whole] for key, value in rollout.observation.items()},
-        (join(rollout.action, 1) * came[..., None])[:, whole],
-        (join(rollout.reward, 1) * came)[:, whole],
-        (join(rollout.terminated, 1) & came)[:, whole],
-        is_first[:, whole],
-    )

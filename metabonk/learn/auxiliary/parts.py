@@ -57,7 +57,7 @@ class Lesson(NamedTuple):
 def parts(config: Config) -> tuple[str, ...]:
     """What a configuration has learn beside the policy, by the names of their times. Whoever dreams
     does so where there is a world model to dream of."""
-    if not config.world.enabled and not config.world.intrinsic:
+    if not config.world.learned:
         return ()
     dreaming = {"dream": config.dream.enabled, "efe": config.efe.enabled}
     return ("world", *(part for part, on in dreaming.items() if on))

@@ -54,6 +54,7 @@ for _name, _unit, _help in (
     ("efe_horizon", "steps", "Active inference: steps that its dreams lasted"),
     ("efe_unit", "", "Active inference: the reward that is preferred by its precision"),
     ("efe_skipped", "", "Active inference: updates so far that were skipped, not finite"),
+    ("efe_forward_skipped", "", "Its one-step models: updates that were skipped, not finite"),
     ("efe_kl", "nats", "Divergence of the policy from the actor of active inference"),
     ("efe_kl_promise", "", "What acting as active inference would be worth, in advantages"),
 ):
@@ -126,9 +127,10 @@ class EfeLearner(DreamLearner):
 
     def study(self, seen: Latent, drawn: Sequences, burn_in: int) -> dict[str, float]:
         """One update of the ensemble from states `seen` [L * B, ...] that sequences `drawn` went
-        through; returns its metrics, none where nothing led anywhere. The first `burn_in` steps of
-        a sequence that is no episode's beginning are left out, as in the world model's loss. Raises
-        DivergedError for the third update in a row that was not finite."""
+        through; returns its metrics, none where nothing led anywhere, and of one that was skipped
+        only how many were. The first `burn_in` steps of a sequence that is no episode's beginning
+        are left out, as in the world model's loss. Raises DivergedError for the third update in a
+        row that was not finite."""
         inputs, target, came = self._transitions(seen, drawn, burn_in)
         if not len(came):
             return {}
@@ -142,7 +144,7 @@ class EfeLearner(DreamLearner):
         if not (math.isfinite(norm) and math.isfinite(float(loss.detach()))):
             batch = {"inputs": inputs[came].numpy(), "target": target[came].numpy()}
             self.forward_faults.failed("the gradient of the ensemble", batch, self.updates)
-            return {}
+            return {"efe_forward_skipped": float(self.forward_faults.skipped)}
         self.forward_faults.passed()
         self.forward_optimizer.step(self.efe.learning_rate)
         with torch.no_grad():
@@ -150,6 +152,7 @@ class EfeLearner(DreamLearner):
         return {
             "efe_forward_loss": float(losses.detach().mean()),
             "efe_seen_gain": float(gain.mean()),
+            "efe_forward_skipped": float(self.forward_faults.skipped),
         }
 
     def _transitions(

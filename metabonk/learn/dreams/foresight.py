@@ -13,27 +13,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metabonk.learn.dreams import measure
+from metabonk.learn.dreams.stretches import spread
 from metabonk.learn.dreams.world import Batch
-from metabonk.models.decoder import Frame, Numbers
+from metabonk.models.decoder import Part
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
 from metabonk.protocols import BoolArray, FloatArray
 
+Doubles = npt.NDArray[np.float64]
 DRAWS = 8  # dreams of each sequence
 CLEARLY = 0.9  # of the error of what needs no model
-TOLERABLE = 0.05  # squared deviations of all that was ever seen, a fifth of one deviation
+PICTURED = 32  # sequences whose pixels are compared; there are many in each, and much alike
 
 
 @dataclass(frozen=True)
 class Foresight:
-    """By dreamed step 1..H: `error`, `persistence` and `mean` [H] of the observation, numbers in
-    squared deviations, cells as the share that is wrong. changed: wrong cells among those that
-    changed since the last frame seen, NaN [H] without cells. reward_auc: NaN if there was no
-    reward, or nothing else. sequences: without a reset, that were judged. tolerable: an error that
-    is small whatever the others are."""
+    """By dreamed step 1..H: `error`, `persistence` and `mean` [H] of the observation, in the units
+    of measure.py, every key by its elements. changed: wrong cells among those that changed since
+    the last frame seen, NaN [H] without cells. reward_auc: NaN if there was no reward, or nothing
+    else. sequences: without a reset, that were judged. tolerable: an error that is small whatever
+    the others are. left_out: keys of the observation that did not count."""
 
     error: FloatArray
     persistence: FloatArray
@@ -42,6 +46,7 @@ class Foresight:
     reward_auc: float
     sequences: int
     tolerable: float = 0.0
+    left_out: tuple[str, ...] = ()
 
     @property
     def trust(self) -> int:
@@ -65,16 +70,29 @@ class Foresight:
 
 @torch.no_grad()
 def foresight(
-    model: WorldModel, batch: Batch, context: int, *, seed: int = 0, draws: int = DRAWS
+    model: WorldModel,
+    batch: Batch,
+    context: int,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    pictured: int = PICTURED,
 ) -> Foresight:
     """Judges sequences of `context` + H steps. Those that hold a reset after the first watched step
-    are left out, as no action explains it. Raises ValueError if none is left."""
+    are left out, as no action explains it. pictured: of the others, how many at most have their
+    pixels compared. Raises ValueError if no sequence is left, or nothing that counts was seen."""
     length = len(batch.is_first)
     if not 0 < context < length:
         raise ValueError(f"context: {context}; wanted 1 to {length - 1}, steps before the dream")
     whole = ~batch.is_first[1:].any(0)
     if not bool(whole.any()):
         raise ValueError("foresight: every sequence holds a reset: draw more or shorter ones")
+    parts = measure.judged(model.decoder)
+    if not parts:
+        raise ValueError(
+            f"foresight: nothing of the observation {sorted(model.decoder.parts)} is a number or "
+            "a frame, so that no error can be told: set dream.horizon instead"
+        )
     batch = Batch(
         {k: v[:, whole] for k, v in batch.observation.items()}, *(t[:, whole] for t in batch[1:])
     )
@@ -82,13 +100,19 @@ def foresight(
     expected = model.values.mean(model.reward(features.flatten(0, 2))).view(features.shape[:3])
     auc = area_under_curve(expected.mean(1).flatten(), batch.reward[context:].flatten() > 0.0)
     hidden = model.decoder_input(features.flatten(0, 2)).unflatten(0, features.shape[:3])
-    steps = [
-        _judge(model, hidden[h], batch.observation, context, context + h)
-        for h in range(length - context)
-    ]
-    error, still, mean, changed, tolerable = torch.tensor(steps).T.numpy()
-    tolerated = float(tolerable[0])
-    return Foresight(error, still, mean, changed, auc, features.shape[2], tolerated)
+    hidden = hidden.transpose(1, 2)
+    found, widths = [], []
+    for key, part in parts.items():
+        seen = batch.observation[key]
+        found.append(_judge(part, hidden, seen, context, pictured))
+        widths.append(seen[0, 0].numel())
+    error, still, mean = np.average([rows[:3] for rows in found], 0, widths).astype(np.float32)
+    changed = next((rows[3] for rows in found if rows[3] is not None), np.full(len(error), np.nan))
+    tolerated = float(np.average([measure.tolerable(part) for part in parts.values()], 0, widths))
+    missed = measure.left_out(model.decoder)
+    return Foresight(
+        error, still, mean, changed.astype(np.float32), auc, features.shape[2], tolerated, missed
+    )
 
 
 def _dreamed(model: WorldModel, batch: Batch, context: int, draws: int, seed: int) -> Tensor:
@@ -112,35 +136,37 @@ def _dreamed(model: WorldModel, batch: Batch, context: int, draws: int, seed: in
 
 
 def _judge(
-    model: WorldModel, hidden: Tensor, observation: dict[str, Tensor], context: int, at: int
-) -> tuple[float, float, float, float, float]:
-    """error, persistence, mean, changed and what is tolerable at step `at`, averaged over elements
-    of all keys; hidden [draws, B, width] are the decoder's inputs."""
-    sums, elements, changed = np.zeros(4), 0, float("nan")
-    for key in model.decoder.parts:
-        part = model.decoder.part(key)
-        seen, truth = observation[key][:context], observation[key][at]
-        if isinstance(part, Frame) and part.cells:
-            raw = part(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2])
-            wrong = raw.softmax(2).mean(0).argmax(1).to(truth.dtype) != truth
-            moved = seen[-1] != truth
-            common = seen.flatten(0, 1).mode(0).values
-            errors = [wrong, moved, common != truth, torch.zeros(1)]
-            changed = float((wrong & moved).sum() / moved.sum())
-        elif isinstance(part, Numbers) and not part.rows:
-            raw = part(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2]).mean(0)
-            real, kept = part.scale(truth.float()), part.scale(seen[-1].float())
-            errors = [(raw - real).square(), (kept - real).square(), real.square()]
-            errors.append(torch.full((1,), TOLERABLE))
-        else:
-            continue
-        width = truth[0].numel()
-        sums += [width * float(error.float().mean()) for error in errors]
-        elements += width
-    if not elements:
-        raise ValueError("foresight: the observation has neither numbers nor cells")
-    error, still, mean, tolerable = (sums / elements).tolist()
-    return error, still, mean, changed, tolerable
+    part: Part, hidden: Tensor, seen: Tensor, context: int, pictured: int
+) -> tuple[Doubles, Doubles, Doubles, Doubles | None]:
+    """error, persistence, mean and changed [H] of one key, averaged over its elements; hidden
+    [H, B, draws, width] are the decoder's inputs, seen [context + H, B, ...]."""
+    usual = _usual(part, seen[:context])
+    if measure.is_pixels(part):
+        some = torch.from_numpy(spread(seen.shape[1], pictured))
+        hidden, seen = hidden[:, some], seen[:, some]
+    last = measure.real(part, seen[context - 1])
+    cells = measure.is_cells(part)
+    rows = np.zeros((4, len(hidden)))
+    for h, now in enumerate(seen[context:]):
+        truth = measure.real(part, now)
+        wrong = measure.apart(part, measure.shown(part, hidden[h]), truth)
+        moved = measure.apart(part, last, truth)
+        errors = (wrong, moved, measure.apart(part, usual, truth))
+        rows[:3, h] = [float(error.mean()) for error in errors]
+        if cells:
+            rows[3, h] = float((wrong * moved).sum() / moved.sum())
+    return rows[0], rows[1], rows[2], rows[3] if cells else None
+
+
+def _usual(part: Part, seen: Tensor) -> Tensor:
+    """What is expected of a key by whoever knows no more than the mean, of cells the most frequent
+    colour, [...] in units; of pixels and cells that of what was watched, seen [context, B, ...], of
+    numbers that of all that was ever seen."""
+    if measure.is_cells(part):
+        return seen.flatten(0, 1).mode(0).values
+    if measure.is_pixels(part):  # step by step: as floats all of them take four times the memory
+        return torch.stack([measure.real(part, one).mean(0) for one in seen]).mean(0)
+    return torch.zeros(())
 
 
 def area_under_curve(score: Tensor, positive: Tensor) -> float:

@@ -19,20 +19,19 @@ from gymnasium import spaces as gs
 from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config
 from metabonk.errors import ConfigError
-from metabonk.learn.dreams import recorded
+from metabonk.learn.dreams import measure, recorded, stretches
 from metabonk.learn.dreams import versions as dreams
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.foresight import Foresight, foresight
 from metabonk.learn.dreams.recorded import Recorded
-from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
-from metabonk.learn.replay import Replay
+from metabonk.learn.dreams.stretches import Stretches
+from metabonk.learn.dreams.trust import Trust
+from metabonk.learn.dreams.world import WorldLearner, beginnings
 from metabonk.learn.trainer import parse_fixed
 from metabonk.models import world as worlds
 from metabonk.spaces import ActionLayout
 
 DRAW_STREAM = 17
-CONTEXT = 8  # steps that are watched before a judged dream
-JUDGED = 256  # sequences at most
 JUDGE_EVERY = 250  # updates
 Progress = Callable[[int, int, dict[str, float]], bool]
 
@@ -105,7 +104,7 @@ class _Learning:
         self.world = WorldLearner(model, config.world, seed=self.seed, run=out)
         self.dreamer = DreamLearner(model, dreamer, config.dream, seed=self.seed, run=out)
         self.metrics: dict[str, float] = {}
-        self.trust = 0
+        self.trust = Trust(config.dream)
         self.parents: tuple[str, ...] = ()
         if config.world.start:
             self.parents = (dreams.begin(config, self.world, self.dreamer).hash,)
@@ -121,24 +120,25 @@ class _Learning:
                 f"{max(2, len(self.data.learned) // 2)}"
             )
 
-    def _held_out(self) -> Batch | None:
-        """Sequences of held-out episodes to judge by; None where a horizon was asked for and no
-        episode is long enough to measure one."""
-        length = CONTEXT + self.config.dream.longest
-        found = _stretches(self.data.held, length)
-        if found is None and not self.config.dream.horizon:
+    def _held_out(self) -> Stretches | None:
+        """Of held-out episodes, to judge by; None where a horizon was asked for and none can be
+        measured. Raises ConfigError where none was, as nothing would ever be dreamed."""
+        asked, keys = self.config.dream.horizon, sorted(self.data.space.spaces)
+        if not measure.judged(self.world.model.decoder):
+            if asked:
+                return None
             raise ConfigError(
-                f"dream.longest = {self.config.dream.longest}: no held-out episode lasts "
-                f"{length} steps, {CONTEXT} to watch and the rest to dream, so that it cannot be "
-                "seen how far the model is right; lower dream.longest or set dream.horizon"
+                f"dream.horizon = 0: nothing of the observation {keys} is a number or a frame, so "
+                "that it cannot be seen how far the model is right; set dream.horizon"
+            )
+        found = stretches.of_replay(self.data.held, self.config.dream.longest)
+        if found is None and not asked:
+            raise ConfigError(
+                "dream.horizon = 0: no two steps of held-out episodes follow one another, so that "
+                "it cannot be seen how far the model is right; record longer episodes or set "
+                "dream.horizon"
             )
         return found
-
-    @property
-    def horizon(self) -> int:
-        """Of the next dreams; 0 while the model is not right for one step."""
-        asked = self.config.dream.horizon or self.trust
-        return min(asked, self.config.dream.longest)
 
     def run(self, updates: int, progress: Progress) -> bool:
         """Returns whether it was ended early."""
@@ -153,12 +153,13 @@ class _Learning:
             drawn = self.data.learned.draw(config.world.batch, config.world.sequence, generator)
             metrics, states = self.world.update(drawn)
             if done >= warm and (done - warm) % JUDGE_EVERY == 0 and self.held is not None:
-                self.trust = self.judge().trust
-            if done >= warm and self.horizon:
+                self.trust.note(self.judge().trust)
+            horizon = self.trust.horizon
+            if done >= warm and horizon:
                 start = beginnings(states, drawn, config.world.burn_in)
-                metrics |= self.dreamer.update(start, self.horizon)
+                metrics |= self.dreamer.update(start, horizon)
             self.metrics |= metrics
-            if not progress(done + 1, updates, {**self.metrics, "horizon": float(self.horizon)}):
+            if not progress(done + 1, updates, {**self.metrics, "horizon": float(horizon)}):
                 return done + 1 < updates
         return False
 
@@ -167,7 +168,7 @@ class _Learning:
         nothing = np.zeros(0, np.float32)
         if self.held is None:
             return Foresight(nothing, nothing, nothing, nothing, float("nan"), 0)
-        return foresight(self.world.model, self.held, CONTEXT, seed=self.seed)
+        return foresight(self.world.model, self.held.batch, self.held.context, seed=self.seed)
 
     def save(self, out: Path, seen: Foresight) -> Artifact:
         metrics: dict[str, Measured] = {}
@@ -182,6 +183,7 @@ class _Learning:
             "steps": len(self.data.learned),
             "held": len(self.data.held),
             "trust": seen.trust if seen.sequences else None,
+            "not_judged": list(seen.left_out),
         }
         return dreams.save(
             out,
@@ -194,18 +196,3 @@ class _Learning:
             metrics=metrics,
             details=details,
         )
-
-
-def _stretches(replay: Replay, length: int) -> Batch | None:
-    """Evenly spread sequences [length, B, ...] of a replay, those without a reset after their
-    first step; None if there is none."""
-    last = len(replay) - length
-    if last < 1:
-        return None
-    starts = np.arange(1, last + 1)
-    resets = np.concatenate([[0], np.cumsum(replay.firsts())])
-    chosen = starts[resets[starts + length] == resets[starts + 1]]
-    if not len(chosen):
-        return None
-    chosen = chosen[:: -(-len(chosen) // JUDGED)]
-    return Batch.of(replay.at(chosen, np.zeros(len(chosen), np.int64), length))

@@ -111,7 +111,9 @@ def find(path: Path | str) -> Path:
     path = Path(path)
     if (path / artifact.CARD).exists():
         return path
-    versions = listed(path.parent if path.name == FOLDER else path)
+    versions = listed(path)
+    if not versions and path.name == FOLDER:  # else it is a folder of that name with one in it
+        versions = listed(path.parent)
     if versions:
         return versions[-1]
     raise CheckpointError(

@@ -16,7 +16,7 @@ import torch
 from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config, load
 from metabonk.errors import ConfigError
-from metabonk.games import from_config, in_processes
+from metabonk.games import in_processes
 from metabonk.learn import assess, checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
 from metabonk.learn.motors import versions as motors
@@ -120,7 +120,7 @@ def _game(config: Config, episodes: int) -> BatchGame:
     most = assess.MOST_ENVS
     if in_processes(config.game.name):
         most = min(config.game.envs, most)
-    return from_config(config.game, assess.side_by_side(episodes, most))
+    return assess.repeatable(config.game, assess.side_by_side(episodes, most))
 
 
 def _parents(run: Path) -> tuple[str, ...]:

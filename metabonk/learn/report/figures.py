@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metabonk.errors import MissingExtraError
+from metabonk.learn.student import quantile
 
 Array = npt.NDArray[Any]
 
@@ -108,7 +109,8 @@ def curve(learners: Sequence[Learner], baselines: Mapping[str, float], ylabel: s
 
 
 def players(returns: Mapping[str, Array], xlabel: str) -> Any:
-    """Each player's episodes as a row of dots, with mean and 95 % interval of the mean."""
+    """Each player's episodes as a row of dots, with mean and 95 % interval of the mean, which a
+    single episode has not."""
     rows = [(name, np.asarray(values, np.float64)) for name, values in returns.items()]
     figure, axes = _figure(5.2, 0.6 + 0.85 * len(rows))
     for row, (name, values) in enumerate(rows):
@@ -116,8 +118,9 @@ def players(returns: Mapping[str, Array], xlabel: str) -> Any:
         spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
         axes.plot(values, height + spread, "o", color=_c(name), alpha=0.35, markersize=4.5, mew=0)
         mean = values.mean()
-        error = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-        axes.plot([mean - error, mean + error], [height] * 2, color=_c("ink"), linewidth=2.5)
+        if len(values) > 1:
+            error = quantile(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+            axes.plot([mean - error, mean + error], [height] * 2, color=_c("ink"), linewidth=2.5)
         axes.plot([mean], [height], "d", color=_c("ink"), markersize=7)
     axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
     axes.set_ylim(-0.5, len(rows) - 0.5)

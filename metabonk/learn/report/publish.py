@@ -5,21 +5,24 @@ Knows results of runs and evaluations, and the report's inputs; does not train o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metabonk.artifact import Artifact
 from metabonk.config import Config
-from metabonk.games import accepts, from_config
-from metabonk.learn.assess import Assessor, load_players
+from metabonk.games import accepts
+from metabonk.learn.assess import Assessor, load_players, repeatable
 from metabonk.learn.evaluate import Evaluation
 from metabonk.learn.players import who_of
 from metabonk.learn.report.film import Film, Playback, film_episode
-from metabonk.metrics import Registry, read_records
+from metabonk.metrics import Record, Registry, read_records
 from metabonk.protocols import Policy
 
-NO_FILM = "film_failed"  # the event; its `reason` says why
+# Events that become notes.
+NO_FILM = "film_failed"  # its `reason` says why
+NO_MOTOR = "motor_failed"  # its `reason` says why
+LOST = "lost"  # processes of games died, `count` of them since the last such event
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,12 @@ def film(result: RunResult, config: Config) -> Film | None:
     if evaluation is None:
         return None
     settings = {"visible": True} if accepts(config.game.name, "visible") else {}
-    game = from_config(config.game, 1, **settings)
+    game = repeatable(config.game, 1, **settings)
     try:
         policy: Policy = Playback(Assessor.best_actions(result.directory))
         if not game.snapshots:  # its episodes do not follow from seed and actions alone
             game.close()
-            game = from_config(config.game, evaluation.envs, **settings)
+            game = repeatable(config.game, evaluation.envs, **settings)
             players, _ = load_players(result.directory, game, config)
             policy = players.playing(
                 who_of(evaluation.player), sampled=evaluation.sampled, seed=evaluation.seed
@@ -139,8 +142,29 @@ def notes(directory: Path, steps: int) -> tuple[str, ...]:
             f"Updates were skipped because something was not finite ({told}): their batches are in "
             f"{directory / 'faults'}."
         )
-    # Of the last part only: a longer run films anew.
-    failed = [r.values for r in records if r.event == NO_FILM and r.step == steps]
-    if failed:
-        found.append(f"There is no film, because filming failed: {failed[-1]['reason']}")
-    return tuple(found)
+    lost = sum(int(r.values["count"]) for r in records if r.event == LOST)
+    if lost:
+        often = "once" if lost == 1 else f"{lost} times"
+        found.append(
+            f"A game's process died {often} while it learned: the episodes that this broke off "
+            "count as truncated."
+        )
+    return (*found, *_notes_of_the_end(records, steps))
+
+
+def _notes_of_the_end(records: Sequence[Record], steps: int) -> list[str]:
+    """Of what came after the last step only: a longer run does it anew."""
+    last = {r.event: r.values for r in records if r.event and r.step == steps}
+    found: list[str] = []
+    broken = last.get("evaluation", {}).get("crashes", 0)
+    if broken:
+        those = "1 episode" if broken == 1 else f"{broken} episodes"
+        found.append(
+            f"{those} of the evaluation broke off because the game's process died: others were "
+            "played instead, so not everybody played the same ones."
+        )
+    if NO_MOTOR in last:
+        found.append(f"There is no motor of this run: {last[NO_MOTOR]['reason']}")
+    if NO_FILM in last:
+        found.append(f"There is no film, because filming failed: {last[NO_FILM]['reason']}")
+    return found

@@ -188,9 +188,9 @@ def _lead(report: Report, evaluation: Evaluation) -> str:
         text += led.get(player, "")
     for name, against in evaluation.against.items():
         verdict = "cannot be told apart from it, at"
-        if against.ci95[0] > 0:
+        if against.better:
             verdict = "is beaten, at"
-        elif against.ci95[1] < 0:
+        elif against.worse:
             verdict = "is still better, at"
         who = {
             "random": "Random play",
@@ -202,14 +202,16 @@ def _lead(report: Report, evaluation: Evaluation) -> str:
 
 
 def _tiles(report: Report, evaluation: Evaluation) -> list[Tile]:
-    episodes = f"{evaluation.episodes} evaluation episodes"
+    count = evaluation.episodes
+    episodes = f"{count} evaluation episode{'' if count == 1 else 's'}"
     if evaluation.rival:
         episodes = f"of the {evaluation.player}, {episodes}"
     tiles = [Tile("mean return", _number(evaluation.return_mean), episodes)]
     for name, against in evaluation.against.items():
-        low, high = against.ci95
-        tone = "good" if low > 0 else "bad" if high < 0 else ""
-        interval = f"95 %: {_signed(low)} … {_signed(high)}"
+        tone = "good" if against.better else "bad" if against.worse else ""
+        interval = "too few episodes for an interval"
+        if against.ci95 is not None:
+            interval = f"95 %: {_signed(against.ci95[0])} … {_signed(against.ci95[1])}"
         tiles.append(Tile(f"against {name}", _signed(against.difference), interval, tone))
     speed = f"{_count(report.steps)} steps in {_duration(report.seconds)}"
     tiles.append(Tile("steps per second", f"{report.steps_per_second:,.0f}", speed))
@@ -269,7 +271,7 @@ def _film(film: Film | None) -> tuple[str, bytes] | None:
 
 
 def _film_title(material: Material) -> str:
-    """Games that have to step one by one to be seen may take another course than evaluated."""
+    """Games that nothing repeats exactly take another course than they took in the evaluation."""
     best = max(material.evaluation.returns)
     same = material.film is not None and abs(material.film.reward - best) <= 1e-3 * abs(best) + 1e-3
     return "Its best episode" if same else "One of its episodes"

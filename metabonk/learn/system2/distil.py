@@ -3,10 +3,12 @@
 Knows torch, the rows of a decision log and the features that the policy is served with; does not
 know games, servers or files (versions.py). Per row, weighted by w:
 
-    KL(p(action) || q(action)) + CE(target | action) + (CE(seconds) + CE(priority)) / 4
+    KL(p(action) || q(action)) + CE(action) + CE(target | action) + (CE(seconds) + CE(priority)) / 4
     w = min(exp((r - V(s)) / (beta sd)), 20), scaled to a mean of 1
 
-p are the backend's probabilities where it gave any, else the answer alone; q is the student's. r is
+p are the backend's probabilities where it gave any, else the answer alone; q is the student's. The
+answer itself counts beside p (soft and hard targets, Hinton et al. 2015): where p is nearly a tie,
+a divergence that is nearly none may still have another action on top. r is
 the reward of the seconds after, V its prediction from the situation, learned beside and kept out of
 the policy (advantage-weighted regression, Peng et al. 2019). beta 0 weighs all alike, and so does a
 row whose directive nobody followed: what came was not of its making.
@@ -156,9 +158,10 @@ class StrategyModule(nn.Module):
         base = self.situation(hidden)
         verb, slot = self._pairs[:, 0], self._pairs[:, 1]
         # index_select: the backward pass of indexing sorts, this one's adds up.
-        units = self.targets(targets).index_select(1, slot)
-        units = units + base[:, None] + self.verbs.weight.index_select(0, verb)
-        logits = self.score(torch.relu(units))[..., 0] + self.bias.index_select(0, verb)
+        # In place: these, [B, PAIRS, hidden], are most of what an update moves.
+        units = (self.targets(targets) + base[:, None]).index_select(1, slot)
+        units = units.add_(self.verbs.weight.index_select(0, verb)).relu_()
+        logits = self.score(units)[..., 0] + self.bias.index_select(0, verb)
         logits = torch.where(mask, logits, torch.full_like(logits, -1e9))
         count = len(situation)
         return (
@@ -292,6 +295,7 @@ class Distiller:
         kl = (shares * (torch.log(shares.clamp_min(1e-12)) - verbs)).sum(1)
         within = _at(options, option.clamp_min(0)) - _at(verbs, verb)
         target = torch.where(option >= 0, -within, torch.zeros_like(within))
+        hard = -_at(verbs, verb)
         parts = [
             cross_entropy(logits[every, verb], torch.from_numpy(answer[rows]), reduction="none")
             for logits, answer in ((seconds, data.seconds), (priority, data.priority))
@@ -299,7 +303,7 @@ class Distiller:
         reward = torch.from_numpy((data.reward[rows] - self._mean) / self._unit)
         value = self.module.critic(torch.from_numpy(data.situation[rows]))[:, 0]
         weight = self._weights(reward - value.detach(), torch.from_numpy(data.followed[rows]))
-        loss = (weight * (kl + target + _PART * (parts[0] + parts[1]))).mean()
+        loss = (weight * (kl + hard + target + _PART * (parts[0] + parts[1]))).mean()
         error = (value - reward).square().mean()
         agreement = float((verbs.detach().argmax(1) == verb).float().mean())
         told = {

@@ -8,9 +8,11 @@ the rules and one that follows nobody.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from metabonk.cognition.backends.rules import Strategist
 from metabonk.cognition.log.export import Plan
 from metabonk.cognition.log.rows import Log
 from metabonk.config import DistilConfig
+from metabonk.errors import ConfigError
 from metabonk.games import arena
 from metabonk.games.arena import level_of
 from metabonk.games.scripted import Habits, ScriptedPolicy
@@ -76,7 +79,7 @@ class Distilled:
 
 
 def distil(
-    folder: Path,
+    folders: Sequence[Path],
     out: Path,
     config: DistilConfig,
     *,
@@ -86,25 +89,32 @@ def distil(
     episodes: int = 0,
     progress: Progress | None = None,
 ) -> Distilled:
-    """Learns a strategy from a decision log and writes it to `out`.
+    """Learns a strategy from decision logs, together, and writes it to `out`.
 
     backends: only what these decided; all without. episodes: per level, to measure it in; 0: do
-    not. Raises FileExistsError, ConfigError where there is nothing to learn from, DivergedError.
+    not. Raises FileExistsError, ConfigError where there is nothing to learn from or a log is named
+    twice, DivergedError.
     """
     if out.exists():
         raise FileExistsError(f"{out} is there already: choose another directory with --out")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ConfigError("a log is named twice: name each one once")
     plan = Plan(seed=seed)
-    with Log(folder) as log, log.still():  # its digest is of the rows that are learned from
-        wanted = (row for row in log.rows() if not backends or row.backend in backends)
+    with contextlib.ExitStack() as stack:
+        logs = [stack.enter_context(Log(folder)) for folder in folders]
+        for log in logs:  # its digest is of the rows that are learned from
+            stack.enter_context(log.still())
+        rows = (row for log in logs for row in log.rows())
+        wanted = (row for row in rows if not backends or row.backend in backends)
         data = lessons(wanted, plan, config.most_rows)
-        digest = log.digest()
+        digest = _together([log.digest() for log in logs])
     distiller = Distiller(data, config, seed=seed)
     losses = distiller.train(progress)
     network, judged = distiller.module.network(), distiller.judge()
     evaluations = {
         level: measure(network, level, episodes=episodes, seed=seed) for level in levels if episodes
     }
-    latency = time_decision(network, folder)
+    latency = time_decision(network, folders[0])
     details = {
         "features": features.VERSION,
         "distil": msgspec.to_builtins(config),
@@ -173,6 +183,13 @@ def time_decision(network: StrategyNetwork, folder: Path, count: int = _TIMED) -
         network.decide(features.of(packed))
         taken.append(time.perf_counter() - began)
     return float(np.median(taken)) if taken else float("nan")
+
+
+def _together(digests: Sequence[str]) -> str:
+    """One digest of several logs; of one log its own."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
 def _metrics(judged: Judged | None, evaluations: Mapping[str, Evaluation]) -> dict[str, Measured]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,9 @@ from metabonk.learn.ablation.effects import CONTROL, INTACT, SAME, Ablation
 from metabonk.learn.ablation.interventions import PARTS, Part
 from metabonk.learn.ablation.study import ablate, read
 from metabonk.learn.auxiliary import world as beside
+from metabonk.learn.dreams.contest import Contest
+from metabonk.learn.players import Players
+from metabonk.models.dreamer import DreamerPolicy
 
 STEPS = 6 * 16 * 2
 CHARM = Part("charm", lambda _: True, {"zero": lambda _: None, "shuffle": lambda _: None})
@@ -181,13 +185,71 @@ def test_active_inference_that_teaches_is_not_inert(patched: None, tmp_path: Pat
     assert result.from_start
 
 
-@pytest.mark.long
-def test_a_dreamer_that_acts_itself_is_not_inert(patched: None, tmp_path: Path) -> None:
-    config = configure(tmp_path / "run", dream=1)
-    config.dream.distill_coef, config.dream.share = 0.0, 0.25
+@pytest.fixture(scope="module")
+def acting(patched: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose dreamer plays a share of the games, learns nothing and teaches nobody."""
+    directory = tmp_path_factory.mktemp("runs") / "acting"
+    config = configure(directory, dream=1, share=0.25)
+    config.dream.distill_coef, config.dream.learning_rate = 0.0, 1e-30
     run.train(config)
-    result = read(ablate(tmp_path / "run", seeds=2, steps=STEPS, episodes=6, parts=["dream"]))
+    return directory
+
+
+def of_dream(run: Path, monkeypatch: pytest.MonkeyPatch, led: bool) -> Ablation:
+    """Its dreamer ablated: as if he led in every training, or in none."""
+    monkeypatch.setattr(Contest, "led", led)
+    asked = {"seeds": 2, "steps": STEPS, "episodes": 6, "parts": ["dream"], "again": True}
+    return read(ablate(run, **asked))  # type: ignore[arg-type]
+
+
+def test_a_useless_dreamer_is_inert_although_it_plays(
+    acting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = of_dream(acting, monkeypatch, led=False)
+    assert result.inert == ["dream"]
+    assert result.chance > 0.0
+    assert {trial.serves for trial in result.trials} == {"policy"}
+
+
+def test_a_dreamer_that_leads_is_who_plays(acting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the useless one: what he does counts, and without him the policy serves."""
+    played: list[str] = []
+    playing = Players.playing
+
+    def told(players: Players, *args: Any, **how: Any) -> Any:
+        found = playing(players, *args, **how)
+        played.append("dreamer" if isinstance(found, DreamerPolicy) else "policy")
+        return found
+
+    monkeypatch.setattr(Players, "playing", told)
+    result = of_dream(acting, monkeypatch, led=True)
     assert result.inert == []
+    assert played == [trial.serves for trial in result.trials]
+    assert {t.part: t.serves for t in result.trials if t.mode == "again"} == {
+        INTACT: "dreamer", CONTROL: "dreamer"
+    }  # fmt: skip
+    assert {t.serves for t in result.trials if t.mode == "zero"} == {"policy"}
+    assert all(t.moved > 0.0 for t in result.trials if t.mode == "zero")
+    assert result.repeats
+    assert result.chance > 0.0  # of dreamers of two seeds
+
+
+def test_a_seed_whose_dreamer_led_is_gone_on_from(
+    acting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Contest, "led", True)
+
+    def stop(done: int, total: int, name: str) -> None:
+        if done > 5:
+            raise KeyboardInterrupt
+
+    asked = {"seeds": 2, "steps": STEPS, "episodes": 4, "parts": ["dream"]}
+    with pytest.raises(KeyboardInterrupt):
+        ablate(acting, **asked, progress=stop)  # type: ignore[arg-type]
+    halves = read(ablate(acting, **asked))  # type: ignore[arg-type]
+    whole = read(ablate(acting, **asked, again=True))  # type: ignore[arg-type]
+    assert halves == whole
+    assert whole.chance > 0.0
 
 
 def test_a_world_model_that_nobody_reads_is_inert(patched: None, tmp_path: Path) -> None:
@@ -197,7 +259,7 @@ def test_a_world_model_that_nobody_reads_is_inert(patched: None, tmp_path: Path)
     result = read(ablate(tmp_path / "run", seeds=2, steps=STEPS, episodes=6))
     assert result.inert == ["world"]
     (finding,) = result.findings
-    assert "the policy comes out the same with it frozen, shuffled" in finding.why
+    assert "whoever plays comes out the same with it frozen, shuffled" in finding.why
 
 
 def test_what_cannot_be_ablated_is_said(trained: Path, patched: None, tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
-"""Dreams beside a policy: judged on what was not learned from, and cut where episodes are."""
+"""Dreams beside a policy: judged on what was not learned from, and as long as they may be."""
 
 from __future__ import annotations
 
-import numpy as np
+import warnings
+
 import pytest
 import torch
 from ring_world import LAYOUT, SPACE, trained, walk
 
 from metabonk.config import Config
 from metabonk.errors import ConfigError
-from metabonk.learn.auxiliary.dreams import CONTEXT, DreamTraining, _stretches
+from metabonk.learn.auxiliary.dreams import DreamTraining
 from metabonk.learn.collector import DREAMER
+from metabonk.learn.dreams.stretches import CONTEXT
 from metabonk.learn.rollout import Rollout
+from metabonk.models.dreamer import Dream
 from metabonk.models.rssm import Latent
 
 
@@ -21,28 +24,18 @@ class Ring:
     num_envs, observation_space, action_layout = 32, SPACE, LAYOUT
 
 
-def rollout_of(steps: int, seed: int) -> Rollout:
-    """The ring's walk as a rollout: there an action is beside what it led to, here before it."""
+def rollout_of(steps: int, seed: int, every: int = 0) -> Rollout:
+    """The ring's walk as a rollout: there an action is beside what it led to, here before it. An
+    episode begins every so many steps, or never but at first."""
     sequences = walk(steps + 1, Ring.num_envs, seed)
     out = Rollout.allocate(SPACE, LAYOUT, Ring.num_envs, steps)
     out.observation["observation"][:] = sequences.observation["observation"]
     out.action[:] = sequences.action[1:]
     out.reward[:] = sequences.reward[1:]
     out.is_first[:] = sequences.is_first
+    if every:
+        out.is_first[::every] = True
     return out
-
-
-def test_stretches_are_the_rollout_cut_without_resets() -> None:
-    out = rollout_of(30, seed=1)
-    out.is_first[15, 3] = True
-    batch = _stretches(out, 10)
-    assert batch is not None
-    assert batch.is_first.shape == (10, 2 * Ring.num_envs - 1)
-    place = batch.observation["observation"].argmax(-1)
-    moved = torch.tensor([0, -1, 1])[batch.action[1:, :, 0].long()]
-    assert torch.equal((place[:-1] + moved) % 4, place[1:])
-    np.testing.assert_array_equal(batch.reward[1:], (place[1:] == 0).float())
-    assert _stretches(out, 31) is None
 
 
 @pytest.mark.parametrize(("knows", "most"), [(False, 2), (True, 5)])
@@ -51,18 +44,52 @@ def test_trust_is_how_far_the_model_beats_persistence(knows: bool, most: int) ->
     config = Config()
     config.dream.longest, config.dream.hidden = 5, 8
     dreams = DreamTraining(Ring(), config, trained(250 if knows else 1), {})  # type: ignore[arg-type]
+    config.dream.warm_up = 0
+    assert not dreams.awake  # before anybody looked
     seen = dreams.judge(rollout_of(CONTEXT + 5 + 2, seed=7))
-    assert seen["wm_trust"] == dreams.trust
-    assert dreams.trust == most if knows else dreams.trust <= most
-    assert dreams.horizon == (most if knows else max(1, round(dreams.trust)))
+    assert seen["wm_trust"] == dreams.trust.steps
+    assert seen["wm_unjudged"] == 0.0
+    assert dreams.trust.steps == most if knows else dreams.trust.steps <= most
+    assert dreams.horizon == (most if knows else round(dreams.trust.steps))
     # Who expects the mean has half of persistence's error on this ring, whatever it knows.
     assert (seen["wm_ahead"] < 0.3) == knows
-    config.dream.warm_up = 0
     assert dreams.awake == knows  # what cannot be trusted for a step teaches nothing
     config.dream.horizon = 3
     assert dreams.awake
     config.dream.warm_up = 10_000
     assert not dreams.awake
+
+
+def test_short_episodes_are_judged_over_what_there_is_of_them() -> None:
+    config = Config()
+    config.dream.hidden = 8
+    dreams = DreamTraining(Ring(), config, trained(250), {})  # type: ignore[arg-type]
+    seen = dreams.judge(rollout_of(40, seed=7, every=8))
+    assert seen["wm_trust"] == dreams.horizon == 4  # half of eight steps is watched
+    assert dreams.trust.judged == 1
+
+
+def test_a_rollout_that_cannot_be_judged_is_counted_and_wakes_nobody() -> None:
+    """And said once; a horizon that was asked for needs no judging."""
+    config = Config()
+    config.dream.hidden, config.dream.warm_up = 8, 0
+    dreams = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
+    nothing = rollout_of(30, seed=7, every=1)
+    with pytest.warns(UserWarning, match=r"without a reset; .* set dream\.horizon"):
+        assert dreams.judge(nothing) == {"wm_unjudged": 1.0}
+    assert not dreams.awake
+    assert dreams.teach(torch.zeros(3, Ring.num_envs, dreams.world.model.rssm.features)) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dreams.judge(nothing) == {"wm_unjudged": 2.0}
+        config.dream.horizon = 3
+        asked = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
+        assert asked.judge(nothing) == {"wm_unjudged": 1.0}
+    assert asked.awake
+    config.dream.horizon = 0
+    other = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
+    other.load(dreams.state(), dreams.details())
+    assert (other.trust.unjudged, other.awake) == (2, False)
 
 
 def test_dreams_start_after_the_burn_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,13 +114,24 @@ def test_dreams_start_after_the_burn_in(monkeypatch: pytest.MonkeyPatch) -> None
         assert started.pop() == wanted
 
 
-def test_a_horizon_that_was_asked_for_wins_up_to_the_longest() -> None:
+def test_a_horizon_that_was_asked_for_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over how far the model is trusted at most, too: so many steps are dreamed."""
     config = Config()
-    config.dream.hidden, config.dream.horizon, config.dream.longest = 8, 9, 12
-    dreams = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
-    assert dreams.horizon == 9
-    config.dream.longest = 4
-    assert dreams.horizon == 4
+    config.dream.hidden, config.dream.horizon, config.dream.longest = 8, 9, 4
+    config.dream.warm_up, config.dream.starts = 0, 4
+    world = trained(1)
+    dreams = DreamTraining(Ring(), config, world, {})  # type: ignore[arg-type]
+    lengths: list[int] = []
+    returns = dreams.learner._returns
+
+    def watched(dreamed: Dream) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        lengths.append(len(dreamed.rows))
+        return returns(dreamed)
+
+    monkeypatch.setattr(dreams.learner, "_returns", watched)
+    drawn = walk(16, 4, seed=5)
+    told = dreams.dream(world.update(drawn)[1], drawn)
+    assert (told["dream_horizon"], lengths) == (9.0, [9])
 
 
 def test_who_plays_teaches_while_it_leads() -> None:

@@ -119,6 +119,7 @@ def test_what_is_known_tells_nothing_more(world: WorldLearner) -> None:
     for update in range(120):
         seen, drawn = states(world, update)
         told.append(learner.study(seen, drawn, 0))
+    assert told[-1]["efe_forward_skipped"] == 0.0
     assert told[-1]["efe_seen_gain"] < 0.5 * told[0]["efe_seen_gain"]
     assert told[-1]["efe_forward_loss"] < told[0]["efe_forward_loss"]
 
@@ -189,8 +190,8 @@ def test_an_ensemble_whose_gradient_is_not_finite_changes_nothing(world: WorldLe
     seen, drawn = states(world)
     before = [p.detach().clone() for p in learner.ensemble.parameters()]
     broken = Latent(seen.deter * math.nan, seen.stoch)
-    for _ in range(2):
-        assert learner.study(broken, drawn, 0) == {}
+    for count in (1.0, 2.0):
+        assert learner.study(broken, drawn, 0) == {"efe_forward_skipped": count}
     assert learner.forward_faults.skipped == 2
     for a, b in zip(learner.ensemble.parameters(), before, strict=True):
         assert torch.equal(a, b)

@@ -138,14 +138,49 @@ def test_too_little_is_said(tmp_path: Path) -> None:
     short = record(tmp_path / "short", num=2, length=6)
     with pytest.raises(ConfigError, match=r"world\.sequence = 16: the recordings have 7 steps"):
         pretrain_dream(tmp_path / "out", small(), [short], updates=2)
-    many = record(tmp_path / "many", num=12, length=6)
-    with pytest.raises(ConfigError, match=r"no held-out episode lasts 13 steps"):
+    many = record(tmp_path / "many", num=12, length=1)
+    with pytest.raises(ConfigError, match=r"no two steps .* record longer episodes or set dream"):
         pretrain_dream(tmp_path / "out", small(), [many], updates=2)
     found = pretrain_dream(tmp_path / "out", small(dream__horizon=2), [many], updates=2)
     assert found.foresight.sequences == 0  # not measured, and said so
     assert found.found.card.details["trust"] is None
     with pytest.raises(ConfigError, match="neither episodes nor"):
         pretrain_dream(tmp_path / "out", small(), [tmp_path / "out" / "none"], updates=2)
+
+
+def test_short_episodes_are_judged_over_what_there_is_of_them(tmp_path: Path) -> None:
+    many = record(tmp_path / "many", num=12, length=6)
+    found = pretrain_dream(tmp_path / "out", small(), [many], updates=2)
+    assert found.foresight.sequences > 0
+    assert len(found.foresight.error) == 3  # of six steps one is nobody's, two are watched
+    assert found.found.card.details["trust"] == found.foresight.trust
+
+
+def test_a_horizon_that_was_asked_for_wins_over_the_longest(tmp_path: Path) -> None:
+    told: list[float] = []
+
+    def progress(done: int, total: int, metrics: dict[str, float]) -> bool:
+        told.append(metrics["horizon"])
+        return True
+
+    config = small(dream__horizon=9, dream__longest=4, dream__warm_up=0)
+    pretrain_dream(tmp_path, config, [record(tmp_path / "e")], updates=1, progress=progress)
+    assert told == [9.0]
+
+
+@pytest.mark.parametrize("name", ["dreams", "others"])
+def test_versions_are_found_by_their_folder_whatever_its_name(name: str, tmp_path: Path) -> None:
+    """The default one has the name of the folder in it."""
+    config = small()
+    world = worlds.build(SPACE, LAYOUT, config.world, seed=0)
+    out = tmp_path / name
+    made = [dreams.save(out, world, dreamer_of(world), config, updates=i).path for i in (1, 2)]
+    assert made[0].parent == out / "dreams"
+    for place in (out, out / "dreams", made[1]):
+        assert dreams.find(place) == made[1]
+    assert dreams.find(made[0]) == made[0]
+    with pytest.raises(CheckpointError, match="metabonk pretrain dream"):
+        dreams.find(tmp_path / "dreams" / "dreams" / "dreams")
 
 
 def test_a_run_begins_with_what_was_learned(tmp_path: Path) -> None:

@@ -226,6 +226,25 @@ def test_the_verdict_follows_from_the_interval(run: Path, level: float, verdict:
     assert verdict in (run / "report.html").read_text()
 
 
+def test_a_single_episode_shows_no_verdict_and_no_interval(run: Path) -> None:
+    """It is far ahead, and that it says nothing is said."""
+    found = evaluation(20.0, {"random": 5.0})
+    others = {"random": found.baseline_returns["random"][:1]}
+    ours = found.returns[:1]
+    against = {"random": compare(np.array(ours), np.array(others["random"]))}
+    found = msgspec.structs.replace(
+        found, episodes=1, returns=ours, best=0, against=against, baseline_returns=others
+    )
+    write(run, material(found))
+    text = (run / "report.html").read_text()
+    assert "told apart" in text
+    assert "is beaten" not in text
+    assert "too few episodes for an interval" in text
+    assert "1 evaluation episode<" in text
+    assert "inf" not in text.split("</style>")[1].split("All settings")[0]
+    assert json.loads((run / "report.json").read_text())["eval"]["difference_ci95"] is None
+
+
 @pytest.mark.parametrize(("player", "rival"), [("dreamer", "policy"), ("policy", "dreamer")])
 def test_both_players_of_a_run_are_shown(run: Path, player: str, rival: str) -> None:
     """Two curves, the dashed lines are the others', and it is said who leads."""

@@ -163,6 +163,21 @@ def test_what_went_well_counts_more(tmp_path: Path) -> None:
     assert distiller.module.network().decide(features.of(states[0]))[0].action is v.Verb.HOLD
 
 
+def test_a_near_tie_is_decided_by_the_answer(tmp_path: Path) -> None:
+    """By the probabilities alone the student would give the other action nearly as much."""
+    log, states = Written(tmp_path), arena_states(12)
+    told, shares = v.spell(v.Directive(v.Verb.EXPLORE)), {"explore": 0.51, "hold": 0.49}
+    for number, packed in enumerate(states):
+        log.add(RequestId("a", 1, number), packed, told, 1.0, probabilities=shares)
+    log.close()
+    distiller = Distiller(
+        taught(tmp_path), DistilConfig(hidden=32, updates=300, batch=12, learning_rate=1e-2)
+    )
+    distiller.train()
+    _, found = distiller.module.network().decide(features.of(states[0]))
+    assert found["explore"] == pytest.approx((0.51 + 1.0) / 2.0, abs=0.1)
+
+
 def test_a_reward_that_is_none_ends_it(tmp_path: Path) -> None:
     write(tmp_path, episodes=4, each=3)
     data = taught(tmp_path)
@@ -174,7 +189,7 @@ def test_a_reward_that_is_none_ends_it(tmp_path: Path) -> None:
 def test_the_backend_answers_within_the_vocabulary(tmp_path: Path) -> None:
     write(tmp_path / "log", episodes=12, each=3)
     found = strategies.distil(
-        tmp_path / "log", tmp_path / "strategy", DistilConfig(hidden=16, updates=60)
+        [tmp_path / "log"], tmp_path / "strategy", DistilConfig(hidden=16, updates=60)
     )
     assert found.decisions == 36
     assert found.latency > 0.0
@@ -199,7 +214,21 @@ def test_the_backend_answers_within_the_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"backend\.policy"):
         backends.make(BackendConfig(chain="policy", policy=str(tmp_path / "strategy")))
     with pytest.raises(FileExistsError, match="choose another directory"):
-        strategies.distil(tmp_path / "log", tmp_path / "strategy", SMALL)
+        strategies.distil([tmp_path / "log"], tmp_path / "strategy", SMALL)
+
+
+def test_several_logs_teach_together(tmp_path: Path) -> None:
+    few = DistilConfig(hidden=8, updates=2)
+    for name, episodes in (("a", 3), ("b", 4)):
+        write(tmp_path / name, episodes=episodes, each=3)
+    found = strategies.distil([tmp_path / "a", tmp_path / "b"], tmp_path / "both", few)
+    assert found.decisions == 21
+    alone = strategies.distil([tmp_path / "a"], tmp_path / "alone", few)
+    assert (alone.decisions, alone.strategy.card.data) != (21, found.strategy.card.data)
+    turned = strategies.distil([tmp_path / "b", tmp_path / "a"], tmp_path / "turned", few)
+    assert turned.strategy.card.data == found.strategy.card.data
+    with pytest.raises(ConfigError, match="named twice"):
+        strategies.distil([tmp_path / "a", tmp_path / "b" / ".." / "a"], tmp_path / "c", few)
 
 
 def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
@@ -215,7 +244,7 @@ def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CorruptError, match="strategy: "):
             StrategyNetwork({k: w for k, w in wrong.items() if w is not None})
     write(tmp_path / "log", episodes=2, each=2)
-    strategies.distil(tmp_path / "log", tmp_path / "out", DistilConfig(hidden=8, updates=2))
+    strategies.distil([tmp_path / "log"], tmp_path / "out", DistilConfig(hidden=8, updates=2))
     file = tmp_path / "out" / policy.WEIGHTS
     file.write_bytes(file.read_bytes()[:-4] + b"\x00\x00\x80\x7f")
     with pytest.raises(CorruptError, match="damaged"):
