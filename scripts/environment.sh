@@ -4,9 +4,10 @@
 # Steps end in `|| return`: callers may run these functions where `set -e` has no effect, and what
 # failed must never be noted as current.
 
-environment_python() {  # the newest interpreter that will do: with venv and with headers
+# The newest interpreter that will do: with venv and with headers. PYTHON names the only one.
+environment_python() {
   local name
-  for name in ${PYTHON:-} python3.14 python3.13 python3.12 python3.11 python3 python; do
+  for name in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3 python}; do
     if command -v "$name" >/dev/null 2>&1 && "$name" -c '
 import ensurepip, os, sys, sysconfig, venv
 headers = os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
@@ -15,7 +16,8 @@ sys.exit(sys.version_info < (3, 11) or not headers)' 2>/dev/null; then
       return
     fi
   done
-  echo "MetaBonk needs Python 3.11 or newer with venv and headers: apt-get install python3 python3-venv python3-dev" >&2
+  echo "MetaBonk needs Python 3.11 or newer with venv and headers${PYTHON:+, which PYTHON=$PYTHON is not}:" \
+    "apt-get install python3 python3-venv python3-dev" >&2
   return 1
 }
 
@@ -55,11 +57,21 @@ environment_ensure() {
   exec 9>&-
 }
 
-environment_extras() {  # an environment that holds more than is asked for stays as it is
-  case ",$(cat .venv/.metabonk-extras 2>/dev/null)," in
-    *",test,"*) cat .venv/.metabonk-extras ;;
-    *) echo "$1" ;;
-  esac
+# environment_extras EXTRAS: these and what .venv holds already, which stays. `test` is several.
+environment_extras() {
+  local all name kept=
+  all=",$(cat .venv/.metabonk-extras 2>/dev/null),$1,"
+  case "$all" in *,test,*) kept=test ;; esac
+  for name in ${all//,/ }; do
+    case ",$kept,$name" in *",$name,"*) continue ;; esac
+    case "$kept:$name" in test*:train | test*:games | test*:video | test*:dev) continue ;; esac
+    kept=${kept:+$kept,}$name
+  done
+  echo "$kept"
+}
+
+environment_known_extras() {  # their names, as pyproject.toml has them
+  sed -n '/^\[project.optional-dependencies\]/,/^\[project.scripts\]/s/^\([a-z]*\) = .*/\1/p' pyproject.toml | tr '\n' ' ' | sed 's/ $//'
 }
 
 environment_runs() {  # an interpreter that was removed or replaced leaves dangling links
@@ -115,11 +127,20 @@ environment_tree() {  # where the installed core was built; empty if that is gon
   find build -maxdepth 2 -name CMakeCache.txt -path 'build/cp*' -printf '%T@ %h\n' 2>/dev/null | sort -rn | head -1 | cut -d' ' -f2-
 }
 
+# `pip install .` builds in the same tree, with tools of its own that are gone when it is done.
+environment_tools_there() {
+  local name path
+  for name in CMAKE_COMMAND CMAKE_MAKE_PROGRAM nanobind_DIR; do
+    path=$(sed -n "s/^$name:[A-Z]*=//p" "$1/CMakeCache.txt")
+    [ -n "$path" ] && [ -e "$path" ] || return 1
+  done
+}
+
 # scikit-build-core's editable mode imports what was installed, not what was built: so install.
 environment_build_locked() {
   local tree site
   tree=$(environment_tree)
-  if [ -z "$tree" ] || ! environment_modules_there; then
+  if [ -z "$tree" ] || ! environment_tools_there "$tree" || ! environment_modules_there; then
     environment_install "$(cat .venv/.metabonk-extras)"
     return
   fi

@@ -2,9 +2,12 @@
 """Records a game while it is played, as `metabonk record` does; made for the running game.
 
     python scripts/record_experience.py --out-dir rollouts/onpolicy_npz --hz 10
+    python scripts/record_experience.py --out-dir rollouts/mine --policy runs/long
 
-Without --game this is the game that METABONK_USE_RESEARCH_SHM or the like name, else the one behind
-BonkLink, and whoever plays it goes on undisturbed. The rest is `metabonk record --help`.
+Without --game this is the game that the environment names (METABONK_USE_RESEARCH_SHM and the like),
+else the one behind BonkLink. Without --policy whoever plays it goes on undisturbed; a game that
+waits for each action of its agent, as one behind ResearchPlugin does, is played by nobody else and
+needs one. The rest is `metabonk record --help`.
 """
 
 import sys

@@ -39,9 +39,26 @@ esac
 if [ -z "$settings" ]; then
   exec "$metabonk" serve cognitive "$@"
 fi
+# Where it will be, by which key, and how long it may load: what its settings say.
+told=$("$metabonk" serve vlm --config "$settings" --asked-by)
+asking=()
+while IFS= read -r line; do
+  asking+=(--set "$line")
+done <<<"$told"
+
+# Both end with this script, however that ends; the model server last, for what is under way.
+vlm='' server='' one=''
+trap 'for one in $server $vlm; do kill "$one" 2>/dev/null || true; wait "$one" 2>/dev/null || true; done' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 "$metabonk" serve vlm --config "$settings" &
 vlm=$!
-# The model server ends with this script, however that ends.
-trap 'kill "$vlm" 2>/dev/null || true; wait "$vlm" 2>/dev/null || true' EXIT
-trap 'exit 130' INT TERM
-"$metabonk" serve cognitive --set backend.chain=openai,rules --set backend.wait=1200 "$@"
+"$metabonk" serve cognitive "${asking[@]}" "$@" &
+server=$!
+status=0
+wait -n || status=$?
+if ! kill -0 "$vlm" 2>/dev/null; then
+  echo "the model server has ended (status $status): so does the cognitive server" >&2
+  [ "$status" -ne 0 ] || status=1
+fi
+exit "$status"

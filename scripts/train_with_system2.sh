@@ -5,30 +5,39 @@
 #   WORKERS=16 MINUTES=30 ./scripts/train_with_system2.sh RUN
 #   ./scripts/train_with_system2.sh RUN --vlm vlm.toml     a model answers; without one, rules do
 # WORKERS (8): agents of one live loop. MINUTES (10): that they play. STRATEGY_FREQ (2.0): seconds
-# between an agent's requests. OUT (runs/system2): the log, the session and the distilled policy.
-# A cognitive server that runs already is asked; else one is started, and ended again.
+# between an agent's requests. OUT (runs/system2): the log, and by time the sessions and policies;
+# a policy is learned from all of the log, earlier sessions included.
+# A cognitive server that runs already is asked, and nothing is distilled; else one is started, and
+# ended again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 metabonk="$here/scripts/metabonk"
 case "${1:-}" in
   -h | --help | "")
-    sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'
+    sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'
     [ -n "${1:-}" ] && exit 0 || exit 2
     ;;
 esac
 run=$1
 shift
 workers=${WORKERS:-8} minutes=${MINUTES:-10} out=${OUT:-runs/system2}
+stamp=$(date +%Y%m%d-%H%M%S)
+session=$out/session-$stamp policy=$out/policy-$stamp
+# Looked at now: afterwards the minutes would be played.
+for folder in "$session" "$policy"; do
+  [ ! -e "$folder" ] || { echo "$folder is there already: set another OUT" >&2; exit 2; }
+done
 
 export METABONK_COGNITIVE_SERVER_URL="${METABONK_COGNITIVE_SERVER_URL:-tcp://127.0.0.1:5555}"
 export METABONK_STRATEGY_FREQUENCY="${STRATEGY_FREQ:-2.0}"
 export METABONK_SYSTEM2_ENABLED=1
 export METABONK_RL_LOGGING=1
 
+ours=
 if ! "$metabonk" monitor --once >/dev/null 2>&1; then
   # Its own settings are flags: the agents' variables are not for it.
   "$here/scripts/start_cognitive_server.sh" "$@" --directory "$out/decisions" &
-  server=$!
+  server=$! ours=1
   trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
   trap 'exit 130' INT TERM
   until "$metabonk" monitor --once >/dev/null 2>&1; do
@@ -43,8 +52,8 @@ else
 fi
 
 "$metabonk" play --policy "$run" --live --uncertified --agents "$workers" \
-  --seconds "$(awk "BEGIN { print $minutes * 60 }")" --out "$out/session-$(date +%Y%m%d-%H%M%S)"
-if [ -d "$out/decisions" ]; then
-  "$metabonk" cognition distil "$out/decisions" --out "$out/policy"
-  echo "its backend: metabonk serve cognitive --backend policy --set backend.policy=$out/policy"
+  --seconds "$(awk "BEGIN { print $minutes * 60 }")" --out "$session"
+if [ -n "$ours" ]; then # another server's log is where it keeps it; an old one of ours says nothing
+  "$metabonk" cognition distil "$out/decisions" --out "$policy"
+  echo "its backend: metabonk serve cognitive --backend policy --set backend.policy=$policy"
 fi

@@ -127,6 +127,30 @@ def test_model_servers_run_as_the_verb_runs_them(name: str, engine: str, model: 
     assert sorted(words) == sorted(command.words[start:])
 
 
+def test_a_model_server_that_is_shown_is_asked() -> None:
+    """By default rules answer: a profile alone would load a model that nobody asks."""
+    text = "\n".join(
+        line[1:].strip() for line in COMPOSE.read_text().splitlines() if line[:1] == "#"
+    )
+    shown = [line for line in text.splitlines() if "docker compose " in line]
+    assert len(shown) == 1 + len([s for s in services().values() if "profiles" in s])
+    for line in shown:
+        before, _, after = line.partition("docker compose")
+        if "--profile" not in after:
+            assert before == ""
+            continue
+        name, _, value = before.strip().partition("=")
+        found = settings.load(environ={name: value})
+        assert found.backend.chain.split(",") == ["openai", "rules"]
+
+
+def test_a_server_whose_model_loads_is_healthy() -> None:
+    """/readyz says 503 for minutes then, and a container would be called unhealthy."""
+    [(_, check)] = [row for row in instructions("Dockerfile") if row[0] == "HEALTHCHECK"]
+    url = re.findall(r"http://127\.0\.0\.1:5556(/\w+)", check)
+    assert url == ["/healthz"]
+
+
 def test_sglang_is_new_enough() -> None:
     text = (FOLDER / "sglang.Dockerfile").read_text()
     tags = re.findall(r"SGLANG=v([0-9.]+)", text)

@@ -12,8 +12,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from metabonk import protocols
 from metabonk.errors import MetabonkError
 from metabonk.records import GameState
 
@@ -162,26 +163,7 @@ class Undecided(MetabonkError, RuntimeError):
         super().__init__(f"{backend}: {message}" if backend else message)
 
 
-@runtime_checkable
-class Backend(Protocol):
-    """Answers questions, many at a time, on one asyncio loop.
-
-    name: of its metrics and of `Answer.backend`. limit: questions it should have in flight at most;
-    0 if it answers at once and nothing is gained by waiting.
-    """
-
-    name: str
-    limit: int
-
-    async def open(self) -> None:
-        """Finds out what the other end can do. Raises BackendError with the remedy if it is not
-        there: called once at the start, where an unreachable backend is an error."""
-
-    async def decide(self, question: Question) -> Answer:
-        """The answer. Raises Undecided. Cancelling the call aborts what runs at the other end."""
-
-    async def close(self) -> None:
-        """Gives up what is in flight and closes connections; safe to call twice."""
+Backend = protocols.Backend[Question, Answer]
 
 
 def sees(backend: Backend) -> bool:

@@ -142,8 +142,8 @@ class Directive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(f"priority: {self.priority!r}; wanted one of {_names(Priority)}")
 
     def __str__(self) -> str:
-        target = "" if isinstance(self.target, Hold) else f" {spell_target(self.target)}"
-        return f"{self.action.value}{target}, {self.seconds:g} s, {self.priority.name.lower()}"
+        order = spell_order(self.action, self.target)
+        return f"{order}, {self.seconds:g} s, {self.priority.name.lower()}"
 
 
 # What is done where nothing better is known: System 1 by itself, away from what threatens.
@@ -176,6 +176,13 @@ def read_target(text: str) -> Target:
     raise CorruptError(
         f"target: {text[:40]!r}; wanted entity:ID, pickup:ID, compass:0-15, widget:1-32 or hold"
     )
+
+
+def spell_order(action: Verb, target: Target) -> str:
+    """An action with its target, as orders are named where one is chosen: `retreat compass:4`, or
+    `explore` alone, without a particular target."""
+    bare = isinstance(target, Hold)
+    return action.value if bare else f"{action.value} {spell_target(target)}"
 
 
 def spell(directive: Directive) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import UNSET
+
 from metabonk.cognition.agent.decision import ClientCounts, Decision
 from metabonk.cognition.agent.dialogue import Dialogue, Spare
 from metabonk.cognition.agent.dialogue_v1 import DialogueV1
@@ -296,10 +298,11 @@ class Client:
             self._dialogue.limits.frames, predict=not menu_of(self._tally.record),
             handles=self._dialogue.handles,
         )  # fmt: skip
+        held = self._in_force.current(now) if sight.in_force is UNSET else sight.in_force
         id, parts = self._dialogue.request(
             time.monotonic_ns(), sight.captured_ns, sight.packed, shown.infos, shown.jpegs,
             handle=shown.handle, spare=self._spare(shown), goal=self.settings.goal,
-            in_force=self._in_force.current(now), episode=max(sight.run, 0),
+            menu_goal=self.settings.menu_goal, in_force=held, episode=max(sight.run, 0),
         )  # fmt: skip
         until = sight.captured_ns + round(self.settings.outcome_seconds * _NS)
         self._windows[id.sequence] = Window(id, self._tally.totals, until)
@@ -341,7 +344,7 @@ class Client:
             return True
 
         return MenuWatch(
-            self.settings.goal,
+            self.settings.menu_goal,
             press=press or (lambda press: False),
             mute=mute or (lambda muted: None),
             wish=wish,

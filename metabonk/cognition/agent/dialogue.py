@@ -155,11 +155,13 @@ class Dialogue:
         spare: Spare | None = None,
         in_force: Directive | None = None,
         goal: str = "",
+        menu_goal: str = "",
         episode: int = 0,
     ) -> tuple[RequestId, list[Buffer]]:
         """The request that is wanted, about a sight: its id and the parts to send. handle: where
-        the frames lie, instead of JPEGs, which `spare` makes should it be refused. Raises
-        LookupError where none is wanted."""
+        the frames lie, instead of JPEGs, which `spare` makes should it be refused. goal, menu_goal:
+        of the game and of menus; the one that the question is about is told. Raises LookupError
+        where none is wanted."""
         trigger, question = self.wishes.take()
         self._sequence += 1
         deadline = captured_ns + round(self.patience * NS)
@@ -174,7 +176,7 @@ class Dialogue:
             episode=episode,
             state=state,
             frames=list(frames),
-            goal=goal,
+            goal=menu_goal if question == "menu" else goal,
             in_force=None if in_force is None else vocabulary.spell(in_force),
             expected_ms=min(self.latency * 1e3, wire.LONGEST_MS),
             handle=handle or msgspec.UNSET,

@@ -112,10 +112,11 @@ class DialogueV1:
         spare: Spare | None = None,
         in_force: Directive | None = None,
         goal: str = "",
+        menu_goal: str = "",
         episode: int = 0,
     ) -> tuple[RequestId, list[Buffer]]:
         """The request that is wanted: its id, which stays here, and the parts to send. Version 1
-        has no word for an episode or a handle."""
+        has no word for a goal, a directive in force, an episode or a handle."""
         trigger, _ = self.wishes.take()
         self._sequence += 1
         id = RequestId(self.agent, self.epoch, self._sequence)

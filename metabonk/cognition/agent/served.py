@@ -40,10 +40,10 @@ class ServedPlanner:
         atexit.register(self.close)
 
     def plan(self, packed: bytes, in_force: Directive | None) -> Directive | None:
-        """A directive for a packed state; at once where no server is. Raises what broke the
-        client."""
+        """A directive for a packed state, in whose game `in_force` is followed; at once where no
+        server is. Raises what broke the client."""
         self.counts["asked"] += 1
-        directive = self._ask(packed) if self._there() else None
+        directive = self._ask(packed, in_force) if self._there() else None
         if directive is not None:
             self.counts["answered"] += 1
         elif self._local is not None:
@@ -64,9 +64,10 @@ class ServedPlanner:
             time.sleep(_LOOK)
         return self._client.connected
 
-    def _ask(self, packed: bytes) -> Directive | None:
+    def _ask(self, packed: bytes, in_force: Directive | None) -> Directive | None:
         captured = time.monotonic_ns()
-        self._client.show(Sight(packed, captured))
+        # The game's own: many games may share a client, and none goes by the clock's seconds.
+        self._client.show(Sight(packed, captured, in_force=in_force))
         self._client.wish()
         end = time.monotonic() + self._patience
         while time.monotonic() < end and self._client.connected:

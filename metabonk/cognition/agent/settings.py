@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from metabonk.cognition.agent.line import Keys
+from metabonk.cognition.menus.goal import MOST_CHARACTERS
 from metabonk.cognition.strips.strip import SPACING
 from metabonk.errors import ConfigError
 
@@ -25,10 +26,9 @@ class ClientSettings:
     use. pictures: send strips; without them states only. quality: of JPEGs. handles: let a server
     of this machine that offers to read pixels from shared memory do so, instead of JPEGs. outcomes:
     report what came of every decision, `outcome_seconds` after its capture. menus: go through
-    menus; offers:
-    and choose among a run's offers. goal: in words, from the user. protocol: v2, or v1 of deployed
-    servers. keys: a server on another machine needs them. linger: seconds at the end for outcomes
-    to be acknowledged.
+    menus; offers: and choose among a run's offers. goal, menu_goal: of the game and of menus, in
+    words, from the user. protocol: v2, or v1 of deployed servers. keys: a server on another machine
+    needs them. linger: seconds at the end for outcomes to be acknowledged.
     """
 
     every: float = 2.0
@@ -42,6 +42,7 @@ class ClientSettings:
     menus: bool = False
     offers: bool = False
     goal: str = ""
+    menu_goal: str = ""
     protocol: str = "v2"
     keys: Keys | None = None
     linger: float = 1.0
@@ -69,6 +70,11 @@ def check(agent: str, url: str, settings: ClientSettings) -> None:
         )
     if settings.protocol not in ("v1", "v2"):
         raise ConfigError(f"cognition.protocol: {settings.protocol!r}; wanted v1 or v2")
+    for name, goal in (("sima2.goal", settings.goal), ("menu.goal", settings.menu_goal)):
+        if len(goal) > MOST_CHARACTERS:  # the broker would refuse every question
+            raise ConfigError(
+                f"{name}: {len(goal)} characters; wanted at most {MOST_CHARACTERS}: say it shorter"
+            )
     if not 1 <= settings.quality <= 100:
         raise ConfigError(f"cognition.quality: {settings.quality}; wanted 1 to 100")
     if not (0.05 <= settings.every <= 3600 and 0.05 <= settings.patience <= 60):

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from metabonk.cognition.protocol.wire import Outcome, RequestId, Status, Trigger
+from metabonk.cognition.vocabulary import Directive
 from metabonk.protocols import Array
 from metabonk.records import GAME_STATE, EntityFlag, FieldGroup
 
@@ -31,6 +33,8 @@ class Sight:
     packed: records.GameState.pack() bytes. captured_ns: monotonic nanoseconds when it was so.
     pixels: uint8 [H, W, 3], top row first, which must not change afterwards; None without. reward:
     the game's, summed since it was first looked at. run: another number once a run began anew.
+    in_force: the directive that was followed then, from who keeps that himself; UNSET where it is
+    what the client put in force last.
     """
 
     packed: bytes
@@ -38,6 +42,7 @@ class Sight:
     pixels: Array | None = None
     reward: float = 0.0
     run: int = 0
+    in_force: Directive | UnsetType | None = UNSET
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ _PRIORITY = {
     "high": "more important than what is done now",
     "critical": "the agent dies otherwise",
 }
-_NEAREST = {v.Verb.ATTACK: 4, v.Verb.COLLECT: 3, v.Verb.INTERACT: 3}  # that scoring offers
+# Orders of an action that scoring offers: the one without a target, then the nearest ones.
+_NEAREST = {v.Verb.ATTACK: 4, v.Verb.RETREAT: 2, v.Verb.COLLECT: 3, v.Verb.INTERACT: 2}
 NO_PRESS = "none"
 _HOLD = v.Hold()
 
@@ -78,7 +79,8 @@ class Options:
 
     @classmethod
     def of(cls, scene: Scene) -> Options:
-        """In a menu its buttons, or waiting; else everything that the scene has targets for."""
+        """In a menu its buttons, or waiting; else everything that the scene has targets for. What
+        the rules decide is among them, so that their decisions can teach a model."""
         here = (Named(_HOLD, ""),)
         if scene.menu and scene.widgets:
             return cls({v.Verb.CLICK: scene.widgets[: MOST_OPTIONS - 1], v.Verb.HOLD: here})
@@ -87,10 +89,14 @@ class Options:
         )
         found: dict[v.Verb, tuple[Named, ...]] = {
             v.Verb.MOVE: compass,
-            v.Verb.ATTACK: scene.entities or here,
+            v.Verb.ATTACK: (Named(_HOLD, "whatever is nearest"), *scene.entities),
             v.Verb.DEFEND: here,
-            v.Verb.RETREAT: (Named(_HOLD, "wherever there is most room"), *compass),
-            v.Verb.COLLECT: scene.pickups or here,
+            v.Verb.RETREAT: (
+                Named(_HOLD, "wherever there is most room"),
+                *scene.hearts,
+                *compass,
+            ),
+            v.Verb.COLLECT: (Named(_HOLD, "whatever is nearest"), *scene.pickups),
             v.Verb.EXPLORE: here,
             v.Verb.INTERACT: scene.places,
             v.Verb.HOLD: here,
@@ -100,7 +106,7 @@ class Options:
     def every(self) -> dict[str, tuple[v.Verb, Named]]:
         """Every action with every target, by name: `hold`, `retreat compass:4`, ..."""
         return {
-            _spelled(verb, named): (verb, named)
+            v.spell_order(verb, named.target): (verb, named)
             for verb, targets in self.targets.items()
             for named in targets
         }
@@ -120,7 +126,7 @@ class Options:
             elif sum(everything[kept][0] is verb for kept in aims) < _NEAREST.get(verb, 1):
                 aims.append(name)
         first, second = ways[v.Verb.RETREAT][::2], ways[v.Verb.MOVE][::2]
-        if isinstance(self.targets[v.Verb.ATTACK][0].target, v.Hold):  # nothing is near
+        if len(self.targets[v.Verb.ATTACK]) == 1:  # nothing is near
             first, second = second, first
         kept = (aims + first + second[::2] + second[1::2])[:MOST_OPTIONS]
         return {name: everything[name] for name in kept}
@@ -210,8 +216,8 @@ class StrategyPrompt:
         lines = ["What is best for the next seconds? Actions:"]
         lines += [f"- {verb.value}: {_TOLD[verb]}" for verb in self.options.targets]
         lines.append(
-            "Answer with a JSON object of directive (an action and, where it has some, one of its "
-            "targets), seconds (0.5, 1, 2 or 4) and priority (low, normal, high or critical)."
+            "Answer with a JSON object of directive (an action, alone or with one of its targets), "
+            "seconds (0.5, 1, 2 or 4) and priority (low, normal, high or critical)."
         )
         return Prompt(RULES, frames, self._text, task="\n".join(lines), schema=schema)
 
@@ -304,11 +310,6 @@ class MenuPrompt:
         """For words: why."""
         task = "In one short sentence: which button leads to the goal, and why?"
         return Prompt(MENU_RULES, frames, self._text, task=task)
-
-
-def _spelled(verb: v.Verb, named: Named) -> str:
-    bare = isinstance(named.target, v.Hold)
-    return verb.value if bare else f"{verb.value} {v.spell_target(named.target)}"
 
 
 def _description(verb: v.Verb, named: Named) -> str:

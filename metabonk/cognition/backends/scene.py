@@ -18,6 +18,7 @@ from metabonk.errors import CorruptError
 from metabonk.records import GAME_STATE, EntityFlag, FieldGroup, PickupKind
 
 NEAREST = 8  # enemies and pickups that are named
+_FIRST = 1000.0  # what is named first counts as so many times nearer
 NOT_A_MENU = ("", "None", "Gameplay")
 PLACES = (PickupKind.CHEST, PickupKind.SHRINE, PickupKind.PORTAL)
 _NAMES = (
@@ -55,13 +56,15 @@ class Named:
 @dataclass(frozen=True)
 class Scene:
     """text: what is known, several lines. entities, pickups, places, widgets: what may be named,
-    the nearest first, places being pickups that one interacts with. menu: whether a menu is open.
-    known: whether there was a state at all."""
+    the nearest first, places being pickups that one interacts with, and hearts the pickups that
+    heal. Bosses, hearts and portals are named before all else, from anywhere. menu: whether a menu
+    is open. known: whether there was a state at all."""
 
     text: str
     entities: tuple[Named, ...] = ()
     pickups: tuple[Named, ...] = ()
     places: tuple[Named, ...] = ()
+    hearts: tuple[Named, ...] = ()
     widgets: tuple[Named, ...] = ()
     menu: bool = False
     known: bool = False
@@ -76,7 +79,7 @@ def read(packed: bytes) -> Scene:
     record = np.frombuffer(packed, GAME_STATE)[0]
     fields = FieldGroup(int(record["fields"]) & FieldGroup.EVERYTHING)
     entities = _entities(record) if fields & FieldGroup.ENTITIES else ()
-    pickups, places = _pickups(record) if fields & FieldGroup.PICKUPS else ((), ())
+    pickups, places, hearts = _pickups(record) if fields & FieldGroup.PICKUPS else ((), (), ())
     menu = _text(record["menu"]) if fields & FieldGroup.MENU else "None"
     widgets = _widgets(record) if fields & FieldGroup.WIDGETS else ()
     open_menu = menu not in NOT_A_MENU
@@ -93,7 +96,8 @@ def read(packed: bytes) -> Scene:
             f"- {v.spell_target(one.target)}: {one.told}{_rectangle(record, one.target)}"
             for one in widgets
         ]
-    return Scene("\n".join(lines), entities, pickups, places, widgets, open_menu, True)
+    text = "\n".join(lines)
+    return Scene(text, entities, pickups, places, hearts, widgets, open_menu, True)
 
 
 def _player(record: Any, fields: FieldGroup) -> list[str]:
@@ -125,9 +129,9 @@ def _nearest(far: Any, wanted: Any) -> list[int]:
 def _entities(record: Any) -> tuple[Named, ...]:
     rows = record["entities"][: min(int(record["entity_count"]), len(record["entities"]))]
     away, far = _offsets(record, rows)
-    # A boss matters from anywhere: it is named before what is nearer.
-    boss = (rows["flags"] & EntityFlag.BOSS) != 0
-    named = _nearest(np.where(boss, far / 1000.0, far), np.ones(len(rows), np.bool_))
+    # A boss matters from anywhere, its projectiles where they are.
+    boss = (rows["flags"] & (EntityFlag.BOSS | EntityFlag.PROJECTILE)) == EntityFlag.BOSS
+    named = _nearest(np.where(boss, far / _FIRST, far), np.ones(len(rows), np.bool_))
     return tuple(Named(v.Entity(int(rows["id"][i])), _enemy(rows[i], away[i])) for i in named)
 
 
@@ -146,10 +150,13 @@ def _enemy(row: Any, away: Any) -> str:
     return told + (f", health {100.0 * float(row['health']) / most:.0f} %" if most > 0.0 else "")
 
 
-def _pickups(record: Any) -> tuple[tuple[Named, ...], tuple[Named, ...]]:
+def _pickups(record: Any) -> tuple[tuple[Named, ...], tuple[Named, ...], tuple[Named, ...]]:
+    """What lies around, places, and of what lies around the hearts."""
     rows = record["pickups"][: min(int(record["pickup_count"]), len(record["pickups"]))]
     away, far = _offsets(record, rows)
-    place = np.isin(rows["kind"], PLACES)
+    place, heart = np.isin(rows["kind"], PLACES), rows["kind"] == PickupKind.HEAL
+    # What saves a run and what ends a level matter from anywhere.
+    far = np.where(heart | (rows["kind"] == PickupKind.PORTAL), far / _FIRST, far)
 
     def named(wanted: Any) -> tuple[Named, ...]:
         return tuple(
@@ -157,7 +164,7 @@ def _pickups(record: Any) -> tuple[tuple[Named, ...], tuple[Named, ...]]:
             for i in _nearest(far, wanted)
         )
 
-    return named(~place), named(place)
+    return named(~place), named(place), named(heart)
 
 
 def _thing(kind: int, away: Any) -> str:

@@ -178,7 +178,9 @@ class Broker:
             raise WireError("denied", f"{hello.agent}: this key may not use the name (--allow)")
         before = self.names.agent(hello.agent)
         newest = self.journal.newest(hello.agent)
-        binding = self.names.bind(route, hello, newest, self.clock(), self._boot)
+        binding, left = self.names.bind(route, hello, newest, self.clock(), self._boot)
+        for other in left:
+            self._leave(other)
         if before is not None and before.epoch != binding.epoch:
             self._recent.pop(binding.agent, None)
             self.pictures.forget(binding.agent)
@@ -309,6 +311,8 @@ class Broker:
             if len(recent) > RECENT:
                 recent.popitem(last=False)
             self._send(binding.route, reply)  # it may have come back on another one
+        if binding is None:  # it left while the backend had its request: now its turn can go
+            self.answering.scheduler.forget(id.agent)
 
     def _deliver_v1(self, ask: Ask, reply: Reply) -> None:
         """Its timestamp is what an outcome can name this decision by."""

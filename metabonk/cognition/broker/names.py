@@ -73,8 +73,10 @@ class Names:
 
     def bind(
         self, route: bytes, hello: Hello, newest: tuple[int, int], now: float, clock: str = ""
-    ) -> Binding:
-        """The name for this route. newest: epoch and sequence that were recorded of the agent.
+    ) -> tuple[Binding, list[Binding]]:
+        """The name for this route, and who lost another one by it: this connection under the name
+        that it had before, and those who were gone when room was made. newest: epoch and sequence
+        that were recorded of the agent.
 
         Raises WireError: `epoch` for an earlier start than was seen, `taken` while another living
         connection has the name, `full` for one agent too many.
@@ -91,8 +93,9 @@ class Names:
                 f"{hello.agent}: another connection has this name; give each agent its own, or "
                 f"wait {self._lease:g} s after its last message",
             )
+        left: list[Binding] = []
         if old is None and len(self._by_agent) >= self._most:
-            self.expire(now)
+            left = self.expire(now)
             if len(self._by_agent) >= self._most:
                 raise WireError("full", f"{self._most} agents are here already")
         sequence = newest[1] if newest[0] == hello.epoch else -1
@@ -100,13 +103,16 @@ class Names:
             sequence = max(sequence, old.newest)
         seat = old.seat if old else self._free_seat()
         self._drop(old)
-        self._drop(self._by_route.get(route))  # a connection that changes its name
+        renamed = self._by_route.get(route)
+        if renamed is not None:
+            self._drop(renamed)
+            left.append(renamed)
         made = Binding(
             hello.agent, hello.epoch, route, now, seat, hello.secret, sequence,
             bool(clock) and hello.clock == clock, hello.log,
         )  # fmt: skip
         self._by_agent[made.agent] = self._by_route[route] = made
-        return made
+        return made, left
 
     def check(self, route: bytes, id: RequestId, now: float) -> Binding:
         """Whose a request is. Raises WireError (`unbound`, `epoch`) unless it is this route's."""

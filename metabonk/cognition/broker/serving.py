@@ -104,6 +104,30 @@ async def serving(
     Raises ConfigError for settings that cannot be, LinkError for an address or a folder that is in
     use, CorruptError for a journal that is none, OSError.
     """
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as stack:
+        running = _built(backend, config, explain, stack)
+        await _publish(running, config.http, stack)
+        stack.callback(running.broker.close)
+        running.door.open(running.broker.handle)
+        stack.callback(running.door.close)
+        running.opening = loop.create_task(_open(running.broker))
+        guarding = _guard(running, config.memory_mb << 20)
+        running.keeping += [
+            loop.create_task(_tick(running.broker), name="what ends late requests"),
+            loop.create_task(guarding, name="what bounds the memory"),
+        ]
+        try:
+            yield running
+        finally:
+            await _end(running, config.drain)
+
+
+def _built(
+    backend: Backend, config: BrokerConfig, explain: bool, stack: contextlib.AsyncExitStack
+) -> Running:
+    """The parts of a server, none of which runs yet but the journal; `stack` closes what is open.
+    Raises as `serving`."""
     pair = keys.read_pair(config.key) if config.key else None
     allowed = keys.read_allowed(config.allow) if config.allow else None
     if (pair is None) != (allowed is None):
@@ -114,49 +138,42 @@ async def serving(
     door = Door(endpoints, pair=pair, allowed=allowed)
     loop = asyncio.get_running_loop()
     store = FrameStore(folder / FRAMES, quota=config.frames_mb << 20, days=config.frames_days)
-    async with contextlib.AsyncExitStack() as stack:
-        stack.callback(store.close)
-        journal = Journal(
-            folder, pack=_packer(store), tell=loop.call_soon_threadsafe,
-            power_safe=config.power_safe,
-            keep=Keep(config.journal_mb << 20, config.journal_days),
-        )  # fmt: skip
-        stack.callback(journal.close)
-        broker = Broker(
-            backend, journal, door, most=config.concurrency, agents=config.agents,
-            allowed=allowed, explain=explain,
-        )  # fmt: skip
-        opening: asyncio.Future[None] = loop.create_future()
-        running = Running(broker, door, journal, store, "", opening)
-        if config.http:
-            pages = {
-                "/healthz": running.health, "/readyz": running.ready, "/metrics": running.metrics,
-            }  # fmt: skip
-            server = HttpServer(config.http, pages)
-            await server.open()
-            stack.push_async_callback(server.close)
-            running.url = server.url
-        stack.callback(broker.close)
-        door.open(broker.handle)
-        stack.callback(door.close)
-        running.opening = loop.create_task(_open(broker))
-        guarding = _guard(running, config.memory_mb << 20)
-        running.keeping += [
-            loop.create_task(_tick(broker), name="what ends late requests"),
-            loop.create_task(guarding, name="what bounds the memory"),
-        ]
-        try:
-            yield running
-        finally:
-            await broker.drain(config.drain)
-            await asyncio.to_thread(journal.close)  # the loop goes on: outcomes are acknowledged
-            await asyncio.sleep(0)
-            tasks = [*running.keeping, running.opening]
-            for task in tasks:
-                task.cancel()
-            for ended in await asyncio.gather(*tasks, return_exceptions=True):
-                if ended is not None and not isinstance(ended, asyncio.CancelledError):
-                    raise ended
+    stack.callback(store.close)
+    journal = Journal(
+        folder, pack=_packer(store), tell=loop.call_soon_threadsafe,
+        power_safe=config.power_safe, keep=Keep(config.journal_mb << 20, config.journal_days),
+    )  # fmt: skip
+    stack.callback(journal.close)
+    broker = Broker(
+        backend, journal, door, most=config.concurrency, agents=config.agents,
+        allowed=allowed, explain=explain,
+    )  # fmt: skip
+    return Running(broker, door, journal, store, "", loop.create_future())
+
+
+async def _publish(running: Running, address: str, stack: contextlib.AsyncExitStack) -> None:
+    """Opens the pages, from before agents are let in; nothing for an empty address."""
+    if not address:
+        return
+    pages = {"/healthz": running.health, "/readyz": running.ready, "/metrics": running.metrics}
+    server = HttpServer(address, pages)
+    await server.open()
+    stack.push_async_callback(server.close)
+    running.url = server.url
+
+
+async def _end(running: Running, patience: float) -> None:
+    """Answers what is there, refuses what is new, writes everything down. Raises what ended a part
+    of the server before."""
+    await running.broker.drain(patience)
+    await asyncio.to_thread(running.journal.close)  # the loop goes on: outcomes are acknowledged
+    await asyncio.sleep(0)
+    tasks = [*running.keeping, running.opening]
+    for task in tasks:
+        task.cancel()
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if ended is not None and not isinstance(ended, asyncio.CancelledError):
+            raise ended
 
 
 async def _open(broker: Broker) -> None:

@@ -98,9 +98,9 @@ def chat(row: Row, pictures: Sequence[Frame] = ()) -> tuple[list[dict[str, Any]]
 
 
 def _directive(directive: v.Directive) -> dict[str, Any]:
-    spelled = v.spell(directive)
-    named = f"{spelled.pop('action')} {spelled.pop('target')}"
-    return {"directive": named, **spelled}
+    order = v.spell_order(directive.action, directive.target)
+    priority = directive.priority.name.lower()
+    return {"directive": order, "seconds": directive.seconds, "priority": priority}
 
 
 def _press(press: Press, widgets: bool) -> dict[str, Any]:

@@ -130,6 +130,11 @@ def _check(config: VlmConfig) -> None:
         raise ConfigError("vlm.encoder_split: only sglang has it; set vlm.engine=sglang")
     if config.encoder_split and config.port == 65535:
         raise ConfigError("vlm.port = 65535: the encoder takes the next one; give a smaller one")
+    if config.engine == "vllm" and config.kv_cache == "bfloat16":
+        raise ConfigError(
+            "vlm.kv_cache = bfloat16: vllm takes that only for the few models whose cache is fp8 "
+            "by default; auto is the model's own type, for most of them bfloat16"
+        )
     if not _local(config.host) and not config.key_file:
         raise ConfigError(
             f"vlm.host = {config.host}: beyond this machine a key is asked for: put one into a "
@@ -170,7 +175,6 @@ def _sglang(config: VlmConfig, name: str, port: int, role: tuple[str, ...]) -> C
 
 
 def _vllm(config: VlmConfig) -> Command:
-    kv_cache = config.kv_cache if config.kv_cache != "bfloat16" else "auto"
     words = [
         str(folder_of(config) / "bin" / "vllm"), "serve", config.model,
         "--host", config.host,
@@ -179,7 +183,7 @@ def _vllm(config: VlmConfig) -> Command:
         "--gpu-memory-utilization", f"{config.memory:g}",
         "--max-model-len", str(config.context),
         "--max-num-seqs", str(config.running_requests),
-        "--kv-cache-dtype", kv_cache,
+        "--kv-cache-dtype", config.kv_cache,
         "--limit-mm-per-prompt", _json({"image": config.frames}),
     ]  # fmt: skip
     if config.quantization:

@@ -13,6 +13,7 @@ One thread fills a ring and asks it; game threads only hand arrays over (client.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -178,19 +179,24 @@ class StripRing:
     def _chosen(self) -> list[_Entry]:
         """The current entry and those where past frames should be, oldest first: of those near
         enough the nearest, one that was encoded before the others."""
-        if not self._entries:
+        entries = list(self._entries)
+        if not entries:
             return []
+        # A client asks this at every look: only what is near a wanted time is gone through.
+        times = [entry.at_ns for entry in entries]
         spacing = round(self.spacing * _NS)
-        chosen = [self._entries[-1]]
+        half, last = spacing // 2, len(entries) - 1
+        chosen = [entries[last]]
         for k in range(1, self.past + 1):
-            wanted = self._entries[-1].at_ns - k * spacing
-            near = [
-                (not entry.jpeg, abs(entry.at_ns - wanted), number)
-                for number, entry in enumerate(self._entries)
-                if entry.at_ns < chosen[0].at_ns and 2 * abs(entry.at_ns - wanted) <= spacing
-            ]
-            if near:
-                chosen.insert(0, self._entries[min(near)[2]])
+            wanted = times[-1] - k * spacing
+            low = bisect_left(times, wanted - half, 0, last)
+            high = bisect_right(times, wanted + half, low, last)
+            if low == high:
+                continue
+            ranked = ((not entries[n].jpeg, abs(times[n] - wanted), n) for n in range(low, high))
+            last = low if high == low + 1 else min(ranked)[2]
+            chosen.append(entries[last])
+        chosen.reverse()
         return chosen
 
     def _drawn(self, chosen: Sequence[_Entry]) -> tuple[list[_Entry], float]:

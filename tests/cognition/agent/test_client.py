@@ -362,6 +362,8 @@ def test_deployed_servers_are_spoken_to_in_their_words(enveloped: bool, tmp_path
         ("a", "tcp://localhost:5555", {"keys": Keys("x", "y", "z")}, "40 characters"),
         ("a", "tcp://localhost:5555", {"protocol": "v3"}, "v1 or v2"),
         ("a", "tcp://localhost:5555", {"quality": 0}, "quality"),
+        ("a", "tcp://localhost:5555", {"goal": "x" * 501}, r"sima2\.goal: 501"),
+        ("a", "tcp://localhost:5555", {"menu_goal": "x" * 501}, r"menu\.goal: 501"),
         ("a", "tcp://localhost:5555", {"every": 0.0}, "every"),
     ],
 )

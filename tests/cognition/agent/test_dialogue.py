@@ -247,6 +247,19 @@ def test_what_is_in_force_and_how_long_answers_take_is_told() -> None:
     assert request.deadline_ns == talk.now + 4 * S
 
 
+def test_each_kind_of_question_tells_its_own_goal() -> None:
+    talk = Talk()
+    talk.bind()
+    for trigger, question, goal in (("period", "strategy", "survive"), ("menu", "menu", "start")):
+        talk.dialogue.wishes.add(trigger, question)  # type: ignore[arg-type]
+        _, parts = talk.dialogue.request(
+            talk.now, talk.now, b"", [], [], goal="survive", menu_goal="start"
+        )
+        request, _ = wire.decode(parts)
+        assert isinstance(request, Request)
+        assert (request.question, request.goal) == (question, goal)
+
+
 def test_who_leaves_says_so() -> None:
     talk = Talk()
     assert talk.dialogue.goodbye() is None

@@ -13,7 +13,7 @@ from small_broker import serving, until
 from metabonk.cognition.agent.client import ClientSettings
 from metabonk.cognition.agent.served import ServedPlanner
 from metabonk.cognition.protocol.wire import Reply, Request
-from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
+from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb, spell
 from metabonk.records import FieldGroup, GameState
 
 HELD = Directive(Verb.HOLD, Hold(), 2.0)
@@ -53,6 +53,17 @@ def test_every_state_gets_its_own_answer(url: str) -> None:
         assert server.outcomes == {}
         assert planner.counts == {"asked": 4, "answered": 4, "local": 0}
         planner.close()  # twice is once
+
+
+def test_the_server_is_told_what_each_game_follows(url: str) -> None:
+    """Games that wait share one client: what one was told is not in force in another."""
+    first, second = Directive(Verb.MOVE, Compass(3), 4.0), Directive(Verb.EXPLORE, Hold(), 1.0)
+    told = [None, first, None, second, first]
+    with serving(url) as server, planning(url) as planner:
+        for held in told:
+            assert planner.plan(packed(50.0), held) is not None
+        asked = [request.in_force for request, _ in server.requests]
+    assert asked == [None if held is None else spell(held) for held in told]
 
 
 def test_without_a_server_the_rules_plan_at_once(url: str) -> None:

@@ -131,7 +131,7 @@ def test_the_likeliest_is_taken() -> None:
     scores["priority"]["critical"] = 0.9
     directive, shares = prompt.from_scores(scores)
     assert directive == v.Directive(v.Verb.RETREAT, v.Compass(4), 4.0, v.Priority.CRITICAL)
-    assert shares["retreat"] == pytest.approx(0.7 + 0.01 * 7)
+    assert shares["retreat"] == pytest.approx(0.7 + 0.01 * 8)  # seven directions and a heart
 
 
 def test_what_is_scored_is_few_and_of_every_kind() -> None:
@@ -146,6 +146,8 @@ def test_what_is_scored_is_few_and_of_every_kind() -> None:
     assert sum(name.startswith("retreat compass") for name in names) == 8
     assert sum(name.startswith("move") for name in names) == 4
     assert sum(name.startswith("attack") for name in names) == 4
+    assert sum(name.startswith("retreat pickup") for name in names) == 1
+    assert {"attack", "retreat", "collect", "explore", "defend", "hold"} <= set(names)
     _, alone = strategy(busy(enemies=0))
     names = [name for name, _ in alone.scored(()).choices[0].options]
     assert sum(name.startswith("move") for name in names) == 8, "nothing to run from"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from situations import enemy, state, thing
 
+from metabonk import protocols
 from metabonk.cognition.backends.rules import Rules, Strategist, temper_of
-from metabonk.cognition.question import Answer, Backend, Failure, Press, Question, Undecided
+from metabonk.cognition.question import Answer, Failure, Press, Question, Undecided
 from metabonk.cognition.vocabulary import Compass, Directive, Entity, Pickup, Priority, Verb
 from metabonk.errors import CorruptError
 from metabonk.records import (
@@ -187,7 +188,7 @@ def test_the_backend_answers_strategies_and_hands_menus_on() -> None:
 
     async def ask() -> None:
         backend = Rules()
-        assert isinstance(backend, Backend)
+        assert isinstance(backend, protocols.Backend)
         await backend.open()
         packed = state(20.0, entities=[enemy(1, 0.0, 3.0)]).pack()
         answer = await backend.decide(Question("a", packed=packed))

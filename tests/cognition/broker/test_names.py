@@ -22,13 +22,15 @@ class World:
         self.looks = 0
         self.names = Names(self.alive, most=most)
         self.now = 0.0
+        self.left: list[Binding] = []  # who lost a name by the last binding
 
     def alive(self, binding: Binding) -> bool:
         self.looks += 1
         return binding.route not in self.dead
 
     def bind(self, route: bytes, said: Hello, newest: tuple[int, int] = (-1, -1)) -> Binding:
-        return self.names.bind(route, said, newest, self.now, "boot")
+        made, self.left = self.names.bind(route, said, newest, self.now, "boot")
+        return made
 
     def refused(self, route: bytes, said: Hello, newest: tuple[int, int] = (-1, -1)) -> str:
         with pytest.raises(WireError) as caught:
@@ -90,10 +92,14 @@ def test_an_earlier_start_never_comes_back() -> None:
 
 def test_a_connection_has_one_name() -> None:
     world = World()
-    world.bind(b"1", hello("a"))
-    world.bind(b"1", hello("b"))
+    first = world.bind(b"1", hello("a"))
+    assert world.left == []
+    second = world.bind(b"1", hello("b"))
     assert world.names.agent("a") is None
     assert len(world.names) == 1
+    assert world.left == [first]
+    assert world.bind(b"1", hello("b")) is not second
+    assert world.left == [], "the same name again is nobody's loss"
 
 
 def test_agents_are_bounded_and_the_dead_make_room() -> None:
@@ -105,6 +111,7 @@ def test_agents_are_bounded_and_the_dead_make_room() -> None:
     assert world.refused(b"9", hello("z")) == "full", "not silent for long enough"
     world.now = LEASE + 1
     assert world.bind(b"9", hello("z")).seat == 1
+    assert [one.agent for one in world.left] == ["a1"]
     assert {b.agent for b in world.names.agents()} == {"a0", "a2", "z"}
 
 

@@ -73,6 +73,20 @@ def test_sglang_as_its_documentation_has_it() -> None:
     assert command.ready == "http://127.0.0.1:30000/ready", "/health would generate a token"
 
 
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+@pytest.mark.parametrize("type_", ["auto", "fp8_e4m3", "fp8_e5m2", "bfloat16"])
+def test_the_type_of_the_cache_is_the_one_that_was_asked_for_or_refused(
+    engine: str, type_: str
+) -> None:
+    config = VlmConfig(engine=engine, kv_cache=type_)  # type: ignore[arg-type]
+    try:
+        (command,) = vlm.commands(config)
+    except ConfigError:
+        assert (engine, type_) == ("vllm", "bfloat16")
+    else:
+        assert options(command)["--kv-cache-dtype"] == type_
+
+
 def test_an_encoder_of_its_own_starts_first() -> None:
     encoder, model = vlm.commands(VlmConfig(encoder_split=True, port=30010))
     assert "--encoder-only" in encoder.words
@@ -88,6 +102,7 @@ def test_vllm_runs_phi_3_vision() -> None:
     assert command.words[0].endswith("/bin/vllm")
     assert command.words[1:3] == ("serve", model)
     assert options(command)["--limit-mm-per-prompt"] == '{"image":9}'
+    assert options(command)["--kv-cache-dtype"] == "auto"
     assert "--trust-remote-code" in command.words
     assert command.ready.endswith("/health")
 
@@ -98,6 +113,7 @@ def test_vllm_runs_phi_3_vision() -> None:
         (VlmConfig(model=" "), "vlm.model"),
         (VlmConfig(engine="vllm", encoder_split=True), "vlm.encoder_split"),
         (VlmConfig(encoder_split=True, port=65535), "vlm.port"),
+        (VlmConfig(engine="vllm", kv_cache="bfloat16"), r"vlm\.kv_cache = bfloat16.*auto"),
         (VlmConfig(host="0.0.0.0"), "vlm.key_file"),
         (VlmConfig(host="192.168.1.4"), "vlm.key_file"),
         (VlmConfig(host="example.org"), "vlm.key_file"),

@@ -171,3 +171,14 @@ def test_the_recorded_table_is_read_or_refused(tmp_path: Path) -> None:
     for measurement in predictors.read_table():
         assert measurement.cases > 0
         assert len(measurement.gains) == len(measurement.ahead)
+
+
+def test_what_is_on_by_default_in_the_arena_was_chosen_among_all() -> None:
+    """Dreams were measured, too, where they lose: else `auto` could not choose them."""
+    table = predictors.read_table()
+    for size in ((84, 84), (360, 640)):
+        rows = {m.predictor: m for m in table if m.game == "arena" and m.size == size}
+        assert set(rows) == {"flow", "dream"}
+        assert rows["flow"].good
+        assert not rows["dream"].good
+        assert predictors.best("arena", table, size=size) == "flow"

@@ -67,6 +67,33 @@ def test_a_strip_covers_300_ms_and_its_times_are_the_frames_own() -> None:
     assert numbers[-1] == 59
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.integers(1, 90), min_size=1, max_size=40), coded=st.lists(st.booleans()),
+    spacing_ms=st.sampled_from([33.0, 50.0, 60.0]),
+)  # fmt: skip
+def test_of_the_frames_near_a_time_a_coded_one_is_taken_and_then_the_nearest(
+    steps: list[int], coded: list[bool], spacing_ms: float
+) -> None:
+    """Against the rule said plainly, over all frames that are held."""
+    ring = filled(np.cumsum(steps).tolist(), spacing=spacing_ms / 1e3)
+    held = list(ring._entries)
+    for entry, is_coded in zip(held, coded, strict=False):
+        entry.jpeg = b"coded" if is_coded else b""
+    spacing = round(spacing_ms * MS)
+    wanted = [held[-1]]
+    for k in range(1, PAST + 1):
+        at = held[-1].at_ns - k * spacing
+        near = [
+            (not entry.jpeg, abs(entry.at_ns - at), number)
+            for number, entry in enumerate(held)
+            if entry.at_ns < wanted[0].at_ns and 2 * abs(entry.at_ns - at) <= spacing
+        ]
+        if near:
+            wanted.insert(0, held[min(near)[2]])
+    assert [e.at_ns for e in ring._chosen()] == [e.at_ns for e in wanted]
+
+
 def test_predicted_frames_follow_with_their_times() -> None:
     predictor = Still()
     ring = filled([k * 30.0 for k in range(20)], predictor=predictor)

@@ -1,0 +1,178 @@
+"""scripts/start_cognitive_server.sh and train_with_system2.sh: who is started, told, and ended.
+
+The scripts are run for real beside a `metabonk` that writes down its words and plays its part.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+NAMES = ("start_cognitive_server.sh", "train_with_system2.sh")
+HANG_SECONDS = 60.0
+
+# Files in $STATE say how it behaves: vlm-ends (with that status), monitor (a server is there).
+FAKE = """#!/usr/bin/env bash
+echo "$*" >> "$STATE/said"
+case "$1 ${2:-}" in
+  "serve vlm")
+    case "$*" in *--asked-by*)
+      printf 'backend.chain=openai,rules\\nbackend.url=http://127.0.0.1:30001\\n'
+      printf 'backend.key_file=%s/my key\\nbackend.wait=60\\n' "$STATE"
+      exit 0 ;;
+    esac
+    trap 'echo "vlm ended" >> "$STATE/said"; exit 0' TERM
+    echo "vlm: $$" >> "$STATE/said"
+    [ -e "$STATE/vlm-ends" ] && exit "$(cat "$STATE/vlm-ends")"
+    while true; do sleep 0.05; done ;;
+  "serve cognitive")
+    trap 'echo "server ended" >> "$STATE/said"; rm -f "$STATE/monitor"; exit 0' TERM
+    for word in "$@"; do echo "word: $word" >> "$STATE/said"; done
+    [ -e "$STATE/server-ends" ] && exit "$(cat "$STATE/server-ends")"
+    touch "$STATE/monitor"
+    while true; do sleep 0.05; done ;;
+  "monitor --once") [ -e "$STATE/monitor" ] ;;
+  "cognition distil") mkdir -p "$5" ;;
+esac
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a script with words; what `metabonk` heard is in state/said."""
+    scripts, state = tmp_path / "scripts", tmp_path / "state"
+    scripts.mkdir()
+    state.mkdir()
+    for name in NAMES:
+        shutil.copy(SCRIPTS / name, scripts / name)
+    fake = scripts / "metabonk"
+    fake.write_text(FAKE)
+    fake.chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("METABONK_", "OUT"))}
+
+    def go(name: str, *words: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["bash", scripts / name, *words], cwd=tmp_path, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            env={**environment, "STATE": str(state), **more},
+        )  # fmt: skip
+
+    return go
+
+
+def said(tmp_path: Path) -> list[str]:
+    path = tmp_path / "state/said"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _begins(one: str, line: str) -> bool:
+    return one.startswith(line) if line.endswith(": ") else one == line
+
+
+def wait_for(tmp_path: Path, line: str) -> list[str]:
+    end = time.monotonic() + HANG_SECONDS
+    while not any(_begins(one, line) for one in said(tmp_path)):
+        assert time.monotonic() < end, said(tmp_path)
+        time.sleep(0.02)
+    return said(tmp_path)
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def test_the_cognitive_server_is_told_where_the_model_server_is(
+    start: Start, tmp_path: Path
+) -> None:
+    """Its port, its key and how long it may load come from its settings; own words come later."""
+    process = start("start_cognitive_server.sh", "--vlm", "my vlm.toml", "--set", "backend.wait=5")
+    wait_for(tmp_path, "vlm: ")  # which takes signals from then on
+    lines = wait_for(tmp_path, "word: backend.wait=5")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(HANG_SECONDS) == 143
+    words = [line.removeprefix("word: ") for line in lines if line.startswith("word: ")]
+    assert words == [
+        "serve", "cognitive", "--set", "backend.chain=openai,rules",
+        "--set", "backend.url=http://127.0.0.1:30001",
+        "--set", f"backend.key_file={tmp_path}/state/my key", "--set", "backend.wait=60",
+        "--set", "backend.wait=5",
+    ]  # fmt: skip
+    assert "serve vlm --config my vlm.toml" in lines
+    ended = [line for line in said(tmp_path) if line.endswith(" ended")]
+    assert ended == ["server ended", "vlm ended"], "what is under way is answered first"
+
+
+@pytest.mark.parametrize(("status", "told"), [("2", 2), ("0", 1)])
+def test_without_its_model_server_it_ends(
+    start: Start, tmp_path: Path, status: str, told: int
+) -> None:
+    """One that is not installed ends at once: nobody waits twenty minutes for it."""
+    (tmp_path / "state/vlm-ends").write_text(status)
+    process = start("start_cognitive_server.sh", "--vlm", "vlm.toml")
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == told
+    assert f"the model server has ended (status {status})" in err
+
+
+def test_a_cognitive_server_that_ends_takes_its_model_server_along(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "state/server-ends").write_text("2")
+    process = start("start_cognitive_server.sh", "--vlm", "vlm.toml")
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 2
+    assert "the model server has ended" not in err
+    pids = [line.removeprefix("vlm: ") for line in said(tmp_path) if line.startswith("vlm: ")]
+    assert not any(Path("/proc", pid).exists() for pid in pids)
+
+
+def distilled(tmp_path: Path) -> list[list[str]]:
+    return [one.split() for one in said(tmp_path) if one.startswith("cognition distil")]
+
+
+def test_learning_again_finds_room_for_what_it_learns(start: Start, tmp_path: Path) -> None:
+    """The log goes on; sessions and policies have names of their own."""
+    for number in range(2):
+        process = start("train_with_system2.sh", "runs/long", MINUTES="0.1")
+        out, err = process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == 0, err
+        assert len(distilled(tmp_path)) == number + 1
+        assert distilled(tmp_path)[number][4] in out
+        time.sleep(1.1)  # names have seconds
+    first, second = distilled(tmp_path)
+    assert first[2] == second[2] == "runs/system2/decisions"
+    assert first[4] != second[4]
+    assert said(tmp_path).count("server ended") == 2
+
+
+def test_beside_another_server_nothing_is_distilled(start: Start, tmp_path: Path) -> None:
+    """Not an older log of ours either, which has nothing of this session."""
+    (tmp_path / "state/monitor").touch()
+    (tmp_path / "runs/system2/decisions").mkdir(parents=True)
+    process = start("train_with_system2.sh", "runs/long")
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0
+    assert "nothing is distilled" in err
+    assert any(line.startswith("play --policy runs/long --live") for line in said(tmp_path))
+    assert distilled(tmp_path) == []
+
+
+def test_what_is_there_already_is_said_before_anything_is_played(
+    start: Start, tmp_path: Path
+) -> None:
+    now = time.time()
+    for seconds in range(-2, 60):
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now + seconds))
+        (tmp_path / f"old/policy-{stamp}").mkdir(parents=True)
+    process = start("train_with_system2.sh", "runs/long", OUT="old")
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 2
+    assert "is there already: set another OUT" in err
+    assert said(tmp_path) == []
