@@ -42,6 +42,7 @@ from metabonk.schema import (
     Sima2Config,
     VlmConfig,
     WorldConfig,
+    idle,
 )
 
 __all__ = [
@@ -96,6 +97,8 @@ class Setting:
     def expected(self) -> str:
         """What a value must be, in words."""
         kind, meta = typing.get_args(self.type)
+        if meta.extra:
+            return str(meta.extra["expected"])
         if typing.get_origin(kind) is Literal:
             return "one of " + ", ".join(typing.get_args(kind))
         names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -139,17 +142,22 @@ def load(
     where no source says otherwise. flags: values by key (`{"ppo.clip": 0.1}`), text
     or of the key's type; None stands for a flag that was not given. environ: os.environ unless
     given. notice: called with one line per known variable that has no effect yet; by default it
-    becomes a Python warning. Raises ConfigError naming source, key and remedy.
+    becomes a Python warning. Given along with presets, which whoever trains has, it is also told of
+    settings of dreams where no world model is learned. Raises ConfigError naming source, key and
+    remedy.
     """
     known = settings()
-    values: dict[str, Any] = {}
-    if file is not None:
-        told = {k: _checked(known, k, v, str(file)) for k, v in _from_file(Path(file))}
-        values |= _with_world(told)
     environ = os.environ if environ is None else environ
-    values |= _with_world(_in_environment(known, environ, notice))
     given = {key: value for key, value in (flags or {}).items() if value is not None}
-    values |= _with_world({k: _checked(known, k, v, "--set") for k, v in given.items()})
+    pairs = [] if file is None else _from_file(Path(file))
+    sources = (
+        {k: _checked(known, k, v, str(file)) for k, v in pairs},
+        _in_environment(known, environ, notice),
+        {k: _checked(known, k, v, "--set") for k, v in given.items()},
+    )
+    values: dict[str, Any] = {}
+    for told in sources:
+        values |= _with_world(told)
     config = Config()
     if presets is not None:
         game = values.get("game.name", config.game.name)
@@ -160,6 +168,8 @@ def load(
         setattr(getattr(config, section), name, value)
     _check_together(config)
     _check_ports(config, environ)
+    if notice is not None and presets is not None and (unread := idle(config.world, sources)):
+        notice(unread)
     return config
 
 
@@ -195,6 +205,8 @@ def to_toml(config: Config, *, comments: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Of `native.cpu`, from AVX-512 on: what is used beyond it.
+_EXTENSIONS = {"avx512": "none", "vnni": "vnni", "bf16": "bf16"}
 _CONFIGURED: list[str] = []  # what configurations have asked of cap_cpu in this process
 
 
@@ -214,8 +226,10 @@ def cap_cpu(config: Config | None = None) -> str:
     cpu = (config or load(environ=environ)).native.cpu
     if config is not None:
         _CONFIGURED.append(cpu)
+    if cpu in _EXTENSIONS:
+        support.cap_extension(_EXTENSIONS[cpu])
     if cpu != "auto":
-        support.cap_tier(cpu)
+        support.cap_tier("avx512" if cpu in _EXTENSIONS else cpu)
     return str(support.active_tier())
 
 

@@ -35,7 +35,7 @@ KNOWN = (
     Variable(
         "METABONK_CPU",
         "auto",
-        "Highest instruction set the native core may use: auto, baseline, avx2 or avx512.",
+        "Highest instruction set the core may use: auto, baseline, avx2, avx512, vnni or bf16.",
         key="native.cpu",
     ),
     Variable(
@@ -174,6 +174,12 @@ KNOWN = (
     Variable("METABONK_LLM_SKILL_SELECT_ALL", "1", "Offer it the whole library of skills."),
     Variable("METABONK_USE_LLM_PBT_WEIGHTS", "1", "Let a language model propose reward weights."),
 )
+
+
+def caps_processor() -> bool:
+    """Whether a variable sets `native.cpu`: without one, operations need no configuration, and run
+    where nothing is installed that reads one."""
+    return not os.environ.keys().isdisjoint({"METABONK_CPU", "METABONK_NATIVE_CPU"})
 
 
 def profiler() -> str:

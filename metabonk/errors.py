@@ -1,9 +1,11 @@
-"""Errors that users meet. Knows nothing of the rest of the package.
+"""Errors that users meet. Knows of the rest of the package only how an extra of it is installed.
 
 Every message names what was wrong (the argument, the file, the field) and the remedy.
 """
 
 from __future__ import annotations
+
+from metabonk import extras
 
 
 class MetabonkError(Exception):
@@ -26,7 +28,7 @@ class MissingExtraError(MetabonkError, ImportError):
         self.extra = extra
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed: "
-            f"pip install 'metabonk[{extra}]'"
+            f"{extras.install(extra)}"
         )
 
 

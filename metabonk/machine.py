@@ -34,13 +34,15 @@ class Gpu(msgspec.Struct, frozen=True):
 
 
 class Driver(msgspec.Struct, frozen=True):
-    """What was found. cuda: newest version the driver speaks; problem: why there is no GPU."""
+    """What was found. cuda: newest version the driver speaks; problem: why there is no GPU;
+    installed: whether there is a driver at all, if only one that does not start."""
 
     version: str = ""
     cuda: str = ""
     gpus: list[Gpu] = []
     nvenc: str = ""
     problem: str = ""
+    installed: bool = True
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -136,7 +138,8 @@ def driver() -> Driver:
     """The driver's versions, devices and encoder."""
     library = _open("libcuda.so.1")
     if library is None:
-        return Driver(nvenc=_nvenc(), problem="no NVIDIA driver (libcuda.so.1 is not there)")
+        problem = "no NVIDIA driver (libcuda.so.1 is not there)"
+        return Driver(nvenc=_nvenc(), problem=problem, installed=False)
     code = library.cuInit(0)
     if code != 0:
         return Driver(

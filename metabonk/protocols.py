@@ -6,7 +6,7 @@ A room that needs something from a higher one takes it as one of these; it never
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -144,3 +144,30 @@ class Predictor(Protocol):
         self, frames: Sequence[Array], times: Sequence[float], at: Sequence[float]
     ) -> list[Array]:
         """Frames uint8 [H, W, 3] at the times `at`, seconds on the clock of `times`."""
+
+
+QuestionT = TypeVar("QuestionT", contravariant=True)
+AnswerT = TypeVar("AnswerT", covariant=True)
+
+
+@runtime_checkable
+class Backend(Protocol[QuestionT, AnswerT]):
+    """Answers System 2's questions, many at a time, on one asyncio loop.
+
+    name: of its metrics and of its answers. limit: questions it should have in flight at most;
+    0 if it answers at once and nothing is gained by waiting.
+    """
+
+    name: str
+    limit: int
+
+    async def open(self) -> None:
+        """Finds out what the other end can do. Raises BackendError with the remedy if it is not
+        there: called once at the start, where an unreachable backend is an error."""
+
+    async def decide(self, question: QuestionT, /) -> AnswerT:
+        """The answer. Raises `cognition.question.Undecided`. Cancelling the call aborts what runs
+        at the other end."""
+
+    async def close(self) -> None:
+        """Gives up what is in flight and closes connections; safe to call twice."""

@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -27,6 +27,7 @@ from metabonk.errors import CorruptError, ResumeError
 C = TypeVar("C")
 
 JOURNAL = "stages.jsonl"
+_UNKNOWN = object()  # what no setting is
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +67,17 @@ class Stage(Generic[C]):
 
     body: writes one artifact inside `context.directory` and returns it; called again after a kill
     with `resumed` set. flexible: dotted configuration keys (or whole sections) that may change when
-    an attempt is continued, such as how long it lasts. atomic: the body leaves nothing until it is
-    done, so that a directory holds any number of its results; an attempt that was cut short is
-    begun anew, and whoever is at work in the directory is waited for.
+    an attempt is continued, such as how long it lasts. worth: what a key counts as, by dotted key,
+    for attempts that were begun before there was such a key: what was done then without it. atomic:
+    the body leaves nothing until it is done, so that a directory holds any number of its results;
+    an attempt that was cut short is begun anew, and whoever is at work in the directory is waited
+    for.
     """
 
     name: str
     body: Callable[[Context[C]], Artifact]
     flexible: frozenset[str] = frozenset()
+    worth: Mapping[str, Any] = field(default_factory=dict)
     atomic: bool = False
 
     def run(
@@ -113,11 +117,7 @@ class Stage(Generic[C]):
         flat = dict(_flatten(msgspec.to_builtins(config)))
         hashes = tuple(i.hash for i in inputs)
         whole = msgspec.json.encode([self.name, flat, seed, hashes], order="sorted")
-        identity = {
-            key: value
-            for key, value in flat.items()
-            if not any(key == f or key.startswith(f + ".") for f in self.flexible)
-        }
+        identity = {key: value for key, value in flat.items() if not self._may_change(key)}
         return Entry(
             stage=self.name,
             event="started",
@@ -141,18 +141,32 @@ class Stage(Generic[C]):
             )
         if past.inputs != now.inputs:
             raise ResumeError(f"{directory} was begun from other inputs: choose another --run")
-        before = msgspec.json.decode(msgspec.json.encode(past.identity))
-        after = msgspec.json.decode(msgspec.json.encode(now.identity))
+        self._check_settings(directory, past, now)
+
+    def _check_settings(self, directory: Path, past: Entry, now: Entry) -> None:
+        """Raises ResumeError unless both have the same settings, as far as they cannot change."""
+        before, after, worth = (_plain(v) for v in (past.identity, now.identity, self.worth))
+        if gone := [k for k in before if k not in after and not self._may_change(k)]:
+            told = ", ".join(f"{key} = {before[key]!r}" for key in gone)
+            raise ResumeError(
+                f"{directory} was begun with settings that are no more ({told}): "
+                f"continue it with metabonk {past.version}, or choose another --run"
+            )
         changed = [
-            f"{key} was {before.get(key)!r}, now {after.get(key)!r}"
-            for key in {**before, **after}
-            if before.get(key) != after.get(key)
+            f"{key} was {before[key]!r}, now {value!r}"
+            if key in before
+            else f"{key} was not there yet, as if {worth.get(key)!r}, now {value!r}"
+            for key, value in after.items()
+            if value != before.get(key, worth.get(key, _UNKNOWN))
         ]
         if changed:
             raise ResumeError(
                 f"{directory} cannot be continued with other settings ({'; '.join(changed)}): "
                 "leave them as they were, or choose another --run"
             )
+
+    def _may_change(self, key: str) -> bool:
+        return any(key == f or key.startswith(f + ".") for f in self.flexible)
 
 
 def read_journal(directory: Path | str) -> list[Entry]:
@@ -209,6 +223,12 @@ def _finished(directory: Path, past: Sequence[Entry], key: str) -> Artifact | No
 def _append(directory: Path, entry: Entry, event: str, **changes: Any) -> None:
     entry = msgspec.structs.replace(entry, event=event, time=time.time(), **changes)
     files.append(directory / JOURNAL, msgspec.json.encode(entry))
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """As it comes back from the journal, where a tuple is a list."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(tree))
+    return plain
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

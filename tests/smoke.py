@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import importlib.util
+import importlib.resources
 import pkgutil
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from pathlib import Path
 # Playing needs no Torch: every module of these imports without it.
 TORCH_FREE = [
     "metabonk.errors",
+    "metabonk.files",
     "metabonk.environment",
     "metabonk.schema",
     "metabonk.config",
@@ -45,6 +46,8 @@ NEEDS_TORCH = [
             "tracing",
             "lowering",
             "elements",
+            "activations",
+            "constants",
             "axes",
             "layers",
             "motors",
@@ -69,13 +72,32 @@ class Blocked:
 
 
 def modules_of(name: str) -> list[str]:
-    if importlib.util.find_spec(name) is None:
-        return []  # a room that is not built yet
     module = importlib.import_module(name)
     found = [name]
     if hasattr(module, "__path__"):
         found += [info.name for info in pkgutil.walk_packages(module.__path__, name + ".")]
     return found
+
+
+# Not code, and so easily left out of a wheel.
+DATA = [
+    ("metabonk.bench", "gates.toml"),
+    ("metabonk.games", "level.schema.json"),
+    ("metabonk.games", "levels/hard.json"),
+    ("metabonk.kernels", "configs/sm_90.json"),
+]
+
+
+def data_files_are_there() -> None:
+    from metabonk.games import level
+
+    missing = [
+        f"{package}/{name}"
+        for package, name in DATA
+        if not importlib.resources.files(package).joinpath(name).is_file()
+    ]
+    assert not missing, f"the wheel lacks {missing}"
+    assert level.load("hard").time.duration > 0
 
 
 def lacks_torch(module: str) -> bool:
@@ -139,6 +161,7 @@ def main() -> None:
     here = Path(metabonk.__file__).resolve()
     assert "site-packages" in here.parts, f"{here} is not an installed wheel"
     count = import_without_torch()
+    data_files_are_there()
     play_arena()
     load_policy_library()
     started = time.perf_counter()

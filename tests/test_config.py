@@ -265,6 +265,45 @@ def test_to_ask_for_dreams_is_to_ask_for_a_world_model(tmp_path: Path) -> None:
     assert not refused.world.enabled
 
 
+@pytest.mark.parametrize(
+    ("flags", "environ", "told"),
+    [
+        ({"world.start": "runs/dreams"}, {}, "world.start"),
+        ({"efe.curiosity": 2.0}, {"METABONK_DREAM_HORIZON": "30"}, "dream.horizon, efe.curiosity"),
+        ({"dream.horizon": 3}, {"METABONK_DREAM_HORIZON": "30"}, "dream.horizon"),
+        ({"world.enabled": True, "dream.horizon": 3}, {}, ""),
+        ({"world.intrinsic": 0.1, "dream.horizon": 3}, {}, ""),
+        ({"dream.enabled": True, "dream.horizon": 3}, {}, ""),  # which asks for the model as well
+        ({"world.enabled": False, "dream.horizon": 3}, {}, ""),  # nor is anything expected
+        ({"dream.enabled": False, "dream.horizon": 3, "efe.starts": 9}, {}, "efe.starts"),
+        ({"dream.recordings": "demos"}, {}, ""),  # another verb reads it
+        ({"ppo.clip": 0.1}, {}, ""),
+    ],
+)
+def test_settings_of_dreams_without_a_world_model_are_told(
+    flags: dict[str, object], environ: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    """To whoever trains; other verbs need no world model. What a game has by itself was not set."""
+    notices: list[str] = []
+    usual = {"world.deter": 64, "dream.starts": 9}
+    load(flags=flags, environ=environ, presets=lambda _: usual, notice=notices.append)
+    said = f"nothing reads {told} without a world model: --set world.enabled=1"
+    assert notices == ([said] if told else [])
+    load(flags=flags, environ=environ, notice=notices.append)
+    kept = tmp_path / "run.toml"
+    kept.write_text(config.to_toml(Config()))
+    load(kept, environ={}, presets=lambda _: usual, notice=notices.append)
+    assert len(notices) == bool(told)
+
+
+def test_every_name_with_pilot_in_it_is_a_pilots() -> None:
+    for name in ("pilot", "pilot-large", "my_pilot.2"):
+        assert load(environ={}, flags={"model.name": name}).model.name == name
+    for name in ("pilo", "mlp2", "pilot\n", "a pilot", "../pilot", ""):
+        with pytest.raises(ConfigError, match="or a name with pilot in it, as pilot-large"):
+            load(environ={}, flags={"model.name": name})
+
+
 def test_an_alias_and_the_own_name_must_agree() -> None:
     """For every alias: neither wins silently over the other, in whatever order they stand."""
     aliases = [v for v in KNOWN if v.key and not v.value]

@@ -107,6 +107,57 @@ def test_flexible_settings_may_change_others_not(
         stage.run(directory, longer, seed=3, inputs=[source], resume=True)
 
 
+def forget(directory: Path, *keys: str) -> None:
+    """Makes the journal one of a version that did not know these keys."""
+    journal = directory / "stages.jsonl"
+    entries = [msgspec.json.decode(line) for line in journal.read_bytes().splitlines()]
+    for entry in entries:
+        entry["identity"] = {k: v for k, v in entry["identity"].items() if k not in keys}
+        entry["key"] = "of a version that hashed other settings"
+    journal.write_bytes(b"".join(msgspec.json.encode(e) + b"\n" for e in entries))
+
+
+def test_work_from_before_a_setting_goes_on(tmp_path: Path, body: Counting) -> None:
+    """A key that an old journal lacks counts as what was done without it, and as nothing else."""
+    worth = {"scale": 1.0, "pixels": (0, 0)}
+    stage = Stage("double", body, frozenset({"run"}), worth=worth)
+    stage.run(tmp_path, Settings(), seed=3)
+    forget(tmp_path, "scale", "pixels")
+    stage.run(tmp_path, Settings(run={"minutes": 1}), seed=3, resume=True)
+    assert body.calls == [False, True]
+    forget(tmp_path, "scale")
+    with pytest.raises(ResumeError, match=r"scale was not there yet, as if 1\.0, now 2\.0"):
+        stage.run(tmp_path, Settings(scale=2.0), seed=3, resume=True)
+    # The control: where nobody says what was done without it, that is not guessed.
+    silent = Stage("double", body, frozenset({"run"}))
+    with pytest.raises(ResumeError, match="scale was not there yet"):
+        silent.run(tmp_path, Settings(run={"minutes": 2}), seed=3, resume=True)
+    assert body.calls == [False, True]
+
+
+def test_a_default_that_changed_is_not_what_was_done_before(tmp_path: Path, body: Counting) -> None:
+    """The schema says 1.0 now; without the setting it was as if 0.5."""
+    stage = Stage("double", body, frozenset({"run"}), worth={"scale": 0.5})
+    stage.run(tmp_path, Settings(), seed=3)
+    forget(tmp_path, "scale")
+    with pytest.raises(ResumeError, match=r"as if 0\.5, now 1\.0"):
+        stage.run(tmp_path, Settings(run={"minutes": 1}), seed=3, resume=True)
+    stage.run(tmp_path, Settings(scale=0.5), seed=3, resume=True)
+    assert body.calls == [False, True]
+
+
+def test_settings_that_are_no_more_are_said_to_be(tmp_path: Path, body: Counting) -> None:
+    stage = Stage("double", body, frozenset({"run"}))
+    stage.run(tmp_path, Settings(run={"minutes": 1}), seed=3)
+    journal = tmp_path / "stages.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.replace(b'"identity":{', b'"identity":{"run.old":2,'))
+    stage.run(tmp_path, Settings(run={"minutes": 2}), seed=3, resume=True)  # may change
+    journal.write_bytes(whole.replace(b'"identity":{', b'"identity":{"edge":2,'))
+    with pytest.raises(ResumeError, match=r"no more \(edge = 2\).*with metabonk \d"):
+        stage.run(tmp_path, Settings(run={"minutes": 3}), seed=3, resume=True)
+
+
 def test_inputs_count_by_hash(tmp_path: Path, stage: Stage[Settings], body: Counting) -> None:
     a = artifact.write(tmp_path / "a", kind="x", seed=0, files={"f": b"1"})
     same = artifact.write(tmp_path / "b", kind="x", seed=0, files={"f": b"1"})

@@ -30,7 +30,7 @@ app, command = verb(
 
 The run goes on from its newest checkpoint, again and again under the same seeds:
 intact, intact once more, and with one part taken out (zero), kept from learning
-(freeze) or mixed up (shuffle). A part is inert if the policy comes out the same
+(freeze) or mixed up (shuffle). A part is inert if whoever serves comes out the same
 without it; what it is worth is the difference of the return, with an interval over
 seeds. The run stays as it was. Ctrl-C loses nothing but the seed at hand.
 

@@ -28,7 +28,7 @@ from metabonk.cli.status_line import StatusLine
 from metabonk.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from metabonk.bench import Row
+    from metabonk.bench.gates import Row, Verdict
 
 FLOOR = "floor"  # the peer that is what the processor can do at most
 
@@ -37,8 +37,9 @@ app, command = verb(
 
 Ours and the peer take turns in the same run; what counts is the ratio, with its
 95 % interval. A goal is met or not; peers that are not installed are skipped, and
-a gate that could judge nothing fails. Rows are printed as they are measured. What
-the time did not suffice for is said to be not measured, and fails a gate.
+a gate fails that could judge nothing of a suite. Rows are printed as they are
+measured. What the time did not suffice for is said to be not measured, and fails
+a gate.
 
 $ metabonk bench                       everything
 $ metabonk bench games ppo             these suites
@@ -55,7 +56,9 @@ $ metabonk bench --tolerances          how exact operations are"""
 def bench(
     suites: list[str] = typer.Argument(None, help="Suites; default: all.", metavar="SUITE"),
     gate: bool = typer.Option(
-        False, "--gate", help="Exit with 1 if a goal is missed, not measured, or none judged."
+        False,
+        "--gate",
+        help="Exit with 1 if a goal is missed, not measured, or a suite not judged.",
     ),
     only: list[str] = typer.Option(
         [], "--only", help="Cases of this group, or with this in their name.", metavar="WORD"
@@ -83,8 +86,11 @@ def bench(
         rows += found
         if json is not None:  # after each case: whatever ends this, what was measured is there
             files.replace(json, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
-    if gate and not passes(rows):
-        raise typer.Exit(1)
+    if gate:
+        verdict = room.verdict(rows)
+        report(verdict)
+        if not verdict.passes:
+            raise typer.Exit(1)
 
 
 def _measured(
@@ -118,21 +124,23 @@ def _list(room: Any, suites: Sequence[str], only: Sequence[str]) -> None:
     console.print(table(["group", "what is compared", ">at most"], rows))
 
 
-def passes(rows: Sequence[Row]) -> bool:
-    """Whether goals were met and any was measured; lists the goals that were not judged. One that
-    could have been measured and was not is not met."""
-    gated = [row for row in rows if row.goal is not None]
-    judged = [row for row in gated if row.met is not None]
-    late = [row for row in gated if row.unmeasured]
-    for row in gated:
-        if row.met is None:
-            notice_line(f"goal not judged: {row.suite}: {row.name}, {row.peer_name}")
-    if late:
-        error_line(f"--gate: {len(late)} of {len(gated)} goals were not measured")
-    elif not judged:
-        why = "all of their peers were skipped, see above" if gated else "none is set here"
-        error_line(f"--gate: no goal was judged: {why}")
-    return bool(judged) and not late and all(row.met for row in judged)
+def report(verdict: Verdict) -> None:
+    """Says which goals were not judged, and what makes a gate fail but those that were missed."""
+    for row in verdict.unjudged:
+        notice_line(f"goal not judged: {row.suite}: {row.name}, {row.peer_name}")
+    if verdict.unmeasured:
+        late = len(verdict.unmeasured)
+        error_line(f"--gate: {late} of {verdict.gated} goals were not measured")
+    told = {row.suite for row in verdict.unmeasured}
+    for suite in verdict.silent:
+        if suite not in told:
+            error_line(
+                f"--gate: no goal of {suite} was judged: all of their peers were skipped, see above"
+            )
+    if verdict.spared:
+        notice_line(f"{len(verdict.spared)} goals are {verdict.spared[0].spared}")
+    elif not verdict.gated:
+        error_line("--gate: no goal was judged: none is set here")
 
 
 def print_rows(rows: Sequence[Row]) -> None:

@@ -11,10 +11,11 @@ import msgspec
 import typer
 
 from metabonk import config as settings_module
-from metabonk import machine
+from metabonk import extras, machine
 from metabonk.cli.output import (
     JsonFlag,
     console,
+    interval,
     notice_line,
     print_json,
     require,
@@ -117,7 +118,7 @@ def _formats(text: str | None) -> tuple[str, ...]:
         return tuple(name.strip() for name in text.split(",") if name.strip())
     if importlib.util.find_spec("pyarrow") is not None:
         return FORMATS
-    notice_line("no Parquet without pyarrow: pip install 'metabonk[data]'")
+    notice_line(f"no Parquet without pyarrow: {extras.install('data')}")
     return tuple(name for name in FORMATS if name != "parquet")
 
 
@@ -161,10 +162,11 @@ answers with it.
 
 $ metabonk cognition distil runs/cognitive --out runs/strategy
 $ metabonk cognition distil LOG --out DIR --backend openai --set distil.beta=1
-$ metabonk cognition distil LOG --out DIR --episodes 64 --level hard"""
+$ metabonk cognition distil LOG --out DIR --episodes 64 --level hard
+$ metabonk cognition distil LOG LOG2 --out DIR         from both together"""
 )
 def distil(
-    log: Path = LogArgument,
+    logs: list[Path] = typer.Argument(help="Directories of decision logs.", metavar="LOG..."),
     out: Path = typer.Option(..., help="Where to write the policy.", metavar="DIR"),
     backend: list[str] = typer.Option(
         [], help="Only what this backend decided; repeatable.", metavar="NAME"
@@ -198,7 +200,7 @@ def distil(
                 )
 
         found = strategies.distil(
-            log, out, config, seed=seed, backends=tuple(backend), levels=tuple(level),
+            logs, out, config, seed=seed, backends=tuple(backend), levels=tuple(level),
             episodes=episodes, progress=progress,
         )  # fmt: skip
     _show_distilled(found, json)
@@ -238,11 +240,10 @@ def _returns(evaluations: dict[str, Evaluation] | Any) -> Any:
     rows = []
     for level, evaluation in evaluations.items():
         rules, alone = evaluation.against["rules"], evaluation.against["alone"]
-        low, high = rules.ci95
         rows.append(
             (
                 level, f"{evaluation.return_mean:.1f}", f"{rules.mean:.1f}", f"{alone.mean:.1f}",
-                f"{rules.difference:+.1f} ({low:+.1f} to {high:+.1f})", evaluation.episodes,
+                f"{rules.difference:+.2f} {interval(rules.ci95)}", evaluation.episodes,
             )
         )  # fmt: skip
     heads = ["level", ">policy", ">rules", ">System 1 alone", ">policy - rules (95 %)", ">episodes"]
@@ -253,18 +254,28 @@ def _returns(evaluations: dict[str, Evaluation] | Any) -> Any:
     help="""Play the arena with the embedded strategist, and log its decisions.
 
 The log is the one that a cognitive server writes, but in the game's time: thousands
-of decisions a minute, to export or to distil.
+of decisions a minute, to export or to distil. With --player a distilled policy plays,
+and the log says what the strategist would have done where that one led: learned from
+beside the first log, it corrects what the policy has never seen.
 
 $ metabonk cognition rehearse --out runs/rehearsal --episodes 64
-$ metabonk cognition rehearse --out LOG --level hard --explore 0.1 --seed 1"""
+$ metabonk cognition rehearse --out LOG --level hard --explore 0.1 --seed 1
+$ metabonk cognition rehearse --out LOG2 --player runs/strategy --seed 2
+$ metabonk cognition distil runs/rehearsal LOG2 --out runs/strategy2"""
 )
 def rehearse(
     out: Path = typer.Option(..., help="Where to write the log.", metavar="DIR"),
     level: str = typer.Option("default", help="Of the arena: a name or a JSON file."),
     episodes: int = typer.Option(64, help="How many.", min=1),
     every: float = typer.Option(2.0, help="Seconds of the game between questions.", min=0.1),
+    latency: float = typer.Option(
+        0.0, help="Seconds of the game from a state to its directive.", min=0.0
+    ),
     explore: float = typer.Option(
         0.0, help="Chance of another action than the strategist's.", min=0.0, max=1.0
+    ),
+    player: Path = typer.Option(
+        None, help="A distilled policy that is followed instead, and corrected.", metavar="DIR"
     ),
     seed: int = typer.Option(0, help="Everything random follows from it.", min=0),
     json: bool = JsonFlag,
@@ -272,8 +283,10 @@ def rehearse(
     from metabonk.games import arena
     from metabonk.games.scripted import Habits, ScriptedPolicy
     from metabonk.learn.system2.rehearse import Rehearsal, open_log
+    from metabonk.play.dual import DualSettings
 
     settings_module.cap_cpu()
+    follow, timing = _follower(player), DualSettings(every=every, latency=latency)
     made = arena.level_of(level)
     game = arena.make("", min(16, episodes), level=made)
     motor = ScriptedPolicy(Habits(size=made.terrain.size))
@@ -291,8 +304,9 @@ def rehearse(
                 status.look()
 
             rehearsal = Rehearsal(
-                game, motor, journal, level=made.pack(), every=every, explore=explore, seed=seed
-            )
+                game, motor, journal, level=made.pack(), settings=timing, explore=explore,
+                player=follow, seed=seed,
+            )  # fmt: skip
             found = rehearsal.run(episodes, seed, progress)
     finally:
         game.close()
@@ -304,6 +318,17 @@ def rehearse(
         f"{found.return_mean:.1f} on average"
     )
     console.print(f"written  {out}", soft_wrap=True)
+
+
+def _follower(player: Path | None) -> Any:
+    """The distilled policy that rehearses, as a planner; None without. Raises CorruptError."""
+    if player is None:
+        return None
+    require("torch", "train", "--player")
+    from metabonk.cognition.backends import policy
+    from metabonk.learn.system2.versions import FollowNetwork
+
+    return FollowNetwork(policy.load(player)[0])
 
 
 @app.command(

@@ -10,7 +10,18 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.output import JsonFlag, console, print_json, require, stderr, table, verb
+from metabonk.cli.output import (
+    JsonFlag,
+    console,
+    interval,
+    print_json,
+    refuse_idle,
+    require,
+    stderr,
+    table,
+    verb,
+)
+from metabonk.cli.players import motor_of, run_of
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,13 +37,17 @@ actions: how often they choose alike, and what the difference costs.
 $ metabonk compile runs/long
 $ metabonk compile runs/long --precision int8 --out policies/int8
 $ metabonk compile runs/long --precision int8 --precision nvfp4    compare them
-$ metabonk compile runs/dreams --dreamer        who learned in its dreams, whoever leads"""
+$ metabonk compile runs/dreams --dreamer        who learned in its dreams, whoever leads
+$ metabonk compile runs/long/motors             its newest motor; or name a version"""
 )
 
 
 @command
 def compile_policy(
-    directory: Path = typer.Argument(help="Directory of the run.", metavar="DIR"),
+    context: typer.Context,
+    directory: Path = typer.Argument(
+        help="Directory of the run, of its motors or one of them.", metavar="DIR"
+    ),
     precision: list[str] = typer.Option(
         ["fp32"], help="Of the weights: fp32, bf16, int8, fp8, nvfp4, int4 or mxfp8; repeatable."
     ),
@@ -53,29 +68,41 @@ def compile_policy(
     json: bool = JsonFlag,
 ) -> None:
     require("torch", "train", "compiling")
-    if not (directory / "config.toml").exists():
+    motor, run = motor_of(str(directory)), run_of(str(directory))
+    if run is None:
         raise FileNotFoundError(f"{directory} holds no run: it has no config.toml")
+    if motor is not None:
+        why = "a motor always draws its candidates, and nothing else decides: leave it out"
+        refuse_idle(context, {"--sampled", "--dreamer"}, why)
     if machine.core_built():
         settings_module.cap_cpu()
-    from metabonk.learn.compiling import compile_run
-
     if out is not None and len(precision) > 1:
         raise ConfigError("--out names one place; leave it out to compile several precisions")
     results = []
     for name in precision:
-        where = out or directory / "policies" / (f"dreamer-{name}" if dreamer else name)
+        kind = "motor-" if motor is not None else "dreamer-" if dreamer else ""
+        where = out or run / "policies" / f"{kind}{name}"
         then = f" and playing {episodes} episodes" if episodes else ""
         with stderr.status(f"compiling {name}{then}"):
-            done = compile_run(
-                directory,
-                where,
-                name,
-                batch=batch,
-                sampled=sampled,
-                episodes=episodes,
-                seed=seed,
-                dreamer=dreamer,
-            )
+            if motor is not None:
+                from metabonk.learn.motors.compiling import compile_version
+
+                done = compile_version(
+                    motor, run, where, name, batch=batch, episodes=episodes, seed=seed
+                )
+            else:
+                from metabonk.learn.compiling import compile_run
+
+                done = compile_run(
+                    run,
+                    where,
+                    name,
+                    batch=batch,
+                    sampled=sampled,
+                    episodes=episodes,
+                    seed=seed,
+                    dreamer=dreamer,
+                )
         results.append((where, done))
     if json:
         print_json(
@@ -91,18 +118,16 @@ def compile_policy(
 
 def print_fidelity(found: list[Fidelity]) -> None:
     """A row per precision."""
-    rows = []
-    for one in found:
-        low, high = one.difference.ci95
-        rows.append(
-            (
-                one.precision,
-                f"{one.bytes / 1024:,.0f} kB",
-                f"{100.0 * one.agreement:.2f} %",
-                f"{one.difference.mean + one.difference.difference:,.2f}",
-                f"{one.difference.difference:+,.2f}  ({low:+,.2f} … {high:+,.2f})",
-            )
+    rows = [
+        (
+            one.precision,
+            f"{one.bytes / 1024:,.0f} kB",
+            f"{100.0 * one.agreement:.2f} %",
+            f"{one.difference.mean + one.difference.difference:,.2f}",
+            f"{one.difference.difference:+,.2f}  {interval(one.difference.ci95)}",
         )
+        for one in found
+    ]
     heads = ["precision", ">weights", ">same action", ">mean return", "against the network (95 %)"]
     console.print(table(heads, rows))
     console.print(f"[dim]{found[0].decisions:,} decisions compared[/]")

@@ -7,13 +7,13 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 import metabonk
-from metabonk import machine
+from metabonk import extras, machine
 from metabonk.cli.output import JsonFlag, console, print_json, table, verb
 
 # Compute capabilities that devices have had since Ampere.
@@ -137,7 +137,8 @@ def _native() -> list[Finding]:
 def _gpus() -> list[Finding]:
     driver = machine.driver()
     version = f"{driver.version or 'unknown version'}, CUDA {driver.cuda or '?'}"
-    found = [Finding("GPU", "driver", "off" if driver.problem else "ok", driver.problem or version)]
+    state, said = ("off", driver.problem) if driver.problem else ("ok", version)
+    found = [Finding("GPU", "driver", state, said, _driver_remedy(driver))]
     found += [
         Finding(
             "GPU",
@@ -149,36 +150,65 @@ def _gpus() -> list[Finding]:
         for index, g in enumerate(driver.gpus)
     ]
     nvenc = f"interface {driver.nvenc}" if driver.nvenc else "no hardware encoder"
-    return [*found, Finding("GPU", "NVENC", "ok" if driver.nvenc else "off", nvenc)]
+    state = "ok" if driver.nvenc else "off"
+    return [*found, Finding("GPU", "NVENC", state, nvenc, _nvenc_remedy(driver))]
+
+
+def _driver_remedy(driver: machine.Driver) -> str:
+    if not driver.problem:
+        return ""
+    if not driver.installed:
+        return (
+            "nothing needs a GPU; with an NVIDIA one install its driver (on Debian apt-get install "
+            "nvidia-driver), and start a container with --gpus all"
+        )
+    return (
+        "nvidia-smi says what the driver lacks: after an update restart the machine, and start a "
+        "container with --gpus all"
+    )
+
+
+def _nvenc_remedy(driver: machine.Driver) -> str:
+    if driver.nvenc:
+        return ""
+    if driver.problem:
+        return "nothing needs it, films are encoded by the processor; it comes with a GPU's driver"
+    return (
+        "films are encoded by the processor; if the GPU has encoders (GeForce, RTX and L have, "
+        "A100, H100 and B200 have none) install libnvidia-encode.so.1 (on Debian apt-get install "
+        "libnvidia-encode1), and start a container with NVIDIA_DRIVER_CAPABILITIES=all"
+    )
 
 
 def _extras() -> list[Finding]:
     try:
-        requirements = importlib.metadata.requires("metabonk") or []
+        declared = extras.declared()
     except importlib.metadata.PackageNotFoundError:
         remedy = "in a checkout run ./scripts/metabonk, else pip install metabonk"
         return [Finding("Extras", "package", "missing", "metabonk is not installed", remedy)]
-    by_extra: dict[str, list[str]] = {}
-    for requirement in requirements:
-        name = re.match(r"[A-Za-z0-9._-]+", requirement)
-        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
-        if name and extra:
-            by_extra.setdefault(extra[1], []).append(name[0])
-    return [_extra(extra, packages) for extra, packages in by_extra.items()]
+    return [_extra(extra, requirements) for extra, requirements in declared.items()]
 
 
-def _extra(extra: str, packages: list[str]) -> Finding:
+def _extra(extra: str, requirements: Sequence[extras.Requirement]) -> Finding:
     versions: list[str] = []
     missing: list[str] = []
-    for package in packages:
+    old: list[str] = []
+    for requirement in requirements:
         try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
+            version = importlib.metadata.version(requirement.package)
         except importlib.metadata.PackageNotFoundError:
-            missing.append(package)
+            missing.append(requirement.package)
+            continue
+        has = f"{requirement.package} {version}"
+        versions.append(has)
+        if not requirement.met_by(version):
+            old.append(f"{has}, wanted {requirement.least}")
     purpose = PURPOSES.get(extra, "")
-    if not missing:
+    if not missing and not old:
         return Finding("Extras", extra, "ok", f"{purpose}: {', '.join(versions)}")
     if extra in UNUSED:
         return Finding("Extras", extra, "off", f"{purpose}: not built yet, nothing uses it")
-    value = f"{purpose}; not installed: {', '.join(missing)}"
-    return Finding("Extras", extra, "missing", value, f"pip install 'metabonk[{extra}]'")
+    wrong = [f"not installed: {', '.join(missing)}"] if missing else []
+    wrong += [f"too old: {'; '.join(old)}"] if old else []
+    value = "; ".join([purpose, *wrong])
+    return Finding("Extras", extra, "missing", value, extras.install(extra))

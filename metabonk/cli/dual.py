@@ -6,12 +6,11 @@ metabonk.cognition's.
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from metabonk.cli.output import notice_line
-from metabonk.config import Config
+from metabonk.config import Config, Sima2Config
 from metabonk.errors import ConfigError
 
 
@@ -37,6 +36,34 @@ def controlled(player: Any, game: Any, config: Config, run: Path | None, seed: i
     )
 
 
+def refuse_live(config: Config) -> None:
+    """Raises ConfigError for what only the controller of games that wait does, and not the live
+    loop, whose System 2 is its clients'."""
+    settings = config.sima2
+    if not settings.enabled:
+        return
+    if settings.load_cpqe:
+        raise ConfigError(
+            "sima2.load_cpqe: the live loop plays compiled policies, and no motors yet: watch the "
+            "motor without --live, or unset it (METABONK_SIMA2_LOAD_CPQE=0)"
+        )
+    if settings.push_rollouts:
+        raise ConfigError(
+            "sima2.push_rollouts: a live session is kept as one, with --record also what it saw: "
+            "unset it (METABONK_SIMA2_PUSH_ROLLOUTS=0), or make rollouts without --live"
+        )
+    if settings.latency:
+        raise ConfigError(
+            f"sima2.latency = {settings.latency:g}: live answers take the time that they take: "
+            "unset it, or play without --live"
+        )
+    if settings.every != Sima2Config().every:
+        raise ConfigError(
+            f"sima2.every = {settings.every:g}: live, cognition.every says how often System 2 is "
+            "asked (METABONK_STRATEGY_FREQUENCY): set that one"
+        )
+
+
 def _planner(config: Config) -> Any:
     """The embedded rules; with `cognition.enabled` the cognitive server, and them behind it."""
     from metabonk.cognition.backends.rules import Strategist, temper_of
@@ -48,7 +75,7 @@ def _planner(config: Config) -> Any:
     from metabonk.cli.system2 import client_settings
     from metabonk.cognition.agent.served import ServedPlanner
 
-    settings = dataclasses.replace(client_settings(config), goal=config.sima2.goal)
+    settings = client_settings(config)
     local = rules.plan if cognition.fallback == "rules" else None
     return ServedPlanner(f"{cognition.agent}-0", cognition.server, settings, local)
 

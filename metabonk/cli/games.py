@@ -12,7 +12,7 @@ import typer
 from rich.columns import Columns
 from rich.padding import Padding
 
-from metabonk import files, machine
+from metabonk import extras, files, machine
 from metabonk.cli.output import JsonFlag, check_target, console, print_json
 from metabonk.errors import ConfigError, MetabonkError
 from metabonk.games import NAMES
@@ -160,7 +160,7 @@ def _gym_names() -> list[str]:
 def _missing(kind: str, module: str) -> str:
     """What has to be installed or built before the game can be made; empty if nothing."""
     if kind == "doom" and importlib.util.find_spec("vizdoom") is None:
-        return "pip install 'metabonk[games]'"
+        return extras.install("games")
     if kind in ("arena", "grid64", "bonklink", "research_shm") and not machine.core_built():
         return "the native core is not built: ./scripts/build"
     try:

@@ -16,6 +16,7 @@ import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metabonk import artifact, files, machine
+from metabonk.cli.dual import refuse_live
 from metabonk.cli.host import secret_of
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import console, notice_line, print_json, require, stderr, table
@@ -25,6 +26,7 @@ from metabonk.config import Config
 from metabonk.errors import BackendError, ConfigError, CorruptError
 
 if TYPE_CHECKING:
+    from metabonk.play.certificate import Demand
     from metabonk.play.loop import Decider, Live, LoopSettings
     from metabonk.play.session import Session
 
@@ -70,14 +72,15 @@ def run_live(plan: Plan, config: Config) -> None:
         raise ConfigError("--proof N ends by itself: leave --seconds out")
     if plan.proof and plan.reload:
         raise ConfigError("--reload: what is proven is one policy: leave it out")
+    refuse_live(config)
     found = _artifact(plan)
     if found is not None and not plan.proof:
-        _certified(found, plan)
+        _certified(found, plan, config)
     with _assembled(plan, config, found) as (live, session):
         if plan.proof:
             _prove(plan, config, found, live, session)
         else:
-            _play(plan, found, live, session)
+            _play(plan, config, found, live, session)
 
 
 @contextlib.contextmanager
@@ -157,11 +160,21 @@ def _current(made: Path, run: Path) -> bool:
     return all(path.stat().st_mtime <= compiled for path in checkpoints)
 
 
-def _certified(found: Path, plan: Plan) -> None:
+def _demand(plan: Plan, config: Config) -> Demand:
+    """What the live loop's certificate must be of: a priority that is refused is none."""
+    from metabonk.play.certificate import Demand
+    from metabonk.play.loop import LoopSettings
+
+    settings = LoopSettings(hz=plan.hz, cpu=plan.cpu, priority=plan.realtime)
+    granted = int(settings.granted()["priority"])
+    return Demand(game=config.game.name, hz=plan.hz, agents=plan.agents, priority=granted)
+
+
+def _certified(found: Path, plan: Plan, config: Config) -> None:
     from metabonk.play import certificate
 
     try:
-        certificate.require(found, plan.hz, plan.agents)
+        certificate.require(found, _demand(plan, config))
     except ConfigError as error:
         if not plan.uncertified:
             raise
@@ -256,8 +269,8 @@ def _research(plan: Plan, config: Config, frames: tuple[int, int]) -> Any:
     return ResearchLive(paths_of(of.instance, plan.agents, of.research_dir), frames)
 
 
-def _play(plan: Plan, found: Path | None, live: Live, session: Session) -> None:
-    looks = [_reloader(plan, found, live, session)] if plan.reload else []
+def _play(plan: Plan, config: Config, found: Path | None, live: Live, session: Session) -> None:
+    looks = [_reloader(plan, config, found, live, session)] if plan.reload else []
     if live.beside:
         from metabonk.cli.system2 import reporter
 
@@ -292,7 +305,9 @@ def _play(plan: Plan, found: Path | None, live: Live, session: Session) -> None:
     console.print(f"kept in {session.directory}", soft_wrap=True)
 
 
-def _reloader(plan: Plan, found: Path | None, live: Live, session: Session) -> Callable[[], bool]:
+def _reloader(
+    plan: Plan, config: Config, found: Path | None, live: Live, session: Session
+) -> Callable[[], bool]:
     """Looks after the policy's directory now and then; never true."""
     from metabonk.play import certificate
     from metabonk.play.loop import CompiledDecider
@@ -302,9 +317,11 @@ def _reloader(plan: Plan, found: Path | None, live: Live, session: Session) -> C
     if found is None or not deciders:
         raise ConfigError(f"--reload: {plan.policy} has no weights that could change")
 
+    demand = _demand(plan, config)
+
     def allowed() -> None:
         if not plan.uncertified:
-            certificate.require(found, plan.hz, plan.agents)
+            certificate.require(found, demand)
 
     watch, next_look = Reloader(found, deciders, session, allowed), time.monotonic()
 
@@ -391,6 +408,10 @@ def _notice_troubles(live: Live, plan: Plan) -> None:
         if asked and granted[f"{what}_error"]:
             notice_line(f"the loop's {what} was refused: {granted[f'{what}_error']}")
     counts = live.counts()
+    if unshown := counts["game"].get("unshown"):
+        notice_line(
+            f"{unshown:,} captures were not shown, the frame ring took no frame: is /dev/shm full?"
+        )
     for journal in (counts.get("ledger"), counts.get("recording"), counts["game"].get("inputs")):
         if journal is not None and journal["error"]:
             notice_line(f"the session's disk failed, what came later is lost: {journal['error']}")

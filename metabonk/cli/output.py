@@ -86,6 +86,11 @@ def table(
     return made
 
 
+def interval(ci95: tuple[float, float] | None) -> str:
+    """A 95 % interval as it stands behind a difference; None where there is none."""
+    return "(too few episodes)" if ci95 is None else f"({ci95[0]:+,.2f} … {ci95[1]:+,.2f})"
+
+
 @contextlib.contextmanager
 def at_least(columns: int) -> Iterator[None]:
     """Lines are broken no earlier than here meanwhile: a broken number reads worse than a line that

@@ -33,8 +33,8 @@ from metabonk.play.window import require_screen
 app, command = verb(
     """Play a game yourself, or watch a policy play it.
 
-A policy is [bold]scripted[/], [bold]random[/], or the directory of a run. It is shown in a
-window, or filmed with [bold]--video[/]: .mp4, or .gif.
+A policy is [bold]scripted[/], [bold]random[/], or the directory of a run, of its motors, or of a
+compiled policy. It is shown in a window, or filmed with [bold]--video[/]: .mp4, or .gif.
 
 [bold]--live[/] plays in real time, 60 decisions a second by a thread of its own that never
 waits for Python, and keeps a ledger of every tick. [bold]--proof N[/] does so for N ticks
@@ -74,7 +74,9 @@ def play(
         None, help="What to play; `metabonk games` lists them.", metavar="NAME"
     ),
     human: bool = typer.Option(False, "--human", help="Play yourself (the arena)."),
-    policy: str = typer.Option(None, help="scripted, random, or the directory of a run."),
+    policy: str = typer.Option(
+        None, help="scripted, random, or the directory of a run or of a compiled policy."
+    ),
     seed: int = typer.Option(0, help="Which episode.", min=0),
     episodes: int = typer.Option(1, help="How many episodes, one after the other.", min=1),
     video: Path = typer.Option(None, help="Film it instead of showing it.", metavar="FILE"),
@@ -140,8 +142,8 @@ def play(
     if live or proof:
         if motor_of(policy) is not None:
             raise ConfigError(
-                f"--policy {policy}: the live loop plays runs, and no motors yet: "
-                "watch it without --live"
+                f"--policy {policy}: the live loop plays motors that are compiled: give it what "
+                f"`metabonk compile {policy}` writes"
             )
         plan = Plan(
             policy=policy or default(config), run=run, seed=seed, seconds=seconds, proof=proof,

@@ -1,5 +1,5 @@
-"""Players by name, for the verbs that play: scripted, random, or what a run learned; and the game
-that they are watched in.
+"""Players by name, for the verbs that play: scripted, random, what a run learned, or a compiled
+policy; and the game that they are watched in.
 
 Knows configurations and where policies are; does not know what is done with them.
 """
@@ -7,11 +7,35 @@ Knows configurations and where policies are; does not know what is done with the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from metabonk import artifact
 from metabonk.cli.output import require
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
+from metabonk.protocols import BoolArray, FloatArray, Observation
+
+if TYPE_CHECKING:
+    from metabonk.play.compiled import CompiledPolicy
+
+
+class Compiled:
+    """A compiled policy as a Policy; it carries its recurrent state itself."""
+
+    def __init__(self, policy: CompiledPolicy, seed: int) -> None:
+        self._policy, self._seed = policy, seed
+
+    def reset(self, num_envs: int) -> None:
+        """Forgets the past; random numbers begin anew."""
+        self._policy.reset()
+        self._policy.seed(self._seed)
+
+    def act(
+        self, observation: Observation, state: None, is_first: BoolArray
+    ) -> tuple[FloatArray, None]:
+        """Action rows float32 [N, columns]."""
+        self._policy.reset(is_first)
+        return self._policy.step(observation).copy(), None
 
 
 def run_of(policy: str | None) -> Path | None:
@@ -53,7 +77,8 @@ def default(config: Config) -> str:
 def player_of(
     name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool
 ) -> Any:
-    """The policy of that name, ready to act on all of `game`. Only a run's needs Torch."""
+    """The policy of that name, ready to act on all of `game`. Only a run's needs Torch, and that
+    only unless it was compiled."""
     motor = motor_of(name)
     if motor is not None:
         require("torch", "train", f"the motor {name!r}")
@@ -68,6 +93,8 @@ def player_of(
 
         players, _ = load_players(run, game, config)
         return players.playing(sampled=not greedy, seed=seed)
+    if (Path(name) / artifact.CARD).exists():
+        return _compiled(Path(name), game, seed)
     from metabonk.games import scripted
 
     if name == "random":
@@ -84,8 +111,35 @@ def player_of(
     has_script = _as_the_arena(game) or game.name.startswith("grid64/")
     known = "random, scripted" if has_script else "random"
     raise ConfigError(
-        f"--policy {name}: not the directory of a run, and {config.game.name} has only {known}"
+        f"--policy {name}: not the directory of a run or of a compiled policy, and "
+        f"{config.game.name} has only {known}"
     )
+
+
+def _compiled(path: Path, game: Any, seed: int) -> Compiled:
+    """Raises ConfigError for one of another game or number of games, CorruptError for a damaged
+    one or something else."""
+    from metabonk.play.compiled import OWN, load
+
+    policy = load(path)
+    if policy.terms.batch != game.num_envs:
+        raise ConfigError(
+            f"--policy {path}: it decides for {policy.terms.batch} games at a time, and "
+            f"{game.num_envs} is played: `metabonk compile` it with --batch {game.num_envs}"
+        )
+    shapes = {
+        key: (game.num_envs, *(space.shape or ()))
+        for key, space in game.observation_space.spaces.items()
+    }
+    fits = all(
+        shapes.get(key) == sizes for key, (_, sizes) in policy.inputs.items() if key not in OWN
+    )
+    if not fits or policy.terms.columns != game.action_layout.columns:
+        raise ConfigError(
+            f"--policy {path}: it was compiled for another game than {game.name} as it is set: "
+            "name its own with --game"
+        )
+    return Compiled(policy, seed)
 
 
 def _as_the_arena(game: Any) -> bool:

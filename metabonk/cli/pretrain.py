@@ -219,6 +219,7 @@ def _show_dreams(result: Dreamt, json: bool) -> None:
                 "updates": result.updates,
                 "stopped": result.stopped,
                 "trust": seen.trust,
+                "not_judged": list(seen.left_out),
                 "reward_auc": seen.reward_auc,
                 **ahead,
                 "metrics": result.metrics,
@@ -241,6 +242,9 @@ def _show_dreams(result: Dreamt, json: bool) -> None:
             f"[dim]on {seen.sequences} sequences of held-out episodes; right for {seen.trust} "
             f"steps; reward told from none {seen.reward_auc:.2f} (chance .50)[/]"
         )
+        if seen.left_out:
+            missed = ", ".join(seen.left_out)
+            console.print(f"[dim]not judged, as they are sets or masks: {missed}[/]")
     console.print(f"written  {result.found.path}", soft_wrap=True)
     console.print(
         f"begin    metabonk train --set world.enabled=1 --set world.start={result.found.path}",

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from rich.console import Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +22,10 @@ from metabonk.metrics import Record
 EVENTS = {
     "resumed": "resumed at step {step}",
     "evaluation": "evaluated: return {return_mean:.1f}, random play {random_mean:.1f}",
-    "lost": "a game process was lost and started again",
+    "lost": "processes of the game that died and were started again: {count}",
+    "motor_phase": "motor: {phase}, {done:,} of {updates:,} updates",
+    "motor": "motor learned from {steps:,} steps",
+    "motor_failed": "no motor: {reason}",
 }
 LOSSES = (
     ("loss_policy", "policy"),
@@ -30,6 +34,7 @@ LOSSES = (
     ("kl", "kl"),
     ("explained_variance", "explained"),
     ("wm_recon", "world"),
+    ("wm_trust", "trust"),
     ("dream_return", "dream"),
     ("efe_gain", "unknown"),
 )
@@ -99,7 +104,8 @@ class ProgressSink:
         if pattern is None:
             return
         fields = {**record.values, "step": _count(record.step)}
-        stderr.print(f"[dim]{pattern.format(**fields)}[/]", soft_wrap=True)
+        said = escape(pattern.format(**fields))  # a reason may hold brackets
+        stderr.print(f"[dim]{said}[/]", soft_wrap=True)
         for difference in record.values.get("differs", ()):  # of a resumed run
             notice_line(f"sums round otherwise than before: {difference}")
 

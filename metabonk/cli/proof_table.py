@@ -20,6 +20,8 @@ def show_report(report: Report) -> None:
         f"{report.reference_missed:,}",
         soft_wrap=True,
     )
+    for failure in report.failures:
+        console.print(f"- {failure}", soft_wrap=True)
     spreads = [
         ("capture to action", report.latency),
         ("wakes late by", report.lateness),

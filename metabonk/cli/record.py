@@ -21,7 +21,7 @@ from metabonk.cli.status_line import StatusLine
 from metabonk.config import Config
 from metabonk.errors import ConfigError
 from metabonk.games import accepts, from_config
-from metabonk.games.make import DELAYS
+from metabonk.games.make import DELAYS, NAMES
 from metabonk.protocols import Captured, Visible
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ app, command = verb(
 Rows are taken at [bold]--hz[/] by capture time: what was seen, what was done, what
 it led to. Every row goes to a journal first, so that killing it loses at most the
 last second; recording into the same folder goes on where it ended. A game that
-is running is recorded while somebody else plays it ([bold]--policy watch[/]).
-Ctrl-C ends it, and loses nothing.
+is running and tells what is done in it (bonklink) is recorded while somebody else
+plays it ([bold]--policy watch[/]). Ctrl-C ends it, and loses nothing.
 
 $ metabonk record --out-dir runs/arena --episodes 10
 $ metabonk record --out-dir runs/mine --policy runs/long --hz 0   all decisions
@@ -90,7 +90,7 @@ def record(
     if machine.core_built():
         settings_module.cap_cpu(config)
     formats = _formats(format_, config)
-    watched = policy == WATCH or (policy is None and accepts(config.game.name, WATCH))
+    watched = _watched(config.game.name, policy)
     with contextlib.closing(_make(config, pixels, formats, watched)) as made:
         live = isinstance(made, Captured)
         bounded = bool(episodes or seconds or live)
@@ -106,6 +106,21 @@ def record(
         )
         result = _run(session, config.game.name, quiet=json)
     _show(result, out_dir, hz, json)
+
+
+def _watched(name: str, policy: str | None) -> bool:
+    """Whether somebody else plays. Raises ConfigError if that was asked for and cannot be: nothing
+    may be sent to such a game, and one that waits for its actions would wait for ever."""
+    can = accepts(name, WATCH)
+    if policy != WATCH:
+        return policy is None and can
+    if not can:
+        others = [pattern for _, pattern in NAMES.values() if accepts(pattern, WATCH)]
+        raise ConfigError(
+            f"--policy {WATCH}: {name} is played by nobody else; give a policy, or a game that "
+            f"others play while it is recorded: {', '.join(others)}"
+        )
+    return True
 
 
 def _formats(asked: str, config: Config) -> tuple[str, ...]:
@@ -129,7 +144,7 @@ def _make(config: Config, pixels: str | None, formats: tuple[str, ...], watched:
     settings: dict[str, Any] = {}
     if "npz" in formats and accepts(name, "visible"):
         settings["visible"] = True
-    if watched and accepts(name, WATCH):
+    if watched:
         settings[WATCH] = True
     made = from_config(config.game, **settings)
     drawn = getattr(made, "game", made)  # inside simulated delays
@@ -250,9 +265,17 @@ def _show(result: Recorded, out_dir: Path, hz: float, json: bool) -> None:
 
 def of_the_running_game(given: Sequence[str]) -> list[str]:
     """The command line for whoever means the game that runs, as `record_experience.py` does: the
-    game of METABONK_USE_RESEARCH_SHM or another that the environment names, else BonkLink's."""
-    if any(word == "--game" or word.startswith("--game=") for word in given):
-        return ["record", *given]
-    named = settings_module.load(notice=lambda _: None).game.name
-    unnamed = named == settings_module.GameConfig().name
-    return ["record", "--game", "bonklink" if unnamed else named, *given]
+    game of METABONK_USE_RESEARCH_SHM or another that the environment names, else BonkLink's, while
+    somebody else plays it, unless a policy is given."""
+    words = ["record", *given]
+    if not _gives("--policy", given):
+        words[1:1] = ["--policy", WATCH]
+    if not _gives("--game", given):
+        named = settings_module.load(notice=lambda _: None).game.name
+        unnamed = named == settings_module.GameConfig().name
+        words[1:1] = ["--game", "bonklink" if unnamed else named]
+    return words
+
+
+def _gives(flag: str, words: Sequence[str]) -> bool:
+    return any(word == flag or word.startswith(f"{flag}=") for word in words)

@@ -19,8 +19,9 @@ app, command = verb(
 
 A replay of the arena or of grid64 is played again natively and must end at the hash
 that it recorded. A directory of recordings is compared with its hashes. Recordings in
-.npz and .pt files are opened, and their frames shown. Doom's .lmp recordings are
-shown; they need the scenario that they were made with.
+.npz and .pt files are opened, and their frames shown. Doom's .lmp recordings
+(train and eval write them with --set game.record=DIR) are shown; they need the
+scenario that they were made with.
 
 RUN:TICK decides one tick of a live session again: what was seen and remembered is
 made again from the recording and checked by hash, and the action must come out bit

@@ -16,6 +16,7 @@ from metabonk.errors import BackendError
 
 if TYPE_CHECKING:
     from metabonk.cognition.servers.supervise import Event, Supervisor
+    from metabonk.config import VlmConfig
 
 app, command = verb(
     """Run a model server for the cognitive server.
@@ -29,6 +30,7 @@ The engine stand-in has no model: it answers as SGLang does, with nothing behind
 $ metabonk serve vlm --print > vlm.toml         every setting with its meaning
 $ metabonk serve vlm --config vlm.toml          Ctrl-C ends it
 $ metabonk serve vlm --dry-run                  only the command lines
+$ metabonk serve vlm --asked-by                 what `serve cognitive` takes to ask it
 $ metabonk serve vlm --set vlm.engine=stand-in  to try the way without a GPU"""
 )
 
@@ -41,6 +43,9 @@ def vlm(
     ),
     print_: bool = typer.Option(False, "--print", help="Print the settings as a file and end."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print what would be run and end."),
+    asked_by: bool = typer.Option(
+        False, "--asked-by", help="Print the settings (--set) of who asks it, a line each, and end."
+    ),
     json: bool = JsonFlag,
 ) -> None:
     flags = settings_module.flags_of(set_, {})
@@ -54,6 +59,10 @@ def vlm(
     if dry_run:
         for one in commands:
             print(one.shown())
+        return
+    if asked_by:
+        for key, value in _asking(chosen.vlm, engine.url_of(chosen.vlm)).items():
+            print(f"{key}={value}")
         return
     version = engine.preflight(chosen.vlm)
     engine.write_secret(chosen.vlm)
@@ -78,6 +87,13 @@ def vlm(
     except BackendError as error:
         error_line(str(error))
         raise typer.Exit(2) from error
+
+
+def _asking(config: VlmConfig, url: str) -> dict[str, str]:
+    """The settings of a cognitive server that asks this model server, and waits while it loads."""
+    found = {"backend.chain": "openai,rules", "backend.url": url}
+    found |= {"backend.key_file": config.key_file} if config.key_file else {}
+    return found | {"backend.wait": f"{config.load_seconds:g}"}
 
 
 def _section(toml: str, name: str) -> str:

@@ -6,7 +6,7 @@ Knows games, players and tables; strips and predictors are metabonk.cognition's.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,6 @@ from metabonk.protocols import Array, BoolArray, FloatArray, Observation, Policy
 
 if TYPE_CHECKING:
     from metabonk.cognition.strips.predictors import Judge, Measurement
-    from metabonk.config import Config
 
 CLIP = 1.5  # seconds of frames that are in memory at once
 HELD = 0.25  # seconds that a player without sense of time keeps doing the same
@@ -49,7 +48,8 @@ every one of their times.
 
 $ metabonk strips                                the arena, flow and the copy
 $ metabonk strips --game doom/deathmatch --seconds 60 --picture strip.jpg
-$ metabonk strips --policy runs/long --predictor dream
+$ metabonk strips --predictor dream --world runs/long      its world model, the script plays
+$ metabonk strips --policy runs/long --predictor dream     its world model, and it plays
 """
 )
 
@@ -60,6 +60,9 @@ def strips(
     policy: str = typer.Option(None, help="Who plays: scripted, random or the directory of a run."),
     predictor: list[str] = typer.Option(
         ["flow"], help="flow, or dream of a run's world model; repeatable.", metavar="NAME"
+    ),
+    world: Path = typer.Option(
+        None, help="The run whose world model dreams; default: who plays.", metavar="RUN"
     ),
     seconds: float = typer.Option(30.0, help="Seconds of game time that are judged.", min=0.5),
     seed: int = typer.Option(0, help="Which episodes.", min=0),
@@ -84,11 +87,12 @@ def strips(
     flags = settings_module.flags_of(set_, {"game.name": game})
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)
+    given = _dreams(predictor, config.game.name, run if world is None else world)
     with contextlib.closing(visible(config)) as made:
         player = player_of(policy or default(config), run, made, config, seed, False)
         if run is None and config.game.name != "arena":
             player = Held(player, max(round(HELD * made.frame_rate), 1))
-        judges = _judges(predictor, config, run, made.picture_rate)
+        judges = _judges(predictor, config.game.name, given, made.picture_rate)
         drawings = _judged(made, player, seed, seconds, judges, _size(size))
         found = [judge.result(config.game.name) for judge in judges]
     if picture is not None:
@@ -138,16 +142,32 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return None if text is None else size_of("--size", text, (16, 4096))
 
 
-def _judges(names: list[str], config: Config, run: Path | None, rate: float) -> list[Judge]:
+def _dreams(names: list[str], game: str, run: Path | None) -> dict[str, Predictor]:
+    """The world model of a run as a predictor, where it is asked for. It steps as often per second
+    as it did in training, whatever the frames' rate is now. Raises ConfigError for a directory that
+    is no run, or one of another game."""
+    if "dream" not in names or run is None:
+        return {}
+    require("torch", "train", "--predictor dream")
+    if not (run / "config.toml").exists():
+        raise ConfigError(f"--world {run}: holds no run: it has no config.toml")
+    config = settings_module.load(run / "config.toml", notice=notice_line)
+    if config.game.name != game:
+        raise ConfigError(
+            f"--world {run}: it learned {config.game.name}, and strips are of {game}: give "
+            f"--game {config.game.name} or another run"
+        )
+    from metabonk.learn.dreams.frames import of_run
+
+    return {"dream": of_run(run, config)}
+
+
+def _judges(
+    names: list[str], game: str, given: Mapping[str, Predictor], rate: float
+) -> list[Judge]:
     from metabonk.cognition.strips import predictors
 
-    given: dict[str, Predictor] = {}
-    if "dream" in names and run is not None:
-        require("torch", "train", "--predictor dream")
-        from metabonk.learn.dreams.frames import of_run
-
-        given["dream"] = of_run(run, config)
-    made = [predictors.make(name, config.game.name, given) for name in dict.fromkeys(names)]
+    made = [predictors.make(name, game, given) for name in dict.fromkeys(names)]
     if not made or None in made or "auto" in names:
         raise ConfigError(f"--predictor {', '.join(names)}: give flow or dream")
     return [predictors.Judge(one, rate) for one in made if one is not None]

@@ -49,6 +49,7 @@ def put_beside(live: Live, config: Config, frames: tuple[int, int], run: Path | 
         rings=rings,
         predictors=[predictors.make(cognition.predictor, game, given, frames) for _ in agents],
         local=_rules(config) if cognition.fallback == "rules" else None,
+        told=_teller() if config.sima2.enabled and config.sima2.log else None,
     )
     live.beside.append(made)
     return made
@@ -67,7 +68,8 @@ def client_settings(config: Config) -> ClientSettings:
         outcomes=cognition.rl_logging,
         menus=menu.enabled,
         offers=menu.offers,
-        goal=menu.goal,
+        goal=config.sima2.goal if config.sima2.enabled else "",
+        menu_goal=menu.goal,
         protocol=cognition.protocol,
         keys=_keys(cognition.key, cognition.server_key),
     )
@@ -149,6 +151,16 @@ def _reward(config: Config) -> Any:
 
     level = config.game.level if config.game.name == "arena" else ""
     return msgspec.structs.replace(level_of(level or None).reward, damage_dealt=0.0)
+
+
+def _teller() -> Callable[[int, Directive], None]:
+    """Shows every subgoal that comes into force, with the seconds since now."""
+    began = time.monotonic()
+
+    def tell(agent: int, directive: Directive) -> None:
+        notice_line(f"{time.monotonic() - began:6.1f} s, agent {agent}: {directive}")
+
+    return tell
 
 
 def _rules(config: Config) -> Callable[[Sight], Directive | None]:

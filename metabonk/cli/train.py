@@ -13,7 +13,16 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.output import JsonFlag, console, notice_line, print_json, require, table, verb
+from metabonk.cli.output import (
+    JsonFlag,
+    console,
+    interval,
+    notice_line,
+    print_json,
+    require,
+    table,
+    verb,
+)
 from metabonk.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -97,7 +106,8 @@ def _telling(directory: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:  # while it evaluated, or pressed twice: nothing was saved now
-        notice_line(f"stopped; {again}")
+        begun = Path(directory, "config.toml").exists()
+        notice_line(f"stopped; {again}" if begun else "stopped before the run began; start it anew")
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # every write is whole or undone
@@ -107,7 +117,7 @@ def _telling(directory: str) -> Iterator[None]:
 
 def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) -> Any:
     """Settings in force: below file and flags a resumed run's own, else the game's presets."""
-    from metabonk.learn.presets import preset
+    from metabonk.learn.presets import BEFORE, preset
 
     if resumed is None:
         return settings_module.load(config, presets=preset, flags=flags, notice=notice_line)
@@ -115,8 +125,9 @@ def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) 
     if not own.exists():
         raise ResumeError(f"{resumed} holds no run to go on with: leave --resume out to start one")
     if config is None:
-        return settings_module.load(own, flags=flags, notice=notice_line)
-    kept = settings_module.by_key(settings_module.load(own, environ={}))
+        return settings_module.load(own, presets=lambda _: BEFORE, flags=flags, notice=notice_line)
+    begun = settings_module.load(own, presets=lambda _: BEFORE, environ={})
+    kept = settings_module.by_key(begun)
     return settings_module.load(config, presets=lambda _: kept, flags=flags, notice=notice_line)
 
 
@@ -157,17 +168,20 @@ def print_evaluation(evaluation: Evaluation) -> None:
     serves = ", which leads" if evaluation.rival else ""
     rows = [(f"the {who}{serves}", f"[bold]{evaluation.return_mean:,.2f}[/]", "", "")]
     for name, against in evaluation.against.items():
-        low, high = against.ci95
         verdict = "[yellow]not told apart[/]"
-        if low > 0:
+        if against.better:
             verdict = "[green]beaten[/]"
-        elif high < 0:
+        elif against.worse:
             verdict = "[red]still better[/]"
-        interval = f"{against.difference:+,.2f}  ({low:+,.2f} … {high:+,.2f})"
+        lead = f"{against.difference:+,.2f}  {interval(against.ci95)}"
         other = f"the {name}" if name == evaluation.rival else f"{name} play"
-        rows.append((other, f"{against.mean:,.2f}", interval, verdict))
+        rows.append((other, f"{against.mean:,.2f}", lead, verdict))
     console.print(table(["", ">mean return", f"the {who}'s lead (95 %)", ""], rows))
-    console.print(f"[dim]{evaluation.episodes} episodes, the same ones for everyone[/]")
+    count = evaluation.episodes
+    said = f"{count} episode{'' if count == 1 else 's'}, the same ones for everyone"
+    if evaluation.crashes:
+        said += f", but for {evaluation.crashes} that broke off by a crash and were replaced"
+    console.print(f"[dim]{said}[/]")
 
 
 def print_profile(seconds: Mapping[str, float]) -> None:

@@ -53,7 +53,10 @@ def _group() -> None:
 A study runs several seeds of every arm, its baselines and controls among them, and
 says of every figure what it is, in which interval, and whether its goal is met. It
 says first what it costs; stopped, it goes on where it was. Claims come from full
-runs only: --quick is a smoke test whose figures claim nothing and are not kept.
+runs only: --quick is a smoke test whose figures claim nothing and are not kept. It
+takes grid64 where a study is of games, and otherwise the small worlds that the study
+is made of: CartPole, a T-maze, sequences. What is kept says if the source that it was
+measured with has changed since.
 
 $ metabonk validate learning                 all kept results, met or not
 $ metabonk validate learning --list          the studies and what they cost
@@ -100,11 +103,13 @@ def learning(
     if not found:
         notice_line(f"no results are kept in {where}: run a study, as `{_EXAMPLE}`")
     _unfinished(room, work)
-    for result in found:
-        print_result(result)
-    _write(json, found)
+    changed = [_changed(room, result) for result in found]
+    for result, since in zip(found, changed, strict=True):
+        print_result(result, _SINCE[since])
+    _write(json, found, changed)
 
 
+_SINCE = {True: "source changed since", False: "", None: "source then unknown"}
 _EXAMPLE = "metabonk validate learning dreams"
 
 
@@ -138,9 +143,25 @@ def _run_all(
         )
 
 
-def _write(json: Path | None, found: Sequence[Result]) -> None:
+def _changed(room: Any, result: Result) -> bool | None:
+    """Whether the source is another now than what a result was measured with; None where that is
+    not known."""
+    study = room.studies.STUDIES.get(result.study)
+    if study is None:  # nobody measures that any more
+        return True
+    found: bool | None = room.provenance.changed(result.states, room.provenance.source(study))
+    return found
+
+
+def _write(
+    json: Path | None, found: Sequence[Result], changed: Sequence[bool | None] | None = None
+) -> None:
+    """changed: of each, see `_changed`; None for what was measured just now."""
     if json is not None:
-        told = [{**msgspec.to_builtins(r), "met": r.met, "figures": _figures(r)} for r in found]
+        told = [
+            {**msgspec.to_builtins(r), "met": r.met, "figures": _figures(r), "changed": since}
+            for r, since in zip(found, changed or [False] * len(found), strict=True)
+        ]
         files.replace(json, msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
 
 
@@ -190,13 +211,16 @@ def _unfinished(room: Any, work: Path) -> None:
             )
 
 
-def print_result(result: Result) -> None:
-    """Every figure with its interval, baselines and goal."""
+def print_result(result: Result, since: str = "") -> None:
+    """Every figure with its interval, baselines and goal. since: what has to be said beside the
+    figures that claim something, of what happened to their source since."""
     label = "" if result.label == "full" else f"  [yellow]{result.label}[/]"
     console.print(
-        f"[bold]{result.study}[/], {result.seeds} seeds, {result.seconds / 60:.0f} min{label}"
+        f"[bold]{result.study}[/], {result.seeds} seeds, {result.seconds / 60:.0f} min of runs"
+        f"{label}"
     )
-    console.print(table(["met", ">value", "95 %", ">goal", "figure"], map(_row, result.figures)))
+    rows = [_row(figure, since) for figure in result.figures]
+    console.print(table(["met", ">value", "95 %", ">goal", "figure"], rows))
     for figure in result.figures:
         beside = [f"{name} {value:.4g}" for name, value in figure.baselines.items()]
         told = "; ".join([*beside, *filter(None, [figure.note])])
@@ -207,8 +231,10 @@ def print_result(result: Result) -> None:
     console.print()
 
 
-def _row(figure: Any) -> Sequence[str]:
+def _row(figure: Any, since: str) -> Sequence[str]:
     met = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}[figure.met]
+    if since and figure.met is not None:
+        met += f", [yellow]{since}[/]"
     low_high = "" if figure.ci95 is None else f"{figure.ci95[0]:.3g} … {figure.ci95[1]:.3g}"
     goal = "" if figure.goal is None else f"{figure.sense} {figure.goal:g}"
     return met, f"{figure.value:.4g} {figure.unit}".rstrip(), low_high, goal, figure.name
@@ -223,4 +249,5 @@ def _room() -> Any:
         raise MissingExtraError("metabonk.bench", "bench", "studies of learning")
     importlib.import_module("metabonk.bench.studies")
     importlib.import_module("metabonk.bench.study_run")
+    importlib.import_module("metabonk.bench.provenance")
     return importlib.import_module("metabonk.bench")

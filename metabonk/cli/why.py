@@ -110,7 +110,7 @@ def _decider(session: Session, row: Any, gate: Any) -> dict[str, Any]:
     found["random counter"] = int(row["counter"])
     found["chosen candidate"] = int(row["candidate"])
     score = float(row["score"])
-    found["its score"] = score if score == score else "none: the policy gives no value"
+    found["its score"] = score if score == score else "none: the policy tells no score or value"
     return found
 
 

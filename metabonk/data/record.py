@@ -112,7 +112,7 @@ class Session:
         self._seeds = seeds
         live = isinstance(game, Captured)
         if plan.watched and not live:
-            raise ConfigError(f"{game.name} is played by nobody else: give a policy")
+            raise ConfigError(f"watched: {game.name} is played by nobody else; give a policy")
         self._streams = [Stream(plan.hz, game.action_layout, live=live) for _ in recorders]
         self._episodes = np.zeros(game.num_envs, np.int64)
         self._seconds = np.zeros(game.num_envs)

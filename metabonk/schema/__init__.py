@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from metabonk.schema.dreams import DreamConfig, EfeConfig, WorldConfig
+from metabonk.schema.dreams import DreamConfig, EfeConfig, WorldConfig, idle
 from metabonk.schema.game import GameConfig
 from metabonk.schema.motors import CpqeConfig, Sima2Config
 from metabonk.schema.policy import ModelConfig, PPOConfig
@@ -34,6 +34,7 @@ __all__ = [
     "Sima2Config",
     "VlmConfig",
     "WorldConfig",
+    "idle",
 ]
 
 

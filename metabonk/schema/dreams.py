@@ -1,11 +1,13 @@
 """What learns beside the policy in a world model: the model, dreams, active inference.
 
-Knows the sections `world`, `dream` and `efe`. Does not know networks or losses.
+Knows the sections `world`, `dream` and `efe`, and which of their settings nothing reads. Does not
+know networks or losses.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import msgspec
 
@@ -59,6 +61,11 @@ class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         str, means("What `metabonk pretrain dream` wrote, to begin from; empty: from nothing.")
     ] = ""
 
+    @property
+    def learned(self) -> bool:
+        """Whether there is one: asked for, or needed for what it pays."""
+        return self.enabled or self.intrinsic > 0.0
+
 
 class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An actor and a critic that learn in the world model's dreams."""
@@ -73,7 +80,9 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     horizon: Annotated[
         int, means("Steps that a dream lasts; 0: as far as the model is seen to be right.", ge=0)
     ] = 0
-    longest: Annotated[int, means("Steps that it lasts at most.", ge=1)] = 15
+    longest: Annotated[
+        int, means("Steps that it is judged over, and lasts at most where none are set.", ge=1)
+    ] = 15
     distill_coef: Annotated[
         float, means("Weight of the policy's divergence from the dreamer.", ge=0.0)
     ] = 0.1
@@ -162,3 +171,19 @@ class EfeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "Teach only while what was earned speaks for it, which exploring cannot show at once."
         ),
     ] = False
+
+
+def idle(world: WorldConfig, sources: Iterable[Mapping[str, Any]]) -> str:
+    """What to say of settings, by key, that sources tell and nothing reads, as no world model is
+    learned; empty if there are none. A source that turns a part off by name says so itself."""
+    unread = dict.fromkeys(key for told in sources for key in told if _asks(told, key))
+    if world.learned or not unread:
+        return ""
+    return f"nothing reads {', '.join(unread)} without a world model: --set world.enabled=1"
+
+
+def _asks(told: Mapping[str, Any], key: str) -> bool:
+    section, name = key.split(".")
+    if section not in ("world", "dream", "efe") or name in ("enabled", "recordings"):
+        return False
+    return all(told.get(f"{part}.enabled", True) for part in ("world", section))

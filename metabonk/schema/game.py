@@ -41,6 +41,9 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         float,
         means("Seconds until what the game shows is seen, simulated.", ge=0.0, le=5.0),
     ] = 0.0
+    record: Annotated[
+        str, means("Folder for Doom's own recordings (.lmp), one an episode; empty: none.")
+    ] = ""
     protocol: Annotated[
         Literal["auto", "v1", "v2"],
         means("BonkLink's version; auto: v2 where the game announces it."),

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Meta
 
 
-def means(text: str, **bounds: Any) -> Meta:
-    """The annotation of a setting: its meaning in one sentence, and Meta's bounds (ge, lt, ...)."""
-    return Meta(description=text, **bounds)
+def means(text: str, *, expected: str = "", **bounds: Any) -> Meta:
+    """The annotation of a setting: its meaning in one sentence, and Meta's bounds (ge, lt, ...).
+    expected: what a value must be, where the type and the bounds do not tell it in words."""
+    return Meta(description=text, extra={"expected": expected} if expected else None, **bounds)

@@ -5,7 +5,7 @@ Knows the sections `model` and `ppo`. Does not know what learns beside it (dream
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -16,10 +16,12 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The network."""
 
     name: Annotated[
-        Literal["mlp", "conv", "pilot", "mamba"],
+        str,
         means(
-            "mlp: vectors; conv: frames; pilot: recurrent CfC over both, told the time step; "
-            "mamba: a selective state space in the CfC's place."
+            "mlp: vectors; conv: frames; pilot, and every name with pilot in it: recurrent CfC "
+            "over both, told the time step; mamba: a selective state space in the CfC's place.",
+            expected="one of mlp, conv, pilot, mamba, or a name with pilot in it, as pilot-large",
+            pattern=r"\A(mlp|conv|mamba|[\w.-]*pilot[\w.-]*)\Z",
         ),
     ] = "pilot"
     hidden: Annotated[int, means("Units per layer and of the recurrent state.", ge=1)] = 128

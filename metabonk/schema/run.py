@@ -45,6 +45,9 @@ class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The native core."""
 
     cpu: Annotated[
-        Literal["auto", "baseline", "avx2", "avx512"],
-        means("Highest instruction set it may use; games are the same on all."),
+        Literal["auto", "baseline", "avx2", "avx512", "vnni", "bf16"],
+        means(
+            "Highest instruction set it may use; games are the same on all. vnni and bf16: AVX-512 "
+            "with these extensions, each with those before it."
+        ),
     ] = "auto"

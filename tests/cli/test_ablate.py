@@ -49,7 +49,7 @@ def test_an_inert_part_is_named_and_is_exit_code_one(metabonk: Metabonk, tmp_pat
     assert said.code == 1, said.err
     found = json.loads(said.out)
     assert {f["part"]: f["verdict"] for f in found["findings"]} == {"efe": "inert"}
-    said_of_it = "the policy comes out the same with it taken away, frozen, shuffled"
+    said_of_it = "whoever plays comes out the same with it taken away, frozen, shuffled"
     assert [f["why"] for f in found["findings"]] == [said_of_it]
     assert len(found["intact"]) == 2
     assert Path(found["path"]).is_dir()

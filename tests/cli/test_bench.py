@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from metabonk.bench import verdict
 
 Run = Callable[..., "tuple[int, str, str]"]
 bench = importlib.import_module("metabonk.cli.bench")
@@ -34,6 +35,7 @@ class Row(msgspec.Struct):
     skipped: bool = False
     note: str = ""
     unmeasured: str = ""
+    spared: str = ""
 
 
 ROWS = [
@@ -66,7 +68,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
             told(f"{number + 1} of {len(chosen)}")
             yield [row if number < seconds / 60.0 else late(row)]
 
-    room = SimpleNamespace(each=each, SUITES={"games": "games", "ppo": "training"})
+    about = {"games": "games", "ppo": "training"}
+    room = SimpleNamespace(each=each, SUITES=about, verdict=verdict)
     monkeypatch.setattr(bench, "_room", lambda: room)
     return calls
 
@@ -120,7 +123,7 @@ def test_a_gate_that_judged_nothing_fails(metabonk: Run, asked: list[Sequence[st
     assert code == 1
     assert "goal not judged: start: import, 150 ms" in err
     assert "pip install 'metabonk[bench]'" in err
-    assert "no goal was judged: all of their peers were skipped" in err
+    assert "no goal of start was judged: all of their peers were skipped" in err
     code, _, err = metabonk("bench", "ops", "--gate")
     assert code == 1
     assert "no goal was judged: none is set here" in err
@@ -128,11 +131,27 @@ def test_a_gate_that_judged_nothing_fails(metabonk: Run, asked: list[Sequence[st
     assert asked == [("start",), ("ops",), ("start",)]
 
 
-def test_goals_that_were_skipped_are_listed(metabonk: Run, asked: list[Sequence[str]]) -> None:
+def test_a_suite_that_was_not_judged_fails_also_beside_one_that_was(
+    metabonk: Run, asked: list[Sequence[str]]
+) -> None:
     code, _, err = metabonk("bench", "games", "start", "--gate")
-    assert code == 0
+    assert code == 1
     assert "goal not judged: start: import, 150 ms" in err
-    assert asked == [("games", "start")]
+    assert "no goal of start was judged" in err
+    assert "no goal of games" not in err
+    assert metabonk("bench", "games", "ops", "--gate").code == 0, "ops has no goals here"
+    assert asked == [("games", "start"), ("games", "ops")]
+
+
+def test_one_peer_that_was_skipped_is_listed_and_fails_nothing(
+    metabonk: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [ROWS[0], msgspec.structs.replace(ROWS[4], suite="games")]
+    room = SimpleNamespace(each=lambda *_, **__: iter([rows]), verdict=verdict)
+    monkeypatch.setattr(bench, "_room", lambda: room)
+    code, _, err = metabonk("bench", "games", "--gate")
+    assert code == 0
+    assert "goal not judged: games: import, 150 ms" in err
 
 
 def test_list(metabonk: Run, asked: list[Sequence[str]]) -> None:
@@ -177,8 +196,8 @@ def test_rows_are_there_as_they_come(
 def test_cases_of_a_suite_are_listed_with_their_budgets(metabonk: Run) -> None:
     code, out, _ = metabonk("bench", "cognition", "--list", "--only", "wire")
     assert code == 0
-    assert re.search(r"wire +client's processor time per strip +\d+ s", out)
+    assert re.search(r"wire +.*client's processor time per strip +\d+ s", out)
     assert "overload" not in out
     code, _, err = metabonk("bench", "cognition", "--list", "--only", "wrie")
     assert code == 2
-    assert "groups are wire, server, " in err
+    assert "groups are wire, " in err

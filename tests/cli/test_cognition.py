@@ -69,5 +69,24 @@ def test_rehearse_writes_a_log(tmp_path: Path, metabonk: Call) -> None:
     assert "choose another directory" in refused(metabonk, "cognition", "rehearse", "--out", log)
 
 
+def test_a_policy_rehearses_and_is_corrected(tmp_path: Path, metabonk: Call) -> None:
+    pytest.importorskip("torch")
+    level = tmp_path / "short.json"
+    level.write_text('{"time": {"duration": 12.0, "boss_at": -1}}')
+    log, second, player = tmp_path / "log", tmp_path / "second", tmp_path / "s"
+    words = ["cognition", "rehearse", "--level", level, "--episodes", 2, "--latency", 0.5]
+    told = json.loads(metabonk(*words, "--out", log, "--json").out)
+    few = ["--set", "distil.updates=5", "--set", "distil.hidden=8", "--json"]
+    metabonk("cognition", "distil", log, "--out", player, *few)
+    corrected = json.loads(metabonk(*words, "--out", second, "--player", player, "--json").out)
+    assert corrected["decisions"] >= 10
+    both = metabonk("cognition", "distil", log, second, "--out", tmp_path / "t", *few)
+    assert json.loads(both.out)["decisions"] == told["decisions"] + corrected["decisions"]
+    none = refused(metabonk, *words, "--out", tmp_path / "u", "--player", tmp_path / "none")
+    assert "none" in none
+    tired = refused(metabonk, *words, "--out", tmp_path / "v", "--player", player, "--explore", 0.1)
+    assert "explore: 0.1" in tired
+
+
 def test_screens_needs_one_of_two(metabonk: Call) -> None:
     assert "either --out DIR or --judge" in refused(metabonk, "cognition", "screens")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import metabonk
-from metabonk import machine
+from metabonk import extras, machine
 from metabonk.cli import doctor
 
 Run = Callable[..., "tuple[int, str, str]"]
@@ -114,9 +114,44 @@ def test_each_extra_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     train, data, webrtc = doctor._extras()
     assert train.state == "ok"
     assert "numpy 2" in train.value
-    assert (data.state, data.remedy) == ("missing", "pip install 'metabonk[data]'")
+    assert (data.state, data.remedy) == ("missing", extras.install("data"))
     assert "no-such-package-at-all" in data.value
     assert (webrtc.state, webrtc.remedy) == ("off", ""), "it would do nothing"
+
+
+def test_a_package_that_is_too_old_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    requirements = ["torch>=2.11; extra == 'train'", "numpy>=2; extra == 'train'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: requirements)
+    monkeypatch.setattr(
+        importlib.metadata, "version", {"torch": "2.4.0", "numpy": "2.3"}.__getitem__
+    )
+    (train,) = doctor._extras()
+    assert (train.state, train.remedy) == ("missing", extras.install("train"))
+    assert train.value.endswith("plots; too old: torch 2.4.0, wanted 2.11")
+    monkeypatch.setattr(
+        importlib.metadata, "version", {"torch": "2.11.0+cpu", "numpy": "2.3"}.__getitem__
+    )
+    (train,) = doctor._extras()
+    assert (train.state, train.remedy) == ("ok", "")
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, **libraries: Any) -> dict[str, doctor.Finding]:
+    with_driver(monkeypatch, **libraries)
+    return {finding.name: finding for finding in doctor._gpus()}
+
+
+def test_what_a_gpu_lacks_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = SimpleNamespace(NvEncodeAPIGetMaxSupportedVersion=nvenc)
+    bare = gpu(monkeypatch)
+    assert "apt-get install nvidia-driver" in bare["driver"].remedy
+    assert "comes with a GPU's driver" in bare["NVENC"].remedy
+    stuck = gpu(monkeypatch, cuda=FakeCuda(init=100))
+    assert "nvidia-smi" in stuck["driver"].remedy
+    blind = gpu(monkeypatch, cuda=FakeCuda())
+    assert "libnvidia-encode1" in blind["NVENC"].remedy
+    assert blind["driver"].remedy == ""
+    whole = gpu(monkeypatch, cuda=FakeCuda(), nvenc=encoder)
+    assert (whole["driver"].remedy, whole["NVENC"].remedy) == ("", "")
 
 
 def test_extras_that_nothing_uses_are_used_by_nothing() -> None:

@@ -63,6 +63,22 @@ def test_a_proof_leaves_a_report_and_a_trace(session: Path, policy: Path) -> Non
     assert certificate.certificates(artifact.load(policy).card) == []  # 60 ticks earn none
 
 
+def test_a_proof_says_what_kept_it_from_passing(
+    session: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from metabonk.cli.proof_table import show_report
+
+    report = msgspec.json.decode((session / "report.json").read_bytes(), type=proof.Report)
+    assert report.passed == (not report.failures)
+    why = ("agent 3 decided in nothing", "the policy refused everything")
+    show_report(msgspec.structs.replace(report, failures=why, passed=False))
+    said = capsys.readouterr().out
+    assert "failed:" in said
+    assert all(f"- {one}" in said for one in why)
+    show_report(msgspec.structs.replace(report, failures=(), passed=True))
+    assert "\n- " not in capsys.readouterr().out
+
+
 def test_why_says_where_an_action_came_from(metabonk: Metabonk, session: Path) -> None:
     tick = decided_in(session)
     said = metabonk("why", f"{session}:{tick}", "--json")
@@ -130,9 +146,10 @@ def test_live_takes_a_policy_with_a_certificate(
     certified = tmp_path / "certified"
     shutil.copytree(policy, certified)
     made = certificate.Certificate(
-        game="arena", hz=60.0, ticks=10_000, agents=1, missed=0, excused=0, reference_missed=0,
-        latency_p50=0.0, latency_p99=0.0, latency_p999=0.0, latency_max=0.0, lateness_p99=0.0,
-        lateness_max=0.0, priority=0, loads=(), processor=machine.processor(), tier="",
+        game="arena", hz=60.0, ticks=10_000, agents=1, decided=1.0, missed=0, excused=0,
+        reference_missed=0, latency_p50=0.0, latency_p99=0.0, latency_p999=0.0, latency_max=0.0,
+        lateness_p99=0.0, lateness_max=0.0, priority=0, loads=(),
+        processor=machine.processor(), tier="",
     )  # fmt: skip
     certificate.add(certified, made)
     words = ["play", "--policy", certified, "--live", "--seconds", 0.3, "--cpu", -1]
@@ -142,6 +159,13 @@ def test_live_takes_a_policy_with_a_certificate(
     faster = metabonk(*words, "--hz", 120, "--out", tmp_path / "t")
     assert faster.code == 2
     assert "not of 120" in faster.err
+    elsewhere = metabonk(*words, "--game", "bonklink", "--out", tmp_path / "t")
+    assert elsewhere.code == 2
+    assert "of arena, not of bonklink" in elsewhere.err
+    certificate.add(certified, msgspec.structs.replace(made, hz=120.0, priority=20))
+    real_time = metabonk(*words, "--hz", 120, "--out", tmp_path / "t")
+    assert real_time.code == 2
+    assert "of real-time priority 20, this loop has none" in real_time.err
 
 
 def test_players_in_python_play_live_too(metabonk: Metabonk, tmp_path: Path) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from metabonk import config, extras
+from metabonk.errors import ConfigError
+
+MENUS = Path(__file__).resolve().parents[2] / "docs/menus.md"
 
 
 def play_without_torch(*words: object) -> subprocess.CompletedProcess[str]:
@@ -51,7 +58,7 @@ def test_a_run_says_that_it_needs_torch(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")
     done = play_without_torch("--policy", tmp_path)
     assert done.returncode != 0
-    assert "metabonk[train]" in done.stderr
+    assert extras.install("train") in done.stderr
 
 
 def test_a_replay_of_late_actions_is_refused(tmp_path: Path) -> None:
@@ -60,3 +67,18 @@ def test_a_replay_of_late_actions_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--save: a replay holds what the game was given" in done.stderr
     assert not (tmp_path / "x.replay").exists()
+
+
+def test_the_command_for_menus_has_a_port_for_either_server() -> None:
+    """What its document shows is not refused; without its variable it would be."""
+    (command,) = re.findall(r"^METABONK_.*\n +metabonk play .*$", MENUS.read_text("utf-8"), re.M)
+    words = shlex.split(command)
+    assert {"--game", "bonklink", "--live", "--system2"} <= set(words)
+    environ = dict(word.split("=", 1) for word in words if word.startswith("METABONK_"))
+    flags = {"game.name": "bonklink", "cognition.enabled": True}
+    found = config.load(environ=environ, flags=flags)
+    assert found.menu.goal.startswith("Start Tier 3")
+    assert not found.cognition.server.endswith(f":{found.game.port}")
+    del environ["METABONK_BONKLINK_PORT"]
+    with pytest.raises(ConfigError, match="METABONK_BONKLINK_PORT"):
+        config.load(environ=environ, flags=flags)

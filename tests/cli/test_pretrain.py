@@ -73,7 +73,37 @@ def test_motors_play_by_their_place(metabonk: Metabonk, run: Path, tmp_path: Pat
     assert played[0] == played[1]
     live = metabonk("play", "--policy", run / "motors", "--live")
     assert live.code == 2
-    assert "no motors yet" in live.err
+    assert f"give it what `metabonk compile {run / 'motors'}` writes" in live.err
+    check_compiled(metabonk, run, tmp_path)
+
+
+def check_compiled(metabonk: Metabonk, run: Path, tmp_path: Path) -> None:
+    """What `metabonk compile` makes of that motor is measured, and plays."""
+    from metabonk.play.compiled import load as load_compiled
+
+    said = metabonk("compile", run / "motors", "--episodes", 4, "--json")
+    assert said.code == 0, said.err
+    (found,) = json.loads(said.out)
+    assert found["path"] == str(run / "policies/motor-fp32")
+    assert found["fidelity"]["agreement"] >= 0.99
+    assert found["fidelity"]["decisions"] >= 4
+    assert set(load_compiled(found["path"]).outputs) == {"action", "candidate", "score"}
+    words = ("--policy", found["path"], "--video", tmp_path / "film.gif", "--json")
+    played = [metabonk("play", "--game", "gym/CartPole-v1", *words) for _ in range(2)]
+    assert played[0].code == 0, played[0].err
+    episodes = [json.loads(one.out)["episodes"] for one in played]
+    assert episodes[0] == episodes[1]
+    assert episodes[0][0]["decisions"] > 1
+    other = metabonk("play", "--game", "arena", *words)
+    assert other.code == 2
+    assert "compiled for another game than arena" in other.err
+    few = metabonk("compile", run / "motors/000001", "--precision", "nvfp4", "--episodes", 0)
+    assert few.code == 0, few.err
+    assert (run / "policies/motor-nvfp4").is_dir()
+    for idle in ("--greedy", "--dreamer"):
+        refused = metabonk("compile", run / "motors", idle)
+        assert refused.code == 2
+        assert "a motor always draws its candidates" in refused.err
 
 
 def test_what_stands_in_the_way_is_said(metabonk: Metabonk, tmp_path: Path) -> None:

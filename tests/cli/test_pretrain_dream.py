@@ -44,7 +44,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_recordings_become_dreams_that_a_run_begins_with(
     metabonk: Metabonk, recordings: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
+    out = tmp_path / "dreams"  # as the one that is there if nobody says
     words = ("pretrain", "dream", "--from", recordings, "--out", out, "--updates", 12, *QUICK)
     said = metabonk(*words, "--json")
     assert said.code == 0, said.err

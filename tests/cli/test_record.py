@@ -112,7 +112,12 @@ def test_recording_again_goes_on(metabonk: Run, tmp_path: Path) -> None:
         (("--format", "mp4"), "--format mp4: give auto, both, episodes, npz"),
         (("--hz", "-1"), "--hz -1: give up to 1000 rows"),
         (("--pixels", "large"), "--pixels large: give HEIGHTxWIDTH"),
-        (("--policy", "watch"), "arena is played by nobody else"),
+        (("--policy", "watch"), "arena is played by nobody else; give a policy, or a game"),
+        (
+            ("--policy", "watch", "--game", "research_shm"),
+            "research_shm is played by nobody else; give a policy, or a game that others play "
+            "while it is recorded: bonklink",
+        ),
         (("--policy", "nobody"), "--policy nobody: not the directory of a run"),
         (("--when-full", "never"), "when-full: 'never'"),
         (("--game", "gym/CartPole-v1", "--pixels", "9x9"), "--pixels: frames of gym/CartPole-v1"),
@@ -152,14 +157,24 @@ def test_whatever_ends_it_the_files_are_valid(tmp_path: Path, how: signal.Signal
         assert len(read_npz(out / entry.file)[0]) == entry.rows
 
 
-def test_the_script_means_the_running_game(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_means_the_running_game(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = ["--out-dir", "x", "--hz", "10"]
-    assert of_the_running_game(asked) == ["record", "--game", "bonklink", *asked]
-    assert of_the_running_game(["--game", "arena"]) == ["record", "--game", "arena"]
+    watching = ["--policy", "watch"]
+    assert of_the_running_game(asked) == ["record", "--game", "bonklink", *watching, *asked]
+    named = ["--game", "arena"]
+    assert of_the_running_game(named) == ["record", *watching, *named]
+    played = [*named, "--policy=random"]
+    assert of_the_running_game(played) == ["record", *played]
     monkeypatch.setenv("METABONK_USE_BONKLINK", "1")
     assert of_the_running_game(asked)[2] == "bonklink"
     monkeypatch.setenv("METABONK_USE_RESEARCH_SHM", "1")
-    assert of_the_running_game(asked)[2] == "research_shm"
+    assert of_the_running_game(asked)[2:5] == ["research_shm", *watching]
     command = [sys.executable, SCRIPT, "--help"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "--out-dir" in shown
+    # A game that waits for its actions has nobody else to watch: it is never touched.
+    command = [sys.executable, SCRIPT, "--out-dir", str(tmp_path / "x")]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "research_shm is played by nobody else" in refused.stderr
+    assert not (tmp_path / "x").exists()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from metabonk import config as settings
 from metabonk.cli.serve import SERVICES
 
 Run = Callable[..., Any]
@@ -49,6 +50,22 @@ def test_a_dry_run_shows_every_process(metabonk: Run) -> None:
     code, out, _ = metabonk("serve", "vlm", "--dry-run", "--set", "vlm.encoder_split=1")
     assert code == 0
     assert len(out.splitlines()) == 2
+
+
+def test_who_asks_it_is_told_how(metabonk: Run, tmp_path: Path) -> None:
+    """Settings that `serve cognitive` takes, and the key only where there is one."""
+    sets = ["--set", "vlm.port=30001", "--set", "vlm.load_seconds=90"]
+    code, out, _ = metabonk("serve", "vlm", "--asked-by", *sets)
+    assert code == 0
+    flags = settings.flags_of(out.splitlines(), {})
+    assert set(flags) == {"backend.chain", "backend.url", "backend.wait"}
+    found = settings.load(flags=flags, environ={}).backend
+    assert (found.chain, found.url) == ("openai,rules", "http://127.0.0.1:30001")
+    assert found.wait == 90.0
+    key = tmp_path / "a key"
+    _, out, _ = metabonk("serve", "vlm", "--asked-by", "--set", f"vlm.key_file={key}")
+    flags = settings.flags_of(out.splitlines(), {})
+    assert settings.load(flags=flags, environ={}).backend.key_file == str(key)
 
 
 @pytest.mark.parametrize(

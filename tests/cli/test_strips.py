@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metabonk import config as settings
 from metabonk.cli.strips import Held, keep
 from metabonk.cognition.strips.predictors import Measurement, read_table
 from metabonk.cognition.strips.strip import decode
@@ -68,6 +69,56 @@ def test_what_cannot_be_measured_is_said(
     said = metabonk(*SHORT, *words)
     assert said.code == 2
     assert message in said.err
+
+
+class Copying:
+    """The last frame again, as a world model that has learned nothing might dream it."""
+
+    name = "dream"
+
+    def predict(self, frames: Any, times: Any, at: Any) -> list[Any]:
+        return [frames[-1]] * len(at)
+
+
+def run_of(folder: Path, **game: Any) -> Path:
+    """A directory with a run's settings."""
+    config = settings.load(flags={f"game.{key}": value for key, value in game.items()}, environ={})
+    folder.mkdir()
+    (folder / "config.toml").write_text(settings.to_toml(config))
+    return folder
+
+
+def test_a_world_model_keeps_the_pace_that_it_learned_at(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames come sixty times a second here; its steps are those of its run all the same."""
+    pytest.importorskip("torch")
+    paces: list[int] = []
+
+    def of_run(run: Path, config: Any) -> Copying:
+        paces.append(config.game.frame_skip)
+        return Copying()
+
+    monkeypatch.setattr("metabonk.learn.dreams.frames.of_run", of_run)
+    run = run_of(tmp_path / "run", name="arena", frame_skip=4)
+    words = ("--predictor", "dream", "--world", run, "--set", "game.frame_skip=1")
+    said = metabonk(*SHORT, *words, "--record", tmp_path / "gains.json", "--json")
+    assert said.code == 0, said.err
+    assert paces == [4]
+    (kept,) = read_table(tmp_path / "gains.json")
+    assert (kept.predictor, kept.gains, kept.good) == ("dream", (0.0, 0.0, 0.0), False)
+    assert kept.ahead == (0.05, 0.1, 0.15), "of frames at 60 Hz"
+
+
+def test_a_world_model_of_something_else_is_refused(metabonk: Metabonk, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    said = metabonk(*SHORT, "--predictor", "dream", "--world", tmp_path)
+    assert said.code == 2
+    assert "holds no run" in said.err
+    run = run_of(tmp_path / "run", name="grid64/key_door")
+    said = metabonk(*SHORT, "--predictor", "dream", "--world", run)
+    assert said.code == 2
+    assert "it learned grid64/key_door, and strips are of arena" in said.err
 
 
 def measured(game: str, gain: float) -> Measurement:

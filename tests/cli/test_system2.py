@@ -17,6 +17,7 @@ from metabonk.config import load
 
 Metabonk = Callable[..., Any]
 LIVE = ("play", "--policy", "scripted", "--live", "--cpu", -1, "--frames", "24x32")
+SIMA2 = (*LIVE, "--set", "sima2.enabled=1")
 
 
 def test_a_live_game_asks_its_server(metabonk: Metabonk, tmp_path: Path) -> None:
@@ -79,6 +80,32 @@ def test_variables_of_old_scripts_do_it_too(
     assert "system2" not in json.loads(said.out)
 
 
+def test_each_question_is_asked_with_the_goal_it_is_about(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, level = f"ipc://{tmp_path}/b.sock", tmp_path / "menus.json"
+    level.write_text('{"start": "main_menu"}')
+    monkeypatch.setenv("METABONK_SYSTEM2_ENABLED", "1")
+    monkeypatch.setenv("METABONK_USE_SIMA2", "1")
+    monkeypatch.setenv("METABONK_SIMA2_GOAL", "explore")
+    monkeypatch.setenv("METABONK_SIMA2_LOG", "1")
+    monkeypatch.setenv("METABONK_USE_VLM_MENU", "1")
+    monkeypatch.setenv("METABONK_MENU_GOAL", "Start Level 3 run")
+    words = (*LIVE, "--level", level, "--server", url, "--set", "cognition.every=0.1")
+    with serving(url) as server:
+        said = metabonk(*words, "--seconds", 3.0, "--out", tmp_path / "s")
+        assert said.code == 0, said.err
+        goals = {(request.question, request.goal) for request, _ in server.requests}
+    assert goals == {("strategy", "explore"), ("menu", "Start Level 3 run")}
+    assert "agent 0: retreat compass:4" in said.err, "METABONK_SIMA2_LOG shows subgoals"
+    monkeypatch.setenv("METABONK_USE_SIMA2", "0")
+    with serving(url) as server:
+        said = metabonk(*words, "--seconds", 2.0, "--out", tmp_path / "t")
+        goals = {(request.question, request.goal) for request, _ in server.requests}
+    assert ("strategy", "") in goals, "a goal of the controller alone, which is off"
+    assert "agent 0: retreat" not in said.err
+
+
 def test_the_controller_of_games_that_wait_asks_the_server_too(
     metabonk: Metabonk, tmp_path: Path
 ) -> None:
@@ -106,6 +133,11 @@ def test_the_controller_of_games_that_wait_asks_the_server_too(
         ((*LIVE, "--system2", "--set", "cognition.predictor=dream"), "a run with a world model"),
         ((*LIVE, "--system2", "--set", "cognition.agent=a b"), "agent"),
         ((*LIVE, "--system2", "--set", "cognition.every=0"), "cognition.every"),
+        ((*SIMA2, "--set", "sima2.load_cpqe=1"), "sima2.load_cpqe: the live loop plays compiled"),
+        ((*SIMA2, "--set", "sima2.push_rollouts=1"), "sima2.push_rollouts: a live session"),
+        ((*SIMA2, "--set", "sima2.latency=0.5"), "sima2.latency = 0.5"),
+        ((*SIMA2, "--set", "sima2.every=0.5"), "METABONK_STRATEGY_FREQUENCY"),
+        ((*SIMA2, "--set", f"sima2.goal={'x' * 501}"), "sima2.goal: 501 characters"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_plays(

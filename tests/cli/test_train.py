@@ -115,6 +115,16 @@ def test_resume_goes_on_with_the_runs_own_settings(metabonk: Run, tmp_path: Path
     assert steps == sorted(steps)
 
 
+def test_one_episode_tells_nothing_apart(metabonk: Run, directory: Path) -> None:
+    code, out, _ = metabonk("eval", directory, "--episodes", 1, "--seed", 6)
+    assert code == 0
+    assert "(too few episodes)" in out
+    assert "not told apart" in out
+    assert "1 episode, the same ones for everyone" in out
+    code, out, _ = metabonk("eval", directory, "--episodes", 1, "--seed", 6, "--json")
+    assert json.loads(out)["against"]["random"]["ci95"] is None
+
+
 def test_eval(metabonk: Run, directory: Path) -> None:
     code, out, _ = metabonk("eval", directory, "--episodes", 8, "--seed", 5, "--json")
     assert code == 0
@@ -178,14 +188,20 @@ def test_play_films_a_policy(metabonk: Run, directory: Path, tmp_path: Path) -> 
 
 def test_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     importlib.import_module("metabonk.learn.run")  # declares them
+    from metabonk.learn.report.publish import LOST, NO_MOTOR
+
     for name in ("return_mean", "steps_per_second", "seconds_left", "minutes"):
         assert name in metrics.declared(), "what the bar shows is what training measures"
     with ProgressSink("learning") as sink:
         values = {"return_mean": 12.5, "steps_per_second": 2e4, "seconds_left": 65.0}
         sink.write(Record(1_200_000, 0.0, "", {**values, "minutes": 1.0}))
         sink.write(Record(1_200_000, 0.0, "resumed", {}))
+        sink.write(Record(1_200_000, 0.0, LOST, {"count": 2}))
+        sink.write(Record(1_200_000, 0.0, NO_MOTOR, {"reason": "none [/of] 12"}))
     err = capsys.readouterr().err
     assert "1.2M steps, 20,000 steps/s, return 12.50, 1:05 left" in err
+    assert "died and were started again: 2" in err
+    assert "no motor: none [/of] 12" in err
     assert "resumed at step 1.2M" in err
 
 
@@ -202,6 +218,32 @@ def test_resume_takes_what_a_file_leaves_out_from_the_run(metabonk: Run, tmp_pat
     assert json.loads(out)["steps"] == 1024
 
 
+def test_a_run_from_before_a_setting_goes_on_as_it_was_begun(metabonk: Run, tmp_path: Path) -> None:
+    """What its file and journal lack is as it was without: off for time, the default for noise."""
+    run = tmp_path / "run"
+    assert metabonk("train", *SMALL, "--steps", 512, "--run", run).code == 0
+    keys = ("discount_time", "noise_memory")
+    kept = (run / "config.toml").read_text().splitlines(keepends=True)
+    old = "".join(line for line in kept if not line.startswith(keys))
+    assert old.count("\n") == len(kept) - 2
+    (run / "config.toml").write_text(old)
+    entries = [json.loads(line) for line in (run / "stages.jsonl").read_text().splitlines()]
+    for entry in entries:
+        for key in keys:
+            del entry["identity"][f"ppo.{key}"]
+    (run / "stages.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    more = ("train", "--resume", "--run", run, "--steps", 1024)
+    code, _, err = metabonk(*more, "--set", "ppo.noise_memory=0.5")
+    assert code == 2
+    assert "ppo.noise_memory was not there yet, as if 0.0, now 0.5" in err
+    code, out, err = metabonk(*more, "--json")
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 1024
+    now = (run / "config.toml").read_text()
+    assert "\ndiscount_time = false" in now
+    assert "\nnoise_memory = 0.0" in now
+
+
 def test_a_page_says_how_to_raise_the_bound_that_ended_the_run(directory: Path) -> None:
     assert f"--run {directory} --resume --steps 2048" in (directory / "report.html").read_text()
 
@@ -215,7 +257,32 @@ def test_an_interrupt_outside_the_loop_says_how_to_go_on(
     monkeypatch.setattr(importlib.import_module("metabonk.learn.run"), "train", stopped)
     code, _, err = metabonk("train", *SMALL, "--run", tmp_path / "run")
     assert code == 130
+    assert "--resume" not in err, "there is nothing to go on with"
+    assert "stopped before the run began" in err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").touch()
+    code, _, err = metabonk("train", *SMALL, "--run", tmp_path / "run")
+    assert code == 130
     assert f"go on with: metabonk train --resume --run {tmp_path / 'run'}" in err
+
+
+def test_a_run_that_ended_before_it_had_settings_is_begun(
+    metabonk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as its journal says it was begun; there is nothing to go on with."""
+    run, module = tmp_path / "run", importlib.import_module("metabonk.learn.run")
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "Session", stopped)
+        assert metabonk("train", *SMALL, "--steps", 512, "--run", run).code == 130
+    assert (run / "stages.jsonl").exists()
+    code, _, err = metabonk("train", *SMALL, "--steps", 512, "--run", run, "--resume")
+    assert code == 2
+    assert "leave --resume out" in err
+    assert metabonk("train", *SMALL, "--steps", 512, "--run", run).code == 0
 
 
 @pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, True), (errno.EACCES, False)])

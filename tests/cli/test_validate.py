@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from metabonk.bench import study
+from metabonk.bench import provenance, study
 from metabonk.bench.studies import STUDIES
 from metabonk.bench.study import Cell, Figure, Result, Scale
 
@@ -36,12 +36,33 @@ def test_kept_results_are_printed_with_met_or_not(metabonk: Metabonk, kept: Path
     assert said.code == 0, said.err
     assert "dreams, 5 seeds, 30 min" in said.out
     rows = [line.split() for line in said.out.splitlines() if ">=" in line]
-    assert [(row[0], row[-1]) for row in rows] == [("yes", "saved"), ("no", "return")]
+    assert [(row[0], row[-1]) for row in rows] == [("yes,", "saved"), ("no,", "return")]
+    assert said.out.count("source then unknown") == 2
     assert "shuffled 1" in said.out
     assert "of the teacher's" in said.out
     (written,) = json.loads((kept / "out.json").read_text())
     assert written["met"] is False
     assert [f["met"] for f in written["figures"]] == [True, False]
+    assert written["changed"] is None
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_was_measured_before_a_change_is_told(
+    metabonk: Metabonk, tmp_path: Path, changed: bool
+) -> None:
+    now = provenance.source(STUDIES["cells"])
+    states = [now, "of" + now[2:]] if changed else [now]
+    shown, judged = Figure(name="shown", value=1.0), Figure(name="judged", value=1.0, goal=1.0)
+    result = Result(
+        study="cells", label="full", seeds=5, seconds=911.0, figures=[shown, judged], states=states
+    )
+    study.keep(result, tmp_path)
+    said = metabonk("validate", "learning", "--results", tmp_path, "--json", tmp_path / "out")
+    assert said.code == 0, said.err
+    assert "cells, 5 seeds, 15 min of runs" in said.out
+    assert said.out.count("yes, source changed since") == int(changed)
+    (written,) = json.loads((tmp_path / "out").read_text())
+    assert written["changed"] is changed
 
 
 def test_studies_are_listed_with_their_cost(metabonk: Metabonk) -> None:
