@@ -2,8 +2,8 @@
 
 Knows every room below and the peers in `peers/`. Nothing but the command line imports it; importing
 it loads neither Torch nor a peer. A suite is a module with `cases()`; `metabonk bench` and
-`pytest bench --benchmark-only` run the same cases through the same `versus` and are judged by the
-same `gates.toml`.
+`pytest bench --benchmark-only` run the same cases through the same `versus` and come to the same
+`verdict` by the same `gates.toml`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_FROM = {"Row": "gates", "SUITES": "suites", "chosen": "suites", "each": "suites"}
-__all__ = ["SUITES", "Row", "chosen", "each"]
+_FROM = {
+    **dict.fromkeys(("Row", "verdict"), "gates"),
+    **dict.fromkeys(("SUITES", "chosen", "each"), "suites"),
+}
+__all__ = ["SUITES", "Row", "chosen", "each", "verdict"]
 
 
 def __getattr__(name: str) -> Any:

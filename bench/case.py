@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metabonk.errors import MetabonkError
+
 from .machine import description
-from .meter import Meter
+from .meter import Clock, Meter
 from .versus import Better, Contender, Contest
 
 Info = dict[str, Any]
@@ -51,29 +54,49 @@ def measure(
     drive: Callable[[Contest], None] | None = None,
     *,
     told: Told = lambda line: None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock = time.monotonic,
 ) -> Info:
     """Runs all rounds of a case, or as many as its budget has; returns what is stored of it, plain
     data for JSON.
 
-    drive: runs the rounds; by default one after the other, and `told` of each. clock: the budget's.
+    drive: runs the rounds, of which those that come after the budget do nothing; by default one
+    after the other, and `told` of each. clock: the budget's.
     """
     ends = clock() + case.budget
     told("starting")
-    contest = Contest.open(case.ours, case.peers, case.better)
+    contest = Contest.open(case.ours, case.peers, case.better, ends, clock)
     try:
         if contest.runs and drive is not None:
             drive(contest)
         elif contest.runs:
-            for number in range(case.rounds):
-                if clock() >= ends:
-                    break
-                told(f"round {number + 1} of {case.rounds}")
-                contest.peers_round()
-                contest.our_round()
+            _drive(contest, case.rounds, told)
         return _info(case, contest)
     finally:
         contest.close()
+
+
+def attempt(
+    case: Case,
+    drive: Callable[[Contest], None] | None = None,
+    *,
+    told: Told = lambda line: None,
+) -> Info:
+    """`measure` for one of many: a case that breaks has no figure, and takes none from those behind
+    it. A process of it may have ended, or been too late."""
+    try:
+        return measure(case, drive, told=told)
+    except (MetabonkError, OSError, EOFError, subprocess.SubprocessError) as error:
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        return unmeasured(case, f"it broke: {why}")
+
+
+def _drive(contest: Contest, rounds: int, told: Told) -> None:
+    for number in range(rounds):
+        told(f"round {number + 1} of {rounds}")
+        contest.peers_round()
+        contest.our_round()
+        if contest.late:
+            break
 
 
 def unmeasured(case: Case, why: str) -> Info:
@@ -94,7 +117,8 @@ def _info(case: Case, contest: Contest) -> Info:
     }
     done = len(contest.values.get(contest.ours, ()))
     if contest.runs and done < case.rounds:
-        found["unmeasured"] = f"{done} of {case.rounds} rounds within its {case.budget:g} s"
+        within = f" within its {case.budget:g} s" if math.isfinite(case.budget) else ""
+        found["unmeasured"] = f"{done} of {case.rounds} rounds{within}"
     return found
 
 

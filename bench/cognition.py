@@ -15,8 +15,9 @@ from .case import Case
 
 # group -> seconds that a case of it has; on two cores that are quiet one takes a fraction of them.
 GROUPS = {
-    "wire": 60.0, "server": 300.0, "agent": 180.0, "model": 300.0, "plans": 900.0, "ticks": 300.0,
-    "learned": 1200.0,
+    "wire": 60.0, "client": 300.0, "server": 300.0, "agent": 180.0, "stages": 300.0, "soak": 480.0,
+    "model": 300.0, "valid": 900.0, "plans": 900.0, "ticks": 600.0,
+    "learned": 2400.0,
 }  # fmt: skip
 
 

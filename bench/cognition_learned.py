@@ -2,8 +2,10 @@
 through by their texts, and a policy distilled from the rules' decisions.
 
 The policy is distilled in the suite: agents rehearse under the rules on the levels that need a
-plan, the log is read as `metabonk cognition distil` reads it, and the student plays other episodes
-of those levels than the log is of. Its time is compared with that of a real model server.
+plan, as late as they are judged; the logs are read as `metabonk cognition distil` reads them; then
+the student leads, the rules say what they would have done there, and it learns anew from all of it
+(DAgger). It is judged on other episodes of those levels than any log is of, which nothing was
+chosen by either. Its time is compared with that of a real model server.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from metabonk import extras
+
 from .case import Case, Evidence
 from .cognition_agent import _Scaled
 from .cognition_model import Direct
-from .cognition_plans import LEVELS, Played, paired, rules
+from .cognition_plans import ENVS, LATENCY, LEVELS, Played, paired, rules
 from .meter import Meter, Reading, Timed
 from .versus import AbsentError, Contender
 
@@ -28,8 +32,11 @@ LAYOUTS = 200
 DECISIONS = 60  # in menus, after which an attempt has failed
 REACHED = 0.99  # the goals
 SHARE_OF_RULES, SHARE_OF_MODEL = 0.9, 0.01
-REHEARSED = 96  # episodes per level
+REHEARSED, CORRECTED = 96, 48  # episodes per level: under the rules, and of every correction
+CORRECTIONS = 1
+FIRST_SEED = 10_000  # of rehearsals; those of an evaluation are of another kind
 UPDATES = 3000
+BETA = 0.0  # the rules are to be met: how lucky an answer was says nothing of what theirs would be
 
 
 def cases() -> list[Case]:
@@ -118,39 +125,56 @@ def network() -> Any:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise AbsentError("torch is not installed: pip install 'metabonk[train]'") from error
+        raise AbsentError(f"torch is not installed: {extras.install('train')}") from error
+    from metabonk.learn.system2.versions import FollowNetwork
+
+    with tempfile.TemporaryDirectory(prefix="metabonk-bench-") as folder:
+        logs: list[Path] = []
+        learned, player = None, None
+        for turn in range(1 + CORRECTIONS):
+            for number, level in enumerate(LEVELS):
+                logs.append(Path(folder, f"{turn}-{level}"))
+                seed = FIRST_SEED * (1 + turn) + ENVS * number
+                rehearsed(logs[-1], level, seed, CORRECTED if turn else REHEARSED, player)
+            learned = distilled(logs)
+            player = FollowNetwork(learned)
+    return learned
+
+
+def distilled(logs: list[Path]) -> Any:
+    """What is learned from logs: the rules, as nearly as may be."""
     from metabonk.cognition.log.export import Plan
     from metabonk.cognition.log.rows import Log
     from metabonk.config import DistilConfig
     from metabonk.learn.system2.distil import Distiller, lessons
 
-    config = DistilConfig(updates=UPDATES)
-    with tempfile.TemporaryDirectory(prefix="metabonk-bench-") as folder:
-        logs = [Path(folder, level) for level in LEVELS]
-        for number, log in enumerate(logs):
-            rehearsed(log, log.name, 10_000 + number)
-        with contextlib.ExitStack() as stack:
-            opened = [stack.enter_context(Log(log)) for log in logs]
-            rows = (row for one in opened for row in one.rows())
-            data = lessons(rows, Plan(shares=(1.0, 0.0, 0.0)), config.most_rows)
+    config = DistilConfig(updates=UPDATES, beta=BETA)
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(Log(log)) for log in logs]
+        rows = (row for one in opened for row in one.rows())
+        data = lessons(rows, Plan(shares=(1.0, 0.0, 0.0)), config.most_rows)
     distiller = Distiller(data, config)
     distiller.train()
     return distiller.module.network()
 
 
-def rehearsed(log: Path, level: str, seed: int) -> None:
-    """Writes a log of the rules on a level; episodes that no evaluation plays."""
+def rehearsed(log: Path, level: str, seed: int, episodes: int, player: Any = None) -> None:
+    """Writes a log of the rules on a level, or of what they say to `player`."""
     from metabonk import games
     from metabonk.games.level import load
     from metabonk.games.scripted import Habits, ScriptedPolicy
     from metabonk.learn.system2.rehearse import Rehearsal, open_log
+    from metabonk.play.dual import DualSettings
 
     made = load(level)
-    game = games.make("arena", 16, level=made, threads=1)
+    game = games.make("arena", ENVS, level=made, threads=1)
     motor = ScriptedPolicy(Habits(size=made.terrain.size))
     try:
         with open_log(log) as journal:
-            Rehearsal(game, motor, journal, level=made.pack(), seed=seed).run(REHEARSED, seed)
+            Rehearsal(
+                game, motor, journal, level=made.pack(), seed=seed, player=player,
+                settings=DualSettings(latency=LATENCY),
+            ).run(episodes, seed)  # fmt: skip
     finally:
         game.close()
 

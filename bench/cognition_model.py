@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .case import Case, Evidence
-from .cognition_server import _need
+from .cognition_server import need
 from .cognition_wire import strip
 from .meter import Meter, Plus
 from .swarm.driver import Driver, Sample
@@ -144,7 +144,7 @@ class Through:
     def measure(self) -> float:
         assert self._driver is not None
         self.sample = self._driver.closed(ROUND_SECONDS, PATIENCE)
-        _need(self.sample)
+        need(self.sample)
         return float(np.median(self.sample.latencies_ms))
 
     def close(self) -> None:

@@ -148,7 +148,7 @@ def paired(ours: Meter, peer: Meter) -> Evidence:
     assert isinstance(ours, Played)
     assert isinstance(peer, Played)
     found = compare(np.array(ours.returns), np.array(peer.returns))
-    low, high = found.ci95
+    low, high = found.bounds
     return Evidence(
         found.better,
         f"{found.difference:+,.2f} in {len(ours.returns)} paired episodes "

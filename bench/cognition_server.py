@@ -9,10 +9,8 @@ median and a high percentile of the same answers: each is a case, the round is m
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,19 @@ from metabonk.cognition.agent.line import Keys
 from metabonk.errors import LinkError
 
 from .case import Case, Evidence
+from .cognition_direct import (
+    AGENTS,
+    EVERY,
+    MODEL_SECONDS,
+    OVERLOAD_ROUND,
+    PATIENCE,
+    ROUND_SECONDS,
+    SLOT_SECONDS,
+    SLOTS,
+    Bare,
+    Capacity,
+    percentiles,
+)
 from .cognition_wire import strip
 from .meter import Meter, Plus, Reading
 from .rounds import Round, Rounds, Shared
@@ -31,18 +42,12 @@ from .swarm.services import processor_seconds
 from .swarm.swarm import Swarm
 from .versus import Contender
 
-AGENTS = 16
 ROUNDS = 5
-ROUND_SECONDS = 4.0
-MODEL_SECONDS = 0.05  # that the stand-in takes
-EVERY = 0.5  # seconds between an agent's questions to the model
-PATIENCE = 2.0
 ADDED_MEDIAN, ADDED_P99 = 1.0, 5.0  # milliseconds: the goals
 CURVE_ADDED = 0.5  # milliseconds: the goal
 STRIPS_PER_SECOND = 500.0
-# Overload is of the model and not of this machine's processors, which the model's are not.
-SLOTS, SLOT_SECONDS, OVERLOAD = 4, 0.25, 4.0
-OVERLOAD_ROUND = 8.0
+PROCESSOR_MS = 0.5  # of the whole server, per strip: the goal
+OVERLOAD = 4.0
 GOODPUT, FAIRNESS = 0.9, 0.95
 
 
@@ -106,7 +111,10 @@ def _carried() -> list[Case]:
             "processor time of the whole server per strip, rules and journal included",
             "ms",
             Contender("metabonk", functools.partial(_loaded, "processor")),
-            (Contender(old, functools.partial(_loaded, "processor", v1=True)),),
+            (
+                Contender(old, functools.partial(_loaded, "processor", v1=True)),
+                Contender(f"{PROCESSOR_MS:g} ms", lambda: Reading(lambda: PROCESSOR_MS)),
+            ),
             better="lower",
             rounds=ROUNDS,
         ),
@@ -139,7 +147,11 @@ def _overloaded() -> list[Case]:
             f"answers in time when {OVERLOAD:g} times as many are asked for as the model can give",
             "1/s",
             Contender("metabonk", functools.partial(_shared, "overload", Overloaded, "in time")),
-            (Contender(f"{GOODPUT:.0%} of what it answers alone", Capacity),),
+            (
+                Contender(
+                    f"{GOODPUT:.0%} of what it answers alone", functools.partial(Capacity, GOODPUT)
+                ),
+            ),
             rounds=ROUNDS,
             evidence=lambda ours, peer: _told(ours),
         ),
@@ -158,11 +170,7 @@ def _told(meter: Any) -> Evidence:
     return Evidence(True, f"replies of the last round: {meter.round.note}")
 
 
-def _percentiles(milliseconds: Sequence[float]) -> Round:
-    return Round({f"p{share}": float(np.percentile(milliseconds, share)) for share in (50, 99)})
-
-
-class _Served:
+class Served:
     """A broker in a folder of its own, and what asks it."""
 
     def __init__(
@@ -185,7 +193,7 @@ class _Served:
         self._folder.cleanup()
 
 
-class _Driven(_Served):
+class _Driven(Served):
     """A driver at a broker; `sample` is the last round's."""
 
     def __init__(
@@ -216,8 +224,8 @@ class Asked(_Driven):
 
     def measured(self) -> Round:
         self.sample = self.driver.paced(ROUND_SECONDS, EVERY, PATIENCE, finish=True)
-        _need(self.sample)
-        return _percentiles(self.sample.waited_ms(PATIENCE))
+        need(self.sample)
+        return percentiles(self.sample.waited_ms(PATIENCE))
 
 
 class Loaded(_Driven):
@@ -234,7 +242,7 @@ class Loaded(_Driven):
         before = processor_seconds(self.swarm.broker.pid)
         self.sample = self.driver.closed(ROUND_SECONDS)
         spent = processor_seconds(self.swarm.broker.pid) - before
-        _need(self.sample)
+        need(self.sample)
         count, seconds = self.sample.count, self.sample.seconds
         return Round({"rate": count / seconds, "processor": spent / count * 1e3})
 
@@ -260,7 +268,7 @@ class Single(_Driven):
 
     def measure(self) -> float:
         self.sample = self.driver.closed(ROUND_SECONDS / 2)
-        _need(self.sample)
+        need(self.sample)
         return float(np.median(self.sample.latencies_ms))
 
 
@@ -292,7 +300,7 @@ class Overloaded(_Driven):
 
         every = AGENTS / (OVERLOAD * SLOTS / SLOT_SECONDS)  # more yet if a decision takes several
         self.sample = self.driver.paced(OVERLOAD_ROUND, every, PATIENCE)
-        _need(self.sample)
+        need(self.sample)
         statuses = sorted(self.sample.statuses.items())
         figures = {
             "in time": self.sample.count / self.sample.seconds,
@@ -301,101 +309,7 @@ class Overloaded(_Driven):
         return Round(figures, ", ".join(f"{count} {status}" for status, count in statuses))
 
 
-def _need(sample: Sample) -> None:
+def need(sample: Sample) -> None:
     """Raises LinkError where there is nothing to take a figure of."""
     if not sample.latencies_ms:
         raise LinkError(f"no request was decided: {sample.statuses}")
-
-
-class _Alone:
-    """A model server that is asked without the broker, by the same adapter."""
-
-    def __init__(self, latency: float, slots: int = 0) -> None:
-        from metabonk.cognition.backends.openai import OpenAIBackend, Server
-
-        self._folder = tempfile.TemporaryDirectory(prefix="metabonk-bench-")
-        self._swarm = Swarm(Path(self._folder.name), latency=latency, slots=slots)
-        assert self._swarm.model is not None
-        self._swarm.model.start()
-        self._loop = asyncio.new_event_loop()
-        self._backend = OpenAIBackend(Server(self._swarm.model_url), "openai")
-        self._loop.run_until_complete(self._backend.open())
-        self._jpegs, self._state = strip()
-
-    async def _one(self, index: int, patience: float = PATIENCE) -> float:
-        from metabonk.cognition.question import Frame, Question, Undecided
-
-        asked = time.monotonic()
-        times = [0.06 * (k - 5) if k < 6 else 0.05 * (k - 5) for k in range(len(self._jpegs))]
-        question = Question(
-            agent=f"bench-{index % AGENTS}", packed=self._state, deadline=asked + patience,
-            frames=tuple(
-                Frame(jpeg, at, at > 0.0) for jpeg, at in zip(self._jpegs, times, strict=True)
-            ),
-        )  # fmt: skip
-        try:
-            await self._backend.decide(question)
-        except Undecided:
-            return patience * 1e3  # as one that the broker does not decide
-        return (time.monotonic() - asked) * 1e3
-
-    def close(self) -> None:
-        if self._loop.is_closed():
-            return
-        self._loop.run_until_complete(self._backend.close())
-        self._loop.close()
-        self._swarm.close()
-        self._folder.cleanup()
-
-
-class Bare(_Alone):
-    """The same questions at the same times."""
-
-    def __init__(self) -> None:
-        super().__init__(MODEL_SECONDS)
-
-    def prepare(self) -> None:
-        self.measured()
-
-    def measured(self) -> Round:
-        return _percentiles(self._loop.run_until_complete(self._ask()))
-
-    async def _ask(self) -> list[float]:
-        loop = asyncio.get_running_loop()
-        began, tasks = loop.time(), []
-        count = round(ROUND_SECONDS / EVERY) * AGENTS
-        for index in range(count):
-            await asyncio.sleep(began + index * EVERY / AGENTS - loop.time())
-            tasks.append(asyncio.create_task(self._one(index)))
-        return list(await asyncio.gather(*tasks))
-
-
-class Capacity(_Alone):
-    """Decisions per second of a model server that is kept busy, and GOODPUT of them. One decision
-    may take more than one request."""
-
-    def __init__(self) -> None:
-        super().__init__(SLOT_SECONDS, SLOTS)
-
-    def prepare(self) -> None:
-        self.measure()
-
-    def measure(self) -> float:
-        return GOODPUT * self._loop.run_until_complete(self._busy())
-
-    async def _busy(self) -> float:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        end = began + OVERLOAD_ROUND
-        found = 0
-
-        async def ask(index: int) -> None:
-            nonlocal found
-            while loop.time() < end:
-                waited = await self._one(index, patience=60.0)
-                found += loop.time() < end and waited < 60_000.0
-
-        await asyncio.gather(*(ask(index) for index in range(2 * SLOTS)))
-        if not found:
-            raise LinkError(f"{self._swarm.model_url}: no answer in {OVERLOAD_ROUND:g} s")
-        return found / (end - began)

@@ -11,7 +11,7 @@ short ones.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ POINTS = 200  # at which curves are compared
 LOOKS = 40  # over the budget, where there are as many rollouts
 EPISODES = 32  # of a look
 WINDOW = 3  # looks over which returns are averaged
-REACHED = 0.8  # of the way from the first to the best
 
 
 def learn(
@@ -81,11 +80,12 @@ class _Judge:
     """Has players play every `every` steps. steps, returns, served, dreamer: see `learn`."""
 
     def __init__(self, config: Config, every: int, episodes: int, alone: bool) -> None:
-        from metabonk.games import from_config, in_processes
+        from metabonk.games import in_processes
+        from metabonk.learn.assess import repeatable
 
         engines = in_processes(config.game.name)  # of which few play many episodes
         count = min(episodes, config.game.envs) if engines else episodes
-        self.game = from_config(config.game, count)
+        self.game = repeatable(config.game, count)
         self.run, self.every, self.episodes, self.alone = config.run, every, episodes, alone
         self.steps: list[int] = []
         self.returns: list[float] = []
@@ -150,18 +150,6 @@ def smooth(found: dict[str, Any]) -> tuple[Doubles, Doubles]:
     with np.errstate(invalid="ignore"):
         means = (sums[last] - sums[first]) / (last - first)
     return places, means
-
-
-def level(curves: Sequence[dict[str, Any]]) -> float:
-    """The return that counts as having learned: REACHED of the way from where runs begin to the
-    best that any of them came to."""
-    means = [smooth(curve)[1] for curve in curves]
-    begins = [float(m[np.isfinite(m)][0]) for m in means if np.isfinite(m).any()]
-    bests = [float(np.nanmax(m)) for m in means if np.isfinite(m).any()]
-    if not begins:
-        return float("nan")
-    start = float(np.mean(begins))
-    return start + REACHED * (max(bests) - start)
 
 
 def steps_to(found: dict[str, Any], wanted: float) -> tuple[float, bool]:

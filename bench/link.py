@@ -1,4 +1,4 @@
-"""Suite `link`: frames between processes, BonkLink's bytes, and the loop's time.
+"""Suite `link`: frames between processes and their deaths, BonkLink's bytes, and the loop's time.
 
 Knows the suite's parts by name; what is compared is in them.
 """
@@ -9,7 +9,7 @@ import importlib
 
 from .case import Case
 
-PARTS = ("link_ring", "link_codec", "link_loop")
+PARTS = ("link_ring", "link_deaths", "link_codec", "link_loop")
 
 
 def cases() -> list[Case]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from metabonk import machine
+from metabonk import _core, machine
 
 PACKAGES = (
     "metabonk",
     "numpy",
     "torch",
+    "triton",
     "gymnasium",
     "envpool",
     "stable-baselines3",
@@ -22,6 +23,14 @@ PACKAGES = (
     "opencv-python-headless",
     "vector-quantize-pytorch",
     "faiss-cpu",
+    "ncps",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "iceoryx2",
+    "pillow",
+    "av",
+    "pyzmq",
 )
 
 
@@ -33,10 +42,12 @@ def _constant() -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "absent"
-    return {**msgspec.to_builtins(machine.describe()), "versions": versions}
+    here = msgspec.to_builtins(machine.describe())
+    return {**here, "extension": str(_core.support.active_extension()), "versions": versions}
 
 
 def description() -> dict[str, Any]:
-    """Processor, tier, threads and versions as plain data; stored with every result."""
+    """Processor, tier and what it has beyond AVX-512, threads and versions as plain data; stored
+    with every result."""
     torch = sys.modules.get("torch")
     return {**_constant(), "torch_threads": torch.get_num_threads() if torch else 0}

@@ -14,12 +14,13 @@ from typing import Any
 from unittest import mock
 
 from .case import Case
-from .meter import Meter, Timed
+from .meter import Meter, Reading, Timed
 from .ops_cfc import OneThread
 from .peers import require
 from .versus import Contender
 
 BATCHES = (1, 16)
+TICKS = 60.0  # decisions per second of the control loop
 PRECISIONS = ("bf16", "int8", "fp8", "nvfp4")
 Make = Callable[[], Any]
 
@@ -38,7 +39,8 @@ def cases() -> list[Case]:
 
 
 def _motor() -> Case:
-    """Eight candidates of one step, judged; beside torch and the teacher's forty steps."""
+    """Eight candidates of one step, judged; beside torch, the teacher's forty steps, and as many
+    decisions as the control loop asks for."""
     return Case(
         "policy",
         "arena motor, 8 candidates, batch 1",
@@ -47,6 +49,7 @@ def _motor() -> Case:
         (
             Contender("torch", lambda: OneThread(_torch_motor("student"))),
             Contender("teacher, 40 steps", lambda: OneThread(_torch_motor("teacher"))),
+            Contender("60 Hz", lambda: Reading(lambda: TICKS)),
         ),
     )
 
@@ -67,15 +70,20 @@ def _exact(name: str, make: Make, batch: int) -> Case:
 
 
 def _few(name: str, make: Make, batch: int, precision: str) -> Case:
+    peers: list[tuple[str, Callable[[], Meter]]] = [
+        ("metabonk fp32", lambda: OneThread(_ours(make, batch, "fp32"))),
+        ("torch", lambda: _torch(make, batch, False)),
+        ("torch.compile", lambda: _torch(make, batch, True)),
+        ("ONNX Runtime", lambda: OneThread(_onnx(make, batch))),
+    ]
+    if precision == "int8":  # the one of these that it has a way to of its own
+        peers.append(("ONNX Runtime int8", lambda: OneThread(_onnx(make, batch, int8=True))))
     return Case(
         "policy",
         f"{name}, batch {batch}, {precision}",
         "decisions/s",
         Contender("metabonk", lambda: OneThread(_ours(make, batch, precision))),
-        (
-            Contender("metabonk fp32", lambda: OneThread(_ours(make, batch, "fp32"))),
-            Contender("torch", lambda: _torch(make, batch, False)),
-        ),
+        tuple(Contender(n, start) for n, start in peers),
     )
 
 
@@ -226,9 +234,27 @@ def _torch(make: Make, batch: int, compiled: bool) -> Meter:
     return OneThread(Plain(Timed(step, float(batch))))
 
 
-def _onnx(make: Make, batch: int) -> Timed:
-    """Its inputs and outputs bound once."""
+def _onnx(make: Make, batch: int, int8: bool = False) -> Timed:
+    """Its inputs and outputs bound once. int8: quantised as it does that itself."""
     onnxruntime = require("onnxruntime")
+    model, named = _exported(make, batch)
+    if int8:
+        from .peers.onnx_int8 import quantized
+
+        model = quantized(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    for one in session.get_inputs():
+        binding.bind_cpu_input(one.name, named[one.name].numpy())
+    for out in session.get_outputs():
+        binding.bind_output(out.name)
+    return Timed(lambda: session.run_with_iobinding(binding), float(batch))
+
+
+def _exported(make: Make, batch: int) -> tuple[bytes, dict[str, Any]]:
+    """The network as an ONNX model, and an example of each of its inputs."""
     require("onnx")
     require("onnxscript")
     torch = require("torch", "train")
@@ -249,17 +275,7 @@ def _onnx(make: Make, batch: int) -> Timed:
             verbose=False,
             custom_translation_table={torch.ops.aten.view.dtype: _truth},
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        file.getvalue(), options, providers=["CPUExecutionProvider"]
-    )
-    binding = session.io_binding()
-    for one in session.get_inputs():
-        binding.bind_cpu_input(one.name, named[one.name].numpy())
-    for out in session.get_outputs():
-        binding.bind_output(out.name)
-    return Timed(lambda: session.run_with_iobinding(binding), float(batch))
+    return file.getvalue(), named
 
 
 def _truth(x: Any, dtype: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Suite `ppo`: environment steps trained per second, all following one recipe."""
+"""Suite `ppo`: environment steps trained per second, all following one recipe (training.py), but
+for the rows over which advantages are normalised: ours the rollout's, the peers' each minibatch's.
+"""
 
 from __future__ import annotations
 

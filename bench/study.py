@@ -63,7 +63,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a study found. label: `full`, or what says that nothing is claimed. seconds: of all
     cells together, whatever ran beside them. sources: states of the source that they were measured
-    with, more than one where the study went on after a change."""
+    with, more than one where the study went on after a change. states: these, as provenance.source
+    tells them; none in results from before they were kept."""
 
     study: str
     label: str
@@ -71,6 +72,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     figures: list[Figure]
     sources: int = 1
+    states: list[str] = []
     format: int = FORMAT
     version: str = metabonk.__version__
     created: str = ""

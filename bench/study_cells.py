@@ -25,7 +25,7 @@ class CellsStudy:
 
     name = "cells"
     what = "dropped frames by CfC and by GRUs, selective copying by Mamba and by constants"
-    minutes: Mapping[Scale, float] = {"full": 5.0, "quick": 1.5}
+    minutes: Mapping[Scale, float] = {"full": 8.0, "quick": 1.5}
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
         from .dropped import KINDS

@@ -62,6 +62,7 @@ class EfeStudy:
         seeds = sum(cell.arm == "television" for cell in found)
         ignored = sum(by_seed(found, "television", f"ignored {SEEKER}"))
         watched = sum(by_seed(found, "television", f"ignored {NAIVE}"))
+        share, share95 = of("television", f"television {NAIVE}")
         return [
             Figure(
                 name="T-maze: the cue is looked up", value=cue, ci95=ci95, goal=0.95,
@@ -81,6 +82,12 @@ class EfeStudy:
                 name="noisy television: share of the seeds in which it is ignored",
                 value=ignored / max(1, seeds), goal=0.8,
                 baselines={"by predictive entropy": watched / max(1, seeds)},
+            ),
+            Figure(  # the mistake: who does not make it tells nothing of who avoids it
+                name="noisy television: how often predictive entropy goes to it", value=share,
+                ci95=share95, goal=1.0 / 3.0, sense=">",
+                baselines={"by chance": 1.0 / 3.0,
+                           "by information gain": of("television", f"television {SEEKER}")[0]},
             ),
         ]  # fmt: skip
 

@@ -1,7 +1,8 @@
 """What a head start from recordings is worth: environment steps saved by `pretrain dream`.
 
 Knows recordings, learning curves and settings; does not know how studies are run. The control
-begins with what was learned from recordings whose actions belong to other moments.
+begins with what was learned from recordings whose actions belong to other moments. The return that
+counts as learned is that of study_dreams.py, fixed before the runs.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 
 from metabonk.config import Config
 
-from .curves import EPISODES, LOOKS, area, learn, level, steps_to
+from .curves import EPISODES, LOOKS, area, learn, steps_to
 from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
-from .study_dreams import ONE, curves_of, dreaming, small, steps_of
+from .study_dreams import LEARNED, ONE, curves_of, dreaming, small, steps_of
 
 
 class PretrainStudy:
@@ -31,8 +32,8 @@ class PretrainStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in self.arms]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        looks = [LOOKS, EPISODES]
-        return {**small(ONE), "steps": steps_of(ONE, scale), "looks": looks, **self._amounts(scale)}
+        own = {"steps": steps_of(ONE, scale), "looks": [LOOKS, EPISODES], "learned": LEARNED[ONE]}
+        return {**small(ONE), **own, **self._amounts(scale)}
 
     def _amounts(self, scale: Scale) -> dict[str, int]:
         full = scale == "full"
@@ -57,9 +58,9 @@ class PretrainStudy:
 
     def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
         curves = {arm: curves_of(found, arm) for arm in self.arms}
-        wanted = level([*curves["scratch"], *curves["pretrained"]])
-        steps = {arm: [steps_to(c, wanted)[0] for c in of] for arm, of in curves.items()}
+        steps = {arm: [steps_to(c, LEARNED[ONE])[0] for c in of] for arm, of in curves.items()}
         value, ci95 = ratio_of(steps["scratch"], steps["pretrained"])
+        lost, lost95 = ratio_of(steps["shuffled"], steps["pretrained"])
         pairs = zip(curves["pretrained"], curves["scratch"], strict=True)
         gains = [area(ours) - area(theirs) for ours, theirs in pairs]
         gain, interval = mean_of(gains)
@@ -71,6 +72,10 @@ class PretrainStudy:
                     "from shuffled recordings": ratio_of(steps["scratch"], steps["shuffled"])[0],
                     "steps from scratch": float(np.mean(steps["scratch"])),
                 },
+            ),
+            Figure(
+                name="times the steps that it takes from recordings of other actions",
+                value=lost, ci95=lost95, goal=1.0, sense=">", interval=True,
             ),
             Figure(name="return on the way, gained by it", value=gain, ci95=interval),
         ]  # fmt: skip

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
-import importlib.util
 import os
 import shutil
 import time
@@ -31,11 +29,8 @@ from metabonk import files
 from metabonk.errors import CorruptError, MetabonkError, MissingExtraError, ResumeError
 
 from . import machine
+from .provenance import source
 from .study import RESULTS, SMOKE, Cell, Result, Scale, Study, keep
-
-# What decides what a cell finds, beside its settings.
-ROOMS = ("data", "games", "learn", "models", "ops", "schema")
-TASKS = ("stud*.py", "curves.py", "copying.py", "dropped.py", "efe.py")
 
 
 class StudyError(MetabonkError, RuntimeError):
@@ -123,23 +118,6 @@ def done(study: Study, scale: Scale, work: Path) -> int:
     return sum((folder / f"{cell.name}.json").exists() for cell in study.cells(scale))
 
 
-@functools.cache
-def source() -> str:
-    """Twelve digits that change with the source of what decides what cells find, and with the
-    native core."""
-    package, bench = Path(metabonk.__file__).parent, Path(__file__).parent
-    read = [path for room in ROOMS for path in (package / room).rglob("*.py")]
-    read += [path for task in TASKS for path in bench.glob(task)]
-    core = importlib.util.find_spec("metabonk._core")
-    assert core is not None
-    assert core.origin is not None
-    whole = sha256()
-    for path in [*sorted(read), Path(core.origin)]:
-        whole.update(path.name.encode())
-        whole.update(path.read_bytes())
-    return whole.hexdigest()[:12]
-
-
 def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> Found:
     """Runs one cell and keeps what it found; what a killed one left behind is cleared away."""
     from .studies import STUDIES
@@ -152,7 +130,8 @@ def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> Found:
         told = STUDIES[name].measure(cell, scale, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    found = Found(told, round(time.perf_counter() - began, 2), source())
+    state = source(STUDIES[name])
+    found = Found(told, round(time.perf_counter() - began, 2), state)
     path = folder / f"{cell.name}.json"
     files.replace(path, msgspec.json.encode(found._asdict()))
     return _read(path)
@@ -251,13 +230,15 @@ def _result(
     study: Study, scale: Scale, cells: Sequence[Cell], found: Mapping[Cell, Found]
 ) -> Result:
     plain = {cell: found[cell].found for cell in cells}
+    states = {told.source for told in found.values()}
     return Result(
         study=study.name,
         label="full" if scale == "full" else SMOKE,
         seeds=len({cell.seed for cell in cells}),
         seconds=round(sum(told.seconds for told in found.values()), 1),
         figures=study.figures(plain),
-        sources=len({told.source for told in found.values()}),
+        sources=len(states),
+        states=sorted(filter(None, states)),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         machine=machine.description(),
         cells={cell.name: told for cell, told in plain.items()},

@@ -106,6 +106,7 @@ class WorldStudy:
             "auc": seen.reward_auc,
             "trust": seen.trust,
             "sequences": seen.sequences,
+            "left_out": list(seen.left_out),
             **{key: told[key] for key in ("wm_recon", "wm_kl", "wm_reward")},
         }
 
@@ -146,7 +147,7 @@ def _ahead(found: Mapping[Cell, dict[str, Any]], arm: str, game: str) -> list[Fi
         Figure(
             name=f"{game}: error {AHEAD} steps ahead, of persistence's",
             value=value, ci95=ci95, goal=OF_PERSISTENCE, sense="<=", interval=True,
-            baselines={"persistence": 1.0, **shuffled},
+            baselines={"persistence": 1.0, **shuffled}, note=_left_out(found, arm),
         )
     )  # fmt: skip
     value, ci95 = mean_of(by_seed(found, arm, "to_mean"))
@@ -167,6 +168,12 @@ def _ahead(found: Mapping[Cell, dict[str, Any]], arm: str, game: str) -> list[Fi
             )
         )  # fmt: skip
     return rows
+
+
+def _left_out(found: Mapping[Cell, dict[str, Any]], arm: str) -> str:
+    """Which keys of the observation the errors are not of, in words."""
+    keys = {key for cell in found if cell.arm == arm for key in found[cell].get("left_out", ())}
+    return f"not judged: {', '.join(sorted(keys))}" if keys else ""
 
 
 def _kinds(game: str) -> tuple[str, ...]:

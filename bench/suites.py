@@ -8,13 +8,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from metabonk.errors import ConfigError, MetabonkError
+from metabonk.errors import ConfigError
 
-from .case import Case, Info, Told, measure, unmeasured
+from .case import Case, Told, attempt, unmeasured
 from .gates import Row, rows
 
 SUITES = {
@@ -78,14 +77,4 @@ def each(
         if clock() >= ends:
             yield rows(unmeasured(case, f"the {seconds / 60.0:g} minutes were over"))
         else:
-            yield rows(_measured(case, lambda what, place=place: told(f"{place}: {what}")))
-
-
-def _measured(case: Case, told: Told) -> Info:
-    """A case that breaks has no figure, and takes none from those behind it. A process of it may
-    have ended, or been too late."""
-    try:
-        return measure(case, told=told)
-    except (MetabonkError, OSError, EOFError, subprocess.SubprocessError) as error:
-        why = " ".join(str(error).split())[:300] or type(error).__name__
-        return unmeasured(case, f"it broke: {why}")
+            yield rows(attempt(case, told=lambda what, place=place: told(f"{place}: {what}")))

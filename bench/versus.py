@@ -7,6 +7,8 @@ the bootstrap's (Efron 1979), 95 % of resampled medians.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,7 +17,7 @@ import numpy as np
 
 from metabonk.errors import MetabonkError, MissingExtraError
 
-from .meter import Meter
+from .meter import Clock, Meter
 
 RESAMPLES = 4000
 Better = Literal["higher", "lower"]
@@ -50,6 +52,7 @@ class Contest:
     """Open contenders and what their rounds measured.
 
     values: by contender's name, one per round. skipped: why a contender cannot take part, by name.
+    ends: of `clock`, from when on no round begins, whoever drives them: both halves do nothing.
     """
 
     ours: str
@@ -58,16 +61,24 @@ class Contest:
     meters: dict[str, Meter]
     values: dict[str, list[float]]
     skipped: dict[str, str] = field(default_factory=dict)
+    ends: float = math.inf
+    clock: Clock = time.monotonic
+    late: bool = False  # whether the round that is on began too late
 
     @classmethod
     def open(
-        cls, ours: Contender, peers: Sequence[Contender], better: Better = "higher"
+        cls,
+        ours: Contender,
+        peers: Sequence[Contender],
+        better: Better = "higher",
+        ends: float = math.inf,
+        clock: Clock = time.monotonic,
     ) -> Contest:
         """Opens, warms up and calibrates everybody; one that is not installed is skipped."""
         names = [ours.name, *(p.name for p in peers)]
         if len(set(names)) != len(names):
             raise ValueError(f"contenders must have different names: {names}")
-        contest = cls(ours.name, names[1:], better, {}, {})
+        contest = cls(ours.name, names[1:], better, {}, {}, ends=ends, clock=clock)
         try:
             contest._enter(ours)
             for peer in peers if contest.runs else ():
@@ -92,12 +103,13 @@ class Contest:
         return self.ours in self.meters
 
     def peers_round(self) -> None:
-        """The first half of a round."""
+        """The first half of a round, which decides whether there still is one."""
+        self.late = self.clock() >= self.ends
         for name in self.peers:
             self._measure(name)
 
     def our_round(self) -> None:
-        """The second half of a round."""
+        """The second half of a round: of one that began in time, however long that took."""
         self._measure(self.ours)
 
     def close(self) -> None:
@@ -118,7 +130,7 @@ class Contest:
 
     def _measure(self, name: str) -> None:
         meter = self.meters.get(name)
-        if meter is not None:
+        if meter is not None and not self.late:
             self.values[name].append(meter.measure())
 
 

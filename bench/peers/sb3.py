@@ -1,4 +1,8 @@
-"""Stable-Baselines3's PPO with our recipe, on its own vector environment. Knows only SB3."""
+"""Stable-Baselines3's PPO with our recipe, on its own vector environment. Knows only SB3.
+
+Its loss takes the whole squared error of the values, the recipe's the half of it, as CleanRL's and
+ours: half the coefficient gives the critic the same gradient.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ class StableBaselines3:
             gae_lambda=r.gae_lambda,
             clip_range=r.clip,
             ent_coef=r.entropy_coef,
-            vf_coef=r.value_coef,
+            vf_coef=0.5 * r.value_coef,
             max_grad_norm=r.max_grad_norm,
             stats_window_size=r.steps,
             policy_kwargs={

@@ -18,13 +18,14 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from metabonk.cognition.agent.client import Client, ClientSettings, Sight
 from metabonk.cognition.agent.decision import Decision
-from metabonk.cognition.agent.dialogue import Dialogue, Spare
+from metabonk.cognition.agent.dialogue import Dialogue
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.vocabulary import Directive
 
@@ -98,17 +99,9 @@ class WatchedDialogue(Dialogue):
         state: bytes,
         frames: Sequence[wire.FrameInfo],
         jpegs: Sequence[wire.Buffer],
-        *,
-        handle: wire.Handle | None = None,
-        spare: Spare | None = None,
-        in_force: Directive | None = None,
-        goal: str = "",
-        episode: int = 0,
+        **told: Any,
     ) -> tuple[wire.RequestId, list[wire.Buffer]]:
-        id, parts = super().request(
-            now, captured_ns, state, frames, jpegs, handle=handle, spare=spare, in_force=in_force,
-            goal=goal, episode=episode,
-        )  # fmt: skip
+        id, parts = super().request(now, captured_ns, state, frames, jpegs, **told)
         asked = self._flights[id.sequence].request
         self._book.add(Asked(at_present(), str(id), asked.captured_ns, asked.deadline_ns))
         if self._drawn.random() < self._settings.churn:

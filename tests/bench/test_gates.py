@@ -60,6 +60,29 @@ def test_a_ratio_without_its_evidence_is_not_met() -> None:
     assert "nothing was learned" in row.note
 
 
+@pytest.mark.parametrize(
+    ("suite", "extension", "gated"),
+    [
+        ("ops", "none", False),
+        ("ops", "vnni", True),
+        ("ops", "bf16", True),
+        ("ops", None, True),  # a result that does not say where it was taken
+        ("policy", "none", True),
+    ],
+)
+def test_operations_are_gated_where_the_processor_has_what_their_goals_are_for(
+    suite: str, extension: str | None, gated: bool
+) -> None:
+    info = measure(dataclasses.replace(case(0.5), suite=suite))
+    info["machine"] = {"tier": "avx2"} | ({} if extension is None else {"extension": extension})
+    (row,) = gates.rows(info, {suite: GATES["s"]})
+    assert row.ratio == pytest.approx(0.5)
+    assert (row.goal, row.met) == ((1.2, False) if gated else (None, None))
+    assert ("not gated: goals are for AVX-512 with VNNI, this ran on avx2" in row.note) != gated
+    assert "aim" in row.note or not gated
+    assert gates.verdict([row]).passes != gated  # no goal of this processor's is missed
+
+
 def test_without_a_goal_there_is_no_verdict() -> None:
     (row,) = gates.rows(measure(case(0.1)), {})
     assert row.met is None

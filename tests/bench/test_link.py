@@ -7,6 +7,8 @@ import struct
 import numpy as np
 import pytest
 from metabonk.bench import link
+from metabonk.bench.link_deaths import BUDGET, Deaths, latest
+from metabonk.bench.meter import Reading
 from metabonk.bench.peers import pacing, streams
 
 
@@ -17,7 +19,7 @@ def tick(state: bytes, frame: bytes = b"") -> bytes:
 def test_every_part_has_cases() -> None:
     names = [case.name for case in link.cases()]
     assert len(set(names)) == len(names)
-    for word in ("frame 640x360x3", "BonkLink", "60 Hz"):
+    for word in ("frame 640x360x3", "was killed", "BonkLink", "60 Hz"):
         assert any(word in name for name in names), word
 
 
@@ -39,3 +41,18 @@ def test_the_sleeper_keeps_absolute_time() -> None:
     assert late.shape == (20,)
     assert (late >= 0).all()  # it never wakes before its time
     assert np.ptp(late) > 0
+
+
+@pytest.mark.parametrize("killed", ["writer", "reader"])
+def test_a_death_is_noticed_and_the_latest_counts(killed: str) -> None:
+    meter = Deaths(killed, kills=2)  # type: ignore[arg-type]
+    median = meter.measure()
+    assert 0.0 < median == np.median(meter.seen)
+    budget = Reading(lambda: BUDGET)
+    meter.seen = [60.0, BUDGET, 61.0]
+    assert latest(meter, budget).holds
+    meter.seen.append(BUDGET + 0.1)  # the median is far below it
+    assert not latest(meter, budget).holds
+    assert "of 4 kills the latest after 100.1 ms" in latest(meter, budget).note
+    meter.seen = []
+    assert not latest(meter, budget).holds

@@ -7,6 +7,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from metabonk.bench import case as case_module
 from metabonk.bench import gates, rounds, suites
 from metabonk.bench.case import Case, measure
 from metabonk.bench.gates import Gate
@@ -160,10 +161,10 @@ def test_whatever_breaks_a_case_is_said(
     def breaks(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(suites, "measure", breaks)
+    monkeypatch.setattr(case_module, "measure", breaks)
     found = [row for rows in suites.each() for row in rows]
     assert [row.unmeasured for row in found] == [f"it broke: {said_why}"] * 3
-    monkeypatch.setattr(suites, "measure", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(case_module, "measure", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # a fault of ours is none of the case's
         next(suites.each())
 

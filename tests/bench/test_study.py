@@ -98,8 +98,7 @@ def curve(
 
 def test_curves_tell_when_something_was_reached() -> None:
     one, two = curve(2000), curve(4000)
-    wanted = curves.level([one, two])
-    assert wanted == pytest.approx(80.0)
+    wanted = 80.0
     for found, reached in ((one, 2000), (two, 4000)):
         steps, ever = curves.steps_to(found, wanted)
         assert ever
@@ -139,7 +138,7 @@ def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Pat
 
     rows = figures("dreams", values)
     judged = [f for f in rows.values() if f.met is not None]
-    assert [f.met for f in judged] == [met, met]
+    assert [f.met for f in judged] == [met, True, met]  # the second: the control saves nothing
     for game, wanted in study_dreams.LEARNED.items():
         assert rows[f"{game}: times the steps that dreams save"].value == pytest.approx(
             4000 / on, rel=0.15
@@ -150,6 +149,75 @@ def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Pat
     pytest.importorskip("matplotlib")
     studies.STUDIES["dreams"].picture(found_of("dreams", values), tmp_path / "dreams.png")
     assert (tmp_path / "dreams.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize(("shuffled", "met"), [(2400, False), (3990, False), (4700, True)])
+def test_dreams_of_other_actions_have_to_save_nothing(shuffled: int, met: bool) -> None:
+    """Also those that save half of what dreams do, or too little to be seen."""
+
+    def values(cell: Cell) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = {"off": 4000, "on": 1500, "shuffled": shuffled}[kind]
+        chance = 150 * (-1) ** cell.seed if kind == "shuffled" else 0
+        return curve(reached + chance + 40 * cell.seed, best=wanted + 1.0, begins=wanted - 9.0)
+
+    rows = figures("dreams", values)
+    (took,) = [f for name, f in rows.items() if name.endswith("without knowing what actions do")]
+    (saved,) = [f for name, f in rows.items() if name.endswith("dreams of other actions save")]
+    assert took.met
+    assert saved.met is met
+    assert saved.ci95 is not None
+    assert saved.value == pytest.approx(4080 / (shuffled + 110), rel=0.05)
+
+
+def test_the_control_is_a_run_like_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schedules count against what was planned: of another length it would learn otherwise."""
+    asked: dict[str, tuple[Any, ...]] = {}
+
+    def learn(config: Any, directory: Path, steps: int, *prepare: Any, until: float) -> Any:
+        asked[arm] = (steps, until, prepare)
+        return {}
+
+    monkeypatch.setattr(study_dreams, "learn", learn)
+    made = studies.STUDIES["dreams"]
+    for arm in ("gym/Pendulum-v1 on", "gym/Pendulum-v1 shuffled"):
+        made.measure(Cell(arm, 0), "full", tmp_path)
+    on, control = asked.values()
+    assert on[:2] == control[:2]
+    assert (on[2], control[2]) == ((), (curves.shuffled,))
+
+
+def test_a_horizon_that_is_set_leaves_everything_else_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(study_dreams, "learn", lambda config, *_: asked.append(config.dream) or {})
+    for arm in ("trust", "30"):
+        studies.STUDIES["horizon"].measure(Cell(arm, 0), "full", tmp_path)
+    trust, far = asked
+    assert (trust.horizon, far.horizon) == (0, 30)
+    assert trust.longest == far.longest  # over which the world model is judged
+
+
+def test_three_games_count_and_two_have_to_gain() -> None:
+    assert len(study_dreams.LEARNED) == 3
+    assert study_dreams.LEARNED.keys() == study_dreams.STEPS.keys() - {"doom/health_gathering"}
+
+    def values(cell: Cell) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        gains = kind == "on" and game in gaining
+        return curve((1500 if gains else 4000) + 40 * cell.seed, wanted + 1.0, begins=wanted - 9.0)
+
+    for count in (1, 2):
+        gaining = list(study_dreams.LEARNED)[:count]
+        row = figures("dreams", values)[
+            "games in which dreams save 2 times the steps, and clearly some"
+        ]
+        assert (row.value, row.baselines, row.met) == (float(count), {"of": 3.0}, count == 2)
 
 
 def test_a_sweep_is_shown_by_horizon(tmp_path: Path) -> None:
@@ -169,11 +237,29 @@ def test_a_sweep_is_shown_by_horizon(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("pretrained", "met"), [(1500, True), (5000, False)])
 def test_a_head_start_has_to_be_one(pretrained: int, met: bool) -> None:
     def values(cell: Cell) -> dict[str, Any]:
-        return curve((pretrained if cell.arm == "pretrained" else 3000) + 40 * cell.seed)
+        reached = pretrained if cell.arm == "pretrained" else 3000
+        return curve(reached + 40 * cell.seed, best=500.0, begins=22.0)
 
-    row = figures("pretrain", values)["times the steps that a head start saves"]
+    rows = figures("pretrain", values)
+    row = rows["times the steps that a head start saves"]
     assert row.met is met
     assert row.baselines["from shuffled recordings"] == pytest.approx(1.0)
+    assert rows["times the steps that it takes from recordings of other actions"].met is met
+
+
+def test_a_head_start_has_to_be_of_what_actions_do() -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        return curve((5000 if cell.arm == "scratch" else 1500) + 40 * cell.seed, 500.0, begins=22.0)
+
+    judged = {name: f.met for name, f in figures("pretrain", values).items() if f.goal is not None}
+    assert list(judged.values()) == [True, False]  # which shuffled recordings give as well
+
+
+def test_what_counts_as_learned_is_fixed_before_the_runs() -> None:
+    """Curves that all stay low have learned nothing, however the best of them compares."""
+    low = figures("pretrain", lambda c: curve(1500 if c.arm == "pretrained" else 3000, best=100.0))
+    assert low["times the steps that a head start saves"].value == pytest.approx(1.0)
+    assert not low["times the steps that a head start saves"].met
 
 
 def test_doom_is_paired() -> None:
@@ -195,6 +281,8 @@ def test_world_models_are_held_against_persistence() -> None:
     assert cells.baselines["shuffled actions"] == pytest.approx(1.1)
     wrong = {"ratio": 0.8, "to_mean": 1.0, "auc": 0.6, "wm_kl": 0.0}
     assert not any(f.met for f in figures("world", lambda cell: wrong).values())
+    some = figures("world", lambda cell: {**values(cell), "left_out": ["entities"]})
+    assert some["arena: error 15 steps ahead, of persistence's"].note == "not judged: entities"
     near = {"ratio": 0.49, "to_mean": 0.98}  # whoever expects the mean has half of persistence's
 
     def blind(cell: Cell) -> dict[str, Any]:
@@ -214,7 +302,8 @@ def test_expected_free_energy_is_held_against_its_mistakes() -> None:
 
     def values(cell: Cell) -> dict[str, Any]:
         if cell.arm == "television":
-            return {f"ignored {efe.SEEKER}": 1.0, f"ignored {efe.NAIVE}": 0.0}
+            shares = {f"television {efe.SEEKER}": 0.01, f"television {efe.NAIVE}": 0.6}
+            return {f"ignored {efe.SEEKER}": 1.0, f"ignored {efe.NAIVE}": 0.0, **shares}
         names = (efe.OURS, efe.CONSTANT, efe.PLANNER, efe.RANDOM)
         rows = {f"{what} {name}": 0.3 for name in names for what in ("cue", "win")}
         return {**rows, f"cue {efe.OURS}": 0.99}
@@ -222,7 +311,27 @@ def test_expected_free_energy_is_held_against_its_mistakes() -> None:
     rows = figures("efe", values)
     assert all(f.met for f in rows.values() if f.goal is not None)
     wrong = figures("efe", lambda cell: {k: 1.0 - v for k, v in values(cell).items()})
-    assert not any(f.met for f in wrong.values() if f.goal is not None)
+    watched = "noisy television: how often predictive entropy goes to it"
+    assert not any(f.met for n, f in wrong.items() if f.goal is not None and n != watched)
+    blind = figures("efe", lambda cell: {**values(cell), f"television {efe.NAIVE}": 0.3})
+    assert [name for name, f in blind.items() if f.met is False] == [watched]
+
+
+def test_ablations_have_to_find_both_planted_parts_and_no_other() -> None:
+    inert: dict[str, set[str]] = {"heard": set(), "planted": {"efe"}, "useless": {"dream"}}
+
+    def values(cell: Cell, wrong: dict[str, set[str]]) -> dict[str, Any]:
+        mine = (inert | wrong)[cell.arm]
+        told = {f"{part} inert": float(part in mine) for part in ("dream", "efe")}
+        return {**told, "inert": float(len(mine)), "parts": 4.0, "repeats": 1.0}
+
+    def met(wrong: dict[str, set[str]]) -> list[bool | None]:
+        return [f.met for f in figures("ablate", lambda cell: values(cell, wrong)).values()]
+
+    assert met({}) == [True, True, True, True]
+    assert met({"planted": set()}) == [False, True, True, True]
+    assert met({"useless": set()}) == [True, False, True, True]
+    assert met({"heard": {"dream"}}) == [True, True, False, True]
 
 
 def test_a_motor_is_held_against_its_teacher() -> None:

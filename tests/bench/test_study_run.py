@@ -130,10 +130,12 @@ def test_who_goes_on_after_a_change_says_so(
     tossing: Tossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_at(tossing, "full", tmp_path, Cell("b", 1))
-    assert len(study_run.source()) == 12
-    monkeypatch.setattr(study_run, "source", lambda: "another")
+    before = study_run.source(tossing)
+    monkeypatch.setattr(study_run, "source", lambda study: "another")
     result = study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept")
     assert result.sources == 2
+    assert result.states == sorted(["another", before])
+    assert study.kept(tmp_path / "kept") == [result]
 
 
 def test_smoke_is_seen_anew_every_time_and_goes_on_too(tossing: Tossing, tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_a_cell_that_fails_takes_nothing_from_the_others(tossing: Tossing, tmp_p
 def test_what_every_cell_lacks_is_said_once(tossing: Tossing, tmp_path: Path) -> None:
     for cell in tossing.cells("full"):
         tossing.fails[cell] = MissingExtraError("vizdoom", "games", "Doom")
-    with pytest.raises(StudyError, match=r"pip install 'metabonk\[games\]'"):
+    with pytest.raises(StudyError, match=r"\binstall .*games"):
         study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept")
     assert len(tossing.ran) == 1
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from metabonk.bench import cognition_ticks
+from metabonk.bench import cognition, cognition_ticks
 from metabonk.bench.swarm.odd import OddServer
 
 from metabonk.cognition.agent.client import Client, ClientSettings, Sight
@@ -92,9 +92,15 @@ def test_nobody_is_there() -> None:
         server.close()
 
 
+def heard(late: tuple[int, float] = (8, 9.4), garbled: tuple[int, float] = (90, 0.0)) -> Any:
+    """What the servers of a measurement said."""
+    return {"late": cognition_ticks.Heard(*late), "garbled": cognition_ticks.Heard(*garbled)}
+
+
 def test_more_misses_than_without_are_no_evidence() -> None:
     ours, peer = cognition_ticks.Proved(()), cognition_ticks.Proved(())
     ours.ticks = peer.ticks = 900
+    ours.heard = heard()
     assert cognition_ticks.no_more(ours, peer).holds
     ours.missed = 1
     assert not cognition_ticks.no_more(ours, peer).holds
@@ -102,8 +108,50 @@ def test_more_misses_than_without_are_no_evidence() -> None:
     assert cognition_ticks.no_more(ours, peer).holds
 
 
+def test_a_proof_beside_nobody_who_spoke_is_no_evidence() -> None:
+    """A server that never answered, or never too late, shows nothing about one that does."""
+    ours, peer = cognition_ticks.Proved(()), cognition_ticks.Proved(())
+    for said, why in (
+        ({}, "late: nothing was heard of it"),
+        (heard(late=(0, 0.0)), "late: nothing was heard of it"),
+        (heard(garbled=(0, 0.0)), "garbled: nothing was heard of it"),
+        (heard(late=(3, 4.0)), "late: nothing came later than 8 s"),
+    ):
+        ours.heard = said
+        evidence = cognition_ticks.no_more(ours, peer)
+        assert not evidence.holds
+        assert why in evidence.note
+
+
+def test_a_proof_lasts_longer_than_the_latest_answer() -> None:
+    seconds = cognition_ticks.TICKS / 60.0
+    assert seconds >= 30.0
+    assert seconds > 2 * cognition_ticks.DELAY_SECONDS
+    [case] = cognition_ticks.cases()
+    proofs = 2 * len(cognition_ticks.MANNERS) * case.rounds
+    assert proofs * seconds < cognition.GROUPS["ticks"] / 2, "and all of them fit"
+
+
+def test_what_a_server_said_is_told() -> None:
+    """Of few answers some are early and some late, and what they waited is counted."""
+    server = OddServer("late", 1.0)
+    try:
+        with asking(server, 0.3) as client:
+            wait(client, lambda c: server.answered >= 4)
+        assert 0.6 < server.latest < HANG_SECONDS
+    finally:
+        server.close()
+    silent = OddServer("dead")
+    silent.close()
+    assert (silent.answered, silent.latest) == (0, 0.0)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("manner", ["garbled", "dead", None])
 def test_a_proof_is_made_beside_it(manner: Any) -> None:
-    report = cognition_ticks.proof(manner, ticks=60)
+    said: dict[Any, cognition_ticks.Heard] = {}
+    report = cognition_ticks.proof(manner, ticks=60, heard=said)
     assert report["ticks"] == 60
+    assert set(said) == {manner} - {None}
+    if manner == "garbled":
+        assert said[manner].answered > 0
