@@ -72,13 +72,14 @@ class Trainer:
         self.differs: list[str] = []
         self.restarts = 0
         self.fixed = parse_fixed(config.model.fixed)
-        self.model = build(
-            game.observation_space,
-            game.action_layout,
-            config.model,
-            seed=self.seed,
-            fixed=self.fixed,
-        )
+        with one_thread():  # orthogonal weights round by threads, and a seed is to mean one network
+            self.model = build(
+                game.observation_space,
+                game.action_layout,
+                config.model,
+                seed=self.seed,
+                fixed=self.fixed,
+            )
         self.ppo = PPO(
             self.model,
             config.ppo,

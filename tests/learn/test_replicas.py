@@ -13,12 +13,6 @@ from metabonk.learn.trainer import Trainer
 from metabonk.models.policy import ActorCritic
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_again():
-    yield
-    torch.set_num_threads(1)
-
-
 def weight_sum(model: ActorCritic, factor: float) -> Tensor:
     total = sum((p * factor).square().sum() for p in model.parameters())
     assert isinstance(total, Tensor)

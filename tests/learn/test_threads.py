@@ -13,15 +13,17 @@ from metabonk.learn import threads
 from metabonk.learn.trainer import Trainer
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_again():
-    yield
-    torch.set_num_threads(1)
+def test_a_seed_means_the_same_network_on_any_number_of_threads() -> None:
+    def weights(count: int) -> torch.Tensor:
+        torch.set_num_threads(count)
+        return torch.cat([p.flatten() for p in Trainer(Walk(6), Config()).model.parameters()])
+
+    assert torch.equal(weights(1), weights(2))
+    assert torch.get_num_threads() == 2  # as it was
 
 
 def test_measuring_leaves_no_trace() -> None:
     def third(measured: bool) -> dict[str, float]:
-        torch.set_num_threads(1)  # orthogonal weights round otherwise over several
         trainer = Trainer(Walk(6), Config())
         if measured:
             before = torch.get_rng_state()

@@ -1,13 +1,10 @@
-"""Small networks are quickest on one thread, and several test processes share the machine."""
+"""Compiled policies that several tests play."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
