@@ -9,8 +9,9 @@ import pytest
 from peers import crowd
 
 from metabonk.cognition import situation
+from metabonk.cognition.backends.surroundings import look
 from metabonk.errors import CorruptError
-from metabonk.records import GAME_STATE, Entity, FieldGroup, GameState, Pickup
+from metabonk.records import GAME_STATE, Entity, FieldGroup, GameState, Pickup, PickupKind
 
 
 def test_what_is_near_is_kept_and_all_the_rest_exactly() -> None:
@@ -42,6 +43,68 @@ def test_the_fullest_state_takes_little() -> None:
 def test_nothing_is_kept_as_nothing() -> None:
     assert situation.shrink(b"") == b""
     assert situation.expand(b"") == b""
+    assert situation.unfold(b"") == (b"", None)
+
+
+def same(one: situation.Outlook, other: situation.Outlook) -> bool:
+    equal = np.array_equal(one.threat, other.threat) and np.array_equal(one.pull, other.pull)
+    return equal and one.near == other.near
+
+
+def test_the_outlook_is_that_of_the_whole_state() -> None:
+    """Of what is left out the sums are kept, and nothing else."""
+    packed = crowd().pack()
+    kept = situation.unfold(situation.shrink(packed))
+    assert kept.outlook is not None
+    assert same(kept.outlook, situation.outlook(packed))
+    nearest = situation.outlook(kept.packed)
+    assert kept.outlook.pull.sum() > nearest.pull.sum() + 1.0
+    assert (kept.outlook.threat >= nearest.threat).all()
+    around = look(packed)
+    np.testing.assert_allclose(kept.outlook.threat, around.sectors, rtol=1e-3)
+    assert kept.outlook.near == around.enemies
+    # What the rules make of it: how much lies where the way is clear.
+    clear = (kept.outlook.pull / (1.0 + kept.outlook.threat.astype(np.float64))).sum()
+    hard = (1.0 + around.thing_away / 6.0) * (1.0 + around.sectors[around.thing_bins])
+    worth = np.where(around.thing_kinds == PickupKind.XP, 1.0, 0.0)
+    assert clear == pytest.approx((worth / hard).sum(), rel=2e-3)
+
+
+def test_a_journal_of_before_has_no_outlook_and_is_read() -> None:
+    packed = crowd().pack()
+    whole = zlib.decompress(situation.shrink(packed))
+    size = 2 * 16 * 2 + 2
+    before = situation.unfold(zlib.compress(whole[:-size]))
+    assert before.outlook is None
+    assert before.packed == situation.expand(situation.shrink(packed))
+    for wrong in (whole[:-1], whole + b"x", whole[:-size] + b"\xff" * size):
+        with pytest.raises(CorruptError, match=r"state: .*outlook"):
+            situation.unfold(zlib.compress(wrong))
+
+
+def test_a_state_without_numbers_to_look_from_is_kept_without_an_outlook() -> None:
+    state = crowd()
+    state.position = (float("nan"), 0.0, 0.0)
+    kept = situation.unfold(situation.shrink(state.pack()))
+    assert kept.outlook is None
+    assert kept.packed
+
+
+def test_chests_that_cannot_be_paid_are_no_nearer_than_they_are() -> None:
+    """What can be used is kept from ten times as far; what cannot takes its place from nobody."""
+    far = Pickup(id=99, kind=PickupKind.SHRINE, position=(60.0, 0.0, 0.0))
+    chests = [
+        Pickup(id=i, kind=PickupKind.CHEST, position=(40.0, float(i), 0.0), value=25.0)
+        for i in range(12)
+    ]
+    coins = [
+        Pickup(id=20 + i, kind=PickupKind.GOLD, position=(8.0 + i, 0.0, 0.0)) for i in range(9)
+    ]
+    for gold, shrine, paid in ((0.0, True, 0), (30.0, False, situation.KEEP["pickups"])):
+        state = GameState(fields=FieldGroup.EVERYTHING, gold=gold, pickups=[*coins, *chests, far])
+        kept = GameState.unpack(situation.expand(situation.shrink(state.pack()))).pickups
+        assert any(thing.id == 99 for thing in kept) is shrine, gold
+        assert sum(thing.kind == PickupKind.CHEST for thing in kept) == paid, gold
 
 
 @pytest.mark.parametrize(

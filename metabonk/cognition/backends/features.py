@@ -2,12 +2,15 @@
 
 Knows the packed record, the vocabulary and what the journal keeps of a state; does not know
 networks or who decides. Everything is in the frame of the world, as directives are. What is learned
-from the journal and what is served see the same: both come through `situation.nearest`.
+from the journal and what is served see the same: the nearest of what there is
+(`situation.nearest`), and of all of it the outlook (`situation.outlook`).
 
 A situation is a vector [SITUATION]. Targets are numbered: 0 none in particular, 1..16 the compass,
 then the entities and the pickups that are kept, in the record's order; each is a vector [TARGET].
 An option is a pair of an action and a target that the vocabulary allows; `PAIRS` lists them all,
-and a mask says which of them a state has.
+and a mask says which of them a state has. Distances are told in several scales, ways with what
+threatens on them as a detour: of what is linear in these a small network makes a choice, and of
+metres it would first have to learn to divide.
 """
 
 from __future__ import annotations
@@ -21,13 +24,12 @@ import numpy.typing as npt
 
 from metabonk.cognition import situation
 from metabonk.cognition import vocabulary as v
-from metabonk.errors import CorruptError
 from metabonk.records import GAME_STATE, EntityFlag, FieldGroup, PickupKind
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
 
-VERSION = 1  # of the features' meaning; weights are for one
+VERSION = 2  # of the features' meaning; weights are for one
 VERBS = tuple(verb for verb in v.Verb if verb is not v.Verb.CLICK)  # menus are the navigator's
 BINS = v.COMPASS_BINS
 ENTITIES, PICKUPS = situation.KEEP["entities"], situation.KEEP["pickups"]
@@ -37,6 +39,7 @@ TARGETS = FIRST_PICKUP + PICKUPS
 NEAR = 5.0  # metres at which an enemy weighs half
 METRES, SPEED = 16.0, 8.0  # that count as 1
 MOST = 4.0  # where features are cut
+FAR, DETOUR = 30.0, 20.0  # metres at which a way weighs half; the second with what threatens on it
 
 _SLOTS = {
     v.Hold: range(0, 1),
@@ -58,8 +61,9 @@ _ANGLES = 2.0 * np.pi * np.arange(BINS) / BINS
 _DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 _KINDS = len(PickupKind)
 
-SITUATION = 12 + 4 + 2 * BINS + 5 + 3 + len(VERBS) + 1
-TARGET = 4 + 2 + 2 + 1 + 1 + 5 + _KINDS + 2 + 1
+SITUATION = 12 + 6 + 2 * BINS + 5 + 3 + len(VERBS) + 1
+TARGET = 4 + 2 + 2 + 1 + 1 + 5 + _KINDS + 2 + 3 + 1
+_WAYS = 17 + _KINDS  # of a target's vector: how far, how hard to reach, how far round from danger
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,23 +91,25 @@ class Featured:
         return target
 
 
-def of(packed: bytes, in_force: v.Directive | None = None) -> Featured:
+def of(
+    packed: bytes,
+    in_force: v.Directive | None = None,
+    outlook: situation.Outlook | None = None,
+) -> Featured:
     """The features of `records.GameState.pack()` bytes [16376], whole or as the journal keeps them.
 
-    Raises CorruptError for other bytes, and where the player's position is no number.
+    outlook: of the whole state, where `packed` is what the journal keeps. Raises CorruptError for
+    other bytes, and where the player's position or health is no number.
     """
+    outlook = outlook or situation.outlook(packed)
     record: Any = np.frombuffer(situation.nearest(packed), GAME_STATE)[0]
     fields = int(record["fields"])
-    if not np.isfinite(record["position"]).all():
-        raise CorruptError("state.position: not finite; wanted numbers")
     entities = record["entities"][: record["entity_count"] if fields & FieldGroup.ENTITIES else 0]
     pickups = record["pickups"][: record["pickup_count"] if fields & FieldGroup.PICKUPS else 0]
     here = record["position"][:2].astype(np.float64)
     enemies = _Seen.of(entities, here)
     things = _Seen.of(pickups, here)
-    fall = _weights(entities["flags"]) / (1.0 + (enemies.far / NEAR) ** 2)
-    threat = _sectors(enemies.bins, fall)
-    pull = _sectors(things.bins, 1.0 / (1.0 + things.far / 6.0))
+    threat, pull = outlook.threat.astype(np.float64), outlook.pull.astype(np.float64)
     targets = np.zeros((TARGETS, TARGET))
     _fill_compass(targets[1:FIRST_ENTITY], threat, pull)
     _fill_entities(targets[FIRST_ENTITY : FIRST_ENTITY + len(entities)], entities, enemies, threat)
@@ -121,7 +127,9 @@ def of(packed: bytes, in_force: v.Directive | None = None) -> Featured:
     if in_force is not None and in_force.target in named:
         targets[named.index(in_force.target), -1] = 1.0
     there = np.array([target is not None for target in named])
-    whole = _situation(record, entities, enemies, fall, threat, pull, in_force)
+    whole = np.concatenate(
+        (_situation(record, entities, enemies), _around(outlook), _following(in_force))
+    )
     return Featured(_clean(whole), _clean(targets), there[PAIRS[:, 1]], tuple(named))
 
 
@@ -145,15 +153,8 @@ class _Seen:
         return cls(offset, np.hypot(offset[:, 0], offset[:, 1]), bins)
 
 
-def _situation(
-    record: Any,
-    entities: Array,
-    enemies: _Seen,
-    fall: Array,
-    threat: Array,
-    pull: Array,
-    in_force: v.Directive | None,
-) -> Array:
+def _situation(record: Any, entities: Array, enemies: _Seen) -> Array:
+    """The player, how many are near, the nearest boss."""
     fields = int(record["fields"])
     known = bool(fields & FieldGroup.PLAYER)
     most = float(record["max_health"])
@@ -167,25 +168,37 @@ def _situation(
     ]  # fmt: skip
     body = (entities["flags"] & EntityFlag.PROJECTILE) == 0
     crowd = [
-        float(fall.sum()) / 4.0, len(entities) / ENTITIES,
+        len(entities) / ENTITIES,
         float((body & (enemies.far < NEAR)).sum()) / 8.0,
         float((body & (enemies.far < 2.0 * NEAR)).sum()) / 8.0,
-    ]  # fmt: skip
+    ]
     boss = np.flatnonzero(body & ((entities["flags"] & EntityFlag.BOSS) != 0))
     nearest = boss[enemies.far[boss].argmin()] if len(boss) else -1
     towards = enemies.offset[nearest] / METRES if len(boss) else (0.0, 0.0)
     health = float(entities["health"][nearest]) / 1000.0 if len(boss) else 0.0
     far = 1.0 / (1.0 + float(enemies.far[nearest]) / 4.0) if len(boss) else 0.0
-    exits = [
+    return np.array([*player, *crowd, float(len(boss) > 0), *towards, far, health])
+
+
+def _around(outlook: situation.Outlook) -> Array:
+    """Of everything there is: what threatens, what pulls, by direction and together, and how much
+    of what pulls lies where nothing threatens."""
+    threat, pull = outlook.threat.astype(np.float64), outlook.pull.astype(np.float64)
+    clear = float((pull / (1.0 + threat)).sum())
+    together = [
+        float(threat.sum()) / 8.0,  # every enemy counts twice in it: for its neighbours, too
+        outlook.near / 16.0,
+        min(clear, 3.0) / 3.0,
         float((threat < 0.5).sum()) / BINS,
-        *(_DIRECTIONS * threat[:, None]).sum(0) / 4.0,
     ]
+    middle = (_DIRECTIONS * threat[:, None]).sum(0) / 4.0
+    return np.concatenate((together, middle, threat, pull))
+
+
+def _following(in_force: v.Directive | None) -> Array:
     following = np.zeros(len(VERBS) + 1)
     following[VERBS.index(in_force.action) if in_force and in_force.action in VERBS else -1] = 1.0
-    return np.array(
-        [*player, *crowd, *threat, *pull, float(len(boss) > 0), *towards, far, health, *exits,
-         *following]
-    )  # fmt: skip
+    return following
 
 
 def _fill_compass(out: Array, threat: Array, pull: Array) -> None:
@@ -193,12 +206,12 @@ def _fill_compass(out: Array, threat: Array, pull: Array) -> None:
     out[:, 4:6] = _DIRECTIONS
     out[:, 9] = threat
     out[:, 10] = pull
+    out[:, _WAYS + 2] = _round(_DIRECTIONS, threat)
 
 
 def _fill_entities(out: Array, rows: Array, seen: _Seen, threat: Array) -> None:
     out[:, 2] = 1.0
-    _fill_place(out, seen)
-    out[:, 9] = threat[seen.bins]
+    _fill_place(out, seen, threat)
     flags = rows["flags"]
     out[:, 10] = (flags & EntityFlag.BOSS) != 0
     out[:, 11] = (flags & EntityFlag.ELITE) != 0
@@ -210,8 +223,7 @@ def _fill_entities(out: Array, rows: Array, seen: _Seen, threat: Array) -> None:
 
 def _fill_pickups(out: Array, rows: Array, seen: _Seen, threat: Array, record: Any) -> None:
     out[:, 3] = 1.0
-    _fill_place(out, seen)
-    out[:, 9] = threat[seen.bins]
+    _fill_place(out, seen, threat)
     kinds = rows["kind"].astype(np.int64)
     fine = kinds < _KINDS
     out[np.flatnonzero(fine), 15 + kinds[fine]] = 1.0
@@ -220,21 +232,20 @@ def _fill_pickups(out: Array, rows: Array, seen: _Seen, threat: Array, record: A
     out[:, 16 + _KINDS] = rows["value"] <= record["gold"]
 
 
-def _fill_place(out: Array, seen: _Seen) -> None:
+def _fill_place(out: Array, seen: _Seen, threat: Array) -> None:
     out[:, 4:6] = seen.offset / (seen.far[:, None] + 1e-3)
     out[:, 6:8] = seen.offset / METRES
     out[:, 8] = 1.0 / (1.0 + seen.far / 4.0)
+    out[:, 9] = threat[seen.bins]
+    out[:, _WAYS] = 1.0 / (1.0 + seen.far / FAR)
+    out[:, _WAYS + 1] = 1.0 / (1.0 + seen.far * (1.0 + threat[seen.bins]) / DETOUR)
+    out[:, _WAYS + 2] = _round(out[:, 4:6], threat)
 
 
-def _weights(flags: Array) -> Array:
-    boss, elite = (flags & EntityFlag.BOSS) != 0, (flags & EntityFlag.ELITE) != 0
-    return np.where(boss, 3.0, np.where(elite, 1.6, 1.0))
-
-
-def _sectors(bins: Array, weight: Array) -> Array:
-    """Weight by compass direction [16], with a share of the neighbouring ones."""
-    sums = np.bincount(bins, weight, BINS)
-    return sums + 0.5 * (np.roll(sums, 1) + np.roll(sums, -1))
+def _round(directions: Array, threat: Array) -> Array:
+    """How far directions [N, 2] lead to the middle of what threatens: 1 there, -1 away from it."""
+    middle = (_DIRECTIONS * threat[:, None]).sum(0)
+    return np.asarray(directions @ (middle / (np.hypot(*middle) + 1e-6)))
 
 
 def _half(value: float, scale: float) -> float:

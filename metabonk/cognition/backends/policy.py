@@ -10,8 +10,9 @@ The network scores every option of `features.PAIRS` (an action with a target):
     u = relu(Q h + V[action] + T t)    per option, t the target's features
     score = w u + b[action]            masked softmax over the options that there are
 
-and, per action, how long and how important: linear in h. An action's probability is that of all its
-options. It is made of what was logged, so it knows strategy only; menus are the navigator's.
+and of the option that is chosen, how long and how important: linear in its u, for one flees longer
+to a heart than to nowhere in particular. An action's probability is that of all its options. It is
+made of what was logged, so it knows strategy only; menus are the navigator's.
 """
 
 from __future__ import annotations
@@ -52,10 +53,8 @@ def shapes(hidden: int) -> dict[str, tuple[int, ...]]:
         "situation.weight": (hidden, hidden), "situation.bias": (hidden,),
         "verbs.weight": (verbs, hidden), "targets.weight": (hidden, TARGET),
         "score.weight": (1, hidden), "bias": (verbs,),
-        "seconds.weight": (verbs * len(v.SECONDS), hidden),
-        "seconds.bias": (verbs * len(v.SECONDS),),
-        "priority.weight": (verbs * len(PRIORITIES), hidden),
-        "priority.bias": (verbs * len(PRIORITIES),),
+        "seconds.weight": (len(v.SECONDS), hidden), "seconds.bias": (len(v.SECONDS),),
+        "priority.weight": (len(PRIORITIES), hidden), "priority.bias": (len(PRIORITIES),),
     }  # fmt: skip
 
 
@@ -78,7 +77,8 @@ class StrategyNetwork:
         self.weights = {name: np.array(weights[name]) for name in shapes(hidden)}
 
     def scores(self, seen: Featured) -> tuple[FloatArray, FloatArray]:
-        """Logits of the options [len(PAIRS)], -inf where there is none, and h [hidden]."""
+        """Logits of the options [len(PAIRS)], -inf where there is none, and u [len(PAIRS),
+        hidden]."""
         w = self.weights
         hidden = np.maximum(w["first.weight"] @ seen.situation + w["first.bias"], 0.0)
         hidden = np.maximum(w["second.weight"] @ hidden + w["second.bias"], 0.0)
@@ -87,26 +87,24 @@ class StrategyNetwork:
         targets = seen.targets @ w["targets.weight"].T
         units = np.maximum(verbs[PAIRS[:, 0]] + targets[PAIRS[:, 1]], 0.0)
         logits = units @ w["score.weight"][0] + w["bias"][PAIRS[:, 0]]
-        return np.where(seen.mask, logits, -np.inf).astype(np.float32), hidden
+        return np.where(seen.mask, logits, -np.inf).astype(np.float32), units
 
     def decide(self, seen: Featured) -> tuple[v.Directive, dict[str, float]]:
         """The best target of the likeliest action, and the actions' probabilities."""
-        logits, hidden = self.scores(seen)
+        logits, units = self.scores(seen)
         shares = np.exp(logits - logits.max())
         sums = np.array([shares[options].sum() for options in _OF_VERB])
         sums /= sums.sum()
         verb = int(sums.argmax())
         options = _OF_VERB[verb]
-        target = seen.target(int(options[logits[options].argmax()]))
-        seconds = v.SECONDS[self._part("seconds", len(v.SECONDS), verb, hidden)]
-        priority = PRIORITIES[self._part("priority", len(PRIORITIES), verb, hidden)]
+        option = int(options[logits[options].argmax()])
+        seconds = v.SECONDS[self._part("seconds", units[option])]
+        priority = PRIORITIES[self._part("priority", units[option])]
         named = {VERBS[i].value: float(p) for i, p in enumerate(sums) if p > 0.0}
-        return v.Directive(VERBS[verb], target, seconds, priority), named
+        return v.Directive(VERBS[verb], seen.target(option), seconds, priority), named
 
-    def _part(self, name: str, count: int, verb: int, hidden: FloatArray) -> int:
-        rows = slice(verb * count, (verb + 1) * count)
-        logits = self.weights[f"{name}.weight"][rows] @ hidden + self.weights[f"{name}.bias"][rows]
-        return int(logits.argmax())
+    def _part(self, name: str, units: FloatArray) -> int:
+        return int((self.weights[f"{name}.weight"] @ units + self.weights[f"{name}.bias"]).argmax())
 
 
 def load(path: Path | str) -> tuple[StrategyNetwork, Artifact]:

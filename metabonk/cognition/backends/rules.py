@@ -12,6 +12,7 @@ more than another, so that answers do not waver.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +23,7 @@ import numpy as np
 
 from metabonk.cognition.backends.surroundings import DIRECTIONS, Array, Surroundings, look
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
+from metabonk.cognition.situation import HALF_WAY, WORTH
 from metabonk.cognition.vocabulary import (
     COMPASS_BINS,
     Compass,
@@ -42,8 +44,7 @@ def _by_kind(known: Mapping[int, float], other: float) -> Array:
     return np.array([known.get(kind, other) for kind in range(256)])
 
 
-# What lies is worth collecting, what stands is worth using.
-_WORTH = _by_kind({PickupKind.XP: 1.0, PickupKind.GOLD: 0.6, PickupKind.MAGNET: 3.0}, 0.0)
+# What stands is worth using; of what lies, situation.WORTH.
 _USE = _by_kind({PickupKind.CHEST: 1.2, PickupKind.SHRINE: 0.9, PickupKind.PORTAL: 3.0}, -math.inf)
 _NAMES = [kind.name.lower() for kind in PickupKind]
 _HEAL, _CHEST, _BOSS = int(PickupKind.HEAL), int(PickupKind.CHEST), int(EntityFlag.BOSS)
@@ -54,13 +55,15 @@ class Temper:
     """What the rules weigh; distances in metres, health as a fraction of the most.
 
     weak: health below which nothing counts but getting away. crowd: enemies near from which there
-    are too many. near: the distance at which an enemy weighs half. stay: bonus of the directive in
-    force. survive, gather, fight, roam: factors on the kinds of option, by which a goal speaks.
+    are too many. near: the distance at which an enemy weighs half. far: at which what is used
+    weighs half. stay: bonus of the directive in force. survive, gather, fight, roam: factors on the
+    kinds of option, by which a goal speaks.
     """
 
     weak: float = 0.3
     crowd: int = 10
     near: float = 5.0
+    far: float = 30.0
     stay: float = 0.2
     temperature: float = 0.25
     survive: float = 1.0
@@ -87,7 +90,7 @@ def temper_of(goal: str, base: Temper | None = None) -> Temper:
         if any(w.startswith(word) for w in words):
             for name, factor in stress.items():
                 factors[name] *= factor
-    return Temper(base.weak, base.crowd, base.near, base.stay, base.temperature, **factors)
+    return dataclasses.replace(base, **factors)
 
 
 _HERE = Hold()
@@ -240,8 +243,8 @@ class Strategist:
         found = []
         blocked = around.sectors.take(around.thing_bins)
         kinds = around.thing_kinds
-        hard = (1.0 + around.thing_away * (1.0 / 6.0)) * (1.0 + blocked)
-        pull = float(_WORTH.take(kinds).dot(1.0 / hard))
+        hard = (1.0 + around.thing_away * (1.0 / HALF_WAY)) * (1.0 + blocked)
+        pull = float(WORTH.take(kinds).dot(1.0 / hard))
         if pull > 0.0:
             want = 0.4 + 0.4 * min(pull, 3.0) / 3.0 - 0.1 * around.danger
             found.append(_Option(temper.gather * want, Verb.COLLECT, why="the way is clear"))
@@ -253,7 +256,7 @@ class Strategist:
         """The chest, shrine or portal that is worth most; a chest if it can be paid."""
         wants = _USE.take(kinds)
         wants[(kinds == _CHEST) & ~(around.thing_values <= around.gold)] = -math.inf
-        wants /= 1.0 + around.thing_away * (1.0 / 30.0)
+        wants /= 1.0 + around.thing_away * (1.0 / self.temper.far)
         wants -= 0.15 * blocked
         best = int(wants.argmax())
         most = float(wants[best])

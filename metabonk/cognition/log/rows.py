@@ -56,7 +56,8 @@ class Came(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True)
 class Row:
     """A decision and what came of it. packed: the state as the journal keeps it, expanded.
-    directive, press: of an answer, None of a request that got none. at: seconds since 1970."""
+    outlook: of the state as it was, None of one that had none. directive, press: of an answer, None
+    of a request that got none. at: seconds since 1970."""
 
     agent: str
     epoch: int
@@ -80,6 +81,7 @@ class Row:
     press: Press | None
     in_force: v.Directive | None
     came: Came
+    outlook: situation.Outlook | None = None
 
     @property
     def id(self) -> str:
@@ -256,7 +258,7 @@ def _row(raw: sqlite3.Row) -> Row:
     if len(frames) > _MOST_FRAMES:
         raise CorruptError(f"frames: {len(frames)}; wanted at most {_MOST_FRAMES}")
     try:
-        packed = situation.expand(raw["state"])
+        kept = situation.unfold(raw["state"])
     except CorruptError as error:
         raise CorruptError(f"state: {error}") from error
     came = Came(
@@ -267,8 +269,8 @@ def _row(raw: sqlite3.Row) -> Row:
     return Row(
         raw["agent"], raw["epoch"], raw["sequence"], raw["at"], raw["status"], raw["question"],
         raw["cause"], raw["episode"], raw["goal"], raw["backend"], raw["model"], raw["mode"],
-        raw["confidence"], shares, raw["reasoning"], raw["server_ms"], packed, tuple(frames),
-        directive, press, followed, came,
+        raw["confidence"], shares, raw["reasoning"], raw["server_ms"], kept.packed,
+        tuple(frames), directive, press, followed, came, kept.outlook,
     )  # fmt: skip
 
 

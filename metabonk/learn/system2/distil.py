@@ -110,7 +110,7 @@ def lessons(rows: Iterable[Row], plan: Plan, most: int) -> Lessons:
 
 def _lesson(row: Row, directive: v.Directive, plan: Plan) -> tuple[Any, ...]:
     """A row's entries of _COLUMNS. Raises CorruptError for a state that is none."""
-    seen = features.of(row.packed, row.in_force)
+    seen = features.of(row.packed, row.in_force, row.outlook)
     option = seen.option(directive)
     return (
         seen.situation, seen.targets.astype(np.float16), seen.mask, _shares(row),
@@ -145,15 +145,15 @@ class StrategyModule(nn.Module):
         self.targets = nn.Linear(TARGET, hidden, bias=False)
         self.score = nn.Linear(hidden, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(len(VERBS)))
-        self.seconds = nn.Linear(hidden, len(VERBS) * len(v.SECONDS))
-        self.priority = nn.Linear(hidden, len(VERBS) * len(PRIORITIES))
+        self.seconds = nn.Linear(hidden, len(v.SECONDS))
+        self.priority = nn.Linear(hidden, len(PRIORITIES))
         self.critic = nn.Sequential(nn.Linear(SITUATION, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         nn.init.normal_(self.verbs.weight, std=0.1)
         self._pairs = torch.from_numpy(PAIRS)
 
-    def forward(self, situation: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """Log-probabilities of options [B, PAIRS], and logits of seconds [B, VERBS, 4] and of
-        priorities [B, VERBS, 4]."""
+    def forward(self, situation: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of options [B, PAIRS], and what they come to [B, PAIRS, hidden], of
+        which `seconds` and `priority` make logits."""
         hidden = torch.relu(self.second(torch.relu(self.first(situation))))
         base = self.situation(hidden)
         verb, slot = self._pairs[:, 0], self._pairs[:, 1]
@@ -163,12 +163,7 @@ class StrategyModule(nn.Module):
         units = units.add_(self.verbs.weight.index_select(0, verb)).relu_()
         logits = self.score(units)[..., 0] + self.bias.index_select(0, verb)
         logits = torch.where(mask, logits, torch.full_like(logits, -1e9))
-        count = len(situation)
-        return (
-            torch.log_softmax(logits, 1),
-            self.seconds(hidden).reshape(count, len(VERBS), -1),
-            self.priority(hidden).reshape(count, len(VERBS), -1),
-        )
+        return torch.log_softmax(logits, 1), units
 
     def network(self) -> StrategyNetwork:
         """What is served."""
@@ -260,7 +255,7 @@ class Distiller:
             return None
         data, rows = self.data, self._held
         with torch.no_grad():
-            options, _, _ = self._forward(rows)
+            options, _ = self._forward(rows)
             verbs = verb_log_shares(options)
         shares = torch.from_numpy(data.shares[rows])
         said, wanted = verbs.argmax(1).numpy(), data.verb[rows]
@@ -275,9 +270,9 @@ class Distiller:
             target=float((best == data.option[rows])[named].mean()) if named.any() else 0.0,
         )
 
-    def _forward(self, rows: Array) -> tuple[Tensor, ...]:
+    def _forward(self, rows: Array) -> tuple[Tensor, Tensor]:
         data = self.data
-        found: tuple[Tensor, ...] = self.module(
+        found: tuple[Tensor, Tensor] = self.module(
             torch.from_numpy(data.situation[rows]),
             torch.from_numpy(data.targets[rows].astype(np.float32)),
             torch.from_numpy(data.mask[rows]),
@@ -286,20 +281,23 @@ class Distiller:
 
     def _loss(self, rows: Array) -> tuple[Tensor, dict[str, float]]:
         data = self.data
-        options, seconds, priority = self._forward(rows)
+        options, units = self._forward(rows)
         verbs = verb_log_shares(options)
         shares = torch.from_numpy(data.shares[rows])
         verb = torch.from_numpy(data.verb[rows])
         option = torch.from_numpy(data.option[rows])
-        every = torch.arange(len(rows))
         kl = (shares * (torch.log(shares.clamp_min(1e-12)) - verbs)).sum(1)
         within = _at(options, option.clamp_min(0)) - _at(verbs, verb)
-        target = torch.where(option >= 0, -within, torch.zeros_like(within))
+        known = option >= 0
+        target = torch.where(known, -within, torch.zeros_like(within))
         hard = -_at(verbs, verb)
+        chosen = _of_option(units, option.clamp_min(0))
         parts = [
-            cross_entropy(logits[every, verb], torch.from_numpy(answer[rows]), reduction="none")
-            for logits, answer in ((seconds, data.seconds), (priority, data.priority))
-        ]
+            known * cross_entropy(head(chosen), torch.from_numpy(answer[rows]), reduction="none")
+            for head, answer in (
+                (self.module.seconds, data.seconds), (self.module.priority, data.priority),
+            )
+        ]  # fmt: skip
         reward = torch.from_numpy((data.reward[rows] - self._mean) / self._unit)
         value = self.module.critic(torch.from_numpy(data.situation[rows]))[:, 0]
         weight = self._weights(reward - value.detach(), torch.from_numpy(data.followed[rows]))
@@ -323,3 +321,8 @@ class Distiller:
 def _at(table: Tensor, columns: Tensor) -> Tensor:
     """One entry of each row."""
     return table.gather(1, columns[:, None])[:, 0]
+
+
+def _of_option(units: Tensor, option: Tensor) -> Tensor:
+    """Of [B, PAIRS, hidden] one option's each, [B, hidden]."""
+    return units.gather(1, option[:, None, None].expand(-1, 1, units.shape[2]))[:, 0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from decision_logs import Log as Written
-from decision_logs import answers, arena_states, menu_state, write
+from decision_logs import arena_states, menu_state, write
 
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends import choice as backends
@@ -25,6 +25,7 @@ from metabonk.config import BackendConfig, DistilConfig
 from metabonk.errors import ConfigError, CorruptError, DivergedError
 from metabonk.learn.system2 import versions as strategies
 from metabonk.learn.system2.distil import Distiller, Lessons, StrategyModule, lessons
+from metabonk.records import Entity, FieldGroup, GameState, Pickup, PickupKind
 
 SMALL = DistilConfig(hidden=32, updates=450, batch=64, learning_rate=5e-3)
 
@@ -91,28 +92,78 @@ def test_what_is_served_is_what_was_trained() -> None:
         seen = features.of(packed, v.Directive(v.Verb.COLLECT))
         logits, _ = network.scores(seen)
         with torch.no_grad():
-            options, seconds, priority = module(
+            options, units = module(
                 torch.from_numpy(seen.situation)[None],
                 torch.from_numpy(seen.targets)[None],
                 torch.from_numpy(seen.mask)[None],
             )
+            seconds, priority = module.seconds(units[0]), module.priority(units[0])
         ours = logits - np.logaddexp.reduce(logits.astype(np.float64))
         here = seen.mask
         np.testing.assert_allclose(ours[here], options[0].numpy()[here], rtol=1e-4, atol=1e-4)
         directive, shares = network.decide(seen)
-        verb = features.VERBS.index(directive.action)
-        assert directive.seconds == v.SECONDS[int(seconds[0, verb].argmax())]
-        assert directive.priority == policy.PRIORITIES[int(priority[0, verb].argmax())]
+        option = seen.option(directive)
+        assert option is not None
+        assert directive.seconds == v.SECONDS[int(seconds[option].argmax())]
+        assert directive.priority == policy.PRIORITIES[int(priority[option].argmax())]
         assert sum(shares.values()) == pytest.approx(1.0, abs=1e-4)
         v.read(v.spell(directive))
 
 
 def test_features_are_the_same_of_a_state_and_of_what_the_journal_keeps(tmp_path: Path) -> None:
-    write(tmp_path, episodes=6, each=3)
-    states = {features.of(packed).situation.tobytes() for packed, _, _ in answers(arena_states(60))}
-    with Log(tmp_path) as log:
-        kept = [features.of(row.packed).situation.tobytes() for row in log.rows()]
-    assert set(kept) <= states
+    """Also where the journal leaves most of it out."""
+    told = v.spell(v.Directive(v.Verb.COLLECT))
+    states = [crowded(seed) for seed in range(6)] + list(arena_states(6))
+    log = Written(tmp_path)
+    for number, packed in enumerate(states):
+        log.add(RequestId("a", 1, number), packed, told, 1.0)
+    log.close()
+    with Log(tmp_path) as opened:
+        rows = sorted(opened.rows(), key=lambda row: row.sequence)
+    assert len(rows) == len(states)
+    for row, packed in zip(rows, states, strict=True):
+        kept, whole = features.of(row.packed, outlook=row.outlook), features.of(packed)
+        np.testing.assert_array_equal(kept.situation, whole.situation)
+        np.testing.assert_array_equal(kept.targets, whole.targets)
+        assert kept.named == whole.named
+    without = features.of(rows[0].packed)
+    assert not np.array_equal(without.situation, features.of(states[0]).situation), "the control"
+
+
+def crowded(seed: int) -> bytes:
+    """More of everything than is kept, all around."""
+    random = np.random.default_rng(seed)
+
+    def place() -> tuple[float, float, float]:
+        x, y = (float(value) for value in np.float32(random.uniform(20.0, 60.0, 2)))
+        return x, y, 0.0
+
+    return GameState(
+        fields=FieldGroup.EVERYTHING, position=(40.0, 40.0, 0.0), health=50.0, max_health=100.0,
+        entities=[Entity(i, 1, position=place(), health=1.0, max_health=1.0) for i in range(40)],
+        pickups=[Pickup(i, PickupKind.XP, place(), 1.0) for i in range(40)],
+    ).pack()  # fmt: skip
+
+
+def test_how_long_is_of_the_target_too(tmp_path: Path) -> None:
+    """To a heart one flees as long as the way is, without one only until the next answer."""
+    heart = Pickup(7, PickupKind.HEAL, (44.0, 40.0, 0.0), 20.0)
+    base = GameState.unpack(crowded(1))
+    to_heart = v.Directive(v.Verb.RETREAT, v.Pickup(7), 4.0, v.Priority.HIGH)
+    nowhere = v.Directive(v.Verb.RETREAT, v.Compass(4), 0.5, v.Priority.CRITICAL)
+    rows = []
+    for number in range(40):
+        base.health = 20.0 + number
+        base.pickups = [heart] if number % 2 else []
+        rows.append((base.pack(), to_heart if number % 2 else nowhere, 1.0))
+    log_of(tmp_path, rows, each=40)
+    distiller = Distiller(
+        taught(tmp_path), DistilConfig(hidden=32, updates=300, batch=40, learning_rate=1e-2)
+    )
+    distiller.train()
+    network = distiller.module.network()
+    for packed, directive, _ in rows:
+        assert network.decide(features.of(packed))[0] == directive
 
 
 def test_the_rules_are_learned(tmp_path: Path) -> None:
