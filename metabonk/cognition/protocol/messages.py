@@ -34,17 +34,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from metabonk.cognition.protocol.sizes import FRAME_BYTES as FRAME_BYTES
+from metabonk.cognition.protocol.sizes import HEADER_BYTES as HEADER_BYTES
+from metabonk.cognition.protocol.sizes import LONGEST_MS as LONGEST_MS
+from metabonk.cognition.protocol.sizes import MOST_DEPTH as MOST_DEPTH
+from metabonk.cognition.protocol.sizes import MOST_FRAMES as MOST_FRAMES
+from metabonk.cognition.protocol.sizes import MOST_PIXELS as MOST_PIXELS
+from metabonk.cognition.protocol.sizes import STRIP_BYTES as STRIP_BYTES
 from metabonk.errors import CorruptError
 from metabonk.records import GAME_STATE
 
 VERSION = 2
-HEADER_BYTES = 32 << 10  # of a header: a packed state takes half of it
-FRAME_BYTES = 1 << 20  # of one JPEG: 640x360 takes 60 KiB
-STRIP_BYTES = 4 << 20  # of all JPEGs of a request
-MOST_FRAMES = 16
-MOST_PIXELS = 1 << 22  # what one JPEG may unfold to
-MOST_DEPTH = 8  # of maps and lists inside each other
-LONGEST_MS = 60_000.0  # that a request may wait
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Status = Literal["ok", "fallback", "stale", "rejected", "error"]

@@ -7,16 +7,17 @@ time.
 
 from __future__ import annotations
 
+import itertools
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
-import simplejpeg  # type: ignore[import-untyped]
 
+from metabonk.cognition.protocol.jpeg import check_jpeg
 from metabonk.cognition.protocol.messages import (
     FRAME_BYTES,
     HEADER_BYTES,
@@ -162,25 +163,6 @@ def decode_answer(parts: Sequence[Buffer]) -> ToAgent:
     return _read(_header(parts, HEADER_BYTES), _TO_AGENT)
 
 
-def check_jpeg(data: Buffer, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
-    """Height and width of a whole JPEG, read from its header without unfolding it.
-
-    Raises WireError (code `jpeg`) for other bytes, a cut-off end, or more pixels than allowed.
-    """
-    view = memoryview(data)
-    if view.nbytes < 4 or bytes(view[:2]) != b"\xff\xd8":
-        raise WireError("jpeg", f"{view.nbytes} bytes that are not a JPEG")
-    if bytes(view[-2:]) != b"\xff\xd9":
-        raise WireError("jpeg", f"a JPEG cut off after {view.nbytes} bytes")
-    try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(view)
-    except ValueError as error:
-        raise WireError("jpeg", f"a JPEG with a damaged header ({error})") from error
-    if not 0 < height * width <= most_pixels:
-        raise WireError("jpeg", f"a JPEG of {width}x{height} pixels, {most_pixels:,} are allowed")
-    return int(height), int(width)
-
-
 def check_plain(value: Any, where: str, depth: int = 0) -> None:
     """Raises WireError unless `value` is plain data of finite numbers, not nested too deep."""
     if depth > MOST_DEPTH:
@@ -201,20 +183,23 @@ def check_plain(value: Any, where: str, depth: int = 0) -> None:
 
 
 def check_state(packed: Buffer) -> None:
-    """Raises WireError unless these are a packed GameState of finite numbers, or nothing."""
+    """Raises WireError unless these are a packed GameState of finite numbers, or nothing. What lies
+    behind a list's last part is nothing that anybody reads."""
     if not len(packed):
         return
     if len(packed) != GAME_STATE.itemsize:
         size = GAME_STATE.itemsize
         raise WireError("malformed", f"state: {len(packed):,} bytes, a packed one has {size:,}")
-    row = np.frombuffer(packed, GAME_STATE)[0]
-    for name, most in _MOST.items():
-        if row[f"{name}_count"] > most:
-            raise WireError(
-                "malformed", f"state.{name}_count: {row[f'{name}_count']}, at most {most}"
-            )
-    words = np.frombuffer(packed, np.float32)[_FLOAT_WORDS]
-    if not (np.isfinite(words).all() and math.isfinite(row["time"])):
+    counts = _COUNTS.unpack_from(packed, _COUNTS_AT)
+    for (name, most), count in zip(_MOST.items(), counts, strict=True):
+        if count > most:
+            raise WireError("malformed", f"state.{name}_count: {count}, at most {most}")
+    finite = all(map(math.isfinite, _NUMBERS.unpack_from(packed)))
+    for count, (at, strides, shape) in zip(counts, _LISTS, strict=True):
+        if count and finite:
+            numbers = np.ndarray((count, *shape), _FLOAT, packed, at, strides)
+            finite = bool(np.isfinite(numbers).all())
+    if not finite:
         raise WireError("malformed", "state: a number is not finite")
 
 
@@ -226,22 +211,54 @@ def boot_id() -> str:
         return ""
 
 
-def _floats(dtype: np.dtype[Any]) -> npt.NDArray[np.intp]:
-    """At which bytes of a record single floats begin."""
-    found = [np.zeros(0, np.intp)]
-    for name in dtype.names or ():
-        field, offset = dtype.fields[name][:2]  # type: ignore[index]
-        base = field.base
-        inside = _floats(base) if base.names else np.zeros(int(base == np.float32), np.intp)
-        starts = offset + base.itemsize * np.arange(math.prod(field.shape), dtype=np.intp)
-        found.append((starts[:, None] + inside).ravel())
-    return np.concatenate(found)
-
-
-_FLOAT_WORDS = _floats(GAME_STATE) // 4  # of 32 bits each
 _MOST = {
     "entity": MAX_ENTITIES, "pickup": MAX_PICKUPS, "widget": MAX_WIDGETS, "offer": MAX_OFFERS,
 }  # fmt: skip
+_FLOAT = np.dtype("<f4")
+
+
+def _floats(dtype: np.dtype[Any]) -> list[tuple[int, int]]:
+    """Where a record's numbers stand that can be none: byte and size, single or double."""
+    found: list[tuple[int, int]] = []
+    for name in dtype.names or ():
+        field, offset = dtype.fields[name][:2]  # type: ignore[index]
+        base, count = field.base, math.prod(field.shape)
+        inside = _floats(base) if base.names else [(0, base.itemsize)] if base.kind == "f" else []
+        found += [
+            (offset + base.itemsize * i + at, size) for i in range(count) for at, size in inside
+        ]
+    return found
+
+
+def _list_of(name: str) -> tuple[int, tuple[int, int], tuple[int]]:
+    """Where the numbers of a list's parts stand: the first one's byte, the steps from part to part
+    and from one number of a part to the next, and how many a part has."""
+    field, begin = GAME_STATE.fields[name][:2]  # type: ignore[index]
+    found = [at for at, size in _floats(field.base) if size == _FLOAT.itemsize]
+    steps = {after - before for before, after in itertools.pairwise(found)}
+    if len(steps) != 1:
+        raise TypeError(
+            f"state.{name}: its numbers stand {sorted(steps)} bytes apart; wanted one step"
+        )
+    return begin + found[0], (field.base.itemsize, steps.pop()), (len(found),)
+
+
+def _single() -> struct.Struct:
+    """Reads the numbers of a packed state that stand in no list."""
+    parts, end = [], 0
+    for at, size in _floats(GAME_STATE[_SINGLE]):
+        parts.append(f"{at - end}x{'f' if size == _FLOAT.itemsize else 'd'}")
+        end = at + size
+    return struct.Struct("<" + "".join(parts))
+
+
+# Read from the bytes, and only as far as the lists are filled: every request is looked at, and a
+# field of a record costs a microsecond. The counts lie side by side.
+_LIST_NAMES = ("entities", "pickups", "widgets", "offers")
+_SINGLE = [name for name in GAME_STATE.names or () if name not in _LIST_NAMES]
+_LISTS = [_list_of(name) for name in _LIST_NAMES]
+_NUMBERS = _single()
+_COUNTS, _COUNTS_AT = struct.Struct("<4H"), GAME_STATE.fields["entity_count"][1]  # type: ignore[index]
 
 
 def _header(parts: Sequence[Buffer], most: int) -> Buffer:

@@ -181,6 +181,41 @@ def test_numbers_of_a_state_are_finite(bad: float) -> None:
     assert refusal(w.encode(outcome)) == "malformed"
 
 
+def floats(dtype: np.dtype, at: int = 0) -> list[int]:
+    """At which bytes of a record single floats begin."""
+    if dtype.subdtype:
+        base, shape = dtype.subdtype
+        return [x for i in range(int(np.prod(shape))) for x in floats(base, at + i * base.itemsize)]
+    if dtype.names:
+        return [x for n in dtype.names for x in floats(dtype.fields[n][0], at + dtype.fields[n][1])]  # type: ignore[index]  # fmt: skip
+    return [at] if dtype == np.float32 else []
+
+
+def test_no_number_of_a_full_state_goes_unseen() -> None:
+    """And what lies behind a list's last part is none of the state's."""
+    counts = {"entity": 256, "pickup": 128, "widget": 32, "offer": 8}
+    full, half = (np.zeros((), GAME_STATE) for _ in range(2))
+    for name, most in counts.items():
+        full[f"{name}_count"], half[f"{name}_count"] = most, most // 2
+    lists = [GAME_STATE.fields[name] for name in ("entities", "pickups", "widgets", "offers")]  # type: ignore[index]
+    spare = [(at + d.itemsize // 2, at + d.itemsize) for d, at in lists]
+    places = floats(GAME_STATE)
+    assert len(places) == 15 + 256 * 8 + 128 * 4 + 32 * 4 + 8 * 4
+    behind = 0
+    for at in places:
+        unread = any(begin <= at < end for begin, end in spare)
+        behind += unread
+        for state, refused in ((full, True), (half, not unread)):
+            data = bytearray(state.tobytes())
+            data[at : at + 4] = b"\x00\x00\xc0\x7f"
+            if refused:
+                with pytest.raises(w.WireError, match="finite"):
+                    w.check_state(data)
+            else:
+                w.check_state(data)
+    assert behind == 128 * 8 + 64 * 4 + 16 * 4 + 4 * 4
+
+
 @pytest.mark.parametrize("count", ["entity_count", "pickup_count", "widget_count", "offer_count"])
 def test_counts_of_a_state_are_within_their_lists(count: str) -> None:
     data = bytearray(STATE)
