@@ -4,9 +4,9 @@ Knows how sights become requests and what becomes of replies; what is said when 
 how frames are shown pictures.py's, what is followed until when in_force.py's. Does not know games,
 loops or models.
 
-Everything happens on one thread of the client's own: it looks at the game every 30 ms, keeps the
-strip, notices what is urgent, encodes, sends, listens and measures what came of every decision. A
-game thread does one of two things, and neither waits, encodes or copies:
+Everything happens on one thread of the client's own: it looks at the game every 30 ms and when it
+asks, keeps the strip, notices what is urgent, encodes, sends, listens and measures what came of
+every decision. A game thread does one of two things, and neither waits, encodes or copies:
 
     client.show(Sight(packed, captured_ns, pixels))     # hands the newest moment over
     directive = client.directive()                      # what is in force now, or None
@@ -93,7 +93,7 @@ class Client:
         self._windows: OrderedDict[int, Window] = OrderedDict()
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
-        self._seen_ns = 0
+        self._seen_ns = self._look_ns = 0  # of the newest sight; when the next look is due
         self._bound_ns = time.monotonic_ns()  # when the server last knew us, or we began
         self._menus = self._menu_watch(press, mute) if self.settings.menus else None
         self._wishes: deque[wire.Trigger] = deque(maxlen=8)
@@ -208,16 +208,22 @@ class Client:
                 self._pictures.close()
 
     def _turn(self, line: Line) -> None:
-        """One look at the game, and everything that is due."""
+        """Everything that is due, a look at the game included; then a wait for what comes.
+
+        What comes in between does not bring a look of its own: a reply and an acknowledgement for
+        every request would make it two more.
+        """
         now = time.monotonic_ns()
-        self._see(now)
+        looked = now >= self._look_ns
+        if looked:
+            self._see(now)
         self._hear(line)
         now = time.monotonic_ns()
         if self._dialogue.bound:
             self._bound_ns = now
         for decision in self._dialogue.expired(now):
             self._decided(decision)
-        self._ask(line, now)
+        self._ask(line, now, looked)
         self._send(line, self._dialogue.due(now))
         if not self._dialogue.bound or self._failed:
             self._in_force.act_locally(self._sight, now)
@@ -225,8 +231,8 @@ class Client:
         wanted = self._dialogue.bound and self._dialogue.limits.frames > 0
         if wanted and 0 < soon < self.settings.spacing * _NS:
             self._pictures.prepare(handles=self._dialogue.handles)
-        left = self._dialogue.next_ns(now) - time.monotonic_ns()
-        line.wait(min(max(left / _NS, 0.0), self.settings.spacing / 2))
+        due = min(self._dialogue.next_ns(now), self._look_ns)
+        line.wait(max(due - time.monotonic_ns(), 0) / _NS)
         if self._dialogue.renew:
             self._dialogue.disconnected()
             line.renew()
@@ -235,7 +241,8 @@ class Client:
         return self._newest
 
     def _see(self, now: int) -> None:
-        """Takes in the newest sight, if it is another one."""
+        """Takes in the newest sight, if it is another one; the next look is due after a while."""
+        self._look_ns = now + round(self.settings.spacing / 2 * _NS)
         sight = self._look()
         if sight is None or sight.captured_ns <= self._seen_ns:
             return
@@ -283,12 +290,14 @@ class Client:
             for decision in self._dialogue.take(parts, time.monotonic_ns()):
                 self._decided(decision)
 
-    def _ask(self, line: Line, now: int) -> None:
-        """Sends a request about the newest sight, if one is wanted."""
+    def _ask(self, line: Line, now: int, looked: bool) -> None:
+        """Sends a request about the newest sight, if one is wanted. looked: that sight is here."""
         while self._wishes:
             self._dialogue.wishes.add(self._wishes.popleft())
         if self._dialogue.wanted(now) is None:
             return
+        if not looked:
+            self._see(now)
         sight = self._sight
         if sight is None or now - sight.captured_ns > FRESH:
             self._dialogue.wishes.take()
@@ -361,6 +370,7 @@ class Client:
         for decision in self._dialogue.expired(_FOR_EVER):
             self._decided(decision)
         self._report(time.monotonic_ns(), all=True)
+        self._dialogue.hurry(time.monotonic_ns())
         end = time.monotonic_ns() + round(self.settings.linger * _NS)
         while self._dialogue.waiting_outcomes and time.monotonic_ns() < end:
             self._send(line, self._dialogue.due(time.monotonic_ns()))

@@ -10,7 +10,7 @@ of the then newest sight. A reply counts if it names a request that is under way
 request's deadline, is newer than the last one applied, says a directive of the vocabulary, and the
 directive's validity, which runs from the capture, is not over. A request that gets no reply is
 asked for by a Query that costs a header, sent once more if it never arrived, and given up at its
-deadline. Outcomes are sent until they are acknowledged.
+deadline. Outcomes go with the next regular request, and until they are acknowledged.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ HELLO_REFUSED = 3 * NS  # after one that was refused
 QUERY_LEAST, QUERY_MOST = NS // 4, 2 * NS
 MOST_SEQUENCE = 2**60
 SENT_AGAIN = 2  # times that a request is sent anew
+TOGETHER = 2 * NS  # that an outcome waits at most for a request to go with: each costs less so
 Spare = Callable[[], Sequence[Buffer]]
 _WEIGHT = 0.2  # of the newest latency in the smoothed one
 
@@ -321,16 +322,10 @@ class Dialogue:
             request = flight.request
             given_up.append(
                 Decision(
-                    request.id,
-                    "lost",
-                    request.trigger,
-                    request.captured_ns,
-                    flight.sent_ns,
-                    now,
-                    reason="no reply before the deadline",
-                    question=request.question,
+                    request.id, "lost", request.trigger, request.captured_ns, flight.sent_ns, now,
+                    reason="no reply before the deadline", question=request.question,
                 )
-            )
+            )  # fmt: skip
         return given_up
 
     def due(self, now: int) -> list[list[Buffer]]:
@@ -367,8 +362,13 @@ class Dialogue:
     def report(self, outcome: Outcome, now: int) -> None:
         """Hands over an outcome, to be sent until it is acknowledged. Where no more fit, the oldest
         one is dropped and counted."""
-        self.counts.dropped += not self._outbox.add(outcome, now)
+        due = min(max(self.wishes.next_ns, now), now + TOGETHER)
+        self.counts.dropped += not self._outbox.add(outcome, due)
         self.counts.outcomes += 1
+
+    def hurry(self, now: int) -> None:
+        """There will be no more requests for outcomes to go with: all are due."""
+        self._outbox.hurry(now, anew=False)
 
     def next_ns(self, now: int) -> int:
         """When `due`, `expired` or `wanted` may have something, if nothing comes before."""

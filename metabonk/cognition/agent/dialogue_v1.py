@@ -208,6 +208,9 @@ class DialogueV1:
         self.counts.outcomes += 1
         self.counts.dropped += 1
 
+    def hurry(self, now: int) -> None:
+        """Nothing waits to be sent."""
+
     def next_ns(self, now: int) -> int:
         """When something may be due, if nothing comes before."""
         times = [self.wishes.next_ns] if self._connected else []

@@ -5,7 +5,7 @@ Knows sockets, keys and reconnecting; does not know messages. One thread, which 
 
 from __future__ import annotations
 
-import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +60,7 @@ class Line:
             socket.curve_publickey = self._keys.public.encode()
             socket.curve_secretkey = self._keys.secret.encode()
         self._socket = socket
+        self._events = self._messages = True  # whether there may be any; looked at once unasked
         self._monitor = socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSALS
         )
@@ -73,14 +74,22 @@ class Line:
         self._open()
 
     def wait(self, seconds: float) -> None:
-        """Returns when something has come, or after so long."""
-        self._poller.poll(max(round(seconds * 1e3), 0))
+        """Returns when something has come, or after so long; never before."""
+        # Rounded up: what is a part of a millisecond early has to look, and look again, until then.
+        for socket, _ in self._poller.poll(max(math.ceil(seconds * 1e3), 0)):
+            self._events |= socket is self._monitor
+            self._messages |= socket is self._socket
 
     def events(self) -> list[bool]:
-        """What happened to the connection since: True where one was made, False where one ended."""
-        found = []
-        while self._monitor.poll(0):
-            event = zmq.utils.monitor.recv_monitor_message(self._monitor, zmq.NOBLOCK)
+        """What happened to the connection before the last `wait` was over: True where one was made,
+        False where one ended."""
+        found: list[bool] = []
+        while self._events:
+            try:
+                event = zmq.utils.monitor.recv_monitor_message(self._monitor, zmq.NOBLOCK)
+            except zmq.Again:
+                self._events = False
+                break
             if event["event"] & _REFUSALS:
                 self.refusals += 1
             else:
@@ -88,11 +97,13 @@ class Line:
         return found
 
     def received(self) -> list[list[bytes]]:
-        """Messages that have come, at most so many."""
+        """Messages that had come when the last `wait` was over, at most so many."""
         found: list[list[bytes]] = []
-        with contextlib.suppress(zmq.Again):
-            while len(found) < _AT_ONCE:
+        while self._messages and len(found) < _AT_ONCE:
+            try:
                 found.append(self._socket.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                self._messages = False
         return found
 
     def send(self, parts: Sequence[Buffer]) -> bool:

@@ -34,12 +34,12 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, outcome: Outcome, now: int) -> bool:
-        """Takes an outcome. False if the oldest one had to give way to it."""
+    def add(self, outcome: Outcome, due: int) -> bool:
+        """Takes an outcome, to be sent from `due` on. False if the oldest one had to give way."""
         full = len(self._waiting) >= MOST
         if full:
             self._waiting.popitem(last=False)
-        self._waiting[outcome.id] = _Waiting(outcome, now)
+        self._waiting[outcome.id] = _Waiting(outcome, due)
         return not full
 
     def remove(self, id: RequestId) -> bool:

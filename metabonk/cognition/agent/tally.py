@@ -24,6 +24,9 @@ LOW_HEALTH = 0.3  # share of full health below which help is urgent
 RECOVERED = 0.4  # share from which falling below LOW_HEALTH is news again
 PLAYING_MENUS = ("", "None", "Gameplay")
 _NS = 1_000_000_000
+# Plain numbers, as every sight is looked at: operations on flags take longer than on arrays.
+_PLAYER, _PROGRESS = int(FieldGroup.PLAYER), int(FieldGroup.PROGRESS)
+_BOSS, _BOSS_OR_SHOT = int(EntityFlag.BOSS), int(EntityFlag.BOSS | EntityFlag.PROJECTILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,13 @@ def menu_of(record: Any) -> str:
 
 def has_boss(record: Any) -> bool:
     flags = record["entities"]["flags"][: int(record["entity_count"])]
-    return bool(((flags & EntityFlag.BOSS > 0) & (flags & EntityFlag.PROJECTILE == 0)).any())
+    return bool(((flags & _BOSS_OR_SHOT) == _BOSS).any())  # and no projectile of one
 
 
 def health_share(record: Any) -> float:
     """0..1 of full health; 1 where the state does not say."""
     most = float(record["max_health"])
-    known = int(record["fields"]) & FieldGroup.PLAYER and most > 0.0
+    known = int(record["fields"]) & _PLAYER and most > 0.0
     return min(max(float(record["health"]) / most, 0.0), 1.0) if known else 1.0
 
 
@@ -125,9 +128,9 @@ class Tally:
         if before is not None and sight.run == totals.run:
             kills += max(int(now["kills"]) - int(before["kills"]), 0)
             xp += earned(before, now)
-        elif int(now["fields"]) & FieldGroup.PROGRESS and before is not None:
+        elif int(now["fields"]) & _PROGRESS and before is not None:
             kills += int(now["kills"])  # of the run that began meanwhile
-        player = int(now["fields"]) & FieldGroup.PLAYER
+        player = int(now["fields"]) & _PLAYER
         alive = not player or (float(now["health"]) > 0.0 and sight.run == totals.run)
         if before is None:
             alive = True

@@ -33,8 +33,9 @@ class Wishes:
 
     def begin(self, phase: float, now: int) -> None:
         """Counts from the next place `phase` on. What fell due since the last one, while there was
-        no server, comes up at once, each agent's at its place in `SPREAD`."""
-        missed = 0 < self._next <= now
+        no server, comes up at once, each agent's at its place in `SPREAD`; a second Welcome, as one
+        who said Hello twice gets it, does not put that off."""
+        missed = 0 < self._next <= now or self._rest > 0
         self._phase = phase % 1.0
         self._next = self._after(now)
         if missed:

@@ -155,6 +155,7 @@ def test_a_broker_that_began_anew_is_told_everything_again() -> None:
     talk.bind()
     id = talk.ask()
     talk.dialogue.report(Outcome(id=id, applied=False, seconds=1.0), talk.now)
+    talk.dialogue.hurry(talk.now)
     assert [type(m) for m in talk.sent()] == [Outcome]
     talk.dialogue.disconnected()
     assert talk.sent() == []
@@ -192,11 +193,42 @@ def test_a_draining_broker_is_left_alone_for_a_second() -> None:
     assert [type(m) for m in talk.sent()] == [Hello]
 
 
+@pytest.mark.parametrize(("every", "at"), [(1.5, 1.5), (2.0, 2.0), (3600.0, 2.0)])
+def test_an_outcome_goes_with_the_next_regular_request(every: float, at: float) -> None:
+    """One message more in a parcel that goes anyway, and at most two seconds late."""
+    talk = Talk(every=every)
+    talk.now = round(2 * every) * S  # a place in the period, and the next one `every` later
+    talk.bind()
+    talk.dialogue.report(
+        Outcome(id=RequestId("omega-0", 7, 1), applied=True, seconds=4.0), talk.now
+    )
+    begin, asked = talk.now, False
+    while not (found := talk.sent()):
+        talk.pass_(0.01)
+        assert talk.now < begin + 10 * S
+        asked = talk.dialogue.wanted(talk.now) is not None
+    assert [type(one) for one in found] == [Outcome]
+    assert (talk.now - begin) / S == pytest.approx(at, abs=0.02)
+    assert asked == (every <= 2.0), "in the same turn"
+
+
+def test_at_the_end_outcomes_wait_for_no_request() -> None:
+    talk = Talk()
+    talk.bind()
+    for sequence in range(3):
+        id = RequestId("omega-0", 7, sequence)
+        talk.dialogue.report(Outcome(id=id, applied=True, seconds=4.0), talk.now)
+    assert talk.sent() == []
+    talk.dialogue.hurry(talk.now)
+    assert {one.id.sequence for one in talk.sent()} == {0, 1, 2}
+
+
 def test_outcomes_are_sent_until_they_are_acknowledged() -> None:
     talk = Talk()
     talk.bind()
     outcome = Outcome(id=RequestId("omega-0", 7, 1), applied=True, seconds=4.0, reward=1.5)
     talk.dialogue.report(outcome, talk.now)
+    talk.dialogue.hurry(talk.now)
     pauses, last = [], talk.now
     for _ in range(3000):
         if talk.sent():
@@ -223,7 +255,7 @@ def test_outcomes_are_bounded_and_what_is_dropped_is_counted(
         talk.dialogue.report(Outcome(id=id, applied=False, seconds=1.0), talk.now)
     assert talk.dialogue.waiting_outcomes == 5
     assert talk.dialogue.counts.dropped == 3
-    talk.bind()
+    talk.bind()  # another connection hears all at once
     assert {m.id.sequence for m in talk.sent()} == {3, 4, 5, 6, 7}
     # One that the broker refuses for good is not sent for ever.
     talk.reply(RequestId("omega-0", 7, 3), status="error", code="malformed", answer={})

@@ -1,8 +1,15 @@
-"""cognition/agent/line.py: how a server that was away is looked for."""
+"""cognition/agent/line.py: how a server that was away is looked for, and how little is looked at
+while nothing comes."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
 import zmq
+from small_broker import HANG
 
 from metabonk.cognition.agent.line import RECONNECT_MOST_MS, RECONNECT_MS, Line
 
@@ -16,3 +23,71 @@ def test_a_server_that_is_away_is_looked_for_ten_times_a_second() -> None:
             assert line._socket.get(zmq.RECONNECT_IVL_MAX) == RECONNECT_MOST_MS
             assert line._socket.get(zmq.IMMEDIATE) == 1, "nothing old is sent to who comes back"
             line.renew()
+
+
+def test_what_comes_is_seen_by_the_wait_before_it(tmp_path: Path) -> None:
+    """A connection, a hundred messages and the end of it: none lies until something else comes."""
+    url = f"ipc://{tmp_path}/line.sock"
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    found: dict[str, list[Any]] = {"events": [], "messages": []}
+
+    def wait_for(what: str, count: int) -> None:
+        end = time.monotonic() + HANG
+        while len(found[what]) < count:
+            assert time.monotonic() < end, found
+            line.wait(HANG)
+            found["events"] += line.events()
+            found["messages"] += line.received()
+
+    with Line(url) as line:
+        for _ in range(2):
+            server = context.socket(zmq.ROUTER)
+            server.linger = 0
+            server.bind(url)
+            wait_for("events", 1)
+            assert line.send([b"hi"])
+            route, _ = server.recv_multipart()
+            for number in range(100):
+                server.send_multipart([route, b"%d" % number])
+            wait_for("messages", 100)
+            assert found["messages"] == [[b"%d" % n] for n in range(100)]
+            assert line.events() == line.received() == []
+            server.close()
+            wait_for("events", 2)
+            assert found["events"] == [True, False]
+            found["events"].clear()
+            found["messages"].clear()
+            line.renew()
+    context.term()
+
+
+def test_nobody_asks_a_connection_that_said_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client does so at every turn, most of which are for a look at the game."""
+    with Line(f"ipc://{tmp_path}/nobody") as line:
+        line.events()
+        line.received()
+        asked: list[int] = []
+
+        def receive(*_: Any, **__: Any) -> list[bytes]:
+            asked.append(1)
+            raise zmq.Again
+
+        monkeypatch.setattr(zmq.Socket, "recv_multipart", receive)
+        for _ in range(5):
+            line.wait(0.001)
+            assert line.events() == line.received() == []
+        assert asked == []
+
+
+def test_a_wait_is_not_over_a_part_of_a_millisecond_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its caller would find nothing due, and look again and again until it is."""
+    with Line(f"ipc://{tmp_path}/nobody") as line:
+        waited: list[int] = []
+        monkeypatch.setattr(line._poller, "poll", lambda ms: waited.append(ms) or [])
+        for seconds in (0.0, 1e-6, 0.0101, 0.0104, 0.0106, 0.03):
+            line.wait(seconds)
+        assert waited == [0, 1, 11, 11, 11, 30]

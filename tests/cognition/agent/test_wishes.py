@@ -31,6 +31,18 @@ def test_a_place_that_was_missed_comes_up_at_once() -> None:
     assert (third - second) / NS == 2.0
 
 
+def test_a_second_welcome_does_not_put_off_what_was_missed() -> None:
+    """Who said Hello again while a server was still loading is welcomed twice."""
+    wishes = Wishes(2.0)
+    wishes.begin(0.5, START)
+    back = START + 4 * NS + NS // 2
+    for again in (back, back + NS // 100):
+        wishes.begin(0.5, again)
+    first, second = times(wishes, back + NS // 100, 4.0)
+    assert first <= back + NS // 100 + SPREAD
+    assert second / NS == 1007.0
+
+
 def test_nothing_was_missed_by_who_comes_back_in_time_or_was_never_there() -> None:
     wishes = Wishes(2.0)
     wishes.begin(0.5, START)
