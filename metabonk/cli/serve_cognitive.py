@@ -21,6 +21,7 @@ from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stde
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
+    from metabonk.cognition.broker.door import Door
     from metabonk.cognition.broker.serving import Running
 
 app, command = verb(
@@ -95,6 +96,21 @@ def cognitive(
 
 
 async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) -> dict[str, Any]:
+    from metabonk.cognition.broker.door import Door
+
+    # Agents find it from here on: what is loaded next takes longer than their pauses.
+    door = Door.of(settings.broker)
+    door.listen()
+    try:
+        return await _behind(door, settings, seconds, quiet)
+    finally:
+        door.close()
+
+
+async def _behind(
+    door: Door, settings: settings_module.Config, seconds: float, quiet: bool
+) -> dict[str, Any]:
+    """Serves whoever comes through a door that listens already."""
     from metabonk.cognition.backends import choice as backends
     from metabonk.cognition.broker.serving import serving
 
@@ -108,7 +124,7 @@ async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) 
     began = time.monotonic()
     try:
         explain = settings.backend.explain_seconds > 0.0
-        async with serving(chain, settings.broker, explain=explain) as running:
+        async with serving(chain, settings.broker, explain=explain, door=door) as running:
             _loaded()
             if not chain.limit:  # there is nothing to find out
                 await running.opening

@@ -172,6 +172,12 @@ def sees(backend: Backend) -> bool:
     return bool(getattr(backend, "sees", True))
 
 
+def checks(backend: Backend) -> bool:
+    """Whether its answers were held against their questions already (`fits.check`), as a chain does
+    after each of its own; who asks any other has to."""
+    return bool(getattr(backend, "checks", False))
+
+
 def metrics_of(backend: Backend) -> Mapping[str, float]:
     """Counters and gauges by Prometheus name, of backends that keep any (`metrics` method)."""
     read = getattr(backend, "metrics", None)

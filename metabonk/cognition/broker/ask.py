@@ -53,13 +53,14 @@ def question_of(
     explain: bool,
     view: SharedView | None = None,
 ) -> Question:
-    """What a backend is asked. deadline: monotonic seconds. view: the frames, where a handle names
-    them and they are still there. Raises WireError for a directive in force that is none."""
+    """What a backend is asked. jpegs: as many as the request lists, or none where nobody wants any.
+    deadline: monotonic seconds. view: the frames, where a handle names them and they are still
+    there. Raises WireError for a directive in force that is none."""
     try:
         in_force = None if request.in_force is None else vocabulary.read(request.in_force)
     except CorruptError as error:
         raise WireError("malformed", f"in_force.{error}", request.id) from error
-    strip = view.frames if view else frames_of(request, jpegs) if request.jpegs else ()
+    strip = view.frames if view else frames_of(request, jpegs) if jpegs else ()
     return Question(
         agent=request.id.agent, kind=request.question, packed=request.state, frames=strip,
         deadline=deadline, in_force=in_force, latency=request.expected_ms / 1e3,
@@ -104,15 +105,20 @@ def row_of(ask: Ask, reply: Reply) -> Decision:
 def readable(answer: Answer, view: View | None = None) -> Answer:
     """An answer whose words can be sent and kept, whatever a model wrote. view: what was looked at
     for it, which took some of its time."""
+    words = (answer.reasoning, answer.goal, answer.strategy, answer.model)
+    said = tuple(map(_said, words, (MOST_REASONING, MOST_REASON, MOST_REASON, MOST_NAME)))
     looked = {"encode": view.seconds} if view is not None and view.seconds else {}
+    if said == words and not looked:
+        return answer
+    reasoning, goal, strategy, model = said
     return dataclasses.replace(
-        answer, stages={**answer.stages, **looked},
-        reasoning=_said(answer.reasoning, MOST_REASONING),
-        goal=_said(answer.goal, MOST_REASON), strategy=_said(answer.strategy, MOST_REASON),
-        model=_said(answer.model, MOST_NAME),
+        answer, stages={**answer.stages, **looked}, reasoning=reasoning, goal=goal,
+        strategy=strategy, model=model,
     )  # fmt: skip
 
 
 def _said(text: str, most: int) -> str:
     """Foreign text that can be written everywhere: halves of characters become question marks."""
+    if len(text) <= most and text.isascii():
+        return text
     return text[:most].encode("utf-8", "replace").decode()

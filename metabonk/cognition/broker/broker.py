@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -89,7 +89,7 @@ class Broker:
         self._recent: dict[str, OrderedDict[RequestId, Reply]] = {}
         self._boot = wire.boot_id()
 
-    def handle(self, route: bytes, parts: list[bytes], key: str = "") -> None:
+    def handle(self, route: bytes, parts: Sequence[Buffer], key: str = "") -> None:
         """One message of a connection; key: its public key where there are keys."""
         old = legacy.is_v1(parts)
         try:
@@ -98,7 +98,7 @@ class Broker:
                 return
             message, frames = wire.decode(parts, self.limits)
             if isinstance(message, Request):
-                self._request(route, message, [bytes(frame) for frame in frames])
+                self._request(route, message, frames)
             elif isinstance(message, Outcome):
                 self._outcome(route, message)
             elif isinstance(message, Hello):
@@ -163,7 +163,7 @@ class Broker:
         # an agent spends. Where nobody looks, those of the log come as JPEGs.
         looks = sees(self.backend)
         binding.handles = looks and binding.shared_clock and self.pictures.possible
-        wanted = looks or binding.log
+        wanted = self._wants_pictures(binding)
         limits = self.limits if wanted else msgspec.structs.replace(self.limits, frames=0)
         welcome = Welcome(
             agent=binding.agent, epoch=binding.epoch, session=self.session,
@@ -172,6 +172,10 @@ class Broker:
             handles=binding.handles,
         )  # fmt: skip
         self._send(binding.route, welcome)
+
+    def _wants_pictures(self, binding: Binding) -> bool:
+        """Whether anybody would look at an agent's pictures, or keep them."""
+        return sees(self.backend) or binding.log
 
     def _bind(self, route: bytes, hello: Hello, key: str) -> Binding:
         if self.allowed is not None and not self.allowed.may(key, hello.agent):
@@ -196,7 +200,7 @@ class Broker:
         self._leave(found)
         self._send(route, Ack(id=None, of="bye"))
 
-    def _request(self, route: bytes, request: Request, frames: list[bytes]) -> None:
+    def _request(self, route: bytes, request: Request, frames: Sequence[Buffer]) -> None:
         now, id = self.clock(), request.id
         binding = self.names.check(route, id, now)
         old = id.sequence <= binding.newest
@@ -206,7 +210,9 @@ class Broker:
         if binding.shared_clock:
             deadline = min(deadline, request.deadline_ns / 1e9)
         view = self._view(binding, request)
-        question = question_of(request, frames, deadline, self.explain, view)
+        # What came although nobody wants it was checked, and goes with the message it came in.
+        kept = [bytes(frame) for frame in frames] if self._wants_pictures(binding) else []
+        question = question_of(request, kept, deadline, self.explain, view)
         ask = Ask(request, question, now, route, binding.log)
         self.measures.requests[(self.measures.label(id.agent),)] += 1
         if old:
@@ -257,7 +263,7 @@ class Broker:
 
         self.journal.outcome(outcome, counted)
 
-    def _legacy(self, route: bytes, parts: list[bytes], key: str) -> None:
+    def _legacy(self, route: bytes, parts: Sequence[Buffer], key: str) -> None:
         asked = legacy.read(parts, self.limits)
         now = self.clock()
         binding = self.names.of(route)

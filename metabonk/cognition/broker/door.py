@@ -8,6 +8,9 @@ Routing ids are the ROUTER's own; a connection that brings the id of a living on
 (no ROUTER_HANDOVER), so nobody gets another's replies. Off this machine only with CURVE: the
 handshake asks `allowed` for the peer's key (ZAP, RFC 27), and each message says whose it is.
 
+A door listens before it opens: agents of a server that starts anew find it, shake hands and say who
+they are while all else is still being loaded, for which this module needs little itself.
+
 The socket's file descriptor tells of changes, not of states: after every send and receive the
 socket is asked for its events, or a message that came meanwhile would lie until the next one.
 """
@@ -21,32 +24,50 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import zmq
 import zmq.utils.z85
 
+from metabonk.cognition.protocol import keys
 from metabonk.cognition.protocol.keys import Allowed, KeyPair
-from metabonk.cognition.protocol.wire import MOST_FRAMES, Buffer
+from metabonk.cognition.protocol.sizes import MOST_FRAMES
 from metabonk.errors import ConfigError, LinkError
+
+if TYPE_CHECKING:
+    from metabonk.cognition.protocol.messages import Buffer
+    from metabonk.schema import BrokerConfig
 
 HIGH_WATER = 16  # messages on their way, per peer and direction
 PART_BYTES = 8 << 20  # a longer part costs its sender the connection
 MOST_PARTS = MOST_FRAMES + 3
 _BATCH = 64  # messages that are taken before others have their turn
+_COPIED = 4096  # bytes of a part up to which it is copied; a longer one is read where it lies
 _ZAP = "inproc://zeromq.zap.01"
 _TCP = re.compile(r"tcp://(\[[^\]]+\]|[^:\[\]]+):(\d{1,5}|\*)\Z")
 
 Sent = Literal["sent", "gone", "full"]
-Handler = Callable[[bytes, list[bytes], str], None]
+Handler = Callable[[bytes, list["Buffer"], str], None]
 
 
 class Door:
-    """Listens at `endpoints` once `open` is called, in a running loop.
+    """Listens at `endpoints` once `listen` is called, and hands on what comes from `open` on.
 
     pair, allowed: the broker's keys and who may come; without them only this machine is served.
     Raises ConfigError for an address that is none or that needs keys.
     """
+
+    @classmethod
+    def of(cls, config: BrokerConfig) -> Door:
+        """The door of a server's settings. Raises ConfigError as above, and for keys that are not
+        there."""
+        pair = keys.read_pair(config.key) if config.key else None
+        allowed = keys.read_allowed(config.allow) if config.allow else None
+        if (pair is None) != (allowed is None):
+            given, wanted = ("broker.key", "broker.allow")[:: 1 if pair else -1]
+            raise ConfigError(f"{given} is given without {wanted}: agents and the server need both")
+        endpoints = [one.strip() for one in config.bind.split(",") if one.strip()]
+        return cls(endpoints, pair=pair, allowed=allowed)
 
     def __init__(
         self,
@@ -65,19 +86,16 @@ class Door:
         self._wanted = list(endpoints)
         self.endpoints: list[str] = []
         self.counts = {"received": 0, "sent": 0, "gone": 0, "full": 0, "denied": 0, "reopened": 0}
-        self._pair, self._allowed, self._part_bytes = pair, allowed, part_bytes
+        self.allowed = allowed
+        self._pair, self._part_bytes = pair, part_bytes
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._handler: Handler | None = None
         self._waking = False
         self._open = False
 
-    def open(self, handler: Handler) -> None:
-        """Binds and begins to call `handler(route, parts, key)` for every message.
-
-        key: the peer's public key, empty without CURVE. Raises LinkError if an address is taken.
-        """
-        self._handler = handler
-        self._loop = asyncio.get_running_loop()
+    def listen(self) -> None:
+        """Binds: who connects is let in, and what they say waits until `open`. Needs no loop, but
+        for who shows a key: those are let in then. Raises LinkError if an address is taken."""
         self._context = zmq.Context(1)
         self._socket = self._context.socket(zmq.ROUTER)
         self._zap: zmq.Socket[bytes] | None = None
@@ -88,9 +106,25 @@ class Door:
             for endpoint in self._wanted:
                 self._bind(endpoint)
         except BaseException:
-            self._context.destroy(linger=0)
+            context, self._context = self._context, None
+            context.destroy(linger=0)
             raise
+
+    def open(self, handler: Handler) -> None:
+        """Listens, if that was not done, and begins to call `handler(route, parts, key)` for every
+        message, in the running loop.
+
+        parts: long ones are views of ZeroMQ's memory, which lives as long as they do. key: the
+        peer's public key, empty without CURVE. Raises as `listen` does.
+        """
+        self._handler = handler
+        self._loop = asyncio.get_running_loop()
+        if self._context is None:
+            self.listen()
         self._open = True
+        if self._zap is not None:
+            self._loop.add_reader(_descriptor(self._zap), self._authenticate)
+            self._authenticate()
         self._loop.add_reader(_descriptor(self._socket), self._readable)
         self._readable()
 
@@ -98,8 +132,13 @@ class Door:
         """Sends if the peer takes it now. gone: it is not connected; full: it does not read."""
         if not self._open:
             return "gone"
+        last = len(parts) - 1
         try:
-            self._socket.send_multipart([route, *parts], zmq.NOBLOCK)
+            # Part by part, which send_multipart does after looking at each of them twice. Only the
+            # route can be refused: the parts behind it belong to a message that was begun.
+            self._socket.send(route, zmq.NOBLOCK | zmq.SNDMORE)
+            for number, part in enumerate(parts):
+                self._socket.send(part, zmq.NOBLOCK | (zmq.SNDMORE if number < last else 0))
             told: Sent = "sent"
         except zmq.Again:
             told = "full"
@@ -158,7 +197,6 @@ class Door:
         self._zap = self._context.socket(zmq.REP)
         self._zap.linger = 0
         self._zap.bind(_ZAP)
-        self._loop.add_reader(_descriptor(self._zap), self._authenticate)
         self._socket.curve_server = True
         self._socket.curve_secretkey = pair.secret.encode()
         self._socket.curve_publickey = pair.public.encode()
@@ -183,7 +221,7 @@ class Door:
                 return
         self._wake()
 
-    def _receive(self) -> tuple[bytes, list[bytes], str]:
+    def _receive(self) -> tuple[bytes, list[Buffer], str]:
         """One message. Of one with more parts than there can be the rest is read and dropped; what
         is handed on is still too many, so that its sender hears of it."""
         frame = self._socket.recv(zmq.NOBLOCK, copy=False)
@@ -192,11 +230,13 @@ class Door:
         if self._pair is not None:
             with contextlib.suppress(zmq.ZMQError):
                 key = str(frame.get("User-Id"))
-        parts: list[bytes] = []
-        while frame.more:
+        parts: list[Buffer] = []
+        more = frame.more
+        while more:
             frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+            more = frame.more
             if len(parts) < MOST_PARTS:
-                parts.append(frame.bytes)
+                parts.append(frame.bytes if len(frame) <= _COPIED else frame.buffer)
         self.counts["received"] += 1
         return route, parts, key
 
@@ -212,7 +252,7 @@ class Door:
     def _authenticate(self) -> None:
         """Answers the handshakes that wait."""
         assert self._zap is not None
-        assert self._allowed is not None
+        assert self.allowed is not None
         while True:
             try:
                 # version, request, domain, address, identity, mechanism, key
@@ -222,7 +262,7 @@ class Door:
             except ValueError:  # not of CURVE: no key among the parts
                 continue
             public = _z85(key)
-            fine = mechanism == b"CURVE" and self._allowed.knows(public)
+            fine = mechanism == b"CURVE" and self.allowed.knows(public)
             self.counts["denied"] += not fine
             status = [b"200", b"OK", public.encode()] if fine else [b"400", b"unknown key", b""]
             self._zap.send_multipart([version, request, *status, b""], zmq.NOBLOCK)

@@ -68,17 +68,13 @@ class Scheduler:
     service: ServiceTime = field(default_factory=ServiceTime)
     window: Window = field(init=False)
     flying: int = 0
+    waiting: int = field(default=0, init=False)  # requests that are not with the backend yet
     _lanes: dict[str, _Lane] = field(default_factory=dict)
     _round: int = 0
     _run: int = 0  # critical requests in a row
 
     def __post_init__(self) -> None:
         self.window = Window(self.most)
-
-    @property
-    def waiting(self) -> int:
-        """Requests that are not with the backend yet."""
-        return sum(lane.waiting is not None for lane in self._lanes.values())
 
     def holds(self, id: RequestId) -> bool:
         """Whether a request waits or is being answered."""
@@ -91,24 +87,27 @@ class Scheduler:
         An older request must never live on behind the back of a newer one.
         """
         lane = self._lanes.setdefault(job.id.agent, _Lane())
-        displaced, lane.waiting = lane.waiting, None
+        displaced = self._out(lane)
         lane.turn = max(lane.turn, self._round - (CREDIT if lane.owed else 0))
         if now + self._delay(job, lane, now) + self.service.expected(now) > job.deadline:
             lane.owed = True
             return Verdict(False, displaced)
         lane.waiting = job
+        self.waiting += 1
         return Verdict(True, displaced)
 
     def take(self, now: float) -> tuple[Job | None, list[Job]]:
         """The next request for the backend, or None while the window is full or nobody waits; and
         those that were dropped on the way because they would be late."""
         dropped: list[Job] = []
+        if not self.waiting:  # most often, as it is asked after every answer, too
+            return None, dropped
         expected = self.service.expected(now)
         while self.flying < self.window.size:
             lane = self._next()
-            if lane is None or lane.waiting is None:
+            job = None if lane is None else self._out(lane)
+            if lane is None or job is None:
                 break
-            job, lane.waiting = lane.waiting, None
             if now + expected > job.deadline:
                 dropped.append(job)
                 lane.owed = True
@@ -149,10 +148,11 @@ class Scheduler:
     def overdue(self, now: float) -> list[Job]:
         """Takes out what waits and can no longer be in time."""
         out: list[Job] = []
-        for lane in self._lanes.values():
+        for lane in self._lanes.values() if self.waiting else ():
             if lane.waiting is not None and lane.waiting.deadline <= now:
                 out.append(lane.waiting)
-                lane.waiting, lane.owed = None, True
+                self._out(lane)
+                lane.owed = True
         return out
 
     def withdraw(self, agent: str | None = None) -> list[Job]:
@@ -161,9 +161,9 @@ class Scheduler:
         out: list[Job] = []
         for name in names:
             lane = self._lanes.get(name)
-            if lane is not None and lane.waiting is not None:
-                out.append(lane.waiting)
-                lane.waiting = None
+            job = None if lane is None else self._out(lane)
+            if lane is not None and job is not None:
+                out.append(job)
                 self._tidy(name, lane)
         return out
 
@@ -172,6 +172,12 @@ class Scheduler:
         lane = self._lanes.get(agent)
         if lane is not None and lane.flying is None and lane.waiting is None:
             del self._lanes[agent]
+
+    def _out(self, lane: _Lane) -> Job | None:
+        """Takes what waits out of a lane."""
+        job, lane.waiting = lane.waiting, None
+        self.waiting -= job is not None
+        return job
 
     def _next(self) -> _Lane | None:
         """The lane whose waiting request goes next."""

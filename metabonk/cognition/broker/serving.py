@@ -29,9 +29,7 @@ from metabonk.cognition.log.retention import Keep
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.monitor.exposition import CONTENT_TYPE
 from metabonk.cognition.monitor.pages import Answer, HttpServer
-from metabonk.cognition.protocol import keys
 from metabonk.cognition.question import Backend, sees
-from metabonk.errors import ConfigError
 from metabonk.schema import BrokerConfig
 
 LOOK = 0.25  # seconds between looks at the memory
@@ -93,12 +91,13 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def serving(
-    backend: Backend, config: BrokerConfig, *, explain: bool = False
+    backend: Backend, config: BrokerConfig, *, explain: bool = False, door: Door | None = None
 ) -> AsyncIterator[Running]:
     """A server as long as the block runs. It opens `backend`, which the caller closes.
 
-    explain: ask it for reasons in words too, which control never reads. Whoever runs the block has
-    to await `Running.opening`: a backend that is not there is an error at the start, and to call
+    explain: ask it for reasons in words too, which control never reads. door: of these settings,
+    which may listen already; it is closed at the end. Whoever runs the block has to await
+    `Running.opening`: a backend that is not there is an error at the start, and to call
     `Running.check` now and then.
 
     Raises ConfigError for settings that cannot be, LinkError for an address or a folder that is in
@@ -106,11 +105,13 @@ async def serving(
     """
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
-        running = _built(backend, config, explain, stack)
+        door = door or Door.of(config)
+        stack.callback(door.close)
+        running = _built(backend, config, explain, door, stack)
         await _publish(running, config.http, stack)
         stack.callback(running.broker.close)
-        running.door.open(running.broker.handle)
-        stack.callback(running.door.close)
+        door.open(running.broker.handle)
+        stack.callback(door.close)  # before everything that it hands messages to
         running.opening = loop.create_task(_open(running.broker))
         guarding = _guard(running, config.memory_mb << 20)
         running.keeping += [
@@ -124,18 +125,15 @@ async def serving(
 
 
 def _built(
-    backend: Backend, config: BrokerConfig, explain: bool, stack: contextlib.AsyncExitStack
+    backend: Backend,
+    config: BrokerConfig,
+    explain: bool,
+    door: Door,
+    stack: contextlib.AsyncExitStack,
 ) -> Running:
     """The parts of a server, none of which runs yet but the journal; `stack` closes what is open.
     Raises as `serving`."""
-    pair = keys.read_pair(config.key) if config.key else None
-    allowed = keys.read_allowed(config.allow) if config.allow else None
-    if (pair is None) != (allowed is None):
-        given, wanted = ("broker.key", "broker.allow") if pair else ("broker.allow", "broker.key")
-        raise ConfigError(f"{given} is given without {wanted}: agents and the server need both")
     folder = Path(config.directory)
-    endpoints = [one.strip() for one in config.bind.split(",") if one.strip()]
-    door = Door(endpoints, pair=pair, allowed=allowed)
     loop = asyncio.get_running_loop()
     store = FrameStore(folder / FRAMES, quota=config.frames_mb << 20, days=config.frames_days)
     stack.callback(store.close)
@@ -146,7 +144,7 @@ def _built(
     stack.callback(journal.close)
     broker = Broker(
         backend, journal, door, most=config.concurrency, agents=config.agents,
-        allowed=allowed, explain=explain,
+        allowed=door.allowed, explain=explain,
     )  # fmt: skip
     return Running(broker, door, journal, store, "", loop.create_future())
 

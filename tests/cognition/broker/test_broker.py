@@ -12,6 +12,8 @@ from peers import ANSWER, JPEG, STATE, Scripted
 from tables import Table, at_table, request
 
 from metabonk.cognition import vocabulary as v
+from metabonk.cognition.backends.fallback import Chain
+from metabonk.cognition.broker import answering
 from metabonk.cognition.broker.broker import RECENT
 from metabonk.cognition.protocol import wire as w
 
@@ -53,6 +55,52 @@ def test_a_question_is_answered_and_its_outcome_joined(tmp_path: Path) -> None:
         assert 0.0 < taken <= reply.server_ms
 
     at_table(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("sees", "log", "kept"), [(True, False, 2), (False, True, 2), (False, False, 0)]
+)
+def test_pictures_that_nobody_wants_are_looked_at_and_go(
+    tmp_path: Path, sees: bool, log: bool, kept: int
+) -> None:
+    """They are checked as all are; a copy is made for who looks at them, or keeps them."""
+
+    async def body(t: Table) -> None:
+        t.backend.sees = sees  # type: ignore[attr-defined]
+        t.hello(log=log)
+        asked = request(0, frames=[w.FrameInfo(1), w.FrameInfo(2)])
+        t.say(asked, frames=2)
+        (reply,) = await t.replies()
+        assert reply.status == "ok"
+        (question,) = t.backend.asked
+        assert [f.jpeg for f in question.frames] == [JPEG] * kept
+        asked.id = request(1).id
+        t.broker.handle(b"1", [*(bytes(p) for p in w.encode(asked, [JPEG] * 2)[:2]), JPEG[:-2]])
+        (reply,) = await t.replies()
+        assert (reply.status, reply.code) == ("error", "jpeg")
+
+    at_table(tmp_path, body)
+
+
+@pytest.mark.parametrize("checks", [False, True])
+def test_an_answer_is_held_against_its_question_once(
+    tmp_path: Path, checks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, unless the backend says that it was: a chain does so after each of its own."""
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        answering, "check", lambda answer, question: seen.append(question) or answer
+    )
+
+    async def body(t: Table) -> None:
+        t.backend.checks = checks  # type: ignore[attr-defined]
+        t.hello()
+        t.say(request(0))
+        assert (await t.replies())[0].status == "ok"
+        assert len(seen) == (not checks)
+
+    at_table(tmp_path, body)
+    assert Chain([Scripted()]).checks
 
 
 def test_a_decision_is_written_down_before_it_is_told(tmp_path: Path) -> None:

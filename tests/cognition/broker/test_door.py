@@ -86,6 +86,66 @@ def test_messages_go_both_ways(tmp_path: Path) -> None:
     in_room(body, Door(endpoints))
 
 
+def test_long_parts_are_read_where_they_lie_and_stay(tmp_path: Path) -> None:
+    """A strip's pictures are most of what comes: they are not copied, and what is kept of a message
+    is good when others have come, and when the door is shut."""
+    long = [os.urandom(100_000) for _ in range(3)]
+
+    async def body(room: Room) -> None:
+        dealer = room.dealer(endpoint=room.door.endpoints[0])
+        room.connect()
+        for part in long:
+            dealer.send_multipart([b"head", part, part[:2000]])
+        found = [parts for _, parts, _ in await room.messages(3)]
+        assert found == [[b"head", part, part[:2000]] for part in long]
+        kinds = [[type(part) for part in parts] for parts in found]
+        assert kinds == [[bytes, memoryview, bytes]] * 3
+        kept.extend(parts[1] for parts in found)
+
+    kept: list[memoryview] = []
+    in_room(body, Door([f"ipc://{tmp_path}/door"]))
+    assert kept == long
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_who_comes_before_it_is_open_is_heard_when_it_is(tmp_path: Path, secured: bool) -> None:
+    """Agents of a server that starts anew say who they are while it still loads what reads it."""
+    broker, agent = (keys.read_pair(keys.new(name, tmp_path)[0]) for name in ("broker", "a"))
+    allowed = keys.Allowed({agent.public: ["a"]})
+    door = Door([HERE], pair=broker, allowed=allowed) if secured else Door([HERE])
+    door.listen()  # no loop runs yet
+    context = zmq.Context(1)
+    dealer = context.socket(zmq.DEALER)
+    dealer.linger = 0
+    if secured:
+        dealer.curve_publickey = agent.public.encode()
+        dealer.curve_secretkey = agent.secret.encode()
+        dealer.curve_serverkey = broker.public.encode()
+    dealer.connect(door.endpoints[0])
+    dealer.send(b"hello")
+
+    async def body(room: Room) -> None:
+        route, parts, key = (await room.messages(1))[0]
+        assert (parts, key) == ([b"hello"], agent.public if secured else "")
+        assert room.door.send(route, [b"yes"]) == "sent"
+        assert await heard(dealer) == [b"yes"]
+
+    in_room(body, door)
+    context.destroy(linger=0)
+
+
+def test_a_door_that_only_listened_lets_go_of_its_address() -> None:
+    door = Door([HERE])
+    door.listen()
+    endpoint = door.endpoints[0]
+    with pytest.raises(LinkError, match="is another broker there"):
+        Door([endpoint]).listen()
+    door.close()
+    again = Door([endpoint])
+    again.listen()
+    again.close()
+
+
 def test_many_messages_at_once_all_arrive() -> None:
     """The descriptor tells of changes only: nothing may lie until the next message comes."""
 

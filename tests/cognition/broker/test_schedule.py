@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metabonk.cognition.broker.pace import ServiceTime, Window
 from metabonk.cognition.broker.schedule import CRITICAL_RUN, Job, Scheduler
@@ -224,6 +226,29 @@ def test_withdrawing_and_forgetting_leave_nothing() -> None:
     assert not s._lanes
     with pytest.raises(KeyError):
         s.finish(found, 0.2, "answered")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.floats(0.0, 0.4)), max_size=60))
+def test_who_waits_is_counted_as_who_is_there(steps: list[tuple[int, int, float]]) -> None:
+    """Nobody is looked for where the count says that none waits."""
+    s, now, flying = Scheduler(2), 0.0, []
+    for number, (step, agent, seconds) in enumerate(steps):
+        now += seconds
+        if step in (0, 1):
+            s.offer(job(f"a{agent}", number, now + 0.3, critical=step == 1), now)
+        elif step == 2 and (found := s.take(now)[0]) is not None:
+            flying.append(found)
+        elif step == 3 and flying:
+            s.finish(flying.pop(0), now, "answered")
+        elif step == 4:
+            s.overdue(now)
+        elif step == 5:
+            s.withdraw(f"a{agent}")
+        there = [lane for lane in s._lanes.values() if lane.waiting is not None]
+        assert s.waiting == len(there)
+    s.withdraw()
+    assert s.waiting == 0
 
 
 def overload(agents: int, factor: float, service: float, together: int, seconds: float) -> dict:
