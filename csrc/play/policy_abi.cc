@@ -15,6 +15,7 @@
 #include "nn/policy.h"
 #include "play/observation.h"
 #include "play/policy_file.h"
+#include "play/processor.h"
 
 namespace nn = metabonk::nn;
 using metabonk::Code;
@@ -27,6 +28,7 @@ struct metabonk_policy {
       : policy(file.program(), std::move(weights), file.seed()),
         words(file.words().begin(), file.words().end()),
         outputs(file.program().outputs.size()),
+        tier(policy.runner().tier()),
         action(file.action()),
         batch(static_cast<int32_t>(file.batch())),
         columns(static_cast<int32_t>(file.columns())) {}
@@ -34,6 +36,7 @@ struct metabonk_policy {
   nn::Policy policy;
   std::vector<int64_t> words;  // never change, so that any thread may read them
   std::vector<void*> outputs;  // null but for the action
+  const char* tier;
   size_t action;
   int32_t batch, columns;
   std::unique_ptr<metabonk::play::Observation> observation;  // made by the first act
@@ -83,6 +86,7 @@ Failure Pack(const PolicyFile& file, const char* path, const nn::CfcKernels& ker
 }
 
 Failure Load(const char* path, metabonk_policy** made) {
+  if (Failure failure = metabonk::play::CapProcessorOnce(); !failure.ok()) return failure;
   PolicyFile file;
   if (Failure failure = file.Open(path); !failure.ok()) return failure;
   std::unique_ptr<const nn::ProgramWeights> weights;
@@ -248,6 +252,10 @@ metabonk_status metabonk_policy_seed(metabonk_policy* policy, uint64_t seed, uin
 
 uint64_t metabonk_policy_counter(const metabonk_policy* policy) {
   return policy == nullptr ? 0 : policy->policy.counter();
+}
+
+const char* metabonk_policy_tier(const metabonk_policy* policy) {
+  return policy == nullptr ? "" : policy->tier;
 }
 
 const char* metabonk_policy_error(const metabonk_policy* policy) {

@@ -35,6 +35,7 @@ static class Native
     [DllImport(Library)] public static extern int metabonk_policy_reset(IntPtr policy, byte[] mask);
     [DllImport(Library)] public static extern int metabonk_policy_step(IntPtr policy, IntPtr[] inputs, int count, [Out] float[] action);
     [DllImport(Library)] public static extern ulong metabonk_policy_counter(IntPtr policy);
+    [DllImport(Library)] public static extern IntPtr metabonk_policy_tier(IntPtr policy);
     [DllImport(Library)] public static extern IntPtr metabonk_policy_error(IntPtr policy);
     [DllImport(Library)] public static extern void metabonk_policy_free(IntPtr policy);
 }
@@ -59,6 +60,8 @@ sealed class Policy : IDisposable
             Inputs.Add(input);
         }
     }
+
+    public string Tier { get { return Marshal.PtrToStringAnsi(Native.metabonk_policy_tier(handle)); } }
 
     public ulong Counter { get { return Native.metabonk_policy_counter(handle); } }
 
@@ -131,7 +134,7 @@ static class PolicyProgram
                 foreach (float number in action) actions.Write(number);
             }
             if (policy.Counter != (ulong)step) throw new InvalidOperationException("counter: not the steps taken");
-            Console.WriteLine(step + " steps");
+            Console.WriteLine(step + " steps, " + policy.Tier);
         }
     }
 }

@@ -4,7 +4,8 @@
  *
  * RECORD holds, step after step, one byte per game that is not 0 where it begins anew, and every
  * input that is not the policy's own. ACTIONS is written: the action of every step. Before step AT
- * the weights of the policy OTHER are taken. */
+ * the weights of the policy OTHER are taken. At the end it says how many steps there were, and by
+ * which loops. */
 #include <metabonk/policy.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +76,7 @@ int main(int argc, char** argv) {
     if (fwrite(action, sizeof *action, numbers, actions) != numbers) fail("actions", "disk full");
   }
   if (metabonk_policy_counter(policy) != (uint64_t)step) fail("counter", "not the steps taken");
+  printf("%ld steps, %s\n", step, metabonk_policy_tier(policy));
 
   metabonk_policy_free(policy);
   for (i = 0; i < info.inputs; ++i) free(inputs[i]);
@@ -82,6 +84,5 @@ int main(int argc, char** argv) {
   free(mask);
   fclose(record);
   if (fclose(actions) != 0) fail("actions", "cannot be written");
-  printf("%ld steps\n", step);
   return 0;
 }

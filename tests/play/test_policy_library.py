@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from networks import NETWORKS, arena_pilot, observations
 
-from metabonk import games
+from metabonk import _core, games
+from metabonk.config import load
+from metabonk.errors import ConfigError
 from metabonk.games.batch import allocate
 from metabonk.play import native
 from metabonk.play.compiled import OWN, CompiledPolicy, compile
@@ -24,14 +26,18 @@ from metabonk.protocols import Array
 
 HERE = Path(__file__).parent
 BATCH, STEPS, SWAP_AT = 3, 40, 25
+CAPS = ("METABONK_CPU", "METABONK_NATIVE_CPU")
+DETECTED = _core.support.detected_tier()
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
 def run(
     command: list[str | Path], directory: Path | None = None, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a program that finds the library; what it says is kept."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(native.library_dir()), **settings}
+    """Runs a program that finds the library; what it says is kept. Where a cap of the processor is
+    among the settings, it is the only one."""
+    had = {k: v for k, v in os.environ.items() if not (k in CAPS and settings.keys() & set(CAPS))}
+    environment = {**had, "LD_LIBRARY_PATH": str(native.library_dir()), **settings}
     return subprocess.run(
         [str(part) for part in command],
         capture_output=True,
@@ -63,6 +69,13 @@ def cs_program(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
     made = run([compiler, "-warnaserror", f"-out:{program}", HERE / "PolicyProgram.cs"])
     assert made.returncode == 0, made.stdout + made.stderr
     return [runtime, program]
+
+
+def programs(request: pytest.FixtureRequest, language: str) -> list[str | Path]:
+    """How to start the program in that language."""
+    fixture = {"c": "c_program", "c_sharp": "cs_program"}[language]
+    program = request.getfixturevalue(fixture)
+    return program if isinstance(program, list) else [program]
 
 
 class Recording:
@@ -117,7 +130,7 @@ def test_a_c_program_decides_bit_for_bit_as_python(
 ) -> None:
     done = run([c_program, *recording.arguments(tmp_path / "actions")])
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{STEPS} steps\n"
+    assert done.stdout == f"{STEPS} steps, {recording.policy.tier}\n"
     decided = recording.decided(tmp_path / "actions")
     assert decided.tobytes() == recording.actions.tobytes()
     # The control: without the swap the programs part where it would have been.
@@ -149,7 +162,7 @@ def test_a_c_sharp_program_decides_bit_for_bit_as_python(
 ) -> None:
     done = run([*cs_program, *recording.arguments(tmp_path / "actions")])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == f"{STEPS} steps\n"
+    assert done.stdout == f"{STEPS} steps, {recording.policy.tier}\n"
     assert recording.decided(tmp_path / "actions").tobytes() == recording.actions.tobytes()
 
 
@@ -157,9 +170,7 @@ def test_a_c_sharp_program_decides_bit_for_bit_as_python(
 def test_programs_are_told_what_is_wrong(
     language: str, request: pytest.FixtureRequest, recording: Recording, tmp_path: Path
 ) -> None:
-    fixture = {"c": "c_program", "c_sharp": "cs_program"}[language]
-    program = request.getfixturevalue(fixture)
-    command = program if isinstance(program, list) else [program]
+    command = programs(request, language)
     arguments = recording.arguments(tmp_path / "actions")
     done = run([*command, tmp_path / "none", *arguments[1:]])
     assert done.returncode == 1
@@ -195,17 +206,62 @@ print(policy.tier)
 
 
 @pytest.mark.parametrize("tier", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("language", ["c", "c_sharp"])
 def test_the_library_heeds_the_cap_of_the_processor(
-    tier: str, c_program: Path, recording: Recording, tmp_path: Path
+    language: str,
+    tier: str,
+    request: pytest.FixtureRequest,
+    recording: Recording,
+    tmp_path: Path,
 ) -> None:
-    done = run([c_program, *recording.arguments(tmp_path / "c")], METABONK_CPU=tier)
+    command = programs(request, language)
+    done = run([*command, *recording.arguments(tmp_path / "theirs")], METABONK_CPU=tier)
     assert done.returncode == 0, done.stderr
     wanted = run(
         [sys.executable, "-c", BY_PYTHON, *recording.arguments(tmp_path / "python")],
         METABONK_CPU=tier,
     )
     assert wanted.returncode == 0, wanted.stderr
-    assert (tmp_path / "c").read_bytes() == (tmp_path / "python").read_bytes()
+    # Bits alone would not tell: what few loops sum up may round alike on all tiers.
+    assert done.stdout == f"{STEPS} steps, {wanted.stdout}"
+    assert (wanted.stdout == "portable\n") == (tier == "baseline" or DETECTED == "baseline")
+    assert (tmp_path / "theirs").read_bytes() == (tmp_path / "python").read_bytes()
+
+
+@pytest.mark.parametrize("language", ["c", "c_sharp"])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"METABONK_CPU": "avx3"},
+        {"METABONK_NATIVE_CPU": "SSE"},
+        {"METABONK_CPU": ""},
+        {"METABONK_CPU": "avx2", "METABONK_NATIVE_CPU": "baseline"},
+    ],
+)
+def test_a_cap_that_is_none_is_refused_in_pythons_words(
+    variables: dict[str, str], language: str, request: pytest.FixtureRequest, recording: Recording
+) -> None:
+    command = programs(request, language)
+    done = run([*command, *recording.arguments(Path(os.devnull))], **variables)
+    with pytest.raises(ConfigError) as told:
+        load(environ=variables)
+    assert done.returncode == 1
+    assert done.stderr.strip().removeprefix("load: ") == str(told.value)
+
+
+@pytest.mark.parametrize("name", CAPS)
+def test_either_name_of_the_cap_counts(
+    name: str, c_program: Path, recording: Recording, tmp_path: Path
+) -> None:
+    arguments = recording.arguments(tmp_path / "actions")
+    wide = {"baseline": "portable"}.get(DETECTED, DETECTED)
+    for settings, tier in (
+        ({name: "baseline"}, "portable"),
+        (dict.fromkeys(CAPS, "baseline"), "portable"),
+        ({name: "auto"}, wide),
+        ({name: "bf16"}, wide),
+    ):
+        assert run([c_program, *arguments], **settings).stdout == f"{STEPS} steps, {tier}\n"
 
 
 class Library:

@@ -21,7 +21,11 @@
  * metabonk_policy_input. The thread that steps never waits and never allocates. Nobody may use a
  * policy while or after it is freed. Different policies know nothing of each other.
  *
- * Errors: every call but the last four returns a metabonk_status, METABONK_OK = 0 if it did what it
+ * Processor: METABONK_CPU in the program's environment caps the instructions that policies use, as
+ * it does in Python: auto, baseline, avx2, avx512, vnni or bf16. The first load reads it; what it
+ * becomes afterwards is not seen. With a name that is none every load is an error.
+ *
+ * Errors: every call but the last five returns a metabonk_status, METABONK_OK = 0 if it did what it
  * says; then `error` is empty. Otherwise nothing has changed, and a text says what was wrong and
  * what to do about it: that of metabonk_policy_load and metabonk_policy_swap in `error`, that of
  * step, act, reset and seed behind metabonk_policy_error; describe and input leave none. A null
@@ -137,6 +141,10 @@ METABONK_EXPORT metabonk_status metabonk_policy_seed(metabonk_policy* policy, ui
 
 /* Steps taken since it was loaded or seeded; 0 for NULL. */
 METABONK_EXPORT uint64_t metabonk_policy_counter(const metabonk_policy* policy);
+
+/* Name of the loops that it runs: portable, avx2 or avx512, whatever the processor and METABONK_CPU
+ * allow; empty for NULL. */
+METABONK_EXPORT const char* metabonk_policy_tier(const metabonk_policy* policy);
 
 /* The text of the last error of the thread that steps, empty before the first; of NULL a text that
  * says so. */
