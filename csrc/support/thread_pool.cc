@@ -1,5 +1,8 @@
 #include "support/thread_pool.h"
 
+#include <string>
+#include <system_error>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -20,10 +23,20 @@ void Relax() {
 
 ThreadPool::ThreadPool(int threads) : shares_(static_cast<size_t>(threads > 1 ? threads : 1)) {
   workers_.reserve(shares_.size() - 1);
-  for (int i = 1; i < this->threads(); ++i) workers_.emplace_back(&ThreadPool::Serve, this, i);
+  try {
+    for (int i = 1; i < this->threads(); ++i) workers_.emplace_back(&ThreadPool::Serve, this, i);
+  } catch (const std::system_error& error) {
+    // Threads that nobody joins would end the program.
+    const std::string started = std::to_string(workers_.size() + 1);
+    Stop();
+    throw std::system_error(error.code(), "threads: " + started + " of " + std::to_string(threads) +
+                                              " are all that the system starts, ask for fewer");
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   stop_.store(true);
   job_.fetch_add(2);
   job_.notify_all();

@@ -16,7 +16,8 @@ class ThreadPool {
  public:
   using Body = void (*)(void* context, int item, int thread);
 
-  // threads counts the caller's own; 1 runs everything inline and starts none.
+  // threads counts the caller's own; 1 runs everything inline and starts none. Throws
+  // std::system_error where the system starts no more, and leaves none behind.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,6 +33,7 @@ class ThreadPool {
     int end = 0;
   };
 
+  void Stop();
   void Work(int thread);
   void Serve(int thread);
 

@@ -1,8 +1,15 @@
 // The pool runs every item once, whatever the threads and however uneven the items.
 #include "support/thread_pool.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
+#include <fstream>
+#include <string>
+#include <system_error>
 #include <vector>
 
 #include "check.h"
@@ -67,6 +74,33 @@ TEST(thread_pool_others_take_over_from_a_slow_one) {
   CHECK_EQ(job.by_thread[0] + job.by_thread[1], 200);
   CHECK(job.by_thread[1] > 100);
 }
+
+// Sanitizers want more addresses than the limit leaves.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(thread_pool_without_enough_threads_is_an_error_and_leaves_none_behind) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlim_t size = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+    const rlimit limit = {size + (rlim_t{100} << 20), RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &limit);
+    int code = 1;
+    try {
+      const ThreadPool pool(1000);
+    } catch (const std::system_error& error) {
+      const std::string text = error.what();
+      code = text.find("of 1000 are all that the system starts") == std::string::npos ? 2 : 0;
+    }
+    _exit(code);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 0);
+}
+#endif
 
 }  // namespace
 }  // namespace metabonk
