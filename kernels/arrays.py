@@ -72,16 +72,31 @@ def device_array(
 
 
 def as_tensor(name: str, value: Any) -> Tensor:
-    """A tensor over the same memory. Raises as `device_array` for what is not on a device."""
+    """A tensor over the same memory, on whose current stream work may follow: it waits for the
+    stream that the array names. Raises as `device_array` for what is not on a device."""
     if isinstance(value, Tensor):
         _of_tensor(name, value)
         return value
     if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
         return _from_dlpack(name, value)
     if hasattr(value, "__cuda_array_interface__"):
-        _of_interface(name, value, writeable=False)
-        return torch.as_tensor(value, device="cuda")
+        found = _of_interface(name, value, writeable=False)
+        tensor = torch.as_tensor(value, device="cuda")
+        if tensor.numel() and tensor.data_ptr() != found.pointer:
+            raise ValueError(
+                f"{name} is on another device than {tensor.device}; wanted the current one "
+                f"(torch.cuda.device), which it would have been copied to"
+            )
+        if found.stream:
+            _follow(tensor.device, found.stream)
+        return tensor
     raise TypeError(f"{name} is {type(value).__name__}; wanted an array on a CUDA device")
+
+
+def _follow(device: torch.device, stream: int) -> None:
+    """Lets the device's current stream wait for the work of another; `stream`: its handle."""
+    other = torch.cuda.ExternalStream(stream, device)
+    torch.cuda.current_stream(device).wait_stream(other)
 
 
 def _expect(

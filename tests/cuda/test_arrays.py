@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from kernels import arrays
 from kernels.arrays import as_tensor, device_array
 
 
@@ -101,3 +102,34 @@ def test_main_memory_and_other_things_are_refused(take: Any) -> None:
         take(Packed(1))
     with pytest.raises(TypeError, match="x is list; wanted an array on a CUDA device"):
         take([1.0, 2.0])
+
+
+class Lying:
+    """As much of a tensor on a device as `as_tensor` asks for."""
+
+    def __init__(self, pointer: int) -> None:
+        self.device = torch.device("cuda", 0)
+        self._pointer = pointer
+
+    def data_ptr(self) -> int:
+        return self._pointer
+
+    def numel(self) -> int:
+        return 12
+
+
+@pytest.mark.parametrize(("stream", "waited"), [(7, [7]), (1, [1]), (None, [])])
+def test_a_tensor_waits_for_the_stream_that_the_array_names(
+    stream: int | None, waited: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(arrays, "_follow", lambda device, handle: seen.append(handle))
+    monkeypatch.setattr(torch, "as_tensor", lambda value, device: Lying(4096))
+    assert as_tensor("x", Interface(stream=stream)).data_ptr() == 4096
+    assert seen == waited
+
+
+def test_a_tensor_that_would_be_a_copy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "as_tensor", lambda value, device: Lying(8192))
+    with pytest.raises(ValueError, match="x is on another device than cuda:0"):
+        as_tensor("x", Interface())

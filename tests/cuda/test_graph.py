@@ -1,70 +1,20 @@
 """StepGraph over a played device: what runs when, which weights a step has, what is refused.
 
-The played runtime keeps the work and runs it in every replay, on the processor; its events are
-done when the test says so.
+The played runtime (played_device.py) keeps the work and runs it in every replay, on the processor;
+its events are done when the test says so.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from played_device import Played
 
 from kernels import ranges
-from kernels.graph import Event, StepGraph, Tensors
-
-
-class Point:
-    def __init__(self, done: bool = True) -> None:
-        self.done = done
-        self.waited = 0
-
-    def query(self) -> bool:
-        return self.done
-
-    def synchronize(self) -> None:
-        self.done = True
-        self.waited += 1
-
-
-class Played:
-    """A device on the processor. slow: copies aside are done only when `settle` is called."""
-
-    def __init__(self) -> None:
-        self.slow = False
-        self.captured = 0
-        self.log: list[str] = []
-        self.points: list[Point] = []
-
-    def pinned(self, like: Tensor) -> Tensor:
-        self.log.append("pinned")
-        return torch.empty(like.shape, dtype=like.dtype)
-
-    def resident(self, like: Tensor) -> Tensor:
-        self.log.append("resident")
-        return torch.empty(like.shape, dtype=like.dtype)
-
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        self.captured += 1
-        work()
-        return work
-
-    def mark(self) -> Event:
-        self.points.append(Point())
-        return self.points[-1]
-
-    def aside(self, work: Callable[[], None]) -> Event:
-        work()
-        self.points.append(Point(done=not self.slow))
-        return self.points[-1]
-
-    def settle(self) -> None:
-        for point in self.points:
-            point.done = True
+from kernels.graph import StepGraph, Tensors
 
 
 def body(inputs: Tensors, weights: Tensors) -> Tensors:
