@@ -47,7 +47,8 @@ def _by_kind(known: Mapping[int, float], other: float) -> Array:
 # What stands is worth using; of what lies, situation.WORTH.
 _USE = _by_kind({PickupKind.CHEST: 1.2, PickupKind.SHRINE: 0.9, PickupKind.PORTAL: 3.0}, -math.inf)
 _NAMES = [kind.name.lower() for kind in PickupKind]
-_HEAL, _CHEST, _BOSS = int(PickupKind.HEAL), int(PickupKind.CHEST), int(EntityFlag.BOSS)
+_HEAL, _CHEST, _PORTAL = (int(k) for k in (PickupKind.HEAL, PickupKind.CHEST, PickupKind.PORTAL))
+_BOSS = int(EntityFlag.BOSS)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Temper:
     weak: float = 0.3
     crowd: int = 10
     near: float = 5.0
-    far: float = 30.0
+    far: float = 60.0
     stay: float = 0.2
     temperature: float = 0.25
     survive: float = 1.0
@@ -264,7 +265,11 @@ class Strategist:
             return []
         want = self.temper.gather * (most - 0.05 * around.danger)
         why = f"a {_NAMES[int(kinds[best])]} within reach"
-        return [_Option(want, Verb.INTERACT, Pickup(int(around.thing_ids[best])), why=why)]
+        # A portal is meant and no other thing. Of chests and shrines the executor takes the best in
+        # every tick, and when one is used up the next, without waiting for another answer.
+        portal = int(kinds[best]) == _PORTAL
+        target: Target = Pickup(int(around.thing_ids[best])) if portal else _HERE
+        return [_Option(want, Verb.INTERACT, target, why=why)]
 
     def _fights(self, around: Surroundings) -> list[_Option]:
         temper = self.temper

@@ -13,7 +13,15 @@ from situations import enemy, state, thing
 from metabonk import protocols
 from metabonk.cognition.backends.rules import Rules, Strategist, temper_of
 from metabonk.cognition.question import Answer, Failure, Press, Question, Undecided
-from metabonk.cognition.vocabulary import Compass, Directive, Entity, Pickup, Priority, Verb
+from metabonk.cognition.vocabulary import (
+    Compass,
+    Directive,
+    Entity,
+    Hold,
+    Pickup,
+    Priority,
+    Verb,
+)
 from metabonk.errors import CorruptError
 from metabonk.records import (
     GAME_STATE,
@@ -81,8 +89,17 @@ def test_a_clear_path_collects() -> None:
 def test_chests_are_for_those_who_can_pay() -> None:
     chest = [thing(9, PickupKind.CHEST, 0.0, 6.0, value=25.0)]
     rich = decide(state(pickups=chest, gold=30.0))
-    assert (rich.action, rich.target) == (Verb.INTERACT, Pickup(9))
+    assert (rich.action, rich.target) == (Verb.INTERACT, Hold())
     assert decide(state(pickups=chest, gold=20.0)).action is not Verb.INTERACT
+
+
+def test_shrines_are_gone_to_from_afar_unless_much_lies_around() -> None:
+    """Constant `interact` returned more than rules that stooped for every crumb on the way."""
+    shrine = [thing(9, PickupKind.SHRINE, 0.0, 40.0)]
+    crumbs = [thing(i, PickupKind.XP, 120.0 * i, 8.0) for i in range(2)]
+    assert decide(state(pickups=shrine + crumbs)).action is Verb.INTERACT
+    plenty = [thing(i, PickupKind.XP, 30.0 * i, 4.0) for i in range(12)]
+    assert decide(state(pickups=shrine + plenty)).action is Verb.COLLECT
 
 
 def test_a_portal_comes_before_everything_that_is_harmless() -> None:
@@ -109,8 +126,7 @@ def test_what_is_in_force_stays_where_little_speaks_against_it() -> None:
     options = {Verb.COLLECT, Verb.INTERACT}
     assert first.action in options
     (other,) = options - {first.action}
-    target = Pickup(20) if other is Verb.INTERACT else Directive(Verb.COLLECT).target
-    assert decide(given, Directive(other, target)).action is other
+    assert decide(given, Directive(other)).action is other
     weak = state(10.0, entities=[enemy(1, 0.0, 2.0)], pickups=orbs)
     assert decide(weak, Directive(Verb.COLLECT)).action is Verb.RETREAT  # much speaks against it
 
