@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from metabonk.kernels.arrays import as_tensor
 
@@ -36,12 +37,12 @@ def tensor(name: str, array: Any) -> Tensor:
         return _of_numpy(name, array)
     if _in_main_memory(array):
         try:
-            found: Tensor = torch.from_dlpack(array)
+            return from_dlpack(array)
         except (BufferError, TypeError, ValueError) as error:
             raise ValueError(f"{name} cannot be taken as it lies: {error}") from error
-        return found
     if hasattr(array, "__dlpack__") or hasattr(array, "__cuda_array_interface__"):
-        return as_tensor(name, array)
+        found: Tensor = as_tensor(name, array)
+        return found
     raise TypeError(
         f"{name} is {type(array).__name__}; wanted a torch tensor, a numpy array, or an array with "
         "DLPack or __cuda_array_interface__"
