@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,7 +32,9 @@ class Case:
     by no more than `tolerance`, norm of the error over norm of the reference, or what `judge` says:
     of indices, where the reference's own rounding could have decided otherwise. cost: bytes and
     operations at least. small: a size for the interpreter and for compute-sanitizer, not for
-    timing.
+    timing. facts: what inputs alone do not say, for whoever does the same work in another way:
+    formats, classes. waits: the work waits for the device itself, so that no graph can hold it and
+    the clock of the host times it.
     """
 
     op: str
@@ -45,6 +47,8 @@ class Case:
     small: bool = False
     minimum: int = 80  # capability that the kernel needs
     judge: Callable[[Inputs, Sequence[Tensor], Sequence[Tensor]], float] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    waits: bool = False
 
     def error(self, inputs: Inputs, found: Sequence[Tensor]) -> float:
         """The largest of all results, in units of the tolerance: up to 1 is right. NaN and results

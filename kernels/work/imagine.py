@@ -88,6 +88,7 @@ def _case(size: Size, small: bool) -> Case:
         TOLERANCE,
         small,
         judge=functools.partial(_judge, size),
+        facts={"classes": size.classes, "squashed": size.continuous},
     )
 
 

@@ -55,6 +55,7 @@ def _case(
         TOLERANCE[rounding],
         small,
         minimum={"e4m3": 89, "nvfp4": 100}.get(rounding, 80),
+        facts={"rows": rounding, "weights": weight},
     )
 
 

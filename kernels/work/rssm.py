@@ -208,6 +208,7 @@ def _scan_case(
         2e-5,
         small,
         judge=functools.partial(_scan_judge, classes),
+        facts={"classes": classes},
     )
 
 

@@ -37,6 +37,7 @@ def _categorical(rows: int, classes: int, small: bool) -> Case:
         2e-6,
         small,
         judge=judge,
+        facts={"sample": "categorical"},
     )
 
 
@@ -50,6 +51,7 @@ def _gaussian(rows: int, width: int, small: bool) -> Case:
         Cost(12 * rows * width, 12 * rows * width, {FP32: 8 * rows * width}),
         1e-6,
         small,
+        facts={"sample": "gaussian"},
     )
 
 
@@ -63,6 +65,7 @@ def _squashed(rows: int, width: int, small: bool) -> Case:
         Cost(12 * rows * width, 4 * rows * (3 * width + 1), {FP32: 24 * rows * width}),
         2e-6,
         small,
+        facts={"sample": "squashed"},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,39 @@ def test_equals_the_reference(case: Case, seed: int, guard: Any) -> None:
     assert error <= 1.0
     family = max((name for name in WORST if case.name.startswith(name)), key=len)
     assert error <= 1.5 * WORST[family]
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name.replace(" ", "-"))
+def test_what_runs_is_what_a_graph_can_hold(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in a run asks for numbers on the processor, which waits for the device."""
+    inputs = case.make("cpu", 0)
+    for name in ("cpu", "item", "tolist", "numpy", "__bool__"):
+        asked = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, _refusing(name, asked))
+    case.run(inputs)
+
+
+OURS = "metabonk.kernels.work", "metabonk.kernels.triton"
+
+
+def _refusing(name: str, asked: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, but for launches and cases; Triton's interpreter may ask what it likes."""
+
+    def ask(self: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        assert not caller.startswith(OURS), f"{caller} calls Tensor.{name}"
+        return asked(self, *arguments, **options)
+
+    return ask
+
+
+def test_a_run_that_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal itself, on what reads codes back: `numbers` of the rows' formats."""
+    from metabonk.kernels.work.quantize import numbers
+
+    monkeypatch.setattr(torch.Tensor, "cpu", _refusing("cpu", torch.Tensor.cpu))
+    with pytest.raises(AssertionError, match=r"work\.quantize calls Tensor\.cpu"):
+        numbers("bf16", torch.ones(1, 1), torch.ones(1), None)
 
 
 def every_tile() -> list[tuple[str, tiles.Tile]]:
