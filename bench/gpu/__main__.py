@@ -2,7 +2,8 @@
 
     --results FOLDER   where the result goes (bench/results)
     --pending FILE     where the cases that no GPU has seen are listed (bench/pending.json)
-    --budget SECONDS   peers and cold times are left out once this is spent (240)
+    --budget SECONDS   peers and cold times are left out once this is spent (200); compiled peers
+                       come last, one of every kernel before a second of any
     --small            only right or wrong, on the small sizes: for compute-sanitizer
     --only TEXT        cases whose name holds this
     --list-pending     writes the pending file and ends; needs no GPU
@@ -21,13 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from metabonk.kernels.architectures import Architecture
 from metabonk.kernels.cases import Case, cases
 
-from . import cuda_frames, cuda_imagine, cuda_rssm, cuda_work, peers, report
-from .clock import measure, sets_for_cold
+from . import contest, cuda_frames, cuda_imagine, cuda_rssm, cuda_work, report, tick
 from .device import NO_DEVICE, NoDeviceError, describe, require
-from .floors import floor, floors, measured
+from .floors import floors, measured
 from .report import Row
 
 CUDA_WORK = (cuda_work, cuda_rssm, cuda_imagine, cuda_frames)
@@ -56,13 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = floors(device, cuda)
     at_best = measured(device, found)
     by_name = {case.name: case for case in chosen}
+
+    def late() -> bool:
+        return time.monotonic() - begun > given.budget
+
     for row in rows:
         if row.right and not by_name[row.case].small:
-            late = time.monotonic() - begun > given.budget
             try:
-                clock(row, by_name[row.case], device, at_best, late)
+                contest.fill(row, by_name[row.case], device, at_best, late())
             except Exception as error:  # noqa: BLE001 - shown beside the case
                 row.note = f"not timed: {type(error).__name__}: {error}"
+    _write(given, device, found, rows, [*notes, "compiled peers are not timed yet"], chosen)
+    contest.compile_in_rounds(rows, by_name, device, late)
     _write(given, device, found, rows, notes, chosen)
     _print(found, rows)
     return int(wrong(rows))
@@ -83,10 +87,11 @@ def load_cuda() -> Any | None:
 
 
 def all_cases(cuda: Any | None) -> list[Case]:
-    """Of Triton's kernels, and of CUDA's where the module is there."""
+    """Of Triton's kernels and of graphs of ticks, and of CUDA's where the module is there."""
+    found = cases() + tick.cases()
     if cuda is None:
-        return cases()
-    return cases() + [c for work in CUDA_WORK for c in work.cases(cuda)]
+        return found
+    return found + [c for work in CUDA_WORK for c in work.cases(cuda)]
 
 
 def check(case: Case, device: torch.device) -> Row:
@@ -109,36 +114,6 @@ def check(case: Case, device: torch.device) -> Row:
     return row
 
 
-def clock(row: Row, case: Case, device: torch.device, at_best: Architecture, late: bool) -> None:
-    """Fills in the times of a case that is right; `late`: ours alone, warm."""
-    best = floor(case.cost, at_best)
-    if best is not None:
-        row.floor, row.bound, row.bound_measured = best.seconds, best.bound, best.measured
-    inputs = case.make(device, 0)
-    warm = measure([lambda: case.run(inputs)])
-    row.warm, row.spread = warm.seconds, warm.high - warm.low
-    if late:
-        row.note = "out of time for peers and cold inputs"
-        return
-    cache = torch.cuda.get_device_properties(device).L2_cache_size
-    count = sets_for_cold(case.cost.bytes, cache)
-    sets = [inputs, *(_like(inputs) for _ in range(count - 1))]
-    row.cold = measure([lambda given=given: case.run(given) for given in sets]).seconds
-    for peer in peers.PEERS:
-        try:
-            works = peers.works(peer, case, [inputs])
-            if works is not None:
-                row.peers[peer] = measure(works).seconds
-        except Exception as error:  # noqa: BLE001 - a peer that cannot is noted and left out
-            row.note += f"{peer}: {type(error).__name__}; "
-            torch.cuda.synchronize(device)
-
-
-def _like(inputs: Any) -> Any:
-    """The same numbers in other memory."""
-    return {n: v.clone() if isinstance(v, torch.Tensor) else v for n, v in inputs.items()}
-
-
 def _write(
     given: argparse.Namespace, device: torch.device, found: dict[str, float], rows: list[Row],
     notes: list[str], chosen: list[Case],
@@ -153,6 +128,9 @@ def _print(found: Mapping[str, float], rows: Sequence[Row]) -> None:
     for name, value in found.items():
         print(f"{name}: {value:.4g}")
     print(report.table(rows))
+    for row in rows:
+        if row.note and row.error is not None:
+            print(f"{row.case}: {row.note.rstrip('; ')}")
     right, absent = sum(row.right for row in rows), sum(row.error is None for row in rows)
     print(f"{right} right, {len(rows) - right - absent} wrong, {absent} not for this device")
 
@@ -166,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpu_check", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--results", type=Path, default=Path("bench/results"))
     parser.add_argument("--pending", type=Path, default=Path("bench/pending.json"))
-    parser.add_argument("--budget", type=float, default=240.0)
+    parser.add_argument("--budget", type=float, default=200.0)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--list-pending", action="store_true")

@@ -1,12 +1,14 @@
 """Seconds that a piece of work takes on the device, by events round replays of a graph.
 
 Warm: over and over on one set of inputs. Cold: in turn on so many sets that each has left the
-second cache when it comes again. Knows torch; no kernel.
+second cache when it comes again. Work that waits for the device itself is timed by the clock of the
+host, cold behind something that fills the cache. Knows torch; no kernel.
 """
 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +18,14 @@ WARM_UPS = 3
 REPLAYS = 11
 ENOUGH = 2e-3  # seconds that one replay should last
 MOST_RUNS = 4096
+WALL_RUNS = 201
+WALL_SECONDS = 0.5  # after which work that waits is timed no more often than WALL_LEAST
+WALL_LEAST = 5
 
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds per run: the median over the replays, and how far the replays lie apart."""
+    """Seconds per run: the median, and how far replays (or runs by the host's clock) lie apart."""
 
     seconds: float
     low: float
@@ -65,6 +70,35 @@ def _replay(works: Sequence[Callable[[], object]], runs: int, replays: int) -> T
         end.synchronize()
         each.append(begin.elapsed_time(end) / 1e3 / runs)
     return Time(statistics.median(each), min(each), max(each))
+
+
+def wall(work: Callable[[], object], before: Callable[[], object] | None = None) -> Time:
+    """Of work that waits for the device before it returns, by the clock of the host, one run after
+    the other. before: done ahead of every run and not timed; must wait as well."""
+    for _ in range(WARM_UPS):
+        work()
+    each: list[float] = []
+    begun = time.perf_counter()
+    while len(each) < WALL_LEAST or (
+        len(each) < WALL_RUNS and time.perf_counter() - begun < WALL_SECONDS
+    ):
+        if before is not None:
+            before()
+        start = time.perf_counter()
+        work()
+        each.append(time.perf_counter() - start)
+    return Time(statistics.median(each), min(each), max(each))
+
+
+def flush(device: torch.device, cache: int) -> Callable[[], None]:
+    """Fills a second cache of `cache` bytes with something else, and waits."""
+    other = torch.empty(max(1, 2 * cache), dtype=torch.uint8, device=device)
+
+    def fill() -> None:
+        other.zero_()
+        torch.cuda.synchronize(device)
+
+    return fill
 
 
 def sets_for_cold(bytes_each: int, cache: int, most: int = 192) -> int:

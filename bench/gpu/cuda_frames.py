@@ -53,6 +53,7 @@ def _case(cuda: Any, name: str, run: Run, size: tuple[int, int, int], small: boo
         1.0,
         small,
         judge=_same,
+        facts={"mean": MEAN, "std": STD},
     )
 
 

@@ -43,6 +43,7 @@ def _case(size: Size, name: str, cost: Cost) -> Case:
         TOLERANCE,
         size in SMALL,
         judge=functools.partial(_judge, size),
+        facts={"classes": size.classes, "squashed": size.continuous},
     )
 
 

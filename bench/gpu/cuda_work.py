@@ -157,6 +157,7 @@ def _linear(
         ),
         1e-5,
         small,
+        facts={"rows": "int8" if format == "int8" else "bf16", "weights": format},
     )
 
 
@@ -201,6 +202,7 @@ def _fp4(cuda: Any, rows: int, inputs: int, outputs: int, small: bool) -> Case:
         1e-5,
         small,
         minimum=100,
+        facts={"rows": "nvfp4", "weights": "nvfp4"},
     )
 
 

@@ -13,13 +13,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-COLUMNS = ("case", "error", "floor us", "bound", "warm us", "x floor", "cold us", "best peer", "x")
+COLUMNS = (
+    *("case", "error", "floor us", "bound", "warm us", "x floor", "cold us"),
+    *("best peer", "x", "cold x"),
+)
 
 
 @dataclass
 class Row:
     """One case. error: in units of its tolerance, None where it was not run. Seconds: floor, warm,
-    cold, and of every peer (warm). note: why something is missing."""
+    cold, and of every peer warm and cold. note: why something is missing."""
 
     op: str
     case: str
@@ -31,6 +34,7 @@ class Row:
     cold: float | None = None
     spread: float | None = None
     peers: dict[str, float] = field(default_factory=dict)
+    cold_peers: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -41,9 +45,14 @@ class Row:
     def best_peer(self) -> tuple[str, float] | None:
         return min(self.peers.items(), key=lambda item: item[1]) if self.peers else None
 
+    @property
+    def best_cold_peer(self) -> float | None:
+        return min(self.cold_peers.values(), default=None)
+
 
 def table(rows: Iterable[Row]) -> str:
-    """Aligned text; times in microseconds, a floor from papers in parentheses."""
+    """Aligned text; times in microseconds, a floor from papers in parentheses; x: how many times as
+    long the best peer takes, warm and cold."""
     cells = [COLUMNS, *map(_cells, rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
     lines = []
@@ -69,6 +78,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _micro(row.cold),
         best[0] if best else "",
         _ratio(best[1], row.warm) if best else "",
+        _ratio(row.best_cold_peer, row.cold),
     )
 
 

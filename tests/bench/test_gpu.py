@@ -7,12 +7,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from metabonk.bench.gpu import __main__ as gpu
-from metabonk.bench.gpu import clock, cuda_frames, cuda_rssm, cuda_work, peers, profile, report
+from metabonk.bench.gpu import clock, cuda_frames, cuda_rssm, profile, report
 from metabonk.bench.gpu.floors import floor
 from metabonk.bench.gpu.report import Row
 from metabonk.kernels.architectures import BF16, FP4, Architecture
@@ -168,24 +167,3 @@ def test_what_a_device_cannot_run_is_not_wrong() -> None:
     assert not gpu.wrong([RIGHT, absent])
     assert gpu.wrong([RIGHT, failed])
     assert gpu.wrong([RIGHT, Row("vq_lookup", "off", 1.01)])
-
-
-def test_peers_do_the_work_of_the_cases() -> None:
-    """On the processor: what is eager equals the case's own reference."""
-    rssm = cuda_rssm._case(Sizes, cuda_rssm.SMALL[1], small=True)
-    given = rssm.make("cpu", 1)
-    eager = peers.works("eager", rssm, [given])
-    assert eager is not None
-    states: Any = eager[0]()
-    wanted, log_probs = cuda_rssm.with_samples(given, states.indices)
-    assert (states.deter - wanted).abs().max() < 1e-4
-    assert (states.prior.view_as(log_probs) - log_probs).abs().max() < 1e-4
-    cfc = cuda_work._cfc(None, *cuda_work.CFC_SMALL[0], small=True)
-    given = cfc.make("cpu", 1)
-    eager, gru = peers.works("eager", cfc, [given]), peers.works("cuDNN GRU", cfc, [given])
-    assert eager is not None
-    assert gru is not None
-    found: Any = eager[0]()
-    assert (found - cfc.reference(given)[0]).abs().max() < 1e-4
-    assert gru[0]()[0].shape == found.shape  # type: ignore[index]
-    assert peers.works("cuBLASLt", cfc, [given]) is None
