@@ -272,8 +272,11 @@ class Client:
     def _report(self, now: int, *, all: bool = False) -> None:
         """Hands over the outcomes whose seconds are over."""
         totals = self._tally.totals
-        for sequence in [s for s, w in self._windows.items() if all or w.over(totals)]:
-            window = self._windows.pop(sequence)
+        while self._windows:  # in the order in which they end
+            sequence, window = next(iter(self._windows.items()))
+            if not (all or window.over(totals)):
+                return
+            del self._windows[sequence]
             if self.settings.outcomes:
                 self._dialogue.report(window.outcome(totals), now)
 

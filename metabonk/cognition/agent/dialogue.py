@@ -378,7 +378,8 @@ class Dialogue:
         if self._bound:
             times.append(self.wishes.next_ns)
             times += [flight.ask_ns for flight in self._flights.values()]
-            times += [] if self._outbox.next_ns is None else [self._outbox.next_ns]
+            outcome = self._outbox.next_ns
+            times += [] if outcome is None else [outcome]
         return min(times, default=now + NS)
 
     def goodbye(self) -> list[Buffer] | None:

@@ -55,7 +55,8 @@ class Pictures:
         strip = self.ring.strip(predict=predict, coded=not share)
         self._counts.encode_s += strip.encode_s
         self._counts.predict_s += strip.predict_s
-        strip = replace(strip, pictures=strip.pictures[-most:])
+        if len(strip.pictures) > most:
+            strip = replace(strip, pictures=strip.pictures[-most:])
         infos = [FrameInfo(p.at_ns, p.predicted) for p in strip.pictures]
         handle = self._share(strip) if share and strip.pictures else None
         return Shown(infos, [] if handle else self.jpegs(strip), handle, strip)

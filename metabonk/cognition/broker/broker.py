@@ -10,15 +10,17 @@ from the journal, also after a restart.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from metabonk.cognition.broker.acks import Acks
 from metabonk.cognition.broker.answered_v1 import AnsweredV1
 from metabonk.cognition.broker.answering import BEHIND, Answering
 from metabonk.cognition.broker.ask import Ask, question_of
@@ -86,6 +88,7 @@ class Broker:
         self.names = Names(self._alive, most=self.agents, lease=self.lease)
         self.pictures = Pictures(self.measures.events, most=self.agents)
         self._answered_v1 = AnsweredV1(self.agents)
+        self._acks = Acks()
         self._recent: dict[str, OrderedDict[RequestId, Reply]] = {}
         self._boot = wire.boot_id()
 
@@ -119,12 +122,14 @@ class Broker:
     def tick(self) -> None:
         """Ends what is too late, and frees the names of who is gone."""
         self.answering.tick()
+        self._acknowledge(self._acks.due(self.clock()))
         for binding in self.names.expire(self.clock()):
             self._leave(binding)
 
     async def drain(self, seconds: float) -> None:
         """Ends everything that is on its way, within `seconds` where the backend has it."""
         await self.answering.drain(seconds)
+        self._acknowledge(self._acks.due(math.inf))
 
     def close(self) -> None:
         """Lets go of agents' shared memory; safe to call twice."""
@@ -189,6 +194,7 @@ class Broker:
             self._recent.pop(binding.agent, None)
             self.pictures.forget(binding.agent)
             self._answered_v1.forget(binding.agent)
+            self._acks.forget(binding.agent)
             self.answering.withdraw(binding.agent, "epoch", "the agent began anew")
         return binding
 
@@ -215,6 +221,7 @@ class Broker:
         question = question_of(request, kept, deadline, self.explain, view)
         ask = Ask(request, question, now, route, binding.log)
         self.measures.requests[(self.measures.label(id.agent),)] += 1
+        self._acks.asked(id.agent)
         if old:
             self.answering.end(ask, "rejected", "superseded", "a newer request came before it")
             return
@@ -247,7 +254,8 @@ class Broker:
             if safe:
                 if outcome.applied:
                     self.measures.age.add(outcome.age_ms / 1e3)
-                self._send(route, Ack(id=outcome.id, of="outcome"))
+                if not self._acks.hold(outcome.id, self.clock()):
+                    self._send(route, Ack(id=outcome.id, of="outcome"))
 
         self._join(outcome, told)
 
@@ -317,6 +325,8 @@ class Broker:
             if len(recent) > RECENT:
                 recent.popitem(last=False)
             self._send(binding.route, reply)  # it may have come back on another one
+        if ask.protocol != 1:
+            self._acknowledge(self._acks.answered(id.agent))
         if binding is None:  # it left while the backend had its request: now its turn can go
             self.answering.scheduler.forget(id.agent)
 
@@ -337,8 +347,16 @@ class Broker:
         else:
             self._join(outcome, lambda safe: None)
 
+    def _acknowledge(self, outcomes: Iterable[RequestId]) -> None:
+        """Sends what was held back, to where its agent is now."""
+        for id in outcomes:
+            binding = self.names.agent(id.agent)
+            if binding is not None:
+                self._send(binding.route, Ack(id=id, of="outcome"))
+
     def _leave(self, binding: Binding) -> None:
         self._recent.pop(binding.agent, None)
+        self._acks.forget(binding.agent)
         self.pictures.forget(binding.agent)
         self._answered_v1.forget(binding.agent)
         self.answering.withdraw(binding.agent, "unbound", "the agent is gone")
