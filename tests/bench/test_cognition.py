@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import tomllib
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,12 +12,10 @@ import numpy as np
 import pytest
 from metabonk.bench import (
     cognition,
-    cognition_client,
     cognition_direct,
     cognition_plans,
     cognition_server,
     cognition_soak,
-    cognition_stages,
     cognition_valid,
     cognition_wire,
     gates,
@@ -30,10 +27,8 @@ from metabonk.bench.swarm.driver import Driver, Sample
 from metabonk.bench.swarm.plan import Plan
 from metabonk.bench.swarm.soak import Report
 from metabonk.bench.swarm.verdict import Fault, Verdict
-from metabonk.bench.versus import AbsentError
 
 from metabonk import games, machine
-from metabonk.cognition.log.rows import Log
 from metabonk.cognition.monitor.monitor import Monitor
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.question import Answer
@@ -314,137 +309,6 @@ def test_a_soak_that_lost_something_has_no_figure_to_show() -> None:
     assert not evidence.holds
     assert "1 lost" in evidence.note
     assert not cognition_soak.judged(cognition_soak.Soaked()).holds  # none was run
-
-
-def decided_at(**more: Any) -> Any:
-    """A decision as a client remembers it: times in nanoseconds."""
-    known = {
-        "captured_ns": 0, "sent_ns": 30_000_000, "received_ns": 95_000_000, "server_ms": 60.0,
-        "stages": {"wait": 50.0},
-    }  # fmt: skip
-    return SimpleNamespace(**known, **more)
-
-
-def test_the_models_time_is_taken_out_and_everything_else_is_ours() -> None:
-    arrived = 32_000_000
-    found = cognition_stages.stages_of(decided_at(), 10.0, 1.0, arrived)
-    assert found == {
-        "capture": 1.0, "age": 20.0, "encode": 10.0, "send": 2.0, "server": 10.0, "model": 50.0,
-        "receive": 3.0, "all": 96.0,
-    }  # fmt: skip
-    made = cognition_stages.summary("1, JPEGs", [found], {})
-    assert made.ours == 46.0, "age included"
-    assert made.ours == sum(v for name, v in found.items() if name not in ("model", "all"))
-    assert made.whole == 46.0 + 370.0
-
-
-def test_what_the_server_codes_is_coding() -> None:
-    """Pixels in shared memory become JPEGs there."""
-    one = decided_at()
-    one.stages = {"wait": 50.0, "encode": 4.0}
-    found = cognition_stages.stages_of(one, 0.5, 1.0, 32_000_000)
-    assert found["encode"] == 4.5
-    assert found["server"] == 6.0
-
-
-def test_the_table_has_the_budgets_columns_and_says_what_cannot_be_told() -> None:
-    figures = dict.fromkeys(cognition_stages.COLUMNS, 1.5)
-    rows = [
-        cognition_stages.Stages("16, JPEGs", figures, 50.2, 9.0),
-        cognition_stages.Stages("1, a real model", figures, 80.0, 9.0, {"vision": 60.0}),
-        cognition_stages.Stages("a real model: not installed", {}, 0.0, 0.0),
-    ]
-    heads, budget, first, real, absent = cognition_stages.table(rows).splitlines()
-    assert heads.split()[3:] == [*cognition_stages.COLUMNS, "whole", "model"]
-    assert budget.split()[1:8] == ["5.0", "-", "10.0", "1.0", "-", "1.0", "387.0"]
-    assert "vision 100, reasoning 250, decode 20" in budget
-    assert first.split()[2:9] == ["1.5"] * 6 + ["379.0"]
-    assert first.endswith("50.2, answered whole: its parts cannot be told")
-    assert "vision 60.0" in real
-    assert absent == "a real model: not installed"
-    assert "[" not in cognition_stages.table(rows), "rich would take it for markup"
-
-
-def test_stages_of_real_clients_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clocks of three processes on one machine: no stage is negative, none is left out."""
-    monkeypatch.setattr(cognition_stages, "ROUND_SECONDS", 1.0)
-    monkeypatch.setattr(cognition_stages, "_SEEN", {})
-    meter = cognition_stages.Staged(1, "JPEGs")
-    try:
-        meter.prepare()
-        value = meter.measure()
-    finally:
-        meter.close()
-    row = cognition_stages._SEEN["1, JPEGs"]
-    assert value == row.ours > 0.0
-    assert all(row.figures[name] >= 0.0 for name in cognition_stages.COLUMNS), row
-    assert row.model >= 1e3 * cognition_direct.MODEL_SECONDS
-
-
-def test_rows_of_the_table_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a real model that is not there is said, and counts for nothing."""
-    made: list[str] = []
-
-    class Staged:
-        def __init__(self, count: int, form: Any, *, real: bool = False) -> None:
-            if real:
-                raise AbsentError("transformers: not installed")
-            self.name = cognition_stages.who(count, form)
-
-        def prepare(self) -> None: ...
-
-        def close(self) -> None: ...
-
-        def measure(self) -> float:
-            made.append(self.name)
-            figures = dict.fromkeys(cognition_stages.COLUMNS, 1.0)
-            row = cognition_stages.Stages(self.name, figures, 50.0, float(len(made)))
-            cognition_stages._SEEN[self.name] = row
-            return row.ours
-
-    known = cognition_stages.Stages("4, JPEGs", {}, 50.0, 100.0)
-    monkeypatch.setattr(cognition_stages, "_SEEN", {"4, JPEGs": known})
-    monkeypatch.setattr(cognition_stages, "Staged", Staged)
-    whole = cognition_stages.All()
-    assert whole.measure() == 100.0 + 370.0
-    assert len(made) == len(set(made)) == 11
-    assert "4, JPEGs" not in made
-    assert "not installed" in whole.rows[-1].who
-
-
-def test_a_clients_strip_is_charged_for_everything_but_coding_and_looking() -> None:
-    asking = cognition_client.Spent(
-        cpu=0.5, coding=0.2, drawing=0.05, strips=10, decided=9, by_handle=0
-    )
-    looking = cognition_client.Spent(cpu=0.15)
-    assert cognition_client.per_strip_ms(asking, looking) == pytest.approx(10.0)
-    for wrong in (
-        (msgspec.structs.replace(asking, decided=0), looking),
-        (msgspec.structs.replace(asking, strips=0), looking),
-        (asking, msgspec.structs.replace(looking, strips=1)),
-    ):
-        with pytest.raises(LinkError, match="strips asked about"):
-            cognition_client.per_strip_ms(*wrong)
-
-
-@pytest.mark.parametrize("form", ["JPEGs", pytest.param("shared memory", marks=pytest.mark.long)])
-def test_a_real_client_asks_about_nine_pictures(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cognition_client, "ROUND_SECONDS", 0.6)
-    meter = cognition_client.Spending(form)
-    try:
-        assert meter.measure() > 0.0
-        assert meter.last.strips > 0
-        assert meter.last.coding > 0.0
-        assert (meter.last.by_handle == meter.last.strips) == (form == "shared memory")
-        assert meter.looking.cpu > 0.0
-        shown = f"{meter.last.strips} strips"
-        assert shown in meter.note
-        if form == "JPEGs":  # where nobody looks, the log keeps them; its first strips are short
-            with Log(meter.swarm.journal) as log:
-                assert max(len(row.frames) for row in log.rows()) == 9
-    finally:
-        meter.close()
-        meter.close()
 
 
 class Answers:
