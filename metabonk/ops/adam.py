@@ -13,6 +13,8 @@ networks.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -23,6 +25,7 @@ from metabonk.ops.library import choose, expect, expect_tensors, refusal, togeth
 
 Backend = Literal["auto", "native", "torch"]
 BETAS = (0.9, 0.999)
+MOST_STEPS = 1 << 62
 SHORTEST = 1e-6  # added to a length before something is divided by it
 
 
@@ -36,7 +39,9 @@ def clip(gradient: Tensor, longest: float, *, backend: Backend = "auto") -> floa
     """Scales `gradient` [N] in place to length `longest` if it is longer; returns its length
     before, which is not finite where the gradient is not. Raises as `step` does."""
     expect_tensors("adam.clip", {"gradient": gradient})
-    expect("adam.clip", "gradient", gradient, (-1,), gradient.dtype)
+    _expect_floating("adam.clip", "gradient", gradient)
+    if not longest >= 0.0:
+        raise ValueError(f"adam.clip: longest is {longest}; wanted 0 or more")
     if choose("adam.clip", backend, backends(), refusal({"gradient": gradient})) == "native":
         return _core.nn.adam_clip(gradient.data_ptr(), len(gradient), longest)
     length = float(gradient.double().norm())
@@ -60,18 +65,20 @@ def step(
 ) -> None:
     """One step, the `count`th from 1 on: changes weights, mean (m) and square (v) in place.
 
-    Raises ValueError for shapes or dtypes that do not fit or a count below 1, BackendError if
-    `backend` cannot take these tensors.
+    Raises ValueError for shapes or dtypes that do not fit, tensors that share memory, or numbers
+    that no step can be made with; BackendError if `backend` cannot take these tensors.
     """
     others = {"gradient": gradient, "mean": mean, "square": square}
-    if count < 1:
-        raise ValueError(f"adam.step: count is {count}; wanted the number of the step, 1 or more")
+    _check_numbers(count, rate, epsilon, betas)
     together("adam.step", {"weights": weights, **others})
-    expect("adam.step", "weights", weights, (-1,), weights.dtype)
+    _expect_floating("adam.step", "weights", weights)
     for name, tensor in others.items():
         expect("adam.step", name, tensor, (len(weights),), weights.dtype)
     why_not = refusal({"weights": weights, **others})
-    if choose("adam.step", backend, backends(), why_not) == "native":
+    native = choose("adam.step", backend, backends(), why_not) == "native"
+    # What lies without gaps may not overlap; what lies otherwise at least not begin together.
+    _expect_apart({"weights": weights, **others}, weights.nbytes if native else 1)
+    if native:
         _core.nn.adam_step(
             gradient.data_ptr(),
             mean.data_ptr(),
@@ -89,3 +96,27 @@ def step(
     square.mul_(betas[1]).addcmul_(gradient, gradient, value=1.0 - betas[1])
     below = square.sqrt() / math.sqrt(1.0 - betas[1] ** count) + epsilon
     weights.addcdiv_(mean, below, value=-rate / (1.0 - betas[0] ** count))
+
+
+def _check_numbers(count: int, rate: float, epsilon: float, betas: tuple[float, float]) -> None:
+    if not isinstance(count, int) or not 1 <= count < MOST_STEPS:
+        raise ValueError(f"adam.step: count is {count}; wanted the number of the step, 1 or more")
+    if not math.isfinite(rate):
+        raise ValueError(f"adam.step: rate is {rate}; wanted a finite number")
+    if not 0.0 <= epsilon < math.inf:
+        raise ValueError(f"adam.step: epsilon is {epsilon}; wanted 0 or more")
+    if not (0.0 <= betas[0] < 1.0 and 0.0 <= betas[1] < 1.0):
+        raise ValueError(f"adam.step: betas are {betas}; wanted two from 0 to less than 1")
+
+
+def _expect_floating(op: str, name: str, tensor: Tensor) -> None:
+    if tensor.dim() != 1 or not tensor.is_floating_point():
+        raise ValueError(f"{op}: {name} is {tensor.dtype} {list(tensor.shape)}; wanted a float [N]")
+
+
+def _expect_apart(tensors: Mapping[str, Tensor], size: int) -> None:
+    """Raises ValueError where one begins less than `size` bytes after another."""
+    places = sorted((tensor.data_ptr(), name) for name, tensor in tensors.items())
+    for (at, name), (after, other) in pairwise(places):
+        if size and after - at < size and after:
+            raise ValueError(f"adam.step: {other} shares memory with {name}; wanted its own")

@@ -19,6 +19,7 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import cfc_scan as scan
+from metabonk.ops.engines import threads_of
 from metabonk.ops.library import bind, define, differentiate, expect, expect_tensors, overlap
 from metabonk.ops.ranges import stepping
 
@@ -111,9 +112,7 @@ def plan(
         raise BackendError(f"cfc_cell: no plan of backend {backend!r}; here are: native")
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"cfc_cell: precision is {precision!r}; wanted 'fp32' or 'bf16'")
-    threads = torch.get_num_threads() if threads is None else threads
-    if threads < 1:
-        raise ValueError(f"cfc_cell: threads is {threads}; wanted 1 or more")
+    threads = threads_of("cfc_cell", threads)
     tensors = {"x": x, "h": h, "dt": dt, "keep": keep}
     weights = {"w_in": w_in, "b_in": b_in, "w_heads": w_heads, "b_heads": b_heads}
     expect_tensors("cfc_cell", tensors)
@@ -123,7 +122,7 @@ def plan(
     out = x.new_empty(shape) if out is None else out
     expect(op, "out", out, shape, torch.float32)
     bind(op, {**tensors, **weights, "out": out})
-    for name, tensor in tensors.items():
+    for name, tensor in {**tensors, **weights}.items():
         carried = name == "h" and op == "cfc_cell" and h.data_ptr() == out.data_ptr()
         if tensor is not None and not carried and overlap(tensor, out):
             raise ValueError(

@@ -128,6 +128,8 @@ def _backward(
 ) -> list[Tensor]:
     """Gradients of the bias, of the inputs that are `wanted`, of the weights."""
     _check(y.new_empty(y.shape[-1]), inputs, weights)
+    if len(wanted) != len(inputs):
+        raise ValueError(f"dense: wanted has {len(wanted)} flags; wanted {len(inputs)}")
     together("dense", {"y": y, "the gradient": dy})
     expect("dense", "inputs[0]", inputs[0], (len(y), -1), y.dtype)
     expect("dense", "the gradient", dy, y.shape, y.dtype)

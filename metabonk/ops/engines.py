@@ -20,6 +20,21 @@ from typing import Any, Generic, TypeVar
 import torch
 
 T = TypeVar("T")
+MOST_THREADS = 1024  # of one engine or plan, as of games
+
+
+def threads_of(op: str, asked: int | None) -> int:
+    """How many threads a plan takes at most: torch's number where nobody asked for any.
+
+    Raises TypeError for what is no whole number, ValueError for one out of range.
+    """
+    if asked is None:
+        return min(torch.get_num_threads(), MOST_THREADS)
+    if not isinstance(asked, int):
+        raise TypeError(f"{op}: threads is {type(asked).__name__}; wanted an int")
+    if not 1 <= asked <= MOST_THREADS:
+        raise ValueError(f"{op}: threads is {asked}; wanted 1 to {MOST_THREADS:,}")
+    return asked
 
 
 class _Engine:
@@ -47,7 +62,7 @@ class PerThread(Generic[T]):
         engines: dict[tuple[int, int], _Engine] | None = getattr(self._here, "engines", None)
         if engines is None:
             engines = self._here.engines = {}
-        key = os.getpid(), torch.get_num_threads()
+        key = os.getpid(), threads_of("torch", None)
         engine = engines.get(key)
         if engine is None:
             engine = engines[key] = _Engine(self._make(key[1]), self)

@@ -41,6 +41,7 @@ Matrix = Literal["bt601", "bt709"]
 MATRICES: tuple[Matrix, ...] = get_args(Matrix)
 METHODS: tuple[Method, ...] = get_args(Method)
 MOST_CHANNELS = 16
+MOST_PIXELS = 65_536  # of a side of what is resized to
 
 
 def backends() -> tuple[str, ...]:
@@ -77,7 +78,8 @@ def resize(
         plan.step()
         return plan.out
     *leading, _, _, channels = _check_frames("resize", frames)
-    _check_resize(height, width, method)
+    check_size(height, width)
+    _one_of("resize", "method", method, METHODS)
     out = _output("resize", out, (*leading, height, width, channels), np.uint8, frames)
     return _rounded(reference.resize(frames, height, width, method), out)
 
@@ -87,7 +89,8 @@ def plan_resize(
 ) -> Plan:
     """`resize` bound to `frames` and to `out`, which is made where it is not given."""
     *leading, rows, columns, channels = _check_frames("resize", frames)
-    _check_resize(height, width, method)
+    check_size(height, width)
+    _one_of("resize", "method", method, METHODS)
     out = _output("resize", out, (*leading, height, width, channels), np.uint8, frames)
     resizer = _resizer(rows, columns, channels, height, width, method == "area")
     count = math.prod(leading)
@@ -268,10 +271,14 @@ def _at(array: npt.NDArray[Any]) -> int:
     return address
 
 
-def _check_resize(height: int, width: int, method: str) -> None:
-    _one_of("resize", "method", method, METHODS)
-    if height < 1 or width < 1:
-        raise ValueError(f"resize: height, width are {height}, {width}; wanted 1 or more")
+def check_size(height: int, width: int) -> None:
+    """Raises ValueError for what no resized frame can have."""
+    sizes = height, width
+    if not all(isinstance(n, int | np.integer) and 1 <= n <= MOST_PIXELS for n in sizes):
+        raise ValueError(
+            f"resize: height, width are {height}, {width}; wanted whole numbers from 1 to "
+            f"{MOST_PIXELS:,}"
+        )
 
 
 def _one_of(op: str, name: str, got: str, wanted: Sequence[str]) -> None:
@@ -350,8 +357,12 @@ def affine(mean: Any, std: Any, channels: int) -> tuple[Floats, Floats]:
         each.append(np.broadcast_to(numbers, (channels,)))
     if (each[1] <= 0.0).any():
         raise ValueError(f"normalise: std is {std!r}; wanted numbers above 0")
-    scale = 1.0 / (255.0 * each[1])
-    return scale.astype(np.float32), (-each[0] / each[1]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        scale, shift = (1.0 / (255.0 * each[1])).astype(np.float32), -each[0] / each[1]
+        found: tuple[Floats, Floats] = scale, shift.astype(np.float32)
+    if not all(np.isfinite(numbers).all() for numbers in found):
+        raise ValueError(f"normalise: std is {std!r}; wanted numbers that float32 can divide by")
+    return found
 
 
 def _rounded(real: npt.NDArray[np.float64], out: Bytes) -> Bytes:

@@ -43,8 +43,7 @@ def resize(
     """
     _check("resize", frames)
     _one_of("resize", "method", method, METHODS)
-    if height < 1 or width < 1:
-        raise ValueError(f"resize: height, width are {height}, {width}; wanted 1 or more")
+    door.check_size(height, width)
     return cast(Tensor, _RESIZE(frames, height, width, method, backend))
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.errors import BackendError
+from metabonk.ops.engines import threads_of
 from metabonk.ops.imagine_checks import check, named
 from metabonk.ops.imagine_torch import Dream, Layer
 from metabonk.ops.library import bind, expect
@@ -87,9 +88,7 @@ def plan(
     """
     if backend != "native":
         raise BackendError(f"imagine: no plan of backend {backend!r}; here are: native")
-    threads = torch.get_num_threads() if threads is None else threads
-    if threads < 1:
-        raise ValueError(f"imagine: threads is {threads}; wanted 1 or more")
+    threads = threads_of("imagine", threads)
     kind, weights = Distribution(classes, unimix, min_std), weights.prior()
     tensors, flat = (deter, stoch, noise, action_noise), [t for layer in actor for t in layer]
     sizes = check(*tensors, weights, flat, squashed, kind, actor_min_std)
@@ -99,7 +98,8 @@ def plan(
     lead = (len(noise), noise.shape[1])
     out = _outputs(lead, sizes, len(flat[-1])) if out is None else out
     _check_outputs(out, lead, sizes, len(flat[-1]))
-    check_apart("imagine", {**floats, "stoch": stoch}, out._asdict(), {})
+    read = {**floats, "stoch": stoch, **weights._asdict(), **named(action_noise, flat)}
+    check_apart("imagine", read, out._asdict(), {})
     native = _core.nn.RssmDreamPlan(
         tuple(sizes),
         (unimix, min_std),

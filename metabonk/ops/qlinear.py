@@ -28,7 +28,7 @@ from torch import Tensor
 from metabonk import _core
 from metabonk.errors import BackendError
 from metabonk.ops import cuda, device, qlinear_cuda, qlinear_triton, qweight
-from metabonk.ops.engines import PerThread
+from metabonk.ops.engines import PerThread, threads_of
 from metabonk.ops.library import (
     bind,
     choose,
@@ -173,9 +173,7 @@ def plan(
     """
     if backend != "native":
         raise BackendError(f"qlinear: no plan of backend {backend!r}; here are: native")
-    threads = torch.get_num_threads() if threads is None else threads
-    if threads < 1:
-        raise ValueError(f"qlinear: threads is {threads}; wanted 1 or more")
+    threads = threads_of("qlinear", threads)
     _check(x, weight, bias)
     shape = (*x.shape[:-1], weight.outputs)
     if out is None:

@@ -147,7 +147,7 @@ def unpack(panels: Array, format: WeightFormat, outputs: int, inputs: int) -> Qu
 
 def panel_bytes(format: WeightFormat, outputs: int, inputs: int) -> int:
     """Size of what `pack` returns. Raises ValueError for sizes out of bounds."""
-    return int(_core.nn.weight_bytes(_index(format), outputs, inputs)[2])
+    return _bytes(format, outputs, inputs)[2]
 
 
 def aligned(size: int) -> npt.NDArray[np.uint8]:
@@ -163,11 +163,20 @@ def _index(format: str) -> int:
     return FORMATS.index(format)
 
 
+def _bytes(format: str, outputs: int, inputs: int) -> tuple[int, int, int]:
+    """Of codes, scales and panels."""
+    for name, size in (("outputs", outputs), ("inputs", inputs)):
+        if size >= 1 << 31:  # smaller ones the core refuses itself
+            raise ValueError(f"{name}: {size:,} are more than any matrix has here")
+    found: tuple[int, int, int] = _core.nn.weight_bytes(_index(format), outputs, inputs)
+    return found
+
+
 def _shapes(
     format: WeightFormat, outputs: int, inputs: int
 ) -> dict[str, tuple[tuple[int, ...], type]]:
     """Shape and dtype of codes, scales and tensor_scale."""
-    code_bytes, scale_bytes, _ = _core.nn.weight_bytes(_index(format), outputs, inputs)
+    code_bytes, scale_bytes, _ = _bytes(format, outputs, inputs)
     codes, scales = _CODES.get(format, np.uint8), _SCALES.get(format, np.uint8)
     count = scale_bytes // np.dtype(scales).itemsize
     per_output = format in ("int8", "fp8")

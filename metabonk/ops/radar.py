@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from metabonk.ops.library import (
 )
 
 SECTORS = 16
+MOST_RINGS = 16  # kRadarRingsMax of csrc/nn/radar.h
 SHARPNESS = 16
 NARROW = 0.5  # cosine beyond which a sector sees nothing
 TINY = 1e-3
@@ -46,21 +48,36 @@ def radar(
 ) -> Tensor:
     """See the module. Raises BackendError if `native` is asked for and cannot take these tensors,
     ValueError for shapes and dtypes that do not fit."""
+    _check(rows, mask, rings, reach)
+    return _OP(rows, mask, list(rings), reach, backend)  # type: ignore[no-any-return]
+
+
+def _check(rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float) -> None:
+    """The core believes what it is told about sizes."""
     expect_tensors("radar", {"rows": rows, "mask": mask})
     if rows.dim() != 3 or mask.shape != rows.shape[:2] or rows.shape[2] < 3:
         raise ValueError(
             f"radar: rows {tuple(rows.shape)} and mask {tuple(mask.shape)} are not [B, K, F] with "
             "three features or more, and [B, K]"
         )
+    if not rows.is_floating_point():
+        raise ValueError(f"radar: rows is {rows.dtype}; wanted a floating one")
     together("radar", {"rows": rows, "mask": mask})
     if mask.dtype not in (torch.uint8, torch.bool):
         raise ValueError(f"radar: mask is {mask.dtype}; wanted torch.uint8 or torch.bool")
-    return _OP(rows, mask, list(rings), reach, backend)  # type: ignore[no-any-return]
+    ascending = all(0.0 <= a < b for a, b in pairwise((*rings, math.inf)))
+    if not 1 <= len(rings) <= MOST_RINGS or not ascending:
+        raise ValueError(
+            f"radar: rings is {list(rings)}; wanted 1 to {MOST_RINGS} ascending distances"
+        )
+    if not 0.0 < reach < math.inf:
+        raise ValueError(f"radar: reach is {reach}; wanted a finite number above 0")
 
 
 def _forward(
     rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float, backend: str
 ) -> Tensor:
+    _check(rows, mask, rings, reach)
     why_not = refusal({"rows": rows}) or refusal({"mask": mask}, mask.dtype)
     if choose("radar", backend, backends(), why_not) == "torch":
         return reference(rows, mask, rings, reach)

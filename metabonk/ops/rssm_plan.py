@@ -79,7 +79,8 @@ def bound(
     out = _outputs(lead, sizes) if out is None else out
     _check_outputs(op, out, lead, sizes)
     carried = {"deter": ("deter",), "stoch": ("stoch", "indices")} if op == "rssm_step" else {}
-    check_apart(op, {**floats, "stoch": stoch}, out._asdict(), carried)
+    read = {**floats, "stoch": stoch, **weights._asdict()}
+    check_apart(op, read, out._asdict(), carried)
     native = _core.nn.RssmPlan(
         tuple(sizes),
         (kind.unimix, kind.min_std),

@@ -171,14 +171,16 @@ def _check(
     done: Done,
     outcome: Outcome,
 ) -> None:
-    dtype, rows, wide, logits = value.dtype, len(value), len(log_std), sum(sizes)
+    dtype = value.dtype
+    expect("surrogate", "value", value, (-1,), dtype)
+    expect("surrogate", "log_std", log_std, (-1,), dtype)
+    rows, wide, logits = len(value), len(log_std), sum(sizes)
     if not dtype.is_floating_point or min(sizes, default=1) < 1:
         raise ValueError(
             f"surrogate: value of {dtype} and sizes {list(sizes)}; wanted a floating value and "
             "sizes of 1 or more"
         )
-    floats = {"log_std": log_std, "half": columns.half, "middle": columns.middle}
-    for name, tensor in floats.items():
+    for name, tensor in {"half": columns.half, "middle": columns.middle}.items():
         expect("surrogate", name, tensor, (wide,), dtype)
     expect("surrogate", "bounded", columns.bounded, (wide,), torch.bool)
     expect("surrogate", "parameters", parameters, (rows, wide + logits), dtype)
@@ -186,7 +188,7 @@ def _check(
     expect("surrogate", "chosen", done.chosen, (rows, len(sizes)), torch.int64)
     if done.allowed is not None:
         expect("surrogate", "allowed", done.allowed, (rows, logits), torch.bool)
-    for name, tensor in {"value": value, **outcome._asdict()}.items():
+    for name, tensor in outcome._asdict().items():
         expect("surrogate", name, tensor, (rows,), dtype)
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from metabonk import _core
 from metabonk.ops import device
-from metabonk.ops.engines import PerThread
+from metabonk.ops.engines import PerThread, threads_of
 from metabonk.ops.library import (
     bind,
     choose,
@@ -147,9 +147,7 @@ class Plan:
         metric: Metric,
         threads: int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"vq_lookup: threads is {threads}; wanted 1 or more")
-        self.threads = torch.get_num_threads() if threads is None else threads
+        self.threads = threads_of("vq_lookup", threads)
         _check(x, codebook, metric)
         bind("vq_lookup", {"x": x, "codebook": codebook, "quantized": quantized})
         bind("vq_lookup", {"index": index}, torch.int64)
@@ -166,6 +164,8 @@ class Plan:
             for other, tensor in {"x": x, "codebook": codebook}.items():
                 if out is not None and overlap(out, tensor):
                     raise ValueError(f"vq_lookup: {name} shares memory with {other}")
+        if quantized is not None and overlap(index, quantized):
+            raise ValueError("vq_lookup: index shares memory with quantized")
         self.bound = x, codebook, index, quantized
         engine = _engines.get_here() if threads is None else _core.nn.VqEngine(threads)
         self._native = _core.nn.VqPlan(

@@ -222,7 +222,10 @@ class CompiledPolicy:
         self._native.reset(mask.ctypes.data)
 
     def seed(self, seed: int, counter: int = 0) -> None:
-        """Random numbers go on as those of `seed` after `counter` steps."""
+        """Random numbers go on as those of `seed` after `counter` steps. Raises ValueError for what
+        is no whole number from 0 to 2^64 - 1."""
+        _expect_word("seed", seed)
+        _expect_word("counter", counter)
         self._native.seed(seed, counter)
 
     def swap(self, other: CompiledPolicy) -> None:
@@ -284,8 +287,9 @@ def compile(
     if not isinstance(policy, ActorCritic):
         sampled = policy.sampled if sampled is None else sampled
         seed = policy.seed if seed is None else seed
-    if batch < 1:
+    if not isinstance(batch, int | np.integer) or batch < 1:
         raise CompileError(f"batch: {batch} rows; wanted one or more")
+    _expect_word("seed", seed or 0)
     drawn = True if sampled is None else sampled
     decision = decision_of(policy, drawn)
     outputs = (ACTION, VALUE) if valued else (ACTION,)
@@ -308,6 +312,11 @@ def load(path: Path | str) -> CompiledPolicy:
         raise CorruptError(
             f"{found.path} is no policy that this version can run: {error}"
         ) from error
+
+
+def _expect_word(name: str, value: int) -> None:
+    if not isinstance(value, int | np.integer) or not 0 <= value < 1 << 64:
+        raise ValueError(f"{name}: {value}; wanted a whole number from 0 to 2^64 - 1")
 
 
 def _native(program: Program, seed: int) -> Any:

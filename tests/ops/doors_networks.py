@@ -141,6 +141,12 @@ DENSE = {
         lambda a: radar.radar(**a, rings=(0.1, 0.5), reach=0.5, backend="native"),
         follow=("rows",),
     ),
+    "raw radar": Door(
+        ("spread_radar",),
+        lambda: {"rows": numbers(2, 3, 5), "mask": flags(2, 3)},
+        lambda a: raw.radar(*a.values(), [0.1, 0.5], 0.5, "native"),
+        follow=("rows",),
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from metabonk.errors import BackendError
 from metabonk.ops import adam
 
+Within = Callable[[str, str, float], None]
 COUNT = 1037  # no multiple of any vector's width
 
 
@@ -22,13 +24,15 @@ def gradients(steps: int) -> list[Tensor]:
     return [sizes * torch.randn(COUNT, generator=random) for _ in range(steps)]
 
 
-def trained(backend: Any, betas: tuple[float, float] = adam.BETAS) -> Tensor:
-    weights = torch.linspace(-1.0, 1.0, COUNT)
-    mean, square = torch.zeros(COUNT), torch.zeros(COUNT)
+def trained(
+    backend: Any, betas: tuple[float, float] = adam.BETAS, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    weights = torch.linspace(-1.0, 1.0, COUNT).to(dtype)
+    mean, square = torch.zeros_like(weights), torch.zeros_like(weights)
     for count, gradient in enumerate(gradients(40), 1):
         adam.step(
             weights,
-            gradient,
+            gradient.to(dtype),
             mean,
             square,
             count=count,
@@ -50,6 +54,13 @@ def test_steps_are_those_of_torch(way: tuple[str, str], betas: tuple[float, floa
         peer.step()
     torch.testing.assert_close(trained(way[0], betas), weights.detach(), rtol=1e-5, atol=1e-6)
     assert not torch.allclose(trained(way[0], (0.8, 0.9)), weights.detach(), atol=1e-3)
+
+
+def test_steps_are_as_near_to_float64_as_rounding_lets_them(
+    way: tuple[str, str], within: Within
+) -> None:
+    error = trained(way[0]).double() - trained("torch", dtype=torch.float64)
+    within("adam", way[1], float(error.abs().max()))
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, COUNT])

@@ -257,7 +257,7 @@ def test_out_may_be_h_and_nothing_else() -> None:
 def test_absent_backends_are_named() -> None:
     with pytest.raises(ValueError, match="precision is 'fp16'; wanted 'fp32' or 'bf16'"):
         op.plan(*tensors(), precision="fp16")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="threads is 0; wanted 1 or more"):
+    with pytest.raises(ValueError, match="threads is 0; wanted 1 to 1,024"):
         op.plan(*tensors(), threads=0)
     with pytest.raises(BackendError, match="no plan of backend 'torch'; here are: native"):
         op.plan(*tensors(), backend="torch")

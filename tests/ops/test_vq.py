@@ -235,7 +235,7 @@ def test_a_plan_has_threads_of_its_own_where_they_are_asked_for() -> None:
         assert torch.equal(index, want)
         assert plan.threads == threads
     assert op.plan(x, codebook, index).threads == torch.get_num_threads()
-    with pytest.raises(ValueError, match="threads is 0; wanted 1 or more"):
+    with pytest.raises(ValueError, match="threads is 0; wanted 1 to 1,024"):
         op.plan(x, codebook, index, threads=0)
 
 

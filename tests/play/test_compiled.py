@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -455,3 +456,23 @@ def test_what_cannot_be_compiled_is_named() -> None:
     model.actor.add_module("odd", Odd())
     with pytest.raises(CompileError, match=r"i0.*odd"):
         compile(model)
+
+
+@pytest.mark.parametrize("bad", [-1, 1 << 64, 1.5])
+def test_random_numbers_want_seeds_that_there_are(bad: Any) -> None:
+    model = NETWORKS["mlp"]()
+    policy = compile(model)
+    with pytest.raises(ValueError, match=f"seed: {bad}; wanted a whole number from 0 to"):
+        policy.seed(bad)
+    with pytest.raises(ValueError, match=f"counter: {bad}; wanted"):
+        policy.seed(1, bad)
+    with pytest.raises(ValueError, match=f"seed: {bad}; wanted"):
+        compile(model, seed=bad)
+    policy.seed((1 << 64) - 1, (1 << 64) - 1)
+    assert policy.counter == (1 << 64) - 1
+
+
+def test_a_batch_is_a_number_of_rows() -> None:
+    for bad in (0, -1, 1.5):
+        with pytest.raises(CompileError, match=f"batch: {bad} rows; wanted one or more"):
+            compile(NETWORKS["mlp"](), batch=bad)  # type: ignore[arg-type]
