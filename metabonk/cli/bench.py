@@ -80,12 +80,17 @@ def bench(
     check_target(json)
     if machine.core_built():
         settings_module.cap_cpu()
+    from metabonk.ops import fallbacks
+
+    watch = fallbacks.Watch()
     rows: list[Row] = []
     for found in _measured(room, suites or (), only, minutes * 60.0 or math.inf):
         print_rows(found)
         rows += found
         if json is not None:  # after each case: whatever ends this, what was measured is there
             files.replace(json, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+    if calls := watch.news():
+        notice_line(fallbacks.told(calls))
     if gate:
         verdict = room.verdict(rows)
         report(verdict)

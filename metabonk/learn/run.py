@@ -33,9 +33,10 @@ from metabonk.learn.assess import Assessor
 from metabonk.learn.auxiliary.parts import parts
 from metabonk.learn.evaluate import CRASHES, Evaluation
 from metabonk.learn.record import Recording
-from metabonk.learn.report.publish import LOST, NO_MOTOR, RunResult, notes, publish
+from metabonk.learn.report.publish import LOST, NO_MOTOR, SLOW, RunResult, notes, publish
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import JsonLinesSink, Registry, Sink, TensorBoardSink, declare, declared
+from metabonk.ops.fallbacks import Watch
 from metabonk.protocols import BatchGame
 from metabonk.stage import Context, Stage
 
@@ -139,6 +140,7 @@ class Session:
         self.planned_at = 0.0  # of them, those after which the steps were estimated last
         self.parents = tuple(i.hash for i in context.inputs)
         self.stopped = False
+        self.fallbacks = Watch()
         files.replace(self.directory / CONFIG, to_toml(self.config).encode())
         sweep(self.directory / checkpoint.FOLDER)
         resuming = context.resumed and bool(checkpoint.listed(self.directory))
@@ -237,6 +239,7 @@ class Session:
             raise Interrupted(self._result(saved, None))
         self._distil(saved)
         evaluation = self.evaluate(saved)
+        self._tell_fallbacks()
         result = self._result(saved, evaluation)
         return publish(result, self.config, self.profile, self.registry)
 
@@ -273,6 +276,11 @@ class Session:
         if died > self.crashes:
             self.registry.event(LOST, step=self.trainer.steps, count=died - self.crashes)
             self.crashes = died
+
+    def _tell_fallbacks(self) -> None:
+        """An event if operations ran on torch's definition since the last one."""
+        if calls := self.fallbacks.news():
+            self.registry.event(SLOW, step=self.trainer.steps, calls=calls)
 
     def _result(self, saved: Artifact, evaluation: Evaluation | None) -> RunResult:
         return RunResult(
@@ -341,6 +349,7 @@ class Session:
 
     def save(self) -> Artifact:
         """Writes a checkpoint whose parent is the one before."""
+        self._tell_fallbacks()  # before it: whoever resumes from it has counted these
         snapshot = self.trainer.snapshot()
         snapshot.details |= {"seconds": self.seconds, "profile": self.profile}
         snapshot.details |= {"minutes": self.minutes, "planned_at": self.planned_at}

@@ -62,3 +62,21 @@ def test_what_is_no_fallback_is_not_counted() -> None:
         qlinear.qlinear(torch.randn(4, 40)[:, :32], packed, backend="torch")
         dense.dense(torch.randn(5), [few], [torch.randn(5, 8)])
     assert fallbacks.seen() == {}
+
+
+def test_a_watch_counts_from_when_it_was_made() -> None:
+    """And each call once, in words that say op and reason."""
+    wide, packed = torch.randn(4, 40), qlinear.pack(torch.randn(8, 32), "int8")
+    with pytest.warns(FallbackWarning):
+        qlinear.qlinear(wide[:, :32], packed)
+    watch = fallbacks.Watch()
+    assert watch.news() == {}
+    for _ in range(2):
+        qlinear.qlinear(wide[:, :32], packed)
+    with pytest.warns(FallbackWarning):
+        vq.vq_lookup(torch.randn(8, 4)[:, :2], torch.randn(3, 2))
+    news = watch.news()
+    assert news == {"qlinear, x is strided": 2, "vq_lookup, x is strided": 1}
+    assert watch.news() == {}
+    said = fallbacks.told(news)
+    assert said.endswith("qlinear, x is strided: 2; vq_lookup, x is strided: 1.")

@@ -5,6 +5,7 @@ Knows results of runs and evaluations, and the report's inputs; does not train o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +18,16 @@ from metabonk.learn.evaluate import Evaluation
 from metabonk.learn.players import who_of
 from metabonk.learn.report.film import Film, Playback, film_episode
 from metabonk.metrics import Record, Registry, read_records
+from metabonk.ops import fallbacks
 from metabonk.protocols import Policy
 
 # Events that become notes.
 NO_FILM = "film_failed"  # its `reason` says why
 NO_MOTOR = "motor_failed"  # its `reason` says why
 LOST = "lost"  # processes of games died, `count` of them since the last such event
+SLOW = (
+    "fallbacks"  # operations ran on torch's definition: `calls` of each since the last such event
+)
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,11 @@ def notes(directory: Path, steps: int) -> tuple[str, ...]:
             f"A game's process died {often} while it learned: the episodes that this broke off "
             "count as truncated."
         )
+    slow: Counter[str] = Counter()
+    for record in records:
+        slow.update(record.values["calls"] if record.event == SLOW else {})
+    if slow:
+        found.append(fallbacks.told(slow))
     return (*found, *_notes_of_the_end(records, steps))
 
 
