@@ -117,7 +117,7 @@ def _native() -> list[Finding]:
                 "in a checkout run ./scripts/build, else reinstall metabonk",
             )
         ]
-    detected, active = machine.tiers()
+    detected, active = _instructions()
     capped = f", capped to {active} by METABONK_CPU" if active != detected else ""
     found = [Finding("Native core", "instruction tier", "ok", f"{detected}{capped}")]
     if importlib.util.find_spec("metabonk._cuda") is None:
@@ -132,6 +132,18 @@ def _native() -> list[Finding]:
         built = [f"sm_{a}{b}" for a, b in CAPABILITIES if cuda.has_code_for(a, b)]
         found.append(Finding("Native core", "CUDA architectures", "ok", ", ".join(built)))
     return found
+
+
+def _instructions() -> tuple[str, str]:
+    """What the processor has and what the core may use of it, in words."""
+    tiers = machine.tiers()
+    support = importlib.import_module("metabonk._core").support
+    extensions = support.detected_extension(), support.active_extension()
+    beyond = {"vnni": " with VNNI", "bf16": " with VNNI and BF16"}
+    detected, active = (
+        tier + beyond.get(extension, "") for tier, extension in zip(tiers, extensions, strict=True)
+    )
+    return detected, active
 
 
 def _gpus() -> list[Finding]:

@@ -193,3 +193,27 @@ def test_real_time_priority_is_tried(monkeypatch: pytest.MonkeyPatch, refused: s
     found = next(f for f in doctor._machine() if f.name == "real-time priority")
     assert found.state == ("off" if refused else "ok")
     assert bool(found.remedy) == bool(refused)
+
+
+def test_a_cap_shows_down_to_the_extensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goals of operations are for processors that have them all."""
+    support = pytest.importorskip("metabonk._core").support
+    before = support.active_tier(), support.active_extension()
+    wide = {"none": "", "vnni": " with VNNI", "bf16": " with VNNI and BF16"}
+    whole = support.detected_tier() + wide[support.detected_extension()]
+    for variable in ("METABONK_CPU", "METABONK_NATIVE_CPU"):
+        monkeypatch.delenv(variable, raising=False)
+    try:
+        support.cap_tier("avx512")
+        support.cap_extension("bf16")
+        assert doctor._native()[0].value == whole
+        support.cap_extension("none")
+        tier = support.detected_tier()
+        capped = f"{whole}, capped to {tier} by METABONK_CPU" if whole != tier else tier
+        assert doctor._native()[0].value == capped
+        support.cap_tier("baseline")
+        assert doctor._native()[0].value.startswith(whole)
+        assert ("capped to baseline" in doctor._native()[0].value) == (tier != "baseline")
+    finally:
+        support.cap_tier(before[0])
+        support.cap_extension(before[1])
