@@ -4,8 +4,10 @@ through by their texts, and a policy distilled from the rules' decisions.
 The policy is distilled in the suite: agents rehearse under the rules on the levels that need a
 plan, as late as they are judged; the logs are read as `metabonk cognition distil` reads them; then
 the student leads, the rules say what they would have done there, and it learns anew from all of it
-(DAgger). It is judged on other episodes of those levels than any log is of, which nothing was
-chosen by either. Its time is compared with that of a real model server.
+(DAgger). That is done three times from the beginning, with other rehearsals and other weights to
+begin with, and every student plays a third of the rounds. They are judged on other episodes of
+those levels than any log is of, which nothing was chosen by either. Their time is compared with
+that of a real model server.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ SHARE_OF_RULES, SHARE_OF_MODEL = 0.9, 0.01
 REHEARSED, CORRECTED = 96, 48  # episodes per level: under the rules, and of every correction
 CORRECTIONS = 1
 FIRST_SEED = 10_000  # of rehearsals; those of an evaluation are of another kind
+STUDENTS = 3
+ROUNDS = 2 * STUDENTS
 UPDATES = 3000
 BETA = 0.0  # the rules are to be met: how lucky an answer was says nothing of what theirs would be
 
@@ -56,12 +60,12 @@ def cases() -> list[Case]:
             "cognition",
             f"return under a policy distilled from the rules, level {level}",
             "reward",
-            Contender("metabonk", functools.partial(taught, level)),
+            Contender("metabonk", functools.partial(Taught, level)),
             (
                 Contender("0.9 of the rules'", functools.partial(Part, level, SHARE_OF_RULES)),
                 Contender("the rules", functools.partial(Played, level, rules)),
             ),
-            rounds=4,
+            rounds=ROUNDS,
             evidence=_beside,
         )
         for level in LEVELS
@@ -120,8 +124,9 @@ def reached(presser: Presser) -> float:
 
 
 @functools.cache
-def network() -> Any:
-    """A policy distilled from rehearsals of the levels; made once per process."""
+def network(number: int = 0) -> Any:
+    """A policy distilled from rehearsals of the levels, one for each number; made once per
+    process."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -132,16 +137,16 @@ def network() -> Any:
         logs: list[Path] = []
         learned, player = None, None
         for turn in range(1 + CORRECTIONS):
-            for number, level in enumerate(LEVELS):
+            for place, level in enumerate(LEVELS):
                 logs.append(Path(folder, f"{turn}-{level}"))
-                seed = FIRST_SEED * (1 + turn) + ENVS * number
+                seed = FIRST_SEED * (1 + turn + (1 + CORRECTIONS) * number) + ENVS * place
                 rehearsed(logs[-1], level, seed, CORRECTED if turn else REHEARSED, player)
-            learned = distilled(logs)
+            learned = distilled(logs, number)
             player = FollowNetwork(learned)
     return learned
 
 
-def distilled(logs: list[Path]) -> Any:
+def distilled(logs: list[Path], seed: int) -> Any:
     """What is learned from logs: the rules, as nearly as may be."""
     from metabonk.cognition.log.export import Plan
     from metabonk.cognition.log.rows import Log
@@ -153,7 +158,7 @@ def distilled(logs: list[Path]) -> Any:
         opened = [stack.enter_context(Log(log)) for log in logs]
         rows = (row for one in opened for row in one.rows())
         data = lessons(rows, Plan(shares=(1.0, 0.0, 0.0)), config.most_rows)
-    distiller = Distiller(data, config)
+    distiller = Distiller(data, config, seed=seed)
     distiller.train()
     return distiller.module.network()
 
@@ -179,16 +184,22 @@ def rehearsed(log: Path, level: str, seed: int, episodes: int, player: Any = Non
         game.close()
 
 
-def student() -> Any:
-    from metabonk.learn.system2.versions import FollowNetwork
-
-    return FollowNetwork(network())
+def students() -> None:
+    """Only to name who plans: which of them it is follows from the round."""
 
 
-def taught(level: str) -> Played:
-    """The student on a level, once there is one. Raises AbsentError where nobody can learn."""
-    network()
-    return Played(level, student)
+class Taught(Played):
+    """The students on a level, one after the other. Raises AbsentError where nobody can learn."""
+
+    def __init__(self, level: str) -> None:
+        for number in range(STUDENTS):
+            network(number)
+        super().__init__(level, students)
+
+    def _plans(self) -> Any:
+        from metabonk.learn.system2.versions import FollowNetwork
+
+        return FollowNetwork(network(self._round % STUDENTS))
 
 
 class Part:

@@ -2,8 +2,10 @@
 System 1 alone, on levels that need a plan.
 
 System 1 is the scripted player, which looks two thirds of a second ahead. It is asked to act alone,
-under the rules' directives, under retreat and nothing else, and under directives drawn at random;
-all play the same episodes for the reward of their level. Time is the game's: answers come half a
+under the rules' directives, under one directive and nothing else (each of those that need nothing
+to name), and under directives drawn at random; all play the same episodes for the reward of their
+level. Directives hold until the next one comes, whoever gives them, so that what is compared is
+which, and not how often System 1 is left to itself. Time is the game's: answers come half a
 second after the state that was asked about, as from a quick model.
 """
 
@@ -22,7 +24,6 @@ from metabonk.cognition.vocabulary import (
     Compass,
     Directive,
     Hold,
-    Target,
     Verb,
 )
 
@@ -38,6 +39,9 @@ LEVELS = {
 EPISODES = 32  # per round, the same ones for all
 ENVS = 16
 LATENCY = 0.5
+HELD = 4.0  # seconds of a directive: the next one comes before its end
+# What needs nothing to name, but standing still, which nobody would ask for all the time.
+VERBS = (Verb.ATTACK, Verb.DEFEND, Verb.RETREAT, Verb.COLLECT, Verb.EXPLORE, Verb.INTERACT)
 
 
 def cases() -> list[Case]:
@@ -49,8 +53,11 @@ def cases() -> list[Case]:
             Contender("metabonk", functools.partial(Played, level, rules)),
             (
                 Contender("System 1 alone", functools.partial(Played, level, alone)),
-                Contender("retreat, always", functools.partial(Played, level, retreat)),
                 Contender("random directives", functools.partial(Played, level, anything)),
+                *(
+                    Contender(f"{verb}, always", functools.partial(Played, level, planner))
+                    for verb, planner in always.items()
+                ),
             ),
             rounds=4,
             evidence=paired,
@@ -66,31 +73,33 @@ class Silent:
         return None
 
 
-class Retreating:
-    """The fallback of strategists that know nothing."""
+class Always:
+    """One directive, and nothing else."""
+
+    def __init__(self, verb: Verb) -> None:
+        self._directive = Directive(verb, Hold(), HELD)
 
     def plan(self, packed: bytes, in_force: Directive | None) -> Directive | None:
-        return Directive(Verb.RETREAT, Hold(), 2.0)
+        return self._directive
 
 
 class Guessing:
-    """Any directive that needs no entity, all equally likely."""
-
-    VERBS = (Verb.MOVE, Verb.ATTACK, Verb.DEFEND, Verb.RETREAT, Verb.COLLECT, Verb.EXPLORE)
+    """Any directive that needs nothing to name, all equally likely."""
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(0)
 
     def plan(self, packed: bytes, in_force: Directive | None) -> Directive | None:
-        verb = self.VERBS[self._random.integers(len(self.VERBS))]
-        target: Target = Hold()
-        if verb is Verb.MOVE:
-            target = Compass(int(self._random.integers(COMPASS_BINS)))
-        return Directive(verb, target, 2.0)
+        number = int(self._random.integers(1 + len(VERBS)))
+        if number == len(VERBS):
+            way = Compass(int(self._random.integers(COMPASS_BINS)))
+            return Directive(Verb.MOVE, way, HELD)
+        return Directive(VERBS[number], Hold(), HELD)
 
 
-alone, rules, retreat, anything = Silent, Strategist, Retreating, Guessing
 Planner = Callable[[], Any]
+alone, rules, anything = Silent, Strategist, Guessing
+always: dict[str, Planner] = {verb.value: functools.partial(Always, verb) for verb in VERBS}
 _RETURNS: dict[tuple[str, Planner, int], npt.NDArray[Any]] = {}  # by level, planner and round
 
 
@@ -105,7 +114,7 @@ class Played:
         self._name, self._level = level, load(level)
         self._game = games.make("arena", ENVS, level=self._level, threads=1)
         self._planner = planner
-        self._round = 0
+        self._round = 0  # that comes next
         self.returns: list[float] = []
 
     def prepare(self) -> None:
@@ -131,11 +140,15 @@ class Played:
             return motor
         return Dual(
             motor,
-            self._planner(),
+            self._plans(),
             states_of(self._game),
             level=self._level.pack(),
             settings=DualSettings(latency=LATENCY),
         )
+
+    def _plans(self) -> Any:
+        """Who plans in this round."""
+        return self._planner()
 
     def close(self) -> None:
         self._game.close()

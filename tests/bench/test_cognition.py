@@ -13,6 +13,7 @@ import pytest
 from metabonk.bench import (
     cognition,
     cognition_direct,
+    cognition_learned,
     cognition_plans,
     cognition_server,
     cognition_soak,
@@ -36,6 +37,7 @@ from metabonk.cognition.vocabulary import Directive, Entity, Hold, Verb
 from metabonk.errors import LinkError
 from metabonk.games.level import Level, load
 from metabonk.games.scripted import Habits, ScriptedPolicy
+from metabonk.play.dual import DualSettings
 from metabonk.records import GAME_STATE, PickupKind
 
 HANG_SECONDS = 30.0
@@ -86,7 +88,7 @@ def test_episodes_that_were_played_are_not_played_again(monkeypatch: pytest.Monk
     monkeypatch.setattr("metabonk.learn.evaluate.play", play)
     monkeypatch.setattr(cognition_plans, "_RETURNS", {})
     found = []
-    for planner in (cognition_plans.alone, cognition_plans.alone, cognition_plans.retreat):
+    for planner in (cognition_plans.alone, cognition_plans.alone, cognition_plans.anything):
         one = cognition_plans.Played("regain", planner)
         found.append([one.measure(), one.measure()])
         one.close()
@@ -94,7 +96,7 @@ def test_episodes_that_were_played_are_not_played_again(monkeypatch: pytest.Monk
     assert played == [0, 1, 0, 1]
 
 
-def out_of_reach(level: Level, decisions: int = 300) -> float:
+def out_of_reach(level: Level, decisions: int = 600) -> float:
     """The share of the moments at which a heart lies where nobody picks it up in passing."""
     count = 6
     game = games.make("arena", count, level=level, threads=1)
@@ -121,6 +123,34 @@ def test_there_is_health_to_regain_where_that_is_the_plan() -> None:
     level = load("regain")
     assert out_of_reach(level) > 0.05
     assert out_of_reach(msgspec.structs.replace(level, start_weapons=[])) < 0.02
+
+
+def test_one_directive_always_is_in_force_always() -> None:
+    """Else System 1 plays in between, and what is compared is how often it does."""
+    for settings in (DualSettings(latency=cognition_plans.LATENCY), DualSettings()):
+        assert settings.every + settings.latency <= cognition_plans.HELD
+    for verb, planner in cognition_plans.always.items():
+        given = {planner().plan(b"", None) for _ in range(3)}
+        assert given == {Directive(Verb(verb), Hold(), cognition_plans.HELD)}
+    guessing = cognition_plans.anything()
+    verbs = {guessing.plan(b"", None).action for _ in range(200)}
+    assert verbs == {*map(Verb, cognition_plans.always), Verb.MOVE}
+
+
+def test_every_student_plays_as_many_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(cognition_learned, "network", made.append)
+    monkeypatch.setattr(cognition_plans, "_RETURNS", {})
+    monkeypatch.setattr(
+        "metabonk.learn.evaluate.play",
+        lambda game, policy, episodes, number: {"return": np.full(episodes, float(number))},
+    )
+    taught = cognition_learned.Taught("gather")
+    assert made == [0, 1, 2]
+    made.clear()
+    assert [taught.measure() for _ in range(cognition_learned.ROUNDS)] == [0, 1, 2, 3, 4, 5]
+    taught.close()
+    assert made == [0, 1, 2, 0, 1, 2]
 
 
 def test_episodes_come_out_the_same_when_they_are_played_again(
@@ -161,7 +191,14 @@ GOALS = [  # words of the case, the peer, the ratio at least
     *(
         (f"the rules' directives, level {level}", peer, 1.0)
         for level in ("regain", "gather", "duel")
-        for peer in ("System 1 alone", "retreat, always", "random directives")
+        for peer in (
+            "System 1 alone",
+            "random directives",
+            *(
+                f"{verb}, always"
+                for verb in ("attack", "defend", "retreat", "collect", "explore", "interact")
+            ),
+        )
     ),
     ("ticks missed beside a System 2 that is up to 10 s late", "without System 2", 1.0),
     ("share of 200 random menus", "0.99", 1.0),

@@ -91,7 +91,13 @@ def temper_of(goal: str, base: Temper | None = None) -> Temper:
         if any(w.startswith(word) for w in words):
             for name, factor in stress.items():
                 factors[name] *= factor
-    return dataclasses.replace(base, **factors)
+    return dataclasses.replace(
+        base,
+        survive=factors["survive"],
+        gather=factors["gather"],
+        fight=factors["fight"],
+        roam=factors["roam"],
+    )
 
 
 _HERE = Hold()
