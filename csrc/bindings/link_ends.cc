@@ -135,9 +135,9 @@ nb::object PollClient(Client& self, double timeout, bool frames) {
                         tick.frame_sequence, tick.frame_capture_ns);
 }
 
-void SendAction(Client& self, const Row& row) {
+uint64_t SendAction(Client& self, const Row& row) {
   const Hold hold(self.gate);
-  self.Open().Send(ActionFrom(row));
+  return self.Open().Send(ActionFrom(row));
 }
 
 void SendReset(Client& self, std::optional<uint64_t> seed) {

@@ -163,10 +163,15 @@ StateTrailers Agent::Trailers(const StateTrailers& wanted) const {
     return trailers;
   }
   trailers.extra = options_.extra_in_v1 && options_.axes == Axes::kOurs;
-  trailers.step.reset();
   const bool announces = options_.protocol == Protocol::kAuto && sequence_ == 1;
   trailers.announcement.reset();
-  if (announces) trailers.announcement = {kVersion2, kVersion2, options_.capabilities};
+  if (announces) {
+    // With STEP, by which an agent that comes back knows whether its last action was taken: while
+    // the game waits for an answer there is no other state to say it in.
+    trailers.announcement = {kVersion2, kVersion2, options_.capabilities};
+  } else {
+    trailers.step.reset();
+  }
   return trailers;
 }
 

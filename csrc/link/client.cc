@@ -36,7 +36,7 @@ class Client::Session {
         inbox_(options_.axes, &counters_) {}
 
   Status Poll(int64_t timeout_ns, bool* fresh);
-  void Send(const Action& action);
+  uint64_t Send(const Action& action);
   Status SendReset(const ResetMessage& reset);
   void RefuseRing();
   void Disconnect();
@@ -92,8 +92,8 @@ class Client::Session {
   bool refuses_ring_ = false;
   Hello agreed_;  // texts are kept below
   std::string ring_, peer_name_;
-  uint64_t actions_sent_ = 0;
-  Action waiting_ = {};  // the last one given, while the outbox has it
+  uint64_t actions_sent_ = 0;  // over all connections
+  Action waiting_ = {};        // the last one given, while the outbox has it
   Inbox inbox_;
 
   mutable std::mutex error_mutex_;
@@ -198,7 +198,6 @@ void Client::Session::Connected() {
   counters_.connections.Add();
   hello_said_ = 0;
   acknowledged_ = refuses_ring_ = false;
-  actions_sent_ = 0;
   agreed_ = {};
   ring_.clear();
   peer_name_.clear();
@@ -324,12 +323,13 @@ Status Client::Session::TakeBye(const Message& message) {
   return status;
 }
 
-void Client::Session::Send(const Action& action) {
+uint64_t Client::Session::Send(const Action& action) {
   const bool v2 = hello_said_ != 0;
   const bool silent = options_.protocol == Protocol::kAuto && version() == 0;
   // An answer to a state of a connection that has ended would be taken for another's here.
   if (stage_ != Stage::kTalking || (silent && !v2) || inbox_.outlived()) {
-    return counters_.actions_unsent.Add();
+    counters_.actions_unsent.Add();
+    return 0;
   }
   Outbox* outbox = connection_.outbox();
   Action sent = action;
@@ -347,6 +347,7 @@ void Client::Session::Send(const Action& action) {
   if (!v2) PlaceChoice(inbox_.tick().state, &waiting_);  // it is a click, of this state's widgets
   counters_.actions.Add();
   connection_.Flush();  // a link that broke is noticed by reading
+  return actions_sent_;
 }
 
 Status Client::Session::SendReset(const ResetMessage& reset) {
@@ -377,7 +378,7 @@ Client::~Client() { session_->Disconnect(); }
 
 Status Client::Poll(int64_t timeout_ns, bool* fresh) { return session_->Poll(timeout_ns, fresh); }
 const Tick& Client::tick() const { return session_->tick(); }
-void Client::Send(const Action& action) { session_->Send(action); }
+uint64_t Client::Send(const Action& action) { return session_->Send(action); }
 Status Client::SendReset(const ResetMessage& reset) { return session_->SendReset(reset); }
 void Client::RefuseRing() { session_->RefuseRing(); }
 void Client::Disconnect() { session_->Disconnect(); }

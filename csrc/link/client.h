@@ -62,7 +62,9 @@ class Client {
 
   // The answer to tick(). Replaces an action that still waits for room on the way, but for what
   // that pressed; an answer to a tick of a connection that has ended is counted and not sent.
-  void Send(const Action& action);
+  // Returns its own sequence, which goes on over connections; 0: it was not sent. A game that says
+  // the newest action that it took (STEP) says after a break by it whether this one arrived.
+  uint64_t Send(const Action& action);
   // v2 only: kUnavailable where the game does not reset.
   Status SendReset(const ResetMessage& reset);
   // Says HELLO anew, without the capability of rings: theirs could not be opened from here.

@@ -46,7 +46,11 @@ void Inbox::Merge(const Tick& older, Tick* newer) {
   if (older.trailers.announcement && !newer->trailers.announcement) {
     newer->trailers.announcement = older.trailers.announcement;
   }
-  if (!older.trailers.step || !newer->trailers.step) return;
+  if (!older.trailers.step) return;
+  if (!newer->trailers.step) {  // in v1 only a connection's first state has it
+    newer->trailers.step = older.trailers.step;
+    return;
+  }
   const StepResult& was = *older.trailers.step;
   StepResult& is = *newer->trailers.step;
   is.reward += was.reward;

@@ -41,14 +41,16 @@ struct Announcement {
   uint32_t capabilities;  // hello.h
 };
 
-// What an environment says beside the state (STEP); carried by v2 only.
+// What an environment says beside the state (STEP); carried by v2, and by the v1 state that
+// announces v2.
 struct StepResult {
   float reward;
   uint8_t is_first;  // the first state of an episode
   uint8_t terminated;
   uint8_t truncated;
-  uint64_t action_sequence;  // of the newest ACTION that went into this state, 0 for none
-  uint32_t episode;          // counts from 1
+  // Of the newest ACTION that went into this state, whichever connection it came by; 0 for none.
+  uint64_t action_sequence;
+  uint32_t episode;  // counts from 1
   // Sum of the episode's rewards up to this state: what was earned in states that nobody read is
   // not lost. NaN from games that do not say.
   double returned = std::numeric_limits<double>::quiet_NaN();

@@ -113,8 +113,10 @@ class Line:
         self.newest = self._kept(got)
         return self.newest
 
-    def act(self, row: FloatArray) -> None:
-        self._client.send(row)
+    def act(self, row: FloatArray) -> int:
+        """Sends what is to be done; its number as `StepResult.action_sequence` says it, 0 if it
+        could not be sent."""
+        return self._client.send(row)
 
     def reset(self, seed: int | None) -> None:
         """Asks for an episode; nothing where the game has gone meanwhile."""
@@ -168,7 +170,8 @@ class Line:
         self._said = said
         return Tick(
             state=got.packed.view(GAME_STATE)[0],
-            step=got.step,
+            # A game that offers v2 says STEP in its first v1 state: to v1 alone it is not told.
+            step=None if self.place.protocol == "v1" else got.step,
             capture_ns=got.received_ns if captured is None else captured,
             skipped=got.skipped,
             first=got.first,

@@ -65,6 +65,7 @@ class Run:
         self._returned = 0.0
         self._owed = False  # a reward that was not told, and that the next return has in it
         self._row: FloatArray | None = None
+        self._sent = 0  # number of the action that was sent last, 0 if it could not be
         self._early: Tick | None = None  # of an episode that began before anybody asked for it
 
     def meet(self) -> None:
@@ -99,8 +100,8 @@ class Run:
         self._row = None if self._watch or np.isnan(row).any() else row
         if self._row is not None and self._placed:
             self._row = self._places.clicked(row, self.state)
-        if self._row is not None and self.line.owner is self._owner:
-            self.line.act(self._row)
+        if self.line.owner is self._owner:
+            self._send()
 
     def wait(self) -> tuple[float, bool, bool]:
         """Reward, terminated and truncated of the decision that was sent."""
@@ -118,9 +119,10 @@ class Run:
                     self._early = tick
                     return self._lose(reward)
                 self.reconnected += 1
-                if _same(tick.state, self._told):  # what was sent before is gone
-                    if self._row is not None:
-                        self.line.act(self._row)
+                if not self._reached(tick):
+                    self._send()
+                    if not _same(tick.state, self._told):  # the game went on without it
+                        dt, self._owed = dt + tick.dt, True
                     continue
             self.skipped += tick.skipped
             seen += 1 + tick.skipped
@@ -137,8 +139,7 @@ class Run:
                 return reward, end in (End.DIED, End.WON) and not cut, cut or end is End.LEFT
             if seen >= self._skip:
                 return reward, False, False
-            if self._row is not None:
-                self.line.act(self._row)
+            self._send()
 
     def show(self, out: Array) -> None:
         """Writes the present frame uint8 [h, w, 3], shrunk where it is larger. Raises GameError
@@ -199,8 +200,6 @@ class Run:
                     f"{self.line.place}: the game did not begin an episode within "
                     f"{self._patience:g} seconds of RESET"
                 )
-            if now.first:
-                self.line.reset(seed)
             if now.step is not None:
                 # Without a seed, an episode that had not begun yet stays as it is.
                 begun = now.step.is_first and (seed is None or episode == 0)
@@ -208,6 +207,8 @@ class Run:
                     return now
             elif in_run(now.state) and float(now.state["time"]) < float(tick.state["time"]):
                 return now
+            if now.first:
+                self.line.reset(seed)
 
     def _onward(self, tick: Tick, deadline: float) -> Tick:
         """Answers until the next episode begins, which a host does by itself or by its menus."""
@@ -258,6 +259,23 @@ class Run:
             self.inputs = self.inputs.copy()
             self.inputs[10:] = pressed
         return pressed
+
+    def _send(self) -> None:
+        if self._row is not None:
+            self._sent = self.line.act(self._row)
+
+    def _reached(self, tick: Tick) -> bool:
+        """Whether the first state of a new connection is what came of the decision; if not, what
+        was sent before is gone. A game that numbers what it takes says so. Another one's state is
+        new, or it is the one that stood before: a menu that stands still hides a decision then."""
+        step = tick.step
+        if step is not None and (step.terminated or step.truncated):
+            return True
+        if self._row is not None and not self._sent:
+            return False
+        if self._row is None or step is None or step.action_sequence == 0:
+            return not _same(tick.state, self._told)
+        return step.action_sequence == self._sent
 
     def _goes_on(self, tick: Tick) -> bool:
         """Whether a new connection shows the run that went on before."""

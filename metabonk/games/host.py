@@ -29,19 +29,23 @@ _SHOWN = 0.2  # seconds that an episode's last moment is shown to who does not n
 
 class Answer(NamedTuple):
     """What an agent sent. row: an Action's, float32 [12], None for a reset. answers: number of the
-    moment it answers, 0 where the link does not say. seed: of a reset, None for any."""
+    moment it answers, 0 where the link does not say. seed: of a reset, None for any. sequence: its
+    own number, 0 where the link has none."""
 
     row: FloatArray | None
     answers: int = 0
     seed: int | None = None
+    sequence: int = 0
 
 
 class Link(Protocol):
     """Where a hosted game is shown and played from."""
 
-    def publish(self, moment: Moment, capture_ns: int) -> int:
+    def publish(self, moment: Moment, capture_ns: int, taken: int) -> int:
         """Shows a moment, captured then on the monotonic clock; its number for `Answer.answers`,
-        0 where the link does not count or nobody is there."""
+        0 where the link does not count or nobody is there. taken: `sequence` of the newest answer
+        that went into it, by which an agent whose connection broke knows whether its last one did;
+        0 for none since the last reset."""
 
     def wait(self, timeout: float) -> Answer | None:
         """What came, at most `timeout` seconds from now."""
@@ -104,6 +108,7 @@ class Host:
         self._seed = self.seed
         self._number = 0
         self._visitor = 0
+        self._taken = 0
         self.now = self._begin(self.seed)
 
     def run(self, stop: Callable[[], bool], tick: Callable[[], None] | None = None) -> None:
@@ -142,6 +147,7 @@ class Host:
                 continue
             self._take(answer)
             if answer.row is not None:
+                self._taken = answer.sequence
                 self.now = self._step(answer.row)
             self._publish()
 
@@ -164,7 +170,7 @@ class Host:
                     self._publish()
                     due = time.monotonic() + period
                     continue
-                held = fresh.row.copy()
+                held, self._taken = fresh.row.copy(), fresh.sequence
             else:
                 self.counts.held += 1
                 if time.monotonic() - acted > self.pace.stale:
@@ -203,6 +209,7 @@ class Host:
             self.counts.actions += 1
             return
         self.counts.resets += 1
+        self._taken = 0  # agents number their answers each for themselves, and begin with a reset
         if answer.seed is not None:
             self._seed = answer.seed
             self.now = self._begin(self._seed)
@@ -230,7 +237,7 @@ class Host:
 
     def _publish(self) -> None:
         self.counts.moments += 1
-        self._number = self.link.publish(self.now, time.monotonic_ns())
+        self._number = self.link.publish(self.now, time.monotonic_ns(), self._taken)
 
 
 def _both(before: Answer | None, answer: Answer) -> Answer:

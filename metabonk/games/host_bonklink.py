@@ -92,12 +92,11 @@ class BonkLinkLink:
             who = stranger(Address(offer.host, offer.port, offer.pipe, offer.protocol))
             raise LinkError(f"{error}; {who}" if who else str(error)) from error
         self.address = self._server.address
-        self._answered = 0  # the newest action's own number, for STEP
 
-    def publish(self, moment: Moment, capture_ns: int) -> int:
+    def publish(self, moment: Moment, capture_ns: int, taken: int) -> int:
         step = StepResult(
             moment.reward, moment.first, moment.terminated, moment.truncated,
-            self._answered, moment.episode, moment.returned,
+            taken, moment.episode, moment.returned,
         )  # fmt: skip
         state = np.frombuffer(moment.state, np.uint8)
         return self._server.send(
@@ -110,8 +109,7 @@ class BonkLinkLink:
             return None
         if isinstance(got, Reset):
             return Answer(None, seed=got.seed)
-        self._answered = got.sequence
-        return Answer(np.nan_to_num(got.row, nan=0.0), got.answers)
+        return Answer(np.nan_to_num(got.row, nan=0.0), got.answers, sequence=got.sequence)
 
     def visitor(self) -> int:
         return self._server.connection if self._server.connected else 0

@@ -35,7 +35,7 @@ class ResearchLink:
         self._agent = False
         self._visitor = 1
 
-    def publish(self, moment: Moment, capture_ns: int) -> int:
+    def publish(self, moment: Moment, capture_ns: int, taken: int) -> int:
         self._menu = moment.menu not in _PLAYING
         self._game.publish(
             moment.pixels,

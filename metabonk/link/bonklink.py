@@ -130,11 +130,16 @@ class Client(End):
             if left <= SLICE and time.monotonic() >= deadline:
                 return None
 
-    def send(self, action: Action | Row) -> None:
-        """The answer to the tick handed out last; one that has not left yet is replaced."""
+    def send(self, action: Action | Row) -> int:
+        """The answer to the tick handed out last; one that has not left yet is replaced.
+
+        Returns the action's own sequence, which goes on over connections, 0 if it was not sent. A
+        game that says which action it took last (`Tick.step`) says after a break by it whether this
+        one arrived.
+        """
         with self._turn:
             try:
-                self._native.send(row_of(action))
+                return int(self._native.send(row_of(action)))
             except RuntimeError as error:
                 raise refused(self.address, error) from error
 

@@ -106,12 +106,12 @@ class Hello(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """What an environment says beside a state (STEP, v2 only).
+    """What an environment says beside a state (STEP): in v2, and in the v1 state that announces it.
 
     reward: since the state handed out before. action_sequence: of the newest action that went into
-    this state, 0 for none. episode: counts from 1. returned: sum of the episode's rewards so far,
-    NaN from games that do not say. Where states were overtaken, `is_first`, `terminated` and
-    `truncated` are set if one of them had it.
+    this state, whichever connection it came by, 0 for none. episode: counts from 1. returned: sum
+    of the episode's rewards so far, NaN from games that do not say. Where states were overtaken,
+    `is_first`, `terminated` and `truncated` are set if one of them had it.
     """
 
     reward: float = 0.0

@@ -33,12 +33,17 @@ namespace Metabonk.Core
         readonly long holdNs;
         ArrivedAction newest;
         bool fresh, any;
+        ulong lastTaken;
         ActionCounts counts = new ActionCounts();
 
         /// <summary>holdNs: how long the last action's moves go on when no new one comes.</summary>
         public ActionMailbox(long holdNs) { this.holdNs = holdNs; }
 
         public ActionCounts Counts { get { lock (gate) return counts; } }
+
+        /// <summary>Sequence of the newest action that a tick took, whichever connection it came by; 0
+        /// for none. What STEP says.</summary>
+        public ulong LastTaken { get { lock (gate) return lastTaken; } }
 
         public void Put(ArrivedAction arrived)
         {
@@ -76,6 +81,7 @@ namespace Metabonk.Core
                 if (fresh)
                 {
                     fresh = false;
+                    lastTaken = newest.Sequence;
                     ++counts.Fresh;
                     return ActionSource.Fresh;
                 }

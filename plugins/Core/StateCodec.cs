@@ -22,12 +22,14 @@ namespace Metabonk.Core
         public Capabilities Capabilities;
     }
 
-    /// <summary>What an environment says beside the state (STEP); carried by v2 only.</summary>
+    /// <summary>What an environment says beside the state (STEP); carried by v2, and by the v1 state
+    /// that announces it.</summary>
     public struct StepResult
     {
         public float Reward;
         public bool IsFirst, Terminated, Truncated;
-        public ulong ActionSequence;  // of the newest ACTION that went into this state, 0 for none
+        // Of the newest ACTION that went into this state, whichever connection it came by; 0: none.
+        public ulong ActionSequence;
         public uint Episode;          // counts from 1
         public double? Returned;      // sum of the episode's rewards up to this state
     }

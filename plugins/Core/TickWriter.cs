@@ -53,11 +53,13 @@ namespace Metabonk.Core
 
         void Write1(GameState state, StateTrailers trailers, Frame picture)
         {
-            trailers.Step = null;  // v2 only
             trailers.Extra = options.Axes == Axes.Ours;
+            // With the announcement STEP too: an agent that comes back knows by it whether its last
+            // action was taken.
             if (!announced && options.Protocol == Protocol.Auto)
                 trailers.Announcement = new Announcement { LowestVersion = Wire.Version2,
                     HighestVersion = Wire.Version2, Capabilities = options.Offered };
+            else trailers.Step = null;
             announced = true;
             int length = message.Skip(4);
             StateCodec.Write(state, trailers, options.Axes, message);

@@ -32,10 +32,12 @@ class Script:
     def __init__(self, answers: list[Answer | None], visitor: int = 1) -> None:
         self.answers = deque(answers)
         self.shown: list[Moment] = []
+        self.taken: list[int] = []
         self.there = visitor
 
-    def publish(self, moment: Moment, capture_ns: int) -> int:
+    def publish(self, moment: Moment, capture_ns: int, taken: int) -> int:
         self.shown.append(moment)
+        self.taken.append(taken)
         return len(self.shown)
 
     def wait(self, timeout: float) -> Answer | None:
@@ -110,19 +112,26 @@ def test_menus_begin_a_run_where_they_are_to() -> None:
 
 
 def test_locked_steps_once_per_answer_and_passes_over_old_ones() -> None:
-    answers = [Answer(row(), answers=1), None, Answer(row(), answers=1), Answer(row(), answers=2)]
+    answers = [
+        Answer(row(), answers=1, sequence=7),
+        None,
+        Answer(row(), answers=1, sequence=8),
+        Answer(row(), answers=2, sequence=9),
+    ]
     link = Script(answers)
     host = Host(make_hosted("arena", LEVEL, SIZE, 15.0), link, Pace(locked=True))
     host.run(lambda: link.over)
     assert [moment.step for moment in link.shown] == [0, 1, 2]
+    assert link.taken == [0, 7, 9]  # 8 went into no moment
     assert (host.counts.actions, host.counts.passed_over, host.counts.visitors) == (2, 1, 1)
 
 
 def test_resets_with_and_without_a_seed() -> None:
-    link = Script([Answer(None, seed=77), Answer(row()), Answer(None), Answer(None)])
+    link = Script([Answer(None, seed=77), Answer(row(), sequence=3), Answer(None), Answer(None)])
     host = Host(make_hosted("arena", LEVEL, SIZE, 15.0), link, Pace(locked=True), seed=5)
     host.run(lambda: link.over)
     seeds = [GameState.unpack(moment.state).run_seed for moment in link.shown]
+    assert link.taken == [0, 0, 3, 0, 0]
     assert seeds == [5, 77, 77, 78, 78]  # the last had not begun: nothing to reset
     assert [moment.step for moment in link.shown] == [0, 0, 1, 0, 0]
     assert host.counts.resets == 3

@@ -283,7 +283,7 @@ static partial class Peer
                 server.Publish(picture);
                 var trailers = new StateTrailers { Input = new InputSnapshot { MoveX = 0.5f,
                     Fire = true } };
-                trailers.Step = new StepResult { Reward = n, ActionSequence = arrived.Sequence,
+                trailers.Step = new StepResult { Reward = n, ActionSequence = actions.LastTaken,
                     Episode = 1, IsFirst = n == 1 };
                 server.Publish(state, trailers, Clock.Now);
             }

@@ -111,6 +111,13 @@ Bytes Spoken(bool hello) {
   FillState(3, state.get());
   StateTrailers trailers{.extra = true};
   trailers.announcement = {2, 2, kCapabilities};
+  trailers.step = {.reward = 1.0f,
+                   .is_first = 1,
+                   .terminated = 0,
+                   .truncated = 0,
+                   .action_sequence = 3,
+                   .episode = 1,
+                   .returned = 1.0};
   if (hello) {
     AppendV2(MessageType::kHello, 1, payload, &bytes);
     AppendV2(MessageType::kPing, 2, {}, &bytes);
