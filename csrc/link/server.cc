@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "link/agent.h"
 #include "link/machine.h"
@@ -19,7 +21,8 @@ namespace metabonk::link {
 namespace {
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-constexpr int kAcceptsMax = 16;  // in one turn
+constexpr int kAcceptsMax = 16;      // in one turn
+constexpr size_t kKnockingMax = 16;  // who owe HELLO at once
 // How long nobody is listened to after one could not be let in, who goes on knocking.
 constexpr int64_t kDeaf = 100'000'000;
 
@@ -61,6 +64,9 @@ class Server::Session {
   void Adopt(std::unique_ptr<Agent> agent);
   // Deals with an agent that may be read or written; drops it if it is gone.
   void Serve(std::unique_ptr<Agent>* agent, int events);
+  // The same for one who owes HELLO; whether it still does.
+  bool StillOwes(size_t which, int events);
+  void Dismiss(size_t which, const std::string& why);
   void Drop(std::unique_ptr<Agent>* agent, const std::string& why);
 
   const ServerOptions options_;
@@ -69,7 +75,7 @@ class Server::Session {
   Waker waker_;
   Counters counters_;
   std::unique_ptr<Agent> active_;
-  std::unique_ptr<Agent> knocking_;  // owes HELLO
+  std::vector<std::unique_ptr<Agent>> knocking_;  // owe HELLO, the oldest first
   uint64_t connection_ = 0;
   int64_t deaf_until_ = 0;
   bool changed_ = false;  // another agent is there since Poll returned last
@@ -80,9 +86,7 @@ class Server::Session {
 };
 
 Server::Session::~Session() {
-  for (auto* agent : {&active_, &knocking_}) {
-    if (*agent) (*agent)->Leave(ByeReason::kLeaving);
-  }
+  if (active_) active_->Leave(ByeReason::kLeaving);
   if (endpoint_.kind == Endpoint::Kind::kUnix) unlink(endpoint_.path.c_str());
 }
 
@@ -103,9 +107,8 @@ Status Server::Session::Poll(int64_t timeout_ns, bool* fresh) {
 
 // The end of patience; asked after what came was read, for the caller may have been away for long.
 void Server::Session::Expire(int64_t now) {
-  if (knocking_ && now - knocking_->opened_ns() > options_.handshake) {
-    counters_.refused.Add();
-    Drop(&knocking_, "an agent did not say HELLO in the time allowed");
+  while (!knocking_.empty() && now - knocking_.front()->opened_ns() > options_.handshake) {
+    Dismiss(0, "an agent did not say HELLO in the time allowed");
   }
   if (!active_ || active_->version() != kVersion2) return;
   if (options_.idle > 0 && now - active_->heard_ns() > options_.idle) {
@@ -117,7 +120,7 @@ void Server::Session::Expire(int64_t now) {
 
 int64_t Server::Session::NextDue() const {
   int64_t due = kNever;
-  if (knocking_) due = knocking_->opened_ns() + options_.handshake + 1;
+  if (!knocking_.empty()) due = knocking_.front()->opened_ns() + options_.handshake + 1;
   if (!active_ || active_->version() != kVersion2) return due;
   if (options_.ping_every > 0) due = std::min(due, active_->next_ping(options_.ping_every));
   if (options_.idle > 0) due = std::min(due, active_->heard_ns() + options_.idle + 1);
@@ -127,15 +130,19 @@ int64_t Server::Session::NextDue() const {
 bool Server::Session::Wait(int64_t until, int64_t now) {
   const bool deaf = now < deaf_until_;
   if (deaf) until = std::min(until, deaf_until_);
-  std::array<pollfd, 4> fds = {pollfd{waker_.fd(), POLLIN, 0},
-                               pollfd{deaf ? -1 : listener_.get(), POLLIN, 0}, pollfd{-1, 0, 0},
-                               pollfd{-1, 0, 0}};
+  std::array<pollfd, 3 + kKnockingMax> fds = {pollfd{waker_.fd(), POLLIN, 0},
+                                              pollfd{deaf ? -1 : listener_.get(), POLLIN, 0},
+                                              pollfd{-1, 0, 0}};
   if (active_) fds[2] = {active_->fd(), active_->events(), 0};
-  if (knocking_) fds[3] = {knocking_->fd(), knocking_->events(), 0};
-  if (WaitFor(fds, now, until, options_.spin) <= 0) return false;
+  size_t count = 3;
+  for (const auto& agent : knocking_) fds[count++] = {agent->fd(), agent->events(), 0};
+  if (WaitFor({fds.data(), count}, now, until, options_.spin) <= 0) return false;
   if (fds[0].revents) waker_.Drain();
   if (fds[2].revents) Serve(&active_, fds[2].revents);
-  if (fds[3].revents) Serve(&knocking_, fds[3].revents);
+  size_t which = 0;
+  for (size_t i = 3; i < count; ++i) {
+    if (fds[i].revents == 0 || StillOwes(which, fds[i].revents)) ++which;
+  }
   if (fds[1].revents) Accept();
   return fds[0].revents != 0;
 }
@@ -154,13 +161,13 @@ void Server::Session::Accept() {
     auto agent = std::make_unique<Agent>(options_, &counters_, std::move(fd), MonotonicNs());
     if (!owes_hello) {
       Adopt(std::move(agent));
-    } else {
-      if (knocking_) {
-        counters_.refused.Add();
-        Drop(&knocking_, "a newer connection came before HELLO was said");
-      }
-      knocking_ = std::move(agent);
+      continue;
     }
+    // Strangers who come one after the other push out each other, not who is about to say HELLO.
+    if (knocking_.size() == kKnockingMax) {
+      Dismiss(0, "newer connections came before HELLO was said");
+    }
+    knocking_.push_back(std::move(agent));
   }
 }
 
@@ -181,9 +188,23 @@ void Server::Session::Serve(std::unique_ptr<Agent>* agent, int events) {
   if (!status.ok()) {
     const bool left = status.code == Code::kUnavailable;
     if (!left) counters_.protocol_errors.Add();
-    return Drop(agent, std::string(status.where) + ": " + status.what);
+    Drop(agent, std::string(status.where) + ": " + status.what);
   }
-  if (agent == &knocking_ && knocking_->admitted()) Adopt(std::move(knocking_));
+}
+
+bool Server::Session::StillOwes(size_t which, int events) {
+  Serve(&knocking_[which], events);
+  if (knocking_[which] && !knocking_[which]->admitted()) return true;
+  std::unique_ptr<Agent> agent = std::move(knocking_[which]);
+  knocking_.erase(knocking_.begin() + static_cast<std::ptrdiff_t>(which));
+  if (agent) Adopt(std::move(agent));
+  return false;
+}
+
+void Server::Session::Dismiss(size_t which, const std::string& why) {
+  counters_.refused.Add();
+  Drop(&knocking_[which], why);
+  knocking_.erase(knocking_.begin() + static_cast<std::ptrdiff_t>(which));
 }
 
 void Server::Session::Drop(std::unique_ptr<Agent>* agent, const std::string& why) {

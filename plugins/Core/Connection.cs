@@ -11,7 +11,8 @@ namespace Metabonk.Core
 {
     sealed class Connection
     {
-        const int JoinMs = 1000, SendMs = 10000;
+        const int JoinMs = 1000;
+        const int ControlMax = 64 << 10;  // bytes of control messages that wait
 
         readonly GameServer server;
         readonly Stream stream;
@@ -19,6 +20,7 @@ namespace Metabonk.Core
         readonly StreamDecoder decoder;
         // No Queue: mono's compiler binds it to an assembly where .NET has none.
         readonly List<byte[]> control = new List<byte[]>();
+        int controlBytes;
         readonly Thread reading, writing;
 
         // What the main thread hands over, and what the writing thread took.
@@ -41,8 +43,8 @@ namespace Metabonk.Core
             ticks = new TickWriter(server.Options, server.Log);
             decoder = new StreamDecoder(Sender.Agent, server.Options.Protocol,
                 server.Options.Limits);
-            Admitted = server.Options.Token.Length == 0;
-            if (socket != null) socket.SendTimeout = SendMs;
+            Admitted = !server.Options.OwesHello;
+            if (socket != null) socket.SendTimeout = server.Options.IdleMs;
             reading = new Thread(Read) { IsBackground = true, Name = "metabonk read" };
             writing = new Thread(Write) { IsBackground = true, Name = "metabonk write" };
         }
@@ -97,12 +99,21 @@ namespace Metabonk.Core
         void Say(MessageType type, ByteWriter body)
         {
             if (ending) return;
+            if (controlBytes > ControlMax)
+            {
+                // Memory must not grow with them.
+                ++server.counts.ProtocolErrors;
+                server.Log("agent dropped: it asks faster than it reads the answers");
+                Close();
+                return;
+            }
             var whole = new ByteWriter(Wire.HeaderBytes + body.Count);
             Wire.WriteHeader(whole, type, body.Count, ++controls, Clock.Now);
             whole.Raw(body.Bytes, 0, body.Count);
             var bytes = new byte[whole.Count];
             Buffer.BlockCopy(whole.Bytes, 0, bytes, 0, bytes.Length);
             control.Add(bytes);
+            controlBytes += bytes.Length;
             Monitor.PulseAll(server.Gate);
         }
 
@@ -110,8 +121,8 @@ namespace Metabonk.Core
         {
             try
             {
-                if (!Admitted || server.Options.Protocol == Protocol.V2)
-                    SetReadTimeout(server.Options.HandshakeMs);
+                long began = Clock.Now, patience = server.Options.HandshakeMs * 1000000L;
+                if (server.Options.OwesHello) SetReadTimeout(server.Options.HandshakeMs);
                 while (true)
                 {
                     decoder.Room();
@@ -122,6 +133,8 @@ namespace Metabonk.Core
                     Message received;
                     while (decoder.Next(out received)) Handle(received, Clock.Now);
                     if (agreed != null) SetReadTimeout(server.Options.IdleMs);
+                    // Byte by byte no read takes long.
+                    else if (server.Options.OwesHello && Clock.Now - began > patience) break;
                 }
             }
             catch (ProtocolException error)
@@ -163,7 +176,9 @@ namespace Metabonk.Core
                 bool hello = received.Type == MessageType.Hello;
                 if (!Admitted && !hello)
                 {
-                    End(ByeReason.Token, "this game wants a token in HELLO");
+                    bool token = server.Options.Token.Length > 0;
+                    End(token ? ByeReason.Token : ByeReason.Protocol,
+                        "this game wants HELLO first" + (token ? ", with a token" : ""));
                     return;
                 }
                 if (received.Type == MessageType.Hello)
@@ -262,6 +277,7 @@ namespace Metabonk.Core
                         {
                             said = control[0];
                             control.RemoveAt(0);
+                            controlBytes -= said.Length;
                         }
                         else if (ending) last = true;
                         else Take(out state, out frame);

@@ -30,7 +30,10 @@ namespace Metabonk.Core
         public string Ring = "";  // name of the frame ring; empty: none
         public bool Resets;       // RESET is heeded
         public int HandshakeMs = 5000;
-        public int IdleMs = 30000;  // an agent that said nothing for so long is let go
+        public int IdleMs = 30000;  // an agent that said or read nothing for so long is let go
+
+        /// <summary>Nobody is sent anything, nor takes another's place, before HELLO.</summary>
+        public bool OwesHello { get { return Token.Length > 0 || Protocol == Protocol.V2; } }
 
         /// <summary>What this end can send and do; of these an agent chooses.</summary>
         public Capabilities Offered
@@ -58,7 +61,7 @@ namespace Metabonk.Core
 
     public sealed class GameServer : IDisposable
     {
-        const int CandidatesMax = 4, AcceptPollUs = 50000;
+        const int CandidatesMax = 16, AcceptPollUs = 50000;
 
         internal readonly ServerOptions Options;
         internal readonly object Gate = new object();
@@ -232,18 +235,24 @@ namespace Metabonk.Core
 
         void Welcome(Connection connection)
         {
+            Connection before = null;
             lock (Gate)
             {
-                if (!closed && (Options.Token.Length == 0 || candidates.Count < CandidatesMax))
+                if (!closed)
                 {
-                    if (Options.Token.Length == 0) Admit(connection);
-                    else candidates.Add(connection);
+                    if (!Options.OwesHello) Admit(connection);
+                    else
+                    {
+                        // Who waits longest makes room: strangers push out each other.
+                        if (candidates.Count == CandidatesMax) before = candidates[0];
+                        candidates.Remove(before);
+                        candidates.Add(connection);
+                    }
                     connection.Start();
-                    return;
                 }
-                ++counts.Refused;
+                else before = connection;
             }
-            connection.Close();
+            if (before != null) before.Close();
         }
 
         /// <summary>A connection takes the place of the one before. Under Gate.</summary>

@@ -23,6 +23,8 @@ namespace Metabonk.Core
         /// <summary>In the word that version 1 does not use: reward and done are filled, no file
         /// lock is held ("MBR3"; "MBR2" says that one is).</summary>
         public const uint Marker = 'M' | 'B' << 8 | 'R' << 16 | (uint)'3' << 24;
+        const uint LocksMarker = 'M' | 'B' << 8 | 'R' << 16 | (uint)'2' << 24;
+        const int GameByte = 4;  // that such a game locks
 
         readonly string path;
         readonly int width, height;
@@ -30,6 +32,8 @@ namespace Metabonk.Core
         ResearchCommand pending;
         bool disposed;
 
+        /// <summary>IOException if the file cannot be made, or a living game that shows itself by a
+        /// lock has it.</summary>
         public ResearchMemory(string path, int width, int height)
         {
             if (width < 1 || height < 1 || width > SideMax || height > SideMax)
@@ -38,6 +42,9 @@ namespace Metabonk.Core
             this.path = path;
             this.width = width;
             this.height = height;
+            if (HasGame(path))
+                throw new IOException(path
+                    + ": another game has this file: close it, or set another Instance");
             string partial = path + ".partial";
             File.Delete(partial);  // what a game that was killed left behind
             file = SharedFile.Create(partial, PixelsAt + PixelBytes + ActionColumns * 4);
@@ -46,6 +53,14 @@ namespace Metabonk.Core
             *(int*)(file.Data + HeightAt) = height;
             File.Delete(path);
             File.Move(partial, path);
+        }
+
+        // One without a lock cannot be told from a dead one, whose file is replaced.
+        static bool HasGame(string path)
+        {
+            if (!File.Exists(path) || new FileInfo(path).Length < PixelsAt) return false;
+            using (SharedFile there = SharedFile.Open(path, PixelsAt))
+                return *(uint*)(there.Data + 4) == LocksMarker && there.Locked(GameByte) == true;
         }
 
         public string FilePath { get { return path; } }

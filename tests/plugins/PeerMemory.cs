@@ -17,6 +17,7 @@ static partial class Peer
             case "mailbox": return Mailbox(rest);
             case "guard": return Guard();
             case "policy": return Policy(rest[0], rest[1]);
+            case "research-file": return ResearchFile(rest[0]);
             case "ring-layout": return RingOffsets();
             case "ring-write": return RingWrite(Named(rest));
             case "ring-read": return RingRead(Named(rest));
@@ -87,6 +88,13 @@ static partial class Peer
         ActionCounts counts = mailbox.Counts;
         Console.WriteLine("received {0} overtaken {1} fresh {2} held {3} safe {4}",
             counts.Received, counts.Overtaken, counts.Fresh, counts.Held, counts.Safe);
+        return 0;
+    }
+
+    // Makes a game's file for ResearchPlugin, and takes it away again.
+    static int ResearchFile(string path)
+    {
+        using (new ResearchMemory(path, 4, 3)) Console.WriteLine(File.Exists(path));
         return 0;
     }
 

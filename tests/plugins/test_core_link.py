@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import socket
-import struct
-import subprocess
 import time
 import uuid
 import zlib
 
 import numpy as np
-import plain_bonklink as plain
 import pytest
 from csharp import HANG, Peer
+from link_peer import check, finish, port_of
 from rehearsal import wait_for
 from states import whole_state
 
 from metabonk.errors import LinkError
 from metabonk.link import wire
 from metabonk.link.bonklink import Arrival, Client, Server, Tick
-from metabonk.records import Action, Slot, StatChange
-
-
-def port_of(process: subprocess.Popen[str]) -> int:
-    assert process.stdout is not None
-    return int(process.stdout.readline())
-
-
-def finish(process: subprocess.Popen[str]) -> dict[str, int]:
-    out, err = process.communicate("stop\n", timeout=HANG)
-    assert process.returncode == 0, err
-    words = out.split()
-    return {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
-
-
-def picture_of(n: int, width: int = 32, height: int = 24) -> np.ndarray:
-    """What Peer.cs draws in frame n, top row first."""
-    raw = (n * 31 + np.arange(width * height * 3) * 7).astype(np.uint8)
-    return raw.reshape(height, width, 3)[::-1]
-
-
-def check(tick: Tick) -> None:
-    state = tick.state
-    assert state.menu == "Gameplay"
-    assert (state.health, state.max_health, state.time) == (75, 100, state.kills / 64)
-    assert len(state.entities) == state.kills % 5
-    assert state.widgets[0].text == "Bogen für Anfänger"
-    assert state.offers[0].changes == [StatChange(5, True, 0.25)]
-    assert state.weapons[0] == Slot(1, 2)
-    assert tick.trailers.input is not None
-    assert tick.trailers.input.fire
-    if tick.pixels is not None:
-        n = tick.frame_sequence if tick.version == 0 else None
-        assert tick.pixels.shape == (24, 32, 3)
-        first = int(tick.pixels[-1, 0, 0])
-        assert n is None or first == (n * 31) % 256
-        drawn = (first + np.arange(32 * 24 * 3) * 7).astype(np.uint8)
-        assert (tick.pixels == drawn.reshape(24, 32, 3)[::-1]).all()
+from metabonk.records import Action
 
 
 @pytest.mark.parametrize("protocol", ["v1", "auto", "v2"])
@@ -122,72 +83,46 @@ def test_one_agent_at_a_time_the_newest(peer: Peer) -> None:
     assert finish(game)["connections"] == 2
 
 
-def test_tokens(peer: Peer) -> None:
-    game = peer.start("serve", "token=open sesame")
+@pytest.mark.parametrize("protocol", ["auto", "v2"])
+def test_who_comes_back_is_told_the_last_action_that_was_taken(peer: Peer, protocol: str) -> None:
+    game = peer.start("serve", f"protocol={protocol}")
     address = f"tcp://127.0.0.1:{port_of(game)}"
-    with Client(address, protocol="v2", token="wrong") as agent, pytest.raises(LinkError):
-        wait_for(lambda: agent.poll(1.0))
-    with Client(address, protocol="v2", token="open sesame") as agent:
-        check(wait_for(lambda: agent.poll(1.0)))
-    counts = finish(game)
-    assert counts["refused"] >= 1
-    assert counts["connections"] == 1
-
-
-def test_bytes_that_are_no_bonklink_end_the_connection_alone(peer: Peer) -> None:
-    game = peer.start("serve")
-    port = port_of(game)
-    with socket.create_connection(("127.0.0.1", port), timeout=HANG) as stream:
-        stream.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
-        while stream.recv(65536):
-            pass
-    with Client(f"tcp://127.0.0.1:{port}") as agent:
-        check(wait_for(lambda: agent.poll(1.0)))
-    assert finish(game)["errors"] == 1
-
-
-def test_what_answers_a_state_of_another_connection_is_skipped(peer: Peer) -> None:
-    game = peer.start("serve", "protocol=v2")
-    with socket.create_connection(("127.0.0.1", port_of(game)), timeout=HANG) as stream:
-        stream.sendall(plain.message(1, plain.hello()))
-        stream.recv(65536)
-        for answers in (0, 10**6, 0):
-            stream.sendall(plain.message(5, struct.pack("<Q12f", answers, *[0.0] * 12), 1))
-        stream.sendall(plain.message(7, sequence=9))
-        with stream.makefile("rb") as heard:
+    with Client(address, protocol=protocol, pause=0.002) as agent:  # type: ignore[arg-type]
+        wait_for(lambda: t if (t := agent.poll(1.0)) and agent.version == 2 else None)
+        for _ in range(3):
+            sent = agent.send(Action((0.5, 0.0)))
             wait_for(
-                lambda: b"BNK2\x02\0\x08\0" in heard.read1(65536) or None
-            )  # PONG: all was read
-    counts = finish(game)
-    assert counts["actions"] == 2
-    assert counts["skipped"] == 1
-    assert counts["errors"] == 0
+                lambda sent=sent: (  # type: ignore[misc]
+                    t
+                    if (t := agent.poll(1.0)) and t.step and t.step.action_sequence == sent
+                    else None
+                )
+            )
+            agent.disconnect()
+            tick = wait_for(lambda: agent.poll(1.0))
+            assert tick.first
+            assert tick.step is not None
+            assert tick.step.action_sequence == sent
+            wait_for(lambda: t if (t := agent.poll(1.0)) and agent.version == 2 else None)
+    finish(game)
 
 
-def test_an_agent_that_does_not_read_holds_nothing_up(peer: Peer) -> None:
-    game = peer.start("serve", "width=640", "height=480", "hz=100")
-    port = port_of(game)
-    with socket.create_connection(("127.0.0.1", port), timeout=HANG) as stream:
-        time.sleep(1.0)  # buffers are full long before
-        with Client(f"tcp://127.0.0.1:{port}") as agent:
-            first = wait_for(lambda: agent.poll(1.0))
-            assert first.state.kills > 20  # the game went on meanwhile
-        assert stream.fileno() >= 0
-    counts = finish(game)
-    assert counts["overtaken"] > 5
-    assert counts["sent"] < counts["made"]
-    assert counts["connections"] == 2
-
-
-def test_a_killed_game_is_met_again(peer: Peer) -> None:
-    game = peer.start("serve")
-    port = port_of(game)
-    with Client(f"tcp://127.0.0.1:{port}") as agent:
-        wait_for(lambda: agent.poll(1.0))
-        game.kill()
-        game.wait(HANG)
-        wait_for(lambda: True if agent.poll(0.05) is None and not agent.connected else None)
-        assert agent.last_error
+def test_a_v1_agent_is_told_no_step_but_beside_the_announcement(peer: Peer) -> None:
+    told = {}
+    for protocol in ("v1", "auto"):
+        game = peer.start("serve", f"protocol={protocol}")
+        with socket.create_connection(("127.0.0.1", port_of(game)), timeout=HANG) as stream:
+            decoder, states = wire.Decoder("game"), []
+            while len(states) < 3:
+                found = decoder.feed(stream.recv(65536))
+                states += [m.payload for m in found if m.type == wire.MessageType.STATE]
+        trailers = [wire.decode_state(state)[1] for state in states]
+        assert [t.step is not None for t in trailers] == [
+            t.announcement is not None for t in trailers
+        ]
+        told[protocol] = [t.step is not None for t in trailers[:2]]
+        finish(game)
+    assert told == {"v1": [False, False], "auto": [True, False]}
 
 
 @pytest.mark.parametrize("protocol", ["v1", "auto", "v2"])
@@ -266,7 +201,6 @@ def test_both_ends_know_that_they_share_a_machine(peer: Peer) -> None:
 
 def _hello_of_ours() -> int:
     """The number of this machine that our own client says."""
-    import socket
     import threading
 
     heard: list[bytes] = []

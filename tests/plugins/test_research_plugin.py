@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from csharp import Peer
 from rehearsal import Rehearsal, wait_for
 
 from metabonk.errors import LinkError
-from metabonk.link.research_shm import ResearchAgent, Seen, path_of
+from metabonk.link.research_shm import ResearchAgent, ResearchGame, Seen, path_of
 
 SETTINGS = "com.metabonk.research.cfg"
 
@@ -168,3 +169,15 @@ def test_it_is_off_until_it_is_switched_on(game: Callable[..., Rehearsal], tmp_p
     assert not path_of(0, tmp_path).exists()
     assert running.log == []
     running.stop()
+
+
+def test_a_living_games_file_is_left_alone(peer: Peer, tmp_path: Path) -> None:
+    path = path_of(0, tmp_path)
+    living = ResearchGame(path, (3, 4))
+    assert "another game has this file" in peer.fail("research-file", path)
+    assert ResearchAgent(path).size == (3, 4)
+    living.close()
+    for left in (b"", b"short", bytes(200)):  # of one that is dead, or was none
+        path.write_bytes(left)
+        assert peer.run("research-file", path).strip() == b"True"
+        assert not path.exists()
