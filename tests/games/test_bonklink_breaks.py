@@ -30,20 +30,23 @@ from metabonk.records import GAME_STATE, FieldGroup, GameState
 EVERY = 4  # of so many decisions one breaks the connection
 
 
-def broken(protocol: str, how: Break) -> tuple[Seen, int, dict[str, Any]]:
-    """What an agent sees whose every fourth decision breaks the connection; how many did, and the
-    game's own counts."""
+def broken(protocol: str, how: Break | None) -> tuple[Seen, int, int, dict[str, Any]]:
+    """What an agent sees whose every fourth decision breaks the connection; how often the game
+    stepped, how many connections broke, and what the agent counts."""
     breaks = lambda n: how if n % EVERY == 2 else None  # noqa: E731
+    stepped: list[object] = []
     with (
-        hosting(protocol=protocol, ring=False) as (_, port),
+        hosting(protocol=protocol, ring=False) as (host, port),
         BreakingWire(port, breaks) as cut,
     ):
+        step = host.game.step
+        host.game.step = lambda row: stepped.append(row) or step(row)  # type: ignore[method-assign]
         game = games.make(
             "bonklink", 1, port=cut.port, protocol=protocol, level=CROWDED, pixels=SIZE
         )
         try:
             seen = Seen(game, SEED, actions())
-            return seen, cut.broken[how], dict(game.episode_info())
+            return seen, len(stepped), sum(cut.broken.values()), dict(game.episode_info())
         finally:
             game.close()
 
@@ -55,8 +58,12 @@ def test_a_decision_is_made_once_wherever_the_connection_breaks(protocol: str, h
     # Menus stand still whatever is decided there: a state does not tell whether it was.
     stood = [a == b for a, b in zip(ours.states, ours.states[1:], strict=False)]
     assert sum(stood) > 10
-    theirs, breaks, info = broken(protocol, how)
+    whole, decisions, none, _ = broken(protocol, None)
+    assert none == 0
+    assert whole.differs(ours) == []
+    theirs, made, breaks, info = broken(protocol, how)
     assert breaks > 40
+    assert made == decisions
     assert info["lost"][0] == 0
     assert info["reconnected"][0] > 30
     assert set(theirs.differs(ours)) <= {"outcomes"}
