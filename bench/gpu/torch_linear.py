@@ -24,26 +24,31 @@ from .plain import Plain
 TINY = 2.0**-100  # rows whose largest is smaller count as zero
 E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 INT_ROWS = 32  # torch._int_mm of a GPU takes more than sixteen rows
+PER_BYTE = {"nvfp4": 2, "int4": 2}
+BLOCK = {"nvfp4": 16, "mxfp8": 32, "int4": 32}  # inputs that share a scale
 # What bytes stand for, where that is not their type.
 CODES = {"bf16": torch.bfloat16, "fp8": torch.float8_e4m3fn, "mxfp8": torch.float8_e4m3fn}
 SCALES = {"int4": torch.bfloat16, "nvfp4": torch.float8_e4m3fn}
 
 
 def decode(weights: str, codes: Tensor, scales: Tensor, whole: Tensor, values: Tensor) -> Tensor:
-    """float32 [outputs, columns of the codes]; codes and scales in the types that they stand for.
-    values: [16] float32, what e2m1 codes stand for."""
+    """float32 [outputs, columns of the codes]; codes and scales in the types that they stand for,
+    codes of whole blocks. values: [16] float32, what e2m1 codes stand for."""
     if weights == "bf16":
         return codes.float()
     if weights in ("int8", "fp8"):
         return codes.float() * scales[:, None]
     if weights == "mxfp8":
-        powers = torch.exp2(scales.float() - 127.0).repeat_interleave(32, 1)
-        return codes.float() * powers[:, : codes.shape[1]]
+        return _blocks(codes.float(), torch.exp2(scales.float() - 127.0))
     halves = torch.stack([codes & 15, codes >> 4], -1).flatten(-2).int()
     if weights == "int4":
-        return ((halves ^ 8) - 8) * scales.float().repeat_interleave(32, 1)
-    blocks = scales.float().repeat_interleave(16, 1)
-    return values[halves] * blocks[:, : halves.shape[1]] * whole
+        return _blocks((halves ^ 8) - 8, scales.float())
+    return _blocks(values[halves], scales.float()) * whole
+
+
+def _blocks(numbers: Tensor, scales: Tensor) -> Tensor:
+    """numbers [outputs, n] times scales [outputs, blocks], each of as many neighbours."""
+    return (numbers.unflatten(1, (scales.shape[1], -1)) * scales[..., None]).flatten(1)
 
 
 def rounded(rows: str, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,19 +132,26 @@ def _values(x: Tensor) -> Tensor:
 
 
 def _stored(case: Case, given: Inputs) -> dict[str, Any]:
-    """The arguments of `stored`'s step: codes as they lie, in the types that they stand for."""
+    """The arguments of `stored`'s step: codes and scales in the types that they stand for, of whole
+    blocks, and without the padding of rows that kernels of ours want."""
     whole = given["tensor_scale"] if "tensor_scale" in given else given["whole"]
-    inputs = {"x": given["x"], "bias": given["bias"], "whole": whole, "values": _values(given["x"])}
+    x, weights = given["x"], case.facts["weights"]
+    inputs = {"x": x, "bias": given["bias"], "whole": whole, "values": _values(x)}
+    block = BLOCK.get(weights, 1)
+    blocks = -(-x.shape[1] // block)
+    wanted = {"codes": blocks * block // PER_BYTE.get(weights, 1), "scales": blocks}
     for part, types in (("codes", CODES), ("scales", SCALES)):
-        dtype = types.get(case.facts["weights"])
-        inputs[part] = given[part] if dtype is None else given[part].view(dtype)
+        dtype, found = types.get(weights), given[part]
+        if found.dim() == 2:
+            short = max(0, wanted[part] - found.shape[1])
+            found = functional.pad(found[:, : wanted[part]], (0, short)).contiguous()
+        inputs[part] = found if dtype is None else found.view(dtype)
     return inputs
 
 
 def _product(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Of codes that are multiplied as they are: without the padding of rows."""
-    codes = inputs["codes"][:, : inputs["x"].shape[1]].contiguous()
-    return {"x": inputs["x"], "codes": codes, "scales": inputs["scales"], "bias": inputs["bias"]}
+    """Of codes that are multiplied as they are."""
+    return {name: inputs[name] for name in ("x", "codes", "scales", "bias")}
 
 
 def _decoded(case: Case, given: Inputs) -> Tensor:
