@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from . import (
     ops_adam,
@@ -11,21 +12,24 @@ from . import (
     ops_frames,
     ops_merge,
     ops_qlinear,
+    ops_radar,
     ops_returns,
     ops_rssm,
     ops_surrogate,
     ops_vq,
 )
+from .agreement import agreeing
 from .case import Case
 from .meter import Timed
 from .peers import require
+from .peers.compiled import compiled
 from .versus import AbsentError, Contender
 
 # rows, inputs, outputs: of PPO on CartPole's hidden and input layers, and of the arena's encoder.
 DENSE = ((4096, 64, 64), (4096, 4, 64), (4096, 600, 128))
 
 
-Way = Literal["native", "torch", "reference"]
+Way = Literal["native", "torch", "reference", "compiled"]
 
 
 def cases() -> list[Case]:
@@ -40,6 +44,7 @@ def cases() -> list[Case]:
         *ops_merge.cases(),
         *ops_frames.cases(),
         *ops_qlinear.cases(),
+        *ops_radar.cases(),
     ]
 
 
@@ -51,6 +56,7 @@ def _dense(rows: int, inputs: int, outputs: int) -> Case:
         Contender("metabonk", lambda: dense(rows, inputs, outputs, "native")),
         (
             Contender("torch", lambda: dense(rows, inputs, outputs, "reference")),
+            Contender("torch.compile", lambda: dense(rows, inputs, outputs, "compiled")),
             Contender("torch, one node, fast tanh", lambda: dense(rows, inputs, outputs, "torch")),
         ),
     )
@@ -68,10 +74,14 @@ def dense(rows: int, inputs: int, outputs: int, backend: Way) -> Timed:
     bias, dy = torch.randn(outputs, generator=generator), torch.ones(rows, outputs)
     leaves = [t.requires_grad_(inputs >= outputs or t is not x) for t in (bias, x, weight)]
     run = op.reference if backend == "reference" else functools.partial(op.dense, backend=backend)
+    if backend == "compiled":
+        run = compiled(op.reference)
 
-    def step() -> None:
+    def gradients(run: Callable[..., Any]) -> list[Any]:
         for leaf in leaves:
             leaf.grad = None
         torch.autograd.backward(run(bias, [x], [weight]), dy)
+        return [leaf.grad for leaf in leaves if leaf.requires_grad]
 
-    return Timed(step, rows)
+    wanted = [gradient.clone() for gradient in gradients(op.reference)]
+    return agreeing(backend, Timed(lambda: gradients(run), rows), wanted)

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from . import peaks
+from .agreement import EXACT, agreeing
 from .case import Case
 from .meter import Meter, Timed, fastest
 from .peers import require
+from .peers.compiled import compiled
 from .versus import Contender
 
 UNITS = 128  # inputs, state and backbone
@@ -72,19 +74,19 @@ def _step(batch: int, precision: str = "fp32") -> Case:
 
 
 def _train() -> Case:
+    ways: tuple[tuple[str, Callable[[list[Any]], Unroll]], ...] = (
+        ("metabonk", _scan),
+        ("ncps", functools.partial(_one_by_one, _ncps_cell)),
+        ("torch", functools.partial(_one_by_one, _formula)),
+        ("torch.compile, each step", functools.partial(_one_by_one, _compiled)),
+    )
+    ours, *peers = (Contender(n, lambda n=n, m=m: OneThread(_training(n, m))) for n, m in ways)
     return Case(
         "ops",
         f"cfc {STEPS} steps x {BATCH}, {UNITS} units, forward and backward",
         "sequences/s",
-        Contender("metabonk", lambda: OneThread(_training(_scan))),
-        (
-            Contender(
-                "ncps", lambda: OneThread(_training(functools.partial(_one_by_one, _ncps_cell)))
-            ),
-            Contender(
-                "torch", lambda: OneThread(_training(functools.partial(_one_by_one, _formula)))
-            ),
-        ),
+        ours,
+        tuple(peers),
     )
 
 
@@ -121,18 +123,24 @@ def _ncps_cell(weights: list[Any]) -> Cell:
     return lambda x, h, dt: cell(x, h, dt)[0]
 
 
-def _torch_step(batch: int, make: Callable[[list[Any]], Cell], compiled: bool) -> Timed:
+def _torch_step(batch: int, make: Callable[[list[Any]], Cell], compile_: bool) -> Timed:
     torch = require("torch", "train")
     x, h, dt, weights = _tensors(1, batch)
     cell = make(weights)
-    if compiled:
-        cell = torch.compile(cell)
+    if compile_:
+        cell = compiled(cell)
 
-    def step() -> None:
+    def step() -> Any:
         with torch.inference_mode():
-            cell(x[0], h, dt[0])
+            return [cell(x[0], h, dt[0])]
 
-    return Timed(step, 1.0)
+    return agreeing(make.__name__, Timed(step, 1.0), _wanted(batch))
+
+
+def _wanted(batch: int) -> list[Any]:
+    """What a step is by the formula."""
+    x, h, dt, weights = _tensors(1, batch)
+    return [_formula(weights)(x[0], h, dt[0])]
 
 
 def _plan(batch: int, precision: Any) -> Timed:
@@ -140,7 +148,10 @@ def _plan(batch: int, precision: Any) -> Timed:
 
     x, h, dt, weights = _tensors(1, batch)
     plan = cfc_cell.plan(x[0], h, dt[0], None, *weights, precision=precision, threads=1)
-    return Timed(plan.step, 1.0)
+    within = EXACT if precision == "fp32" else 0.05
+    return agreeing(
+        f"plan, {precision}", Timed(plan.step, 1.0), _wanted(batch), within, got=lambda: [plan.out]
+    )
 
 
 def _onnx_step(batch: int) -> Timed:
@@ -161,10 +172,16 @@ def _onnx_step(batch: int) -> Timed:
     for name, value in feeds.items():
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
     binding.bind_ortvalue_output("out", onnxruntime.OrtValue.ortvalue_from_numpy(h.numpy() * 0.0))
+
+    def bound() -> None:
+        session.run_with_iobinding(binding)
+
+    ways = Timed(lambda: session.run(["out"], feeds), 1.0), Timed(bound, 1.0)
+    results = None, binding.copy_outputs_to_cpu
     return fastest(
         [
-            Timed(lambda: session.run(["out"], feeds), 1.0),
-            Timed(lambda: session.run_with_iobinding(binding), 1.0),
+            agreeing("ONNX Runtime", way, _wanted(batch), got=got)
+            for way, got in zip(ways, results, strict=True)
         ]
     )
 
@@ -192,15 +209,22 @@ def _one_by_one(make: Callable[[list[Any]], Cell], weights: list[Any]) -> Unroll
     return run
 
 
-def _training(make: Callable[[list[Any]], Unroll]) -> Timed:
+def _compiled(weights: list[Any]) -> Cell:
+    """To compile all steps as one graph takes it minutes."""
+    return compiled(_formula(weights))
+
+
+def _training(who: str, make: Callable[[list[Any]], Unroll]) -> Timed:
     """Gradients of the input and, except for ncps, whose weights are its own, of ours."""
     x, h, dt, weights = _tensors(STEPS, BATCH)
     for leaf in (x, *weights):
         leaf.requires_grad_()
-    run = make(weights)
 
-    def step() -> None:
+    def gradient(run: Unroll) -> list[Any]:
         x.grad = None
         run(x, h, dt).sum().backward()
+        return [x.grad]
 
-    return Timed(step, 1.0)
+    wanted = [found.clone() for found in gradient(_one_by_one(_formula, weights))]
+    run = make(weights)
+    return agreeing(who, Timed(lambda: gradient(run), 1.0), wanted)

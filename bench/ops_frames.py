@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from . import peaks
+from .agreement import agreeing
 from .case import Case
 from .meter import Meter, Timed
 from .ops_cfc import OneThread
+from .peers import frame_formulas as formulas
 from .peers import require
+from .peers.compiled import compiled
 from .versus import Contender
 
-HEIGHT, WIDTH = 360, 640
+HEIGHT, WIDTH = formulas.SIZE
 PIXELS = HEIGHT * WIDTH
 Run = Callable[[], object]
 
@@ -27,31 +30,44 @@ Run = Callable[[], object]
 def cases() -> list[Case]:
     return [
         *(_resize(*case) for case in RESIZES),
-        _case("grey", _ours("grey"), 4 * PIXELS, OpenCV=_cv_grey, Pillow=_pil_grey),
-        _case("flipped", _ours("flip"), 6 * PIXELS, OpenCV=_cv_flip),
+        _case("grey", "grey", {}, 4 * PIXELS, OpenCV=_cv_grey, Pillow=_pil_grey),
+        _case("flipped", "flip", {}, 6 * PIXELS, OpenCV=_cv_flip),
         _case(
             "normalised, planar",
-            _normalise,
+            "normalise",
+            {"mean": 0.5, "std": 0.25, "planar": True},
             15 * PIXELS,
             torch=_torch_normalise,
             OpenCV=_cv_normalise,
         ),
         _case(
             "RGB to NV12",
-            _ours("rgb_to_nv12", matrix="bt601"),
+            "rgb_to_nv12",
+            {"matrix": "bt601"},
             9 * PIXELS // 2,
             OpenCV=_cv_i420,
             swscale=_sws,
         ),
-        _case("NV12 to RGB", _from_nv12, 9 * PIXELS // 2, OpenCV=_cv_rgb, swscale=_sws_rgb),
+        _case(
+            "NV12 to RGB",
+            "nv12_to_rgb",
+            {"matrix": "bt601"},
+            9 * PIXELS // 2,
+            OpenCV=_cv_rgb,
+            swscale=_sws_rgb,
+        ),
     ]
 
 
 RESIZES = (("area", 84, 84), ("bilinear", 84, 84), ("area", 180, 320))
+ROUNDED = 1.01 / 128.0  # one of a byte, which is what rounding moves, of pictures as bright as this
 
 
-def _case(name: str, ours: Callable[[], Run], touched: int, **peers: Callable[[], Run]) -> Case:
-    """touched: bytes that are read and written, 0 where nobody has to touch all of them."""
+def _case(
+    name: str, op: str, settings: dict[str, Any], touched: int, **peers: Callable[[], Run]
+) -> Case:
+    """op, settings: of `metabonk.ops.frames`. touched: bytes that are read and written, 0 where
+    nobody has to touch all of them."""
 
     def meter(make: Callable[[], Run]) -> Callable[[], Meter]:
         return lambda: OneThread(Timed(make(), 1))
@@ -61,23 +77,42 @@ def _case(name: str, ours: Callable[[], Run], touched: int, **peers: Callable[[]
         "ops",
         f"frames {WIDTH}x{HEIGHT}, {name}",
         "frames/s",
-        Contender("metabonk", meter(ours)),
-        (*(Contender(peer, meter(make)) for peer, make in peers.items()), *floor),
+        Contender("metabonk", lambda: OneThread(_ours(op, settings))),
+        (
+            *(Contender(peer, meter(make)) for peer, make in peers.items()),
+            Contender("torch.compile", lambda: OneThread(_compiled(op, settings))),
+            *floor,
+        ),
     )
+
+
+def _given(op: str) -> Any:
+    return _nv12() if op == "nv12_to_rgb" else _frame()
+
+
+def _ours(op: str, settings: dict[str, Any]) -> Timed:
+    from metabonk.ops import frames
+
+    plan = getattr(frames, f"plan_{op}")(_given(op), **settings)
+    wanted = formulas.reference(op, _given(op), settings)
+    return agreeing("plan", Timed(plan.step, 1), [wanted], ROUNDED, got=lambda: [plan.out])
+
+
+def _compiled(op: str, settings: dict[str, Any]) -> Timed:
+    """The formula in float32, from bytes to bytes, as one writes it in torch."""
+    torch = require("torch", "train")
+    frame, wanted = torch.from_numpy(_given(op)), formulas.reference(op, _given(op), settings)
+    made = compiled(formulas.formula(op, settings))
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return [made(frame)]
+
+    return agreeing("torch.compile", Timed(run, 1), [wanted], ROUNDED)
 
 
 def _frame() -> Any:
     return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-
-
-def _ours(name: str, **settings: Any) -> Callable[[], Run]:
-    def make() -> Run:
-        from metabonk.ops import frames
-
-        run: Run = getattr(frames, f"plan_{name}")(_frame(), **settings).step
-        return run
-
-    return make
 
 
 def _cv() -> Any:
@@ -105,12 +140,12 @@ def _resize(method: str, height: int, width: int) -> Case:
         planes = require("torch").from_numpy(_frame()).permute(2, 0, 1)[None].float()
         return lambda: interpolate(planes, (height, width), mode=method)
 
-    ours = _ours("resize", height=height, width=width, method=method)
+    settings = {"height": height, "width": width, "method": method}
     peers: dict[str, Callable[[], Run]] = {"OpenCV": cv, "torch": torch}
     if method == "area":  # Pillow's bilinear smooths, which is more work
         peers["Pillow"] = pillow
     touched = 3 * (PIXELS + width * height) if method == "area" else 0
-    return _case(f"{method} to {width}x{height}", ours, touched, **peers)
+    return _case(f"{method} to {width}x{height}", "resize", settings, touched, **peers)
 
 
 def _cv_grey() -> Run:
@@ -127,10 +162,6 @@ def _cv_flip() -> Run:
     cv, frame = _cv(), _frame()
     out = np.empty_like(frame)
     return lambda: cv.flip(frame, 1, out)
-
-
-def _normalise() -> Run:
-    return _ours("normalise", mean=0.5, std=0.25, planar=True)()
 
 
 def _torch_normalise() -> Run:
@@ -158,13 +189,6 @@ def _nv12() -> Any:
     from metabonk.ops import frames
 
     return frames.rgb_to_nv12(_frame(), matrix="bt601")
-
-
-def _from_nv12() -> Run:
-    from metabonk.ops import frames
-
-    run: Run = frames.plan_nv12_to_rgb(_nv12(), matrix="bt601").step
-    return run
 
 
 def _cv_rgb() -> Run:

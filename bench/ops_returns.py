@@ -7,10 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 from . import peaks
+from .agreement import agreeing
 from .case import Case
 from .meter import Timed
 from .ops_cfc import OneThread
 from .peers import require
+from .peers.compiled import compiled
 from .versus import Contender
 
 STEPS, ENVS = 128, 64  # of a rollout
@@ -27,6 +29,7 @@ def cases() -> list[Case]:
             Contender("metabonk", lambda: OneThread(_gae("native"))),
             (
                 Contender("torch loop", lambda: OneThread(_gae("torch"))),
+                Contender("torch.compile, each step", lambda: OneThread(_gae("compiled"))),
                 Contender("numpy loop", _numpy),
                 # Rewards, values, advantages, and the bytes of two flags.
                 Contender("floor", lambda: peaks.reads(STEPS * ENVS * 7 // 2)),
@@ -37,7 +40,10 @@ def cases() -> list[Case]:
             f"lambda-returns {HORIZON} x {DREAMS}, forward and backward",
             "batches/s",
             Contender("metabonk", lambda: OneThread(_dreams("native"))),
-            (Contender("torch loop", lambda: OneThread(_dreams("reference"))),),
+            (
+                Contender("torch loop", lambda: OneThread(_dreams("reference"))),
+                Contender("torch.compile, each step", lambda: OneThread(_dreams("compiled"))),
+            ),
         ),
     ]
 
@@ -51,16 +57,42 @@ def _batch(steps: int, columns: int) -> Any:
     return reward, value, ended
 
 
-def _gae(backend: Any) -> Timed:
+def _gae(way: str) -> Timed:
     from metabonk.ops import returns
 
     reward, value, ended = _batch(STEPS, ENVS)
-    return Timed(
-        lambda: returns.gae(
-            reward, value, ended, ended, gamma=GAMMA, gae_lambda=LAMBDA, backend=backend
-        ),
-        1,
-    )
+    one = compiled(_advantage) if way == "compiled" else None
+
+    def run() -> Any:
+        if one is not None:
+            return [_step_by_step(one, reward, value, ended)]
+        given = {"gamma": GAMMA, "gae_lambda": LAMBDA, "backend": way}
+        return [returns.gae(reward, value, ended, ended, **given)]
+
+    return agreeing(way, Timed(run, 1), _wanted())
+
+
+def _advantage(reward: Any, value: Any, following: Any, ended: Any, after: Any) -> Any:
+    alive = GAMMA * (1.0 - ended.float())
+    return reward - value + alive * (following + LAMBDA * after)
+
+
+def _step_by_step(one: Any, reward: Any, value: Any, ended: Any) -> Any:
+    """To compile all steps of a rollout as one graph takes it minutes."""
+    torch = require("torch", "train")
+    rows, after = [], torch.zeros_like(value[0])
+    for t in range(STEPS - 1, -1, -1):
+        after = one(reward[t], value[t], value[t + 1], ended[t], after)
+        rows.append(after)
+    return torch.stack(rows[::-1])
+
+
+def _wanted() -> list[Any]:
+    """Advantages by the formula."""
+    from metabonk.ops import returns
+
+    reward, value, ended = _batch(STEPS, ENVS)
+    return [returns.gae_reference(reward, value, ended, ended, None, GAMMA, LAMBDA)]
 
 
 def _numpy() -> Timed:
@@ -74,20 +106,41 @@ def _numpy() -> Timed:
             alive = 1.0 - ended[t]
             delta = reward[t] + GAMMA * value[t + 1] * alive - value[t]
             out[t] = carry = delta + GAMMA * LAMBDA * alive * carry
-        return out
+        return [out]
 
-    return Timed(loop, 1)
+    return agreeing("numpy loop", Timed(loop, 1), _wanted())
 
 
-def _dreams(backend: str) -> Timed:
+def _dreams(way: str) -> Timed:
     torch = require("torch", "train")
     from metabonk.ops import returns
 
     reward, value, ended = _batch(HORIZON, DREAMS)
     leaves = [t.requires_grad_() for t in (reward, value, GAMMA * (1.0 - ended.float()))]
-    run = returns.lambda_returns_reference if backend == "reference" else returns.lambda_returns
 
-    def step() -> None:
-        torch.autograd.grad(run(*leaves, LAMBDA).sum(), leaves)
+    def gradients(run: Any) -> Any:
+        return torch.autograd.grad(run(*leaves, LAMBDA).sum(), leaves)
 
-    return Timed(step, 1)
+    reference = returns.lambda_returns_reference
+    run = returns.lambda_returns if way == "native" else reference
+    if way == "compiled":
+        run = _unrolled(compiled(_return))
+    return agreeing(way, Timed(lambda: gradients(run), 1), gradients(reference))
+
+
+def _return(reward: Any, discount: Any, following: Any, after: Any, lambda_: float) -> Any:
+    return reward + discount * ((1.0 - lambda_) * following + lambda_ * after)
+
+
+def _unrolled(one: Any) -> Any:
+    """As `_step_by_step`, of lambda-returns."""
+    torch = require("torch", "train")
+
+    def run(reward: Any, value: Any, discount: Any, lambda_: float) -> Any:
+        rows, after = [], value[-1]
+        for t in range(len(reward) - 1, -1, -1):
+            after = one(reward[t], discount[t], value[t + 1], after, lambda_)
+            rows.append(after)
+        return torch.stack(rows[::-1])
+
+    return run

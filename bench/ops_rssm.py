@@ -5,13 +5,15 @@ and backwards as a world model's update does; against torch and ONNX Runtime on 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from . import peaks
+from .agreement import EXACT, STRAYS, agreeing
 from .case import Case
 from .meter import Meter, Timed, fastest
 from .ops_cfc import OneThread
 from .peers import require
+from .peers.compiled import compiled
 from .versus import Contender
 
 
@@ -28,6 +30,10 @@ GAUSSIAN = Model(6, 0, 256, 512, 32, 0)
 CATEGORICAL = Model(6, 0, 512, 512, 32, 32)
 # Of a world model with 2.5 M parameters, 0.8 M are these; encoder, decoder and heads the others.
 TRAINED = Model(6, 256, 256, 256, 16, 16)
+
+Way = Literal["native", "torch", "compiled"]
+ROUNDED = 1e-2  # of sums over all steps, where rounding chooses another class now and then
+DREAMT = 0.02  # the part of numbers that such a choice may move: from there on it is another dream
 
 
 def cases() -> list[Case]:
@@ -69,8 +75,8 @@ def _step(name: str, model: Model, batch: int, precision: str = "fp32") -> Case:
 
 
 def _train(steps: int, batch: int, one_thread: bool = True) -> Case:
-    def open_(native: bool) -> Meter:
-        meter = _training(steps, batch, native)
+    def open_(way: Way) -> Meter:
+        meter = _training(steps, batch, way)
         return OneThread(meter) if one_thread else meter
 
     return Case(
@@ -78,8 +84,11 @@ def _train(steps: int, batch: int, one_thread: bool = True) -> Case:
         f"rssm {steps} steps x {batch}, 16x16, GRU 256, forward and backward"
         + ("" if one_thread else ", all threads"),
         "sequences/s",
-        Contender("metabonk", lambda: open_(True)),
-        (Contender("torch", lambda: open_(False)),),
+        Contender("metabonk", lambda: open_("native")),
+        (
+            Contender("torch", lambda: open_("torch")),
+            Contender("torch.compile, each step", lambda: open_("compiled")),
+        ),
     )
 
 
@@ -101,8 +110,14 @@ def _imagine_back(steps: int, batch: int) -> Case:
         "ops",
         f"imagine {steps} steps x {batch}, 16x16, GRU 256, forward and backward",
         "dreams/s",
-        Contender("metabonk", lambda: OneThread(_dreams_back(steps, batch, True))),
-        (Contender("torch", lambda: OneThread(_dreams_back(steps, batch, False))),),
+        Contender("metabonk", lambda: OneThread(_dreams_back(steps, batch, "native"))),
+        (
+            Contender("torch", lambda: OneThread(_dreams_back(steps, batch, "torch"))),
+            Contender(
+                "torch.compile, each step",
+                lambda: OneThread(_dreams_back(steps, batch, "compiled")),
+            ),
+        ),
     )
 
 
@@ -153,22 +168,38 @@ def _plan(model: Model, batch: int, precision: str) -> Timed:
     if model.classes:
         by_class = given[1].view(batch, model.groups, model.classes)
         given[1] = by_class.argmax(-1).to(torch.int32)
-    plan = rssm_step.plan(*given, classes=model.classes, precision=precision)
-    return Timed(plan.step, 1.0)
+    plan = rssm_step.plan(*given, classes=model.classes, precision=precision)  # type: ignore[arg-type]
+    within = {"fp32": EXACT, "bf16": 0.02, "int8": 0.05}[precision]
+    return agreeing(
+        f"plan, {precision}",
+        Timed(plan.step, 1.0),
+        _wanted(model, batch),
+        within,
+        got=lambda: [plan.out.deter, plan.out.prior],
+    )
 
 
-def _torch_step(model: Model, batch: int, compiled: bool) -> Timed:
+def _torch_step(model: Model, batch: int, compile_: bool) -> Timed:
     torch = require("torch", "train")
     from metabonk.ops import rssm_step
 
     given, classes = _one(model, batch), model.classes
-    run = torch.compile(rssm_step.reference) if compiled else rssm_step.reference
+    run = compiled(rssm_step.reference) if compile_ else rssm_step.reference
 
-    def step() -> None:
+    def step() -> Any:
         with torch.inference_mode():
-            run(*given, classes=classes)
+            found = run(*given, classes=classes)
+        return found.deter, found.prior
 
-    return Timed(step, 1.0)
+    return agreeing("torch", Timed(step, 1.0), _wanted(model, batch))
+
+
+def _wanted(model: Model, batch: int) -> list[Any]:
+    """Of a step by the formula the state and the prior: what is drawn is chosen between classes."""
+    from metabonk.ops import rssm_step
+
+    found = rssm_step.reference(*_one(model, batch), classes=model.classes)
+    return [found.deter, found.prior]
 
 
 def _onnx_step(model: Model, batch: int) -> Timed:
@@ -190,33 +221,61 @@ def _onnx_step(model: Model, batch: int) -> Timed:
     for output in session.get_outputs():
         value = require("numpy").zeros(output.shape, "float32")
         binding.bind_ortvalue_output(output.name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
+
+    def bound() -> None:
+        session.run_with_iobinding(binding)
+
+    ways = Timed(lambda: session.run(None, feeds), 1.0), Timed(bound, 1.0)
+    results = None, binding.copy_outputs_to_cpu
     return fastest(
         [
-            Timed(lambda: session.run(None, feeds), 1.0),
-            Timed(lambda: session.run_with_iobinding(binding), 1.0),
+            agreeing("ONNX Runtime", way, _wanted(model, batch), got=got)
+            for way, got in zip(ways, results, strict=True)
         ]
     )
 
 
-def _training(steps: int, batch: int, native: bool) -> Timed:
+def _step_by_step(one: Any) -> Any:
+    """The unroll of a step that torch.compile has made: to compile all steps as one graph takes it
+    minutes for every length."""
+    from metabonk.ops import rssm_torch
+
+    def run(deter: Any, stoch: Any, action: Any, embed: Any, *rest: Any, classes: int) -> Any:
+        keep, noise, weights = rest
+        steps = []
+        for t in range(len(action)):
+            done = one(deter, stoch, action[t], embed[t], keep, noise[t], weights, classes=classes)
+            deter, stoch = done.deter, done.stoch
+            steps.append(done)
+        return [rssm_torch.stack(column) for column in zip(*steps, strict=True)]
+
+    return run
+
+
+def _training(steps: int, batch: int, way: Way) -> Timed:
     """A world model's loss as far as the RSSM goes: the divergence of posterior and prior, and what
     heads that read both states would send back; gradients of the embeddings and all weights."""
     from metabonk.ops import rssm_scan as op
+    from metabonk.ops import rssm_step
 
     given, classes = problem(TRAINED, steps, batch), TRAINED.classes
     leaves = [given[3], *given[6]]
     for leaf in leaves:
         leaf.requires_grad_()
-    run = op.rssm_scan if native else op.reference
 
-    def step() -> None:
+    def gradients(run: Any) -> list[Any]:
         for leaf in leaves:
             leaf.grad = None
         deter, stoch, prior, posterior, _ = run(*given, classes=classes)
         divergence = (posterior.exp() * (posterior - prior)).sum()
         (divergence + deter.sum() + (stoch * given[3].detach()).sum()).backward()
+        return [leaf.grad for leaf in leaves]
 
-    return Timed(step, batch)
+    wanted = [gradient.clone() for gradient in gradients(op.reference)]
+    run = op.rssm_scan if way == "native" else op.reference
+    if way == "compiled":
+        run = _step_by_step(compiled(rssm_step.reference))
+    return agreeing(way, Timed(lambda: gradients(run), batch), wanted, ROUNDED, strays=STRAYS)
 
 
 def _dreamer(steps: int, batch: int) -> list[Any]:
@@ -235,7 +294,7 @@ def _dreamer(steps: int, batch: int) -> list[Any]:
     return [given[0], given[1], given[5], noise, given[6].prior(), actor]
 
 
-def _dreams(steps: int, batch: int, way: str) -> Timed:
+def _dreams(steps: int, batch: int, way: Way) -> Timed:
     """No gradient."""
     torch = require("torch", "train")
     from metabonk.ops import imagine
@@ -243,31 +302,54 @@ def _dreams(steps: int, batch: int, way: str) -> Timed:
     given = _dreamer(steps, batch)
     run = imagine.imagine if way == "native" else imagine.reference
     if way == "compiled":
-        run = torch.compile(run)
+        run = compiled(run)
 
-    def step() -> None:
+    def step(run: Any = run) -> Any:
         with torch.inference_mode():
-            run(*given, squashed=False, classes=TRAINED.classes)
+            dream = run(*given, squashed=False, classes=TRAINED.classes)
+        return dream.deter, dream.prior, dream.policy
 
-    return Timed(step, batch)
+    return agreeing(way, Timed(step, batch), step(imagine.reference), strays=DREAMT)
 
 
-def _dreams_back(steps: int, batch: int, native: bool) -> Timed:
+def _dreamt_by_step(one: Any) -> Any:
+    """As `_step_by_step`, of dreams."""
+    from metabonk.ops import imagine_torch, rssm_torch
+    from metabonk.ops.rssm_weights import Distribution
+
+    def run(*given: Any, squashed: bool, classes: int) -> Any:
+        deter, stoch, noise, action_noise, weights, actor = given
+        kind, steps = Distribution(classes, 0.01, 0.1), []
+        for t in range(len(noise)):
+            done = one(deter, stoch, noise[t], action_noise[t], weights, actor, squashed, kind, 0.1)
+            deter, stoch = done.deter, done.stoch
+            steps.append(done[: len(imagine_torch.Dream._fields)])
+        columns = (rssm_torch.stack(column) for column in zip(*steps, strict=True))
+        return imagine_torch.Dream(*columns)
+
+    return run
+
+
+def _dreams_back(steps: int, batch: int, way: Way) -> Timed:
     """An actor's loss that reaches through the dream: what critics that read both states would send
     back, and its entropy; gradients of the actor, and of the model that carries them."""
-    from metabonk.ops import imagine
+    from metabonk.ops import imagine, imagine_torch
 
     given = _dreamer(steps, batch)
     leaves = [*given[4].given(), *(t for layer in given[5] for t in layer)]
     for leaf in leaves:
         leaf.requires_grad_()
-    run = imagine.imagine if native else imagine.reference
 
-    def step() -> None:
+    def gradients(run: Any) -> list[Any]:
         for leaf in leaves:
             leaf.grad = None
         dream = run(*given, squashed=False, classes=TRAINED.classes)
         entropy = (dream.policy.exp() * dream.policy).sum()
         (entropy + dream.deter.sum() + (dream.stoch * given[1]).sum()).backward()
+        return [leaf.grad for leaf in leaves]
 
-    return Timed(step, batch)
+    wanted = [gradient.clone() for gradient in gradients(imagine.reference)]
+    run = imagine.imagine if way == "native" else imagine.reference
+    if way == "compiled":
+        run = _dreamt_by_step(compiled(imagine_torch.step))
+    return agreeing(way, Timed(lambda: gradients(run), batch), wanted, ROUNDED, strays=DREAMT)

@@ -10,6 +10,7 @@ from .case import Case
 from .meter import Timed
 from .ops_cfc import OneThread
 from .peers import require
+from .peers.compiled import compiled
 from .versus import Contender
 
 ROWS = 4096  # samples of a piece
@@ -25,8 +26,8 @@ def cases() -> list[Case]:
             "batches/s",
             Contender("metabonk", lambda: OneThread(_surrogate())),
             (
-                Contender("torch", lambda: OneThread(_autograd(compiled=False))),
-                Contender("torch.compile", lambda: OneThread(_autograd(compiled=True))),
+                Contender("torch", lambda: OneThread(_autograd(compile_=False))),
+                Contender("torch.compile", lambda: OneThread(_autograd(compile_=True))),
             ),
         )
     ]
@@ -62,14 +63,14 @@ def _surrogate() -> Timed:
     return Timed(lambda: surrogate.surrogate(*given, backend="native"), 1)
 
 
-def _autograd(*, compiled: bool) -> Timed:
+def _autograd(*, compile_: bool) -> Timed:
     torch = require("torch", "train")
     from metabonk.ops import surrogate
 
     *leaves, columns, sizes, done, outcome, terms = _given()
     for leaf in leaves:
         leaf.requires_grad_()
-    run = torch.compile(surrogate.reference) if compiled else surrogate.reference
+    run = compiled(surrogate.reference) if compile_ else surrogate.reference
 
     def step() -> None:
         loss, _ = run(*leaves, columns, sizes, done, outcome, terms)

@@ -17,6 +17,7 @@ from .case import Case
 from .meter import Meter, Reading, Timed
 from .ops_cfc import OneThread
 from .peers import require
+from .peers.compiled import compiled
 from .versus import Contender
 
 BATCHES = (1, 16)
@@ -219,13 +220,13 @@ def plain() -> Iterator[None]:
         yield
 
 
-def _torch(make: Make, batch: int, compiled: bool) -> Meter:
+def _torch(make: Make, batch: int, compile_: bool) -> Meter:
     torch = require("torch", "train")
     from metabonk.play.compiler.tracing import Decision
 
     model = make()
     decision, arguments = Decision(model, False), _arguments(model, batch)
-    call = torch.compile(decision, fullgraph=True) if compiled else decision
+    call = compiled(decision, fullgraph=True) if compile_ else decision
 
     def step() -> None:
         with torch.inference_mode():
