@@ -98,7 +98,9 @@ class Options:
             ),
             v.Verb.COLLECT: (Named(_HOLD, "whatever is nearest"), *scene.pickups),
             v.Verb.EXPLORE: here,
-            v.Verb.INTERACT: scene.places,
+            v.Verb.INTERACT: (Named(_HOLD, "whatever is best"), *scene.places)
+            if scene.places
+            else (),
             v.Verb.HOLD: here,
         }
         return cls({verb: named for verb, named in found.items() if named})

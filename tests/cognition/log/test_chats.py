@@ -47,7 +47,7 @@ def test_every_option_comes_back_as_what_it_was(tmp_path: Path) -> None:
     every = prompt_of(packed).options.every()
     assert {verb for verb, _ in every.values()} == set(v.Verb) - {v.Verb.CLICK}
     bare = {name for name, (_, named) in every.items() if isinstance(named.target, v.Hold)}
-    assert bare == {"attack", "defend", "retreat", "collect", "explore", "hold"}
+    assert bare == {"attack", "defend", "retreat", "collect", "explore", "interact", "hold"}
     log, told = Written(tmp_path), {}
     for number, (name, (verb, named)) in enumerate(every.items()):
         directive = v.Directive(verb, named.target, 2.0, v.Priority.HIGH)
@@ -90,9 +90,20 @@ def test_whatever_the_rules_decide_is_offered(things: int) -> None:
         name = v.spell_order(directive.action, directive.target)
         assert name in prompt_of(packed).options.every(), f"seed {seed}"
         said.add((directive.action, type(directive.target)))
-    if things == 8:
-        assert (v.Verb.RETREAT, v.Pickup) in said
+    if things == 3:
         assert (v.Verb.ATTACK, v.Hold) in said or (v.Verb.ATTACK, v.Entity) in said
+    if things == 8:
+        assert {(v.Verb.RETREAT, v.Pickup), (v.Verb.INTERACT, v.Pickup)} <= said
+
+
+def test_what_is_used_is_offered_without_naming_it_where_there_is_something() -> None:
+    shrine = [thing(1, PickupKind.SHRINE, 0.0, 12.0)]
+    given = state(90.0, pickups=shrine).pack()
+    directive = Strategist().decide(given).directive
+    assert (directive.action, directive.target) == (v.Verb.INTERACT, v.Hold())
+    assert {"interact", "interact pickup:1"} <= set(prompt_of(given).options.every())
+    nothing = prompt_of(state(90.0).pack()).options.every()
+    assert not any(name.startswith("interact") for name in nothing)
 
 
 def test_a_heart_and_a_boss_are_named_from_anywhere() -> None:
