@@ -66,6 +66,12 @@ bool Loop::Turn() {
   }
   if (turns_ == 0) cpu_ = clock_.CpuTime();
   const Beat beat = pacer_.Wait();
+  if (settings_.ticks != 0 && beat.tick >= settings_.ticks) {  // it came too late for the last ones
+    const uint64_t left = settings_.ticks - (beat.tick - beat.skipped);
+    skipped_.Raise(left);
+    ticks_.Raise(left);
+    return false;
+  }
   const Range range("tick");
   plan_.Tell(beat.tick, beat.planned);
   lateness_.Add(beat.late());

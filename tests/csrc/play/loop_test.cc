@@ -160,6 +160,17 @@ TEST(loop_counts_what_it_skipped) {
   CHECK_EQ(match.loop.ticks(), 11 + match.loop.skipped());
 }
 
+TEST(loop_that_comes_too_late_for_its_last_ticks_ends_with_as_many_as_were_planned) {
+  Match match(0);
+  for (int i = 0; i < 1990; ++i) CHECK(match.loop.Turn());
+  const uint64_t before = match.loop.skipped();
+  match.clock.now += 50 * kPeriod;
+  CHECK(!match.loop.Turn());
+  CHECK_EQ(match.loop.ticks(), 2000u);
+  CHECK_EQ(match.loop.skipped(), before + 10);
+  CHECK_EQ(match.seat.counts().ticks.Get() + match.loop.skipped(), 2000u);
+}
+
 TEST(loop_says_what_the_thread_computed_in_each_turn) {
   FakeClock clock;
   clock.cpu = kSecond;  // before the first turn: nobody's
