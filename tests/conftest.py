@@ -1,6 +1,9 @@
-"""Torch on one thread in every test: small networks are quickest so, several test processes share
-the machine, and sums round otherwise over several threads. Runs choose for themselves, and leave
-what they chose."""
+"""What holds in every test, whatever the machine is busy with.
+
+Torch computes on one thread: small networks are quickest so, several test processes share the
+machine, and sums round otherwise over several threads. Runs choose for themselves, and leave what
+they chose. Hypothesis gives no example a time: what is slow is looked at in bench/.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

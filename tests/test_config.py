@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metabonk import config, machine
@@ -177,7 +177,6 @@ def test_every_key_has_a_variable_that_sets_it() -> None:
         assert load(environ={setting.variable: text}) == expected, setting.key
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         Config,

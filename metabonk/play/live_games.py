@@ -244,7 +244,8 @@ class ResearchLive(GamesElsewhere):
         game = self.native[index]
         if game.connected:
             return ""
+        why = str(game.why).removeprefix("path: ") or "nobody has looked yet"
         return (
-            f"no game is played there ({str(game.why).removeprefix('path: ')}); start it with "
+            f"no game is played there ({why}); start it with "
             "ResearchPlugin, or `metabonk host --research`"
         )

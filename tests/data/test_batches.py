@@ -45,7 +45,7 @@ def test_every_decision_once(recorded: Path, length: int, seed: int | None) -> N
     assert (found == sorted(found)) == (seed is None)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 20), st.integers(0, 5))
 def test_processes_share_without_doubling(parts: int, length: int, epoch: int) -> None:
     lengths = np.arange(1, 23)

@@ -20,9 +20,7 @@ from metabonk.data.npz import read_npz
 from metabonk.data.pt import read_pt
 from metabonk.errors import ConfigError, CorruptError
 
-FUZZ = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CHANGES = st.lists(
     st.tuples(st.floats(0.0, 1.0, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6
 )
@@ -114,9 +112,7 @@ def test_pt_files(tmp_path: Path, changes: list[tuple[float, int]], keep: float)
         read_pt(path)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=CHANGES,
     file=st.sampled_from(["header.json", "index.jsonl", "chunk", "recording.jsonl"]),

@@ -65,7 +65,7 @@ def check(store: EpisodeStore, lengths: list[list[int]]) -> None:
         np.testing.assert_array_equal(episode.truncated, ended & (number % 2 == 1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(1, 7), min_size=1, max_size=3),
     st.lists(st.integers(1, 7), min_size=1, max_size=3),

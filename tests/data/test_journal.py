@@ -51,7 +51,7 @@ def test_rows_come_back(tmp_path: Path) -> None:
     check(journal.read(written(tmp_path / "k", 0)), 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_torn_end_costs_only_the_row_it_tore(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -65,7 +65,7 @@ def test_any_torn_end_costs_only_the_row_it_tore(
     check(journal.read(path), (cut - head) // width)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_changed_byte_ends_the_journal_there(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -81,7 +81,7 @@ def test_a_changed_byte_ends_the_journal_there(
     assert found.torn > 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_journal_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: bytes

@@ -58,7 +58,7 @@ def test_a_slower_rate_adds_up() -> None:
     assert stream.counts.empty == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.floats(1.0, 240.0),
     st.floats(0.985, 1.015),
@@ -84,7 +84,7 @@ def test_a_running_game_is_thinned_out_to_the_rate(fps: float) -> None:
     assert stream.counts.empty == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(1.0, 100.0), st.lists(st.integers(1, 50), min_size=1, max_size=300))
 def test_rows_come_at_the_rate_from_any_captures(rate: float, gaps: list[int]) -> None:
     milli = round(rate * 1000)

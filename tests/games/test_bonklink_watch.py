@@ -40,7 +40,8 @@ def test_a_game_that_runs_is_recorded_and_left_alone(tmp_path: Path, protocol: A
     assert said.actions == 0
     assert said.resets == 0
     assert result.counts.dropped == 0
-    assert 60 <= result.rows <= 100
+    # Twenty a second and no more; a machine that others use as well may let some of them be.
+    assert 10 <= result.rows <= 20 * result.seconds + 1
     store = EpisodeStore(tmp_path / "episodes")
     episodes = [store.read(*key) for key in store.entries(complete=False)]
     frames = np.concatenate([e.extra["frame"] for e in episodes])

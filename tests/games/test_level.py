@@ -203,7 +203,7 @@ def test_unpack_refuses_what_the_core_refuses() -> None:
 FLOAT_FIELDS = [name for name, row in CORE.items() if row[2] == "f" and row[1] == 1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(field=st.sampled_from(FLOAT_FIELDS), part=st.floats(0, 1, width=32))
 def test_any_value_in_range_survives(field: str, part: float) -> None:
     low, high = CORE[field][3:]

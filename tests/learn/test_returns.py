@@ -46,7 +46,7 @@ def naive(reward, value, terminated, truncated, is_reset, gamma: float, lam: flo
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 4))
 def test_equals_the_naive_sum(seed: int, steps: int, envs: int) -> None:
     batch = make(seed, steps, envs)

@@ -16,7 +16,7 @@ from metabonk.link import wire
 STATE = plain.write_state(plain.Plain(menu="Gameplay"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.binary(min_size=1, max_size=80), st.binary(max_size=80)), max_size=8),
     st.lists(st.integers(1, 90), min_size=1, max_size=20),
@@ -35,7 +35,7 @@ def test_ticks_are_the_same_however_they_are_cut(ticks, pieces):
     assert decoder.buffered == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["game", "agent"]), st.sampled_from(["v1", "v2", "auto"]),
     st.lists(st.binary(max_size=60), max_size=6), st.booleans(),

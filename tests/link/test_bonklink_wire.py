@@ -165,7 +165,7 @@ floats = st.floats(width=32)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.builds(
         plain.Plain,
@@ -213,14 +213,14 @@ def test_any_v1_state_is_read_as_it_was_meant(told):
         assert trailers.input[2:6] == tuple(bool(b) for b in told.input[4:8])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.binary(max_size=400), st.sampled_from(["ours", "unity"]))
 def test_any_bytes_are_a_state_or_an_error(data, axes):
     with contextlib.suppress(CorruptError):
         GameState.unpack(wire.decode_state(data, axes=axes)[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_damaged_states_are_read_or_refused(data):
     whole = bytearray(wire.encode_state(full_state()))
@@ -326,7 +326,7 @@ def test_states_in_unitys_axes():
     assert GameState.unpack(wire.decode_state(data, axes="unity")[0]).position == state.position
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(-(10**15), 10**15),
     st.lists(st.tuples(*[st.integers(0, 50_000_000)] * 3), min_size=1, max_size=40),

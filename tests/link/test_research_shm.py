@@ -156,7 +156,7 @@ def edit(path: Path, edits: list[tuple[int, bytes | None]]) -> None:
             file.write(what)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EDITS, EDITS, st.booleans())
 def test_whatever_the_games_process_does_an_agent_sees_the_file_or_an_error(
     before: list[tuple[int, bytes | None]],
@@ -188,7 +188,7 @@ def test_whatever_the_games_process_does_an_agent_sees_the_file_or_an_error(
                 agent.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EDITS)
 def test_whatever_an_agents_process_does_a_game_gets_numbers_or_an_error(
     edits: list[tuple[int, bytes | None]],

@@ -1,4 +1,8 @@
-"""Live sessions for tests: short ones, quicker than the game's own pace, of a small policy."""
+"""Live sessions for tests: short ones, quicker than the game's own pace, of a small policy.
+
+They end when so much was decided and not after so much time: a machine that others use as well may
+let none of a second's ticks happen.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +36,26 @@ def session_at(directory: Path, frames: tuple[int, int] = (12, 16), agents: int 
     return Session.create(directory, setup)
 
 
+def reach(live: Live, decisions: int) -> None:
+    """Waits until every agent came to so many decisions, those that were refused included."""
+
+    def reached() -> bool:
+        counts = live.counts()["agents"]
+        return all(seat["decided"] + seat["faults"] >= decisions for seat in counts)
+
+    live.wait(reached, seconds=60.0, look=0.002)
+    assert reached(), f"not {decisions} decisions in a minute: {live.counts()}"
+
+
 def play(
     session: Session,
     policy: Path | Decider,
-    ticks: int,
+    decisions: int,
     meanwhile: Callable[[Live], None] | None = None,
     **settings: Any,
 ) -> Live:
-    """Plays so many ticks of the arena with one policy for every agent; the stopped loop."""
+    """Plays the arena with one policy for every agent until each came to so many decisions, and
+    `meanwhile` is over; the stopped loop."""
     setup = session.setup
     deciders: list[Decider] = [
         CompiledDecider(policy) if isinstance(policy, Path) else policy for _ in setup.seeds
@@ -50,12 +66,12 @@ def play(
     # A busy machine must not turn what is tested into held ticks.
     loop = {key: settings.pop(key) for key in ("record", "reference") if key in settings}
     chosen = LoopSettings(hz=HZ, cpu=-1, spin=0.0, stale=30.0, **settings)
-    live = Live(game, deciders, chosen, session, ticks=ticks, remembered=ticks, **loop)
+    live = Live(game, deciders, chosen, session, **loop)
     live.start()
     try:
         if meanwhile is not None:
             meanwhile(live)
-        live.wait(seconds=60.0, look=0.01)
+        reach(live, decisions)
     finally:
         live.stop()
     return live

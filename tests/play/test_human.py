@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -224,9 +225,10 @@ def test_what_points_at_a_widget_frames_it(session: Session) -> None:
 
 
 def test_play_runs_in_real_time_and_returns_the_last_state() -> None:
+    began = time.monotonic()
     played = human.play(seed=1, size=(160, 90), max_seconds=0.4)
     assert played.state.menu == "MainMenu"
-    assert 10 <= played.ticks <= 40
+    assert 1 < played.ticks <= 60 * (time.monotonic() - began) + 1
 
 
 def test_levels_are_played_tick_by_tick_from_the_menu() -> None:

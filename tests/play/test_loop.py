@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from sessions import play, session_at
+from sessions import play, reach, session_at
 
 from metabonk import _core
 from metabonk.cognition.vocabulary import Directive, Priority, Verb
@@ -30,15 +29,15 @@ def test_every_tick_is_decided_and_told(tmp_path: Path, policies: Policies) -> N
     counts = live.counts()["agents"][0]
     ledger = read_ledger(session.directory)
     assert len(ledger.ticks) == counts["ticks"]
-    assert counts["ticks"] + live.loop.skipped == 150
+    assert counts["ticks"] + live.loop.skipped == live.loop.ticks
     assert counts["decided"] + counts["held"] + counts["safe"] == counts["ticks"]
     decided = ledger.ticks[(ledger.ticks["gate"] & Gate.DECIDED) != 0]
-    assert len(decided) == counts["decided"] > 10
+    assert len(decided) == counts["decided"] >= 150
     assert np.array_equal(decided["counter"], np.arange(len(decided)))
     assert (np.diff(decided["sequence"].astype(np.int64)) > 0).all()
     assert np.array_equal(decided["sequence"], decided["frame"])  # a state and its own frame
     assert {bytes(row).hex() for row in decided["artifact"]} == {live.deciders[0].hash}
-    assert len({bytes(row) for row in decided["observation"]}) > 10
+    assert len({bytes(row) for row in decided["observation"]}) > 100
     # What is told of those that decided: test_loop_candidates.py.
     assert (ledger.ticks["candidate"][(ledger.ticks["gate"] & Gate.DECIDED) == 0] == -1).all()
 
@@ -47,15 +46,16 @@ def test_times_are_in_order_and_those_of_the_ledger(tmp_path: Path, policies: Po
     session = session_at(tmp_path / "s")
     live = play(session, policies[0], 80, reference=True)
     times = live.times()
-    ledger = read_ledger(session.directory).ticks
+    ledger = read_ledger(session.directory).ticks[-len(times) :]
     assert times.dtype == TIMES
+    assert len(times) >= 80
     assert np.array_equal(times["tick"], ledger["tick"])
     order = ["planned", "woke", "began", "found", "seen", "decided", "acted"]
     for before, after in itertools.pairwise(order):
         assert (times[before] <= times[after]).all(), (before, after)
     assert np.array_equal(times["acted"] - times["planned"], ledger["acted"])
     assert (times["cpu"] > 0).all()  # even a tick that is held looks for a moment
-    assert live.loop.reference(0, 80)["count"] > 0
+    assert live.loop.reference(0, live.loop.ticks)["count"] > 0
 
 
 def test_what_is_sent_is_what_the_game_plays(tmp_path: Path, policies: Policies) -> None:
@@ -64,8 +64,9 @@ def test_what_is_sent_is_what_the_game_plays(tmp_path: Path, policies: Policies)
     sent = {row["action"][:9].tobytes() for row in read_ledger(session.directory).ticks}
     played = read_inputs(session.directory)
     still = np.zeros(9, np.float32).tobytes()  # before the first action came
-    assert len(played) > 50
-    assert {row["action"][:9].tobytes() for row in played} <= sent | {still}
+    found = {row["action"][:9].tobytes() for row in played}
+    assert len(found) > 10
+    assert found <= sent | {still}
 
 
 def test_a_directive_changes_actions_until_it_runs_out(tmp_path: Path, policies: Policies) -> None:
@@ -73,13 +74,14 @@ def test_a_directive_changes_actions_until_it_runs_out(tmp_path: Path, policies:
     given: list[int] = []
 
     def meanwhile(live: Live) -> None:
-        while live.loop.ticks < 20:
-            time.sleep(0.001)
-        hold, interact = (Directive(verb, seconds=0.5) for verb in (Verb.HOLD, Verb.INTERACT))
+        reach(live, 20)
+        hold, interact = (Directive(verb, seconds=2.0) for verb in (Verb.HOLD, Verb.INTERACT))
         given.append(live.direct(msgspec.structs.replace(hold, priority=Priority.HIGH)))
         given.append(live.direct(interact))
+        live.wait(lambda: bool(live.counts()["agents"][0]["expired"]), seconds=60.0)
+        reach(live, live.counts()["agents"][0]["decided"] + 50)
 
-    live = play(session, policies[0], 400, meanwhile)
+    live = play(session, policies[0], 0, meanwhile)
     assert given[0] > 0
     assert given[1] == 0, "one of lower priority was taken"
     ledger = read_ledger(session.directory)
@@ -102,13 +104,12 @@ def test_weights_are_swapped_between_ticks(tmp_path: Path, policies: Policies) -
         decider = live.deciders[0]
         assert isinstance(decider, CompiledDecider)
         for path in (policies[1], policies[0]):
-            before = live.loop.ticks
-            while live.loop.running and live.loop.ticks < before + 20:
-                time.sleep(0.001)
+            reach(live, live.counts()["agents"][0]["decided"] + 20)
             session.keep_artifact(path)
             decider.swap(path, timeout=30.0)
+        reach(live, live.counts()["agents"][0]["decided"] + 20)
 
-    play(session, policies[0], 300, meanwhile)
+    play(session, policies[0], 0, meanwhile)
     ticks = read_ledger(session.directory).ticks
     decided = ticks[(ticks["gate"] & Gate.DECIDED) != 0]
     hashes = [bytes(row).hex() for row in decided["artifact"]]
@@ -136,9 +137,9 @@ def test_another_network_is_not_swapped_in(policies: Policies, tmp_path: Path) -
 def test_a_policy_in_python_decides_through_mailboxes(tmp_path: Path) -> None:
     session = session_at(tmp_path / "s")
     decider = PythonDecider(RandomPolicy(3, ACTION_LAYOUT), "random")
-    live = play(session, decider, 200)
+    live = play(session, decider, 100)
     counts = live.counts()["agents"][0]
-    assert counts["decided"] > 10
+    assert counts["decided"] >= 100
     assert counts["faults"] == 0
     ticks = read_ledger(session.directory).ticks
     assert not ticks["artifact"].any()
@@ -186,9 +187,9 @@ def test_many_agents_play_side_by_side(tmp_path: Path, policies: Policies) -> No
     session = session_at(tmp_path / "s", agents=16)
     live = play(session, policies[0], 60)
     ticks = read_ledger(session.directory).ticks
-    played = 60 - live.loop.skipped
+    played = live.loop.ticks - live.loop.skipped
     assert [int((ticks["agent"] == agent).sum()) for agent in range(16)] == [played] * 16
-    assert all(counts["decided"] > 5 for counts in live.counts()["agents"])
+    assert all(counts["decided"] >= 60 for counts in live.counts()["agents"])
     first = [ticks["action"][ticks["agent"] == agent][5:20].tobytes() for agent in range(16)]
     assert len(set(first)) > 1, "every agent does the same in other games"
 
@@ -227,8 +228,7 @@ def test_a_directive_ends_when_it_is_told_to(tmp_path: Path, policies: Policies)
     given: list[int] = []
 
     def meanwhile(live: Live) -> None:
-        while live.loop.ticks < 20:
-            time.sleep(0.001)
+        reach(live, 20)
         over = int(_core.play.now()) - 1
         given.append(live.direct(Directive(Verb.HOLD, seconds=4.0), until=over))
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from sessions import session_at
+from sessions import reach, session_at
 
 from metabonk.errors import LinkError
 from metabonk.games.offer_places import ARENA, OfferPlaces
@@ -61,17 +61,17 @@ def game(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         yield address, request.param
 
 
-def play(address: str, protocol: str, policy: Path, session: Session, ticks: int) -> Live:
+def play(address: str, protocol: str, policy: Path, session: Session, decisions: int) -> Live:
     decider = CompiledDecider(policy)
     session.keep_artifact(policy)
     played = BonkLinkLive([address], protocol, frames=decider.frame)
     settings = LoopSettings(hz=60.0, cpu=-1, spin=0.0, stale=30.0)
-    live = Live(played, [decider], settings, session, ticks=ticks, record=True)
+    live = Live(played, [decider], settings, session, record=True)
     played.start()
     try:
         played.await_connected(60.0)
         live.start()
-        live.wait(seconds=60.0, look=0.01)
+        reach(live, decisions)
     finally:
         live.stop()
     return live
@@ -84,9 +84,8 @@ def test_a_game_in_another_process_is_played_and_retraced(
     made = session_at(tmp_path / "s")
     session = Session(made.directory, msgspec.structs.replace(made.setup, game="bonklink"))
     policy = policies[0] if reads == "states" else pixel_policy
-    live = play(*game, policy, session, 90)
+    live = play(*game, policy, session, 45)
     counts = live.counts()
-    assert counts["agents"][0]["decided"] > 5
     assert counts["agents"][0]["faults"] == 0
     assert counts["game"]["actions"] > 0
     assert counts["game"]["protocol_errors"] == 0

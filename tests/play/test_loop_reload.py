@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
-from sessions import play, session_at
+from sessions import play, reach, session_at
 
 from metabonk import artifact
 from metabonk.errors import ConfigError
@@ -39,14 +38,14 @@ def test_new_weights_are_taken_up_while_it_plays(tmp_path: Path, policies: Polic
         said.append(watch.look())
         artifact.certify(artifact.load(path), {"note": "the same weights"})
         said.append(watch.look())
-        while live.loop.ticks < 40:
-            time.sleep(0.001)
+        reach(live, 40)
         replace(path, policies[1])
         said.append(watch.look())
         said.append(watch.look())
         assert watch.taken == 1
+        reach(live, max(seat["decided"] for seat in live.counts()["agents"]) + 20)
 
-    play(session, path, 200, meanwhile)
+    play(session, path, 0, meanwhile)
     second = CompiledDecider(policies[1]).hash
     assert said[0] == said[1] == said[3] == ""
     assert second[:12] in said[2]

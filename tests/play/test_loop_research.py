@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from gymnasium import spaces as gs
-from sessions import session_at
+from sessions import reach, session_at
 
 from metabonk.config import ModelConfig
 from metabonk.errors import ConfigError, LinkError
@@ -94,17 +95,17 @@ def stepped(path: Path) -> Iterator[Stepped]:
         game.close()
 
 
-def play(session: Session, policy: Path, path: Path, ticks: int) -> Live:
+def play(session: Session, policy: Path, path: Path, decisions: int) -> Live:
     decider = CompiledDecider(policy)
     session.keep_artifact(policy)
     played = ResearchLive([path], decider.frame)
     settings = LoopSettings(hz=250.0, cpu=-1, spin=0.0, stale=30.0)
-    live = Live(played, [decider], settings, session, ticks=ticks, record=True)
+    live = Live(played, [decider], settings, session, record=True)
     played.start()
     try:
         played.await_connected(SOON)
         live.start()
-        live.wait(seconds=SOON, look=0.01)
+        reach(live, decisions)
     finally:
         live.stop()
     return live
@@ -124,7 +125,7 @@ def six(row: np.ndarray) -> tuple[float, ...]:
 def test_a_policy_of_six_numbers_steps_a_game_and_is_retraced(tmp_path: Path, policy: Path) -> None:
     session = session_of(tmp_path / "s")
     with stepped(tmp_path / "game") as told:
-        live = play(session, policy, tmp_path / "game", 300)
+        live = play(session, policy, tmp_path / "game", 4 * EPISODE)
     counts = live.counts()
     assert counts["agents"][0]["faults"] == 0
     assert counts["game"]["observations"] >= counts["agents"][0]["decided"] > 2 * EPISODE
@@ -169,8 +170,12 @@ def test_what_the_memory_does_not_carry_is_masked(tmp_path: Path, pixel_policy: 
 def test_a_game_that_is_not_there_is_named(tmp_path: Path) -> None:
     played = ResearchLive([tmp_path / "megabonk_env_7"])
     played.start()
+    deadline = time.monotonic() + SOON
+    while not played.native[0].why:  # it looks from a thread of its own
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     with pytest.raises(LinkError, match=r"megabonk_env_7: no game is played there \(there is no"):
-        played.await_connected(0.2)
+        played.await_connected(0.01)
     played.stop()
 
 

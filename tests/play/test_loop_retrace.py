@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from sessions import play, session_at
+from sessions import play, reach, session_at
 
 from metabonk import _core
 from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
@@ -42,15 +41,15 @@ def played(tmp_path_factory: pytest.TempPathFactory, policies: Policies) -> Sess
     session = session_at(tmp_path_factory.mktemp("retrace") / "s", agents=2)
 
     def meanwhile(live: Live) -> None:
-        while live.loop.ticks < 60:
-            time.sleep(0.001)
+        reach(live, 60)
         session.keep_artifact(policies[1])
         first = live.deciders[0]
         assert isinstance(first, CompiledDecider)
         first.swap(policies[1], timeout=30.0)
-        live.direct(Directive(Verb.MOVE, Compass(3), 0.5), agent=0)
+        live.direct(Directive(Verb.MOVE, Compass(3), 2.0), agent=0)
+        reach(live, live.counts()["agents"][0]["decided"] + 100)
 
-    play(session, policies[0], 250, meanwhile, record=True)
+    play(session, policies[0], 0, meanwhile, record=True)
     return session
 
 
@@ -131,12 +130,9 @@ def directed(tmp_path_factory: pytest.TempPathFactory, policies: Policies) -> Se
     session = session_at(tmp_path_factory.mktemp("directed") / "s")
 
     def meanwhile(live: Live) -> None:
-        at = 40
         for verb in (Verb.EXPLORE, Verb.COLLECT, Verb.RETREAT, Verb.ATTACK, Verb.DEFEND):
-            while live.loop.ticks < at:
-                time.sleep(0.001)
-            live.direct(Directive(verb, Hold(), 0.5))
-            at += 100
+            reach(live, live.counts()["agents"][0]["decided"] + 100)
+            live.direct(Directive(verb, Hold(), 4.0))
 
     play(session, policies[0], 600, meanwhile, record=True)
     return session
@@ -303,11 +299,11 @@ def test_a_tick_in_which_nothing_was_decided_says_so(tmp_path: Path, policies: P
     session = session_at(tmp_path / "s")
 
     def meanwhile(live: Live) -> None:
-        while live.loop.ticks < 30:
-            time.sleep(0.001)
+        reach(live, 30)
         live.game.stop()
+        live.wait(lambda: live.counts()["agents"][0]["held"] > 5, seconds=60.0)
 
-    play(session, policies[0], 80, meanwhile)
+    play(session, policies[0], 30, meanwhile)
     rows = read_ledger(session.directory).ticks
     held = rows["tick"][(rows["gate"] & Gate.HELD) != 0]
     assert len(held) > 5

@@ -83,7 +83,7 @@ def test_unreadable_messages_change_nothing() -> None:
     assert len(talk.reply(id)) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255))))
 def test_no_bytes_break_the_client(seed: int, changes: list[tuple[int, int]]) -> None:
     """Replies with any bytes changed are taken or counted; nothing is raised, nothing unknown is

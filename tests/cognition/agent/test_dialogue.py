@@ -304,7 +304,7 @@ def test_who_leaves_says_so() -> None:
 Step = st.sampled_from(["wish", "urgent", "answer", "late", "lose", "cut", "again", "garbage"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(Step, st.floats(0.001, 1.5)), max_size=60))
 def test_every_request_ends_once_and_nothing_old_is_applied(
     steps: list[tuple[str, float]],

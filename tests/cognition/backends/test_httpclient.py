@@ -241,7 +241,7 @@ WHOLE = (
 
 
 @given(st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 90), st.binary(max_size=6))))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_a_reply_or_an_error(whole: bytes, changes: list[tuple[int, bytes]]) -> None:
     """Mutated replies end: with a body, or with an error that is caught."""
     data = bytearray(whole)

@@ -103,12 +103,13 @@ def test_faults_are_told_apart_and_the_rules_answer(
     async def go() -> Answer:
         async with asking(wish=Wish(mode=mode)) as (server, backend):
             server.behaviour.fault = fault
+            seconds = 0.4 if fault == "hang" else 20.0
             with pytest.raises(Undecided) as error:
-                await backend.decide(question(seconds=0.4))
+                await backend.decide(question(seconds=seconds))
             assert error.value.failure in failures
             assert error.value.backend == "openai"
             chain = Chain([backend, Rules()])
-            answer = await chain.decide(question(seconds=0.4))
+            answer = await chain.decide(question(seconds=seconds))
             server.behaviour.fault = ""
             assert (await chain.decide(question())).backend == "openai", "and it recovers"
             return answer
@@ -123,7 +124,7 @@ def test_what_is_late_is_aborted_at_the_server() -> None:
         async with asking(wish=Wish(mode="schema")) as (server, backend):
             server.behaviour.latency = 3600.0
             with pytest.raises(Undecided) as error:
-                await backend.decide(question(seconds=0.2))
+                await backend.decide(question(seconds=1.5))
             assert error.value.failure is Failure.LATE
             await until(lambda: server.counts.aborted + server.counts.abandoned >= 1)
             await until(lambda: server.counts.running == 0)

@@ -96,7 +96,7 @@ def test_other_servers(owner: str, server: str, form: str, thinking: bool) -> No
             assert ("chat_template_kwargs" in standing.bodies[-1]) == thinking
             standing.behaviour.latency = 3600.0
             with pytest.raises(Undecided):
-                await backend.decide(question(seconds=0.1))
+                await backend.decide(question(seconds=1.0))
             await until(lambda: standing.counts.abandoned == 1)
             assert standing.bodies[-1]["path"] != "/abort_request"
 

@@ -75,7 +75,7 @@ def any_scores(choices: tuple[Choice, ...], seed: int) -> dict[str, dict[str, fl
 
 
 @given(st.integers(0, 10**6), st.integers(0, 40), st.integers(0, 20), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_scores_make_a_directive_that_fits(
     seed: int, enemies: int, things: int, known: bool
 ) -> None:
@@ -91,7 +91,7 @@ def test_any_scores_make_a_directive_that_fits(
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_directive_of_the_schema_fits(seed: int) -> None:
     question, prompt = strategy(busy(seed))
     properties = prompt.asked(()).schema["properties"]  # type: ignore[index]
@@ -195,7 +195,7 @@ def test_fields_that_did_not_come_are_not_told() -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_foreign_text_cannot_speak_for_us(text: str) -> None:
     told = scenes.plain(text)
     assert len(told) <= 48

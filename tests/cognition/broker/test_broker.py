@@ -325,7 +325,7 @@ def test_an_answer_that_comes_too_late_is_aborted_and_not_given(tmp_path: Path) 
     async def body(t: Table) -> None:
         t.backend.held = True
         t.hello()
-        t.say(request(0, seconds=0.05))
+        t.say(request(0, seconds=0.7))
         (reply,) = await t.replies()
         assert (reply.status, reply.code, reply.answer) == ("stale", "late", {})
         assert t.backend.cancelled == 1

@@ -215,7 +215,7 @@ def test_what_is_late_while_it_is_encoded_ends_in_time_and_lets_go(
 
     async def body(t: Table) -> None:
         t.hello(clock=w.boot_id())
-        t.say(by_handle(0, writer.write(strip(0), 5), seconds=0.2))
+        t.say(by_handle(0, writer.write(strip(0), 5), seconds=1.5))
         await t.until(slowly.began.is_set)
         (reply,) = await t.replies()
         assert (reply.status, reply.code) == ("stale", "late")

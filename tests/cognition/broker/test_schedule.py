@@ -228,7 +228,7 @@ def test_withdrawing_and_forgetting_leave_nothing() -> None:
         s.finish(found, 0.2, "answered")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.floats(0.0, 0.4)), max_size=60))
 def test_who_waits_is_counted_as_who_is_there(steps: list[tuple[int, int, float]]) -> None:
     """Nobody is looked for where the count says that none waits."""

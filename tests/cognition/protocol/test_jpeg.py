@@ -81,7 +81,7 @@ def test_what_is_never_remembered_is_read_every_time() -> None:
     assert (heads.read, heads._known) == (2, ())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, HEAD + 40), st.integers(0, 255))
 def test_a_changed_byte_is_judged_as_libjpeg_judges_it(at: int, value: int) -> None:
     changed = JPEG[:at] + bytes([value]) + JPEG[at + 1 :]

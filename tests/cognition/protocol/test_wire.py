@@ -267,7 +267,7 @@ def test_every_size_has_its_limit() -> None:
     w.decode(parts, w.Limits(strip_bytes=3 * len(JPEG), frames=3, pixels=36 * 64))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=200), max_size=4))
 def test_any_bytes_give_a_message_or_an_error(parts: list[bytes]) -> None:
     for read in (w.decode, w.decode_answer):
@@ -275,7 +275,7 @@ def test_any_bytes_give_a_message_or_an_error(parts: list[bytes]) -> None:
             read(parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(MESSAGES) - 1), st.data())
 def test_a_changed_byte_gives_a_message_or_an_error(which: int, data: st.DataObject) -> None:
     message = MESSAGES[which]

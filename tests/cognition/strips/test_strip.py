@@ -67,7 +67,7 @@ def test_a_strip_covers_300_ms_and_its_times_are_the_frames_own() -> None:
     assert numbers[-1] == 59
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     steps=st.lists(st.integers(1, 90), min_size=1, max_size=40), coded=st.lists(st.booleans()),
     spacing_ms=st.sampled_from([33.0, 50.0, 60.0]),
@@ -194,7 +194,7 @@ def test_jpegs_are_whole_and_show_the_frame() -> None:
     assert encode(smooth[:, ::-1]) != jpeg  # a view is encoded as it is seen
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 120), min_size=1, max_size=80))
 def test_any_pace_makes_strips_in_order(gaps_ms: list[int]) -> None:
     ring = StripRing()
