@@ -4,8 +4,11 @@
     python -m metabonk.kernels sm_90 --kernel vq   of one architecture, names that hold "vq"
     python -m metabonk.kernels --floors            bytes, operations and floors of every case
     python -m metabonk.kernels --limit             writes the limits in configs/ anew
+    python -m metabonk.kernels --cuda              the kernels of the built CUDA module
+    python -m metabonk.kernels --cuda --limit      writes machine_code.json anew
 
-Needs Triton and no GPU. The exit status is 1 if an entry does not keep its limits.
+Needs Triton, or the CUDA module, and no GPU. The exit status is 1 if an entry does not keep its
+limits.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from . import machine_code
 from .architectures import ARCHITECTURES
 from .compile import TRITON, Built, build_all, faults
 from .limits import rewrite
@@ -31,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table(("case", "MB", "Gop", *floor_columns()), floors()))
         print("microseconds; * where what takes longest is a rate from a paper, not measured")
         return 0
+    if given.cuda:
+        return cuda(given)
     wanted = given.architectures or architectures()
     tiles = [t for t in every() if t.architecture in wanted and given.kernel in t.kernel]
     found = build_all(tiles, given.keep, given.jobs)
@@ -49,6 +55,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table(COLUMNS, (_cells(b, t) for b, t in zip(found, tiles, strict=True))))
         _summarise(tiles, wrong)
     return int(not found or any(wrong.values()))
+
+
+def cuda(given: argparse.Namespace) -> int:
+    """Prints the CUDA module's kernels, or writes what they need as limits; the exit status."""
+    found = machine_code.built()
+    if given.limit:
+        if given.kernel or given.architectures:
+            raise SystemExit("--limit writes whole files: without --kernel and architectures")
+        machine_code.LIMITS.write_text(machine_code.declarations(found))
+        return 0
+    limits = json.loads(machine_code.LIMITS.read_text())
+    found = [
+        kernel
+        for kernel in sorted(found, key=lambda kernel: int(kernel.architecture[3:]))
+        if given.kernel in kernel.name
+        and (not given.architectures or kernel.architecture in given.architectures)
+    ]
+    undeclared = {"registers": 0, "shared": 0, "needs": []}
+    wrong = {
+        kernel: machine_code.faults(
+            kernel, limits.get(kernel.architecture, {}).get(kernel.name, undeclared)
+        )
+        for kernel in found
+    }
+    print(table(CUDA_COLUMNS, map(_cuda_cells, found)))
+    print("shared: without what a launch adds for its sizes")
+    for kernel, reasons in wrong.items():
+        for reason in reasons:
+            print(f"{kernel.architecture} {kernel.name}: {reason}")
+    outside = sum(map(bool, wrong.values()))
+    print(f"{len(found)} kernels, {outside} outside their limits")
+    return int(not found or outside > 0)
+
+
+CUDA_COLUMNS = ("device", "kernel", ">registers", ">shared", ">spilled", "instructions")
+
+
+def _cuda_cells(kernel: machine_code.Kernel) -> tuple[str, ...]:
+    counts = {name: kernel.count(name) for name in machine_code.WATCHED}
+    return (
+        kernel.architecture,
+        kernel.name,
+        str(kernel.registers),
+        f"{kernel.shared / 1024:.1f}K",
+        str(kernel.stack + kernel.local),
+        " ".join(f"{name}:{count}" for name, count in counts.items() if count),
+    )
 
 
 def _summarise(tiles: Sequence[Tile], wrong: Mapping[int, Sequence[str]]) -> None:
@@ -130,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kernel", default="", help="a part of kernels' names")
     parser.add_argument("--floors", action="store_true", help="the least times instead")
     parser.add_argument("--limit", action="store_true", help="write what they need as limits")
+    parser.add_argument("--cuda", action="store_true", help="of the built CUDA module instead")
     parser.add_argument("--keep", type=Path, help="folder that keeps results for the next run")
     parser.add_argument("--jobs", type=int, default=1, help="processes that compile")
     parser.add_argument("--json", action="store_true", help="as one list of objects")

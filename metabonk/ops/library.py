@@ -106,14 +106,22 @@ def expect_tensors(op: str, tensors: Mapping[str, object]) -> None:
     """Raises TypeError for an argument that is neither a tensor nor None."""
     for name, value in tensors.items():
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"{op}: {name} is {type(value).__name__}; wanted a torch tensor")
+            raise _no_tensor(op, name, value)
+
+
+def _no_tensor(op: str, name: str, value: object) -> TypeError:
+    said = f"{op}: {name} is {type(value).__name__}; wanted a torch tensor"
+    doors = ("__array_interface__", "__cuda_array_interface__", "__dlpack__")
+    if any(hasattr(value, door) for door in doors):
+        said += ": metabonk.ops.arrays.tensor makes one over the same memory"
+    return TypeError(said)
 
 
 def expect(op: str, name: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raises ValueError unless the argument `name` has this shape and dtype; -1 is any length.
     TypeError for what is no tensor."""
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"{op}: {name} is {type(tensor).__name__}; wanted a torch tensor")
+        raise _no_tensor(op, name, tensor)
     fits = tensor.dim() == len(shape) and all(
         want in (-1, got) for got, want in zip(tensor.shape, shape, strict=True)
     )

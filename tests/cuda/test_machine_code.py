@@ -1,37 +1,33 @@
-"""The built module holds the code that kernels/cuda/limits.json declares, for every architecture.
+"""The built module holds the code that kernels/machine_code.json declares, for every architecture.
 
-Registers within limits, nothing in local memory, the declared instructions there: tensor memory on
-sm_100 (UTCOMMA) and mma.sync with block scales on sm_120 (OMMA) among them. `--long` compiles every
-file with the compiler's own warnings about spills as errors.
+Registers and shared memory within limits, nothing in local memory, the declared instructions there:
+tensor memory on sm_100 (UTCOMMA) and mma.sync with block scales on sm_120 (OMMA) among them.
+`--long` compiles every file with the compiler's own warnings about spills as errors.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from machine_code import Kernel, declaration, faults, kernels, tool
+from metabonk.kernels import machine_code
+from metabonk.kernels.machine_code import Kernel, declaration, declarations, faults
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CUDA = ROOT / "kernels" / "cuda"
-LIMITS = json.loads((CUDA / "limits.json").read_text())
+LIMITS = json.loads(machine_code.LIMITS.read_text())
 ARCHITECTURES = ("80", "89", "90a", "100f", "120f")
 STRICT = ["-Xptxas", "-warn-spills,-warn-lmem-usage,-Werror", "--Werror", "all-warnings"]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> list[Kernel]:
-    module = importlib.util.find_spec("metabonk._cuda")
-    if module is None or module.origin is None:
-        pytest.skip("metabonk._cuda is not built: no nvcc, or METABONK_CUDA is OFF")
-    for name in ("cuobjdump", "nvdisasm"):
-        if tool(name) is None:
-            pytest.skip(f"needs {name}, of CUDA or of Triton")
-    return kernels(Path(module.origin), tmp_path_factory.mktemp("code"))
+def built() -> list[Kernel]:
+    if why := machine_code.missing():
+        pytest.skip(why)
+    return machine_code.built()
 
 
 def test_every_kernel_is_declared_and_every_declared_one_is_there(built: list[Kernel]) -> None:
@@ -60,13 +56,15 @@ def test_fp4_is_multiplied_by_the_hardware_that_can(built: list[Kernel]) -> None
 
 
 def test_faults_are_found() -> None:
-    kernel = Kernel("K", "sm_90", 64, 0, 0, 0, ("LDG.E", "HMMA.16816.F32.BF16", "STG.E"))
+    kernel = Kernel("K", "sm_90", 64, 0, 512, 0, ("LDG.E", "HMMA.16816.F32.BF16", "STG.E"))
     limits = declaration(kernel)
-    assert limits == {"registers": 64, "needs": ["HMMA"]}
+    assert limits == {"registers": 64, "shared": 512, "needs": ["HMMA"]}
+    assert json.loads(declarations([kernel])) == {"sm_90": {"K": limits}}
     assert not faults(kernel, limits)
-    worse = Kernel("K", "sm_90", 65, 8, 0, 16, ("STL.64", "LDL.64", "FFMA"))
+    worse = Kernel("K", "sm_90", 65, 8, 513, 16, ("STL.64", "LDL.64", "FFMA"))
     assert faults(worse, limits) == [
         "65 registers, at most 64 are declared",
+        "513 bytes of shared memory, at most 512",
         "8 bytes of stack, 16 of local memory",
         "2 instructions that spill",
         "no HMMA",

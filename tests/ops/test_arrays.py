@@ -11,6 +11,7 @@ import torch
 from metabonk.ops import arrays
 from metabonk.ops.arrays import tensor
 from metabonk.ops.gae import gae, reference
+from metabonk.ops.vq import vq_lookup
 
 
 class Packed:
@@ -94,3 +95,13 @@ def test_what_lies_on_a_device_goes_the_way_of_devices(monkeypatch: pytest.Monke
     array = OnDevice()
     tensor("x", array)
     assert seen == [("x", array)]
+
+
+def test_an_op_says_how_another_array_becomes_a_tensor() -> None:
+    codebook = torch.zeros(4, 8)
+    for array in (np.zeros((2, 8), np.float32), Packed(np.zeros((2, 8), np.float32))):
+        words = rf"x is {type(array).__name__}; .*: metabonk\.ops\.arrays\.tensor makes one"
+        with pytest.raises(TypeError, match=words):
+            vq_lookup(array, codebook)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"x is list; wanted a torch tensor$"):
+        vq_lookup([[0.0] * 8], codebook)  # type: ignore[arg-type]

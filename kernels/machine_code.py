@@ -1,7 +1,8 @@
 """What the built module's kernels are made of: registers, memory and instructions per architecture.
 
 Reads the machine code in metabonk._cuda itself, with cuobjdump and nvdisasm: those beside nvcc, or
-those that Triton brings. Knows ELF files only as bytes; no kernel.
+those that Triton brings; machine_code.json declares what every kernel may use. Knows ELF files only
+as bytes; no kernel.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+LIMITS = Path(__file__).with_suffix(".json")
+TOOLS = ("cuobjdump", "nvdisasm")
+WATCHED = ("HMMA", "IMMA", "OMMA", "UTCOMMA", "UTCCP", "STAS", "LDSM", "LDGSTS")
 FATBIN = struct.pack("<I", 0xBA55ED50)
 HEADER = struct.Struct("<IHHQ")  # magic, version, bytes of the header, bytes behind it
 FUNCTION = re.compile(
@@ -29,8 +34,9 @@ INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0
 @dataclass(frozen=True)
 class Kernel:
     """One kernel's code for one architecture, "sm_90" and the like. name: without arguments, as in
-    LinearKernel<Fp8Codes, true>. registers per thread; stack, shared, local in bytes; instructions:
-    all, in order, with their modifiers."""
+    LinearKernel<Fp8Codes, true>. registers per thread; stack and local in bytes a thread; shared:
+    bytes a block, without what a launch adds for its sizes; instructions: all, in order, with their
+    modifiers."""
 
     name: str
     architecture: str
@@ -44,6 +50,11 @@ class Kernel:
         """Instructions that begin with this."""
         return sum(i.startswith(start) for i in self.instructions)
 
+    @property
+    def spills(self) -> int:
+        """Instructions that read or write local memory."""
+        return self.count("STL") + self.count("LDL")
+
 
 def tool(name: str) -> str | None:
     """cuobjdump or nvdisasm, or None where neither CUDA nor Triton brings it."""
@@ -56,6 +67,26 @@ def tool(name: str) -> str | None:
     if triton is not None and triton.origin is not None:
         candidates.append(Path(triton.origin).parent / "backends" / "nvidia" / "bin" / name)
     return next((str(path) for path in candidates if path.exists()), None)
+
+
+def missing() -> str:
+    """What keeps the built module from being read here; empty if nothing does."""
+    found = importlib.util.find_spec("metabonk._cuda")
+    if found is None or found.origin is None:
+        return "metabonk._cuda is not built: no nvcc, or METABONK_CUDA is OFF"
+    lacking = [name for name in TOOLS if tool(name) is None]
+    return f"needs {' and '.join(lacking)}, of CUDA or of Triton" if lacking else ""
+
+
+def built() -> list[Kernel]:
+    """Of metabonk._cuda. Raises RuntimeError with what is `missing`."""
+    if why := missing():
+        raise RuntimeError(why)
+    module = importlib.util.find_spec("metabonk._cuda")
+    assert module is not None
+    assert module.origin is not None
+    with tempfile.TemporaryDirectory() as folder:
+        return kernels(Path(module.origin), Path(folder))
 
 
 def kernels(module: Path, folder: Path) -> list[Kernel]:
@@ -120,47 +151,40 @@ def _run(name: str, *arguments: str, folder: Path | None = None) -> str:
 def faults(kernel: Kernel, limits: Mapping[str, Any]) -> list[str]:
     """Why a kernel is not what it was declared to be; nothing if it is.
 
-    limits: registers, the most that it may have; needs, starts of instructions that must be there.
+    limits: registers and shared, the most that it may have; needs, starts of instructions that must
+    be there.
     """
     found = []
     if kernel.registers > limits["registers"]:
         found.append(f"{kernel.registers} registers, at most {limits['registers']} are declared")
+    if kernel.shared > limits["shared"]:
+        found.append(f"{kernel.shared} bytes of shared memory, at most {limits['shared']}")
     if kernel.stack or kernel.local:
         found.append(f"{kernel.stack} bytes of stack, {kernel.local} of local memory")
-    if spills := kernel.count("STL") + kernel.count("LDL"):
-        found.append(f"{spills} instructions that spill")
+    if kernel.spills:
+        found.append(f"{kernel.spills} instructions that spill")
     found += [f"no {need}" for need in limits["needs"] if not kernel.count(need)]
     return found
 
 
 def declaration(kernel: Kernel) -> dict[str, Any]:
     """Limits that a kernel keeps as it is, registers rounded up to what hardware hands out."""
-    watched = ("HMMA", "IMMA", "OMMA", "UTCOMMA", "UTCCP", "STAS", "LDSM", "LDGSTS")
     return {
         "registers": -(-kernel.registers // 8) * 8,
-        "needs": [name for name in watched if kernel.count(name)],
+        "shared": kernel.shared,
+        "needs": [name for name in WATCHED if kernel.count(name)],
     }
 
 
-def main() -> None:
-    """Prints the limits that the module's kernels keep today: what limits.json is made of."""
-    import tempfile
-
-    module = importlib.util.find_spec("metabonk._cuda")
-    assert module is not None, "metabonk._cuda is not built"
-    assert module.origin is not None
+def declarations(found: Iterable[Kernel]) -> str:
+    """The text of machine_code.json that these kernels keep as they are."""
     table: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for kernel in kernels(Path(module.origin), Path(folder)):
-            table.setdefault(kernel.architecture, {})[kernel.name] = declaration(kernel)
+    for kernel in found:
+        table.setdefault(kernel.architecture, {})[kernel.name] = declaration(kernel)
     rows = [
         f'  "{architecture}": {{\n'
         + ",\n".join(f'    "{name}": {json.dumps(row)}' for name, row in sorted(of.items()))
         + "\n  }"
         for architecture, of in table.items()
     ]
-    print("{\n" + ",\n".join(rows) + "\n}")
-
-
-if __name__ == "__main__":
-    main()
+    return "{\n" + ",\n".join(rows) + "\n}\n"
