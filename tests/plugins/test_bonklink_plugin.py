@@ -322,7 +322,7 @@ def test_a_fault_in_the_game_is_counted_and_passes(bonklink: Callable[..., Rehea
     with agent_of(running) as agent:
         until(agent, lambda t: True)
         running.do("break")
-        for _ in range(30):
+        for _ in range(60):
             agent.poll(0.02)
         lines = running.do("mend")
         faults = [line for line in lines if "reading the game failed" in line]

@@ -146,7 +146,7 @@ def test_an_agent_that_does_not_read_holds_nothing_up(peer: Peer) -> None:
     game = peer.start("serve", "width=640", "height=480", "hz=100")
     port = port_of(game)
     with socket.create_connection(("127.0.0.1", port), timeout=HANG) as stream:
-        time.sleep(1.0)  # buffers are full long before
+        time.sleep(2.0)  # buffers are full long before
         with Client(f"tcp://127.0.0.1:{port}") as agent:
             first = wait_for(lambda: agent.poll(1.0))
             assert first.state.kills > 20  # the game went on meanwhile
