@@ -1,6 +1,6 @@
 """`metabonk play --live` and `--proof`: sets a live session up, watches it, says what came of it.
 
-Knows flags, where policies and certificates are, and tables; the loop is metabonk.play's.
+Knows sessions, what runs beside the loop, and tables; the loop is metabonk.play's.
 """
 
 from __future__ import annotations
@@ -8,55 +8,29 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from metabonk import artifact, files, machine
+from metabonk import files, machine
 from metabonk.cli.dual import refuse_live
-from metabonk.cli.host import secret_of
 from metabonk.cli.interrupt import interruptible
-from metabonk.cli.output import console, notice_line, print_json, require, stderr, table
+from metabonk.cli.live_game import frames_of, game_of, level_of_session
+from metabonk.cli.live_plan import Plan, artifact_of, decider_of, demand_of, require_certificate
+from metabonk.cli.output import console, notice_line, print_json, stderr, table
 from metabonk.cli.proof_table import show_report
-from metabonk.cli.sizes import size_of
 from metabonk.config import Config
-from metabonk.errors import BackendError, ConfigError, CorruptError
+from metabonk.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
-    from metabonk.play.certificate import Demand
-    from metabonk.play.loop import Decider, Live, LoopSettings
+    from metabonk.play.loop import Live
     from metabonk.play.session import Session
 
 REPORT, TRACE = "report.json", "trace.json"
-FRAMES = (84, 84)
 RELOAD_SECONDS = 0.5  # between two looks at the policy's directory
 PATIENCE = 30.0  # seconds for a game to appear
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the flags ask for. run: the policy's run directory, if that is what it names."""
-
-    policy: str
-    run: Path | None
-    seed: int
-    seconds: float
-    proof: int
-    agents: int
-    hz: float
-    frames: str | None
-    loads: tuple[str, ...]
-    realtime: int
-    cpu: int | None
-    uncertified: bool
-    greedy: bool
-    out: Path | None
-    record: bool
-    reload: bool
-    json: bool
 
 
 def run_live(plan: Plan, config: Config) -> None:
@@ -73,9 +47,9 @@ def run_live(plan: Plan, config: Config) -> None:
     if plan.proof and plan.reload:
         raise ConfigError("--reload: what is proven is one policy: leave it out")
     refuse_live(config)
-    found = _artifact(plan)
+    found = artifact_of(plan)
     if found is not None and not plan.proof:
-        _certified(found, plan, config)
+        require_certificate(found, plan, config)
     with _assembled(plan, config, found) as (live, session):
         if plan.proof:
             _prove(plan, config, found, live, session)
@@ -91,9 +65,9 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
     from metabonk.play.session import Session, Setup, new_directory
 
     settings = LoopSettings(hz=plan.hz, cpu=plan.cpu, priority=plan.realtime)
-    deciders = [_decider(plan, config, found, agent) for agent in range(plan.agents)]
+    deciders = [decider_of(plan, config, found, agent) for agent in range(plan.agents)]
     seeds = tuple(plan.seed + agent for agent in range(plan.agents))
-    frames = _frames(plan, config, deciders)
+    frames = frames_of(plan, config, deciders)
     setup = Setup(
         game=config.game.name,
         hz=plan.hz,
@@ -103,12 +77,12 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
         artifact=deciders[0].hash,
         loop=described(settings),
         machine=msgspec.to_builtins(machine.describe()),
-        level=_level(config),
+        level=level_of_session(config),
     )
     session = Session.create(plan.out or new_directory(plan.run), setup)
     if found is not None:
         session.keep_artifact(found)
-    game = _game(plan, config, frames, session, settings)
+    game = game_of(plan, config, frames, session, settings)
     ticks = plan.proof + WARM_UP if plan.proof else 0
     remembered = ticks or REMEMBERED
     # The arena can be played again from its inputs; of other games the observations are kept.
@@ -125,148 +99,6 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
         yield live, session
     finally:
         live.stop()
-
-
-def _artifact(plan: Plan) -> Path | None:
-    """The compiled policy that is meant; None for players that are written in Python.
-
-    Of a run it is policies/live, or policies/greedy, made if it is not there or older than the run.
-    """
-    path = Path(plan.policy)
-    if (path / artifact.CARD).exists():
-        return path
-    if plan.run is None:
-        return None
-    made = plan.run / "policies" / ("greedy" if plan.greedy else "live")
-    if not _current(made, plan.run):
-        require("torch", "train", f"compiling {plan.policy}")
-        from metabonk.learn.compiling import compile_run
-
-        with stderr.status("compiling the policy"):
-            compile_run(
-                plan.run, made, sampled=not plan.greedy, episodes=0, seed=plan.seed, valued=True
-            )
-    return made
-
-
-def _current(made: Path, run: Path) -> bool:
-    """Whether a compiled policy is there and no checkpoint of the run is newer."""
-    try:
-        artifact.load(made, verify=False)
-    except (FileNotFoundError, CorruptError):
-        return False
-    compiled = (made / artifact.CARD).stat().st_mtime
-    checkpoints = (run / "checkpoints").glob(f"*/{artifact.CARD}")
-    return all(path.stat().st_mtime <= compiled for path in checkpoints)
-
-
-def _demand(plan: Plan, config: Config) -> Demand:
-    """What the live loop's certificate must be of: a priority that is refused is none."""
-    from metabonk.play.certificate import Demand
-    from metabonk.play.loop import LoopSettings
-
-    settings = LoopSettings(hz=plan.hz, cpu=plan.cpu, priority=plan.realtime)
-    granted = int(settings.granted()["priority"])
-    return Demand(game=config.game.name, hz=plan.hz, agents=plan.agents, priority=granted)
-
-
-def _certified(found: Path, plan: Plan, config: Config) -> None:
-    from metabonk.play import certificate
-
-    try:
-        certificate.require(found, _demand(plan, config))
-    except ConfigError as error:
-        if not plan.uncertified:
-            raise
-        notice_line(str(error))
-
-
-def _decider(plan: Plan, config: Config, found: Path | None, agent: int) -> Decider:
-    from metabonk.play.loop import CompiledDecider, PythonDecider
-
-    if found is not None:
-        return CompiledDecider(found)
-    from metabonk.games import scripted
-    from metabonk.records import ACTION_LAYOUT
-
-    if plan.policy == "random":
-        return PythonDecider(scripted.RandomPolicy(plan.seed + agent, ACTION_LAYOUT), "random")
-    if plan.policy == "scripted":
-        from metabonk.games.arena import level_of
-
-        size = level_of(config.game.level or None).terrain.size
-        return PythonDecider(scripted.ScriptedPolicy(scripted.Habits(size=size)), "scripted")
-    raise ConfigError(
-        f"--policy {plan.policy}: not the directory of a run or of a compiled policy, and not "
-        "scripted or random"
-    )
-
-
-def _frames(plan: Plan, config: Config, deciders: list[Decider]) -> tuple[int, int]:
-    from metabonk.play.loop import CompiledDecider
-
-    first = deciders[0]
-    read = first.frame if isinstance(first, CompiledDecider) else (0, 0)
-    if config.game.name == "research_shm" and not read[0] and plan.policy != "random":
-        raise ConfigError(
-            f"--policy {plan.policy}: research_shm shows frames and nothing else, and this policy "
-            "reads none: train one on research_shm"
-        )
-    if plan.frames is None:
-        return read if read[0] or config.game.name != "arena" else FRAMES
-    asked = size_of("--frames", plan.frames, none=True)
-    if read[0] and asked != read:
-        raise ConfigError(f"--frames {plan.frames}: the policy reads {read[0]}x{read[1]}")
-    return asked
-
-
-def _level(config: Config) -> dict[str, Any]:
-    """The arena's level as the live game plays it: a decision at every tick."""
-    if config.game.name != "arena":
-        return {}
-    from metabonk.games.arena import level_of
-
-    plain: dict[str, Any] = msgspec.to_builtins(level_of(config.game.level or None, 1))
-    return plain
-
-
-def _game(
-    plan: Plan, config: Config, frames: tuple[int, int], session: Session, settings: LoopSettings
-) -> Any:
-    from metabonk.games.bonklink_line import Address
-    from metabonk.games.offer_places import points
-    from metabonk.play.live_games import ArenaLive, BonkLinkLive
-
-    of = config.game
-    if of.name == "research_shm":
-        return _research(plan, config, frames)
-    if of.name == "arena":
-        from metabonk.games.arena import level_of
-
-        level = level_of(of.level or None, 1)
-        return ArenaLive(level.pack(), session.setup.seeds, frames, session, settings.hz)
-    if of.name != "bonklink":
-        raise ConfigError(
-            f"--live: {of.name} is not played live; arena, bonklink and research_shm are"
-        )
-    if of.use_pipe and plan.agents > 1:
-        raise ConfigError(f"--agents {plan.agents}: a pipe leads to one game; use ports")
-    host = f"[{of.host}]" if ":" in of.host else of.host
-    places = [f"tcp://{host}:{of.port + agent}" for agent in range(plan.agents)]
-    if of.use_pipe:
-        places = [f"pipe://{of.pipe_name}"]
-    token = secret_of(Path(of.token_file) if of.token_file else None)
-    offers = points("game.offer_places", of.offer_places)
-    # Axes and places as where it learned.
-    return BonkLinkLive(places, of.protocol, token, frames, Address.axes, offers)
-
-
-def _research(plan: Plan, config: Config, frames: tuple[int, int]) -> Any:
-    from metabonk.link.research_shm import paths_of
-    from metabonk.play.live_games import ResearchLive
-
-    of = config.game
-    return ResearchLive(paths_of(of.instance, plan.agents, of.research_dir), frames)
 
 
 def _play(plan: Plan, config: Config, found: Path | None, live: Live, session: Session) -> None:
@@ -317,7 +149,7 @@ def _reloader(
     if found is None or not deciders:
         raise ConfigError(f"--reload: {plan.policy} has no weights that could change")
 
-    demand = _demand(plan, config)
+    demand = demand_of(plan, config)
 
     def allowed() -> None:
         if not plan.uncertified:
