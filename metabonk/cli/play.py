@@ -13,7 +13,8 @@ import typer
 from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.dual import controlled, recorded
-from metabonk.cli.live import Plan, run_live
+from metabonk.cli.live import run_live
+from metabonk.cli.live_plan import Plan
 from metabonk.cli.output import (
     JsonFlag,
     check_target,
