@@ -1,12 +1,10 @@
-"""The broker where something is wrong: no answer, bad input, full disks, floods, the end."""
+"""The broker where something is wrong: no answer, bad input, floods, the end."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -282,65 +280,6 @@ def test_an_agent_that_does_not_read_delays_nobody_and_can_ask_again(tmp_path: P
         (reply,) = await t.replies(1, b"s")
         assert (reply.status, reply.replayed) == ("ok", True)
         assert len(t.backend.asked) == 2
-
-    at_table(tmp_path, body)
-
-
-def full(journal: j.Journal) -> None:
-    used = journal._writer.execute("PRAGMA page_count").fetchone()[0]
-    journal._writer.execute(f"PRAGMA max_page_count={used}")
-
-
-def test_a_full_disk_stops_the_log_and_not_the_decisions(tmp_path: Path) -> None:
-    async def body(t: Table) -> None:
-        t.hello()
-        full(t.journal)
-        unrecorded = []
-        for n in range(200):
-            t.say(request(n))
-            (reply,) = await t.replies()
-            assert reply.status == "ok"
-            if not reply.recorded:
-                unrecorded.append(n)
-        assert len(unrecorded) > 50
-        page = t.broker.metrics()
-        assert f"metabonk_cognition_unrecorded {t.journal.waiting}" in page
-        assert "metabonk_cognition_journal_failing 1" in page
-        t.say(request(199))
-        assert (await t.replies())[0].replayed, "still decided once"
-        t.say(w.Outcome(id=request(199).id, applied=True, seconds=1.0))
-        await t.until(lambda: t.broker.measures.events["outcomes_refused"] == 1)
-        assert not t.door.take(), "no acknowledgement: the agent keeps it"
-
-        t.journal._writer.execute("PRAGMA max_page_count=1000000")
-        await t.until(lambda: not t.journal.waiting)
-        t.say(w.Outcome(id=request(199).id, applied=True, seconds=1.0))
-        assert await t.replies() == [w.Ack(id=request(199).id, of="outcome")]
-        assert t.rows("SELECT count(*) FROM decisions") == [(200,)]
-        assert t.rows("SELECT sequence FROM joined") == [(199,)]
-        assert "metabonk_cognition_journal_failing 0" in t.broker.metrics()
-
-    at_table(tmp_path, body)
-
-
-def test_a_disk_that_hangs_delays_no_reply(tmp_path: Path) -> None:
-    async def body(t: Table) -> None:
-        t.hello()
-        with contextlib.closing(sqlite3.connect(t.journal.path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")  # holds the writer up for as long as it likes
-            t.say(request(0))
-
-            def told() -> bool:
-                t.broker.tick()
-                return bool(t.door.out)
-
-            await t.until(told)
-            (reply,) = await t.replies()
-            assert (reply.status, reply.recorded) == ("ok", False)
-            other.execute("ROLLBACK")
-        await t.until(lambda: t.rows("SELECT status FROM decisions") == [("ok",)])
-        await asyncio.sleep(0.01)
-        assert not t.door.take(), "it was told once"
 
     at_table(tmp_path, body)
 
