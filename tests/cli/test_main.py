@@ -44,6 +44,8 @@ def test_verbs_are_the_files() -> None:
         "dual",
         "interrupt",
         "live",
+        "live_game",
+        "live_plan",
         "main",
         "output",
         "players",
