@@ -91,7 +91,8 @@ def runtime_command(name: str) -> list[str | Path]:
     program = folder / "dotnet"
     if not os.access(program, os.X_OK):  # the wheel carries no permissions
         program.chmod(0o755)
-    return [program]
+    # Its debugger's pipe stays behind in the temporary folder when the program is killed.
+    return ["env", "COMPlus_EnableDiagnostics=0", program]
 
 
 class Peer:
