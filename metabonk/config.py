@@ -8,20 +8,15 @@ in environment.py. A later source wins, and an error names the source, the key a
 from __future__ import annotations
 
 import difflib
-import functools
 import importlib
-import math
 import os
 import tomllib
-import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from metabonk.environment import KNOWN, Variable
 from metabonk.errors import BackendError, ConfigError
@@ -44,6 +39,7 @@ from metabonk.schema import (
     WorldConfig,
     idle,
 )
+from metabonk.setting import PREFIX, Setting, as_text, checked, settings
 
 __all__ = [
     "BackendConfig",
@@ -73,59 +69,10 @@ __all__ = [
     "variables",
 ]
 
-PREFIX = "METABONK_"
 _SWITCHES = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("", "0", "false", "no", "off"), False),
 }
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One key of the configuration. variable: its METABONK_* name."""
-
-    key: str
-    type: Any
-    default: Any
-    help: str
-
-    @property
-    def variable(self) -> str:
-        return PREFIX + self.key.upper().replace(".", "_")
-
-    @property
-    def expected(self) -> str:
-        """What a value must be, in words."""
-        kind, meta = typing.get_args(self.type)
-        if meta.extra:
-            return str(meta.extra["expected"])
-        if typing.get_origin(kind) is Literal:
-            return "one of " + ", ".join(typing.get_args(kind))
-        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-        bounds = {">": meta.gt, ">=": meta.ge, "<=": meta.le}
-        limits = " and ".join(
-            f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None
-        )
-        return f"{names.get(kind, 'two whole numbers, as 84x84')} {limits}".rstrip()
-
-
-def settings() -> dict[str, Setting]:
-    """Every key with type, default and meaning, in the order of the schema."""
-    return {setting.key: setting for setting in _all_settings()}
-
-
-@functools.cache  # reading the schema's annotations takes ten milliseconds
-def _all_settings() -> tuple[Setting, ...]:
-    found: list[Setting] = []
-    for section in msgspec.structs.fields(Config):
-        hints = typing.get_type_hints(section.type, include_extras=True)
-        defaults = section.type()
-        for field in msgspec.structs.fields(section.type):
-            key = f"{section.name}.{field.name}"
-            meta = next(m for m in hints[field.name].__metadata__ if isinstance(m, Meta))
-            default = getattr(defaults, field.name)
-            found.append(Setting(key, hints[field.name], default, meta.description or ""))
-    return tuple(found)
 
 
 def load(
@@ -146,14 +93,13 @@ def load(
     settings of dreams where no world model is learned. Raises ConfigError naming source, key and
     remedy.
     """
-    known = settings()
     environ = os.environ if environ is None else environ
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     pairs = [] if file is None else _from_file(Path(file))
     sources = (
-        {k: _checked(known, k, v, str(file)) for k, v in pairs},
-        _in_environment(known, environ, notice),
-        {k: _checked(known, k, v, "--set") for k, v in given.items()},
+        {k: checked(k, v, str(file)) for k, v in pairs},
+        _in_environment(environ, notice),
+        {k: checked(k, v, "--set") for k, v in given.items()},
     )
     values: dict[str, Any] = {}
     for told in sources:
@@ -161,7 +107,7 @@ def load(
     config = Config()
     if presets is not None:
         game = values.get("game.name", config.game.name)
-        usual = {k: _checked(known, k, v, "preset") for k, v in presets(game).items()}
+        usual = {k: checked(k, v, "preset") for k, v in presets(game).items()}
         values = _with_world(usual) | values
     for key, value in values.items():
         section, name = key.split(".")
@@ -241,15 +187,6 @@ def variables() -> Iterator[tuple[Variable, str]]:
         yield Variable(setting.variable, as_text(setting.default), setting.help), setting.key
 
 
-def as_text(value: Any) -> str:
-    """A value as it is written in a variable or a flag."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, tuple):
-        return "x".join(str(v) for v in value)
-    return str(value)
-
-
 def _from_file(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -273,7 +210,6 @@ def _with_world(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_environment(
-    known: Mapping[str, Setting],
     environ: Mapping[str, str],
     notice: Callable[[str], None] | None,
 ) -> dict[str, Any]:
@@ -281,7 +217,7 @@ def _in_environment(
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
     for key, text, name in _from_environment(environ, notice):
-        value = _checked(known, key, text, name)
+        value = checked(key, text, name)
         if key in names and value != values[key]:
             raise ConfigError(
                 f"{names[key]} and {name} both set {key}, to different values "
@@ -326,41 +262,6 @@ def switched(variable: Variable | None, text: str) -> bool:
     if variable is not None and word not in _SWITCHES:
         raise ConfigError(f"{variable.name} = {text!r}: give 1 or 0 ({variable.help.rstrip('.')})")
     return _SWITCHES.get(word, False)
-
-
-def _checked(known: Mapping[str, Setting], key: str, value: Any, source: str) -> Any:
-    setting = known.get(key)
-    if setting is None:
-        raise ConfigError(f"{source}: there is no setting {key!r}{_nearest(known, key)}")
-    try:
-        if isinstance(value, str):
-            found = msgspec.convert(_from_text(value, setting), setting.type, strict=False)
-        else:
-            found = msgspec.convert(value, setting.type)
-        if isinstance(found, float) and not math.isfinite(found):  # no file could say it again
-            raise msgspec.ValidationError(f"{found} is not finite")
-        return found
-    except msgspec.ValidationError as error:
-        raise ConfigError(
-            f"{source}: {key} = {as_text(value)!r}: must be {setting.expected} "
-            f"({setting.help.rstrip('.')})"
-        ) from error
-
-
-def _from_text(text: str, setting: Setting) -> Any:
-    if isinstance(setting.default, tuple):
-        return text.strip("()[] ").replace(",", "x").replace(" ", "").split("x")
-    if isinstance(setting.default, bool):
-        return {"yes": "1", "on": "1", "no": "0", "off": "0"}.get(text.lower(), text)
-    return text
-
-
-def _nearest(known: Mapping[str, Setting], key: str) -> str:
-    near = difflib.get_close_matches(key, known, 1, 0.6)
-    if not near:
-        last = {k.split(".")[1]: k for k in known}
-        near = [last[n] for n in difflib.get_close_matches(key.rsplit(".", 1)[-1], last, 1, 0.6)]
-    return f": did you mean {near[0]!r}?" if near else ": `metabonk config` lists them all"
 
 
 def _check_together(config: Config) -> None:

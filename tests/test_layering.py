@@ -19,6 +19,7 @@ BOTTOM = {
     "files",
     "environment",
     "schema",
+    "setting",
     "config",
     "machine",
     "records",
@@ -54,8 +55,8 @@ for _room in BOTTOM:
 
 # What the bottom itself may see: a fixed order among its own modules.
 BOTTOM_ORDER = [
-    "extras", "errors", "files", "environment", "schema", "config", "machine", "spaces", "records",
-    "observations", "transports", "protocols", "metrics", "artifact", "stage",
+    "extras", "errors", "files", "environment", "schema", "setting", "config", "machine", "spaces",
+    "records", "observations", "transports", "protocols", "metrics", "artifact", "stage",
 ]  # fmt: skip
 
 # `play` sees of `cognition` only these.
