@@ -136,7 +136,7 @@ def _name(mangled: str) -> str:
     plain = re.sub(
         r"^void |metabonk::cuda::|\(anonymous namespace\)::|_GLOBAL__N__\w+::", "", plain
     )
-    return re.sub(r"\((?:Metabonk|int|void|float|unsigned).*$", "", plain).strip()
+    return re.sub(r"\((?:\)|Metabonk|int|void|float|unsigned).*$", "", plain).strip()
 
 
 def _run(name: str, *arguments: str, folder: Path | None = None) -> str:
