@@ -152,7 +152,7 @@ def to_toml(config: Config, *, comments: bool = True) -> str:
 
 
 # Of `native.cpu`, from AVX-512 on: what is used beyond it.
-_EXTENSIONS = {"avx512": "none", "vnni": "vnni", "bf16": "bf16"}
+_EXTENSIONS = {"avx512": "none", "vnni": "vnni", "bf16": "bf16", "amx": "amx"}
 _CONFIGURED: list[str] = []  # what configurations have asked of cap_cpu in this process
 
 

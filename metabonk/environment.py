@@ -35,7 +35,7 @@ KNOWN = (
     Variable(
         "METABONK_CPU",
         "auto",
-        "Highest instruction set the core may use: auto, baseline, avx2, avx512, vnni or bf16.",
+        "Highest instruction set it may use: auto, baseline, avx2, avx512, vnni, bf16 or amx.",
         key="native.cpu",
     ),
     Variable(

@@ -30,7 +30,7 @@ CpuExtension ParseExtension(const std::string& name) {
   for (int i = 0; i < static_cast<int>(CpuExtension::kCount); ++i) {
     if (name == ExtensionName(static_cast<CpuExtension>(i))) return static_cast<CpuExtension>(i);
   }
-  throw nb::value_error("extension: one of none, vnni, bf16");
+  throw nb::value_error("extension: one of none, vnni, bf16, amx");
 }
 
 }  // namespace
@@ -48,13 +48,14 @@ void BindSupport(nb::module_& core) {
       "Caps the tier: baseline, avx2 or avx512. Raises ValueError.");
   module.def(
       "detected_extension", [] { return std::string(ExtensionName(DetectedExtension())); },
-      "What this processor has beyond AVX-512: none, vnni, or bf16 (which includes vnni).");
+      "What this processor has beyond AVX-512: none, vnni, bf16 or amx, each with those before "
+      "it.");
   module.def(
       "active_extension", [] { return std::string(ExtensionName(ActiveExtension())); },
       "The extension in use: the lower of the detected one and the cap, none below AVX-512.");
   module.def(
       "cap_extension", [](const std::string& name) { CapExtension(ParseExtension(name)); },
-      nb::arg("extension"), "Caps the extension: none, vnni or bf16. Raises ValueError.");
+      nb::arg("extension"), "Caps the extension: none, vnni, bf16 or amx. Raises ValueError.");
   module.def(
       "hardware_threads", [] { return std::thread::hardware_concurrency(); },
       "How many threads the machine runs at once.");

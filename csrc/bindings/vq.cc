@@ -123,8 +123,12 @@ class Plan {
 void BindVq(nb::module_& nn) {
   nn.def(
       "vq_kernels",
-      [] { return std::string(nn::VqScreens() ? "bf16" : nn::ActiveVqKernels().name); },
-      "Name of the loops in use: portable, avx2, avx512 or bf16 (which screens for avx512).");
+      [] {
+        return std::string(nn::ActiveVqScreen() != nullptr ? nn::ActiveVqScreen()->name
+                                                           : nn::ActiveVqKernels().name);
+      },
+      "Name of the loops in use: portable, avx2, avx512, or bf16 or amx (which screen for "
+      "avx512).");
   nb::class_<Engine>(nn, "VqEngine",
                      "Nearest codes on threads of its own. Arguments are addresses of contiguous "
                      "float32 and int64 that the caller has checked.")

@@ -20,6 +20,7 @@ const PeakLoops& ActivePeakLoops() {
 
 ProductLoop ActiveBytePeak() {
 #if defined(__x86_64__)
+  if (ActiveExtension() >= CpuExtension::kAmx) return kBytePeakAmx;
   if (ActiveExtension() >= CpuExtension::kVnni) return kBytePeakVnni;
 #endif
   return nullptr;

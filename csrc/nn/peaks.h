@@ -25,6 +25,7 @@ const PeakLoops& ActivePeakLoops();
 using ProductLoop = int64_t (*)(int64_t products);
 
 extern const ProductLoop kBytePeakVnni;
+extern const ProductLoop kBytePeakAmx;
 extern const ProductLoop kBf16Peak;
 
 // Null where ActiveExtension() has no such products.

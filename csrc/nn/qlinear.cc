@@ -22,6 +22,7 @@ const QLinearKernels& ActiveQLinearKernels(WeightFormat format) {
   const bool int8 = format == WeightFormat::kInt8;
 #if defined(__x86_64__)
   const CpuExtension extension = ActiveExtension();
+  if (int8 && extension >= CpuExtension::kAmx) return kQInt8Amx;
   if (int8 && extension >= CpuExtension::kVnni) return kQInt8Vnni;
   if (!int8 && extension >= CpuExtension::kBf16) return kQFloatBf16;
   switch (ActiveTier()) {

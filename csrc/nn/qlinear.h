@@ -48,7 +48,7 @@ struct QLinearKernels {
 extern const QLinearKernels kQInt8Portable, kQFloatPortable;
 extern const QLinearKernels kQInt8Avx2, kQFloatAvx2;
 extern const QLinearKernels kQInt8Avx512, kQFloatAvx512;
-extern const QLinearKernels kQInt8Vnni, kQFloatBf16;
+extern const QLinearKernels kQInt8Vnni, kQFloatBf16, kQInt8Amx;
 
 // The best that ActiveTier() and ActiveExtension() allow.
 const QLinearKernels& ActiveQLinearKernels(WeightFormat format);

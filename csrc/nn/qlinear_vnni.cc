@@ -1,29 +1,18 @@
 // int8 linear layers on products of bytes (AVX512_VNNI): four products per lane and instruction,
 // bytes 0..255 of x, moved up by 128, times the signed bytes of the weights.
 #if defined(__x86_64__)
-// g++ 12 takes the undefined lanes that its own intrinsics start from for a mistake of ours.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 
-#include "nn/qlinear.h"
+#include "nn/qlinear_bytes.h"
 
 namespace metabonk::nn {
 namespace {
 
 constexpr float kSmallest = 0x1p-100f;
-constexpr int kLanes = 16;
 constexpr int kRowsMax = 6;  // 24 sums, 4 weights and one of x: 29 of 32 registers
-
-__mmask16 First(int count) { return static_cast<__mmask16>((1u << count) - 1u); }
-
-// Masks of what is left of `count` at i, 16 at most.
-__mmask16 Left(int i, int count) { return First(std::min(kLanes, count - i)); }
 
 void TakeRow(const float* x, int inputs, int padded, uint8_t* row, float* scale) {
   __m512i most = _mm512_setzero_si512();
@@ -52,18 +41,6 @@ void TakeRow(const float* x, int inputs, int padded, uint8_t* row, float* scale)
     const __m512i code = _mm512_add_epi32(_mm512_cvtps_epi32(scaled), middle);
     _mm512_mask_cvtepi32_storeu_epi8(row + i, Left(i, padded), code);
   }
-}
-
-// y = sum (x_scale scale) + bias, not fused: the same bits as on every other instruction set.
-inline void Finish(const QTile& t, int row, int panel, __m512i sum) {
-  const int first = panel * kPanelOutputs;
-  const __mmask16 there = Left(first, t.outputs);
-  const __m512 scale =
-      _mm512_mul_ps(_mm512_set1_ps(t.x_scale[row]),
-                    _mm512_loadu_ps(reinterpret_cast<const float*>(t.tile) + first));
-  __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
-  if (t.bias != nullptr) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(there, t.bias + first));
-  _mm512_mask_storeu_ps(t.y + row * t.y_stride + first, there, y);
 }
 
 // sum += x * weight. The instruction itself: given the intrinsic, g++ 12 stores every sum to memory

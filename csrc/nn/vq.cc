@@ -60,6 +60,15 @@ uint16_t Rounded(float x) {
   return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+// The screen for a codebook, or null; one that was packed where there were no tiles has none.
+const VqScreen* ScreenOf(const VqCoarse& coarse) {
+  const VqScreen* screen = coarse.codes == nullptr ? nullptr : ActiveVqScreen();
+#if defined(__x86_64__)
+  if (screen == &kVqScreenAmx && coarse.pairs % kVqTilePairs != 0) return &kVqScreenBf16;
+#endif
+  return screen;
+}
+
 // Runs body(share, shares, thread) for every share on the pool.
 template <typename Body>
 void RunShares(ThreadPool& pool, int shares, const Body& body) {
@@ -92,7 +101,13 @@ const VqKernels& ActiveVqKernels() {
   return kVqPortable;
 }
 
-bool VqScreens() { return ActiveExtension() >= CpuExtension::kBf16; }
+const VqScreen* ActiveVqScreen() {
+#if defined(__x86_64__)
+  if (ActiveExtension() >= CpuExtension::kAmx) return &kVqScreenAmx;
+  if (ActiveExtension() >= CpuExtension::kBf16) return &kVqScreenBf16;
+#endif
+  return nullptr;
+}
 
 int64_t VqCodebook::Pack(const float* codes, int64_t count, int width, VqMetric metric) {
   norms_.resize(static_cast<size_t>(count));
@@ -118,12 +133,14 @@ int64_t VqCodebook::Pack(const float* codes, int64_t count, int width, VqMetric 
     to += int64_t{kVqPanelCodes} * width;
   }
   coarse_ = {};
-  if (VqScreens()) PackCoarse();
+  if (ActiveVqScreen() != nullptr) PackCoarse();
   return -1;
 }
 
 void VqCodebook::PackCoarse() {
-  const int pairs = (width_ + 1) / 2;
+  const bool tiles = ActiveExtension() >= CpuExtension::kAmx;
+  const int own = (width_ + 1) / 2;
+  const int pairs = tiles ? (own + kVqTilePairs - 1) / kVqTilePairs * kVqTilePairs : own;
   const int64_t panel = int64_t{kVqPanelCodes} * pairs * 2;
   uint16_t* to = rounded_.Grow(static_cast<size_t>(panels_ * panel));
   const float* offset = exact_.memory.get();
@@ -131,8 +148,7 @@ void VqCodebook::PackCoarse() {
   double residual = 0.0;
   for (int64_t p = 0; p < panels_; ++p, to += panel) {
     double sums[kVqPanelCodes] = {};
-    if (width_ % 2 == 1)
-      std::fill_n(to + panel - 2 * kVqPanelCodes, 2 * kVqPanelCodes, uint16_t{0});
+    std::fill(to + width_ / 2 * 2 * kVqPanelCodes, to + panel, uint16_t{0});
     for (int d = 0; d < width_; ++d, from += kVqPanelCodes) {
       uint16_t* pair = to + d / 2 * 2 * kVqPanelCodes + d % 2;
       for (int k = 0; k < kVqPanelCodes; ++k) {
@@ -170,9 +186,10 @@ void VqEngine::Reserve(const VqCodebook& codebook, int64_t rows) {
     score_.resize(static_cast<size_t>(rows));
     found_.resize(static_cast<size_t>(rows));
   }
-  if (codebook.coarse().codes == nullptr) return;
-  const auto scores = static_cast<size_t>(kVqScreenRows * codebook.panels() * kVqPanelCodes);
-  const auto pairs = static_cast<size_t>(kVqScreenRows * codebook.coarse().pairs);
+  const VqScreen* screen = ScreenOf(codebook.coarse());
+  if (screen == nullptr) return;
+  const auto scores = static_cast<size_t>(screen->rows * codebook.panels() * kVqPanelCodes);
+  const auto pairs = static_cast<size_t>(screen->rows * codebook.coarse().pairs);
   for (VqScratch& scratch : scratch_) {
     if (scratch.scores.size() < scores) scratch.scores.resize(scores);
     if (scratch.pairs.size() < pairs) scratch.pairs.resize(pairs);
@@ -195,18 +212,16 @@ int64_t VqEngine::Lookup(const VqCodebook& codebook, const float* x, int64_t row
   };
   const int shares = Shares(rows * codebook.panels() * panel / kShareWork);
   const VqCoarse coarse = codebook.coarse();
-  [[maybe_unused]] const bool screens = coarse.codes != nullptr && VqScreens();
+  const VqScreen* screen = ScreenOf(coarse);
   RunShares(pool_, shares, [&](int share, int of, int thread) {
     const int64_t first = begin(share, of), count = begin(share + 1, of) - first;
     std::fill_n(score_.data() + first, count, -std::numeric_limits<float>::infinity());
-#if defined(__x86_64__)
-    if (screens) {
-      VqScreen(codebook.Slice(0, codebook.panels()), coarse, x + first * width, count,
-               &scratch_[static_cast<size_t>(thread)], score_.data() + first,
-               found_.data() + first);
+    if (screen != nullptr) {
+      screen->screen(codebook.Slice(0, codebook.panels()), coarse, x + first * width, count,
+                     &scratch_[static_cast<size_t>(thread)], score_.data() + first,
+                     found_.data() + first);
       return;
     }
-#endif
     for (int64_t at = 0; at < codebook.panels(); at += chunk) {
       kernels.search(codebook.Slice(at, chunk), x + first * width, count, score_.data() + first,
                      found_.data() + first);

@@ -23,7 +23,7 @@ namespace metabonk::nn {
 enum class VqMetric : int { kEuclidean, kDot };
 
 inline constexpr int kVqPanelCodes = 16;  // codes that lie side by side, dimension by dimension
-inline constexpr int kVqScreenRows = 6;   // that VqScreen takes together
+inline constexpr int kVqTilePairs = 16;   // of dimensions, that tiles take together
 inline constexpr int kVqGroupPanels = 4;  // the number of panels is a multiple of this
 
 // Panels as the kernels read them.
@@ -38,22 +38,31 @@ struct VqPanels {
 // The same codes in bf16 and how far off that makes a score.
 struct VqCoarse {
   const uint16_t* codes;  // [panels, pairs, 16, 2]: dimensions 2 i and 2 i + 1 side by side
-  int pairs;
+  int pairs;  // whole tiles of them where the processor has tiles: zeros behind the last
   // The largest over the codes: |c|, |c - its bf16|, |what a score starts from|.
   float norm, residual, offset;
 };
 
-// Memory for VqScreen, of one thread.
+// Memory for screening, of one thread.
 struct VqScratch {
-  std::vector<float> scores;    // of six rows against all codes
-  std::vector<uint32_t> pairs;  // six rows in bf16
+  std::vector<float> scores;    // of VqScreen::rows rows against all codes
+  std::vector<uint32_t> pairs;  // as many rows in bf16
 };
 
 // What VqKernels::search finds, faster: all scores in bf16, then in float32 those of the codes that
 // could still be the best by a bound that holds for any numbers. A row for which that leaves too
-// many is searched. Compiled for AVX512_BF16.
-void VqScreen(const VqPanels& panels, const VqCoarse& coarse, const float* x, int64_t rows,
-              VqScratch* scratch, float* score, int32_t* index);
+// many is searched.
+struct VqScreen {
+  const char* name;
+  int rows;  // that are taken together
+  void (*screen)(const VqPanels& panels, const VqCoarse& coarse, const float* x, int64_t rows,
+                 VqScratch* scratch, float* score, int32_t* index);
+};
+
+extern const VqScreen kVqScreenBf16, kVqScreenAmx;
+
+// The one of ActiveExtension(), or null.
+const VqScreen* ActiveVqScreen();
 
 // The kernels of one instruction set.
 struct VqKernels {
@@ -69,8 +78,6 @@ extern const VqKernels kVqAvx2;
 extern const VqKernels kVqAvx512;
 
 const VqKernels& ActiveVqKernels();
-// Whether codebooks that are packed now can be screened.
-bool VqScreens();
 
 // A codebook in the order in which the kernels read it. Keeps no pointer to what it was packed
 // from.

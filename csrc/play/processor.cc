@@ -22,12 +22,13 @@ struct Level {
 };
 
 // `auto` is none of these. Tiers below AVX-512 have no extension whatever the cap is.
-constexpr std::array<Level, 5> kLevels = {{
+constexpr std::array<Level, 6> kLevels = {{
     {"baseline", CpuTier::kBaseline, CpuExtension::kNone},
     {"avx2", CpuTier::kAvx2, CpuExtension::kNone},
     {"avx512", CpuTier::kAvx512, CpuExtension::kNone},
     {"vnni", CpuTier::kAvx512, CpuExtension::kVnni},
     {"bf16", CpuTier::kAvx512, CpuExtension::kBf16},
+    {"amx", CpuTier::kAvx512, CpuExtension::kAmx},
 }};
 
 // Leaves `level` null for `auto`.
@@ -38,11 +39,12 @@ Failure Find(const char* variable, const char* text, const Level** level) {
     if (one.name == text) *level = &one;
   }
   if (*level != nullptr) return {};
-  return {Code::kInvalidArgument,
-          std::string(variable) + ": native.cpu = '" + text +
-              "': must be one of auto, baseline, avx2, avx512, vnni, bf16 (Highest instruction set "
-              "it may use; games are the same on all. vnni and bf16: AVX-512 with these "
-              "extensions, each with those before it)"};
+  return {
+      Code::kInvalidArgument,
+      std::string(variable) + ": native.cpu = '" + text +
+          "': must be one of auto, baseline, avx2, avx512, vnni, bf16, amx (Highest instruction "
+          "set it may use; games are the same on all. vnni, bf16 and amx: AVX-512 with these "
+          "extensions, each with those before it)"};
 }
 
 }  // namespace

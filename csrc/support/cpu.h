@@ -14,9 +14,11 @@ void CapTier(CpuTier tier);
 const char* TierName(CpuTier tier);
 
 // What some processors of the AVX-512 tier have beyond it; each level includes those before it.
-// kVnni: AVX512_VNNI. kBf16: AVX512_BF16 and AVX512_VBMI.
-enum class CpuExtension : int { kNone, kVnni, kBf16, kCount };
+// kVnni: AVX512_VNNI. kBf16: AVX512_BF16 and AVX512_VBMI. kAmx: tiles, with products of bytes and
+// of bf16.
+enum class CpuExtension : int { kNone, kVnni, kBf16, kAmx, kCount };
 
+// Asks the operating system, once, to let this process use tiles where there are some.
 CpuExtension DetectedExtension();
 // The lower of DetectedExtension() and the cap; kNone while a lower tier than AVX-512 is active.
 CpuExtension ActiveExtension();

@@ -13,7 +13,7 @@ def cap_tier(tier: str) -> None:
 
 def detected_extension() -> str:
     """
-    What this processor has beyond AVX-512: none, vnni, or bf16 (which includes vnni).
+    What this processor has beyond AVX-512: none, vnni, bf16 or amx, each with those before it.
     """
 
 def active_extension() -> str:
@@ -22,7 +22,7 @@ def active_extension() -> str:
     """
 
 def cap_extension(extension: str) -> None:
-    """Caps the extension: none, vnni or bf16. Raises ValueError."""
+    """Caps the extension: none, vnni, bf16 or amx. Raises ValueError."""
 
 def hardware_threads() -> int:
     """How many threads the machine runs at once."""

@@ -139,7 +139,11 @@ def _instructions() -> tuple[str, str]:
     tiers = machine.tiers()
     support = importlib.import_module("metabonk._core").support
     extensions = support.detected_extension(), support.active_extension()
-    beyond = {"vnni": " with VNNI", "bf16": " with VNNI and BF16"}
+    beyond = {
+        "vnni": " with VNNI",
+        "bf16": " with VNNI and BF16",
+        "amx": " with VNNI, BF16 and AMX",
+    }
     detected, active = (
         tier + beyond.get(extension, "") for tier, extension in zip(tiers, extensions, strict=True)
     )

@@ -18,7 +18,7 @@ from metabonk.config import cap_cpu, load
 from metabonk.ops import dense
 
 TIERS = ("baseline", "avx2", "avx512")
-LEVELS = (*TIERS, "vnni", "bf16")  # of native.cpu
+LEVELS = (*TIERS, "vnni", "bf16", "amx")  # of native.cpu
 NAMES = {
     "torch_threads": "threads of the network",
     "tier": "instruction set of the native core",

@@ -110,7 +110,8 @@ def backends() -> tuple[str, ...]:
 
 
 def tier(format: WeightFormat) -> str:
-    """Name of the native loops in use: portable, avx2, avx512, vnni (int8) or bf16 (others)."""
+    """Name of the native loops in use: portable, avx2, avx512, vnni or amx (int8), bf16
+    (others)."""
     return str(_core.nn.qlinear_kernels(FORMATS.index(format)))
 
 

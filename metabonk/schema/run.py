@@ -45,9 +45,9 @@ class NativeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The native core."""
 
     cpu: Annotated[
-        Literal["auto", "baseline", "avx2", "avx512", "vnni", "bf16"],
+        Literal["auto", "baseline", "avx2", "avx512", "vnni", "bf16", "amx"],
         means(
-            "Highest instruction set it may use; games are the same on all. vnni and bf16: AVX-512 "
-            "with these extensions, each with those before it."
+            "Highest instruction set it may use; games are the same on all. vnni, bf16 and amx: "
+            "AVX-512 with these extensions, each with those before it."
         ),
     ] = "auto"

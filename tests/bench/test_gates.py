@@ -66,6 +66,7 @@ def test_a_ratio_without_its_evidence_is_not_met() -> None:
         ("ops", "none", False),
         ("ops", "vnni", True),
         ("ops", "bf16", True),
+        ("ops", "amx", True),
         ("ops", None, True),  # a result that does not say where it was taken
         ("policy", "none", True),
     ],

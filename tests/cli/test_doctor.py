@@ -200,12 +200,13 @@ def test_a_cap_shows_down_to_the_extensions(monkeypatch: pytest.MonkeyPatch) -> 
     support = pytest.importorskip("metabonk._core").support
     before = support.active_tier(), support.active_extension()
     wide = {"none": "", "vnni": " with VNNI", "bf16": " with VNNI and BF16"}
+    wide["amx"] = " with VNNI, BF16 and AMX"
     whole = support.detected_tier() + wide[support.detected_extension()]
     for variable in ("METABONK_CPU", "METABONK_NATIVE_CPU"):
         monkeypatch.delenv(variable, raising=False)
     try:
         support.cap_tier("avx512")
-        support.cap_extension("bf16")
+        support.cap_extension("amx")
         assert doctor._native()[0].value == whole
         support.cap_extension("none")
         tier = support.detected_tier()

@@ -17,7 +17,7 @@ from metabonk import _core
 
 SUPPORT = _core.support
 TIERS = ("baseline", "avx2", "avx512")
-EXTENSIONS = ("none", "vnni", "bf16")
+EXTENSIONS = ("none", "vnni", "bf16", "amx")
 SEEN = pytest.StashKey[dict[tuple[str, str], float]]()
 
 Within = Callable[[str, str, float], None]
@@ -77,7 +77,7 @@ def sets() -> list[tuple[str, str]]:
 
 
 def name_of(capped: tuple[str, str]) -> str:
-    """As kernels call it: portable, avx2, avx512, vnni, bf16."""
+    """As kernels call it: portable, avx2, avx512, vnni, bf16, amx."""
     tier, extension = capped
     return {"baseline": "portable"}.get(tier, tier) if extension == "none" else extension
 

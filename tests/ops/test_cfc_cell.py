@@ -81,7 +81,9 @@ def test_it_is_one_node_of_a_compiled_graph() -> None:
 def test_a_plan_equals_the_op_and_follows_its_memory(instructions: str, batch: int) -> None:
     given = tensors(batch, 20, 33, 40)
     plan = op.plan(*given)
-    assert plan.tier == {"vnni": "avx512", "bf16": "avx512"}.get(instructions, instructions)
+    assert plan.tier == {"vnni": "avx512", "bf16": "avx512", "amx": "avx512"}.get(
+        instructions, instructions
+    )
     for _ in range(3):
         plan.step()
         assert torch.equal(plan.out, op.cfc_cell(*given, backend="native"))

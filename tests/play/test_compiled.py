@@ -161,6 +161,7 @@ LEVELS = {
     "avx512": ("avx512", "avx512", "avx512"),
     "vnni": ("avx512", "vnni", "avx512"),
     "bf16": ("avx512", "vnni", "bf16"),
+    "amx": ("avx512", "amx", "bf16"),
 }
 
 

@@ -40,7 +40,7 @@ void OnEveryTier(const Body& body) {
     CapExtension(static_cast<CpuExtension>(level));
     body();
   }
-  CapExtension(CpuExtension::kBf16);
+  CapExtension(DetectedExtension());
 }
 
 struct Matrix {
@@ -135,7 +135,7 @@ TEST(nn_qlinear_follows_the_formula_on_every_tier) {
   for (const WeightFormat format : kFormats) {
     for (const auto& [outputs, inputs] : kShapes) {
       const Matrix matrix(format, outputs, inputs);
-      for (const int rows : {1, 2, 3, 4, 5, 6, 7, 13, 70}) {
+      for (const int rows : {1, 2, 3, 4, 5, 6, 7, 13, 16, 40, 70}) {
         const auto count = static_cast<size_t>(rows) * static_cast<size_t>(inputs);
         const std::vector<float> x = Numbers(count, 11, 4.0f);
         OnEveryTier([&] { Compare(matrix, x, Forward(matrix, x)); });
@@ -145,11 +145,17 @@ TEST(nn_qlinear_follows_the_formula_on_every_tier) {
 }
 
 TEST(nn_qlinear_int8_gives_the_same_bits_on_every_tier) {
-  const Matrix matrix(WeightFormat::kInt8, 83, 75);
-  const std::vector<float> x = Numbers(9 * 75, 2, 3.0f);
-  CapTier(CpuTier::kBaseline);
-  const std::vector<float> plain = Forward(matrix, x);
-  OnEveryTier([&] { CHECK(Forward(matrix, x) == plain); });
+  // Rows and inputs that fill tiles of 16 and of 64 and some that do not.
+  for (const auto& [outputs, inputs] :
+       {std::pair{83, 75}, std::pair{160, 256}, std::pair{16, 60}}) {
+    const Matrix matrix(WeightFormat::kInt8, outputs, inputs);
+    for (const int rows : {9, 16, 17, 32, 49, 64, 70}) {
+      const std::vector<float> x = Numbers(static_cast<size_t>(rows * inputs), 2, 3.0f);
+      CapTier(CpuTier::kBaseline);
+      const std::vector<float> plain = Forward(matrix, x);
+      OnEveryTier([&] { CHECK(Forward(matrix, x) == plain); });
+    }
+  }
 }
 
 TEST(nn_qlinear_rows_do_not_depend_on_their_neighbours) {

@@ -141,7 +141,7 @@ void OnEverySet(const Body& body) {
     CapExtension(static_cast<CpuExtension>(level));
     body();
   }
-  CapExtension(CpuExtension::kBf16);
+  CapExtension(DetectedExtension());
 }
 
 }  // namespace

@@ -133,8 +133,11 @@ TEST(nn_vq_screening_finds_what_the_search_finds) {
   const auto both = [](const Problem& problem) {
     CapExtension(CpuExtension::kNone);
     const std::vector<int64_t> searched = problem.Run(1);
-    CapExtension(CpuExtension::kBf16);
-    for (const int threads : {1, 2}) CHECK(problem.Run(threads) == searched);
+    for (int level = static_cast<int>(CpuExtension::kBf16);
+         level <= static_cast<int>(DetectedExtension()); ++level) {
+      CapExtension(static_cast<CpuExtension>(level));
+      for (const int threads : {1, 2}) CHECK(problem.Run(threads) == searched);
+    }
   };
   for (const VqMetric metric : {VqMetric::kEuclidean, VqMetric::kDot}) {
     for (const int width : {1, 2, 3, 17, 64, 129}) {
@@ -165,6 +168,27 @@ TEST(nn_vq_screening_finds_what_the_search_finds) {
       }
     }
   }
+}
+
+// What was packed before a cap changed is looked up by what the cap allows now.
+TEST(nn_vq_codebooks_outlive_caps) {
+  const Problem problem(70, 200, 19, VqMetric::kEuclidean);
+  CapExtension(CpuExtension::kNone);
+  const std::vector<int64_t> searched = problem.Run(1);
+  const auto last = static_cast<int>(DetectedExtension());
+  for (int packed = 0; packed <= last; ++packed) {
+    CapExtension(static_cast<CpuExtension>(packed));
+    VqCodebook codebook;
+    CHECK_EQ(codebook.Pack(problem.codes.data(), 200, 19, problem.metric), -1);
+    for (int level = 0; level <= last; ++level) {
+      CapExtension(static_cast<CpuExtension>(level));
+      std::vector<int64_t> index(70, -5);
+      VqEngine engine(1);
+      CHECK_EQ(engine.Lookup(codebook, problem.x.data(), 70, index.data(), nullptr, nullptr), -1);
+      CHECK(index == searched);
+    }
+  }
+  CapExtension(DetectedExtension());
 }
 
 TEST(nn_vq_refuses_what_is_not_finite_and_writes_nothing) {

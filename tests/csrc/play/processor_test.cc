@@ -19,7 +19,7 @@ class Uncapped {
 
   static void Lift() {
     CapTier(CpuTier::kAvx512);
-    CapExtension(CpuExtension::kBf16);
+    CapExtension(CpuExtension::kAmx);
   }
 };
 
@@ -43,7 +43,8 @@ TEST(processor_is_capped_by_every_name) {
       {"avx512", CpuTier::kAvx512, CpuExtension::kNone},
       {"vnni", CpuTier::kAvx512, CpuExtension::kVnni},
       {"bf16", CpuTier::kAvx512, CpuExtension::kBf16},
-      {"auto", CpuTier::kAvx512, CpuExtension::kBf16},
+      {"amx", CpuTier::kAvx512, CpuExtension::kAmx},
+      {"auto", CpuTier::kAvx512, CpuExtension::kAmx},
   };
   for (const auto& level : levels) {
     for (int names = 1; names <= 3; ++names) {  // the one, the other, both
