@@ -95,7 +95,7 @@ def peak_bf16_products(products: int) -> int:
 
 def vq_kernels() -> str:
     """
-    Name of the loops in use: portable, avx2, avx512 or bf16 (which screens for avx512).
+    Name of the loops in use: portable, avx2, avx512, or bf16 or amx (which screen for avx512).
     """
 
 class VqEngine:
@@ -216,7 +216,7 @@ def pack_panels(format: int, outputs: int, inputs: int, codes: int, scales: int,
 def unpack_panels(format: int, outputs: int, inputs: int, panels: int, codes: int, scales: int, tensor_scale: int) -> None: ...
 
 def qlinear_kernels(format: int) -> str:
-    """Name of the loops in use: portable, avx2, avx512, vnni, bf16 or amx."""
+    """Name of the loops in use: portable, avx2, avx512, vnni or bf16."""
 
 class QLinearEngine:
     """
