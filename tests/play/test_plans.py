@@ -27,7 +27,7 @@ def test_rules_help_where_a_plan_is_needed(level: str) -> None:
         if planned:
             policy = Dual(policy, Strategist(), states_of(game), level=spec.pack(),
                           settings=DualSettings(latency=0.5))  # fmt: skip
-        returns.append(play(game, policy, 64, 2)["return"])
+        returns.append(play(game, policy, 256, 2)["return"])
         game.close()
     found = compare(*returns)
     assert found.better, found
