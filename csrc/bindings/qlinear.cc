@@ -148,10 +148,11 @@ void BindQLinear(nb::module_& module) {
   BindWeights(module);
   module.def(
       "qlinear_kernels",
-      [](int format) {
-        return std::string(nn::ActiveQLinearKernels(ShapeOf(format, 1, 1).format).name);
+      [](int format, int64_t rows) {
+        return std::string(nn::ActiveQLinearKernels(ShapeOf(format, 1, 1).format, rows).name);
       },
-      nb::arg("format"), "Name of the loops in use: portable, avx2, avx512, vnni or bf16.");
+      nb::arg("format"), nb::arg("rows"),
+      "Name of the loops in use for so many rows: portable, avx2, avx512, vnni, bf16 or amx.");
   nb::class_<nn::QLinearEngine>(
       module, "QLinearEngine",
       "Linear layers over packed weights on threads of its own. Arguments are addresses that the "

@@ -9,7 +9,14 @@ namespace metabonk::nn {
 namespace {
 
 constexpr int kBlockRows = 64;                  // rows that stay in the cache while weights pass
+constexpr int64_t kTiledRows = 16;              // fewer leave a tile empty in part
 constexpr int64_t kThreadedProducts = 1 << 22;  // below, waking a thread costs more than it does
+
+// Whether kQFloatAmx takes a format: bf16 holds every element times the scale of its block.
+[[maybe_unused]] bool Tiled(WeightFormat format) {
+  return format == WeightFormat::kBf16 || format == WeightFormat::kFp8 ||
+         format == WeightFormat::kNvfp4;
+}
 
 bool Threaded(const PanelLayout& layout, int64_t rows) {
   const int64_t products = int64_t{layout.inputs} * layout.outputs;
@@ -18,12 +25,13 @@ bool Threaded(const PanelLayout& layout, int64_t rows) {
 
 }  // namespace
 
-const QLinearKernels& ActiveQLinearKernels(WeightFormat format) {
+const QLinearKernels& ActiveQLinearKernels(WeightFormat format, [[maybe_unused]] int64_t rows) {
   const bool int8 = format == WeightFormat::kInt8;
 #if defined(__x86_64__)
   const CpuExtension extension = ActiveExtension();
   if (int8 && extension >= CpuExtension::kAmx) return kQInt8Amx;
   if (int8 && extension >= CpuExtension::kVnni) return kQInt8Vnni;
+  if (Tiled(format) && extension >= CpuExtension::kAmx && rows >= kTiledRows) return kQFloatAmx;
   if (!int8 && extension >= CpuExtension::kBf16) return kQFloatBf16;
   switch (ActiveTier()) {
     case CpuTier::kAvx512:
@@ -98,13 +106,13 @@ void QLinearEngine::Grow(const QLinearKernels& kernels, const PanelLayout& layou
 
 void QLinearEngine::Prepare(const QWeights& weights, int64_t rows) {
   const std::lock_guard<std::mutex> lock(one_caller_);
-  Grow(ActiveQLinearKernels(weights.shape.format), PanelLayout(weights.shape), rows);
+  Grow(KernelsFor(weights.shape.format, rows), PanelLayout(weights.shape), rows);
 }
 
 void QLinearEngine::Forward(const QWeights& weights, int64_t rows, const float* x, float* y) {
   const std::lock_guard<std::mutex> lock(one_caller_);
   const PanelLayout layout(weights.shape);
-  Job job{this, &ActiveQLinearKernels(weights.shape.format), &layout, weights, rows, x, y};
+  Job job{this, &KernelsFor(weights.shape.format, rows), &layout, weights, rows, x, y};
   Run(&job);
 }
 
@@ -142,7 +150,7 @@ void QLinearEngine::Run(Job* job) {
 
 QLinearPlan::QLinearPlan(const QWeights& weights, int64_t rows, const float* x, float* y,
                          int threads)
-    : kernels_(&ActiveQLinearKernels(weights.shape.format)),
+    : kernels_(&ActiveQLinearKernels(weights.shape.format, rows)),
       layout_(weights.shape),
       engine_(Threaded(layout_, rows) ? threads : 1),
       weights_(weights),

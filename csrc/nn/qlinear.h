@@ -34,7 +34,8 @@ struct QTile {
   uint8_t* scratch;  // scratch_bytes()
 };
 
-// One set for int8 and one for all other formats, per instruction set.
+// One set for int8 and one for all other formats, per instruction set. kQFloatAmx wants x to lie in
+// memory of a multiple of 16 rows.
 struct QLinearKernels {
   const char* name;
   int x_bytes;  // per input of a row made ready
@@ -48,10 +49,11 @@ struct QLinearKernels {
 extern const QLinearKernels kQInt8Portable, kQFloatPortable;
 extern const QLinearKernels kQInt8Avx2, kQFloatAvx2;
 extern const QLinearKernels kQInt8Avx512, kQFloatAvx512;
-extern const QLinearKernels kQInt8Vnni, kQFloatBf16, kQInt8Amx;
+extern const QLinearKernels kQInt8Vnni, kQFloatBf16;
+extern const QLinearKernels kQInt8Amx, kQFloatAmx;
 
-// The best that ActiveTier() and ActiveExtension() allow.
-const QLinearKernels& ActiveQLinearKernels(WeightFormat format);
+// The best that ActiveTier() and ActiveExtension() allow for so many rows.
+const QLinearKernels& ActiveQLinearKernels(WeightFormat format, int64_t rows);
 
 // What one layer multiplies by. bias may be null.
 struct QWeights {
@@ -64,8 +66,9 @@ struct QWeights {
 // is then reused. Calls from several threads wait for each other.
 class QLinearEngine {
  public:
-  explicit QLinearEngine(int threads)
-      : pool_(threads), parts_(static_cast<size_t>(pool_.threads())) {}
+  // steady: a row has the same bits however many others come with it, at the speed of few.
+  explicit QLinearEngine(int threads, bool steady = false)
+      : pool_(threads), steady_(steady), parts_(static_cast<size_t>(pool_.threads())) {}
 
   int threads() const { return pool_.threads(); }
   // x [rows, inputs] -> y [rows, outputs], both contiguous.
@@ -88,8 +91,13 @@ class QLinearEngine {
   void Grow(const QLinearKernels& kernels, const PanelLayout& layout, int64_t rows);
   void Run(Job* job);
 
+  const QLinearKernels& KernelsFor(WeightFormat format, int64_t rows) const {
+    return ActiveQLinearKernels(format, steady_ ? 1 : rows);
+  }
+
   std::mutex one_caller_;
   ThreadPool pool_;
+  bool steady_;
   std::vector<Part> parts_;
 };
 

@@ -83,7 +83,7 @@ Status RssmInt8::Packed::Pack(const RssmShape& shape, const RssmWeights& w, bool
 
 RssmInt8::RssmInt8(const RssmShape& shape, const RssmKernels& kernels, bool dense, int rows)
     : kernels_(kernels),
-      products_(ActiveQLinearKernels(WeightFormat::kInt8)),
+      products_(ActiveQLinearKernels(WeightFormat::kInt8, rows)),
       shape_(shape),
       dense_(dense),
       weights_(shape) {

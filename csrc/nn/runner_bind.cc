@@ -146,7 +146,7 @@ class BoundQuantized : public Bound {
   }
 
  private:
-  QLinearEngine engine_{1};
+  QLinearEngine engine_{1, true};  // a batch may be acted in any number of parts
   WeightShape shape_;
   size_t instruction_, bias_ = 0;
   int64_t rows_;

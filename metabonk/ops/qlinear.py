@@ -109,10 +109,10 @@ def backends() -> tuple[str, ...]:
     return ("native", *cuda.backends(), *device.backends(), "torch")
 
 
-def tier(format: WeightFormat) -> str:
-    """Name of the native loops in use: portable, avx2, avx512, vnni or amx (int8), bf16
-    (others)."""
-    return str(_core.nn.qlinear_kernels(FORMATS.index(format)))
+def tier(format: WeightFormat, rows: int = 1) -> str:
+    """Name of the native loops in use for so many rows: portable, avx2, avx512, vnni (int8), bf16
+    (others) or amx (int8; bf16, fp8 and nvfp4 from 16 rows on, but not in a compiled policy)."""
+    return str(_core.nn.qlinear_kernels(FORMATS.index(format), rows))
 
 
 def qlinear(x: Tensor, weight: Packed, bias: Tensor | None = None, backend: str = "auto") -> Tensor:

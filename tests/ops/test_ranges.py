@@ -130,7 +130,7 @@ def names(lines: list[str]) -> list[tuple[int, str]]:
 
 
 def test_ops_and_steps_are_named_by_op_backend_and_shapes(lines: list[str]) -> None:
-    loops, video = _core.nn.qlinear_kernels(0), _core.video.frame_kernels()
+    loops, video = _core.nn.qlinear_kernels(0, 1), _core.video.frame_kernels()
     panels = _core.nn.weight_bytes(0, 2, 3)[2]
     assert names(lines)[:10] == [
         (0, "vq_lookup native 4x3 5x3"),
