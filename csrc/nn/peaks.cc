@@ -28,6 +28,7 @@ ProductLoop ActiveBytePeak() {
 
 ProductLoop ActiveBf16Peak() {
 #if defined(__x86_64__)
+  if (ActiveExtension() >= CpuExtension::kAmx) return kBf16PeakAmx;
   if (ActiveExtension() >= CpuExtension::kBf16) return kBf16Peak;
 #endif
   return nullptr;

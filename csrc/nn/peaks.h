@@ -25,8 +25,8 @@ const PeakLoops& ActivePeakLoops();
 using ProductLoop = int64_t (*)(int64_t products);
 
 extern const ProductLoop kBytePeakVnni;
-extern const ProductLoop kBytePeakAmx;
 extern const ProductLoop kBf16Peak;
+extern const ProductLoop kBytePeakAmx, kBf16PeakAmx;
 
 // Null where ActiveExtension() has no such products.
 ProductLoop ActiveBytePeak();

@@ -216,7 +216,9 @@ def pack_panels(format: int, outputs: int, inputs: int, codes: int, scales: int,
 def unpack_panels(format: int, outputs: int, inputs: int, panels: int, codes: int, scales: int, tensor_scale: int) -> None: ...
 
 def qlinear_kernels(format: int, rows: int) -> str:
-    """Name of the loops in use: portable, avx2, avx512, vnni or bf16."""
+    """
+    Name of the loops in use for so many rows: portable, avx2, avx512, vnni, bf16 or amx.
+    """
 
 class QLinearEngine:
     """
