@@ -27,7 +27,7 @@ struct Length {
 // One row as `count` pairs of bf16, zeros behind the last.
 inline Length TakeRow(const float* x, int width, uint32_t* pairs, int count) {
   const int own = (width + 1) / 2;
-  std::fill(pairs + own, pairs + count, 0u);
+  for (int i = own; i < count; ++i) pairs[i] = 0;
   __m512 norm = _mm512_setzero_ps(), residual = norm;
   for (int d = 0; d < width; d += 16) {
     const int some = std::min(16, width - d);
