@@ -18,11 +18,8 @@ import msgspec
 from metabonk.errors import ConfigError
 
 FILE = Path(__file__).with_name("gates.toml")
-FULL = (
-    "vnni",
-    "bf16",
-    "amx",
-)  # what a processor has beyond AVX-512, of which goals of operations speak
+# What a processor has beyond AVX-512, of which goals of operations speak.
+FULL = ("vnni", "bf16", "amx")
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 // double precision, int8 the same bits everywhere.
 #include "nn/qlinear.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -169,6 +170,41 @@ TEST(nn_qlinear_rows_do_not_depend_on_their_neighbours) {
                            x.begin() + static_cast<int64_t>(row + 1) * 40});
       for (size_t n = 0; n < 70; ++n) CHECK_NEAR(alone[n], y[row * 70 + n], 1e-5);
     }
+  }
+}
+
+// Compiled policies act batches in parts: a row must not know how many come with it.
+TEST(nn_qlinear_steady_rows_have_the_same_bits_in_any_company) {
+  for (const WeightFormat format : kFormats) {
+    const Matrix matrix(format, 70, 40);
+    const std::vector<float> x = Numbers(37 * 40, 2, 3.0f);
+    OnEveryTier([&] {
+      QLinearEngine engine(1, true);
+      std::vector<float> together(37 * 70), alone(70);
+      engine.Forward(matrix.Weights(), 37, x.data(), together.data());
+      for (size_t row = 0; row < 37; ++row) {
+        engine.Forward(matrix.Weights(), 1, x.data() + row * 40, alone.data());
+        CHECK(std::equal(alone.begin(), alone.end(),
+                         together.begin() + static_cast<int64_t>(row) * 70));
+      }
+    });
+  }
+}
+
+// What is small enough for bf16 with the scales of its blocks goes to tiles from sixteen rows on.
+TEST(nn_qlinear_takes_tiles_for_many_rows) {
+  const bool tiles = DetectedExtension() >= CpuExtension::kAmx;
+  for (const WeightFormat format :
+       {WeightFormat::kBf16, WeightFormat::kFp8, WeightFormat::kNvfp4}) {
+    const auto* many = &ActiveQLinearKernels(format, 16);
+    const auto* few = &ActiveQLinearKernels(format, 15);
+    CHECK_EQ(many != few, tiles);
+#if defined(__x86_64__)
+    CHECK_EQ(many == &kQFloatAmx, tiles);
+#endif
+  }
+  for (const WeightFormat format : {WeightFormat::kInt4, WeightFormat::kMxfp8}) {
+    CHECK(&ActiveQLinearKernels(format, 64) == &ActiveQLinearKernels(format, 1));
   }
 }
 
