@@ -6,7 +6,9 @@ namespace metabonk::nn {
 
 namespace {
 
-constexpr int kBlockRows = 48;  // as in rssm_job.h: scratch that stays in the cache
+// Rows that take a step together: enough that weights beyond the second-level cache are read seldom,
+// few enough that what lies between the layers stays in it.
+constexpr int kBlockRows = 256;
 
 int RowsOf(const RssmSteps& steps) { return std::min(kBlockRows, steps.batch); }
 
