@@ -29,7 +29,7 @@
 namespace metabonk::nn {
 
 inline constexpr int64_t kProgramMagic = 0x4D42505247;  // "MBPRG"
-inline constexpr int64_t kProgramVersion = 1;
+inline constexpr int64_t kProgramVersion = 2;
 inline constexpr int kRankMax = 6;
 inline constexpr int64_t kArenaMax = int64_t{1} << 32;
 
@@ -56,8 +56,8 @@ enum class Opcode : int {
   kCfc,         // y, x, h, dt, keep as in cfc.h; integers: tensors W b V c, whether dt, keep count
   kRadar,       // y, rows, mask as in radar.h; numbers: reach, then the rings
   kConvolve,    // y [B, rows, columns, outputs] = f(x W^T + b), x [B, rows, columns, high, wide]:
-              // what each place sees, in pieces that overlap; integers: tensor of W [outputs, high
-              // wide], of b or -1, which f
+              // what each place sees, in pieces that overlap; integers: as of kLinear, W [outputs,
+              // high wide]
   kCount
 };
 

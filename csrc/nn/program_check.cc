@@ -65,6 +65,7 @@ class Checker {
   Status BinaryOp() const;
   Status ReduceOp() const;
   Status GatherOp(const View& wide) const;
+  Status WeightsOf(int64_t outputs, int64_t inputs) const;
   Status LinearOp() const;
   Status ConvolveOp() const;
   Status CfcOp() const;
@@ -129,6 +130,32 @@ Status Checker::GatherOp(const View& wide) const {
   return last < capacity ? Status::Ok() : Wrong("gather");
 }
 
+// The integers of a layer, whose weights are [outputs, inputs].
+Status Checker::WeightsOf(int64_t outputs, int64_t inputs) const {
+  const int64_t format = op_.integers[3];
+  if (op_.integers[2] < 0 || op_.integers[2] >= static_cast<int64_t>(Activation::kCount)) {
+    return Wrong("activation");
+  }
+  if (op_.integers[1] != -1 && !Tensor(1, Type::kF32, outputs)) return Wrong("bias");
+  if (format == -1) {
+    return Tensor(0, Type::kF32, outputs * inputs) ? Status::Ok() : Wrong("weight");
+  }
+  if (format < 0 || format >= static_cast<int64_t>(WeightFormat::kCount)) return Wrong("format");
+  if (inputs > kInputsMax) return Wrong("format");
+  const auto tensors = static_cast<int64_t>(program_.tensors.size());
+  for (const size_t i : {4, 5}) {  // those that the format has no use for are looked up too
+    if (op_.integers[i] < -1 || op_.integers[i] >= tensors) return Wrong("scales");
+  }
+  const auto kind = static_cast<WeightFormat>(format);
+  const auto wide = static_cast<int>(inputs);
+  if (!Tensor(0, Type::kU8, outputs * CodeBytes(kind, wide))) return Wrong("codes");
+  if (kind != WeightFormat::kBf16 && !Tensor(4, Type::kU8, outputs * ScaleBytes(kind, wide))) {
+    return Wrong("scales");
+  }
+  if (kind == WeightFormat::kNvfp4 && !Tensor(5, Type::kF32, 1)) return Wrong("tensor scale");
+  return Status::Ok();
+}
+
 Status Checker::LinearOp() const {
   if (!Counts(2, 6, 0) || !AllFloats() || y().rank != 2 || x().rank != 2) return Wrong("linear");
   const int64_t rows = y().sizes[0], outputs = y().sizes[1], inputs = x().sizes[1];
@@ -138,32 +165,12 @@ Status Checker::LinearOp() const {
   if ((inputs > 1 && x().strides[1] != 1) || (outputs > 1 && y().strides[1] != 1)) {
     return Wrong("linear");
   }
-  const int64_t format = op_.integers[3];
-  if (op_.integers[2] < 0 || op_.integers[2] >= static_cast<int64_t>(Activation::kCount)) {
-    return Wrong("linear");
-  }
-  if (op_.integers[1] != -1 && !Tensor(1, Type::kF32, outputs)) return Wrong("bias");
-  if (format == -1) {
-    return Tensor(0, Type::kF32, outputs * inputs) ? Status::Ok() : Wrong("weight");
-  }
-  if (format < 0 || format >= static_cast<int64_t>(WeightFormat::kCount)) return Wrong("format");
-  const auto tensors = static_cast<int64_t>(program_.tensors.size());
-  for (const size_t i : {4, 5}) {  // those that the format has no use for are looked up too
-    if (op_.integers[i] < -1 || op_.integers[i] >= tensors) return Wrong("scales");
-  }
-  const auto kind = static_cast<WeightFormat>(format);
-  const auto wide = static_cast<int>(inputs);
-  if (!x().dense() || !y().dense()) return Wrong("linear");
-  if (!Tensor(0, Type::kU8, outputs * CodeBytes(kind, wide))) return Wrong("codes");
-  if (kind != WeightFormat::kBf16 && !Tensor(4, Type::kU8, outputs * ScaleBytes(kind, wide))) {
-    return Wrong("scales");
-  }
-  if (kind == WeightFormat::kNvfp4 && !Tensor(5, Type::kF32, 1)) return Wrong("tensor scale");
-  return Status::Ok();
+  if (op_.integers[3] != -1 && (!x().dense() || !y().dense())) return Wrong("linear");
+  return WeightsOf(outputs, inputs);
 }
 
 Status Checker::ConvolveOp() const {
-  if (!Counts(2, 3, 0) || !AllFloats() || y().rank != 4 || x().rank != 5 || !y().dense()) {
+  if (!Counts(2, 6, 0) || !AllFloats() || y().rank != 4 || x().rank != 5 || !y().dense()) {
     return Wrong("convolve");
   }
   if (!std::equal(y().sizes.begin(), y().sizes.begin() + 3, x().sizes.begin())) {
@@ -171,16 +178,13 @@ Status Checker::ConvolveOp() const {
   }
   const int64_t outputs = y().sizes[3], high = x().sizes[3], wide = x().sizes[4];
   constexpr int64_t kMost = 1 << 24;
-  if (std::max({outputs, high, wide, y().sizes[2]}) > kMost || (wide > 1 && x().strides[4] != 1)) {
+  if (outputs > kOutputsMax || y().sizes[2] > kMost || (wide > 1 && x().strides[4] != 1)) {
     return Wrong("convolve");
   }
-  const int64_t f = op_.integers[2];
-  if (f < 0 || f >= static_cast<int64_t>(Activation::kCount)) return Wrong("convolve");
-  if (op_.integers[1] != -1 && !Tensor(1, Type::kF32, outputs)) return Wrong("bias");
   if (high > kInputsMax || wide > kInputsMax || high * wide > kInputsMax * 16) {
     return Wrong("convolve");
   }
-  return Tensor(0, Type::kF32, outputs * high * wide) ? Status::Ok() : Wrong("weight");
+  return WeightsOf(outputs, high * wide);
 }
 
 Status Checker::CfcOp() const {

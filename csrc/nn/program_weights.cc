@@ -44,9 +44,10 @@ CfcShape CfcShapeOf(const Instruction& instruction, const Program& program) {
 }
 
 WeightShape WeightShapeOf(const Instruction& instruction) {
-  return {static_cast<WeightFormat>(instruction.integers[3]),
-          static_cast<int>(instruction.views[0].sizes[1]),
-          static_cast<int>(instruction.views[1].sizes[1])};
+  const Sizes &y = instruction.views[0].sizes, &x = instruction.views[1].sizes;
+  const bool places = instruction.opcode == Opcode::kConvolve;
+  return {static_cast<WeightFormat>(instruction.integers[3]), static_cast<int>(y[places ? 3 : 1]),
+          static_cast<int>(places ? x[3] * x[4] : x[1])};
 }
 
 Status ProgramWeights::Make(const Program& program, std::span<const void* const> tensors,
@@ -79,14 +80,10 @@ Status ProgramWeights::Pack(const Program& program, const Instruction& instructi
   if (instruction.opcode == Opcode::kCfc) {
     const CfcWeights weights{floats(0), floats(1), floats(2), floats(3)};
     layer->cfc.Pack(CfcShapeOf(instruction, program), weights, kernels_->lanes);
-  } else if (instruction.opcode == Opcode::kLinear) {
+  } else if (instruction.opcode == Opcode::kLinear || instruction.opcode == Opcode::kConvolve) {
     if (instruction.integers[3] >= 0) return PackQuantized(instruction, layer);
-    layer->linear.Pack(floats(0), static_cast<int>(instruction.views[0].sizes[1]),
-                       static_cast<int>(instruction.views[1].sizes[1]));
-  } else if (instruction.opcode == Opcode::kConvolve) {
-    const Sizes& seen = instruction.views[1].sizes;
-    layer->linear.Pack(floats(0), static_cast<int>(instruction.views[0].sizes[3]),
-                       static_cast<int>(seen[3] * seen[4]));
+    const WeightShape shape = WeightShapeOf(instruction);
+    layer->linear.Pack(floats(0), shape.outputs, shape.inputs);
   }
   return Status::Ok();
 }

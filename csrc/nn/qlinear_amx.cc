@@ -1,6 +1,6 @@
 // int8 linear layers on tiles (AMX): sixteen rows of x by sixteen outputs, 64 inputs at a time.
 // Sums are those of integers, so that the bits are qlinear_vnni.cc's, which takes rows that fill no
-// tile.
+// tile and products that are done before tiles would be set up.
 #if defined(__x86_64__)
 #include <cstring>
 
@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kUnit = 4;  // inputs
 constexpr int kPairRows = 2 * kTileRows;
+constexpr int64_t kFewProducts = int64_t{4} * kTileRows * kTileRows * kTileBytes;  // four tiles'
 static_assert(kPanelOutputs == kTileRows);
 
 void TakeRow(const float* x, int inputs, int padded, uint8_t* row, float* scale) {
@@ -113,7 +114,8 @@ void AllRows(const QTile& t, int rows, int panel) {
 }
 
 void Multiply(const QTile& t) {
-  const int rows = t.rows / kTileRows * kTileRows;
+  const int64_t products = int64_t{t.rows} * t.panels * kPanelOutputs * t.layout->units * kUnit;
+  const int rows = products < kFewProducts ? 0 : t.rows / kTileRows * kTileRows;
   if (rows > 0) {
     const HeldTiles held;
     int panel = 0;

@@ -49,19 +49,26 @@ inline void Add(__m512i* sum, __m512i x, __m512i weight) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(weight));
 }
 
+// Sums of one row that are added up side by side, so that none waits for the one before: whole
+// numbers do not mind the order.
+template <int kRows, int kPanels>
+constexpr int kChains = kRows > 1 ? 1 : kPanels > 1 ? 2 : 4;
+
 template <int kRows, int kPanels>
 void Rows(const QTile& t, int row) {
+  constexpr int kSums = kChains<kRows, kPanels> * kPanels;
   const uint8_t* codes = t.tile + t.layout->header_bytes(kPanels);
   const uint8_t* starts = t.tile + kPanels * kPanelOutputs * 4;
   const uint8_t* x = t.x + row * t.x_stride;
-  __m512i sum[kRows][kPanels];
+  __m512i sum[kRows][kSums];
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < kPanels; ++j) sum[i][j] = _mm512_loadu_si512(starts + j * 64);
+#pragma GCC unroll 8
+    for (int j = 0; j < kSums; ++j) {
+      sum[i][j] = j < kPanels ? _mm512_loadu_si512(starts + j * 64) : _mm512_setzero_si512();
+    }
   }
-  const int units = t.layout->units;
-  for (int u = 0; u < units; ++u, x += 4, codes += kPanels * 64) {
+  const auto add = [&](int chain) {
     __m512i weight[kPanels];
 #pragma GCC unroll 4
     for (int j = 0; j < kPanels; ++j) weight[j] = _mm512_loadu_si512(codes + j * 64);
@@ -71,13 +78,28 @@ void Rows(const QTile& t, int row) {
       std::memcpy(&four, x + i * t.x_stride, 4);
       const __m512i left = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
-      for (int j = 0; j < kPanels; ++j) Add(&sum[i][j], left, weight[j]);
+      for (int j = 0; j < kPanels; ++j) Add(&sum[i][chain * kPanels + j], left, weight[j]);
     }
+    x += 4;
+    codes += kPanels * 64;
+  };
+  int left = t.layout->units;
+  for (; left >= kChains<kRows, kPanels>; left -= kChains<kRows, kPanels>) {
+#pragma GCC unroll 4
+    for (int chain = 0; chain < kChains<kRows, kPanels>; ++chain) add(chain);
   }
+  for (; left > 0; --left) add(0);
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kPanels; ++j) Finish(t, row + i, j, sum[i][j]);
+    for (int j = 0; j < kPanels; ++j) {
+      __m512i total = sum[i][j];
+#pragma GCC unroll 4
+      for (int k = j + kPanels; k < kSums; k += kPanels) {
+        total = _mm512_add_epi32(total, sum[i][k]);
+      }
+      Finish(t, row + i, j, total);
+    }
   }
 }
 

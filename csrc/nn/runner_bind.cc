@@ -153,6 +153,57 @@ class BoundQuantized : public Bound {
   Operand x_, y_;
 };
 
+// A convolution with quantised weights: what some places see becomes rows, as those of a layer.
+class BoundQuantizedConvolve : public Bound {
+ public:
+  BoundQuantizedConvolve(const Program& program, size_t i)
+      : shape_(WeightShapeOf(program.instructions[i])),
+        instruction_(i),
+        x_(program.instructions[i].views[1]),
+        y_(program.instructions[i].views[0]),
+        view_(program.instructions[i].views[1]) {
+    const int64_t bias = program.instructions[i].integers[1];
+    if (bias >= 0) bias_ = 1 + program.inputs.size() + static_cast<size_t>(bias);
+    places_ = view_.sizes[0] * view_.sizes[1] * view_.sizes[2];
+    engine_.Prepare({shape_, nullptr, nullptr}, kPlaces);
+    rows_.Reserve(static_cast<size_t>(kPlaces) * static_cast<size_t>(shape_.inputs));
+  }
+
+  void Run(Frame* frame) override {
+    const auto* bias = bias_ == 0 ? nullptr : static_cast<const float*>(frame->bases[bias_]);
+    const QWeights weights{shape_, frame->weights->layer(instruction_).quantized.data(), bias};
+    const auto* x = static_cast<const float*>(x_.In(*frame));
+    auto* y = static_cast<float*>(y_.In(*frame));
+    for (int64_t first = 0; first < places_; first += kPlaces) {
+      const int64_t count = std::min(kPlaces, places_ - first);
+      for (int64_t i = 0; i < count; ++i) See(x, first + i, rows_.data() + i * shape_.inputs);
+      engine_.Forward(weights, count, rows_.data(), y + first * shape_.outputs);
+    }
+  }
+
+ private:
+  static constexpr int64_t kPlaces = 64;  // that the engine takes together
+
+  // What a place sees, row after row.
+  void See(const float* x, int64_t place, float* to) const {
+    const int64_t column = place % view_.sizes[2], line = place / view_.sizes[2];
+    const float* from = x + line / view_.sizes[1] * view_.strides[0] +
+                        line % view_.sizes[1] * view_.strides[1] + column * view_.strides[2];
+    const int64_t wide = view_.sizes[4];
+    for (int64_t k = 0; k < view_.sizes[3]; ++k, from += view_.strides[3], to += wide) {
+      std::memcpy(to, from, static_cast<size_t>(wide) * sizeof(float));
+    }
+  }
+
+  QLinearEngine engine_{1, true};
+  WeightShape shape_;
+  size_t instruction_, bias_ = 0;
+  Operand x_, y_;
+  View view_;
+  int64_t places_;
+  Buffer<float> rows_;
+};
+
 // f over the rows that a layer has written.
 class BoundActivation : public Bound {
  public:
@@ -246,7 +297,9 @@ class BoundRadar : public Bound {
 std::unique_ptr<Bound> BindLayer(const Program& program, size_t i) {
   const Instruction& it = program.instructions[i];
   std::unique_ptr<Bound> layer;
-  if (it.opcode == Opcode::kConvolve) {
+  if (it.opcode == Opcode::kConvolve && it.integers[3] >= 0) {
+    layer = std::make_unique<BoundQuantizedConvolve>(program, i);
+  } else if (it.opcode == Opcode::kConvolve) {
     layer = std::make_unique<BoundConvolve>(program, i);
   } else if (it.integers[3] >= 0) {
     layer = std::make_unique<BoundQuantized>(program, i);

@@ -15,7 +15,7 @@ from metabonk.play.compiler.elements import Args, Kwargs, aten, sizes_of
 from metabonk.play.compiler.lowering import Lowering, Value, parameter_name, rule, to_array
 from metabonk.play.compiler.program import Binary, Opcode, Unary
 from metabonk.play.compiler.views import Type, View
-from metabonk.play.compiler.weights import Precision, linear_tensors
+from metabonk.play.compiler.weights import linear_tensors
 
 ours = torch.ops.metabonk
 LECUN_SCALE, LECUN_SLOPE = 1.7159, 0.666
@@ -93,7 +93,7 @@ def convolution(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
     )
     flat = low.derive(lambda w: w.permute(0, 2, 3, 1).reshape(outputs, -1), weight)
     runs = channels == 1 or c == 1
-    if runs and (wide == 1 or w == channels) and low.precision.exact:
+    if runs and (wide == 1 or w == channels):
         return convolved(low, node, seen, flat, bias).permute((0, 3, 1, 2))
     patches = low.builder.reshape(seen, (batch * rows * columns, high * wide * channels))
     y = low.linear(patches, flat, bias, parameter_name(node))
@@ -102,7 +102,7 @@ def convolution(low: Lowering, node: Node, args: Args, kwargs: Kwargs) -> Value:
 
 def convolved(low: Lowering, node: Node, seen: View, weight: Tensor, bias: Value) -> View:
     """`seen` [B, rows, columns, high, wide, channels], whose last two axes lie in one piece, times
-    weight [outputs, high wide channels]: [B, rows, columns, outputs], without copying patches."""
+    weight [outputs, high wide channels]: [B, rows, columns, outputs], without patches in memory."""
     build, (batch, rows, columns, high, wide, channels) = low.builder, seen.sizes
     x = View(
         seen.storage,
@@ -112,9 +112,9 @@ def convolved(low: Lowering, node: Node, seen: View, weight: Tensor, bias: Value
     )
     name = low.unused(parameter_name(node))
     sources = low.source(weight), None if bias is None else low.source(bias)
-    integers = linear_tensors(build, Precision(), name, *sources)
+    integers = linear_tensors(build, low.precision, name, *sources)
     y = build.new(Type.F32, (batch, rows, columns, len(weight)))
-    return build.emit(Opcode.CONVOLVE, y, x, integers=integers[:3])
+    return build.emit(Opcode.CONVOLVE, y, x, integers=integers)
 
 
 @rule(ours.dense.default)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Which integers of an instruction are numbers of tensors, -1 for none.
 NAMED_TENSORS = {
     Opcode.LINEAR: (0, 1, 4, 5),
-    Opcode.CONVOLVE: (0, 1),
+    Opcode.CONVOLVE: (0, 1, 4, 5),
     Opcode.CFC: (0, 1, 2, 3),
 }
 LAYERS = (Opcode.LINEAR, Opcode.CONVOLVE)  # which can apply a function to what they give

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from metabonk.play.compiler.views import DTYPES, Storage, Type, View, whole
 
 MAGIC = 0x4D42505247
-VERSION = 1
+VERSION = 2
 RANK_MAX = 6
 LINE = 64  # bytes of a cache line, on which memory begins
 

@@ -142,7 +142,12 @@ inline Program Everything() {
             {codes, bias, 0, static_cast<int64_t>(WeightFormat::kInt8), scales, -1});
   const int64_t filter = make.Tensor("filter", kF, {3, 4}), shift = make.Tensor("shift", kF, {3});
   const View seen{x.base, kF, 5, 0, SizesOf({2, 1, 5, 2, 2}), SizesOf({12, 6, 1, 6, 1})};
-  make.Emit(Opcode::kConvolve, {make.Fresh(kF, {2, 1, 5, 3}), seen}, {filter, shift, 2});
+  make.Emit(Opcode::kConvolve, {make.Fresh(kF, {2, 1, 5, 3}), seen},
+            {filter, shift, 2, -1, -1, -1});
+  const int64_t few = make.Tensor("few", kB, {3 * CodeBytes(WeightFormat::kInt8, 4)});
+  const int64_t steps = make.Tensor("steps", kB, {3 * ScaleBytes(WeightFormat::kInt8, 4)});
+  make.Emit(Opcode::kConvolve, {make.Fresh(kF, {2, 1, 5, 3}), seen},
+            {few, shift, 0, static_cast<int64_t>(WeightFormat::kInt8), steps, -1});
   const View h = make.Fresh(kF, {4, 2}), next = make.Fresh(kF, {4, 2});
   const View dt = make.Fresh(kF, {4}), keep = make.Fresh(kF, {4});
   make.Emit(Opcode::kCfc, {next, x, h, dt, keep}, {w, b, v, c, 1, 1});
