@@ -52,7 +52,9 @@ inline void Add(__m512i* sum, __m512i x, __m512i weight) {
 // Sums of one row that are added up side by side, so that none waits for the one before: whole
 // numbers do not mind the order.
 template <int kRows, int kPanels>
-constexpr int kChains = kRows > 1 ? 1 : kPanels > 1 ? 2 : 4;
+constexpr int kChains = kRows > 1     ? 1
+                        : kPanels > 1 ? 2
+                                      : 4;
 
 template <int kRows, int kPanels>
 void Rows(const QTile& t, int row) {

@@ -6,8 +6,8 @@ namespace metabonk::nn {
 
 namespace {
 
-// Rows that take a step together: enough that weights beyond the second-level cache are read seldom,
-// few enough that what lies between the layers stays in it.
+// Rows that take a step together: enough that weights beyond the second-level cache are read
+// seldom, few enough that what lies between the layers stays in it.
 constexpr int kBlockRows = 256;
 
 int RowsOf(const RssmSteps& steps) { return std::min(kBlockRows, steps.batch); }
