@@ -5,7 +5,8 @@
 
 namespace metabonk::nn {
 
-// C[m, n] += sum_p A[m * row + p * step] * B[p * ldb + n], rows of C ldc apart.
+// C[m, n] += sum_p A[m * row + p * step] * B[p * ldb + n], rows of C ldc apart; then the same for
+// the pieces of A that follow, `apart` behind each other, and the rows of B behind those before.
 struct Product {
   int rows, columns, depth;
   const float* a;
@@ -14,6 +15,8 @@ struct Product {
   int64_t ldb;
   float* c;
   int64_t ldc;
+  int pieces = 1;
+  int64_t apart = 0;
 };
 
 }  // namespace metabonk::nn

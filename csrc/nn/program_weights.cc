@@ -24,16 +24,12 @@ void LinearPanels::Pack(const float* weight, int rows, int columns) {
 }
 
 void LinearPanels::AddProduct(const CfcKernels& kernels, int rows, const float* x, int64_t x_row,
-                              float* y, int64_t y_row) const {
-  AddPart(kernels, rows, x, x_row, 0, inputs, y, y_row);
-}
-
-void LinearPanels::AddPart(const CfcKernels& kernels, int rows, const float* x, int64_t x_row,
-                           int first, int count, float* y, int64_t y_row) const {
+                              float* y, int64_t y_row, int pieces, int64_t apart) const {
   for (int output = 0; output < outputs; output += kWidth) {
     const int width = std::min(kWidth, outputs - output);
-    const float* panel = data.data() + int64_t{output} * inputs + int64_t{first} * width;
-    kernels.multiply({rows, width, count, x, x_row, 1, panel, width, y + output, y_row});
+    const float* panel = data.data() + int64_t{output} * inputs;
+    kernels.multiply({rows, width, inputs / pieces, x, x_row, 1, panel, width, y + output, y_row,
+                      pieces, apart});
   }
 }
 

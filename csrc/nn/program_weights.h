@@ -20,12 +20,10 @@ struct LinearPanels {
   int inputs = 0, outputs = 0;
 
   void Pack(const float* weight, int outputs, int inputs);
-  // y [rows, outputs], rows y_row apart, += x W^T; x rows x_row apart.
+  // y [rows, outputs], rows y_row apart, += x W^T; x rows x_row apart, each in as many pieces of
+  // one size, `apart` behind each other.
   void AddProduct(const CfcKernels& kernels, int rows, const float* x, int64_t x_row, float* y,
-                  int64_t y_row) const;
-  // The same for `count` of the inputs from `first` on: x holds those only.
-  void AddPart(const CfcKernels& kernels, int rows, const float* x, int64_t x_row, int first,
-               int count, float* y, int64_t y_row) const;
+                  int64_t y_row, int pieces = 1, int64_t apart = 0) const;
 };
 
 // What one instruction streams through; of other instructions than layers it is empty.

@@ -83,7 +83,8 @@ class BoundLinear : public Bound {
   int64_t outputs_, x_row_, y_row_;
 };
 
-// A convolution: every row of places is a product per row of the kernel, over x as it lies.
+// A convolution: every row of places is a product whose pieces are rows of the kernel, over x as it
+// lies.
 class BoundConvolve : public Bound {
  public:
   BoundConvolve(const Program& program, size_t i)
@@ -102,17 +103,15 @@ class BoundConvolve : public Bound {
     const auto* x = static_cast<const float*>(x_.In(*frame));
     auto* y = static_cast<float*>(y_.In(*frame));
     const int64_t batch = view_.sizes[0], rows = view_.sizes[1], columns = view_.sizes[2];
-    const int64_t high = view_.sizes[3], wide = view_.sizes[4];
+    const int64_t high = view_.sizes[3];
     BeginRows(bias_ == 0 ? nullptr : frame->bases[bias_], batch * rows * columns, outputs_, y,
               outputs_);
     for (int64_t b = 0; b < batch; ++b) {
       for (int64_t r = 0; r < rows; ++r) {
         const float* from = x + b * view_.strides[0] + r * view_.strides[1];
-        for (int64_t k = 0; k < high; ++k) {
-          panels.AddPart(kernels, static_cast<int>(columns), from + k * view_.strides[3],
-                         view_.strides[2], static_cast<int>(k * wide), static_cast<int>(wide),
-                         y + (b * rows + r) * columns * outputs_, outputs_);
-        }
+        panels.AddProduct(kernels, static_cast<int>(columns), from, view_.strides[2],
+                          y + (b * rows + r) * columns * outputs_, outputs_,
+                          static_cast<int>(high), view_.strides[3]);
       }
     }
   }
