@@ -21,6 +21,9 @@ void Transpose(const float* from, int rows, int columns, float* to) {
   }
 }
 
+// So many floats up to the next cache line: vectors that lie across two take twice as long.
+size_t Lined(int64_t count) { return static_cast<size_t>((count + 15) / 16 * 16); }
+
 // The gradient of a weight with few columns is summed transposed: vectors run over the outputs.
 bool Narrow(const DenseInput& input) { return input.inputs < 32; }
 
@@ -74,12 +77,11 @@ void DenseEngine::Forward(int rows, int outputs, const float* bias,
                           std::span<const DenseInput> inputs, float* y) {
   const std::lock_guard<std::mutex> lock(one_caller_);
   size_t size = 0;
-  for (const DenseInput& input : inputs) size += static_cast<size_t>(input.inputs) * outputs;
-  if (transposed_.size() < size) transposed_.resize(size);
-  float* to = transposed_.data();
+  for (const DenseInput& input : inputs) size += Lined(int64_t{input.inputs} * outputs);
+  float* to = transposed_.Reserve(size);
   for (const DenseInput& input : inputs) {
     Transpose(input.weight, outputs, input.inputs, to);
-    to += int64_t{input.inputs} * outputs;
+    to += Lined(int64_t{input.inputs} * outputs);
   }
   Job job{
       this, ActiveDenseKernels(), rows, outputs, Shares(rows), bias, nullptr, nullptr, y, inputs,
@@ -100,7 +102,7 @@ void DenseEngine::Job::ForwardShare(int share) const {
       const int64_t width = input.inputs;
       kernels->multiply({count, outputs, input.inputs, input.x + first * width, width, 1, weight,
                          outputs, block, outputs});
-      weight += width * outputs;
+      weight += Lined(width * outputs);
     }
     kernels->tanh(block, int64_t{count} * outputs);
   });
@@ -110,13 +112,22 @@ void DenseEngine::Backward(int rows, int outputs, const float* y, const float* d
                            std::span<const DenseInput> inputs, float* d_bias,
                            std::span<const DenseGradient> gradients) {
   const std::lock_guard<std::mutex> lock(one_caller_);
-  size_t width = 1;
-  for (const DenseInput& input : inputs) width += static_cast<size_t>(input.inputs);
+  size_t size = Lined(outputs), rows_size = 0;
+  for (const DenseInput& input : inputs) {
+    size += Lined(int64_t{input.inputs} * outputs);
+    rows_size += Lined(input.inputs) * static_cast<size_t>(outputs);
+  }
+  float* to = lined_.Reserve(rows_size);
+  for (const DenseInput& input : inputs) {
+    for (int i = 0; i < outputs; ++i, to += Lined(input.inputs)) {
+      std::copy_n(input.weight + int64_t{i} * input.inputs, input.inputs, to);
+    }
+  }
   const int shares = Shares(rows);
   for (int i = 0; i < shares; ++i) {
     Part& part = parts_[static_cast<size_t>(i)];
-    part.sums.assign(width * static_cast<size_t>(outputs), 0.0f);
-    part.gradient.resize(static_cast<size_t>(kBlockRows) * static_cast<size_t>(outputs));
+    std::fill_n(part.sums.Reserve(size), size, 0.0f);
+    part.gradient.Reserve(static_cast<size_t>(kBlockRows) * static_cast<size_t>(outputs));
   }
   Job job{this,     ActiveDenseKernels(), rows, outputs, shares, nullptr, y, dy, nullptr, inputs,
           gradients};
@@ -124,7 +135,7 @@ void DenseEngine::Backward(int rows, int outputs, const float* y, const float* d
       shares,
       [](void* context, int share, int) { static_cast<Job*>(context)->BackwardShare(share); },
       &job);
-  Reduce(shares, job, d_bias, gradients);
+  Reduce(shares, size, job, d_bias, gradients);
 }
 
 void DenseEngine::Job::BackwardShare(int share) const {
@@ -138,15 +149,17 @@ void DenseEngine::Job::BackwardShare(int share) const {
       const float* row = g + int64_t{i} * outputs;
       for (int j = 0; j < outputs; ++j) sum[j] += row[j];
     }
-    sum += outputs;
+    sum += Lined(outputs);
+    const float* weight = engine->lined_.data();
     for (size_t k = 0; k < inputs.size(); ++k) {
       const int64_t width = inputs[k].inputs;
       if (float* d_x = gradients[k].d_x; d_x != nullptr) {
         float* block = d_x + first * width;
         std::memset(block, 0, sizeof(float) * static_cast<size_t>(count * width));
-        kernels->multiply({count, inputs[k].inputs, outputs, g, outputs, 1, inputs[k].weight, width,
-                           block, width});
+        kernels->multiply({count, inputs[k].inputs, outputs, g, outputs, 1, weight,
+                           static_cast<int64_t>(Lined(width)), block, width});
       }
+      weight += Lined(width) * static_cast<size_t>(outputs);
       const float* x = inputs[k].x + first * width;
       if (Narrow(inputs[k])) {
         kernels->multiply(
@@ -154,30 +167,29 @@ void DenseEngine::Job::BackwardShare(int share) const {
       } else {
         kernels->multiply({outputs, inputs[k].inputs, count, g, 1, outputs, x, width, sum, width});
       }
-      sum += width * outputs;
+      sum += Lined(width * outputs);
     }
   });
 }
 
 // Adds the threads' sums in the order of the threads.
-void DenseEngine::Reduce(int shares, const Job& job, float* d_bias,
+void DenseEngine::Reduce(int shares, size_t size, const Job& job, float* d_bias,
                          std::span<const DenseGradient> gradients) {
-  std::vector<float>& total = parts_[0].sums;
+  float* sum = parts_[0].sums.data();
   for (int i = 1; i < shares; ++i) {
-    const std::vector<float>& more = parts_[static_cast<size_t>(i)].sums;
-    for (size_t j = 0; j < total.size(); ++j) total[j] += more[j];
+    const float* more = parts_[static_cast<size_t>(i)].sums.data();
+    for (size_t j = 0; j < size; ++j) sum[j] += more[j];
   }
-  const float* sum = total.data();
   std::copy_n(sum, job.outputs, d_bias);
-  sum += job.outputs;
+  sum += Lined(job.outputs);
   for (size_t k = 0; k < job.inputs.size(); ++k) {
-    const int64_t size = int64_t{job.inputs[k].inputs} * job.outputs;
+    const int64_t weights = int64_t{job.inputs[k].inputs} * job.outputs;
     if (Narrow(job.inputs[k])) {
       Transpose(sum, job.inputs[k].inputs, job.outputs, gradients[k].d_weight);
     } else {
-      std::copy_n(sum, size, gradients[k].d_weight);
+      std::copy_n(sum, weights, gradients[k].d_weight);
     }
-    sum += size;
+    sum += Lined(weights);
   }
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nn/product.h"
+#include "support/buffer.h"
 #include "support/thread_pool.h"
 
 namespace metabonk::nn {
@@ -58,19 +59,22 @@ class DenseEngine {
                 std::span<const DenseGradient> gradients);
 
  private:
-  struct Part {                   // of one thread
-    std::vector<float> gradient;  // of a block's sums before tanh, [block, outputs]
-    std::vector<float> sums;      // d_bias, then each d_weight
+  struct Part {              // of one thread
+    Buffer<float> gradient;  // of a block's sums before tanh, [block, outputs]
+    Buffer<float> sums;      // d_bias, then each d_weight, each from a cache line on
   };
   struct Job;
 
   int Shares(int rows) const;
-  void Reduce(int shares, const Job& job, float* d_bias, std::span<const DenseGradient> gradients);
+  void Reduce(int shares, size_t size, const Job& job, float* d_bias,
+              std::span<const DenseGradient> gradients);
 
   std::mutex one_caller_;
   ThreadPool pool_;
   std::vector<Part> parts_;
-  std::vector<float> transposed_;  // every weight as [inputs, outputs]
+  // Every weight as [inputs, outputs], and as it is; each, and each row of these, from a cache line
+  // on.
+  Buffer<float> transposed_, lined_;
 };
 
 }  // namespace metabonk::nn

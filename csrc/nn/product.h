@@ -7,6 +7,7 @@ namespace metabonk::nn {
 
 // C[m, n] += sum_p A[m * row + p * step] * B[p * ldb + n], rows of C ldc apart; then the same for
 // the pieces of A that follow, `apart` behind each other, and the rows of B behind those before.
+// Either step or row is 1, if there is more than one row.
 struct Product {
   int rows, columns, depth;
   const float* a;

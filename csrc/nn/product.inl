@@ -14,8 +14,9 @@ constexpr int kNarrowRows = 12, kTileRows = 6;
 
 // c[kRows, columns] += a b for one tile of up to kVectors vectors, the last of which may be
 // partial: `last` of its lanes are there. All sums stay in registers from the first term to the
-// last.
-template <int kRows, int kVectors>
+// last. kAlong: a's steps are 1, else its rows are: addresses that are worked out beside the
+// products take their places.
+template <int kRows, int kVectors, bool kAlong>
 inline void Tile(const Product& p, const float* a, const float* b, float* c, int last) {
   V sum[kRows][kVectors];
 #pragma GCC unroll 12
@@ -26,17 +27,19 @@ inline void Tile(const Product& p, const float* a, const float* b, float* c, int
       sum[i][j] = j + 1 < kVectors ? V::Load(from) : V::LoadFirst(from, last);
     }
   }
-  for (int piece = 0; piece < p.pieces; ++piece, a += p.apart, b += p.depth * p.ldb) {
-    for (int k = 0; k < p.depth; ++k) {
+  const int64_t row = p.row, step = p.step, ldb = p.ldb;
+  for (int piece = 0; piece < p.pieces; ++piece, a += p.apart) {
+    const float* column = a;
+    for (int k = 0; k < p.depth; ++k, column += step, b += ldb) {
       V right[kVectors];
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) {
-        const float* from = b + k * p.ldb + j * V::kLanes;
+        const float* from = b + j * V::kLanes;
         right[j] = j + 1 < kVectors ? V::Load(from) : V::LoadFirst(from, last);
       }
 #pragma GCC unroll 12
       for (int i = 0; i < kRows; ++i) {
-        const V left = V::Broadcast(a[i * p.row + k * p.step]);
+        const V left = V::Broadcast(kAlong ? a[i * row + k] : column[i]);
 #pragma GCC unroll 4
         for (int j = 0; j < kVectors; ++j) sum[i][j] = V::Fma(left, right[j], sum[i][j]);
       }
@@ -58,21 +61,37 @@ inline void Tile(const Product& p, const float* a, const float* b, float* c, int
 
 using TileFunction = void (*)(const Product&, const float*, const float*, float*, int);
 
-template <int kVectors>
-constexpr TileFunction kByRows[kTileRows + 1] = {
-    nullptr,           Tile<1, kVectors>, Tile<2, kVectors>, Tile<3, kVectors>,
-    Tile<4, kVectors>, Tile<5, kVectors>, Tile<6, kVectors>};
+template <int kVectors, bool kAlong>
+constexpr TileFunction kByRows[kTileRows + 1] = {nullptr,
+                                                 Tile<1, kVectors, kAlong>,
+                                                 Tile<2, kVectors, kAlong>,
+                                                 Tile<3, kVectors, kAlong>,
+                                                 Tile<4, kVectors, kAlong>,
+                                                 Tile<5, kVectors, kAlong>,
+                                                 Tile<6, kVectors, kAlong>};
 
-constexpr TileFunction kNarrow[kNarrowRows + 1] = {
-    nullptr,    Tile<1, 1>, Tile<2, 1>, Tile<3, 1>,  Tile<4, 1>,  Tile<5, 1>, Tile<6, 1>,
-    Tile<7, 1>, Tile<8, 1>, Tile<9, 1>, Tile<10, 1>, Tile<11, 1>, Tile<12, 1>};
+template <bool kAlong>
+constexpr TileFunction kNarrow[kNarrowRows + 1] = {nullptr,
+                                                   Tile<1, 1, kAlong>,
+                                                   Tile<2, 1, kAlong>,
+                                                   Tile<3, 1, kAlong>,
+                                                   Tile<4, 1, kAlong>,
+                                                   Tile<5, 1, kAlong>,
+                                                   Tile<6, 1, kAlong>,
+                                                   Tile<7, 1, kAlong>,
+                                                   Tile<8, 1, kAlong>,
+                                                   Tile<9, 1, kAlong>,
+                                                   Tile<10, 1, kAlong>,
+                                                   Tile<11, 1, kAlong>,
+                                                   Tile<12, 1, kAlong>};
 
+template <bool kAlong>
 TileFunction TileOf(int rows, int vectors) {
   if constexpr (kTileVectors == 4) {
-    if (vectors == 4) return kByRows<4>[rows];
-    if (vectors == 3) return kByRows<3>[rows];
+    if (vectors == 4) return kByRows<4, kAlong>[rows];
+    if (vectors == 3) return kByRows<3, kAlong>[rows];
   }
-  return vectors == 2 ? kByRows<2>[rows] : kNarrow[rows];
+  return vectors == 2 ? kByRows<2, kAlong>[rows] : kNarrow<kAlong>[rows];
 }
 
 void Multiply(const Product& p) {
@@ -86,7 +105,9 @@ void Multiply(const Product& p) {
     for (int tile = 0; tile < tiles; ++tile) {
       const int m = static_cast<int>(int64_t{p.rows} * tile / tiles);
       const int rows = static_cast<int>(int64_t{p.rows} * (tile + 1) / tiles) - m;
-      TileOf(rows, vectors)(p, p.a + m * p.row, p.b + n, p.c + m * p.ldc + n, last);
+      const TileFunction multiply =
+          p.step == 1 ? TileOf<true>(rows, vectors) : TileOf<false>(rows, vectors);
+      multiply(p, p.a + m * p.row, p.b + n, p.c + m * p.ldc + n, last);
     }
   }
 }

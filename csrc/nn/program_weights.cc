@@ -94,8 +94,7 @@ Status ProgramWeights::PackQuantized(const Instruction& instruction, PackedLayer
                             static_cast<float*>(part(5))};
   if (const Status status = CheckCodes(shape, arrays); !status.ok()) return status;
   const PanelLayout layout(shape);
-  layer->quantized.resize(static_cast<size_t>(layout.bytes()));
-  PackPanels(layout, arrays, layer->quantized.data());
+  PackPanels(layout, arrays, layer->quantized.Reserve(static_cast<size_t>(layout.bytes())));
   return Status::Ok();
 }
 

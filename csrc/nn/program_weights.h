@@ -30,7 +30,7 @@ struct LinearPanels {
 struct PackedLayer {
   LinearPanels linear;
   CfcForwardWeights cfc;
-  std::vector<uint8_t> quantized;
+  Buffer<uint8_t> quantized;
 };
 
 class ProgramWeights {

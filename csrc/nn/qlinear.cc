@@ -45,16 +45,6 @@ const QLinearKernels& ActiveQLinearKernels(WeightFormat format, [[maybe_unused]]
   return int8 ? kQInt8Portable : kQFloatPortable;
 }
 
-uint8_t* QLinearEngine::Buffer::Grow(int64_t bytes) {
-  constexpr int64_t kLine = 64;
-  if (size < bytes) {
-    memory.reset(new uint8_t[static_cast<size_t>(bytes + kLine)]);
-    size = bytes;
-  }
-  const auto address = reinterpret_cast<uintptr_t>(memory.get());
-  return memory.get() + (kLine - address % kLine) % kLine;
-}
-
 struct QLinearEngine::Job {
   QLinearEngine* engine;
   const QLinearKernels* kernels;
@@ -74,8 +64,8 @@ struct QLinearEngine::Job {
   // Makes the rows from `begin` on ready, in the memory of `part`.
   void Take(Part& part, int64_t begin) {
     first = begin;
-    uint8_t* to = part.rows.Grow(kBlockRows * stride());
-    float* to_scales = reinterpret_cast<float*>(part.scales.Grow(kBlockRows * 4));
+    uint8_t* to = part.rows.Reserve(static_cast<size_t>(kBlockRows * stride()));
+    float* to_scales = part.scales.Reserve(kBlockRows);
     for (int i = 0; i < count(); ++i) {
       kernels->take_row(x + (first + i) * layout->inputs, layout->inputs, layout->padded_inputs,
                         to + i * stride(), to_scales + i);
@@ -91,16 +81,17 @@ struct QLinearEngine::Job {
                        scales, count(), weights.bias == nullptr ? nullptr : weights.bias + output,
                        y + first * layout->outputs + output, layout->outputs,
                        std::min(layout->outputs - output, panels * kPanelOutputs),
-                       part.scratch.Grow(kernels->scratch_bytes(*layout))});
+                       part.scratch.Reserve(static_cast<size_t>(kernels->scratch_bytes(*layout)))});
   }
 };
 
 void QLinearEngine::Grow(const QLinearKernels& kernels, const PanelLayout& layout, int64_t rows) {
   const size_t parts = Threaded(layout, rows) ? parts_.size() : 1;
   for (size_t i = 0; i < parts; ++i) {
-    parts_[i].rows.Grow(int64_t{kBlockRows} * layout.padded_inputs * kernels.x_bytes);
-    parts_[i].scales.Grow(kBlockRows * 4);
-    parts_[i].scratch.Grow(kernels.scratch_bytes(layout));
+    const int64_t row = int64_t{layout.padded_inputs} * kernels.x_bytes;
+    parts_[i].rows.Reserve(static_cast<size_t>(kBlockRows * row));
+    parts_[i].scales.Reserve(kBlockRows);
+    parts_[i].scratch.Reserve(static_cast<size_t>(kernels.scratch_bytes(layout)));
   }
 }
 

@@ -9,11 +9,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <vector>
 
 #include "nn/panels.h"
+#include "support/buffer.h"
 #include "support/thread_pool.h"
 
 namespace metabonk::nn {
@@ -79,13 +79,9 @@ class QLinearEngine {
  private:
   friend class QLinearPlan;
   struct Job;
-  struct Buffer {  // on a cache line's begin
-    uint8_t* Grow(int64_t bytes);
-    std::unique_ptr<uint8_t[]> memory;
-    int64_t size = 0;
-  };
   struct Part {  // of one thread
-    Buffer rows, scales, scratch;
+    Buffer<uint8_t> rows, scratch;
+    Buffer<float> scales;
   };
 
   void Grow(const QLinearKernels& kernels, const PanelLayout& layout, int64_t rows);

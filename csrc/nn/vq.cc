@@ -121,7 +121,8 @@ int64_t VqCodebook::Pack(const float* codes, int64_t count, int width, VqMetric 
   count_ = count;
   panels_ = panels;
   width_ = width;
-  float* offset = exact_.Grow(static_cast<size_t>(panels * kVqPanelCodes * (int64_t{width} + 1)));
+  float* offset =
+      exact_.Reserve(static_cast<size_t>(panels * kVqPanelCodes * (int64_t{width} + 1)));
   std::fill_n(offset, panels * kVqPanelCodes, -std::numeric_limits<float>::infinity());
   for (int64_t k = 0; k < count; ++k) {
     offset[k] = metric == VqMetric::kEuclidean ? -0.5f * norms_[static_cast<size_t>(k)] : 0.0f;
@@ -142,8 +143,8 @@ void VqCodebook::PackCoarse() {
   const int own = (width_ + 1) / 2;
   const int pairs = tiles ? (own + kVqTilePairs - 1) / kVqTilePairs * kVqTilePairs : own;
   const int64_t panel = int64_t{kVqPanelCodes} * pairs * 2;
-  uint16_t* to = rounded_.Grow(static_cast<size_t>(panels_ * panel));
-  const float* offset = exact_.memory.get();
+  uint16_t* to = rounded_.Reserve(static_cast<size_t>(panels_ * panel));
+  const float* offset = exact_.data();
   const float* from = offset + panels_ * kVqPanelCodes;
   double residual = 0.0;
   for (int64_t p = 0; p < panels_; ++p, to += panel) {
@@ -162,16 +163,15 @@ void VqCodebook::PackCoarse() {
   }
   const float norm = *std::max_element(norms_.begin(), norms_.end());
   const float lowest = *std::min_element(offset, offset + count_);
-  coarse_ = {rounded_.memory.get(), pairs, std::sqrt(norm), static_cast<float>(std::sqrt(residual)),
+  coarse_ = {rounded_.data(), pairs, std::sqrt(norm), static_cast<float>(std::sqrt(residual)),
              -lowest};
 }
 
 VqCoarse VqCodebook::coarse() const { return coarse_; }
 
 VqPanels VqCodebook::Slice(int64_t first, int64_t count) const {
-  const float* offset = exact_.memory.get() + first * kVqPanelCodes;
-  const float* codes =
-      exact_.memory.get() + panels_ * kVqPanelCodes + first * kVqPanelCodes * width_;
+  const float* offset = exact_.data() + first * kVqPanelCodes;
+  const float* codes = exact_.data() + panels_ * kVqPanelCodes + first * kVqPanelCodes * width_;
   return {codes, offset, std::min(count, panels_ - first), width_,
           static_cast<int32_t>(first * kVqPanelCodes)};
 }
@@ -191,8 +191,8 @@ void VqEngine::Reserve(const VqCodebook& codebook, int64_t rows) {
   const auto scores = static_cast<size_t>(screen->rows * codebook.panels() * kVqPanelCodes);
   const auto pairs = static_cast<size_t>(screen->rows * codebook.coarse().pairs);
   for (VqScratch& scratch : scratch_) {
-    if (scratch.scores.size() < scores) scratch.scores.resize(scores);
-    if (scratch.pairs.size() < pairs) scratch.pairs.resize(pairs);
+    scratch.scores.Reserve(scores);
+    scratch.pairs.Reserve(pairs);
   }
 }
 

@@ -11,11 +11,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <mutex>
-#include <new>
 #include <vector>
 
+#include "support/buffer.h"
 #include "support/thread_pool.h"
 
 namespace metabonk::nn {
@@ -45,8 +44,8 @@ struct VqCoarse {
 
 // Memory for screening, of one thread.
 struct VqScratch {
-  std::vector<float> scores;    // of VqScreen::rows rows against all codes
-  std::vector<uint32_t> pairs;  // as many rows in bf16
+  Buffer<float> scores;    // of VqScreen::rows rows against all codes
+  Buffer<uint32_t> pairs;  // as many rows in bf16
 };
 
 // What VqKernels::search finds, faster: all scores in bf16, then in float32 those of the codes that
@@ -97,31 +96,13 @@ class VqCodebook {
 
  private:
   // Memory on a cache line that only grows.
-  template <typename T>
-  struct Block {
-    static constexpr std::align_val_t kLine{64};
-    struct Free {
-      void operator()(T* held) const { ::operator delete[](held, kLine); }
-    };
-    T* Grow(size_t size) {
-      if (size > capacity) {
-        memory.reset(static_cast<T*>(::operator new[](size * sizeof(T), kLine)));
-        capacity = size;
-      }
-      return memory.get();
-    }
-
-    size_t capacity = 0;
-    std::unique_ptr<T[], Free> memory;
-  };
-
   void PackCoarse();
 
   int64_t count_ = 0, panels_ = 0;
   int width_ = 0;
   std::vector<float> norms_;  // squared
-  Block<float> exact_;        // the offsets, then the codes
-  Block<uint16_t> rounded_;
+  Buffer<float> exact_;       // the offsets, then the codes
+  Buffer<uint16_t> rounded_;
   VqCoarse coarse_{};
 };
 
