@@ -110,8 +110,8 @@ class BoundConvolve : public Bound {
       for (int64_t r = 0; r < rows; ++r) {
         const float* from = x + b * view_.strides[0] + r * view_.strides[1];
         panels.AddProduct(kernels, static_cast<int>(columns), from, view_.strides[2],
-                          y + (b * rows + r) * columns * outputs_, outputs_,
-                          static_cast<int>(high), view_.strides[3]);
+                          y + (b * rows + r) * columns * outputs_, outputs_, static_cast<int>(high),
+                          view_.strides[3]);
       }
     }
   }
