@@ -49,28 +49,19 @@ inline void Add(__m512i* sum, __m512i x, __m512i weight) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(weight));
 }
 
-// Sums of one row that are added up side by side, so that none waits for the one before: whole
-// numbers do not mind the order.
-template <int kRows, int kPanels>
-constexpr int kChains = kRows > 1     ? 1
-                        : kPanels > 1 ? 2
-                                      : 4;
-
 template <int kRows, int kPanels>
 void Rows(const QTile& t, int row) {
-  constexpr int kSums = kChains<kRows, kPanels> * kPanels;
   const uint8_t* codes = t.tile + t.layout->header_bytes(kPanels);
   const uint8_t* starts = t.tile + kPanels * kPanelOutputs * 4;
   const uint8_t* x = t.x + row * t.x_stride;
-  __m512i sum[kRows][kSums];
+  __m512i sum[kRows][kPanels];
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kSums; ++j) {
-      sum[i][j] = j < kPanels ? _mm512_loadu_si512(starts + j * 64) : _mm512_setzero_si512();
-    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kPanels; ++j) sum[i][j] = _mm512_loadu_si512(starts + j * 64);
   }
-  const auto add = [&](int chain) {
+  const int units = t.layout->units;
+  for (int u = 0; u < units; ++u, x += 4, codes += kPanels * 64) {
     __m512i weight[kPanels];
 #pragma GCC unroll 4
     for (int j = 0; j < kPanels; ++j) weight[j] = _mm512_loadu_si512(codes + j * 64);
@@ -80,28 +71,57 @@ void Rows(const QTile& t, int row) {
       std::memcpy(&four, x + i * t.x_stride, 4);
       const __m512i left = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
-      for (int j = 0; j < kPanels; ++j) Add(&sum[i][chain * kPanels + j], left, weight[j]);
+      for (int j = 0; j < kPanels; ++j) Add(&sum[i][j], left, weight[j]);
     }
-    x += 4;
-    codes += kPanels * 64;
-  };
-  int left = t.layout->units;
-  for (; left >= kChains<kRows, kPanels>; left -= kChains<kRows, kPanels>) {
-#pragma GCC unroll 4
-    for (int chain = 0; chain < kChains<kRows, kPanels>; ++chain) add(chain);
   }
-  for (; left > 0; --left) add(0);
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kPanels; ++j) {
-      __m512i total = sum[i][j];
+    for (int j = 0; j < kPanels; ++j) Finish(t, row + i, j, sum[i][j]);
+  }
+}
+
+// One row: several sums of each output side by side, so that none waits for the one before. Whole
+// numbers do not mind the order.
+template <int kPanels>
+void Row(const QTile& t, int row) {
+  constexpr int kSums = 8 / kPanels;
+  const uint8_t* codes = t.tile + t.layout->header_bytes(kPanels);
+  const uint8_t* starts = t.tile + kPanels * kPanelOutputs * 4;
+  const uint8_t* x = t.x + row * t.x_stride;
+  __m512i sum[kSums][kPanels];
+#pragma GCC unroll 8
+  for (int k = 0; k < kSums; ++k) {
 #pragma GCC unroll 4
-      for (int k = j + kPanels; k < kSums; k += kPanels) {
-        total = _mm512_add_epi32(total, sum[i][k]);
-      }
-      Finish(t, row + i, j, total);
+    for (int j = 0; j < kPanels; ++j) {
+      sum[k][j] = k == 0 ? _mm512_loadu_si512(starts + j * 64) : _mm512_setzero_si512();
     }
+  }
+  int left = t.layout->units;
+  for (; left >= kSums; left -= kSums) {
+#pragma GCC unroll 8
+    for (int k = 0; k < kSums; ++k, x += 4, codes += kPanels * 64) {
+      int four;
+      std::memcpy(&four, x, 4);
+#pragma GCC unroll 4
+      for (int j = 0; j < kPanels; ++j) {
+        Add(&sum[k][j], _mm512_set1_epi32(four), _mm512_loadu_si512(codes + j * 64));
+      }
+    }
+  }
+  for (; left > 0; --left, x += 4, codes += kPanels * 64) {
+    int four;
+    std::memcpy(&four, x, 4);
+#pragma GCC unroll 4
+    for (int j = 0; j < kPanels; ++j) {
+      Add(&sum[0][j], _mm512_set1_epi32(four), _mm512_loadu_si512(codes + j * 64));
+    }
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < kPanels; ++j) {
+#pragma GCC unroll 8
+    for (int k = 1; k < kSums; ++k) sum[0][j] = _mm512_add_epi32(sum[0][j], sum[k][j]);
+    Finish(t, row, j, sum[0][j]);
   }
 }
 
@@ -109,7 +129,7 @@ using RowsFunction = void (*)(const QTile&, int);
 
 template <int kPanels>
 constexpr RowsFunction kByRows[kRowsMax + 1] = {
-    nullptr,          Rows<1, kPanels>, Rows<2, kPanels>, Rows<3, kPanels>,
+    nullptr,          Row<kPanels>,     Rows<2, kPanels>, Rows<3, kPanels>,
     Rows<4, kPanels>, Rows<5, kPanels>, Rows<6, kPanels>};
 
 void Multiply(const QTile& t) {
