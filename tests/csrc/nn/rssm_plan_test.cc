@@ -150,7 +150,7 @@ TEST(nn_rssm_plan_is_a_sequence_of_one_step_and_may_write_in_place) {
   for (const CpuTier tier : Tiers()) {
     CapTier(tier);
     for (const RssmShape& shape : kShapes) {
-      RssmProblem p(shape, 1, 61);
+      RssmProblem p(shape, 1, 301);
       RssmEngine engine(1);
       RssmResult want;
       const RssmOutputs to = Forward(engine, p, want);
@@ -176,7 +176,7 @@ TEST(nn_rssm_plan_of_many_steps_is_the_sequence) {
   for (const CpuTier tier : Tiers()) {
     CapTier(tier);
     for (const RssmShape& shape : kShapes) {
-      const RssmProblem p(shape, 4, 61);
+      const RssmProblem p(shape, 4, 301);
       RssmEngine engine(1);
       RssmResult want;
       const RssmOutputs to = Forward(engine, p, want);
@@ -213,7 +213,7 @@ TEST(nn_rssm_plan_in_bf16_gives_the_bits_of_rounded_weights) {
 
 TEST(nn_rssm_plan_in_int8_is_its_layers_one_by_one) {
   for (const RssmShape& shape : kShapes) {
-    for (const int batch : {1, 5, 61}) {
+    for (const int batch : {1, 5, 301}) {
       const RssmProblem p(shape, 1, batch);
       OnEverySet([&] { CompareLayers(p, Stepped(p, RssmPrecision::kInt8)); });
     }
