@@ -67,7 +67,8 @@ def _digest(paths: Sequence[Path]) -> str:
 
 
 def rests_on(start: Path) -> list[Path]:
-    """A file and those of the package that it imports, there or further on, sorted."""
+    """A file and those of the package that it imports, there or further on, in an order that is the
+    same wherever the package lies."""
     keeping = {ROOTS[BENCH] / f"{name}.py" for name in KEEPING}
     found, waiting = {start}, [start]
     while waiting:
@@ -75,7 +76,15 @@ def rests_on(start: Path) -> list[Path]:
             if path not in found | keeping:
                 found.add(path)
                 waiting.append(path)
-    return sorted(found)
+    return sorted(found, key=_place)
+
+
+def _place(path: Path) -> tuple[int, tuple[str, ...]]:
+    """Which of the roots a file is under, and where there; in a wheel one lies within the other."""
+    for number, root in enumerate(ROOTS.values()):
+        if path.is_relative_to(root):
+            return number, path.relative_to(root).parts
+    return len(ROOTS), path.parts
 
 
 @functools.cache

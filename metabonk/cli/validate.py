@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
+from rich.markup import escape
 
 from metabonk import files, machine
 from metabonk.cli.output import (
@@ -212,32 +213,37 @@ def _unfinished(room: Any, work: Path) -> None:
 
 
 def print_result(result: Result, since: str = "") -> None:
-    """Every figure with its interval, baselines and goal. since: what has to be said beside the
-    figures that claim something, of what happened to their source since."""
-    label = "" if result.label == "full" else f"  [yellow]{result.label}[/]"
-    console.print(
-        f"[bold]{result.study}[/], {result.seeds} seeds, {result.seconds / 60:.0f} min of runs"
-        f"{label}"
-    )
-    rows = [_row(figure, since) for figure in result.figures]
-    console.print(table(["met", ">value", "95 %", ">goal", "figure"], rows))
-    for figure in result.figures:
-        beside = [f"{name} {value:.4g}" for name, value in figure.baselines.items()]
-        told = "; ".join([*beside, *filter(None, [figure.note])])
-        if told:
-            console.print(f"  [dim]{figure.name}: {told}[/]", soft_wrap=True)
+    """Every figure with its interval, goal and baselines. since: what has to be said of a result
+    that claims something, of what happened to its source since."""
+    judged = [figure.met for figure in result.figures if figure.met is not None]
+    said = [f"{result.seeds} seeds", f"{result.seconds / 60:.0f} min of runs"]
+    if judged:
+        said.append(f"{sum(judged)} of {len(judged)} goals met")
+        said += [f"[yellow]{since}[/]"] if since else []
     if result.sources > 1:
-        console.print(f"  [dim]its runs are of {result.sources} states of the source[/]")
+        said.append(f"its runs are of {result.sources} states of the source")
+    said += [] if result.label == "full" else [f"[yellow]{result.label}[/]"]
+    console.print(f"[bold]{result.study}[/], {', '.join(said)}", soft_wrap=True)
+    rows = (
+        (_MET[figure.met], f"{escape(figure.name)}\n[dim]{escape(_told(figure))}[/]")
+        for figure in result.figures
+    )
+    console.print(table(["", ""], rows, header=False))
     console.print()
 
 
-def _row(figure: Any, since: str) -> Sequence[str]:
-    met = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}[figure.met]
-    if since and figure.met is not None:
-        met += f", [yellow]{since}[/]"
-    low_high = "" if figure.ci95 is None else f"{figure.ci95[0]:.3g} … {figure.ci95[1]:.3g}"
-    goal = "" if figure.goal is None else f"{figure.sense} {figure.goal:g}"
-    return met, f"{figure.value:.4g} {figure.unit}".rstrip(), low_high, goal, figure.name
+_MET = {True: "[green]met[/]", False: "[bold red]not met[/]", None: "[dim]shown[/]"}
+
+
+def _told(figure: Any) -> str:
+    """Its value, the interval of that, what it is held against and what stands beside it."""
+    value = f"{figure.value:.4g} {figure.unit}".rstrip()
+    if figure.ci95 is not None:
+        value += f" ({figure.ci95[0]:.3g} … {figure.ci95[1]:.3g})"
+    if figure.goal is not None:
+        value += f", goal {figure.sense} {figure.goal:g}"
+    beside = [f"{name} {number:.4g}" for name, number in figure.baselines.items()]
+    return "; ".join([value, *beside, *filter(None, [figure.note])])
 
 
 def _figures(result: Result) -> list[dict[str, Any]]:

@@ -32,10 +32,8 @@ def test_every_study_has_a_state_that_repeats() -> None:
     assert len(set(states.values())) == len(modules)
 
 
-def test_a_file_further_on_changes_the_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench, package = tmp_path / "bench", tmp_path / "package"
+def made(bench: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Path, str]:
+    """Files of a study in folders that stand for the roots, written there."""
     monkeypatch.setattr(provenance, "ROOTS", {"metabonk.bench": bench, "metabonk": package})
     texts = {
         bench / "study_one.py": "from .helper import x\nfrom . import other\nimport numpy\n",
@@ -45,11 +43,20 @@ def test_a_file_further_on_changes_the_state(
         bench / "apart.py": "",
         package / "models" / "__init__.py": "",
         package / "models" / "cell.py": "from ..deep import y\n",
-        package / "deep.py": "import metabonk.models.cell\n",  # round and round
+        package / "deep.py": "import metabonk.models.cell, metabonk.above\n",  # round and round
+        package / "above.py": "",  # before bench, by name
     }
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    return texts
+
+
+def test_a_file_further_on_changes_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, package = tmp_path / "bench", tmp_path / "package"
+    texts = made(bench, package, monkeypatch)
     start = bench / "study_one.py"
     found = provenance.rests_on(start)
     assert set(found) == texts.keys() - {bench / "study.py", bench / "apart.py"}
@@ -58,6 +65,18 @@ def test_a_file_further_on_changes_the_state(
     assert provenance._digest(provenance.rests_on(start)) == before
     (package / "deep.py").write_text("# changed")
     assert provenance._digest(provenance.rests_on(start)) != before
+
+
+def test_a_wheel_and_a_checkout_have_the_same_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+    for name, inner in (("checkout", "../bench"), ("wheel", "bench")):
+        package = tmp_path / name / "metabonk"
+        bench = (package / inner).resolve()
+        made(bench, package, monkeypatch)
+        states.append(provenance._digest(provenance.rests_on(bench / "study_one.py")))
+    assert states[0] == states[1]
 
 
 def test_states_are_compared_as_far_as_both_know() -> None:

@@ -105,6 +105,13 @@ def test_unknown_verbs_and_flags(metabonk: Run) -> None:
     assert "--json" in err
 
 
+def test_a_module_does_as_the_command() -> None:
+    words = [sys.executable, "-m", "metabonk", "config", "--set", "ppo.clp=1"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean 'ppo.clip'?" in done.stderr
+
+
 def test_version(metabonk: Run) -> None:
     assert (
         metabonk("--version").out == f"metabonk {importlib.import_module('metabonk').__version__}\n"
