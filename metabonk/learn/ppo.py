@@ -194,20 +194,46 @@ class PPO:
         short = (1.0 - gamma) ** remaining * (1.0 - end) ** (1.0 - remaining)
         return float(1.0 - short)
 
+    def beyond(self, rollout: Rollout, remaining: float = 1.0) -> FloatArray:
+        """What each game [N] brought in a rollout beyond what the critic expected of the policy
+        there: the sum of its temporal-difference errors, in the game's units. Over who else played
+        it too, this is how much better he is (Kakade and Langford 2002, lemma 6.1), as far as the
+        critic is right."""
+        start = rollout.burn_in
+        reward, gamma = self._flow(rollout, remaining)
+        errors = advantages(
+            reward,
+            rollout.value[start:] / np.float32(self.return_scale.factor),
+            rollout.terminated[start:],
+            rollout.truncated[start:],
+            rollout.is_first[start + 1 :],
+            gamma=gamma,
+            gae_lambda=0.0,
+        )
+        found: FloatArray = errors.sum(0)
+        return found
+
+    def _flow(self, rollout: Rollout, remaining: float) -> tuple[FloatArray, float | FloatArray]:
+        """Rewards [T, N] as the policy learns from them, unscaled, and what discounts them."""
+        start = rollout.burn_in
+        reward, discount = rollout.reward[start:], self._discount(remaining)
+        if "dt" not in rollout.observation:
+            return reward, discount
+        passed = rollout.observation["dt"][start + 1 :, :, 0]
+        idle = (passed == 0.0) & ~rollout.is_first[start + 1 :]
+        reward = reward - np.float32(self.config.idle_cost) * idle
+        if not self.config.discount_time:
+            return reward, discount
+        # Time that does not pass does not discount: hiding in a menu puts nothing off.
+        return reward, np.power(discount, passed / DEFAULT_DT, dtype=np.float32)
+
     def _targets(self, rollout: Rollout, remaining: float = 1.0) -> tuple[Targets, float]:
         """What the network is pulled to, and the variance that the critic explained."""
         config, start = self.config, rollout.burn_in
-        discount = self._discount(remaining)
-        value, reward = rollout.value[start:], rollout.reward[start:]
+        value = rollout.value[start:]
+        reward, gamma = self._flow(rollout, remaining)
         terminated, truncated = rollout.terminated[start:], rollout.truncated[start:]
         is_reset = rollout.is_first[start + 1 :]
-        gamma: float | FloatArray = discount
-        if "dt" in rollout.observation:
-            passed = rollout.observation["dt"][start + 1 :, :, 0]
-            if config.discount_time:
-                # Time that does not pass does not discount: hiding in a menu puts nothing off.
-                gamma = np.power(discount, passed / DEFAULT_DT, dtype=np.float32)
-            reward = reward - np.float32(config.idle_cost) * ((passed == 0.0) & ~is_reset)
         left_out = is_reset.copy()
         left_out[:, rollout.own.stop :] = True  # what others did is no sample of this policy's
         if config.normalize_rewards:

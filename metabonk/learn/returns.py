@@ -56,6 +56,12 @@ class ReturnScale:
     def deviation(self) -> float:
         return float(np.sqrt(self.moments[1] / self.moments[2]))
 
+    @property
+    def factor(self) -> float:
+        """What rewards are multiplied with."""
+        deviation = self.deviation
+        return 1.0 / deviation if deviation > 1e-6 else 1.0
+
     def update(
         self,
         reward: FloatArray,
@@ -81,8 +87,7 @@ class ReturnScale:
         grown = count + size
         total += squares + shift * shift * count * size / grown
         self.moments[:] = mean + shift * size / grown, total, grown
-        deviation = self.deviation
-        return 1.0 / deviation if deviation > 1e-6 else 1.0
+        return self.factor
 
     def state(self) -> dict[str, Array]:
         return {"running": self.running, "moments": self.moments}

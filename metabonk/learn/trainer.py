@@ -189,7 +189,9 @@ class Trainer:
         if self.ppo.unsound(rollout):
             self._mend(rollout)
         else:
-            lesson = self.imagination.learn(rollout)
+            lesson = self.imagination.learn(
+                rollout, lambda played: self.ppo.beyond(played, remaining)
+            )
             if self.motor is not None:
                 self.motor.learn(rollout)
         imagined = time.perf_counter()

@@ -76,6 +76,23 @@ def test_the_first_gradient_is_that_of_the_formula(name: str) -> None:
     torch.testing.assert_close(gradient, learner.optimizer.gradient, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_what_games_bring_beyond_the_expected_is_told_in_their_units(normalize: bool) -> None:
+    """The sum of temporal-difference errors, of the critic's values in the game's units."""
+    learner, collector = make(normalize_rewards=normalize)
+    learner.update(collector.collect())
+    rollout = collector.collect()
+    assert rollout.is_first[1:].any()
+    factor = learner.return_scale.factor
+    assert (factor != 1.0) == normalize
+    value, expected = rollout.value.astype(np.float64) / factor, np.zeros(ENVS)
+    for t in range(rollout.horizon):
+        going = ~rollout.terminated[t]
+        error = rollout.reward[t] + learner.config.gamma * going * value[t + 1] - value[t]
+        expected += np.where(rollout.is_first[t + 1], 0.0, error)
+    np.testing.assert_allclose(learner.beyond(rollout), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["mlp", "pilot", "mamba"])
 def test_reset_steps_teach_nothing(name: str, rollout: bytes) -> None:
     changed = Rollout.from_bytes(rollout)

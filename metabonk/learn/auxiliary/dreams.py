@@ -33,7 +33,7 @@ from metabonk.metrics import declare
 from metabonk.models.dreamer import Dreamer
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
-from metabonk.protocols import Array, BatchGame
+from metabonk.protocols import Array, BatchGame, FloatArray
 
 TEACH_STREAM, FORESIGHT_STREAM, ACT_STREAM = 11, 12, 16
 SIZES = ("hidden",)
@@ -120,12 +120,12 @@ class DreamTraining:
             stacklevel=3,
         )
 
-    def compete(self, rollout: Rollout) -> dict[str, float]:
-        """Notes what either returned; nothing where the dreamer does not play, and no lead before
-        enough was played."""
+    def compete(self, rollout: Rollout, beyond: FloatArray) -> dict[str, float]:
+        """Notes what either returned, and what their games [N] brought beyond what was expected;
+        nothing where the dreamer does not play, and no lead before enough was played."""
         if not self.games:
             return {}
-        self.contest.note(rollout)
+        self.contest.note(rollout, beyond)
         lead = self.contest.lead
         return {} if lead is None else {"dream_lead": lead.mean, "dream_lead_low": lead.low}
 

@@ -33,7 +33,7 @@ from metabonk.protocols import Array, BatchGame, FloatArray
 
 T = TypeVar("T")
 
-declare("dream_lead", "return", "What the dreamer's games return beyond the policy's")
+declare("dream_lead", "return", "What the dreamer's games return, or bring, beyond the policy's")
 declare("dream_lead_low", "return", "The low end of its 95 % interval: above 0 the dreamer leads")
 declare("distill_kl_promise", "", "What acting as the dreamer would be worth, in advantages")
 declare("seconds_dream", "s", "Time of the dreamer's updates")
@@ -108,15 +108,16 @@ class Imagination:
         named = {"dream": self.dreams, "efe": self.active}
         return {name: actor for name, actor in named.items() if actor is not None}
 
-    def learn(self, rollout: Rollout) -> Lesson:
-        """Every part learns from a rollout of finite numbers."""
+    def learn(self, rollout: Rollout, beyond: Callable[[Rollout], FloatArray]) -> Lesson:
+        """Every part learns from a rollout of finite numbers. beyond: what its games [N] brought
+        beyond what was expected, see PPO."""
         if self.world is None:
             return Lesson({})
         began = time.perf_counter()
         self._seconds = dict.fromkeys(self.actors, 0.0)
         metrics = self._judge(rollout)
         if self.dreams is not None:
-            metrics |= self._spend("dream", self.dreams.compete, rollout)
+            metrics |= self._spend("dream", self.dreams.compete, rollout, beyond(rollout))
         metrics |= self.world.learn(rollout, self._after)
         teachers = self._teachers(rollout)
         bonus = None

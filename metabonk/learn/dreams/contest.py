@@ -4,12 +4,17 @@ Knows rollouts in which both played; does not know networks, nor what follows fr
 promise what they like: only what both earned in the same run says who plays better. The dreamer
 leads while the newest returns say so beyond chance, by the t-test of unequal variances (Welch
 1947); else the policy does, which costs less to play.
+
+Where episodes are long nobody's return is known for long, and least that of a policy that does not
+get anywhere. Until enough have ended the same test is made of what every game brought in the newest
+rollout beyond what the policy's critic expected there, for the policy itself about nothing: true
+returns, once there are enough, correct what the critic was wrong about.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +23,12 @@ from metabonk.errors import CheckpointError
 from metabonk.learn.collector import DREAMER
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.student import quantile
+from metabonk.protocols import FloatArray
 
 KEPT = 8  # newest episodes of each: both change quickly
-LEAST = 4  # of each, before anything is said
+LEAST = 4  # episodes of each, or games, before anything is said
+GAMES = 1 << 20  # of each at most, in a checkpoint that can be
+BEYOND = ("policy_beyond", "dreamer_beyond")
 
 
 class Lead(NamedTuple):
@@ -33,26 +41,32 @@ class Lead(NamedTuple):
 
 
 class Contest:
-    """policy, dreamer: the newest returns of each, oldest first."""
+    """policy, dreamer: the newest returns of each, oldest first. beyond: of the policy's and of the
+    dreamer's games, what each brought in the newest rollout beyond what was expected; nothing where
+    only one played."""
 
     def __init__(self) -> None:
         self.policy: list[float] = []
         self.dreamer: list[float] = []
+        self.beyond: tuple[list[float], list[float]] = ([], [])
 
-    def note(self, rollout: Rollout) -> None:
-        """Takes the episodes that ended in a rollout. Returns that are no numbers are left out: a
-        reward that was none spoils the sum of its whole episode, which may end much later."""
+    def note(self, rollout: Rollout, beyond: FloatArray) -> None:
+        """Takes the episodes that ended in a rollout, and what its games [N] brought beyond what
+        was expected (PPO.beyond). What is no number is left out: a reward that was none spoils the
+        sum of its whole episode, which may end much later."""
         for name, kept in (("return", self.policy), (DREAMER, self.dreamer)):
-            found = (float(value) for value in rollout.episodes.get(name, ()))
-            kept += [value for value in found if math.isfinite(value)]
+            kept += _finite(rollout.episodes.get(name, ()))
             del kept[:-KEPT]
+        both, stop = rollout.others > 0, rollout.own.stop
+        self.beyond = (_finite(beyond[:stop]), _finite(beyond[stop:])) if both else ([], [])
 
     @property
     def lead(self) -> Lead | None:
         """None while too little was played."""
-        if min(len(self.policy), len(self.dreamer)) < LEAST:
-            return None
-        return lead_of(self.dreamer, self.policy)
+        for policy, dreamer in ((self.policy, self.dreamer), self.beyond):
+            if min(len(policy), len(dreamer)) >= LEAST:
+                return lead_of(dreamer, policy)
+        return None
 
     @property
     def led(self) -> bool:
@@ -62,20 +76,32 @@ class Contest:
 
     def details(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
-        return {"policy": list(self.policy), "dreamer": list(self.dreamer)}
+        names = ("policy", "dreamer", *BEYOND)
+        lists = (self.policy, self.dreamer, *self.beyond)
+        return {name: list(values) for name, values in zip(names, lists, strict=True)}
 
     def load(self, details: Mapping[str, Any]) -> None:
-        """Inverse of `details`; of a checkpoint from before there were contests nothing is known.
-        Raises CheckpointError for what is no list of returns."""
-        found = [details.get(name, []) for name in ("policy", "dreamer")]
-        for name, values in zip(("policy", "dreamer"), found, strict=True):
-            known = isinstance(values, list) and len(values) <= KEPT
-            if not known or not all(isinstance(v, int | float) for v in values):
-                raise CheckpointError(
-                    f"the checkpoint's contest says {name} = {values!r:.80}; wanted at most {KEPT} "
-                    "returns: go on from the checkpoint before"
-                )
-        self.policy, self.dreamer = ([float(v) for v in values] for values in found)
+        """Inverse of `details`; of a checkpoint from before something was kept it is not known.
+        Raises CheckpointError for what is no list of numbers."""
+        policy, dreamer = (_numbers(details, name, KEPT) for name in ("policy", "dreamer"))
+        ours, theirs = (_numbers(details, name, GAMES) for name in BEYOND)
+        self.policy, self.dreamer, self.beyond = policy, dreamer, (ours, theirs)
+
+
+def _finite(values: Iterable[float]) -> list[float]:
+    return [float(value) for value in values if math.isfinite(value)]
+
+
+def _numbers(details: Mapping[str, Any], name: str, most: int) -> list[float]:
+    """One of its lists. Raises CheckpointError."""
+    values = details.get(name, [])
+    known = isinstance(values, list) and len(values) <= most
+    if not known or not all(isinstance(value, int | float) for value in values):
+        raise CheckpointError(
+            f"the checkpoint's contest says {name} = {values!r:.80}; wanted at most {most} "
+            "numbers: go on from the checkpoint before"
+        )
+    return [float(value) for value in values]
 
 
 def lead_of(ours: Sequence[float], theirs: Sequence[float]) -> Lead:

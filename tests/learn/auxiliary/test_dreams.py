@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from ring_world import LAYOUT, SPACE, trained, walk
@@ -172,14 +173,15 @@ def test_a_contest_is_noted_where_there_is_one() -> None:
     out = rollout_of(2, seed=1)
     out.episodes = {"return": [1.0, 2.0, 1.0, 2.0], DREAMER: [7.0, 8.0, 7.0, 8.0]}
     dreams = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
-    told = dreams.compete(out)
+    nothing = np.zeros(out.num_envs, np.float32)
+    told = dreams.compete(out, nothing)
     assert told["dream_lead"] == 6.0
     assert 4.0 < told["dream_lead_low"] < 6.0
     assert dreams.contest.led
     out.episodes = {}
-    assert dreams.compete(out) == told
+    assert dreams.compete(out, nothing) == told
     config.dream.share = 0.0
     silent = DreamTraining(Ring(), config, trained(1), {})  # type: ignore[arg-type]
     out.episodes = {"return": [1.0] * 4, DREAMER: [7.0] * 4}
-    assert silent.compete(out) == {}
+    assert silent.compete(out, nothing) == {}
     assert silent.contest.policy == []

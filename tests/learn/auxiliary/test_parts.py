@@ -116,7 +116,7 @@ def test_two_teachers_are_both_heard(tmp_path: Path) -> None:
     for _ in range(3):
         trainer.iterate()
     rollout = trainer.collector.collect(trainer.ppo.version)
-    lesson = trainer.imagination.learn(rollout)
+    lesson = trainer.imagination.learn(rollout, trainer.ppo.beyond)
     assert [teacher.name for teacher in lesson.teachers] == ["distill_kl", "efe_kl"]
     assert [t.weight for t in lesson.teachers] == [
         config.dream.distill_coef,
@@ -139,7 +139,7 @@ def test_active_inference_need_not_prove_itself_unless_it_is_told_to(tmp_path: P
         for _ in range(3):
             trainer.iterate()
         rollout = trainer.collector.collect(trainer.ppo.version)
-        teachers = trainer.imagination.learn(rollout).teachers
+        teachers = trainer.imagination.learn(rollout, trainer.ppo.beyond).teachers
         rollout.reward[:] = 0.0
         rollout.value[:] = 0.0
         told = trainer.ppo.update(rollout, 1.0, teachers)
@@ -157,7 +157,7 @@ def test_the_order_of_teachers_does_not_matter(tmp_path: Path) -> None:
         for _ in range(3):
             trainer.iterate()
         rollout = trainer.collector.collect(trainer.ppo.version)
-        teachers = trainer.imagination.learn(rollout).teachers
+        teachers = trainer.imagination.learn(rollout, trainer.ppo.beyond).teachers
         strange = teachers[1]._replace(parameters=teachers[1].parameters + 1.0, weight=0.3)
         metrics = trainer.ppo.update(rollout, 1.0, (teachers[0], strange)[::turn])
         found.append((metrics["distill_kl"], metrics["efe_kl"]))
@@ -172,7 +172,7 @@ def test_surprise_is_paid_to_the_policy_alone(tmp_path: Path) -> None:
         trainer.iterate()
     rollout = trainer.collector.collect(trainer.ppo.version)
     own = rollout.reward.copy()
-    lesson = trainer.imagination.learn(rollout)
+    lesson = trainer.imagination.learn(rollout, trainer.ppo.beyond)
     assert lesson.bonus is not None
     assert float(np.abs(lesson.bonus).sum()) > 0.0
     np.testing.assert_array_equal(rollout.reward, own)
@@ -237,7 +237,7 @@ def test_passes_of_a_teacher_come_nearer_to_it(tmp_path: Path) -> None:
         for _ in range(3):
             trainer.iterate()
         rollout = trainer.collector.collect(trainer.ppo.version)
-        first, second = trainer.imagination.learn(rollout).teachers
+        first, second = trainer.imagination.learn(rollout, trainer.ppo.beyond).teachers
         strange = first._replace(
             parameters=first.parameters + torch.linspace(-1.0, 1.0, 2),
             weight=coef, proven=False, passes=passes,

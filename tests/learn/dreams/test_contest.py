@@ -24,7 +24,21 @@ def rollout_of(policy: Sequence[float] = (), dreamer: Sequence[float] = ()) -> R
 
 def contest_of(policy: Sequence[float], dreamer: Sequence[float]) -> Contest:
     contest = Contest()
-    contest.note(rollout_of(policy, dreamer))
+    note(contest, policy, dreamer)
+    return contest
+
+
+def note(contest: Contest, policy: Sequence[float] = (), dreamer: Sequence[float] = ()) -> None:
+    """Episodes that ended, of games of which nothing else is told."""
+    contest.note(rollout_of(policy, dreamer), np.zeros(2, np.float32))
+
+
+def early(ours: Sequence[float], theirs: Sequence[float]) -> Contest:
+    """What games of the policy and of the dreamer brought beyond what was expected."""
+    contest, games = Contest(), len(ours) + len(theirs)
+    out = Rollout.allocate(SPACE, LAYOUT, games, 1)
+    out.others = len(theirs)
+    contest.note(out, np.array([*ours, *theirs], np.float32))
     return contest
 
 
@@ -56,7 +70,7 @@ def test_nothing_is_said_before_both_played_enough() -> None:
     contest = contest_of([0.0] * LEAST, [9.0] * (LEAST - 1))
     assert contest.lead is None
     assert not contest.led
-    contest.note(rollout_of(dreamer=[9.0]))
+    note(contest, dreamer=[9.0])
     assert contest.lead == (9.0, 9.0, 9.0)
     assert contest.led
 
@@ -69,8 +83,30 @@ def test_who_leads_follows_the_newest_returns() -> None:
     assert not contest_of(low, [v + 1.0 for v in low]).led
     contest = contest_of(low, high)
     for _ in range(KEPT):
-        contest.note(rollout_of(policy=[50.0]))
+        note(contest, policy=[50.0])
     assert contest.policy == [50.0] * KEPT
+    assert not contest.led
+
+
+def test_before_episodes_end_what_games_brought_beyond_the_expected_leads() -> None:
+    random = np.random.default_rng(0)
+    usual, better = random.normal(0.0, 1.0, 24), random.normal(8.0, 1.0, 8)
+    assert early(usual, better).led
+    assert not early(usual, better - 8.0).led
+    assert not early(better, usual[:8]).led
+    assert early(usual, better[: LEAST - 1]).lead is None  # too few games
+    assert early([*usual, math.nan], [*better, math.inf]).led
+    contest = early(usual, better)
+    note(contest)  # nobody but the policy played
+    assert contest.lead is None
+
+
+def test_true_returns_correct_what_was_expected_wrongly() -> None:
+    contest = early([0.0, 1.0] * 4, [9.0, 8.0] * 4)
+    assert contest.led
+    contest.policy, contest.dreamer = [5.0, 6.0, 7.0, 8.0], [1.0, 2.0, 3.0]
+    assert contest.led
+    contest.dreamer = [0.0, 1.0, 2.0, 3.0]
     assert not contest.led
 
 
@@ -85,11 +121,12 @@ def test_returns_beyond_measure_lead_nobody() -> None:
 
 def test_a_contest_goes_on_from_a_checkpoint() -> None:
     """Through JSON, as cards are."""
-    contest = contest_of([0.1, 1.0 / 3.0, 2.0, 3.0], [9.0, 8.0, 7.5, 1e-9])
+    returned = contest_of([0.1, 1.0 / 3.0, 2.0, 3.0], [9.0, 8.0, 7.5, 1e-9])
     other = Contest()
-    other.load(msgspec.json.decode(msgspec.json.encode(contest.details())))
-    assert (other.policy, other.dreamer) == (contest.policy, contest.dreamer)
-    assert other.lead == contest.lead
+    for contest in (returned, early([0.1, 1.0 / 3.0, 2.0, 3.0], [9.0, 8.0, 7.5, 1e-9])):
+        other.load(msgspec.json.decode(msgspec.json.encode(contest.details())))
+        assert vars(other) == vars(contest)
+        assert other.lead == contest.lead is not None
     other.load({})  # a checkpoint from before there were contests
     assert other.lead is None
 
