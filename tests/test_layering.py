@@ -50,6 +50,7 @@ BELOW_SERVE = set(SEES)
 SEES["serve"] = set(BELOW_SERVE)
 SEES["bench"] = BELOW_SERVE | {"serve"}
 SEES["cli"] = BELOW_SERVE | {"serve", "bench"}
+SEES["__main__"] = {"cli"}
 for _room in BOTTOM:
     SEES[_room] = set()
 
