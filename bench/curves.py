@@ -22,7 +22,7 @@ from metabonk.config import Config
 
 Doubles = npt.NDArray[np.float64]
 POINTS = 200  # at which curves are compared
-LOOKS = 40  # over the budget, where there are as many rollouts
+LOOKS = 80  # over the budget, where there are as many rollouts
 EPISODES = 32  # of a look
 WINDOW = 3  # looks over which returns are averaged
 

@@ -14,6 +14,7 @@ asked for; one that does not come there counts as its whole budget.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from metabonk.config import Config, load
+from metabonk.errors import MissingExtraError
 
 from .curves import EPISODES, LOOKS, WINDOW, area, learn, shuffled, steps_to
 from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
@@ -43,6 +45,10 @@ SMALL: dict[str, Any] = {
     "dream.distill_coef": 1.0,
     "efe.enabled": False,
 }
+# Of both arms. In rollouts of few games and steps PPO alone needs two to four times fewer of them
+# than in the presets', which are quick: so it is not handicapped; and 32 steps are the least by
+# which a world model can be judged 15 ahead.
+PLAY: dict[str, dict[str, Any]] = {"gym": {"game.envs": 16, "ppo.horizon": 32}}
 # Otherwise for a kind of game: larger for pictures, awake sooner where updates are few.
 KINDS: dict[str, dict[str, Any]] = {
     "doom": {
@@ -59,47 +65,63 @@ KINDS: dict[str, dict[str, Any]] = {
 # Replayed steps per step played. What saves steps pays in updates (Hafner et al. 2023 take up to
 # 512): as many as the budget allows, the fewer steps a game is learned in the more of them.
 RATIO = {
-    "gym/Pendulum-v1": 32.0,
+    "gym/Pendulum-v1": 64.0,
+    "gym/InvertedDoublePendulum-v5": 64.0,
     "gym/CartPole-v1": 64.0,
     "grid64/ice_slide": 7.0,  # an update of cells takes several times as long
     "doom/health_gathering": 10.0,
 }
 STEPS = {
-    "gym/Pendulum-v1": 81_920,
+    "gym/Pendulum-v1": 32_768,
+    "gym/InvertedDoublePendulum-v5": 65_536,
     "gym/CartPole-v1": 20_480,
     "grid64/ice_slide": 40_960,
     "doom/health_gathering": 60_000,
 }
-# The return at which a game counts as learned; see the module. They are the three that count, one
-# of each kind: actions that are numbers, actions that are choices, and a screen of cells.
+# The return at which a game counts as learned; see the module.
 LEARNED = {
     "gym/Pendulum-v1": -360.0,  # from -1,200 to -150
+    "gym/InvertedDoublePendulum-v5": 7_490.0,  # from 51 to 9,350
     "gym/CartPole-v1": 404.0,  # from 22 to 500, which is the most there is
     "grid64/ice_slide": 4.15,  # from 0.75 to 5, which is the most there is
 }
-# The first has the control.
+# Three count; the first has the control. The arena and grid64 do not fit into an hour: by their
+# frames and crowds a world model of this size is not ahead of persistence after a thousand updates,
+# so that nothing is dreamed yet. Doom has a study of its own.
 GAMES: dict[Scale, tuple[str, ...]] = {
-    "full": tuple(LEARNED),
+    "full": ("gym/Pendulum-v1", "gym/InvertedDoublePendulum-v5", "gym/CartPole-v1"),
     "quick": ("grid64/ice_slide",),
 }
+ENGINES = {"gym/InvertedDoublePendulum-v5": "mujoco"}  # that Gymnasium needs for them
 QUICK = 0.1  # of the steps of a full run
 SAVED = 2.0  # times fewer steps
 SAID = {"off": "alone", "on": "with dreams", "shuffled": "with dreams of other actions"}
 DREAMS_SAVE = "times the steps that dreams save"
-ONE = "gym/CartPole-v1"  # where horizons and recordings are studied
+ONE = "gym/Pendulum-v1"  # where horizons and recordings are studied
+SWEPT = 10_240  # steps of each of these runs: dreams come there, PPO alone does not
 
 
 def config_of(game: str, seed: int, **more: Any) -> Config:
     """A run of that game, with what is known to work there; `more` by key, dots as __."""
     from metabonk.learn.presets import preset
 
-    flags = {"game.name": game, "run.seed": seed, "run.torch_threads": 1}
+    flags = {"game.name": game, "run.seed": seed, "run.torch_threads": 1, **playing(game)}
     given = {key.replace("__", "."): value for key, value in more.items()}
     return load(environ={}, presets=preset, flags=flags | given)
 
 
 def steps_of(game: str, scale: Scale) -> int:
     return int(STEPS[game] * (QUICK if scale == "quick" else 1.0))
+
+
+def swept(scale: Scale) -> int:
+    """Steps of a run where horizons and recordings are studied."""
+    return int(SWEPT * (QUICK if scale == "quick" else 1.0))
+
+
+def playing(game: str) -> dict[str, Any]:
+    """Settings of everybody who plays there."""
+    return PLAY.get(game.partition("/")[0], {})
 
 
 def small(game: str) -> dict[str, Any]:
@@ -133,11 +155,15 @@ class DreamStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in arms]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        games = {g: [steps_of(g, scale), LEARNED[g], small(g)] for g in GAMES[scale]}
+        games = {
+            g: [steps_of(g, scale), LEARNED[g], {**playing(g), **small(g)}] for g in GAMES[scale]
+        }
         return {"games": games, "looks": [LOOKS, EPISODES, WINDOW]}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         game, kind = cell.arm.rsplit(" ", 1)
+        if game in ENGINES and importlib.util.find_spec(ENGINES[game]) is None:
+            raise MissingExtraError(ENGINES[game], "bench", game)
         steps, until = steps_of(game, scale), LEARNED[game]
         if kind == "off":
             return learn(plain(game, cell.seed), directory, steps, until=until)
@@ -236,11 +262,17 @@ class HorizonStudy:
 
     def settings(self, scale: Scale) -> dict[str, Any]:
         horizons = list(self._horizons(scale))
-        steps = steps_of(ONE, scale)
-        return {**small(ONE), "steps": steps, "horizons": horizons, "looks": [LOOKS, EPISODES]}
+        steps = swept(scale)
+        return {
+            **playing(ONE),
+            **small(ONE),
+            "steps": steps,
+            "horizons": horizons,
+            "looks": [LOOKS, EPISODES],
+        }
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
-        steps = steps_of(ONE, scale)
+        steps = swept(scale)
         if cell.arm == "off":
             return learn(plain(ONE, cell.seed), directory, steps)
         horizon = 0 if cell.arm == "trust" else int(cell.arm)

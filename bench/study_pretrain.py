@@ -17,7 +17,7 @@ from metabonk.config import Config
 
 from .curves import EPISODES, LOOKS, area, learn, steps_to
 from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
-from .study_dreams import LEARNED, ONE, curves_of, dreaming, small, steps_of
+from .study_dreams import LEARNED, ONE, curves_of, dreaming, playing, small, swept
 
 
 class PretrainStudy:
@@ -32,8 +32,8 @@ class PretrainStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in self.arms]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        own = {"steps": steps_of(ONE, scale), "looks": [LOOKS, EPISODES], "learned": LEARNED[ONE]}
-        return {**small(ONE), **own, **self._amounts(scale)}
+        own = {"steps": swept(scale), "looks": [LOOKS, EPISODES], "learned": LEARNED[ONE]}
+        return {**playing(ONE), **small(ONE), **own, **self._amounts(scale)}
 
     def _amounts(self, scale: Scale) -> dict[str, int]:
         full = scale == "full"
@@ -46,7 +46,7 @@ class PretrainStudy:
 
         torch.set_num_threads(1)
         amounts = self._amounts(scale)
-        config = dreaming(ONE, cell.seed, efe__enabled=False, dream__horizon=5)
+        config = dreaming(ONE, cell.seed, efe__enabled=False)
         told: dict[str, Any] = {}
         if cell.arm != "scratch":
             source = directory / "recorded"
@@ -54,7 +54,7 @@ class PretrainStudy:
             made = pretrain_dream(directory / "out", config, [source], updates=amounts["updates"])
             config.world.start = str(made.found.path)
             told = {"trust": made.foresight.trust, "auc": made.foresight.reward_auc}
-        return learn(config, directory / "run", steps_of(ONE, scale)) | told
+        return learn(config, directory / "run", swept(scale)) | told
 
     def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
         curves = {arm: curves_of(found, arm) for arm in self.arms}

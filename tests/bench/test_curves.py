@@ -10,15 +10,17 @@ from metabonk.bench import curves, study_dreams
 
 from metabonk.config import Config
 
+GAME = "gym/CartPole-v1"
+
 
 def tiny(dreams: bool) -> Config:
     """CartPole in rollouts of 256 steps, with dreams as small as they can be."""
     more: dict[str, Any] = {"ppo__horizon": 16, "ppo__epochs": 1, "model__hidden": 8}
     if not dreams:
-        return study_dreams.plain(study_dreams.ONE, 0, **more)
+        return study_dreams.plain(GAME, 0, **more)
     sizes = {f"world__{key}": 8 for key in ("deter", "hidden", "groups", "classes")}
     own = {"dream__hidden": 8, "dream__warm_up": 1, "dream__horizon": 2, "world__ratio": 4.0}
-    return study_dreams.dreaming(study_dreams.ONE, 0, **more, **sizes, **own)
+    return study_dreams.dreaming(GAME, 0, **more, **sizes, **own)
 
 
 def test_curves_are_of_who_serves(tmp_path: Path) -> None:
@@ -74,6 +76,9 @@ def curve_of(game: str, steps: float, *, who: str = "dreamer", reaches: bool = T
     }
 
 
+NEVER = "gym/InvertedDoublePendulum-v5"  # learned with dreams, here
+
+
 def took_of(game: str) -> str:
     wanted = study_dreams.LEARNED[game]
     return f"{game}: environment steps until it returns {wanted:g}, with dreams"
@@ -82,14 +87,14 @@ def took_of(game: str) -> str:
 def test_every_game_is_told_with_its_baseline(tmp_path: Path) -> None:
     """Also the one where dreams cost steps, and the one that they never learn."""
     study = study_dreams.DreamStudy()
-    factor = dict(zip(study_dreams.LEARNED, (4.0, 0.5, 1.0), strict=True))
+    factor = dict(zip(study_dreams.GAMES["full"], (4.0, 1.0, 0.5), strict=True))
     found = {}
     for cell in study.cells("full"):
         game, kind = cell.arm.rsplit(" ", 1)
         budget = study_dreams.STEPS[game]
         alone = budget * (0.4 + 0.02 * cell.seed)
         steps = {"off": alone, "on": alone / factor[game], "shuffled": budget}[kind]
-        never = kind == "shuffled" or (game == "grid64/ice_slide" and kind == "on")
+        never = kind == "shuffled" or (game == NEVER and kind == "on")
         who = "policy" if factor[game] < 1.0 else "dreamer"
         found[cell] = curve_of(game, steps, who=who, reaches=not never)
     rows = {figure.name: figure for figure in study.figures(found)}
@@ -100,7 +105,7 @@ def test_every_game_is_told_with_its_baseline(tmp_path: Path) -> None:
         assert took.baselines["PPO alone"] == pytest.approx(
             0.44 * study_dreams.STEPS[game], rel=0.02
         )
-        if game == "grid64/ice_slide":
+        if game == NEVER:
             assert took.value == study_dreams.STEPS[game]
             assert "5 of 5 with dreams never came there" in took.note
             assert saved.value < 0.5

@@ -5,10 +5,11 @@ promise what they like: only what both earned in the same run says who plays bet
 leads while the newest returns say so beyond chance, by the t-test of unequal variances (Welch
 1947); else the policy does, which costs less to play.
 
-Where episodes are long nobody's return is known for long, and least that of a policy that does not
-get anywhere. Until enough have ended the same test is made of what every game brought in the newest
-rollout beyond what the policy's critic expected there, for the policy itself about nothing: true
-returns, once there are enough, correct what the critic was wrong about.
+Where episodes are long nobody's return is known for long: least that of a policy that gets nowhere,
+and where good play keeps a game alive those that ended are the bad ones. What returns leave open is
+decided by the same test of what every game brought in the newest rollout beyond what the policy's
+critic expected there, for the policy itself about nothing. Returns that speak clearly correct what
+the critic is wrong about.
 """
 
 from __future__ import annotations
@@ -62,11 +63,16 @@ class Contest:
 
     @property
     def lead(self) -> Lead | None:
-        """None while too little was played."""
-        for policy, dreamer in ((self.policy, self.dreamer), self.beyond):
-            if min(len(policy), len(dreamer)) >= LEAST:
-                return lead_of(dreamer, policy)
-        return None
+        """By returns if these speak clearly, else by the newest rollout if that does; None while
+        too little was played."""
+        pairs = ((self.policy, self.dreamer), self.beyond)
+        known = [
+            lead_of(dreamer, policy)
+            for policy, dreamer in pairs
+            if min(len(policy), len(dreamer)) >= LEAST
+        ]
+        clear = (lead for lead in known if lead.low > 0.0 or lead.high < 0.0)
+        return next(clear, known[0] if known else None)
 
     @property
     def led(self) -> bool:

@@ -108,6 +108,19 @@ def test_true_returns_correct_what_was_expected_wrongly() -> None:
     assert contest.led
     contest.dreamer = [0.0, 1.0, 2.0, 3.0]
     assert not contest.led
+    assert contest.lead == lead_of(contest.dreamer, contest.policy)
+
+
+def test_what_returns_leave_open_the_newest_rollout_decides() -> None:
+    """As where good play keeps a game alive, so that the episodes that ended are the bad ones."""
+    contest = early([0.0, 1.0] * 4, [9.0, 8.0] * 4)
+    contest.policy, contest.dreamer = [5.0, 6.0, 7.0, 8.0], [5.5, 6.5, 7.5, 8.5]
+    assert contest.led
+    contest.beyond = contest.beyond[::-1]
+    assert contest.lead is not None
+    assert contest.lead.high < 0.0
+    contest.beyond = ([0.0, 1.0] * 4, [1.0, 0.0] * 4)  # nor does that
+    assert contest.lead == lead_of(contest.dreamer, contest.policy)
 
 
 def test_returns_that_are_no_numbers_are_left_out() -> None:
