@@ -55,8 +55,9 @@ class GridBatch {
   static constexpr size_t kActionColumns = grid64::kActionColumns;
   static constexpr bool kBusyFirst = false;
 
-  GridBatch(int game, Split split, int num_envs, int threads, int batch_size, bool autoreset)
-      : core_(game, split, num_envs, threads, autoreset), batch_size_(batch_size) {}
+  GridBatch(int game, Split split, int num_envs, int threads, int batch_size, bool autoreset,
+            uint64_t layouts)
+      : core_(game, split, num_envs, threads, autoreset, layouts), batch_size_(batch_size) {}
 
   Gate& gate() const { return core_.gate(); }
   int num_envs() const { return core_.num_envs(); }
@@ -123,10 +124,11 @@ nb::dict GridBatch::EpisodeInfo() const {
 }
 
 std::unique_ptr<GridBatch> MakeBatch(const std::string& game, const std::string& split,
-                                     int num_envs, int threads, int batch_size, bool autoreset) {
+                                     int num_envs, int threads, int batch_size, bool autoreset,
+                                     uint64_t layouts) {
   CheckCounts(num_envs, threads, batch_size);
   return std::make_unique<GridBatch>(GameOf(game), SplitOf(split), num_envs, threads,
-                                     batch_size == 0 ? num_envs : batch_size, autoreset);
+                                     batch_size == 0 ? num_envs : batch_size, autoreset, layouts);
 }
 
 nb::object Picture(const GridBatch& batch, int index, int height, int width) {
@@ -278,9 +280,11 @@ void BindBatch(nb::module_& module) {
       module, "N episodes of one game that step in one call and write into the caller's arrays.");
   batch.def(nb::new_(&MakeBatch), nb::arg("game"), nb::arg("split"), nb::arg("num_envs"),
             nb::arg("threads") = 1, nb::arg("batch_size") = 0, nb::arg("autoreset") = true,
+            nb::arg("layouts") = 0,
             "game: a key of games(). split: 'train' or 'test'. batch_size: rows of a recv, 0 for "
-            "num_envs. Without autoreset an ended episode stays as it is. Raises ValueError, the "
-            "argument first. A batch takes one call at a time: RuntimeError in a second thread.");
+            "num_envs. Without autoreset an ended episode stays as it is. layouts: how many "
+            "different episodes there are, 0 for no bound. Raises ValueError, the argument first. "
+            "A batch takes one call at a time: RuntimeError in a second thread.");
   DefineBatch(
       batch,
       {.step = "One step each; actions float32 [num_envs, 3]: action, x, y.",

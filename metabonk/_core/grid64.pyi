@@ -41,9 +41,9 @@ class Batch:
     N episodes of one game that step in one call and write into the caller's arrays.
     """
 
-    def __init__(self, game: str, split: str, num_envs: int, threads: int = 1, batch_size: int = 0, autoreset: bool = True) -> None:
+    def __init__(self, game: str, split: str, num_envs: int, threads: int = 1, batch_size: int = 0, autoreset: bool = True, layouts: int = 0) -> None:
         """
-        game: a key of games(). split: 'train' or 'test'. batch_size: rows of a recv, 0 for num_envs. Without autoreset an ended episode stays as it is. Raises ValueError, the argument first. A batch takes one call at a time: RuntimeError in a second thread.
+        game: a key of games(). split: 'train' or 'test'. batch_size: rows of a recv, 0 for num_envs. Without autoreset an ended episode stays as it is. layouts: how many different episodes there are, 0 for no bound. Raises ValueError, the argument first. A batch takes one call at a time: RuntimeError in a second thread.
         """
 
     def bind(self, observation: dict, reward: object, terminated: object, truncated: object, is_reset: object) -> Buffers:

@@ -64,30 +64,35 @@ def make(
     split: Split = "train",
     scale: int = 8,
     batch_size: int = 0,
+    layouts: int = 0,
 ) -> NativeGame:
     """`num_envs` episodes of the game `rest`, a name of `names()`.
 
     threads: 0 for as many as the machine runs at once. split: which levels.
     scale: pixels per cell of `render`, 1 to 64. batch_size: below `num_envs` for `send` and `recv`.
+    layouts: how many different episodes there are, 0 for no bound (as num_levels of Procgen, Cobbe
+    et al. 2020): a world that can be learned by heart.
     """
-    check(rest, split)
+    check(rest, split, layouts)
     if not 1 <= scale <= 64:
         raise ConfigError(f"scale: {scale} pixels per cell, give 1 to 64")
     if not 0 <= batch_size <= num_envs:
         raise ConfigError(f"batch_size: {batch_size}, give 1 to {num_envs}, or 0 for all")
     cap_cpu()
     threads = threads_of(threads, num_envs)
-    batch = _core.grid64.Batch(rest, split, num_envs, threads, batch_size)
+    batch = _core.grid64.Batch(rest, split, num_envs, threads, batch_size, layouts=layouts)
     picture = (SIDE * scale, SIDE * scale)
     return NativeGame(f"grid64/{rest}", batch, num_envs, SPACE, LAYOUT, picture, FRAME_RATE)
 
 
-def check(game: str, split: str) -> None:
-    """Raises ConfigError if there is no such game or split."""
+def check(game: str, split: str, layouts: int = 0) -> None:
+    """Raises ConfigError if there is no such game or split, or a number of layouts is none."""
     if game not in games():
         raise ConfigError(f"game: no game grid64/{game}, known are {', '.join(names())}")
     if split not in ("train", "test"):
         raise ConfigError(f"split: {split!r} is neither 'train' nor 'test'")
+    if not 0 <= layouts < 1 << 63:
+        raise ConfigError(f"layouts: {layouts}, give how many different episodes, or 0 for any")
 
 
 def names() -> list[str]:

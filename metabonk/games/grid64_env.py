@@ -12,12 +12,12 @@ from metabonk.games.source import Source
 from metabonk.games.vector import NativeVectorEnv
 
 
-def source_of(game: str, split: Split = "train", scale: int = 8) -> Source:
-    """One of `grid64.names()`; scale: pixels per cell of `render`."""
-    check(game, split)
+def source_of(game: str, split: Split = "train", scale: int = 8, layouts: int = 0) -> Source:
+    """One of `grid64.names()`; scale: pixels per cell of `render`. layouts: see `grid64.make`."""
+    check(game, split, layouts)
 
     def make_batch(num_envs: int, threads: int, batch_size: int) -> NativeBatch:
-        return _core.grid64.Batch(game, split, num_envs, threads, batch_size)
+        return _core.grid64.Batch(game, split, num_envs, threads, batch_size, layouts=layouts)
 
     picture = (SIDE * scale, SIDE * scale)
     return Source(
@@ -35,9 +35,14 @@ class Grid64Env(NativeEnv):
     """One episode: `gymnasium.make("metabonk/Grid64-KeyDoor-v0")`."""
 
     def __init__(
-        self, game: str, split: Split = "train", scale: int = 8, render_mode: str | None = None
+        self,
+        game: str,
+        split: Split = "train",
+        scale: int = 8,
+        render_mode: str | None = None,
+        layouts: int = 0,
     ) -> None:
-        super().__init__(source_of(game, split, scale), render_mode)
+        super().__init__(source_of(game, split, scale, layouts), render_mode)
 
 
 class Grid64VectorEnv(NativeVectorEnv):
@@ -54,9 +59,10 @@ class Grid64VectorEnv(NativeVectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
         render_mode: str | None = None,
+        layouts: int = 0,
     ) -> None:
         super().__init__(
-            source_of(game, split, scale),
+            source_of(game, split, scale, layouts),
             num_envs,
             threads=threads,
             autoreset_mode=autoreset_mode,

@@ -28,8 +28,9 @@ NAMES = {
 
 # Keys of the configuration that are settings of games.
 _PASSED = (
-    "level", "threads", "pixels", "frame_skip", "record", "protocol", "host", "port", "use_pipe",
-    "pipe_name", "token_file", "offer_places", "restart_click", "research_dir", "instance",
+    "level", "layouts", "threads", "pixels", "frame_skip", "record", "protocol", "host", "port",
+    "use_pipe", "pipe_name", "token_file", "offer_places", "restart_click", "research_dir",
+    "instance",
 )  # fmt: skip
 
 

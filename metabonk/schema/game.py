@@ -21,6 +21,9 @@ class GameConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     level: Annotated[
         str, means("Name or path (JSON) of a level specification; empty for the game's own level.")
     ] = ""
+    layouts: Annotated[
+        int, means("So many different episodes, over and over; 0: every one is new (grid64).", ge=0)
+    ] = 0
     envs: Annotated[int, means("Games that are played side by side.", ge=1)] = 64
     threads: Annotated[int, means("Threads that step them; 0: one per processor.", ge=0)] = 0
     pixels: Annotated[

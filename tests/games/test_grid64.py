@@ -134,6 +134,52 @@ def test_splits_have_different_levels_for_the_same_seeds() -> None:
         assert not first["train"] & first["test"], name
 
 
+def first_frames(game: NativeGame, rows: Rows, steps: int) -> set[bytes]:
+    """The first frames of all episodes that random play begins."""
+    rng = np.random.default_rng(0)
+    found = {cells.tobytes() for cells in rows.observation["cells"]}
+    for _ in range(steps):
+        rows.step(game, random_rows(rng, game.num_envs))
+        begun = rows.observation["cells"][rows.flags[2]]
+        found |= {cells.tobytes() for cells in begun}
+    return found
+
+
+def test_as_many_layouts_as_are_asked_for_come_again_and_again() -> None:
+    """Those of the first seeds; each has its own later levels, too."""
+    game, free = make("ice_slide", 16, layouts=3), make("ice_slide", 16)
+    rows, plain = Rows(game), Rows(free)
+    game.reset_into(rows.observation, range(3, 19))
+    free.reset_into(plain.observation, range(3))
+    known = [cells.tobytes() for cells in plain.observation["cells"][:3]]
+    assert [c.tobytes() for c in rows.observation["cells"]] == [known[i % 3] for i in range(16)]
+    assert first_frames(game, rows, 300) == set(known)
+    free.reset_into(plain.observation, range(16))
+    assert len(first_frames(free, plain, 300)) > 50
+    state = game.clone_state()
+    with pytest.raises(CorruptError, match="another game, split or number of layouts"):
+        free.restore_state(state)
+    game.restore_state(state)
+    with pytest.raises(ConfigError, match="layouts: -1, give how many different episodes"):
+        make("ice_slide", 1, layouts=-1)
+
+
+def test_later_levels_of_a_layout_are_the_same() -> None:
+    solved = []
+    for seed in (1, 6):
+        game = make("key_door", 1, layouts=5)
+        rows = Rows(game)
+        game.reset_into(rows.observation, [seed])
+        frames = []
+        for _ in range(2):
+            for action in game.batch.solve(0):
+                rows.step(game, action[None])
+            frames.append(rows.observation["cells"].tobytes())
+        solved.append(frames)
+    assert solved[0] == solved[1]
+    assert solved[0][0] != solved[0][1]
+
+
 def test_clone_and_restore_go_on_equally() -> None:
     rng = np.random.default_rng(1)
     for name in NAMES:

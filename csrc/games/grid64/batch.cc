@@ -14,11 +14,12 @@ struct CloneHeader {
   uint32_t count;
   char game[16];
   uint64_t split;
+  uint64_t layouts;
   uint64_t checksum;  // of all that follows
 };
-static_assert(sizeof(CloneHeader) == 48);
+static_assert(sizeof(CloneHeader) == 56);
 constexpr char kCloneMagic[8] = {'M', 'B', 'G', '6', '4', 'E', 'N', 'V'};
-constexpr uint32_t kCloneVersion = 1;
+constexpr uint32_t kCloneVersion = 2;
 
 void WriteResult(const Buffers& out, size_t row, const StepResult& result) {
   if (out.reward) out.reward[row] = result.reward;
@@ -29,19 +30,20 @@ void WriteResult(const Buffers& out, size_t row, const StepResult& result) {
 
 }  // namespace
 
-Batch::Batch(int game, Split split, int num_envs, int threads, bool autoreset)
+Batch::Batch(int game, Split split, int num_envs, int threads, bool autoreset, uint64_t layouts)
     : game_(game),
       split_(split),
       threads_(std::max(1, threads)),
       autoreset_(autoreset),
+      layouts_(layouts),
       episodes_(static_cast<size_t>(num_envs)),
       pool_(std::min(threads_, (num_envs + kBlock - 1) / kBlock)) {
-  for (size_t i = 0; i < episodes_.size(); ++i) Start(episodes_[i], game, split, i);
+  for (size_t i = 0; i < episodes_.size(); ++i) Start(episodes_[i], game, split, i, layouts);
 }
 
 StepResult Batch::Advance(Episode& episode, const float* action) const {
   if (episode.over && !autoreset_) return {};
-  return Step(episode, ActionOf(action));
+  return Step(episode, ActionOf(action), layouts_);
 }
 
 template <class Body>
@@ -75,7 +77,7 @@ void Batch::WriteRow(const Buffers& out, size_t row, const Episode& episode,
 void Batch::Reset(const uint64_t* seeds, const Buffers& out) {
   if (queue_) queue_->Drain();
   ForEach([&](size_t env) {
-    Start(episodes_[env], game_, split_, seeds[env]);
+    Start(episodes_[env], game_, split_, seeds[env], layouts_);
     StepResult first;
     first.is_reset = true;
     WriteRow(out, env, episodes_[env], first);
@@ -159,6 +161,7 @@ Status Batch::Pack(std::span<const Episode> episodes, std::vector<uint8_t>* out)
   header.count = static_cast<uint32_t>(episodes.size());
   std::strncpy(header.game, GameAt(game_).name, sizeof(header.game) - 1);
   header.split = static_cast<uint64_t>(split_);
+  header.layouts = layouts_;
   header.checksum = HashBytes(0, episodes.data(), episodes.size_bytes());
   out->resize(sizeof(header) + episodes.size_bytes());
   std::memcpy(out->data(), &header, sizeof(header));
@@ -179,8 +182,9 @@ Status Batch::Unpack(std::span<const uint8_t> bytes, std::span<Episode> episodes
   char name[sizeof(header.game)] = {};
   std::strncpy(name, GameAt(game_).name, sizeof(name) - 1);
   if (std::memcmp(header.game, name, sizeof(name)) != 0 ||
-      header.split != static_cast<uint64_t>(split_)) {
-    return {Code::kInvalidArgument, "state", "of another game or split: make that batch first"};
+      header.split != static_cast<uint64_t>(split_) || header.layouts != layouts_) {
+    return {Code::kInvalidArgument, "state",
+            "of another game, split or number of layouts: make that batch first"};
   }
   if (header.count != episodes.size()) {
     return {Code::kInvalidArgument, "state", "of another number of environments"};

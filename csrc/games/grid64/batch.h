@@ -28,8 +28,9 @@ struct Buffers {
 class Batch final : public Stepper {
  public:
   // 0 <= game < kGames, num_envs >= 1, threads >= 1. Environment i starts with seed i. Without
-  // autoreset an ended episode stays as it is until Reset.
-  Batch(int game, Split split, int num_envs, int threads, bool autoreset = true);
+  // autoreset an ended episode stays as it is until Reset. layouts: see Start.
+  Batch(int game, Split split, int num_envs, int threads, bool autoreset = true,
+        uint64_t layouts = 0);
 
   Gate& gate() const { return gate_; }  // callers take turns
   int game() const { return game_; }
@@ -55,8 +56,8 @@ class Batch final : public Stepper {
   // Everything the future depends on, with a checksum. Fails while environments are in flight.
   Status Clone(std::vector<uint8_t>* out) const;
   Status CloneOne(int env, std::vector<uint8_t>* out) const;
-  // Inverse of Clone; refuses what is damaged or of another game, split or number of environments
-  // and what would lead out of a level, and then changes nothing.
+  // Inverse of Clone; refuses what is damaged or of another game, split, number of layouts or of
+  // environments and what would lead out of a level, and then changes nothing.
   Status Restore(std::span<const uint8_t> bytes);
   Status RestoreOne(int env, std::span<const uint8_t> bytes);
 
@@ -84,6 +85,7 @@ class Batch final : public Stepper {
   const Split split_;
   const int threads_;
   const bool autoreset_;
+  const uint64_t layouts_;
   std::vector<Episode> episodes_;
   ThreadPool pool_;
   std::vector<Landing> landings_;     // by environment, once something has been sent

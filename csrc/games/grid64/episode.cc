@@ -9,23 +9,26 @@ namespace {
 
 const Game& GameOf(const Episode& episode) { return GameAt(static_cast<int>(episode.game)); }
 
-uint64_t EpisodeSeed(const Episode& episode) {
-  return episode.episode == 0 ? episode.seed : HashDraw(episode.seed, episode.episode);
+uint64_t EpisodeSeed(const Episode& episode, uint64_t layouts) {
+  const uint64_t seed =
+      episode.episode == 0 ? episode.seed : HashDraw(episode.seed, episode.episode);
+  return layouts == 0 ? seed : seed % layouts;
 }
 
-void StartLevel(Episode& episode) {
+void StartLevel(Episode& episode, uint64_t layouts) {
   const Game& game = GameOf(episode);
-  MakeLevel(game, episode.split, EpisodeSeed(episode), episode.levels_completed, episode.start);
+  MakeLevel(game, episode.split, EpisodeSeed(episode, layouts), episode.levels_completed,
+            episode.start);
   std::memcpy(episode.level, episode.start, kLevelBytes);
   episode.tick = 0;
 }
 
-void StartEpisode(Episode& episode) {
+void StartEpisode(Episode& episode, uint64_t layouts) {
   episode.length = 0;
   episode.status = GameStatus::kNotFinished;
   episode.levels_completed = 0;
   episode.over = 0;
-  StartLevel(episode);
+  StartLevel(episode, layouts);
 }
 
 }  // namespace
@@ -56,19 +59,19 @@ Action ActionOf(const float* row) {
   return action;
 }
 
-void Start(Episode& episode, int game, Split split, uint64_t seed) {
+void Start(Episode& episode, int game, Split split, uint64_t seed, uint64_t layouts) {
   std::memset(&episode, 0, sizeof(episode));
   episode.seed = seed;
   episode.game = static_cast<uint32_t>(game);
   episode.split = split;
-  StartEpisode(episode);
+  StartEpisode(episode, layouts);
 }
 
-StepResult Step(Episode& episode, Action action) {
+StepResult Step(Episode& episode, Action action, uint64_t layouts) {
   StepResult result;
   if (episode.over) {
     ++episode.episode;
-    StartEpisode(episode);
+    StartEpisode(episode, layouts);
     result.is_reset = true;
     return result;
   }
@@ -85,7 +88,7 @@ StepResult Step(Episode& episode, Action action) {
       episode.status = GameStatus::kWin;
       result.terminated = true;
     } else {
-      StartLevel(episode);
+      StartLevel(episode, layouts);
     }
   } else if (outcome == Outcome::kLost) {
     episode.status = GameStatus::kGameOver;

@@ -57,8 +57,11 @@ Action ActionOf(const float* row);
 // Generates level `index` of an episode into `level` (kLevelBytes); returns how many draws it took.
 int MakeLevel(const Game& game, Split split, uint64_t seed, int index, void* level);
 
-void Start(Episode& episode, int game, Split split, uint64_t seed);
-StepResult Step(Episode& episode, Action action);
+// layouts: how many different episodes there are, 0 for no bound. With a bound seeds count up to it
+// only, as in Procgen (Cobbe et al. 2020); it is no part of the episode, and is the same in every
+// call for one.
+void Start(Episode& episode, int game, Split split, uint64_t seed, uint64_t layouts = 0);
+StepResult Step(Episode& episode, Action action, uint64_t layouts = 0);
 ActionSet Available(const Episode& episode);
 void Observe(const Episode& episode, const ObservationView& out);
 uint64_t Hash(const Episode& episode);

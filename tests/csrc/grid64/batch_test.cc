@@ -108,6 +108,37 @@ TEST(grid64_batch_hash_is_the_same_for_any_threads_and_position) {
   }
 }
 
+TEST(grid64_batch_of_few_layouts_plays_those_of_the_first_seeds) {
+  constexpr int kEnvs = 24;
+  constexpr uint64_t kLayouts = 5;
+  const int game = FindGame("ice_slide");
+  Batch batch(game, Split::kTrain, kEnvs, 2, true, kLayouts);
+  const std::vector<uint64_t> seeds = Seeds(kEnvs, 100);
+  Rows rows(kEnvs);
+  batch.Reset(seeds.data(), rows.view);
+  Draws draws{7};
+  int begun = 0;
+  for (int step = 0; step < 400; ++step) {
+    for (int i = 0; i < kEnvs; ++i) {
+      const Episode& episode = batch.episode(i);
+      if (episode.length != 0) continue;
+      ++begun;
+      const uint64_t first =
+          episode.episode == 0 ? episode.seed : HashDraw(episode.seed, episode.episode);
+      uint8_t level[kLevelBytes];
+      MakeLevel(GameAt(game), Split::kTrain, first % kLayouts, 0, level);
+      CHECK(std::memcmp(level, episode.start, kLevelBytes) == 0);
+    }
+    CHECK(batch.StepAll(RandomRows(kEnvs, draws).data(), rows.view).ok());
+  }
+  CHECK(begun > 4 * kEnvs);
+  std::vector<uint8_t> bytes;
+  CHECK(batch.Clone(&bytes).ok());
+  Batch other(game, Split::kTrain, kEnvs, 2);
+  CHECK(other.Restore(bytes).code == Code::kInvalidArgument);
+  CHECK(batch.Restore(bytes).ok());
+}
+
 TEST(grid64_batch_send_and_recv_give_what_steps_give) {
   constexpr int kEnvs = 24;
   constexpr int kReady = 8;
@@ -210,7 +241,7 @@ TEST(grid64_batch_refuses_states_that_are_not_its_own) {
 // The checksum keeps no forger out: what is restored may be anything, but never leads astray. The
 // sanitizers watch.
 TEST(grid64_batch_forged_states_never_lead_astray) {
-  constexpr size_t kHead = 48;
+  constexpr size_t kHead = 56;
   for (int game = 0; game < kGames; ++game) {
     Batch batch(game, Split::kTrain, 1, 1);
     Rows rows(1);
