@@ -11,59 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from doom_player import Player, assert_same, random_rows
 
 vizdoom = pytest.importorskip("vizdoom")
 
 from metabonk import games  # noqa: E402
-from metabonk.config import GameConfig  # noqa: E402
 from metabonk.errors import ConfigError, CorruptError, GameError, MissingExtraError  # noqa: E402
-from metabonk.games import doom, doom_replay  # noqa: E402
-from metabonk.games.batch import allocate  # noqa: E402
+from metabonk.games import doom  # noqa: E402
 from metabonk.games.doom_worker import controls_of, press, shrink  # noqa: E402
 from metabonk.protocols import BatchGame, Visible  # noqa: E402
-
-
-class Player:
-    """A game with its buffers; collects what comes out."""
-
-    def __init__(self, game, seeds):
-        n = game.num_envs
-        self.game = game
-        self.observation = allocate(game.observation_space, n)
-        self.reward = np.zeros(n, np.float32)
-        self.terminated, self.truncated, self.is_reset = (np.zeros(n, np.bool_) for _ in range(3))
-        if seeds is not None:
-            game.reset_into(self.observation, seeds)
-
-    def step(self, rows):
-        self.game.step_into(
-            rows, self.observation, self.reward, self.terminated, self.truncated, self.is_reset
-        )
-        parts = (self.reward, self.terminated, self.truncated, self.is_reset)
-        return [a.copy() for a in (*self.observation.values(), *parts)]
-
-
-@pytest.fixture
-def make():
-    made = []
-
-    def factory(*args, **kwargs):
-        made.append(games.make(*args, **kwargs))
-        return made[-1]
-
-    yield factory
-    for game in made:
-        game.close()
-
-
-def random_rows(game, rng):
-    sizes = [b.size for b in game.action_layout.branches]
-    return rng.integers(0, sizes, (game.num_envs, len(sizes))).astype(np.float32)
-
-
-def assert_same(a, b):
-    for x, y in zip(a, b, strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 def test_equals_vizdoom_on_its_own(make, tmp_path):
@@ -273,64 +229,6 @@ def test_workers_end_with_their_parent(last):
     assert not leftovers(pid)
     assert not Path(folder).exists()
     assert not list(Path("/dev/shm").glob(f"ViZDoom*{instance}"))
-
-
-def test_recordings_replay_at_another_size(make, tmp_path):
-    game = make("doom/defend_the_center", num_envs=1, record=str(tmp_path / "demos"))
-    player = Player(game, [8])
-    rng = np.random.default_rng(1)
-    seen = [player.observation["variables"][0].copy()]
-    done, pressed, total = False, [], 0.0
-    while not done:
-        rows = random_rows(game, rng)
-        player.step(rows)
-        pressed.append(rows[0])
-        total += float(player.reward[0])
-        done = bool(player.terminated[0] or player.truncated[0])
-        if not done:
-            seen.append(player.observation["variables"][0].copy())
-    game.close()
-    (path,) = (tmp_path / "demos").glob("*.lmp")
-    assert path.name == "000-8-000000.lmp"
-    assert path.stat().st_size < 10_000
-    tics = list(doom_replay.replay(path, "defend_the_center"))
-    assert tics[0].frame.shape == (240, 320, 3)
-    names = ["ammo2", "health"]
-    replayed = np.array([[t.variables[n] for n in names] for t in tics[::4]], np.float32)
-    np.testing.assert_allclose(replayed[: len(seen)] * 0.01, seen, rtol=1e-6)
-    assert sum(t.reward for t in tics) == pytest.approx(total)
-    for tic, (turn, attack) in zip(tics[::4], pressed, strict=False):
-        assert tic.buttons == (turn == 1, turn == 2, attack == 1)
-
-
-def test_the_configuration_has_doom_record_its_episodes(tmp_path):
-    config = GameConfig(name="doom/basic", envs=1, record=str(tmp_path / "demos"))
-    game = games.from_config(config)
-    player = Player(game, [8])
-    player.step(np.zeros((1, 2), np.float32))
-    game.reset_into(player.observation, [9])
-    game.close()
-    assert (tmp_path / "demos" / "000-8-000000.lmp").stat().st_size > 0
-    with pytest.raises(ConfigError, match=r"game\.record: arena has no such setting"):
-        games.from_config(GameConfig(record=str(tmp_path)))
-
-
-def test_a_reset_keeps_the_recordings_before_it(make, tmp_path):
-    game = make("doom/basic", num_envs=1, record=str(tmp_path))
-    kept = {}
-    for seed, steps in ((8, 6), (9, 4), (8, 2)):
-        player = Player(game, [seed])
-        for path, data in kept.items():
-            assert path.read_bytes() == data
-        for _ in range(steps):
-            player.step(np.zeros((1, 2), np.float32))
-        game.reset_into(player.observation, [100 + steps])  # the engine writes what ended
-        kept = {path: path.read_bytes() for path in tmp_path.glob("*.lmp")}
-    assert {p.name for p in kept} >= {
-        "000-8-000000.lmp", "000-9-000000.lmp", "000-8-000000-1.lmp"
-    }  # fmt: skip
-    sizes = [len(kept[tmp_path / f"000-{n}.lmp"]) for n in ("8-000000", "9-000000", "8-000000-1")]
-    assert sizes == sorted(sizes, reverse=True)
 
 
 @pytest.mark.parametrize("interrupted", [0, 1])

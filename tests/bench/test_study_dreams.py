@@ -1,0 +1,185 @@
+"""Studies of who gets there in how many steps: what they are held against can fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_cells import curve, figures, found_of
+from metabonk.bench import curves, studies, study_dreams
+from metabonk.bench.study import Cell
+
+from metabonk.learn.replay import Sequences
+
+
+def test_curves_tell_when_something_was_reached() -> None:
+    one, two = curve(2000), curve(4000)
+    wanted = 80.0
+    for found, reached in ((one, 2000), (two, 4000)):
+        steps, ever = curves.steps_to(found, wanted)
+        assert ever
+        assert reached < steps < reached + 10 * curves.WINDOW + 2 * 10_000 / curves.POINTS
+    assert curves.steps_to(curve(20_000), wanted) == (10_000.0, False)
+    assert curves.area(one) > curves.area(two) > 0.0
+
+
+def test_the_control_mixes_actions_up_and_nothing_else() -> None:
+    action = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+    same = Sequences({}, action, np.ones((4, 3), np.float32), np.zeros(0), np.zeros(0))
+    replay = SimpleNamespace(draw=lambda batch, length, generator: same)
+    curves.shuffled(SimpleNamespace(world=SimpleNamespace(replay=replay)))
+    mixed = replay.draw(3, 4, np.random.default_rng(0))
+    assert not np.array_equal(mixed.action, action)
+    rows = {tuple(row) for row in mixed.action.reshape(-1, 2)}
+    assert rows == {tuple(row) for row in action.reshape(-1, 2)}
+    assert mixed.reward is same.reward
+
+
+@pytest.mark.parametrize(("on", "met"), [(1500, True), (4000, False), (6000, False)])
+def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Path) -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = (on if kind == "on" else 4000) + 40 * cell.seed
+        return curve(reached, best=wanted + 1.0, begins=wanted - 100.0)
+
+    rows = figures("dreams", values)
+    judged = [f for f in rows.values() if f.met is not None]
+    assert [f.met for f in judged] == [met, True, met]  # the second: the control saves nothing
+    for game in study_dreams.GAMES["full"]:
+        wanted = study_dreams.LEARNED[game]
+        assert rows[f"{game}: times the steps that dreams save"].value == pytest.approx(
+            4000 / on, rel=0.15
+        )
+        steps = rows[f"{game}: environment steps until it returns {wanted:g}, with dreams"]
+        assert steps.value == pytest.approx(on, rel=0.15)
+        assert steps.baselines["PPO alone"] == pytest.approx(4000, rel=0.15)
+    pytest.importorskip("matplotlib")
+    studies.STUDIES["dreams"].picture(found_of("dreams", values), tmp_path / "dreams.png")
+    assert (tmp_path / "dreams.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize(("shuffled", "met"), [(2400, False), (3990, False), (4700, True)])
+def test_dreams_of_other_actions_have_to_save_nothing(shuffled: int, met: bool) -> None:
+    """Also those that save half of what dreams do, or too little to be seen."""
+
+    def values(cell: Cell) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = {"off": 4000, "on": 1500, "shuffled": shuffled}[kind]
+        chance = 150 * (-1) ** cell.seed if kind == "shuffled" else 0
+        return curve(reached + chance + 40 * cell.seed, best=wanted + 1.0, begins=wanted - 9.0)
+
+    rows = figures("dreams", values)
+    (took,) = [f for name, f in rows.items() if name.endswith("without knowing what actions do")]
+    (saved,) = [f for name, f in rows.items() if name.endswith("dreams of other actions save")]
+    assert took.met
+    assert saved.met is met
+    assert saved.ci95 is not None
+    assert saved.value == pytest.approx(4080 / (shuffled + 110), rel=0.05)
+
+
+def test_the_control_is_a_run_like_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schedules count against what was planned: of another length it would learn otherwise."""
+    asked: dict[str, tuple[Any, ...]] = {}
+
+    def learn(config: Any, directory: Path, steps: int, *prepare: Any, until: float) -> Any:
+        asked[arm] = (steps, until, prepare)
+        return {}
+
+    monkeypatch.setattr(study_dreams, "learn", learn)
+    made = studies.STUDIES["dreams"]
+    for arm in ("gym/Pendulum-v1 on", "gym/Pendulum-v1 shuffled"):
+        made.measure(Cell(arm, 0), "full", tmp_path)
+    on, control = asked.values()
+    assert on[:2] == control[:2]
+    assert (on[2], control[2]) == ((), (curves.shuffled,))
+
+
+def test_a_horizon_that_is_set_leaves_everything_else_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(study_dreams, "learn", lambda config, *_: asked.append(config.dream) or {})
+    for arm in ("trust", "30"):
+        studies.STUDIES["horizon"].measure(Cell(arm, 0), "full", tmp_path)
+    trust, far = asked
+    assert (trust.horizon, far.horizon) == (0, 30)
+    assert trust.longest == far.longest  # over which the world model is judged
+
+
+def test_three_games_count_and_two_have_to_gain() -> None:
+    games = study_dreams.GAMES["full"]
+    assert len(games) == 3
+    assert study_dreams.LEARNED.keys() == study_dreams.STEPS.keys() - {"doom/health_gathering"}
+
+    def values(cell: Cell) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        gains = kind == "on" and game in gaining
+        return curve((1500 if gains else 4000) + 40 * cell.seed, wanted + 1.0, begins=wanted - 9.0)
+
+    for count in (1, 2):
+        gaining = games[:count]
+        row = figures("dreams", values)[
+            "games in which dreams save 2 times the steps, and clearly some"
+        ]
+        assert (row.value, row.baselines, row.met) == (float(count), {"of": 3.0}, count == 2)
+
+
+def test_a_sweep_is_shown_by_horizon(tmp_path: Path) -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        good = {"5": 1000, "trust": 1000, "off": 4000, "30": 6000}
+        return curve(good.get(cell.arm, 3000) + 50 * cell.seed)
+
+    rows = figures("horizon", values)
+    prefix = "return on the way, gained by dreams of "
+    assert rows[f"{prefix}5 steps"].value == rows[f"{prefix}the trust horizon"].value > 0.0
+    assert rows[f"{prefix}30 steps"].value < 0.0
+    pytest.importorskip("matplotlib")
+    studies.STUDIES["horizon"].picture(found_of("horizon", values), tmp_path / "h.png")
+    assert (tmp_path / "h.png").exists()
+
+
+@pytest.mark.parametrize(("pretrained", "met"), [(1500, True), (5000, False)])
+def test_a_head_start_has_to_be_one(pretrained: int, met: bool) -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        reached = pretrained if cell.arm == "pretrained" else 3000
+        return curve(reached + 40 * cell.seed, best=-150.0, begins=-1200.0)
+
+    rows = figures("pretrain", values)
+    row = rows["times the steps that a head start saves"]
+    assert row.met is met
+    assert row.baselines["from shuffled recordings"] == pytest.approx(1.0)
+    assert rows["times the steps that it takes from recordings of other actions"].met is met
+
+
+def test_a_head_start_has_to_be_of_what_actions_do() -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        reached = 5000 if cell.arm == "scratch" else 1500
+        return curve(reached + 40 * cell.seed, best=-150.0, begins=-1200.0)
+
+    judged = {name: f.met for name, f in figures("pretrain", values).items() if f.goal is not None}
+    assert list(judged.values()) == [True, False]  # which shuffled recordings give as well
+
+
+def test_what_counts_as_learned_is_fixed_before_the_runs() -> None:
+    """Curves that all stay low have learned nothing, however the best of them compares."""
+    low = figures(
+        "pretrain", lambda c: curve(1500 if c.arm == "pretrained" else 3000, -900.0, begins=-1200.0)
+    )
+    assert low["times the steps that a head start saves"].value == pytest.approx(1.0)
+    assert not low["times the steps that a head start saves"].met
+
+
+def test_doom_is_paired() -> None:
+    for on, met in ((1000, True), (7000, False)):
+        rows = figures(
+            "doom", lambda c, on=on: curve((on if c.arm == "on" else 3000) + c.seed * 50)
+        )
+        assert rows["return on the way, gained by dreams"].met is met
