@@ -142,22 +142,31 @@ def _openai(menu_model: str, config: BackendConfig) -> list[Backend]:
 
 
 def describe(chain: Chain) -> list[str]:
-    """One line per backend of an opened chain, for people: what answers, and how."""
+    """Lines per backend of an opened chain, for people: what answers, and how; of one whose menus
+    another model answers, that one too."""
     lines = []
     for link in chain.links:
         backend = link.backend
         if not _asks_a_server(backend):
             lines.append(f"{backend.name}: answers at once, without a server")
             continue
-        if backend.found is None:
-            raise BackendError(f"{backend.name}: open the chain before it is described")
-        found, dialect = backend.found, backend.found.dialect
-        how = f"scores by {dialect.score}" if found.mode == "score" else f"writes {dialect.schema}"
-        count = dialect.score_images if found.mode == "score" else dialect.images
-        version = f" {dialect.version}" if dialect.version else ""
-        lines.append(
-            f"{backend.name}: {dialect.model} at {backend.url} ({dialect.server}{version}), {how}, "
-            f"{count} pictures"
-        )
-        lines += [f"  note: {note}" for note in found.notes]
+        from metabonk.cognition.backends.menu_model import WithMenuModel
+
+        lines += _described(backend.name, backend)
+        if isinstance(backend, WithMenuModel):
+            lines += _described(f"{backend.name}, menus", backend.menus)
     return lines
+
+
+def _described(name: str, backend: OpenAIBackend) -> list[str]:
+    if backend.found is None:
+        raise BackendError(f"{backend.name}: open the chain before it is described")
+    found, dialect = backend.found, backend.found.dialect
+    how = f"scores by {dialect.score}" if found.mode == "score" else f"writes {dialect.schema}"
+    count = dialect.score_images if found.mode == "score" else dialect.images
+    version = f" {dialect.version}" if dialect.version else ""
+    line = (
+        f"{name}: {dialect.model} at {backend.url} ({dialect.server}{version}), {how}, "
+        f"{count} pictures"
+    )
+    return [line, *(f"  note: {note}" for note in found.notes)]

@@ -17,6 +17,12 @@ class WithMenuModel(OpenAIBackend):
         super().__init__(server, name)
         self.menus = OpenAIBackend(menus, name)
 
+    @property
+    def sees(self) -> bool:
+        """Whether either model looks at pictures: a menu's reader may, where its strategist does
+        not. Each is shown as many as it takes itself."""
+        return super().sees or self.menus.sees
+
     async def open(self) -> None:
         """Finds out what both models can. Raises BackendError with the remedy."""
         await super().open()
