@@ -23,6 +23,8 @@ ANSWER = {"action": "explore", "target": "hold", "seconds": 4.0, "priority": "no
 _GARBAGE: tuple[dict[str, object], ...] = (
     {}, {"action": "fly"}, {"action": "move", "target": "entity:99999999999999"},
     {"action": "retreat", "seconds": float("nan")}, {"action": ["move"], "target": {"x": 1}},
+    {"kind": "drag"}, {"kind": "noop", "choice": float("nan")},
+    {"kind": "click", "choice": float("inf")}, {"kind": "click_xy", "x": float("nan"), "y": 2**63},
 )  # fmt: skip
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0

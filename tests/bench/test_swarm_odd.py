@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 from metabonk.bench import cognition, cognition_ticks
+from metabonk.bench.swarm import odd
 from metabonk.bench.swarm.odd import OddServer
 
 from metabonk.cognition.agent.client import Client, ClientSettings, Sight
-from metabonk.records import GameState
+from metabonk.cognition.agent.decision import read_answer
+from metabonk.cognition.question import Press
+from metabonk.errors import CorruptError
+from metabonk.records import FieldGroup, GameState, Widget
 
 HANG_SECONDS = 30.0
 PACKED = GameState().pack()
@@ -40,6 +44,34 @@ def test_garbage_is_counted_and_not_followed() -> None:
             assert client.directive() is None
     finally:
         server.close()
+        server.close()
+
+
+@pytest.mark.parametrize("question", ["strategy", "menu"])
+@pytest.mark.parametrize("answer", odd._GARBAGE)
+def test_all_of_the_garbage_is_garbage(answer: dict[str, Any], question: Any) -> None:
+    with pytest.raises(CorruptError):
+        read_answer(answer, question)
+
+
+def test_garbage_about_a_menu_ends_no_client() -> None:
+    """The navigator reads texts instead, and asks again: whatever it is told, it goes on."""
+    button = Widget(0.1, 0.1, 0.9, 0.3, True, 0, "Play")
+    packed = GameState(fields=FieldGroup.EVERYTHING, menu="Main", widgets=[button]).pack()
+    server, pressed = OddServer("garbled"), list[Press]()
+    settings = ClientSettings(every=3600.0, pictures=False, menus=True, linger=0.2)
+    client = Client(
+        "omega-0", server.url, settings,
+        look=lambda: Sight(packed, time.monotonic_ns()),
+        press=lambda press: pressed.append(press) is None,
+    )  # fmt: skip
+    try:
+        with client:
+            counts = wait(client, lambda c: c["error"] >= 4)
+            client.check()
+        assert counts["applied"] == 0
+        assert {press.text for press in pressed} == {"Play"}
+    finally:
         server.close()
 
 

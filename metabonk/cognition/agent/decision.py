@@ -5,13 +5,14 @@ Knows the statuses, directives and presses; does not know when anything is sent,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from metabonk.cognition import vocabulary
 from metabonk.cognition.protocol.wire import Code, QuestionKind, RequestId, Trigger
-from metabonk.cognition.question import Press
+from metabonk.cognition.question import PRESSES, Press
 from metabonk.cognition.vocabulary import Directive
 from metabonk.errors import CorruptError
 
@@ -112,13 +113,38 @@ def read_answer(
 
 
 def read_press(answer: Mapping[str, Any]) -> Press:
-    """A menu's press by the fields of `question.Press`. Raises CorruptError."""
+    """A menu's press by the fields of `question.Press`. Raises CorruptError.
+
+    Every number is checked for every kind: a NaN where a `noop` has nothing to say is no number
+    either, and would break whoever reads it later.
+    """
     kind, choice, x, y = (answer.get(name, 0) for name in ("kind", "choice", "x", "y"))
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (choice, x, y))
-    if kind not in ("noop", "click", "click_xy") or not numbers:
-        raise CorruptError(f"press: kind {str(kind)[:20]!r}; wanted noop, click or click_xy")
-    if kind == "click" and not (isinstance(choice, int) and 1 <= choice <= vocabulary.WIDGETS):
-        raise CorruptError(f"press.choice: {choice!r}; wanted 1 to {vocabulary.WIDGETS}")
-    if kind == "click_xy" and not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
-        raise CorruptError(f"press.x, press.y: {x!r}, {y!r}; wanted 0 to 1 from the top left")
-    return Press(kind, int(choice), float(x), float(y), str(answer.get("text", ""))[:80])
+    if kind not in PRESSES:
+        raise CorruptError(f"press.kind: {_short(kind)}; wanted {', '.join(PRESSES)}")
+    least = 1 if kind == "click" else 0
+    whole = isinstance(choice, int) and not isinstance(choice, bool)
+    if not whole or not least <= choice <= vocabulary.WIDGETS:
+        raise CorruptError(
+            f"press.choice: {_short(choice)}; wanted {least} to {vocabulary.WIDGETS}"
+        )
+    # A click's place says where its widget is, which may reach over the edge.
+    most = 1.0 if kind == "click_xy" else math.inf
+    if not (_within(x, most) and _within(y, most)):
+        wanted = "0 to 1 from the top left" if kind == "click_xy" else "finite numbers"
+        raise CorruptError(f"press.x, press.y: {_short(x)}, {_short(y)}; wanted {wanted}")
+    text = answer.get("text", "")
+    return Press(kind, choice, float(x), float(y), text[:80] if isinstance(text, str) else "")
+
+
+def _within(value: object, most: float) -> bool:
+    """Whether it is a finite number from 0 to `most`; without a `most`, of either sign."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) if most == math.inf else 0.0 <= value <= most
+
+
+def _short(value: object) -> str:
+    """A value for an error's text; lists and the like, which may be deep, by their type alone."""
+    if isinstance(value, str):
+        return repr(value[:20])
+    return repr(value) if isinstance(value, int | float | None) else type(value).__name__

@@ -41,6 +41,7 @@ PRIORITIES: Mapping[str, Priority] = {
 }  # fmt: skip
 NEAR = 3.0  # metres: a point this near to something means it
 _FARTHEST = 1e6
+_LONGEST = 3600.0
 _COUNTS = {"entities": "entity_count", "pickups": "pickup_count"}
 
 
@@ -80,10 +81,12 @@ def _point(value: object) -> tuple[float, float] | None:
 
 def _seconds(value: object) -> float:
     """The validity of ours that is nearest to a duration."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    if not known or not (0.0 < float(value) <= 3600.0):  # type: ignore[arg-type]
-        raise CorruptError(f"duration_seconds: {str(value)[:40]!r}; wanted more than 0")
-    return min(SECONDS, key=lambda s: abs(math.log(s / float(value))))  # type: ignore[arg-type]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Compared as it is: a whole number may be longer than any float.
+    if not number or not (0.0 < value <= _LONGEST):  # type: ignore[operator]
+        wanted = f"more than 0, at most {_LONGEST:g} s"
+        raise CorruptError(f"duration_seconds: {str(value)[:40]!r}; wanted {wanted}")
+    return min(SECONDS, key=lambda s: abs(math.log(s / value)))  # type: ignore[operator]
 
 
 def _target(verb: Verb, point: tuple[float, float] | None, record: Any) -> Target:

@@ -3,17 +3,19 @@ how long, and that nothing else is."""
 
 from __future__ import annotations
 
+import re
+from math import isfinite
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from talk import RETREAT, S, Talk
 
 from metabonk.cognition.agent.decision import read_press
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.protocol.wire import Ack, Reply, Welcome
-from metabonk.cognition.vocabulary import Directive, Hold, Verb
+from metabonk.cognition.vocabulary import WIDGETS, Directive, Hold, Verb
 from metabonk.errors import CorruptError
 
 
@@ -83,6 +85,11 @@ def test_unreadable_messages_change_nothing() -> None:
     assert len(talk.reply(id)) == 1
 
 
+MENU: dict[str, Any] = {"kind": "click", "choice": 2, "x": 0.5, "y": 0.25, "text": "Play"}
+NOOP: dict[str, Any] = {"kind": "noop", "choice": 0.0, "x": 0.5, "y": 0.5}
+NAN, INFINITE = float("nan"), float("inf")
+
+
 @settings(max_examples=150)
 @given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255))))
 def test_no_bytes_break_the_client(seed: int, changes: list[tuple[int, int]]) -> None:
@@ -90,28 +97,87 @@ def test_no_bytes_break_the_client(seed: int, changes: list[tuple[int, int]]) ->
     put in force."""
     talk = Talk()
     talk.bind()
-    id = talk.ask()
+    talk.dialogue.wishes.add("menu", "menu" if seed % 5 > 2 else "strategy")
+    id = talk.ask_blind()
     messages = (
         Reply(id=id, status="ok", answer=RETREAT, stages={"queue": 0.5}, reasoning="x" * 40),
         Welcome(agent="omega-0", epoch=7, session="s", phase=0.3),
         Ack(id=id, of="pending"),
+        Reply(id=id, status="ok", answer=MENU, stages={"queue": 0.5}),
+        Reply(id=id, status="ok", answer=NOOP),
     )
-    data = bytearray(wire.encode(messages[seed % 3])[0])
+    data = bytearray(wire.encode(messages[seed % 5])[0])
     for at, value in changes:
         data[at % len(data)] = value
     for decision in talk.dialogue.take([bytes(data)], talk.now):
         assert decision.id == id
         assert decision.directive is None or isinstance(decision.directive, Directive)
+        assert decision.press is None or 0 <= decision.press.choice <= WIDGETS
     assert len(talk.dialogue.take([bytes(data)] * 2, talk.now)) == 0
     talk.sent()
+
+
+Leaf = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=9)
+)
+Anything = st.recursive(Leaf, lambda some: st.lists(some, max_size=3))
+
+
+@settings(max_examples=300)
+@given(
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["noop", "click", "click_xy"]) | Anything},
+        optional=dict.fromkeys(("choice", "x", "y", "text"), Anything),
+    )
+)
+@example({"kind": "noop", "choice": NAN})
+@example({"kind": "click_xy", "choice": INFINITE, "x": 0.5, "y": 0.5})
+def test_no_answer_about_a_menu_breaks_the_client(answer: dict[str, Any]) -> None:
+    """Whatever a server says of a menu ends its request: as a press of sound numbers, or as an
+    error that says which one is not."""
+    talk = Talk()
+    talk.bind()
+    talk.dialogue.wishes.add("menu", "menu")
+    (decision,) = talk.reply(talk.ask_blind(), answer=answer)
+    if decision.press is None:
+        assert (decision.status, decision.code) == ("error", "malformed")
+        assert decision.reason.startswith("press.")
+    else:
+        press = decision.press
+        assert isinstance(press.choice, int)
+        assert 0 <= press.choice <= WIDGETS
+        assert all(isinstance(v, float) and isfinite(v) for v in (press.x, press.y))
 
 
 def test_presses_are_checked() -> None:
     assert read_press({"kind": "click", "choice": 3, "text": "Play"}).choice == 3
     assert read_press({"kind": "noop"}).kind == "noop"
     assert read_press({"kind": "click_xy", "x": 0.5, "y": 1.0}).y == 1.0
-    for wrong in ({"kind": "drag"}, {"kind": "click", "choice": 0}, {"kind": "click", "choice": 33},
-                  {"kind": "click_xy", "x": 1.5, "y": 0.0}, {"kind": "click", "choice": "1"},
-                  {"kind": "click_xy", "x": float("nan"), "y": 0.0}, {}):  # fmt: skip
-        with pytest.raises(CorruptError):
-            read_press(wrong)
+    assert read_press({"kind": "click", "choice": 1, "x": 1.02, "y": 0.5}).x == 1.02  # half outside
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({}, "kind"),
+        ({"kind": "drag"}, "kind"),
+        ({"kind": ["click"]}, "kind"),
+        ({"kind": "click", "choice": 0}, "choice: 0; wanted 1 to 32"),
+        ({"kind": "click", "choice": 33}, "choice: 33"),
+        ({"kind": "click", "choice": "1"}, "choice: '1'"),
+        ({"kind": "click", "choice": True}, "choice: True"),
+        ({"kind": "click", "choice": NAN}, "choice: nan"),
+        ({"kind": "click", "choice": 1, "y": INFINITE}, "x, press.y: 0, inf"),
+        ({"kind": "noop", "choice": NAN}, "choice: nan; wanted 0 to 32"),
+        ({"kind": "noop", "choice": -INFINITE}, "choice: -inf"),
+        ({"kind": "noop", "x": NAN}, "x, press.y: nan"),
+        ({"kind": "click_xy", "choice": INFINITE, "x": 0.5, "y": 0.5}, "choice: inf"),
+        ({"kind": "click_xy", "choice": 1.5, "x": 0.5, "y": 0.5}, "choice: 1.5"),
+        ({"kind": "click_xy", "x": 1.5, "y": 0.0}, "x, press.y: 1.5, 0.0; wanted 0 to 1"),
+        ({"kind": "click_xy", "x": NAN, "y": 0.0}, "x, press.y: nan"),
+        ({"kind": "click_xy", "x": [0.5], "y": 0.0}, "x, press.y: list"),
+    ],
+)
+def test_presses_that_are_none_say_why(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(CorruptError, match=r"press\." + re.escape(field)):
+        read_press(wrong)

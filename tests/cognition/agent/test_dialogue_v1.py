@@ -145,7 +145,10 @@ def test_a_connection_that_ends_takes_its_request_along() -> None:
         {"directive": {"action": "dance"}},
         {"directive": {"action": "move", "target": "north"}},
         {"directive": {"action": "move", "target": [1e9, 0]}},
+        {"directive": {"action": "move", "target": [10**400, 0]}},
         {"directive": {"action": "move", "target": [1, 2], "duration_seconds": -1}},
+        {"directive": {"action": "move", "target": [1, 2], "duration_seconds": 10**400}},
+        {"directive": {"action": "move", "target": [1, 2], "duration_seconds": 3601}},
         {"directive": {"action": "move", "target": [1, 2], "priority": 7}},
         {"directive": [1, 2]},
         {"error": True},
@@ -219,6 +222,17 @@ def test_the_origin_is_no_target() -> None:
 )
 def test_durations_become_the_nearest_validity(duration: float, seconds: float) -> None:
     assert read("retreat", None, duration_seconds=duration).seconds == seconds
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [0, -1.0, 3600.5, True, "2", None, float("nan"), float("inf"), 10**400, -(10**400)],
+    ids=lambda wrong: str(wrong)[:8],
+)
+def test_durations_that_are_none_say_what_was_wanted(wrong: Any) -> None:
+    """A whole number of JSON may be longer than any float: it is compared before it is one."""
+    with pytest.raises(CorruptError, match=r"^duration_seconds: .* more than 0, at most 3600 s$"):
+        read("retreat", None, duration_seconds=wrong)
 
 
 def test_priorities_have_their_names() -> None:
