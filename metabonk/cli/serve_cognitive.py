@@ -29,9 +29,10 @@ app, command = verb(
 
 Rules answer unless [bold]--backend[/] names others ([bold]openai[/]: any server of that
 API), and until those are there. It serves this machine only; agents on others need
-keys. /healthz and /metrics are at [bold]--http[/]. Ctrl-C or a polite kill lets answers
-on their way finish and refuses new questions; what was asked and what came of it lies
-in DIR/decisions.sqlite, which [bold]metabonk cognition export[/] reads.
+keys. /healthz and /metrics are at [bold]--http[/], which asks for none and so stays
+on this machine. Ctrl-C or a polite kill lets answers on their way finish and refuses
+new questions; what was asked and what came of it lies in DIR/decisions.sqlite, which
+[bold]metabonk cognition export[/] reads.
 
 $ metabonk serve cognitive                       port 5555, rules
 $ metabonk play --live --system2                 an agent, in another window

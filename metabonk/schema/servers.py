@@ -113,6 +113,13 @@ class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     http: Annotated[str, means("HOST:PORT of /healthz, /readyz and /metrics; empty: nowhere.")] = (
         "127.0.0.1:5556"
     )
+    http_open: Annotated[
+        bool,
+        means(
+            "broker.http may be an address that other machines reach; whoever reaches it reads "
+            "agents' names and figures, keys or not."
+        ),
+    ] = False
     directory: Annotated[str, means("Where decisions and frames are kept.")] = "runs/cognitive"
     frames_mb: Annotated[
         int, means("Megabytes of frames kept, of agents that log (METABONK_RL_LOGGING).", ge=0)

@@ -23,13 +23,14 @@ import msgspec
 from metabonk import machine
 from metabonk.cognition import situation
 from metabonk.cognition.broker.broker import TICK, Broker
-from metabonk.cognition.broker.door import Door
+from metabonk.cognition.broker.door import Door, is_loopback
 from metabonk.cognition.log.journal import Decision, Journal
 from metabonk.cognition.log.retention import Keep
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.monitor.exposition import CONTENT_TYPE
 from metabonk.cognition.monitor.pages import Answer, HttpServer
 from metabonk.cognition.question import Backend, sees
+from metabonk.errors import ConfigError
 from metabonk.schema import BrokerConfig
 
 LOOK = 0.25  # seconds between looks at the memory
@@ -108,7 +109,7 @@ async def serving(
         door = door or Door.of(config)
         stack.callback(door.close)
         running = _built(backend, config, explain, door, stack)
-        await _publish(running, config.http, stack)
+        await _publish(running, config, stack)
         stack.callback(running.broker.close)
         door.open(running.broker.handle)
         stack.callback(door.close)  # before everything that it hands messages to
@@ -149,12 +150,22 @@ def _built(
     return Running(broker, door, journal, store, "", loop.create_future())
 
 
-async def _publish(running: Running, address: str, stack: contextlib.AsyncExitStack) -> None:
-    """Opens the pages, from before agents are let in; nothing for an empty address."""
-    if not address:
+async def _publish(
+    running: Running, config: BrokerConfig, stack: contextlib.AsyncExitStack
+) -> None:
+    """Opens the pages, from before agents are let in; nothing for an empty address. Raises
+    ConfigError for one that other machines reach, unless that is said to be wanted: CURVE guards
+    the agents' socket, and no key is asked for here."""
+    if not config.http:
         return
     pages = {"/healthz": running.health, "/readyz": running.ready, "/metrics": running.metrics}
-    server = HttpServer(address, pages)
+    server = HttpServer(config.http, pages)
+    if not config.http_open and not is_loopback(server.host):
+        raise ConfigError(
+            f"--http {config.http}: other machines could read agents' names and figures there, "
+            "and keys do not guard these pages: give --http 127.0.0.1:PORT, or say that it is "
+            "meant (--set broker.http_open=true)"
+        )
     await server.open()
     stack.push_async_callback(server.close)
     running.url = server.url

@@ -38,7 +38,7 @@ class HttpServer:
         host, colon, port = address.rpartition(":")
         if not (colon and host and port.isdigit() and int(port) <= 65_535):
             raise ConfigError(f"--http {address}: wanted HOST:PORT, as 127.0.0.1:5556")
-        self._host, self._port, self._pages = host.strip("[]"), int(port), pages
+        self.host, self._port, self._pages = host.strip("[]"), int(port), pages
         self._server: asyncio.Server | None = None
         self._open = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,11 +48,11 @@ class HttpServer:
         """Raises LinkError if the address is taken."""
         try:
             self._server = await asyncio.start_server(
-                self._serve, self._host, self._port, limit=MOST_BYTES
+                self._serve, self.host, self._port, limit=MOST_BYTES
             )
         except OSError as error:
             raise LinkError(
-                f"{self._host}:{self._port}: {error.strerror or error}; give another with --http"
+                f"{self.host}:{self._port}: {error.strerror or error}; give another with --http"
             ) from error
         host, port = self._server.sockets[0].getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -306,6 +306,29 @@ def test_settings_that_cannot_be_are_told_at_the_start(
     assert match in refused(capsys, tmp_path, "--http", "", *arguments)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "example.org"])
+@pytest.mark.parametrize("secured", [False, True])
+def test_pages_are_this_machines_unless_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str, secured: bool
+) -> None:
+    """Keys do not open them either: nobody is asked for one there."""
+    words = ["--http", f"{host}:0", "--bind", "tcp://127.0.0.1:*", "--seconds", "1"]
+    if secured:
+        public = [keys.read_pair(keys.new(n, tmp_path)[0]).public for n in ("broker", "a")][1]
+        allow = tmp_path / "allow.toml"
+        allow.write_text(f'[agents]\n"a" = "{public}"\n')
+        words += ["--key", str(tmp_path / "broker.key"), "--allow", str(allow)]
+    said = refused(capsys, tmp_path / "kept", *words)
+    assert f"--http {host}:0" in said
+    assert "--set broker.http_open=true" in said
+
+
+def test_pages_are_open_where_that_is_said(tmp_path: Path) -> None:
+    with server(tmp_path, "--set", "broker.http_open=true", http="0.0.0.0:0") as s:
+        assert s.url.startswith("http://0.0.0.0:")
+        assert s.page("/healthz") == (200, "ok\n")
+
+
 def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     with server(tmp_path) as s:
         s.process.send_signal(signal.SIGINT)
