@@ -63,8 +63,8 @@ class Broker:
     """One broker. Its door hands messages to `handle`; call `tick` every TICK seconds.
 
     most: questions at once with a backend that says no limit of its own. agents: at most. lease:
-    seconds of silence after which a name is free. explain: ask for reasons in words. allowed: which
-    key may use which name; None without keys.
+    seconds of silence after which it is looked whether an agent is gone. explain: ask for reasons
+    in words. allowed: which key may use which name; None without keys.
     """
 
     backend: Backend

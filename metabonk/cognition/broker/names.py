@@ -3,8 +3,10 @@
 Knows names, epochs and secrets; does not know sockets (it is told whether a route still lives),
 messages or journals. A name belongs to the connection that said Hello until it says Bye, is gone,
 or shows the same secret on another route, as the same process does after its link broke. A new
-process (a later epoch, another secret) gets the name once the old connection is gone or has been
-silent for `lease` seconds: as long as it lives nobody can talk over it.
+process (a later epoch, another secret) gets the name once the old connection is gone: as long as it
+lives nobody can talk over it, however long it has nothing to say (`cognition.every` may be an hour,
+and a planner of games that wait asks when they do). A connection whose other end vanished without a
+word is closed by ZeroMQ's heartbeats (door.py).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from metabonk.cognition.protocol.wire import Hello, RequestId, WireError
 
 MOST_AGENTS = 256
 PAST = 4  # names, as many as agents, of which it is known what they asked last
-LEASE = 15.0  # seconds of silence after which a name can be taken
+LEASE = 15.0  # seconds of silence after which it is looked whether a connection still lives
 
 
 @dataclass(eq=False, slots=True)
@@ -86,18 +88,27 @@ class Names:
         newest = max(newest, self._past.get(hello.agent, newest))
         latest = max(newest[0], old.epoch if old else -1)
         if hello.epoch < latest:
-            raise WireError("epoch", f"{hello.agent}: epoch {hello.epoch}, {latest} was seen")
-        if old is not None and not self._may_take(old, route, hello, now):
+            raise WireError(
+                "epoch",
+                f"{hello.agent}: epoch {hello.epoch}, a later start, {latest}, had this name: "
+                "start the agent anew; if that is refused, too, set its machine's clock, or give "
+                "it another name",
+            )
+        if old is not None and not self._may_take(old, route, hello):
             raise WireError(
                 "taken",
-                f"{hello.agent}: another connection has this name; give each agent its own, or "
-                f"wait {self._lease:g} s after its last message",
+                f"{hello.agent}: another connection has this name: end that one, or give each "
+                "agent its own",
             )
         left: list[Binding] = []
         if old is None and len(self._by_agent) >= self._most:
             left = self.expire(now)
             if len(self._by_agent) >= self._most:
-                raise WireError("full", f"{self._most} agents are here already")
+                raise WireError(
+                    "full",
+                    f"{self._most} agents are here already: end one, or give the server a larger "
+                    "broker.agents",
+                )
         sequence = newest[1] if newest[0] == hello.epoch else -1
         if old is not None and old.epoch == hello.epoch:
             sequence = max(sequence, old.newest)
@@ -121,7 +132,12 @@ class Names:
             raise WireError("unbound", f"{id.agent}: say Hello with this name first", id)
         found.seen = now
         if found.epoch != id.epoch:
-            raise WireError("epoch", f"{id.agent}: epoch {id.epoch}, this is {found.epoch}", id)
+            raise WireError(
+                "epoch",
+                f"{id.agent}: epoch {id.epoch}, this connection's Hello said {found.epoch}: ask "
+                "with that one, or say Hello anew",
+                id,
+            )
         return found
 
     def release(self, binding: Binding) -> None:
@@ -140,14 +156,14 @@ class Names:
                     self._drop(binding)
         return gone
 
-    def _may_take(self, old: Binding, route: bytes, hello: Hello, now: float) -> bool:
+    def _may_take(self, old: Binding, route: bytes, hello: Hello) -> bool:
         if old.route == route or (
             old.secret
             and old.epoch == hello.epoch
             and hmac.compare_digest(old.secret, hello.secret)
         ):
             return True
-        return now - old.seen > self._lease or not self._alive(old)
+        return not self._alive(old)
 
     def _drop(self, binding: Binding | None) -> None:
         if binding is not None:

@@ -86,3 +86,16 @@ def test_whose_place_is_taken_leaves_nothing(tmp_path: Path) -> None:
         assert kept(t) == {"new"}
 
     at_table(tmp_path, body, agents=1, lease=0.001)
+
+
+def test_of_version_1_silence_alone_says_who_is_gone(tmp_path: Path) -> None:
+    """It has no message that means nothing, by which one could look."""
+
+    async def body(t: Table) -> None:
+        asks = b'{"agent_id": "old", "frames": [], "state": {}}'
+        t.broker.handle(b"1", [asks])
+        assert t.hello("old", epoch=2**62, route=b"2").code == "taken"
+        time.sleep(0.25)  # longer than the lease
+        assert isinstance(t.hello("old", epoch=2**62, route=b"2"), w.Welcome)
+
+    at_table(tmp_path, body, lease=0.2)

@@ -60,17 +60,39 @@ def test_the_same_process_comes_back_on_another_route_at_once() -> None:
     assert len(world.names) == 1
 
 
-def test_a_restarted_agent_gets_its_name_when_the_old_one_is_gone_or_silent() -> None:
-    gone = World()
-    gone.bind(b"1", hello())
-    gone.dead.add(b"1")
-    assert gone.bind(b"2", hello(epoch=6, secret=THEIRS)).newest == -1
-    silent = World()
-    silent.bind(b"1", hello())
-    silent.now = LEASE
-    assert silent.refused(b"2", hello(epoch=6, secret=THEIRS)) == "taken"
-    silent.now = LEASE + 0.1
-    silent.bind(b"2", hello(epoch=6, secret=THEIRS))
+def test_a_restarted_agent_gets_its_name_when_the_old_one_is_gone() -> None:
+    world = World()
+    world.bind(b"1", hello())
+    assert world.refused(b"2", hello(epoch=6, secret=THEIRS)) == "taken"
+    world.dead.add(b"1")
+    assert world.bind(b"2", hello(epoch=6, secret=THEIRS)).newest == -1
+
+
+def test_who_lives_keeps_its_name_however_long_it_is_silent() -> None:
+    """An agent that asks every hour, or a planner whose games wait, has nothing to say meanwhile;
+    given to another, the name would be lost to it for good, as its epoch is the earlier one."""
+    world = World()
+    mine = world.bind(b"1", hello())
+    for _ in range(3):
+        world.now += 10 * LEASE
+        assert world.names.expire(world.now) == []
+        assert world.refused(b"2", hello(epoch=6, secret=THEIRS)) == "taken"
+    assert world.names.check(b"1", RequestId("a", 5, 1), world.now) is mine
+
+
+def test_refusals_say_what_to_do() -> None:
+    world = World(most=1)
+    world.bind(b"1", hello())
+    for agent, epoch, remedies in (
+        ("a", 4, ("epoch 4", "start the agent anew", "clock")),
+        ("a", 6, ("end that one", "give each agent its own")),
+        ("b", 6, ("1 agents", "end one", "broker.agents")),
+    ):
+        with pytest.raises(WireError) as caught:
+            world.bind(b"2", hello(agent, epoch, THEIRS))
+        assert all(words in str(caught.value) for words in remedies), caught.value
+    with pytest.raises(WireError, match=r"epoch 6, this connection's Hello said 5: ask with that"):
+        world.names.check(b"1", RequestId("a", 6, 1), 0.0)
 
 
 def test_an_empty_secret_opens_nothing() -> None:
