@@ -2,14 +2,15 @@
 
 Knows arrays, files and where checkpoints are; does not know losses or who learns. An update whose
 input, loss or gradient is not finite changes nothing. It is counted, its batch is kept under
-`<run>/faults` for study, and the third in a row ends the run with its last good checkpoint named:
-a single one may be a game's slip, three are an error that more steps only hide.
+`<run>/faults` for study, and the third in a row ends the run with the last that was good named:
+a single one may be a game's slip, three are an error that more steps only hide. What is good is
+whole and has finite numbers in all that was learned, whoever learned it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import msgspec
 import numpy as np
 
 from metabonk import artifact, files
-from metabonk.errors import CorruptError, DivergedError
+from metabonk.artifact import Artifact
+from metabonk.errors import CheckpointError, CorruptError, DivergedError
 from metabonk.learn import checkpoint
 from metabonk.protocols import Array
 
@@ -25,18 +27,24 @@ FOLDER = "faults"
 MOST_IN_A_ROW = 3
 MOST_KEPT = 8  # batches of each part; the oldest give way
 MOST_BYTES = 64 << 20  # of one batch; arrays that no longer fit are left out, and named
+# Of a checkpoint's state, the rollout at hand: a slip in it is skipped by whoever goes on, and says
+# nothing of what was learned.
+PLAYED = "collector."
 
 
 class Faults:
     """Counts the updates of one part of learning that were skipped.
 
-    part: its name, as in `ppo`. run: the run's directory; without one no batch is kept. skipped:
-    updates ever. in_a_row: of them, since the last good one. unsaved: batches that the disk did not
-    take.
+    part: its name, as in `ppo`. run: the run's directory; without one no batch is kept. advice:
+    what to do about three in a row, of that directory in words; it names the last that was good.
+    skipped: updates ever. in_a_row: of them, since the last good one. unsaved: batches that the
+    disk did not take.
     """
 
-    def __init__(self, part: str, run: Path | None = None) -> None:
-        self.part, self.run = part, run
+    def __init__(
+        self, part: str, run: Path | None = None, advice: Callable[[Path], str] | None = None
+    ) -> None:
+        self.part, self.run, self.advice = part, run, advice or go_on
         self.skipped = self.in_a_row = self.unsaved = 0
 
     def passed(self) -> None:
@@ -84,26 +92,61 @@ class Faults:
         if self.run is None:
             return "lower the learning rate, or look at what was learned from"
         kept = f"their batches are in {self.run / FOLDER}" if self.kept() else "none could be kept"
-        good = last_good(self.run)
-        if good is None:
-            return f"{kept}; no checkpoint is usable: begin anew with a lower learning rate"
-        return (
-            f"{kept}; the last good checkpoint is {good}: go on from it with "
-            f"`metabonk train --resume --run {self.run}` once the cause is gone, "
-            "or begin anew with a lower learning rate"
-        )
+        return f"{kept}; {self.advice(self.run)}"
+
+
+def go_on(run: Path) -> str:
+    """What to do about a run that diverged, in words: go on from its last good checkpoint, once
+    those are gone that are newer and would be taken instead, or begin anew."""
+    good = last_good(run)
+    if good is None:
+        return "no checkpoint is usable: begin anew with a lower learning rate"
+    newer = [str(path) for path in checkpoint.listed(run) if path.name > good.name]
+    first = f"remove {' and '.join(newer)} and " if newer else ""
+    return (
+        f"the last good checkpoint is {good}: {first}go on from it with "
+        f"`metabonk train --resume --run {run}` once the cause is gone, "
+        "or begin anew with a lower learning rate"
+    )
+
+
+def resumable(run: Path) -> Artifact:
+    """The newest checkpoint. Raises CheckpointError as `checkpoint.latest` does, and for one whose
+    numbers are not finite, as every update from it would be skipped: going back in time is the
+    user's decision."""
+    found = checkpoint.latest(run)
+    if wrong := spoiled(found):
+        raise CheckpointError(f"{found.path}: {wrong} is not finite; {go_on(run)}")
+    return found
 
 
 def last_good(run: Path) -> Path | None:
-    """The newest checkpoint that is whole and whose weights are finite; None if there is none."""
-    for path in reversed(checkpoint.listed(run)):
+    """The newest checkpoint that is good; None if there is none."""
+    return newest_good(checkpoint.listed(run), checkpoint.KIND)
+
+
+def newest_good(paths: Sequence[Path], kind: str) -> Path | None:
+    """The last of the artifacts `paths` that is whole and whose numbers are finite; None if there
+    is none."""
+    for path in reversed(paths):
         try:
-            weights = artifact.load(path, kind=checkpoint.KIND).tensors(checkpoint.WEIGHTS)
+            wrong = spoiled(artifact.load(path, kind=kind))
         except (CorruptError, FileNotFoundError):
             continue
-        if not unsound(weights):
+        if not wrong:
             return path
     return None
+
+
+def spoiled(found: Artifact) -> str:
+    """The file and the array in it that holds something other than finite numbers; empty if none
+    does. What was played last and not yet learned from does not count."""
+    for name in sorted(found.card.files):
+        if name.endswith(".safetensors"):
+            arrays = {k: v for k, v in found.tensors(name).items() if not k.startswith(PLAYED)}
+            if wrong := unsound(arrays):
+                return f"{wrong} in {name}"
+    return ""
 
 
 def unsound(arrays: Mapping[str, Array]) -> str:

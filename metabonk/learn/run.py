@@ -28,7 +28,7 @@ from metabonk.errors import (
     MissingExtraError,
 )
 from metabonk.games import from_config
-from metabonk.learn import assess, backends, checkpoint, presets, run_metrics, threads
+from metabonk.learn import assess, backends, checkpoint, faults, presets, run_metrics, threads
 from metabonk.learn.assess import Assessor
 from metabonk.learn.auxiliary.parts import parts
 from metabonk.learn.evaluate import CRASHES, Evaluation
@@ -205,7 +205,7 @@ class Session:
         )
 
     def _resume(self) -> None:
-        found = checkpoint.latest(self.directory)
+        found = faults.resumable(self.directory)
         saved = checkpoint.read(found)
         self.trainer.restore(saved)
         if self.steps:

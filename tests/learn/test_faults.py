@@ -13,7 +13,7 @@ from tiny_dreams import dreaming, tiny
 from tiny_games import Walk
 
 from metabonk.config import Config
-from metabonk.errors import DivergedError
+from metabonk.errors import CheckpointError, DivergedError
 from metabonk.learn import assess, checkpoint, faults, run
 from metabonk.learn.faults import MOST_KEPT, Faults, unsound
 from metabonk.learn.teachers import Teacher
@@ -166,6 +166,65 @@ def test_a_checkpoint_that_is_not_good_is_not_named(tmp_path: Path) -> None:
     (second.path / "weights.safetensors").write_bytes(b"nothing")
     assert faults.last_good(tmp_path) == first.path
     assert faults.last_good(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("start", ["world.weights.", "dreams.weights.", "world.optimizer."])
+def test_a_checkpoint_whose_world_is_not_good_is_not_named(tmp_path: Path, start: str) -> None:
+    """What learns beside the policy is no weight of its network, and as much of a run as that."""
+    trainer = trainer_of(dreaming(tmp_path), tmp_path)
+    trainer.iterate()
+    first = checkpoint.save(tmp_path, trainer.snapshot())
+    trainer.iterate()
+    slipped = trainer.snapshot()
+    slipped.state["collector.observation.observation"].flat[0] = np.nan  # the next rollout's matter
+    second = checkpoint.save(tmp_path, slipped)
+    assert faults.last_good(tmp_path) == second.path
+    trainer.iterate()
+    spoiled = trainer.snapshot()
+    floats = [k for k, v in spoiled.state.items() if k.startswith(start) and v.dtype.kind == "f"]
+    spoiled.state[floats[-1]].flat[0] = np.inf
+    third = checkpoint.save(tmp_path, spoiled)
+    assert faults.last_good(tmp_path) == second.path != first.path
+    assert faults.spoiled(third) == f"{floats[-1]} in state.safetensors"
+
+
+def spoil_newest(directory: Path) -> Path:
+    """Makes the newest checkpoint one whose network holds numbers that are none."""
+    found = checkpoint.latest(directory)
+    spoiled = checkpoint.read(found)
+    next(iter(spoiled.weights.values())).flat[0] = np.inf
+    return checkpoint.save(directory, spoiled).path
+
+
+def test_a_run_goes_on_from_what_it_names_when_the_newest_is_not_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice is followed to the letter: what it says to remove is what stands in the way."""
+
+    def make(game: object, num_envs: int | None = None, **_: object) -> Slipping:
+        return Slipping(num_envs or 6)
+
+    monkeypatch.setattr(run, "from_config", make)
+    monkeypatch.setattr(assess, "from_config", make)
+    directory = tmp_path / "run"
+    run.train(tiny(directory, run__steps=48 * 3, run__checkpoint_every=1e-6))
+    first, good, bad = checkpoint.listed(directory)
+    assert spoil_newest(directory) == bad
+    further = tiny(directory, run__steps=48 * 5)
+    with pytest.raises(CheckpointError, match=r"in weights\.safetensors is not finite") as refused:
+        run.train(further, resume=True)
+    counted = Faults("world", directory)
+    for update in range(2):
+        counted.failed("it", {}, update)
+    with pytest.raises(DivergedError) as stopped:
+        counted.failed("it", {}, 2)
+    for text in (str(refused.value), str(stopped.value)):
+        assert f"the last good checkpoint is {good}: remove {bad} and go on from it with" in text
+    shutil.rmtree(bad)
+    assert run.train(further, resume=True).steps == 48 * 5
+    records = list(read_records(directory / "metrics.jsonl"))
+    assert [r.step for r in records if r.event == "resumed"] == [int(good.name)]
+    assert first.name < good.name < bad.name
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing(tmp_path: Path) -> None:
