@@ -18,7 +18,8 @@ from gymnasium import spaces as gs
 
 from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config
-from metabonk.errors import ConfigError
+from metabonk.errors import ConfigError, DivergedError
+from metabonk.learn import checkpoint
 from metabonk.learn.dreams import measure, recorded, stretches
 from metabonk.learn.dreams import versions as dreams
 from metabonk.learn.dreams.dreamer import DreamLearner
@@ -27,6 +28,7 @@ from metabonk.learn.dreams.recorded import Recorded
 from metabonk.learn.dreams.stretches import Stretches
 from metabonk.learn.dreams.trust import Trust
 from metabonk.learn.dreams.world import WorldLearner, beginnings
+from metabonk.learn.faults import newest_good, unsound
 from metabonk.learn.trainer import parse_fixed
 from metabonk.models import world as worlds
 from metabonk.spaces import ActionLayout
@@ -66,8 +68,8 @@ def pretrain_dream(
 
     space, layout: of the game that it is for; without, those that the recordings speak of.
     progress: told updates done, of how many, and metrics; False ends it early, with what was
-    learned so far. Raises ConfigError where there is nothing to learn from, DivergedError after
-    three updates in a row that were not finite.
+    learned so far. Raises ConfigError where there is nothing to learn from; DivergedError after
+    three updates in a row that were not finite, when what was learned before them is written.
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".replay-", dir=out) as scratch:
@@ -79,7 +81,10 @@ def pretrain_dream(
             most_steps=config.world.replay,
         )
         learning = _Learning(config, data, out)
-        stopped = learning.run(updates, progress)
+        try:
+            stopped = learning.run(updates, progress)
+        except DivergedError as error:
+            raise DivergedError(f"{error}; {learning.rescue(out)}") from error
         seen = learning.judge()
         return Pretrained(
             found=learning.save(out, seen),
@@ -103,6 +108,10 @@ class _Learning:
         dreamer = dreams.make_dreamer(model, config.dream, config.model, fixed, self.seed)
         self.world = WorldLearner(model, config.world, seed=self.seed, run=out)
         self.dreamer = DreamLearner(model, dreamer, config.dream, seed=self.seed, run=out)
+        for learner in (self.world, self.dreamer):
+            learner.faults.advice = lambda _: (
+                "lower world.learning_rate or dream.learning_rate, or look at what was learned from"
+            )
         self.metrics: dict[str, float] = {}
         self.trust = Trust(config.dream)
         self.parents: tuple[str, ...] = ()
@@ -163,6 +172,18 @@ class _Learning:
                 return done + 1 < updates
         return False
 
+    def rescue(self, out: Path) -> str:
+        """Writes what was learned, of which skipped updates changed nothing, and says where it is;
+        where it is nothing or not finite either, the version before."""
+        learned = self.world.updates > self.world.faults.skipped
+        networks = (self.world.model, self.dreamer.dreamer)
+        if learned and not any(unsound(checkpoint.weights_of(network)) for network in networks):
+            return f"what was learned before is kept in {self.save(out, self.judge()).path}"
+        good = newest_good(dreams.listed(out), dreams.KIND)
+        return (
+            f"the last good version is {good}" if good else f"{out} has no version that is usable"
+        )
+
     def judge(self) -> Foresight:
         """How far the model is right on what it never learned from."""
         nothing = np.zeros(0, np.float32)
@@ -172,7 +193,7 @@ class _Learning:
 
     def save(self, out: Path, seen: Foresight) -> Artifact:
         metrics: dict[str, Measured] = {}
-        if seen.sequences:
+        if seen.sequences and np.isfinite(seen.error[-1]):
             last = {"persistence": seen.persistence[-1], "mean": seen.mean[-1]}
             baselines = {name: float(value) for name, value in last.items()}
             metrics["open_loop_error"] = Measured(value=float(seen.error[-1]), baselines=baselines)

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from metabonk.config import CpqeConfig
 from metabonk.errors import ConfigError
 from metabonk.learn.faults import Faults
+from metabonk.learn.motors import versions
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.learn.transitions import Transitions
 from metabonk.models.consistency import Denoiser, heun_step, karras_sigmas
@@ -101,7 +102,7 @@ class CpqeLearner:
         self._sigmas = karras_sigmas(self.config.levels)
         self._network: nn.Module = motor.teacher
         self.updates: dict[Phase, int] = {"teacher": 0, "student": 0, "q": 0}
-        self.faults = Faults("cpqe", run)
+        self.faults = Faults("cpqe", run, versions.advice)
 
     def _first_rows(self) -> None:
         """Takes every unit from the data."""

@@ -80,7 +80,7 @@ def pretrain_cpqe(
         limit = config.cpqe.most_steps
         data = from_library(list(sources) or [run / FOLDER], space, layout, limit)
         motor = build(space, layout, config.cpqe, seed=seed)
-        losses = CpqeLearner(motor, data, seed=seed, run=run / motors.FOLDER).train(progress)
+        losses = CpqeLearner(motor, data, seed=seed, run=run).train(progress)
         found = _measure(game, motor, run, config, seed, episodes) if episodes else None
     finally:
         game.close()

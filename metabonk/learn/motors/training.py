@@ -64,9 +64,7 @@ class MotorTraining:
         game, config, seed = self.game, self.config.cpqe, self.config.run.seed
         data = from_replay(self.replay, game.action_layout, config.most_steps)
         motor = build(game.observation_space, game.action_layout, config, seed=seed)
-        losses = CpqeLearner(motor, data, seed=seed, run=self.directory / motors.FOLDER).train(
-            progress
-        )
+        losses = CpqeLearner(motor, data, seed=seed, run=self.directory).train(progress)
         return motors.save(
             self.directory,
             motor,

@@ -19,6 +19,7 @@ from metabonk.artifact import Artifact, Measured
 from metabonk.config import CpqeConfig
 from metabonk.errors import CheckpointError
 from metabonk.learn import checkpoint
+from metabonk.learn.faults import newest_good
 from metabonk.models.motor import Motor, build
 from metabonk.protocols import Array
 from metabonk.spaces import ActionLayout
@@ -77,6 +78,16 @@ def newest(directory: Path | str) -> Path:
             f"{directory} holds no motor: make one with `metabonk pretrain cpqe {directory}`"
         )
     return versions[-1]
+
+
+def advice(directory: Path) -> str:
+    """What to do about a motor that diverged, in words: the versions before it are what they
+    were."""
+    anew = "learn one anew with a lower cpqe.learning_rate"
+    good = newest_good(listed(directory), KIND)
+    if good is None:
+        return f"{directory} has no motor that is usable: {anew}"
+    return f"the last good motor is {good}, which plays as before: {anew}"
 
 
 def load(path: Path | str, space: gs.Dict, layout: ActionLayout) -> tuple[Motor, Artifact]:

@@ -13,15 +13,17 @@ from ring_world import LAYOUT, SMALL, SPACE, walk
 from tiny_dreams import dreaming
 from tiny_games import Walk
 
+from metabonk import artifact
 from metabonk.config import Config
 from metabonk.data.episode import EpisodeWriter, Header
-from metabonk.errors import CheckpointError, ConfigError, CorruptError
+from metabonk.errors import CheckpointError, ConfigError, CorruptError, DivergedError
 from metabonk.learn.dreams import versions as dreams
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.pretrain import Pretrained, pretrain_dream
-from metabonk.learn.dreams.world import WorldLearner
+from metabonk.learn.dreams.world import Batch, WorldLearner
 from metabonk.learn.trainer import Trainer
 from metabonk.models import world as worlds
+from metabonk.models.rssm import RssmStates
 
 LENGTH = 40
 
@@ -205,6 +207,36 @@ def test_a_run_begins_with_what_was_learned(tmp_path: Path) -> None:
     assert run.world.learner.updates == 123
     run.start()
     run.iterate()
+
+
+def test_what_was_learned_before_it_diverged_is_kept_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Skipped updates change nothing, so that there is a version of all before them."""
+    source, out = record(tmp_path / "e"), tmp_path / "out"
+    states, spoiled = WorldLearner.states, [6]
+
+    def slipping(learner: WorldLearner, batch: Batch) -> RssmStates:
+        found = states(learner, batch)
+        return (
+            found._replace(deter=found.deter * np.nan) if learner.updates >= spoiled[0] else found
+        )
+
+    monkeypatch.setattr(WorldLearner, "states", slipping)
+    first = out / "dreams" / "000001"
+    told = f"batches are in {out / 'faults'}; lower world.learning_rate .* is kept in {first}$"
+    with pytest.raises(DivergedError, match=told):
+        pretrain_dream(out, small(dream__horizon=2), [source], updates=20)
+    spoiled[0] = 0
+    with pytest.raises(DivergedError, match=f"the last good version is {first}$"):
+        pretrain_dream(out, small(dream__horizon=2), [source], updates=20)
+    with pytest.raises(DivergedError, match=f"{tmp_path / 'other'} has no version that is usable$"):
+        pretrain_dream(tmp_path / "other", small(dream__horizon=2), [source], updates=20)
+    assert dreams.listed(out) == [first]
+    monkeypatch.undo()
+    plain = pretrain_dream(tmp_path / "plain", small(dream__horizon=2), [source], updates=6)
+    ours, theirs = (d.tensors(dreams.WORLD) for d in (artifact.load(first), plain.found))
+    assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
 
 
 def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:

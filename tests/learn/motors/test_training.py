@@ -82,6 +82,24 @@ def test_a_run_ends_with_a_motor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not motors.listed(plain.directory)
 
 
+def test_a_motor_that_diverges_at_a_runs_end_is_told_with_the_runs_own_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(game: object, num_envs: int | None = None, **_: object) -> Walk:
+        return Walk(num_envs or 6)
+
+    monkeypatch.setattr(run, "from_config", make)
+    monkeypatch.setattr(assess, "from_config", make)
+    config = with_motor(tiny(tmp_path / "run"))
+    config.cpqe.learning_rate = 1e30
+    (note,) = run.train(config).notes
+    assert "cpqe: 3 updates in a row were not finite" in note
+    assert f"their batches are in {tmp_path / 'run' / 'faults'}" in note
+    assert f"{tmp_path / 'run'} has no motor that is usable: learn one anew" in note
+    assert len(list((tmp_path / "run" / "faults").glob("cpqe-*"))) == 3
+    assert not (tmp_path / "run" / "motors").exists()
+
+
 def test_a_world_models_rollouts_are_not_kept_twice(tmp_path: Path) -> None:
     trainer = trainer_of(with_motor(dreaming(tmp_path)), tmp_path)
     trainer.iterate()
