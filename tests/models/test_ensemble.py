@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from metabonk.config import CpqeConfig
 from metabonk.learn.optimizer import FlatAdam
 from metabonk.models.ensemble import QEnsemble, bootstrap, lower_bound
 
@@ -24,13 +25,20 @@ def outside(num: int) -> Tensor:
     return inside(num, 9) + 4.0
 
 
-def learned(way: Way, *, leads_out: bool = False, updates: int = 1500) -> QEnsemble:
+def learned(
+    way: Way,
+    *,
+    leads_out: bool = False,
+    updates: int = 1500,
+    hidden: int = 48,
+    prior: float = 1.0,
+) -> QEnsemble:
     """Q of points in a square, reward sin(2 x) + y, which lead further in or out of it."""
     torch.manual_seed(0)
     x = inside(ROWS, 0)
     after = x + 4.0 if leads_out else 0.5 * x
     reward = torch.sin(2.0 * x[:, 0]) + x[:, 1]
-    ensemble = QEnsemble(MEMBERS, 2, 48)
+    ensemble = QEnsemble(MEMBERS, 2, hidden, prior=prior)
     optimizer = FlatAdam(ensemble.online)
     mask = torch.from_numpy(bootstrap(MEMBERS, ROWS, 0))
     generator = torch.Generator().manual_seed(1)
@@ -64,6 +72,16 @@ def own() -> QEnsemble:
 
 def test_it_is_far_less_sure_where_it_learned_nothing(own: QEnsemble) -> None:
     assert spread(own, outside(500)) >= 20.0 * spread(own, 0.9 * inside(500, 7))
+
+
+def test_what_is_served_is_far_less_sure_where_it_learned_nothing() -> None:
+    """With the width and the prior that motors have, and the control beside it."""
+    served = CpqeConfig()
+    assert served.members == MEMBERS
+    sizes = {"hidden": served.hidden, "prior": served.prior}
+    motor, mean = learned("own", **sizes), learned("through the mean", **sizes)
+    assert spread(motor, outside(500)) >= 20.0 * spread(motor, 0.9 * inside(500, 7))
+    assert spread(mean, outside(500)) < 20.0 * spread(mean, 0.9 * inside(500, 7))
 
 
 def test_trained_through_its_mean_it_is_unsure_everywhere() -> None:
