@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from metabonk.errors import BackendError
 
 if TYPE_CHECKING:
     from metabonk.cognition.servers.supervise import Event, Supervisor
+    from metabonk.cognition.servers.vlm import Command
     from metabonk.config import VlmConfig
 
 app, command = verb(
@@ -64,24 +66,25 @@ def vlm(
         for key, value in _asking(chosen.vlm, engine.url_of(chosen.vlm)).items():
             print(f"{key}={value}")
         return
-    version = engine.preflight(chosen.vlm)
-    engine.write_secret(chosen.vlm)
-    log = engine.log_of(chosen.vlm)
-    if not json:
-        console.print(
-            f"{chosen.vlm.engine} {version}, {chosen.vlm.model}, log in {log}", markup=False
-        )
+    _serve(chosen.vlm, commands, json)
+
+
+def _serve(config: VlmConfig, commands: Sequence[Command], json: bool) -> None:
+    """Runs the commands until they are stopped; what is missing is said before anything runs."""
     from metabonk.cognition.backends.choice import read_key
+    from metabonk.cognition.servers import vlm as engine
     from metabonk.cognition.servers.supervise import Patience, Supervisor
 
-    url = engine.url_of(chosen.vlm)
+    key = read_key(config.key_file, "vlm.key_file")
+    version = engine.preflight(config)
+    engine.write_secret(config)
+    log, url = engine.log_of(config), engine.url_of(config)
+    if not json:
+        console.print(f"{config.engine} {version}, {config.model}, log in {log}", markup=False)
     supervisor = Supervisor(
-        commands,
-        log,
-        key=read_key(chosen.vlm.key_file),
-        patience=Patience(load=chosen.vlm.load_seconds),
+        commands, log, key=key, patience=Patience(load=config.load_seconds),
         told=lambda event: _tell(event, url, json),
-    )
+    )  # fmt: skip
     try:
         asyncio.run(_until_stopped(supervisor))
     except BackendError as error:

@@ -75,6 +75,8 @@ def test_who_asks_it_is_told_how(metabonk: Run, tmp_path: Path) -> None:
         (["--set", "vlm.engine=tgi"], "one of sglang, vllm, stand-in"),
         (["--set", "vlm.memory=2"], "vlm.memory"),
         (["--set", "vlm.host=0.0.0.0"], "vlm.key_file"),
+        (["--set", "vlm.engine=stand-in", "--set", "vlm.key_file=/nowhere"], "vlm.key_file = /now"),
+        (["--set", "vlm.arguments='"], "vlm.arguments: No closing quotation"),
         (["--set", "vlm.environment=/nowhere"], "-m venv /nowhere"),
     ],
 )

@@ -62,17 +62,18 @@ def make(
     return Chain(backends)
 
 
-def read_key(path: str) -> str:
-    """The key in a file, without line breaks. Raises ConfigError."""
+def read_key(path: str, setting: str = "backend.key_file") -> str:
+    """The key in a file, without line breaks. setting: that names the file, for errors. Raises
+    ConfigError."""
     if not path:
         return ""
     try:
         with Path(path).expanduser().open("rb") as file:
             text = file.read(MOST_KEY + 1).decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"backend.key_file = {path}: {error}") from error
+        raise ConfigError(f"{setting} = {path}: {error}") from error
     if not text or len(text) >= MOST_KEY or any(not 32 < ord(c) < 127 for c in text):
-        raise ConfigError(f"backend.key_file = {path}: wanted one line with one key")
+        raise ConfigError(f"{setting} = {path}: wanted one line with one key")
     return text
 
 

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from metabonk.errors import ConfigError, CorruptError, LinkError
 
@@ -66,19 +66,20 @@ class HttpClient:
     """Requests to one server. Belongs to one asyncio loop.
 
     url: `http://host:port/prefix` or https. key: sent as a bearer token, never shown. most_body:
-    bytes of a reply's body.
+    bytes of a reply's body. names: what people call url and key, for errors. Raises ConfigError.
     """
 
-    def __init__(self, url: str, *, key: str = "", most_body: int = 1 << 20) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"url: {url!r}; wanted http://HOST:PORT or https://HOST")
-        try:
-            port = parts.port
-        except ValueError as error:
-            raise ConfigError(f"url: {url!r}; the port is not a number below 65536") from error
-        if any(ord(c) < 33 or ord(c) > 126 for c in url + key):
-            raise ConfigError("url and key: wanted printable ASCII without spaces")
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "",
+        most_body: int = 1 << 20,
+        names: tuple[str, str] = ("url", "key"),
+    ) -> None:
+        parts, port = _checked(url, names[0])
+        if not _plain(key):
+            raise ConfigError(f"{names[1]}: the key is not printable ASCII without spaces")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._host, self._secure = parts.hostname, parts.scheme == "https"
         self._port = port or (443 if self._secure else 80)
@@ -222,6 +223,27 @@ class HttpClient:
     def _within(self, size: int) -> None:
         if size > self._most_body:
             raise BadReply(f"{self.url}: a reply of {size} bytes; at most {self._most_body} wanted")
+
+
+def _checked(url: str, name: str) -> tuple[SplitResult, int | None]:
+    """A url's parts and its port. name: what people call it. Raises ConfigError."""
+    if not _plain(url):
+        raise ConfigError(f"{name}: {url!r}; wanted printable ASCII without spaces")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # half an IPv6 address, for one
+        raise ConfigError(f"{name}: {url!r}; {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{name}: {url!r}; wanted http://HOST:PORT or https://HOST")
+    try:
+        return parts, parts.port
+    except ValueError as error:
+        raise ConfigError(f"{name}: {url!r}; the port is not a number below 65536") from error
+
+
+def _plain(text: str) -> bool:
+    """Whether nothing in it could end a line of a request, or begin another."""
+    return all(32 < ord(c) < 127 for c in text)
 
 
 def _keeps(headers: Mapping[str, str]) -> bool:

@@ -65,7 +65,8 @@ class OpenAIBackend:
     def __init__(self, server: Server, name: str = "openai") -> None:
         self.name, self.limit = name, server.limit
         self._server = server
-        self._client = HttpClient(server.url, key=server.key)
+        names = ("backend.url", "backend.key_file")
+        self._client = HttpClient(server.url, key=server.key, names=names)
         self.found: Found | None = None
         self._aborts: set[asyncio.Task[None]] = set()
         self._counts: Counter[str] = Counter()

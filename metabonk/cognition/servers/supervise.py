@@ -166,7 +166,8 @@ class Supervisor:
 
     def _client(self, command: Command) -> tuple[HttpClient, str]:
         parts = urlsplit(command.ready)
-        return HttpClient(f"{parts.scheme}://{parts.netloc}", key=self._key), parts.path
+        url, names = f"{parts.scheme}://{parts.netloc}", ("vlm.host", "vlm.key_file")
+        return HttpClient(url, key=self._key, names=names), parts.path
 
     def _ended(self) -> str:
         for command, process in zip(self._commands, self._running, strict=True):

@@ -31,7 +31,10 @@ _OURS = {  # what settings say; `arguments` may not say otherwise
     "--tensor-parallel-size", "--quantization", "--kv-cache-dtype", "--max-running-requests",
     "--max-num-seqs", "--mem-fraction-static", "--gpu-memory-utilization", "--context-length",
     "--max-model-len", "--trust-remote-code", "--encoder-only", "--language-only",
+    "--encoder-urls", "--limit-mm-per-prompt", "--limit-mm-data-per-request",
 }  # fmt: skip
+_SECRET = {"--admin-api-key", "--ssl-keyfile-password"}  # that no setting has, either
+_SHORT = re.compile(r"-[^\W\d]")
 
 
 @dataclass(frozen=True)
@@ -140,10 +143,43 @@ def _check(config: VlmConfig) -> None:
             f"vlm.host = {config.host}: beyond this machine a key is asked for: put one into a "
             "file and name it by vlm.key_file"
         )
-    for word in shlex.split(config.arguments):
-        name = word.partition("=")[0]
-        if name in _OURS:
-            raise ConfigError(f"vlm.arguments: {name} is said by a setting of its own")
+    for word in _more(config):
+        _check_word(word.partition("=")[0])
+
+
+def _more(config: VlmConfig) -> list[str]:
+    """The words of `arguments`. Raises ConfigError."""
+    try:
+        return shlex.split(config.arguments)
+    except ValueError as error:  # nothing of what stands there is shown: it may be a key
+        raise ConfigError(
+            f"vlm.arguments: {error}: wanted words as a shell takes them, every quote closed"
+        ) from None
+
+
+def _check_word(name: str) -> None:
+    """Raises ConfigError for an option that settings say, in any of the ways in which engines take
+    it: with underscores, cut short while it is clear, negated, with a part of its value behind a
+    dot, or by a letter or two (-tp)."""
+    if _SHORT.match(name):
+        raise ConfigError(
+            f"vlm.arguments: {name}: give an option by its whole name, with two dashes; what a "
+            "setting says, as -tp and -q, by that setting (vlm.tensor_parallel, vlm.quantization)"
+        )
+    plain = name.replace("_", "-").partition(".")[0]
+    plain = f"--{plain.removeprefix('--no-')}" if plain.startswith("--no-") else plain
+    if len(plain) <= 2 or not plain.startswith("--"):
+        return
+    if any(ours.startswith(plain) for ours in _OURS):
+        raise ConfigError(
+            f"vlm.arguments: {name} is said by a setting of its own, or is cut short: leave it out "
+            "and set that (`metabonk serve vlm --print` lists them), or write it in full"
+        )
+    if any(secret.startswith(plain) for secret in _SECRET):
+        raise ConfigError(
+            f"vlm.arguments: {name}: everybody on this machine can read a command line: leave it "
+            "out (the key that clients show is vlm.key_file)"
+        )
 
 
 def _sglang(config: VlmConfig, name: str, port: int, role: tuple[str, ...]) -> Command:
@@ -168,7 +204,7 @@ def _sglang(config: VlmConfig, name: str, port: int, role: tuple[str, ...]) -> C
         words.append("--trust-remote-code")
     if config.key_file and name == "model":
         words += ["--config", str(secret_file(config))]
-    words += shlex.split(config.arguments)
+    words += _more(config)
     # /health would make the model generate a token; an encoder has no tokens, and no /ready.
     path = "/health" if name == "encoder" else "/ready"
     return Command(name, tuple(words), f"http://{_near(host)}:{port}{path}")
@@ -192,14 +228,14 @@ def _vllm(config: VlmConfig) -> Command:
         words.append("--trust-remote-code")
     if config.key_file:
         words += ["--config", str(secret_file(config))]
-    words += shlex.split(config.arguments)
+    words += _more(config)
     return Command("model", tuple(words), f"http://{_near(config.host)}:{config.port}/health")
 
 
 def _stand_in(config: VlmConfig) -> Command:
     words = (
         sys.executable, "-m", "metabonk.cognition.servers.standin", "--host", config.host,
-        "--port", str(config.port), *shlex.split(config.arguments),
+        "--port", str(config.port), *_more(config),
     )  # fmt: skip
     return Command("model", words, f"http://{_near(config.host)}:{config.port}/ready")
 
@@ -219,7 +255,8 @@ def write_secret(config: VlmConfig) -> None:
     path = secret_file(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    line = b"api-key: " + msgspec.json.encode(read_key(config.key_file)) + b"\n"  # JSON is YAML
+    # JSON is YAML.
+    line = b"api-key: " + msgspec.json.encode(read_key(config.key_file, "vlm.key_file")) + b"\n"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(line)

@@ -299,7 +299,7 @@ def test_key_files(tmp_path: Path) -> None:
     file = tmp_path / "key"
     for text in (b"", b"two words", b"a\nb", b"\xff", b"x" * 10_000):
         file.write_bytes(text)
-        with pytest.raises(ConfigError, match="key_file"):
+        with pytest.raises(ConfigError, match=f"^backend.key_file = {file}: "):
             make(BackendConfig(chain="openai", key_file=str(file)))
     file.write_bytes(b"s3cret\n")
     make(BackendConfig(chain="openai", key_file=str(file)))

@@ -19,6 +19,7 @@ from metabonk.cognition.backends.httpclient import (
     Unreachable,
     _read_head,
 )
+from metabonk.cognition.backends.openai import OpenAIBackend, Server
 from metabonk.cognition.servers.standin import Behaviour, StandIn
 from metabonk.errors import ConfigError
 
@@ -221,16 +222,29 @@ def test_the_key_is_sent_and_never_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://x", "http://", "127.0.0.1:30000", "http://x:99999", "http://x y"]
+    ("url", "why"),
+    [
+        ("ftp://x", "wanted http://HOST:PORT"),
+        ("http://", "wanted http://HOST:PORT"),
+        ("127.0.0.1:30000", "wanted http://HOST:PORT"),
+        ("http://x:99999", "the port is not a number below 65536"),
+        ("http://x y", "wanted printable ASCII without spaces"),
+        ("http://[::1", "Invalid IPv6 URL"),
+    ],
 )
-def test_urls_that_are_none(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"wanted|port"):
+def test_urls_that_are_none_are_told_by_the_name_that_people_gave(url: str, why: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        OpenAIBackend(Server(url))
+    assert str(error.value).startswith(f"backend.url: {url!r}; {why}")
+    with pytest.raises(ConfigError, match=r"^url: "):
         HttpClient(url)
 
 
 def test_a_key_cannot_smuggle_headers() -> None:
-    with pytest.raises(ConfigError, match="printable"):
-        HttpClient("http://127.0.0.1:1", key="a\r\nX-Evil: 1")
+    key = "a\r\nX-Evil: 1"
+    with pytest.raises(ConfigError, match=r"^backend\.key_file: .*printable") as error:
+        OpenAIBackend(Server("http://127.0.0.1:1", key=key))
+    assert "Evil" not in str(error.value)
 
 
 WHOLE = (

@@ -117,13 +117,64 @@ def test_vllm_runs_phi_3_vision() -> None:
         (VlmConfig(host="0.0.0.0"), "vlm.key_file"),
         (VlmConfig(host="192.168.1.4"), "vlm.key_file"),
         (VlmConfig(host="example.org"), "vlm.key_file"),
-        (VlmConfig(arguments="--port 1"), "said by a setting"),
-        (VlmConfig(arguments="--api-key=x"), "said by a setting"),
+        (VlmConfig(arguments="--port 1"), "--port is said by a setting"),
+        (VlmConfig(arguments="--api-key=x"), "--api-key is said by a setting"),
+        (VlmConfig(arguments="--log-level 'info"), "vlm.arguments: No closing quotation"),
+        (VlmConfig(arguments="--log-level info\\"), "vlm.arguments: No escaped character"),
     ],
 )
 def test_settings_that_cannot_be(config: VlmConfig, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         vlm.commands(config)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-tp 2", "-tp=2", "-q awq", "-qawq", "--api_key=s3cret", "--api_key s3cret", "--api s3cret",
+        "--trust_remote_code", "--no-trust-remote-code", "--no_trust_remote_code", "--trust",
+        "--tensor-parallel 2", "--tensor_parallel_size 2", "--limit-mm-per-prompt.image 1",
+        "--limit_mm_data_per_request {}", "--encoder_urls http://x", "--admin-api-key=s3cret",
+        "--admin_api s3cret", "--log-level info --conf=s3cret.yaml",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("which", ["sglang", "vllm"])
+def test_engines_take_options_in_other_spellings_and_so_does_the_refusal(
+    words: str, which: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"^vlm\.arguments: -") as error:
+        vlm.commands(VlmConfig(engine=which, arguments=words))  # type: ignore[arg-type]
+    assert "s3cret" not in str(error.value)
+
+
+def test_other_options_are_taken_as_they_stand() -> None:
+    """What one of ours begins, a number below zero, two dashes, and values of several words."""
+    words = [
+        "--quantization-param-path",
+        "a b",
+        "--random-seed",
+        "-1",
+        "--dtype=half",
+        "--",
+        "--x_y",
+    ]
+    (command,) = vlm.commands(VlmConfig(arguments=shlex.join(words)))
+    assert list(command.words[-len(words) :]) == words
+
+
+def test_a_key_file_that_cannot_be_read_is_told_by_its_own_setting(tmp_path: Path) -> None:
+    config = VlmConfig(environment=str(tmp_path), key_file="/nowhere/key")
+    with pytest.raises(ConfigError, match=r"^vlm\.key_file = /nowhere/key: "):
+        vlm.write_secret(config)
+
+
+def test_a_host_that_is_none_is_told_by_its_setting(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("s3cret\n")
+    config = VlmConfig(engine="stand-in", host="two words", key_file=str(key))
+    watched = Watched(vlm.commands(config), tmp_path / "log")
+    with pytest.raises(ConfigError, match=r"^vlm\.host: 'http://two words:30000'"):
+        run(watched.supervisor.run())
 
 
 def test_the_key_is_on_no_command_line(tmp_path: Path) -> None:
