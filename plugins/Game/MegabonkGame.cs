@@ -11,7 +11,7 @@ namespace Metabonk.Game
     public sealed class MegabonkGame : IGame
     {
         readonly PlayerReader player = new PlayerReader();
-        readonly MenuReader menus = new MenuReader();
+        readonly MenuReader menus;
         readonly PickupTracker pickups;
         readonly PersonReader person;
         readonly Controls controls;
@@ -22,7 +22,9 @@ namespace Metabonk.Game
         {
             this.log = log ?? delegate { };
             pickups = new PickupTracker();
-            person = new PersonReader(menus, lookDegreesPerSecond);
+            var places = new ScreenPlaces();
+            menus = new MenuReader(places);
+            person = new PersonReader(menus, places, lookDegreesPerSecond);
             controls = new Controls(menus, person, lookDegreesPerSecond, this.log);
         }
 

@@ -30,6 +30,7 @@ namespace Metabonk.Game
         static float stickX, stickY;
 
         readonly MenuReader menus;
+        readonly ScreenPlaces places;
         readonly float lookDegreesPerSecond;
         Press submit, mouse;
         // As the frame before left them: a press may close its menu within the frame that it is
@@ -39,9 +40,10 @@ namespace Metabonk.Game
         bool turned;
         float pitch, yaw;
 
-        public PersonReader(MenuReader menus, float lookDegreesPerSecond)
+        public PersonReader(MenuReader menus, ScreenPlaces places, float lookDegreesPerSecond)
         {
             this.menus = menus;
+            this.places = places;
             this.lookDegreesPerSecond = lookDegreesPerSecond;
         }
 
@@ -123,7 +125,7 @@ namespace Metabonk.Game
             EventSystem events = EventSystem.current;
             GameObject chosen = events != null ? events.currentSelectedGameObject : null;
             Widget place;
-            if (chosen == null || !chosen.activeInHierarchy || !menus.TryPlace(chosen, out place))
+            if (chosen == null || !chosen.activeInHierarchy || !places.TryPlace(chosen, out place))
                 return new Press();
             return At((place.X0 + place.X1) / 2, (place.Y0 + place.Y1) / 2);
         }

@@ -7,23 +7,27 @@ namespace Metabonk.Game
 {
     public sealed class UnityTime : ITimeControl
     {
-        float before = 1;
-        bool still;
+        float scaleBefore = 1, physicsBefore;
+        bool still, fixedFrames;
 
         public void FixFrame(float seconds)
         {
             MainThread.Check();
+            bool fix = seconds > 0;
+            if (fix && !fixedFrames) physicsBefore = Time.fixedDeltaTime;
             Time.captureDeltaTime = seconds;
             // Physics take a whole number of steps per frame: the same number in each.
-            if (seconds > 0) Time.fixedDeltaTime = seconds;
+            if (fix) Time.fixedDeltaTime = seconds;
+            else if (fixedFrames) Time.fixedDeltaTime = physicsBefore;  // as the game had it
+            fixedFrames = fix;
         }
 
         public void Hold(bool hold)
         {
             MainThread.Check();
             if (hold == still) return;
-            if (hold) before = Time.timeScale;  // menus let it stand at 0 themselves
-            Time.timeScale = hold ? 0 : before;
+            if (hold) scaleBefore = Time.timeScale;  // menus let it stand at 0 themselves
+            Time.timeScale = hold ? 0 : scaleBefore;
             still = hold;
         }
 

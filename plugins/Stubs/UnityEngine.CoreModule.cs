@@ -1,9 +1,9 @@
 // Our own stand-in for Unity's assemblies: the types and members that the plugins use, nothing
 // else, with just enough behaviour to rehearse a game without Unity. Written from Unity's public
 // documentation; compiled in tests and never shipped.
+//
+// Objects, components and where they hang are in UnityEngine.CoreModule.Objects.cs.
 using System;
-using System.Collections.Generic;
-using Il2CppInterop.Runtime.InteropTypes.Arrays;
 
 namespace UnityEngine
 {
@@ -17,155 +17,17 @@ namespace UnityEngine
     {
         public float x, y, z;
         public Vector3(float x, float y, float z) { this.x = x; this.y = y; this.z = z; }
+        public static Vector3 operator +(Vector3 a, Vector3 b) { return new Vector3(a.x + b.x,
+            a.y + b.y, a.z + b.z); }
+        public static Vector3 operator -(Vector3 a, Vector3 b) { return a + b * -1; }
+        public static Vector3 operator *(Vector3 a, float by) { return new Vector3(a.x * by,
+            a.y * by, a.z * by); }
+        public static float Dot(Vector3 a, Vector3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
     }
 
     public struct Rect
     {
         public float x, y, width, height;
-    }
-
-    public class Object : Il2CppSystem.Object
-    {
-        static readonly List<Object> living = new List<Object>();
-        static int last;
-        readonly int id = ++last;
-        bool destroyed;
-
-        public Object() { living.Add(this); }
-        public string name { get; set; }
-        public int GetInstanceID() { return id; }
-
-        public static void Destroy(Object target)
-        {
-            target.destroyed = true;
-            living.Remove(target);
-        }
-
-        public static void DontDestroyOnLoad(Object target) { }
-
-        public static Il2CppArrayBase<T> FindObjectsOfType<T>() where T : Object
-        {
-            var found = new List<T>();
-            foreach (Object one in living)
-            {
-                var component = one as Component;
-                if (one is T && (component == null || component.gameObject == null
-                    || component.gameObject.activeInHierarchy))
-                    found.Add((T)one);
-            }
-            return new Il2CppArrayBase<T>(found.ToArray());
-        }
-
-        public static T FindObjectOfType<T>() where T : Object
-        {
-            Il2CppArrayBase<T> found = FindObjectsOfType<T>();
-            return found.Length > 0 ? found[0] : null;
-        }
-
-        static bool Gone(Object one) { return ReferenceEquals(one, null) || one.destroyed; }
-        public static bool operator ==(Object a, Object b) { return Gone(a) && Gone(b)
-            || ReferenceEquals(a, b); }
-        public static bool operator !=(Object a, Object b) { return !(a == b); }
-        public override bool Equals(object other) { return ReferenceEquals(this, other); }
-        public override int GetHashCode() { return id; }
-    }
-
-    public class Component : Object
-    {
-        public GameObject gameObject { get; set; }
-        public Transform transform { get { return gameObject.transform; } }
-        public T GetComponent<T>() where T : Object { return gameObject.GetComponent<T>(); }
-        public T GetComponentInChildren<T>() where T
-            : Object { return gameObject.GetComponent<T>(); }
-    }
-
-    public class Behaviour : Component
-    {
-        bool on = true;
-        public bool enabled { get { return on; } set { on = value; } }
-        public bool isActiveAndEnabled { get { return on && gameObject != null
-            && gameObject.activeInHierarchy; } }
-    }
-
-    public class MonoBehaviour : Behaviour
-    {
-        public MonoBehaviour() { }
-        public MonoBehaviour(IntPtr pointer) { }
-    }
-
-    public class Transform : Component
-    {
-        public Vector3 position { get; set; }
-        public Vector3 eulerAngles { get; set; }
-        public void SetPositionAndRotation(Vector3 position,
-            Quaternion rotation) { this.position = position; }
-        public Quaternion rotation { get; set; }
-    }
-
-    public struct Quaternion
-    {
-        public float x, y, z, w;
-    }
-
-    public class RectTransform : Transform
-    {
-        /// <summary>In pixels from the bottom left, as overlay canvases have it.</summary>
-        public Rect Pixels;
-
-        public void GetWorldCorners(Il2CppStructArray<Vector3> corners)
-        {
-            corners[0] = new Vector3(Pixels.x, Pixels.y, 0);
-            corners[1] = new Vector3(Pixels.x, Pixels.y + Pixels.height, 0);
-            corners[2] = new Vector3(Pixels.x + Pixels.width, Pixels.y + Pixels.height, 0);
-            corners[3] = new Vector3(Pixels.x + Pixels.width, Pixels.y, 0);
-        }
-    }
-
-    public static class RectTransformUtility
-    {
-        public static Vector2 WorldToScreenPoint(Camera camera,
-            Vector3 point) { return new Vector2(point.x, point.y); }
-    }
-
-    public class GameObject : Object
-    {
-        readonly List<Object> components = new List<Object>();
-        bool active = true;
-
-        public GameObject() : this("") { }
-        public GameObject(string name)
-        {
-            this.name = name;
-            transform = new Transform { gameObject = this };
-        }
-
-        public Transform transform { get; private set; }
-        public bool activeInHierarchy { get { return active; } }
-        public void SetActive(bool value) { active = value; }
-
-        public T AddComponent<T>() where T : Component
-        {
-            var made = (T)(typeof(T).GetConstructor(Type.EmptyTypes) != null
-                ? Activator.CreateInstance(typeof(T)) : Activator.CreateInstance(typeof(T),
-                IntPtr.Zero));
-            return Add(made);
-        }
-
-        public T Add<T>(T made) where T : Component
-        {
-            made.gameObject = this;
-            components.Add(made);
-            var placed = made as RectTransform;
-            if (placed != null) transform = placed;
-            return made;
-        }
-
-        public T GetComponent<T>() where T : Object
-        {
-            foreach (Object one in components)
-                if (one is T) return (T)one;
-            return null;
-        }
     }
 
     public class Texture : Object
@@ -203,16 +65,34 @@ namespace UnityEngine
         public int cullingMask { get; set; }
         public void CopyFrom(Camera other) { cullingMask = other.cullingMask; }
         public void Render() { if (Draw != null) Draw(this, targetTexture); }
-    }
 
-    public enum RenderMode { ScreenSpaceOverlay = 0, ScreenSpaceCamera = 1, WorldSpace = 2 }
+        // What it draws on, and half of what it sees of it at a distance of 1: 60 degrees from top
+        // to bottom.
+        float Width { get { return targetTexture != null ? targetTexture.width : Screen.width; } }
+        float Height { get { return targetTexture != null ? targetTexture.height
+            : Screen.height; } }
+        static readonly float half = (float)Math.Tan(Math.PI / 6);
 
-    public class Canvas : Behaviour
-    {
-        public RenderMode renderMode { get; set; }
-        public Camera worldCamera { get; set; }
-        public float planeDistance { get; set; }
-        public bool isRootCanvas { get { return true; } }
+        /// <summary>Where in the world a pixel lies, from the bottom left, so far
+        /// away.</summary>
+        internal Vector3 PointAt(float x, float y, float distance)
+        {
+            float along = (2 * x / Width - 1) * half * Width / Height * distance, above =
+                (2 * y / Height - 1) * half * distance;
+            Vector3 right, up, forward, at = transform.position;
+            transform.Axes(out right, out up, out forward);
+            return at + right * along + up * above + forward * distance;
+        }
+
+        /// <summary>On which pixel from the bottom left a place in the world is drawn.</summary>
+        internal Vector2 PixelOf(Vector3 place)
+        {
+            Vector3 right, up, forward, to = place - transform.position;
+            transform.Axes(out right, out up, out forward);
+            float distance = Vector3.Dot(to, forward);
+            return new Vector2((Vector3.Dot(to, right) / distance / half * Height / Width + 1) / 2
+                * Width, (Vector3.Dot(to, up) / distance / half + 1) / 2 * Height);
+        }
     }
 
     public static class Time

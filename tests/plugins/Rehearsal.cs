@@ -10,13 +10,10 @@ using System.Reflection;
 using System.Threading;
 using Assets.Scripts.Actors.Enemies;
 using Assets.Scripts.Actors.Player;
-using Assets.Scripts.Inventory__Items__Pickups;
 using Assets.Scripts.Inventory__Items__Pickups.Interactables;
 using Assets.Scripts.Inventory__Items__Pickups.Pickups;
-using Assets.Scripts.Inventory__Items__Pickups.Stats;
 using Assets.Scripts.Inventory__Items__Pickups.Weapons;
 using Assets.Scripts.Managers;
-using Assets.Scripts.Menu.Shop;
 using Assets.Scripts.Steam;
 using Assets.Scripts.Utility;
 using BepInEx.Unity.IL2CPP;
@@ -28,16 +25,15 @@ using UnityEngine.EventSystems;
 using UnityEngine.SceneManagement;
 using Button = UnityEngine.UI.Button;
 
-static class Rehearsal
+static partial class Rehearsal
 {
+    const float OwnPhysics = 1 / 60f;  // seconds of a step of the game's physics
+
     static MyPlayer player;
     static readonly List<Enemy> enemies = new List<Enemy>();
-    static LevelupScreen levelup;
     static DeathCamera death;
     static DetectInteractables interactables;
-    static int pressed;
     static float turnX, turnY;  // of the person's hand, degrees a second
-    static readonly List<GameObject> offers = new List<GameObject>();
     static bool research;
     static BasePlugin plugin;
     static int said;  // lines of the plugin's log
@@ -112,6 +108,7 @@ static class Rehearsal
         Screen.width = 1280;
         Screen.height = 720;
         Time.timeScale = 1;
+        Time.fixedDeltaTime = OwnPhysics;
         SceneManager.Active = new Scene { name = "GeneratedMap" };
         GameManager.Instance = new GameObject("GameManager").AddComponent<GameManager>();
         Camera.main = new GameObject("Main Camera").AddComponent<Camera>();
@@ -136,9 +133,7 @@ static class Rehearsal
         MapController.runConfig = new Assets.Scripts.Game.Other.RunConfig { mapTierIndex = 1 };
         MapController.Restarted = Restarted;
         interactables = new GameObject("Detect").AddComponent<DetectInteractables>();
-        levelup = new GameObject("LevelupScreen").AddComponent<LevelupScreen>();
-        levelup.window = new GameObject("Window");
-        levelup.window.SetActive(false);
+        BuildMenus();
         death = new GameObject("DeathCamera").AddComponent<DeathCamera>();
         death.enabled = false;
         EventSystem.current = new GameObject("EventSystem").AddComponent<EventSystem>();
@@ -246,10 +241,9 @@ static class Rehearsal
             case "drop": new GameObject("Pickups").AddComponent<PickupManager>().SpawnPickup(EPickup.Gold, new Vector3(1, 2, 3), 7, true); break;
             case "chest": new GameObject("Chest").AddComponent<InteractableChest>(); break;
             case "levelup": LevelUp(); break;
-            case "pause":
-                MyTime.paused = true;
-                PlainMenu();
-                break;
+            case "encounter": Encounter(); break;
+            case "open": ChestWindow(); break;
+            case "pause": PauseMenu(); break;
             case "die":
                 player.inventory.playerHealth.hp = 0;
                 death.enabled = true;
@@ -261,10 +255,10 @@ static class Rehearsal
                     Steamworks.SteamUserStats.Stored);
                 break;
             case "show":
-                Console.WriteLine("jumps {0} slides {1} sliding {2} tried {3} pressed {4} restarts {5} yaw {6:0.00} scale {7} seeded {8}", player.playerMovement.Jumps, player.playerMovement.Slides,
+                Console.WriteLine("jumps {0} slides {1} sliding {2} tried {3} pressed {4} restarts {5} yaw {6:0.00} scale {7} seeded {8} physics {9:0.0000}", player.playerMovement.Jumps, player.playerMovement.Slides,
                     player.playerMovement.Sliding ? 1 : 0, interactables.Tried, pressed,
                         MapController.Restarts, player.playerInput.desiredCameraRotation.y,
-                        Time.timeScale, UnityEngine.Random.Seeded);
+                        Time.timeScale, UnityEngine.Random.Seeded, Time.fixedDeltaTime);
                 break;
             case "canvases":
                 foreach (Canvas canvas in Enumerable.Range(0,
@@ -273,8 +267,7 @@ static class Rehearsal
                     Console.WriteLine("canvas {0} {1}", canvas.name, canvas.renderMode);
                 break;
             case "canvas":
-                var made = new GameObject(words[1]).AddComponent<Canvas>();
-                made.name = words[1];
+                new GameObject(words[1]).AddComponent<Canvas>();
                 break;
         }
     }
@@ -292,58 +285,5 @@ static class Rehearsal
             enemy.InitEnemy();
             enemies.Add(enemy);
         }
-    }
-
-    static Button ButtonAt(GameObject holder, float x, float y, float width, float height)
-    {
-        holder.Add(new RectTransform()).Pixels = new Rect { x = x, y = y, width = width,
-            height = height };
-        return holder.AddComponent<Button>();
-    }
-
-    static void LevelUp()
-    {
-        MyTime.paused = true;
-        levelup.window.SetActive(true);
-        for (int i = 0; i < 3; ++i)
-        {
-            var holder = new GameObject("UpgradeButton");
-            var one = holder.AddComponent<UpgradeButton>();
-            one.button = ButtonAt(holder, 100 + 300 * i, 200, 200, 400);
-            // The name says nothing of what it is: the game has it in many languages.
-            one.upgradable = i == 2 ? (IUpgradable)new TomeData { Name = "Eile", Level = i,
-                eTome = ETome.Speed } : new WeaponData { Name = "Weapon " + i, Level = i,
-                eWeapon = EWeapon.Bow + i };
-            one.rarity = (ERarity)(i + 1);
-            one.upgradeOffer = new Il2CppSystem.Collections.Generic.List<StatModifier>();
-            one.upgradeOffer.Add(new StatModifier { stat = EStat.Damage,
-                modifyType = EStatModifyType.Multiplication, modification = 0.25f });
-            int index = i;
-            one.button.onClick.Invoked += delegate { Choose(index); };
-            offers.Add(holder);
-        }
-    }
-
-    static void Choose(int index)
-    {
-        pressed = pressed * 10 + index + 1;
-        MyTime.paused = false;
-        levelup.window.SetActive(false);
-        foreach (GameObject offer in offers) offer.SetActive(false);
-        offers.Clear();
-    }
-
-    static void PlainMenu()
-    {
-        var holder = new GameObject("Resume");
-        var button = holder.AddComponent<MyButton>();
-        button.button = ButtonAt(holder, 540, 500, 200, 60);
-        new GameObject("PauseUi").AddComponent<PauseUi>();
-        button.button.onClick.Invoked += delegate
-        {
-            pressed = pressed * 10 + 9;
-            MyTime.paused = false;
-            holder.SetActive(false);
-        };
     }
 }

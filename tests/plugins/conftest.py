@@ -56,9 +56,9 @@ def peer(runtime: list[str | Path], peer_program: Path) -> Iterator[Peer]:
 
 @pytest.fixture(scope="session")
 def rehearsal_program(plugins: dict[str, Path]) -> Path:
-    source = Path(__file__).parent / "Rehearsal.cs"
+    sources = list(Path(__file__).parent.glob("Rehearsal*.cs"))
     out = plugins["Core"].with_name("Rehearsal.exe")
-    return compile_cs(out, [source], [*plugins.values(), Path("System.Core.dll")])
+    return compile_cs(out, sources, [*plugins.values(), Path("System.Core.dll")])
 
 
 @pytest.fixture

@@ -138,6 +138,21 @@ def test_the_game_stands_still_while_nobody_steps_it(
     running.stop()
 
 
+def test_the_games_time_is_its_own_again_after_unloading(
+    game: Callable[..., Rehearsal], tmp_path: Path
+) -> None:
+    running = game()
+    agent = ResearchAgent(path_of(0, tmp_path), patience=10.0)
+    seen_by(agent)
+    shown = running.show()
+    assert (shown["physics"], shown["scale"]) == (0.02, 0)
+    agent.close()
+    running.do("unload")
+    shown = running.show()
+    assert (shown["physics"], shown["scale"]) == (0.0167, 1)
+    running.stop()
+
+
 def test_buttons_jump_and_choose(game: Callable[..., Rehearsal], tmp_path: Path) -> None:
     running = game()
     agent = ResearchAgent(path_of(0, tmp_path), patience=10.0)
