@@ -1,8 +1,8 @@
 """Keeps processes running: starts them, waits until they serve, restarts what fails, with back-off.
 
 Knows processes, their logs and a url that says whether one serves; does not know what they are.
-Several processes are one service: when one of them ends, all start again. What never came up three
-times in a row is given up, with the last words of its log: trying again would not help.
+Several processes are one service: when one of them ends or hangs, all start again. What never came
+up three times in a row is given up, with the last words of its log: trying again would not help.
 """
 
 from __future__ import annotations
@@ -139,8 +139,9 @@ class Supervisor:
                 await client.close()
 
     async def _while_ready(self) -> str:
-        client, path = self._client(self._commands[-1])
-        missed = 0
+        """Looks at all of them: a model whose encoder hangs still says that it serves."""
+        clients = [self._client(command) for command in self._commands]
+        missed = [0] * len(clients)
         try:
             while not self._stop.is_set():
                 await self._look_away(self._patience.look)
@@ -148,14 +149,17 @@ class Supervisor:
                 if gone:
                     self._told(Event("ended", gone, restarts=self.restarts))
                     return gone
-                missed = 0 if await self._serves(client, path) else missed + 1
-                if missed >= self._patience.looks:
-                    why = f"no answer at {path}, {missed} times"
-                    self._told(Event("unresponsive", why, restarts=self.restarts))
-                    return why
+                served = await asyncio.gather(*(self._serves(*pair) for pair in clients))
+                missed = [0 if ok else n + 1 for ok, n in zip(served, missed, strict=True)]
+                for command, (_, path), count in zip(self._commands, clients, missed, strict=True):
+                    if count >= self._patience.looks:
+                        why = f"no answer of {command.name} at {path}, {count} times"
+                        self._told(Event("unresponsive", why, restarts=self.restarts))
+                        return why
             return "stopped"
         finally:
-            await client.close()
+            for client, _ in clients:
+                await client.close()
 
     async def _serves(self, client: HttpClient, path: str) -> bool:
         try:

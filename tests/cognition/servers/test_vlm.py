@@ -376,6 +376,32 @@ def test_two_processes_are_one_service(tmp_path: Path) -> None:
     run(go())
 
 
+@pytest.mark.parametrize("hangs", ["encoder", "model"])
+def test_each_process_of_a_service_is_looked_at(tmp_path: Path, hangs: str) -> None:
+    """A model whose encoder hangs says of itself that it serves."""
+
+    async def go() -> None:
+        names = ("encoder", "model")
+        commands = [
+            Command(name, one.words, one.ready)
+            for name, one in zip(names, (stand_in(free_port()), stand_in(free_port())), strict=True)
+        ]
+        watched = Watched(commands, tmp_path / "log")
+        task = asyncio.create_task(watched.supervisor.run())
+        await watched.until(lambda: watched.said("ready") == 1)
+        before = watched.pids()
+        os.kill(before[names.index(hangs)], signal.SIGSTOP)
+        await watched.until(lambda: watched.said("ready") == 2)
+        event = next(event for event in watched.events if event.what == "unresponsive")
+        assert event.text == f"no answer of {hangs} at /ready, 3 times"
+        assert not set(before) & set(watched.pids())
+        assert not any(alive(pid) for pid in before)
+        watched.supervisor.stop()
+        await task
+
+    run(go())
+
+
 def test_a_huge_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metabonk.cognition.servers.supervise.MOST_LOG", 10)
     log = tmp_path / "log"
