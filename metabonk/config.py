@@ -90,8 +90,8 @@ def load(
     or of the key's type; None stands for a flag that was not given. environ: os.environ unless
     given. notice: called with one line per known variable that has no effect yet; by default it
     becomes a Python warning. Given along with presets, which whoever trains has, it is also told of
-    settings of dreams where no world model is learned. Raises ConfigError naming source, key and
-    remedy.
+    settings that nothing reads, as those of dreams where no world model is learned. Raises
+    ConfigError naming source, key and remedy.
     """
     environ = os.environ if environ is None else environ
     given = {key: value for key, value in (flags or {}).items() if value is not None}
@@ -114,8 +114,9 @@ def load(
         setattr(getattr(config, section), name, value)
     _check_together(config)
     _check_ports(config, environ)
-    if notice is not None and presets is not None and (unread := idle(config.world, sources)):
-        notice(unread)
+    if notice is not None and presets is not None:
+        for line in idle(config, sources):
+            notice(line)
     return config
 
 
@@ -265,7 +266,7 @@ def switched(variable: Variable | None, text: str) -> bool:
 
 
 def _check_together(config: Config) -> None:
-    ppo, game = config.ppo, config.game
+    ppo, world, game = config.ppo, config.world, config.game
     if ppo.burn_in >= ppo.horizon:
         raise ConfigError(
             f"ppo.burn_in = {ppo.burn_in}: must be below ppo.horizon = {ppo.horizon}, "
@@ -275,6 +276,11 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"ppo.sequence = {ppo.sequence}: must divide ppo.horizon = {ppo.horizon}, "
             "so that every step belongs to one sequence"
+        )
+    if world.burn_in >= world.sequence:
+        raise ConfigError(
+            f"world.burn_in = {world.burn_in}: must be below world.sequence = {world.sequence}, "
+            "else no step is left to learn from or to dream from"
         )
     if min(game.pixels) < 0 or (min(game.pixels) == 0) != (max(game.pixels) == 0):
         raise ConfigError(

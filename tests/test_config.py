@@ -98,6 +98,8 @@ def test_a_flag_that_was_not_given_leaves_what_set_assigns() -> None:
         ({"game.pixels": "84"}, r"two whole numbers"),
         ({"game.pixels": "84x0"}, r"HEIGHTxWIDTH, or 0x0"),
         ({"ppo.burn_in": 64}, r"must be below ppo.horizon"),
+        ({"world.burn_in": 64}, r"world\.burn_in = 64: must be below world\.sequence = 64"),
+        ({"world.sequence": 8}, r"world\.burn_in = 8: must be below world\.sequence = 8"),
     ],
 )
 def test_errors_name_key_and_remedy(flags: dict[str, object], message: str) -> None:
@@ -292,6 +294,46 @@ def test_settings_of_dreams_without_a_world_model_are_told(
     kept = tmp_path / "run.toml"
     kept.write_text(config.to_toml(Config()))
     load(kept, environ={}, presets=lambda _: usual, notice=notices.append)
+    assert len(notices) == bool(told)
+
+
+NO_DREAMS, NO_EFE = "[dream]\nenabled = false\n", "[efe]\nenabled = false\n"
+GAUSSIAN = "[world]\nclasses = 0\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "told"),
+    [
+        ("", {"efe.curiosity": 2.0, "dream.passes": 3, "world.unimix": 0.1}, ""),
+        (NO_EFE, {"efe.curiosity": 2.0}, "nothing reads efe.curiosity without active inference"),
+        (NO_EFE, {"efe.curiosity": 2.0, "efe.enabled": True}, ""),
+        ("", {"efe.curiosity": 2.0, "efe.enabled": False}, ""),  # whoever says so knows
+        ("", {"efe.distill_coef": 0.0}, "efe.distill_coef = 0: active inference .* teaches nobody"),
+        (NO_EFE, {}, ""),
+        (NO_DREAMS + NO_EFE, {"dream.horizon": 3}, "nothing reads dream.horizon as nobody dreams"),
+        (NO_DREAMS, {"dream.horizon": 3}, ""),  # active inference dreams as far
+        (NO_DREAMS, {"dream.starts": 3}, "nothing reads dream.starts without the dreamer"),
+        ("", {"dream.passes": 3, "dream.share": 0.0}, "nothing reads dream.passes unless"),
+        ("", {"dream.passes": 3, "dream.distill_coef": 0.0}, "nothing reads dream.passes unless"),
+        ("", {"dream.passes": 3, "game.envs": 1}, "nothing reads dream.passes unless"),
+        (GAUSSIAN, {"world.unimix": 0.1}, "nothing reads world.unimix where .* Gaussians"),
+        (GAUSSIAN, {"world.unimix": 0.01}, ""),  # as it is anyway
+        ("", {"cpqe.hidden": 64}, "nothing reads cpqe.hidden without a motor"),
+        ("", {"cpqe.hidden": 64, "cpqe.enabled": True}, ""),
+        ("", {"cpqe.hidden": 64, "cpqe.enabled": False}, ""),
+    ],
+)
+def test_what_nothing_reads_beside_a_world_model_is_told(
+    file: str, flags: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    """Who dreams is on by default: what is off here was turned off elsewhere."""
+    path = tmp_path / "metabonk.toml"
+    path.write_text(file)
+    notices: list[str] = []
+    usual = {"world.enabled": True}
+    load(path, flags=flags, environ={}, presets=lambda _: usual, notice=notices.append)
+    assert [bool(re.match(told, line)) for line in notices] == ([True] if told else [])
+    load(path, flags=flags, environ={}, notice=notices.append)  # nobody trains
     assert len(notices) == bool(told)
 
 

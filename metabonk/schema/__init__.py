@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import msgspec
 
-from metabonk.schema.dreams import DreamConfig, EfeConfig, WorldConfig, idle
+from metabonk.schema.dreams import DreamConfig, EfeConfig, WorldConfig
 from metabonk.schema.game import GameConfig
 from metabonk.schema.motors import CpqeConfig, Sima2Config
 from metabonk.schema.policy import ModelConfig, PPOConfig
 from metabonk.schema.run import NativeConfig, RunConfig
 from metabonk.schema.servers import BackendConfig, BrokerConfig, VlmConfig
 from metabonk.schema.system2 import CognitionConfig, DistilConfig, MenuConfig
+from metabonk.schema.unread import idle
 
 __all__ = [
     "BackendConfig",

@@ -1,13 +1,11 @@
 """What learns beside the policy in a world model: the model, dreams, active inference.
 
-Knows the sections `world`, `dream` and `efe`, and which of their settings nothing reads. Does not
-know networks or losses.
+Knows the sections `world`, `dream` and `efe`. Does not know networks or losses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -171,19 +169,3 @@ class EfeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "Teach only while what was earned speaks for it, which exploring cannot show at once."
         ),
     ] = False
-
-
-def idle(world: WorldConfig, sources: Iterable[Mapping[str, Any]]) -> str:
-    """What to say of settings, by key, that sources tell and nothing reads, as no world model is
-    learned; empty if there are none. A source that turns a part off by name says so itself."""
-    unread = dict.fromkeys(key for told in sources for key in told if _asks(told, key))
-    if world.learned or not unread:
-        return ""
-    return f"nothing reads {', '.join(unread)} without a world model: --set world.enabled=1"
-
-
-def _asks(told: Mapping[str, Any], key: str) -> bool:
-    section, name = key.split(".")
-    if section not in ("world", "dream", "efe") or name in ("enabled", "recordings"):
-        return False
-    return all(told.get(f"{part}.enabled", True) for part in ("world", section))

@@ -121,12 +121,13 @@ class _Learning:
         self.held = self._held_out()
 
     def _check(self) -> None:
-        length = self.config.world.sequence
-        if not self.data.learned.ready(length):
+        world, steps = self.config.world, len(self.data.learned)
+        if not self.data.learned.ready(world.sequence):
+            shorter = max(2, steps // 2)
+            burn_in = " --set world.burn_in=0" if world.burn_in >= shorter else ""
             raise ConfigError(
-                f"world.sequence = {length}: the recordings have {len(self.data.learned)} steps to "
-                f"learn from; record more, or --set world.sequence="
-                f"{max(2, len(self.data.learned) // 2)}"
+                f"world.sequence = {world.sequence}: the recordings have {steps} steps to "
+                f"learn from; record more, or --set world.sequence={shorter}{burn_in}"
             )
 
     def _held_out(self) -> Stretches | None:

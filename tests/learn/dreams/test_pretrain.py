@@ -292,3 +292,15 @@ def test_a_run_tells_its_own_dreams(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "plain", plain.snapshot())
     with pytest.raises(CheckpointError, match="learned no world model"):
         dreams.of_run(tmp_path / "plain", game.observation_space, game.action_layout, config)
+
+
+@pytest.mark.parametrize(("burn_in", "further"), [(3, ""), (8, " --set world.burn_in=0")])
+def test_too_few_steps_are_told_with_settings_that_work(
+    tmp_path: Path, burn_in: int, further: str
+) -> None:
+    source = record(tmp_path / "e", num=1, length=11)
+    config = small(world__burn_in=burn_in, dream__horizon=2)
+    with pytest.raises(ConfigError, match=f"--set world.sequence=5{further}$"):
+        pretrain_dream(tmp_path / "out", config, [source], updates=1)
+    config.world.sequence, config.world.burn_in = 5, 0 if further else burn_in
+    assert pretrain_dream(tmp_path / "out", config, [source], updates=1).updates == 1
