@@ -64,6 +64,22 @@ def refuse_live(config: Config) -> None:
         )
 
 
+def refuse_menus(config: Config, *, live: bool) -> None:
+    """Raises ConfigError where the menu navigator is wanted and nobody would run it: it is a part
+    of System 2's clients, which only a live loop has."""
+    if not config.menu.enabled or (live and (config.cognition.enabled or config.sima2.enabled)):
+        return
+    if live:
+        raise ConfigError(
+            "menu.enabled (METABONK_USE_VLM_MENU): System 2 goes through menus, and it is not "
+            "asked: add --system2 beside --live, or unset it (METABONK_USE_VLM_MENU=0)"
+        )
+    raise ConfigError(
+        "menu.enabled (METABONK_USE_VLM_MENU): menus are gone through beside a live loop only: "
+        "play with --system2 --live, or unset it (METABONK_USE_VLM_MENU=0)"
+    )
+
+
 def _planner(config: Config) -> Any:
     """The embedded rules; with `cognition.enabled` the cognitive server, and them behind it."""
     from metabonk.cognition.backends.rules import Strategist, temper_of

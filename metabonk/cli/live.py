@@ -15,7 +15,7 @@ import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metabonk import files, machine
-from metabonk.cli.dual import refuse_live
+from metabonk.cli.dual import refuse_live, refuse_menus
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.live_game import frames_of, game_of, level_of_session
 from metabonk.cli.live_plan import Plan, artifact_of, decider_of, demand_of, require_certificate
@@ -47,6 +47,7 @@ def run_live(plan: Plan, config: Config) -> None:
     if plan.proof and plan.reload:
         raise ConfigError("--reload: what is proven is one policy: leave it out")
     refuse_live(config)
+    refuse_menus(config, live=True)
     found = artifact_of(plan)
     if found is not None and not plan.proof:
         require_certificate(found, plan, config)

@@ -12,7 +12,7 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.dual import controlled, recorded
+from metabonk.cli.dual import controlled, recorded, refuse_menus
 from metabonk.cli.live import run_live
 from metabonk.cli.live_plan import Plan
 from metabonk.cli.output import (
@@ -154,6 +154,7 @@ def play(
         )  # fmt: skip
         run_live(plan, config)
         return
+    refuse_menus(config, live=False)
     with contextlib.closing(recorded(visible(config), config, run, seed)) as made:
         player = player_of(policy or default(config), run, made, config, seed, greedy)
         player = controlled(player, made, config, run, seed)

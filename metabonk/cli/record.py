@@ -12,7 +12,7 @@ import typer
 
 from metabonk import config as settings_module
 from metabonk import machine
-from metabonk.cli.dual import controlled
+from metabonk.cli.dual import controlled, refuse_menus
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
 from metabonk.cli.players import default, player_of, run_of
@@ -91,6 +91,8 @@ def record(
         settings_module.cap_cpu(config)
     formats = _formats(format_, config)
     watched = _watched(config.game.name, policy)
+    if not watched:  # else it is somebody else who goes through them
+        refuse_menus(config, live=False)
     with contextlib.closing(_make(config, pixels, formats, watched)) as made:
         live = isinstance(made, Captured)
         bounded = bool(episodes or seconds or live)

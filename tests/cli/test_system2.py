@@ -17,6 +17,7 @@ from metabonk.config import load
 
 Metabonk = Callable[..., Any]
 LIVE = ("play", "--policy", "scripted", "--live", "--cpu", -1, "--frames", "24x32")
+MENUS = ("--set", "menu.enabled=1")
 SIMA2 = (*LIVE, "--set", "sima2.enabled=1")
 
 
@@ -138,6 +139,15 @@ def test_the_controller_of_games_that_wait_asks_the_server_too(
         ((*SIMA2, "--set", "sima2.latency=0.5"), "sima2.latency = 0.5"),
         ((*SIMA2, "--set", "sima2.every=0.5"), "METABONK_STRATEGY_FREQUENCY"),
         ((*SIMA2, "--set", f"sima2.goal={'x' * 501}"), "sima2.goal: 501 characters"),
+        ((*LIVE, *MENUS), "METABONK_USE_VLM_MENU): System 2 goes through menus, and it is not"),
+        ((*LIVE, *MENUS), "add --system2 beside --live"),
+        (("play", *MENUS), "METABONK_USE_VLM_MENU): menus are gone through beside a live loop"),
+        (("play", *MENUS, "--system2", "--set", "sima2.enabled=1"), "play with --system2 --live"),
+        (("record", "--out-dir", "nowhere", *MENUS), "play with --system2 --live"),
+        (
+            (*LIVE, *MENUS, "--system2", "--set", "cognition.protocol=v1"),
+            "cognition.protocol = v1, menu.enabled",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_plays(
@@ -147,6 +157,7 @@ def test_what_cannot_be_is_said_before_anything_plays(
     live = ("--out", tmp_path / "s") if "--live" in words else ()
     said = metabonk(*words, *live)
     assert said.code == 2
+    assert not Path("nowhere").exists()
     assert message in said.err
     assert time.monotonic() - began < 60.0
 

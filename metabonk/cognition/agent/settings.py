@@ -59,17 +59,23 @@ def check(agent: str, url: str, settings: ClientSettings) -> None:
     keys = settings.keys
     if keys is not None and {len(keys.server), len(keys.public), len(keys.secret)} != {40}:
         raise ConfigError(
-            "cognition.keys: a client needs the server's public key and a pair of its own, 40 "
-            "characters each: `metabonk keys new` makes them"
+            "cognition.key, cognition.server_key: a client needs a pair of its own and the "
+            "server's public key, 40 characters each: `metabonk keys new` makes them"
         )
     host = url.removeprefix("tcp://").rpartition(":")[0]
     if url.startswith("tcp://") and host not in _HERE and keys is None:
         raise ConfigError(
             f"cognition.server: {url} is on another machine, which takes keys: `metabonk keys new` "
-            "makes them, cognition.keys names the file"
+            "makes them, cognition.key and cognition.server_key name the files"
         )
     if settings.protocol not in ("v1", "v2"):
         raise ConfigError(f"cognition.protocol: {settings.protocol!r}; wanted v1 or v2")
+    if settings.protocol == "v1" and settings.menus:  # v1 has no word for what is asked
+        raise ConfigError(
+            "cognition.protocol = v1, menu.enabled: version 1 asks for directives and cannot ask "
+            "what to press in a menu: ask a server of version 2 (cognition.protocol=v2), or "
+            "unset menu.enabled (METABONK_USE_VLM_MENU=0)"
+        )
     for name, goal in (("sima2.goal", settings.goal), ("menu.goal", settings.menu_goal)):
         if len(goal) > MOST_CHARACTERS:  # the broker would refuse every question
             raise ConfigError(
