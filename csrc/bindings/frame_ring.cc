@@ -211,6 +211,7 @@ nb::dict ReaderCountsOf(Reader& reader) {
   found["frames"] = counts.frames;
   found["skipped"] = counts.skipped;
   found["attached"] = counts.attached;
+  found["looks"] = counts.looks;
   found["overtaken"] = counts.overtaken;
   found["awaited"] = counts.awaited;
   found["vain"] = counts.vain;

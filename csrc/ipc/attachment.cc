@@ -24,7 +24,9 @@ Status Attachment::Make(const std::string& path, bool locks, bool beats,
   made->words_ = SharedWords(made->segment_->data(), made->geometry_);
   if (!made->open()) return {Code::kUnavailable, "name", "the ring's writer has closed it"};
   if (!made->segment_->Protect(made->geometry_.pixels_offset, false)) {
-    return {Code::kUnavailable, "name", "its pixels cannot be mapped for reading alone"};
+    return {Code::kUnavailable, "name",
+            "its pixels cannot be mapped for reading alone, for want of mappings: close other "
+            "rings, or raise vm.max_map_count"};
   }
   for (uint32_t slot = 0; slot < made->geometry_.counts.slots; ++slot) {
     const Place sequence{Kind::kSequence, slot};

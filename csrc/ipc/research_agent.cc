@@ -72,6 +72,7 @@ Status ResearchAgent::Open(const std::string& path, bool bottom_up,
   }
   agent->width_ = header.width;
   agent->height_ = header.height;
+  SweepResearch(path);
   *out = std::move(agent);
   return Status::Ok();
 }

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "ipc/leftovers.h"
 #include "ipc/research_shm.h"
 
 namespace metabonk::ipc {
@@ -22,7 +23,17 @@ struct flock Range(int16_t kind, size_t at) {
   return range;
 }
 
+// Ours, locked from the beginning, and those of plugins/Core.
+constexpr Unfinished kNew{kResearchPrefix, ".new-", 6, kResearchGameByte, 0};
+constexpr Unfinished kPartial{kResearchPrefix, ".partial", 0, kResearchGameByte, kUnfinishedNs};
+
 }  // namespace
+
+int SweepResearch(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  return SweepUnfinished(folder, kNew) + SweepUnfinished(folder, kPartial);
+}
 
 ResearchFile::~ResearchFile() {
   if (descriptor_ >= 0) ::close(descriptor_);

@@ -15,6 +15,19 @@ namespace metabonk::ipc {
 namespace {
 
 constexpr size_t kOutcomeAt = offsetof(ResearchHeader, reward);
+constexpr int kTries = 8;
+
+// A new file beside `path`, locked. Who sweeps may take one for a dead game's until it is: then
+// another one is made.
+ResearchFile MakeNew(const std::string& path, std::string* fresh) {
+  for (int i = 0; i < kTries; ++i) {
+    *fresh = path + ".new-XXXXXX";
+    ResearchFile file(::mkostemp(fresh->data(), O_CLOEXEC));
+    if (!file.open() || (file.Lock(kResearchGameByte) && file.IsAt(*fresh))) return file;
+    ::unlink(fresh->c_str());
+  }
+  return ResearchFile();
+}
 
 }  // namespace
 
@@ -32,6 +45,7 @@ Status ResearchGame::Create(const std::string& path, int width, int height, bool
   if (width < 1 || height < 1 || width > kMaxResearchSide || height > kMaxResearchSide) {
     return {Code::kOutOfRange, "width, height", "must be from 1 to 4096"};
   }
+  SweepResearch(path);
   // The old file's lock is held until it is replaced, so that nobody reclaims it meanwhile.
   const ResearchFile old(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
   if (!old.open() && errno != ENOENT) {
@@ -40,15 +54,15 @@ Status ResearchGame::Create(const std::string& path, int width, int height, bool
   if (old.open() && !old.Lock(kResearchGameByte)) {
     return {Code::kUnavailable, "path", "another game has it: close it or take another instance"};
   }
-  std::string fresh = path + ".XXXXXX";
-  ResearchFile file(::mkostemp(fresh.data(), O_CLOEXEC));
+  std::string fresh;
+  ResearchFile file = MakeNew(path, &fresh);
   if (!file.open()) {
     return {Code::kUnavailable, "path", "no file can be made there: check the folder"};
   }
   const size_t bytes = sizeof(ResearchHeader) + ResearchPixelBytes(width, height) +
                        kResearchActionColumns * sizeof(float);
   const ResearchHeader header = {0, kResearchLocks, 0.0f, 0, 0, 0, width, height};
-  const bool made = file.Resize(bytes) && file.Lock(kResearchGameByte) &&
+  const bool made = file.Resize(bytes) &&
                     file.Write(0, {reinterpret_cast<const uint8_t*>(&header), sizeof(header)}) &&
                     ::rename(fresh.c_str(), path.c_str()) == 0;
   if (!made) {

@@ -63,6 +63,8 @@ inline constexpr uint32_t kResearchLocks = 0x3252424Du;
 inline constexpr uint32_t kResearchFills = 0x3352424Du;
 inline constexpr int kResearchActionColumns = 6;  // moveX, moveY, four buttons
 inline constexpr int kMaxResearchSide = 4096;     // pixels
+// What the names of such files begin with, one for each game.
+inline constexpr const char* kResearchPrefix = "megabonk_env_";
 // The bytes that the two ends lock: of the unused word, though locks change no byte.
 inline constexpr size_t kResearchGameByte = 4;
 inline constexpr size_t kResearchAgentByte = 5;
@@ -70,6 +72,10 @@ inline constexpr size_t kResearchAgentByte = 5;
 constexpr size_t ResearchPixelBytes(int width, int height) {
   return static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
 }
+
+// Removes what games left in the folder of `path` that were killed while they made their files, how
+// many those were. A game does so before it makes its own, an agent once it has opened one.
+int SweepResearch(const std::string& path);
 
 // What a wait ended with.
 enum class ResearchEvent : int {

@@ -7,10 +7,14 @@
 
 #include "ipc/futex.h"
 #include "ipc/heartbeat.h"
+#include "ipc/leftovers.h"
 #include "metabonk/frame_ring.h"
 
 namespace metabonk::ipc {
 namespace {
+
+// Rings of writers without nameless files (plugins/Core), which take no lock, while they are made.
+constexpr Unfinished kPartial{"." METABONK_RING_PREFIX, ".partial", 0, 0, kUnfinishedNs};
 
 bool Letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -108,7 +112,7 @@ int SweepRings(const std::string& folder) {
     swept += ReclaimRing(found.get(), path) ? 1 : 0;
   }
   closedir(entries);
-  return swept;
+  return swept + SweepUnfinished(folder, kPartial);
 }
 
 }  // namespace metabonk::ipc

@@ -19,8 +19,8 @@ Status ClearRing(const std::string& path);
 // Removes a ring and tells all who have it open. Whether it was this call that did.
 bool ReclaimRing(Segment* segment, const std::string& path);
 
-// Removes every ring in the folder that is this user's and whose writer held a lock and is dead.
-// How many those were.
+// Removes every ring in the folder that is this user's and whose writer held a lock and is dead,
+// and what writers left who were killed while they made one. How many those were.
 int SweepRings(const std::string& folder);
 
 }  // namespace metabonk::ipc

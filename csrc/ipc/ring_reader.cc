@@ -72,7 +72,8 @@ struct RingReader::State {
   std::string path;
   std::shared_ptr<Attachment> at;
   uint64_t last = 0, last_session = 0;
-  uint64_t coming = 0;  // the last announcement that was heeded, in this session
+  uint64_t refused = 0;  // the last frame that could not be handed out, in this session
+  uint64_t coming = 0;   // the last announcement that was heeded, in this session
   int64_t next_look_ns = 0;
   bool full = false;
   Status why;
@@ -96,12 +97,13 @@ bool RingReader::State::Attached() {
   why = Attachment::Make(path, options.locks, options.beats, &at, &full);
   if (!at) return false;
   ++counts.attached;
-  if (at->session() != last_session) last = coming = 0;
+  if (at->session() != last_session) last = refused = coming = 0;
   last_session = at->session();
   return true;
 }
 
 Take RingReader::State::Try(Lease* lease, uint64_t after) {
+  ++counts.looks;
   const int index = at->Hold();
   if (index < 0) {
     why = {Code::kUnavailable, "lease", "all are held: let one go, or make the ring with more"};
@@ -117,7 +119,7 @@ Take RingReader::State::Try(Lease* lease, uint64_t after) {
   if (pinned == Pinned::kEvicted) at->Evicted();
   if (pinned == Pinned::kImpossible) {
     why = {Code::kCorrupt, "newest", "names a slot that the ring does not have"};
-    last = number;
+    last = refused = number;
     ++counts.refused;
   }
   return Take::kTimeout;
@@ -133,6 +135,7 @@ Take RingReader::State::Fill(Lease* lease, uint32_t index, uint32_t slot, uint64
     at->leases().Unpin(index, slot);
     at->Free(index);
     why = status;
+    refused = number;
     counts.refused += anew ? 1 : 0;
     return Take::kTimeout;
   }
@@ -214,7 +217,8 @@ Take RingReader::State::Get(int64_t timeout_ns, Lease* lease, bool again) {
       return !at && full ? Take::kNoRoom : Take::kNoWriter;
     }
     was_alive = is_alive;
-    Wait(left, after);
+    // One that was refused is there still: who takes any frame waits for a newer one all the same.
+    Wait(left, again ? refused : last);
   }
 }
 

@@ -41,6 +41,7 @@ struct ReaderCounts {
   uint64_t frames = 0;     // handed out
   uint64_t skipped = 0;    // that were committed between two of those, and never seen here
   uint64_t attached = 0;   // rings that it was attached to, one after the other
+  uint64_t looks = 0;      // times that it tried to take one: a wait tries again only now and then
   uint64_t overtaken = 0;  // times that the writer was faster, dozens of times in a row
   uint64_t awaited = 0;    // times that it was up before the frame was, which was announced
   uint64_t vain = 0;       // times that an announced frame did not come in time: it slept again

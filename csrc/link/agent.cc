@@ -99,8 +99,10 @@ Status Agent::TakeHello(const Message& message) {
   if (!status.ok()) return status;
   if (!said_hello_) {
     // v1's messages end where HELLO_ACK begins.
-    if (connection_.outbox()->waiting(0) > 0) counters_->states_skipped.Add();
-    connection_.outbox()->DropWaiting();
+    Outbox* outbox = connection_.outbox();
+    if (outbox->waiting(0) > 0) counters_->states_skipped.Add();
+    if (outbox->waiting(1) > kLength) counters_->frames_skipped.Add();
+    outbox->DropWaiting();
   }
   said_hello_ = true;
   version_ = kVersion2;

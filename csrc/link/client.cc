@@ -43,6 +43,7 @@ class Client::Session {
 
   const Tick& tick() const { return inbox_.tick(); }
   bool connected() const { return version_.load(std::memory_order_relaxed) != 0; }
+  int64_t flushed_ns() const { return connection_.flushed_ns(); }
   uint16_t version() const { return version_.load(std::memory_order_relaxed); }
   const Hello& agreed() const { return agreed_; }
   const std::string& ring() const { return ring_; }
@@ -357,8 +358,9 @@ Status Client::Session::SendReset(const ResetMessage& reset) {
   std::array<uint8_t, kResetBytes> payload;
   size_t size = 0;
   const Status status = EncodeReset(reset, payload, &size);
-  if (status.ok()) connection_.Say(MessageType::kReset, payload);
-  return status;
+  if (!status.ok() || connection_.Say(MessageType::kReset, payload)) return status;
+  return {Code::kUnavailable, "reset",
+          "the game reads nothing, and no more can wait for it: ask again once it answers"};
 }
 
 void Client::Session::RefuseRing() {
@@ -383,6 +385,7 @@ Status Client::SendReset(const ResetMessage& reset) { return session_->SendReset
 void Client::RefuseRing() { session_->RefuseRing(); }
 void Client::Disconnect() { session_->Disconnect(); }
 bool Client::connected() const { return session_->connected(); }
+int64_t Client::flushed_ns() const { return session_->flushed_ns(); }
 uint16_t Client::version() const { return session_->version(); }
 uint32_t Client::capabilities() const { return session_->agreed().capabilities; }
 const std::string& Client::ring() const { return session_->ring(); }

@@ -65,7 +65,10 @@ class Client {
   // Returns its own sequence, which goes on over connections; 0: it was not sent. A game that says
   // the newest action that it took (STEP) says after a break by it whether this one arrived.
   uint64_t Send(const Action& action);
-  // v2 only: kUnavailable where the game does not reset.
+  // When the connection had taken everything that it was to send; 0: something waits for room.
+  int64_t flushed_ns() const;
+  // v2 only: kUnavailable where the game does not reset, or so many messages wait for it to read
+  // that this one was not sent.
   Status SendReset(const ResetMessage& reset);
   // Says HELLO anew, without the capability of rings: theirs could not be opened from here.
   void RefuseRing();

@@ -14,7 +14,7 @@ void Connection::Open(Fd fd, int64_t now) {
   outbox_.Clear();
   clock_.Reset();
   ping_sent_ = 0;
-  opened_ns_ = heard_ns_ = now;
+  opened_ns_ = heard_ns_ = flushed_ns_ = now;
 }
 
 void Connection::Close() {
@@ -104,6 +104,7 @@ void Connection::SayBye(ByeReason reason, std::string_view text) {
 Transfer Connection::Flush() {
   uint64_t sent = 0;
   const Transfer transfer = outbox_.Flush(fd_, &sent);
+  if (sent > 0) flushed_ns_ = MonotonicNs();
   counters_->bytes_out.Add(sent);
   return transfer;
 }

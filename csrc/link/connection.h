@@ -43,6 +43,8 @@ class Connection {
   const Outbox& outbox() const { return outbox_; }
   // kEnded: nothing can be sent any more.
   Transfer Flush();
+  // When the outbox had last been emptied by that; 0 while something waits in it.
+  int64_t flushed_ns() const { return outbox_.empty() ? flushed_ns_ : 0; }
 
   void PingIfDue(int64_t now, int64_t every);
   int64_t next_ping(int64_t every) const { return ping_sent_ + every; }
@@ -64,7 +66,7 @@ class Connection {
   uint64_t said_ = 0;  // control messages, which count apart from states and actions
   uint64_t ping_sequence_ = 0;
   int64_t ping_sent_ = 0;
-  int64_t opened_ns_ = 0, heard_ns_ = 0;
+  int64_t opened_ns_ = 0, heard_ns_ = 0, flushed_ns_ = 0;
 };
 
 }  // namespace metabonk::link

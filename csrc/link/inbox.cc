@@ -19,6 +19,7 @@ Status Inbox::TakeState(const Message& message, int64_t received_ns) {
   const Status status = DecodeState(message.payload, axes_, &tick.state, &tick.trailers);
   if (!status.ok()) return status;
   counters_->states.Add();
+  counters_->rows_cut.Add(tick.trailers.cut.all());
   if (!tick.trailers.extra) {
     const double since = begun_ ? tick.state.time - decoded_time_ : 0.0;
     if (since < 0.0) matcher_.Forget();  // a new run

@@ -84,7 +84,15 @@ Status GetList(ByteReader* from, size_t row_bytes, const char* name, List* list)
   return from->ok() ? Status::Ok() : Malformed(name, "the list ends before its last row");
 }
 
-Status GetEnemies(ByteReader* from, GameState* state) {
+// How many of a list's rows have room here.
+uint16_t Kept(const List& list, int most, uint32_t* cut) {
+  const size_t kept = std::min<size_t>(list.count, most);
+  *cut += static_cast<uint32_t>(list.count - kept);
+  return static_cast<uint16_t>(kept);
+}
+
+// Those that have no room were counted with v1's part.
+Status GetEnemies(ByteReader* from, GameState* state, CutRows*) {
   List list;
   const Status status = GetList(from, kMbx2EnemyBytes, "MBX2.enemy", &list);
   if (!status.ok()) return status;
@@ -105,11 +113,11 @@ Status GetEnemies(ByteReader* from, GameState* state) {
   return status;
 }
 
-Status GetPickups(ByteReader* from, GameState* state) {
+Status GetPickups(ByteReader* from, GameState* state, CutRows* cut) {
   List list;
   const Status status = GetList(from, kMbx2PickupBytes, "MBX2.pickup", &list);
   if (!status.ok()) return status;
-  state->pickup_count = static_cast<uint16_t>(std::min<size_t>(list.count, kMaxPickups));
+  state->pickup_count = Kept(list, kMaxPickups, &cut->others);
   for (size_t i = 0; i < state->pickup_count; ++i) {
     Pickup& pickup = state->pickups[i];
     std::memcpy(&pickup, list.row(i), sizeof pickup);
@@ -118,11 +126,11 @@ Status GetPickups(ByteReader* from, GameState* state) {
   return status;
 }
 
-Status GetWidgets(ByteReader* from, GameState* state) {
+Status GetWidgets(ByteReader* from, GameState* state, CutRows* cut) {
   List list;
   const Status status = GetList(from, kMbx2WidgetBytes, "MBX2.widget", &list);
   if (!status.ok()) return status;
-  state->widget_count = static_cast<uint16_t>(std::min<size_t>(list.count, kMaxWidgets));
+  state->widget_count = Kept(list, kMaxWidgets, &cut->others);
   for (size_t i = 0; i < state->widget_count; ++i) {
     Widget& widget = state->widgets[i];
     std::memcpy(&widget, list.row(i), sizeof widget);
@@ -136,12 +144,14 @@ Status GetWidgets(ByteReader* from, GameState* state) {
   return status;
 }
 
-Status GetOffers(ByteReader* from, GameState* state) {
+Status GetOffers(ByteReader* from, GameState* state, CutRows* cut) {
   List list;
   const Status status = GetList(from, kMbx2OfferBytes, "MBX2.offer", &list);
   if (!status.ok()) return status;
   std::memset(state->offers, 0, sizeof state->offers);  // v1's, which had texts only
-  state->offer_count = static_cast<uint16_t>(std::min<size_t>(list.count, kMaxOffers));
+  uint32_t offers = 0;
+  state->offer_count = Kept(list, kMaxOffers, &offers);
+  cut->offers = std::max(cut->offers, offers);
   for (size_t i = 0; i < state->offer_count; ++i) {
     Offer& offer = state->offers[i];
     std::memcpy(&offer, list.row(i), sizeof offer);
@@ -188,7 +198,7 @@ void EncodeMbx2(const GameState& state, ByteWriter* to) {
   to->Raw(state.offers, offers * sizeof(Offer));
 }
 
-Status DecodeMbx2(std::span<const uint8_t> payload, GameState* state) {
+Status DecodeMbx2(std::span<const uint8_t> payload, GameState* state, CutRows* cut) {
   if (payload.size() < kMbx2FixedBytes) return Malformed("MBX2", "the fixed part is cut");
   uint16_t fixed_bytes;
   std::memcpy(&fixed_bytes, payload.data() + 4, sizeof fixed_bytes);
@@ -198,7 +208,7 @@ Status DecodeMbx2(std::span<const uint8_t> payload, GameState* state) {
   GetFixed(ByteReader(payload.first(kMbx2FixedBytes)), state);
   ByteReader lists(payload.subspan(fixed_bytes));
   for (const auto read : {&GetEnemies, &GetPickups, &GetWidgets, &GetOffers}) {
-    const Status status = read(&lists, state);
+    const Status status = read(&lists, state, cut);
     if (!status.ok()) return status;
   }
   return Status::Ok();

@@ -46,22 +46,39 @@ bool Abandoned(const sockaddr_un& address) {
   return connect(probe.get(), Generic(&address), sizeof address) != 0 && errno == ECONNREFUSED;
 }
 
+constexpr Status Unheard(const char* remedy) { return {Code::kUnavailable, "address", remedy}; }
+
+// Why no socket listens at a path, and what to do.
+Status NoPath(int error) {
+  if (error == EADDRINUSE) {
+    return Unheard("its path is taken: end who listens there, or give another path or pipe");
+  }
+  return Unheard("no socket can be made at its path: give one in a folder that can be written");
+}
+
+// The same of a host and a port.
+Status NoPort(int error) {
+  switch (error) {
+    case EADDRINUSE:
+      return Unheard("its port is taken: end who listens there, or give another, 0 for a free one");
+    case EADDRNOTAVAIL:
+      return Unheard("its host is not this machine's: give an address that is, as 127.0.0.1");
+    case EACCES:
+      return Unheard("its port is not for every user: give one from 1024 on, 0 for a free one");
+    default:
+      return Unheard("the system refuses to listen there: give another host or port");
+  }
+}
+
 Status ListenUnix(const Endpoint& endpoint, Fd* fd) {
   const sockaddr_un address = UnixAddress(endpoint);
   Fd made(socket(AF_UNIX, kType, 0));
   if (Abandoned(address)) unlink(address.sun_path);
   // The file is made with the socket's own mode, so that there is no moment with a wider one.
   fchmod(made.get(), S_IRUSR | S_IWUSR);
-  if (bind(made.get(), Generic(&address), sizeof address) != 0) {
-    if (errno == EADDRINUSE) {
-      return {Code::kUnavailable, "endpoint", "somebody listens at this path already"};
-    }
-    return {Code::kUnavailable, "endpoint", "no socket can be made at this path"};
-  }
+  if (bind(made.get(), Generic(&address), sizeof address) != 0) return NoPath(errno);
   chmod(address.sun_path, S_IRUSR | S_IWUSR);
-  if (listen(made.get(), kBacklog) != 0) {
-    return {Code::kUnavailable, "endpoint", "the system refuses to listen here"};
-  }
+  if (listen(made.get(), kBacklog) != 0) return NoPath(errno);
   *fd = std::move(made);
   return Status::Ok();
 }
@@ -94,19 +111,20 @@ uint16_t PortOf(const Fd& fd) {
 Status ListenTcp(const Endpoint& endpoint, Fd* fd, Endpoint* bound) {
   int error = 0;
   const Addresses list = Resolve(endpoint, AI_PASSIVE, &error);
-  if (!list) return {Code::kUnavailable, "endpoint", "the host's name cannot be resolved"};
+  if (!list) return Unheard("its host's name is not known here: give a number, as 127.0.0.1");
   for (const addrinfo* at = list.get(); at != nullptr; at = at->ai_next) {
     Fd made(socket(at->ai_family, kType, 0));
     const int on = 1;
     setsockopt(made.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(made.get(), at->ai_addr, at->ai_addrlen) != 0) continue;
-    if (listen(made.get(), kBacklog) != 0) continue;
+    if (bind(made.get(), at->ai_addr, at->ai_addrlen) != 0 || listen(made.get(), kBacklog) != 0) {
+      error = errno;
+      continue;
+    }
     bound->port = PortOf(made);
     *fd = std::move(made);
     return Status::Ok();
   }
-  return {Code::kUnavailable, "endpoint",
-          "its address or port cannot be listened on: in use, or not this machine's"};
+  return NoPort(error);
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ void GetPlayer(ByteReader* from, GameState* state) {
   state->paused = from->Get<uint8_t>() != 0;
 }
 
-Status GetEnemies(ByteReader* from, GameState* state) {
+Status GetEnemies(ByteReader* from, GameState* state, CutRows* cut) {
   const auto count = from->Get<int32_t>();
   if (!from->ok()) return Malformed("state", "ends before the number of enemies");
   if (count < 0 || static_cast<size_t>(count) > from->left() / kEnemyBytes) {
@@ -109,11 +109,12 @@ Status GetEnemies(ByteReader* from, GameState* state) {
     from->Get(state->entities[i].position);
     state->entities[i].health = from->Get<float>();
   }
-  from->Take((static_cast<size_t>(count) - state->entity_count) * kEnemyBytes);
+  cut->others = static_cast<uint32_t>(count) - state->entity_count;
+  from->Take(cut->others * kEnemyBytes);
   return Status::Ok();
 }
 
-Status GetTexts(ByteReader* from, GameState* state) {
+Status GetTexts(ByteReader* from, GameState* state, CutRows* cut) {
   CopyText(from->String(), state->menu);
   if (!from->ok()) return Malformed("currentMenu", "is longer than the state");
   const auto count = from->Get<int32_t>();
@@ -123,6 +124,7 @@ Status GetTexts(ByteReader* from, GameState* state) {
     return Malformed("levelUpOptions count", "is negative or more than the state has room for");
   }
   state->offer_count = static_cast<uint16_t>(std::min<int32_t>(count, kMaxOffers));
+  cut->offers = static_cast<uint32_t>(count) - state->offer_count;
   for (int32_t i = 0; i < count; ++i) {
     const std::string_view text = from->String();
     if (!from->ok()) return Malformed("levelUpOptions", "are longer than the state");
@@ -179,7 +181,7 @@ Status GetTrailer(uint32_t tag, std::span<const uint8_t> payload, GameState* sta
       return GetStep(payload, trailers);
     case kTagExtra:
       trailers->extra = true;
-      return DecodeMbx2(payload, state);
+      return DecodeMbx2(payload, state, &trailers->cut);
     default:
       return Status::Ok();
   }
@@ -240,8 +242,8 @@ Status DecodeState(std::span<const uint8_t> bytes, Axes axes, GameState* state,
   *trailers = {};
   ByteReader from(bytes);
   GetPlayer(&from, state);
-  Status status = GetEnemies(&from, state);
-  if (status.ok()) status = GetTexts(&from, state);
+  Status status = GetEnemies(&from, state, &trailers->cut);
+  if (status.ok()) status = GetTexts(&from, state, &trailers->cut);
   if (!status.ok()) return status;
   state->fields = kMaskV1;
   status = GetTrailers(from, state, trailers);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 
+#include "link/mbx2.h"
 #include "link/message.h"
 #include "metabonk/records.h"
 #include "metabonk/status.h"
@@ -61,6 +62,8 @@ struct StateTrailers {  // initialisers may leave members out, which g++ reports
   std::optional<Announcement> announcement = {};  // NOLINT(readability-redundant-member-init)
   std::optional<StepResult> step = {};            // NOLINT(readability-redundant-member-init)
   bool extra = false;                             // MBX2 is there: GameState has every field
+  // Of a state that was read, trailers or not.
+  CutRows cut = {};  // NOLINT(readability-redundant-member-init)
 };
 
 // More than any state takes, trailers included.
@@ -70,9 +73,9 @@ inline constexpr size_t kStateBytesMax = 24576;
 Status EncodeState(const GameState& state, const StateTrailers& trailers, Axes axes,
                    std::span<uint8_t> room, size_t* size);
 
-// Reads a state. Lists longer than ours are cut, texts too; unknown trailers and what follows them
-// are passed over. Without MBX2, `fields` is v1's mask, dt is 0 and enemies' ids are 0. kCorrupt,
-// naming the field, for what cannot be read; *state is then unspecified.
+// Reads a state. Lists longer than ours are cut, which is counted, texts too; unknown trailers and
+// what follows them are passed over. Without MBX2, `fields` is v1's mask, dt is 0 and enemies' ids
+// are 0. kCorrupt, naming the field, for what cannot be read; *state is then unspecified.
 Status DecodeState(std::span<const uint8_t> bytes, Axes axes, GameState* state,
                    StateTrailers* trailers);
 

@@ -290,6 +290,30 @@ TEST(ring_believes_nothing_that_the_other_side_wrote) {
   }
 }
 
+// Who takes any frame must not look for the one that was refused until its time is up.
+TEST(ring_reader_sleeps_on_a_refused_frame) {
+  const Folder folder;
+  const auto writer = Writer(folder);
+  CHECK(Put(writer.get(), 1).ok());
+  std::unique_ptr<Segment> other;
+  CHECK(Segment::Find(writer->path(), 1, &other).ok());
+  auto& header = *reinterpret_cast<metabonk_ring_header*>(other->data());
+  RingGeometry geometry;
+  CHECK(RingGeometry::Read(header, other->bytes(), &geometry).ok());
+  SharedWords(other->data(), geometry).slot(header.newest & 0xFF).bytes = 0;
+  const auto reader = Reader(folder);
+  Lease frame;
+  // Two hundred milliseconds are ten sleeps of twenty; a reader that never sleeps looks more than
+  // a hundred thousand times.
+  CHECK(reader->Again(200 * kMs, &frame) == Take::kTimeout);
+  CHECK(reader->counts().looks >= 1 && reader->counts().looks <= 100);
+  CHECK_EQ(reader->counts().refused, 1u);
+  CHECK(Put(writer.get(), 2).ok());
+  CHECK(reader->Again(kHang, &frame) == Take::kFrame);
+  CHECK(Holds(frame, 2));
+  CHECK(reader->Again(0, &frame) == Take::kFrame);  // and once more
+}
+
 TEST(ring_outlives_its_removal) {
   const Folder folder;
   const auto writer = Writer(folder);

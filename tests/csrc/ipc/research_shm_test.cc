@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -257,6 +258,50 @@ TEST(research_shm_one_game_and_one_agent) {
   agent.reset();
   CHECK(ResearchAgent::Open(folder.path(), true, &other).ok());
   CHECK(ResearchGame::Create(folder.path(), 0, kHeight, true, &second).code == Code::kOutOfRange);
+}
+
+// Files that games left who were killed while they made them, and files that are something else.
+TEST(research_shm_sweeps_what_was_never_finished) {
+  const Folder folder;
+  const std::string left = folder.path() + ".new-Ab12Cd";
+  const std::string being_made = folder.path() + ".new-Ef34Gh";
+  const std::string plugins = folder.path() + ".partial", fresh = folder.path() + "1.partial";
+  const std::string backup = folder.path() + ".backup", instance = folder.path() + ".new-one";
+  const std::vector<std::string> stay = {being_made, fresh, backup, instance};
+  const timespec hour_ago[2] = {{::time(nullptr) - 3600, 0}, {::time(nullptr) - 3600, 0}};
+  const int living = ::open(being_made.c_str(), O_CREAT | O_RDWR, 0600);
+  const ResearchFile maker(living);
+  CHECK(maker.Lock(kResearchGameByte));
+  for (const std::string& path : {left, plugins, fresh, backup, instance}) {
+    const ResearchFile made(::open(path.c_str(), O_CREAT | O_RDWR, 0600));
+    CHECK(made.open());
+    if (path != fresh) CHECK_EQ(::utimensat(AT_FDCWD, path.c_str(), hour_ago, 0), 0);
+  }
+  std::unique_ptr<ResearchGame> game;
+  CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
+  CHECK(!Exists(left) && !Exists(plugins));
+  for (const std::string& path : stay) CHECK(Exists(path));
+  const ResearchFile again(::open(left.c_str(), O_CREAT | O_RDWR, 0600));
+  std::unique_ptr<ResearchAgent> agent;
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  CHECK(!Exists(left));
+  for (const std::string& path : stay) ::unlink(path.c_str());
+}
+
+// While others sweep, every game gets its file: one that was swept before its lock is made again.
+TEST(research_shm_games_are_made_while_others_sweep) {
+  const Folder folder;
+  std::atomic<bool> over{false};
+  std::thread sweeper([&] {
+    while (!over.load()) SweepResearch(folder.path());
+  });
+  for (int i = 0; i < 300; ++i) {
+    std::unique_ptr<ResearchGame> game;
+    CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
+    CHECK(Exists(folder.path()));
+  }
+  over.store(true);
+  sweeper.join();
 }
 
 // A game that is killed at any instant leaves a file that says it is alive.

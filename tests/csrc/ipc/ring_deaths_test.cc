@@ -1,7 +1,9 @@
 // The frame ring between processes that are killed, stopped or forked, and what they leave behind.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <memory>
@@ -272,6 +274,41 @@ TEST(ring_takes_over_a_file_that_was_never_finished) {
     CHECK(writer != nullptr && Put(writer.get(), 1).ok());
     CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
   }
+}
+
+// An empty file of that name, last written so many seconds ago.
+void Plant(const std::string& path, int64_t age) {
+  const int file = open(path.c_str(), O_CREAT | O_RDWR, 0600);
+  timespec times[2] = {};
+  clock_gettime(CLOCK_REALTIME, &times[1]);
+  times[1].tv_sec -= age;
+  times[0] = times[1];
+  CHECK_EQ(futimens(file, times), 0);
+  close(file);
+}
+
+TEST(ring_sweeps_what_writers_left_who_died_while_they_made_theirs) {
+  const Folder folder;
+  const std::string old = std::string(folder) + "/.metabonk-ring-a.partial";
+  const std::string fresh = std::string(folder) + "/.metabonk-ring-b.partial";
+  const std::string locked = std::string(folder) + "/.metabonk-ring-c.partial";
+  const std::string named = folder.ring("d.partial");  // a ring may be called so
+  const std::string others = std::string(folder) + "/.metabonk-ring-e.txt";
+  for (const std::string& path : {old, locked, named, others}) Plant(path, 3600);
+  Plant(fresh, 0);  // somebody may be making it now
+  {
+    std::unique_ptr<Segment> living;
+    CHECK(Segment::Find(locked, 0, &living).ok());
+    CHECK(living->Lock(0));
+    CHECK_EQ(SweepRings(folder), 1);
+  }
+  CHECK(access(old.c_str(), F_OK) != 0);
+  for (const std::string& path : {fresh, locked, named, others}) {
+    CHECK_EQ(access(path.c_str(), F_OK), 0);
+  }
+  const auto reader = Reader(folder);  // who opens a ring sweeps; nobody has a lock now
+  CHECK(access(locked.c_str(), F_OK) != 0);
+  for (const std::string& path : {fresh, named, others}) unlink(path.c_str());
 }
 
 TEST(ring_sweeps_what_dead_writers_left) {

@@ -149,6 +149,55 @@ TEST(link_long_lists_and_texts_are_cut) {
   CHECK_EQ(std::string(state.menu), std::string(kTextBytes - 1, 'm'));
   CHECK_EQ(state.offer_count, kMaxOffers);
   CHECK_EQ(std::string(state.offers[7].text), std::string("h"));
+  CHECK_EQ(trailers.cut.others, 300u - kMaxEntities);
+  CHECK_EQ(trailers.cut.offers, 12u - kMaxOffers);
+  state.offer_count = 0;
+  CHECK(DecodeState(EncodedState(state, {}), Axes::kOurs, &state, &trailers).ok());
+  CHECK_EQ(trailers.cut.all(), 0u);  // of this state, not of the one before
+}
+
+// A state with three enemies, `offers` texts in v1's part, and MBX2's lists with so many rows.
+Bytes StateOf(uint8_t offers, uint16_t pickups, uint16_t widgets, uint16_t told) {
+  const auto state = std::make_unique<GameState>();
+  FillState(3, state.get());
+  state->pickup_count = state->widget_count = state->offer_count = 0;
+  Bytes bytes = EncodedState(*state, {});
+  bytes.resize(bytes.size() - sizeof(int32_t));
+  Append(int32_t{offers}, &bytes);
+  for (int i = 0; i < offers; ++i) AppendAll({1, 'a'}, &bytes);
+  Bytes payload(kStateBytesMax);
+  ByteWriter to(payload);
+  EncodeMbx2(*state, &to);
+  payload.resize(to.size() - 3 * 4);  // of three lists nothing but their heads is there
+  const auto list = [&](uint16_t count, size_t stride) {
+    Append(count, &payload);
+    Append(static_cast<uint16_t>(stride), &payload);
+    payload.resize(payload.size() + count * stride);
+  };
+  list(pickups, kMbx2PickupBytes);
+  list(widgets, kMbx2WidgetBytes);
+  list(told, kMbx2OfferBytes);
+  Append(kTagExtra, &bytes);
+  Append(kMbx2Version, &bytes);
+  Append(static_cast<int32_t>(payload.size()), &bytes);
+  bytes.insert(bytes.end(), payload.begin(), payload.end());
+  return bytes;
+}
+
+TEST(link_rows_of_mbx2_that_have_no_room_are_counted_once) {
+  const auto state = std::make_unique<GameState>();
+  StateTrailers trailers;
+  const auto cut = [&](const Bytes& bytes) {
+    CHECK(DecodeState(bytes, Axes::kOurs, state.get(), &trailers).ok());
+    CHECK(trailers.extra);
+    return trailers.cut;
+  };
+  CHECK_EQ(cut(StateOf(8, 128, 32, 8)).all(), 0u);
+  CHECK_EQ(cut(StateOf(0, 130, 32, 0)).others, 2u);
+  CHECK_EQ(cut(StateOf(0, 0, 33, 0)).others, 1u);
+  CHECK_EQ(cut(StateOf(12, 0, 0, 12)).all(), 4u);  // the same offers twice
+  CHECK_EQ(cut(StateOf(12, 0, 0, 8)).offers, 4u);  // their details alone had been cut before
+  CHECK_EQ(cut(StateOf(0, 0, 0, 9)).offers, 1u);
 }
 
 TEST(link_texts_end_between_characters) {
@@ -203,7 +252,9 @@ TEST(link_mbx2_of_a_later_version_is_read) {
   set(enemies + 2, kMbx2EnemyBytes + 2);
   for (size_t i = 3; i >= 1; --i) insert(enemies + 4 + i * kMbx2EnemyBytes, 2);
   *back = *state;
-  CHECK(DecodeMbx2(payload, back.get()).ok());
+  CutRows cut;
+  CHECK(DecodeMbx2(payload, back.get(), &cut).ok());
+  CHECK_EQ(cut.all(), 0u);
   CHECK(SameBytes(*state, *back));
 }
 

@@ -1,9 +1,13 @@
 // Where a link is: addresses as text, and text that is none.
 #include "link/endpoint.h"
 
+#include <unistd.h>
+
 #include <string>
 
 #include "check.h"
+#include "link/ends.h"
+#include "link/sockets.h"
 
 namespace metabonk::link {
 namespace {
@@ -24,6 +28,34 @@ TEST(link_endpoints_are_written_and_read) {
     CHECK(!ParseEndpoint(wrong, "/tmp", &endpoint).ok());
   }
   CHECK(!ParseEndpoint("unix://" + std::string(200, 'x'), "/tmp", &endpoint).ok());
+}
+
+TEST(link_where_nobody_can_listen_the_remedy_is_said) {
+  const auto refused = [](const Endpoint& endpoint) {
+    Fd fd;
+    Endpoint bound;
+    const Status status = ListenAt(endpoint, &fd, &bound);
+    CHECK(status.code == Code::kUnavailable);
+    CHECK_EQ(std::string(status.where), std::string("address"));
+    return std::string(status.what);
+  };
+  const auto says = [](const std::string& text, const char* part) {
+    CHECK(text.find(part) != std::string::npos);
+  };
+  Fd held, path;
+  Endpoint tcp, local;
+  CHECK(ParseEndpoint("tcp://127.0.0.1:0", "/tmp", &tcp).ok());
+  CHECK(ListenAt(tcp, &held, &tcp).ok());
+  says(refused(tcp), "port is taken: end who listens there, or give another");
+  CHECK(ListenAt(Somewhere(), &path, &local).ok());
+  says(refused(local), "path is taken: end who listens there, or give another");
+  unlink(local.path.c_str());
+  local.path = "/nowhere/at/all";
+  says(refused(local), "give one in a folder");
+  tcp = {.kind = Endpoint::Kind::kTcp, .host = "192.0.2.1", .port = 0, .path = {}};  // of no one
+  says(refused(tcp), "not this machine's: give");
+  tcp.host = "no name at all";
+  says(refused(tcp), "not known here: give");
 }
 
 }  // namespace

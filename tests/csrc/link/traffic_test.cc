@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "check.h"
@@ -137,6 +139,74 @@ TEST(link_a_frame_above_the_agents_limit_is_left_out) {
   CHECK(Until(&client, server.get(), [&] { return client.tick().sequence == 1; }));
   CHECK(client.tick().frame.empty());
   CHECK_EQ(server->counters().frames_refused.value(), uint64_t{1});
+}
+
+TEST(link_rows_that_have_no_room_are_counted_for_every_state) {
+  Fd listener;
+  Endpoint bound;
+  CHECK(ListenAt(Somewhere(), &listener, &bound).ok());
+  Client client(To(bound));
+  Fd game;
+  CHECK(Until(&client, nullptr, [&] {
+    if (!game.open()) game = AcceptFrom(listener);
+    return game.open();
+  }));
+  GameState state = SomeState(1.0f);
+  state.offer_count = 0;
+  Bytes eleven = EncodedState(state, {});
+  eleven.resize(eleven.size() - sizeof(int32_t));
+  Append(int32_t{11}, &eleven);
+  for (int i = 0; i < 11; ++i) AppendAll({1, 'a'}, &eleven);
+  Bytes bytes;
+  for (int i = 0; i < 2; ++i) AppendTick(eleven, {}, &bytes);  // one that is overtaken, too
+  size_t sent = 0;
+  SendSome(game, {{iovec{bytes.data(), bytes.size()}}}, &sent);
+  CHECK(Until(&client, nullptr, [&] { return client.counters().states.value() == 2; }));
+  CHECK_EQ(client.tick().state.offer_count, kMaxOffers);
+  CHECK_EQ(client.counters().rows_cut.value(), 2u * (11 - kMaxOffers));
+  unlink(bound.path.c_str());
+}
+
+TEST(link_a_reset_that_finds_no_room_is_an_error) {
+  ServerOptions at = At(Somewhere());
+  at.capabilities |= kResets;
+  auto server = Serve(at);
+  ClientOptions to = To(server->endpoint());
+  to.protocol = Protocol::kV2;
+  Client client(to);
+  CHECK(Until(&client, server.get(), [&] { return client.version() == kVersion2; }));
+  Status status = Status::Ok();
+  int sent = 0;  // to a game that reads nothing
+  while (status.ok() && sent < 100'000) sent += (status = client.SendReset({})).ok();
+  CHECK(status.code == Code::kUnavailable);
+  CHECK_EQ(std::string(status.where), std::string("reset"));
+  ResetMessage reset;
+  CHECK(Until(&client, server.get(), [&] { return server->TakeReset(&reset); }));
+  CHECK(client.SendReset({}).ok());  // it reads again
+}
+
+TEST(link_what_hello_overtakes_is_counted) {
+  auto server = Serve(At(Somewhere()));
+  Fd agent;
+  std::string error;
+  agent = StartConnect(server->endpoint(), 0, &error);
+  CHECK(Until(nullptr, server.get(), [&] { return server->connected(); }));
+  // Until a tick of v1 waits behind one that is half sent.
+  const Bytes pixels(320 * 180 * 3, 7);
+  const auto waits = [&] { return server->counters().states_skipped.value() > 0; };
+  for (int i = 1; !waits(); ++i) {
+    SendState(server.get(), static_cast<float>(i), {}, Picture(pixels, 320, 180));
+  }
+  const uint64_t states = server->counters().states_skipped.value();
+  const uint64_t frames = server->counters().frames_skipped.value();
+  std::array<uint8_t, kHeaderBytes + kHelloBytesMax> hello;
+  size_t size = 0, sent = 0;
+  CHECK(EncodeHello({.name = "late"}, std::span(hello).subspan(kHeaderBytes), &size).ok());
+  WriteHeader(MessageType::kHello, size, 1, 0, hello.data());
+  SendSome(agent, {{iovec{hello.data(), kHeaderBytes + size}}}, &sent);
+  CHECK(Until(nullptr, server.get(), [&] { return server->peer_name() == "late"; }));
+  CHECK_EQ(server->counters().states_skipped.value(), states + 1);
+  CHECK_EQ(server->counters().frames_skipped.value(), frames + 1);
 }
 
 TEST(link_rings_are_offered_and_refused) {
