@@ -37,14 +37,17 @@ def learn(
     episodes: int = EPISODES,
     alone: bool = True,
     until: float | None = None,
+    planned: int = 0,
 ) -> dict[str, Any]:
     """Trains for `steps` environment steps and looks at whoever serves, `looks` times and before
     anything is learned: `steps`, the mean `returns` of each look, and who that was, `served`.
-    dreamer: what whoever dreams returns by itself, [] where nobody does or nobody asks.
+    dreamer: what whoever dreams returns by itself, [] where nobody does or nobody asks. dreamt: the
+    share of the rollouts after which something was dreamed.
 
     prepare: called with the trainer before anything is played. alone: whether the dreamer is looked
-    at, too. until: a mean return over the last WINDOW looks that ends the training. Raises what
-    training raises.
+    at, too. until: a mean return over the last WINDOW looks that ends the training. planned: steps
+    that schedules count by, where a run is to end sooner than the others. Raises what training
+    raises.
     """
     import torch
 
@@ -56,15 +59,18 @@ def learn(
     game = from_config(config.game)
     judge = _Judge(config, steps // looks, episodes, alone)
     told: dict[str, float] = {}
+    horizons: list[float] = []
     try:
-        trainer = Trainer(game, config, directory=directory, planned=steps)
+        trainer = Trainer(game, config, directory=directory, planned=planned or steps)
         trainer.dream_on()
         prepare(trainer)
         trainer.start()
         judge.look(trainer)
         rollout = trainer.ppo.config.horizon * game.num_envs
         while trainer.steps + rollout <= steps and not judge.reached(until):
-            told |= trainer.iterate()
+            made = trainer.iterate()
+            told |= made
+            horizons.append(made.get("dream_horizon", 0.0))
             judge.look(trainer)
     finally:
         game.close()
@@ -73,6 +79,7 @@ def learn(
     return {
         "steps": judge.steps, "returns": judge.returns, "dreamer": judge.dreamer, "budget": steps,
         "served": judge.served, "metrics": last,
+        "dreamt": float(np.mean([h > 0.0 for h in horizons])) if horizons else 0.0,
     }  # fmt: skip
 
 

@@ -62,7 +62,8 @@ class EfeStudy:
         seeds = sum(cell.arm == "television" for cell in found)
         ignored = sum(by_seed(found, "television", f"ignored {SEEKER}"))
         watched = sum(by_seed(found, "television", f"ignored {NAIVE}"))
-        share, share95 = of("television", f"television {NAIVE}")
+        kept = [by_seed(found, "television", f"television {who}") for who in (NAIVE, SEEKER)]
+        more, more95 = mean_of([theirs - ours for theirs, ours in zip(*kept, strict=True)])
         return [
             Figure(
                 name="T-maze: the cue is looked up", value=cue, ci95=ci95, goal=0.95,
@@ -84,10 +85,11 @@ class EfeStudy:
                 baselines={"by predictive entropy": watched / max(1, seeds)},
             ),
             Figure(  # the mistake: who does not make it tells nothing of who avoids it
-                name="noisy television: how often predictive entropy goes to it", value=share,
-                ci95=share95, goal=1.0 / 3.0, sense=">",
-                baselines={"by chance": 1.0 / 3.0,
-                           "by information gain": of("television", f"television {SEEKER}")[0]},
+                name="noisy television: how much more often predictive entropy goes to it",
+                value=more, ci95=more95, goal=0.0, sense=">", interval=True,
+                baselines={"by predictive entropy": of("television", f"television {NAIVE}")[0],
+                           "by information gain": of("television", f"television {SEEKER}")[0],
+                           "by chance": 1.0 / 3.0},
             ),
         ]  # fmt: skip
 

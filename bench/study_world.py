@@ -1,7 +1,10 @@
 """How far a world model sees, on cells and on the arena's state, beside what needs no model.
 
 Knows games, replay and the world model's learner; does not know how studies are run. The model
-learns from what a policy that learned nothing does; it is judged on episodes of other seeds. The
+learns from what a policy that learned nothing does; it is judged on other play of it. The arena's
+episodes are of other seeds then. Cells are of few layouts, in both the same: most of what changes
+within AHEAD steps is that a level was finished, and which one follows can be known by heart alone.
+Of the arena its vector of numbers is judged, and not the crowds, whose rows trade places. The
 control learns as long from actions that belong to other moments.
 """
 
@@ -23,6 +26,7 @@ CONTEXT, AHEAD = 8, 15
 OF_PERSISTENCE, OF_MEAN = 0.5, 0.9  # most of their errors; who expects the mean may have the former
 GAMES = {"full": ("grid64/ice_slide", "arena"), "quick": ("grid64/ice_slide",)}
 CONTROLS = ("grid64/ice_slide",)
+OWN: dict[str, dict[str, Any]] = {"grid64/ice_slide": {"game.layouts": 8}}  # of a game's settings
 SIZE: dict[Scale, dict[str, int]] = {
     "full": {
         "steps": 100_000,
@@ -64,7 +68,7 @@ class WorldStudy:
 
     def settings(self, scale: Scale) -> dict[str, Any]:
         lengths = {"ahead": AHEAD, "sequence": SEQUENCE, "frames": FRAMES}
-        return {**SIZE[scale], **lengths, "updates": UPDATES[scale]}
+        return {**SIZE[scale], **lengths, "updates": UPDATES[scale], "own": OWN}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         import torch
@@ -123,6 +127,13 @@ class WorldStudy:
                 )
             )  # fmt: skip
             rows += _formats(found, arm, game)
+            value, ci95 = mean_of(by_seed(found, arm, "trust"))
+            rows.append(
+                Figure(
+                    name=f"{game}: steps for which it can be dreamed of (the trust horizon)",
+                    value=value, ci95=ci95, unit="steps", baselines={"judged": float(AHEAD)},
+                )
+            )  # fmt: skip
             value, ci95 = mean_of(by_seed(found, arm, "wm_kl"))
             rows.append(
                 Figure(
@@ -185,6 +196,7 @@ def _config(name: str, scale: Scale, seed: int) -> Config:
 
     size = SIZE[scale]
     flags: dict[str, Any] = {"game.name": name, "run.seed": seed, "game.envs": 16}
+    flags |= OWN.get(name, {})
     flags |= {f"world.{key}": size[key] for key in ("deter", "hidden", "groups")}
     flags |= {"world.classes": size["groups"], "world.sequence": SEQUENCE, "world.frames": FRAMES}
     return load(environ={}, presets=preset, flags=flags)

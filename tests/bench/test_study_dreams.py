@@ -48,7 +48,8 @@ def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Pat
 
     rows = figures("dreams", values)
     judged = [f for f in rows.values() if f.met is not None]
-    assert [f.met for f in judged] == [met, True, met]  # the second: the control saves nothing
+    # Of each game: dreams know what actions do, the control saves nothing, and it dreamed.
+    assert [f.met for f in judged] == [met, True, True] * 3 + [met]
     for game in study_dreams.GAMES["full"]:
         wanted = study_dreams.LEARNED[game]
         assert rows[f"{game}: times the steps that dreams save"].value == pytest.approx(
@@ -74,22 +75,42 @@ def test_dreams_of_other_actions_have_to_save_nothing(shuffled: int, met: bool) 
         return curve(reached + chance + 40 * cell.seed, best=wanted + 1.0, begins=wanted - 9.0)
 
     rows = figures("dreams", values)
-    (took,) = [f for name, f in rows.items() if name.endswith("without knowing what actions do")]
-    (saved,) = [f for name, f in rows.items() if name.endswith("dreams of other actions save")]
-    assert took.met
-    assert saved.met is met
-    assert saved.ci95 is not None
-    assert saved.value == pytest.approx(4080 / (shuffled + 110), rel=0.05)
+    took = [f for name, f in rows.items() if name.endswith("without knowing what actions do")]
+    saved = [f for name, f in rows.items() if name.endswith("dreams of other actions save")]
+    assert [f.met for f in took] == [True] * 3
+    assert [f.met for f in saved] == [met] * 3
+    assert saved[0].ci95 is not None
+    assert saved[0].value == pytest.approx(4080 / (shuffled + 110), rel=0.05)
+
+
+def test_the_control_is_compared_within_its_budget_and_has_to_have_dreamed() -> None:
+    """Who never dreams takes as long as PPO alone, and would pass for dreams that save nothing."""
+
+    def values(cell: Cell, dreamt: float) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = {"off": 7000, "on": 1500, "shuffled": 9000}[kind] + 40 * cell.seed
+        more = {"budget": 5000, "dreamt": dreamt} if kind == "shuffled" else {}
+        return curve(reached, best=wanted + 1.0, begins=wanted - 9.0, **more)
+
+    for dreamt in (0.5, 0.0):
+        rows = figures("dreams", lambda cell, dreamt=dreamt: values(cell, dreamt))
+        (saved, *_) = [f for name, f in rows.items() if name.endswith("other actions save")]
+        assert (saved.value, saved.met) == (1.0, True)  # neither came there in 5,000 steps
+        there = [f for name, f in rows.items() if "were dreamed of" in name]
+        assert [f.met for f in there] == [dreamt > 0.0] * 3
+        assert there[0].baselines == {"with dreams": 0.5}
 
 
 def test_the_control_is_a_run_like_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Schedules count against what was planned: of another length it would learn otherwise."""
-    asked: dict[str, tuple[Any, ...]] = {}
+    """Schedules count against what was planned: of another length it would learn otherwise. It is
+    looked at as often."""
+    asked: dict[str, dict[str, Any]] = {}
 
-    def learn(config: Any, directory: Path, steps: int, *prepare: Any, until: float) -> Any:
-        asked[arm] = (steps, until, prepare)
+    def learn(config: Any, directory: Path, steps: int, *prepare: Any, **more: Any) -> Any:
+        asked[arm] = {"looks": curves.LOOKS, **more, "prepare": prepare, "steps": steps}
         return {}
 
     monkeypatch.setattr(study_dreams, "learn", learn)
@@ -97,8 +118,10 @@ def test_the_control_is_a_run_like_the_others(
     for arm in ("gym/Pendulum-v1 on", "gym/Pendulum-v1 shuffled"):
         made.measure(Cell(arm, 0), "full", tmp_path)
     on, control = asked.values()
-    assert on[:2] == control[:2]
-    assert (on[2], control[2]) == ((), (curves.shuffled,))
+    assert on["steps"] == on["planned"] == control["planned"] == 2 * control["steps"]
+    assert on["until"] == control["until"]
+    assert on["looks"] == 2 * control["looks"]
+    assert (on["prepare"], control["prepare"]) == ((), (curves.shuffled,))
 
 
 def test_a_horizon_that_is_set_leaves_everything_else_as_it_is(
