@@ -7,14 +7,15 @@
 # WORKERS (8): agents of one live loop. MINUTES (10): that they play. STRATEGY_FREQ (2.0): seconds
 # between an agent's requests. OUT (runs/system2): the log, and by time the sessions and policies;
 # a policy is learned from all of the log, earlier sessions included.
-# A cognitive server that runs already is asked, and nothing is distilled; else one is started, and
-# ended again.
+# METABONK_COGNITIVE_SERVER_URL (tcp://127.0.0.1:5555): where agents ask. Where one listens already, or
+# on another machine, it is asked and nothing is distilled; else one is started there, and ended again.
+# HTTP (127.0.0.1 and the next port, 5556 for ipc://): where the one that is started says how it does.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 metabonk="$here/scripts/metabonk"
 case "${1:-}" in
   -h | --help | "")
-    sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'
+    sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//'
     [ -n "${1:-}" ] && exit 0 || exit 2
     ;;
 esac
@@ -28,27 +29,57 @@ for folder in "$session" "$policy"; do
   [ ! -e "$folder" ] || { echo "$folder is there already: set another OUT" >&2; exit 2; }
 done
 
-export METABONK_COGNITIVE_SERVER_URL="${METABONK_COGNITIVE_SERVER_URL:-tcp://127.0.0.1:5555}"
+url=${METABONK_COGNITIVE_SERVER_URL:-tcp://127.0.0.1:5555}
+export METABONK_COGNITIVE_SERVER_URL="$url"
 export METABONK_STRATEGY_FREQUENCY="${STRATEGY_FREQ:-2.0}"
 export METABONK_SYSTEM2_ENABLED=1
 export METABONK_RL_LOGGING=1
 
-ours=
-if ! "$metabonk" monitor --once >/dev/null 2>&1; then
+# Whether anybody listens at tcp://HOST:PORT or ipc://PATH.
+listens() {
+  python3 - "$1" <<'PYTHON'
+import socket, sys
+kind, _, where = sys.argv[1].partition("://")
+host, _, port = where.rpartition(":")
+try:
+    if kind == "ipc":
+        socket.socket(socket.AF_UNIX).connect(where)
+    else:
+        socket.create_connection((host.strip("[]"), int(port)), 5).close()
+except (OSError, ValueError):
+    sys.exit(1)
+PYTHON
+}
+
+ours='' port=${url##*:}
+case "$url" in
+  tcp://localhost:*[!0-9]* | tcp://127.*:*[!0-9]* | "tcp://[::1]:"*[!0-9]* | *:)
+    echo "METABONK_COGNITIVE_SERVER_URL=$url: wanted tcp://HOST:PORT or ipc://PATH" >&2
+    exit 2
+    ;;
+  tcp://localhost:* | tcp://127.*:* | "tcp://[::1]:"*) http=${HTTP:-127.0.0.1:$((port + 1))} ;;
+  ipc://*) http=${HTTP:-127.0.0.1:5556} ;;
+  *) http= ;; # of another machine
+esac
+if [ -n "$http" ] && ! listens "$url"; then
+  if listens "tcp://$http"; then # it would answer for ours
+    echo "$http is taken, where the cognitive server would say how it does: set another HTTP" >&2
+    exit 2
+  fi
   # Its own settings are flags: the agents' variables are not for it.
-  "$here/scripts/start_cognitive_server.sh" "$@" --directory "$out/decisions" &
+  "$here/scripts/start_cognitive_server.sh" "$@" --bind "$url" --http "$http" --directory "$out/decisions" &
   server=$! ours=1
   trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
   trap 'exit 130' INT TERM
-  until "$metabonk" monitor --once >/dev/null 2>&1; do
+  until "$metabonk" monitor --once --broker "http://$http" >/dev/null 2>&1; do
     kill -0 "$server" 2>/dev/null || { echo "the cognitive server did not start" >&2; exit 1; }
     sleep 1
   done
 elif [ $# -gt 0 ]; then
-  echo "a cognitive server runs already: $* is not for it" >&2
+  echo "the cognitive server at $url is not started here: $* is not for it" >&2
   exit 2
 else
-  echo "a cognitive server runs already: its decisions are where it keeps them, nothing is distilled" >&2
+  echo "the cognitive server at $url is not ours: its decisions are where it keeps them, nothing is distilled" >&2
 fi
 
 "$metabonk" play --policy "$run" --live --uncertified --agents "$workers" \

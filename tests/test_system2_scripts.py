@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,9 +58,13 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     fake = scripts / "metabonk"
     fake.write_text(FAKE)
     fake.chmod(0o755)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("METABONK_", "OUT"))}
 
     def go(name: str, *words: str, **more: str) -> subprocess.Popen[str]:
+        told = ("METABONK_COGNITIVE_SERVER_URL", *more)
+        environment = {
+            k: v for k, v in os.environ.items()
+            if k in told or not k.startswith(("METABONK_", "OUT", "HTTP"))
+        }  # fmt: skip
         return subprocess.Popen(
             ["bash", scripts / name, *words], cwd=tmp_path, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -133,11 +139,34 @@ def test_a_cognitive_server_that_ends_takes_its_model_server_along(
     assert not any(Path("/proc", pid).exists() for pid in pids)
 
 
+def free_port() -> int:
+    """One whose next one is free as well: the page's."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Where agents ask, by the variable."""
+    found = free_port()
+    monkeypatch.setenv("METABONK_COGNITIVE_SERVER_URL", f"tcp://127.0.0.1:{found}")
+    return found
+
+
 def distilled(tmp_path: Path) -> list[list[str]]:
     return [one.split() for one in said(tmp_path) if one.startswith("cognition distil")]
 
 
-def test_learning_again_finds_room_for_what_it_learns(start: Start, tmp_path: Path) -> None:
+def test_learning_again_finds_room_for_what_it_learns(
+    start: Start, port: int, tmp_path: Path
+) -> None:
     """The log goes on; sessions and policies have names of their own."""
     for number in range(2):
         process = start("train_with_system2.sh", "runs/long", MINUTES="0.1")
@@ -152,16 +181,121 @@ def test_learning_again_finds_room_for_what_it_learns(start: Start, tmp_path: Pa
     assert said(tmp_path).count("server ended") == 2
 
 
-def test_beside_another_server_nothing_is_distilled(start: Start, tmp_path: Path) -> None:
-    """Not an older log of ours either, which has nothing of this session."""
-    (tmp_path / "state/monitor").touch()
-    (tmp_path / "runs/system2/decisions").mkdir(parents=True)
-    process = start("train_with_system2.sh", "runs/long")
+def served(tmp_path: Path) -> list[str]:
+    """The words of the server that was started, if one was."""
+    return [one for one in said(tmp_path) if one.startswith("serve cognitive")]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_the_server_is_started_where_agents_ask(
+    start: Start, port: int, tmp_path: Path, told: bool
+) -> None:
+    page = f"127.0.0.1:{free_port()}" if told else ""
+    process = start("train_with_system2.sh", "runs/long", "--backend", "rules", HTTP=page)
     _, err = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0
+    assert process.returncode == 0, err
+    http = page or f"127.0.0.1:{port + 1}"
+    assert served(tmp_path) == [
+        f"serve cognitive --backend rules --bind tcp://127.0.0.1:{port} --http {http} "
+        "--directory runs/system2/decisions"
+    ]
+    asked = {one for one in said(tmp_path) if one.startswith("monitor")}
+    assert asked == {f"monitor --once --broker http://{http}"}
+
+
+def played_alone(process: subprocess.Popen[str], tmp_path: Path) -> None:
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, err
     assert "nothing is distilled" in err
     assert any(line.startswith("play --policy runs/long --live") for line in said(tmp_path))
     assert distilled(tmp_path) == []
+    assert served(tmp_path) == []
+
+
+def test_beside_another_server_nothing_is_distilled(
+    start: Start, port: int, tmp_path: Path
+) -> None:
+    """Not an older log of ours either, which has nothing of this session."""
+    (tmp_path / "runs/system2/decisions").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", port)):
+        played_alone(start("train_with_system2.sh", "runs/long"), tmp_path)
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(path))
+        there.listen()
+        url = f"ipc://{path}"
+        again = start("train_with_system2.sh", "runs/long", METABONK_COGNITIVE_SERVER_URL=url)
+        played_alone(again, tmp_path)
+
+
+def test_for_a_server_of_another_machine_none_is_started(start: Start, tmp_path: Path) -> None:
+    url = {"METABONK_COGNITIVE_SERVER_URL": "tcp://server.example.org:5555"}
+    played_alone(start("train_with_system2.sh", "runs/long", **url), tmp_path)
+    process = start("train_with_system2.sh", "runs/long", "--vlm", "vlm.toml", OUT="b", **url)
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 2
+    assert "--vlm vlm.toml is not for it" in err
+
+
+def test_another_servers_page_is_not_taken_for_its_own(
+    start: Start, port: int, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", port + 1)):
+        process = start("train_with_system2.sh", "runs/long")
+        _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 2
+    assert f"127.0.0.1:{port + 1} is taken" in err
+    assert "set another HTTP" in err
+    assert said(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["tcp://localhost:", "tcp://127.0.0.1:x", "tcp://[::1]:*"])
+def test_an_address_without_a_port_is_told(start: Start, tmp_path: Path, url: str) -> None:
+    process = start("train_with_system2.sh", "runs/long", METABONK_COGNITIVE_SERVER_URL=url)
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 2
+    assert f"METABONK_COGNITIVE_SERVER_URL={url}: wanted tcp://HOST:PORT" in err
+    assert said(tmp_path) == []
+
+
+# What plays asks one question where agents are told to; all else is the real command line.
+PLAYS = """#!/usr/bin/env bash
+case "$1" in
+  play) exec "$PYTHON" -c '
+import os
+from peers import Peer
+with Peer(os.environ["METABONK_COGNITIVE_SERVER_URL"]) as peer:
+    peer.hello()
+    assert peer.ask().status == "ok"' ;;
+  cognition)
+    exec "$PYTHON" -c '
+import sys
+from metabonk.cognition.log import journal
+(count,), = journal.open_readonly(sys.argv[1]).execute("SELECT count(*) FROM decisions")
+print("decisions:", count)' "$3" ;;
+  *) exec "$PYTHON" -c 'from metabonk.cli.main import run; run()' "$@" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("kind", ["tcp", "ipc"])
+def test_the_log_that_is_learned_from_has_what_was_played(
+    start: Start, port: int, tmp_path: Path, kind: str
+) -> None:
+    """With the real server: agents ask the one whose log is distilled."""
+    (tmp_path / "scripts/metabonk").write_text(PLAYS)
+    where = {"HTTP": f"127.0.0.1:{port + 1}"}
+    if kind == "ipc":
+        where["METABONK_COGNITIVE_SERVER_URL"] = f"ipc://{tmp_path}/s"
+    path = os.pathsep.join(
+        [str(SCRIPTS.parent / "tests/cognition"), os.environ.get("PYTHONPATH", "")]
+    )
+    process = start(
+        "train_with_system2.sh", "runs/long", PYTHON=sys.executable, PYTHONPATH=path, **where
+    )
+    out, err = process.communicate(timeout=2 * HANG_SECONDS)
+    assert process.returncode == 0, err
+    assert "decisions: 1\n" in out
 
 
 def test_what_is_there_already_is_said_before_anything_is_played(
