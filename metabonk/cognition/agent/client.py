@@ -23,7 +23,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from msgspec import UNSET
@@ -255,10 +255,11 @@ class Client:
         if self._sight is not None and sight.run != self._sight.run:
             self.ring.clear()
             self._triggers = Triggers()
+        pixels = self._pictures.take(sight.pixels, sight.captured_ns)
+        if pixels is not sight.pixels:
+            sight = replace(sight, pixels=pixels)
         self._sight = sight
         self.counts_.sights += 1
-        if sight.pixels is not None and self.settings.pictures:
-            self.ring.add(sight.pixels, sight.captured_ns)
         for trigger in self._triggers.update(record):
             if trigger != "menu" or self._menus is None:  # else the navigator asks
                 self._dialogue.wishes.add(trigger)

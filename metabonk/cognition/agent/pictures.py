@@ -16,9 +16,9 @@ from metabonk.cognition.agent.decision import ClientCounts
 from metabonk.cognition.agent.settings import ClientSettings
 from metabonk.cognition.protocol.wire import Buffer, FrameInfo, Handle
 from metabonk.cognition.strips.shared import StripWriter
-from metabonk.cognition.strips.strip import AHEAD, PAST, Strip, StripRing
+from metabonk.cognition.strips.strip import AHEAD, PAST, Strip, StripRing, is_frame
 from metabonk.errors import LinkError
-from metabonk.protocols import Predictor
+from metabonk.protocols import Array, Predictor
 
 AGAIN = 60.0  # seconds after which memory to share is tried for once more
 
@@ -43,8 +43,20 @@ class Pictures:
             spacing=settings.spacing, quality=settings.quality, predictor=predictor
         )
         self._counts, self._wanted = counts, settings.handles
+        self._pictured = settings.pictures
         self._writer: StripWriter | None = None
         self._not_before = 0.0  # monotonic seconds
+
+    def take(self, pixels: Array | None, at_ns: int) -> Array | None:
+        """Keeps what was seen at `at_ns` for strips, if they are wanted. Gives it back; None for
+        what is no frame, which nobody could look at, not for a menu either, and which is counted.
+        """
+        if pixels is None or not is_frame(pixels):
+            self.ring.counts.unusable += pixels is not None
+            return None
+        if self._pictured:
+            self.ring.add(pixels, at_ns)
+        return pixels
 
     def show(self, most: int, *, predict: bool, handles: bool) -> Shown:
         """The newest strip. most: pictures that the server looks at; 0: none is made. predict:

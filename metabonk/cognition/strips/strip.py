@@ -114,7 +114,7 @@ class StripRing:
     def add(self, pixels: Array, at_ns: int) -> bool:
         """Takes a frame uint8 [H, W, 3], top row first, seen at `at_ns`; it must not change
         afterwards. False if it is not newer than the newest one, or no frame; both are counted."""
-        if not _is_frame(pixels):
+        if not is_frame(pixels):
             self.counts.unusable += 1
             return False
         if at_ns <= self.newest_ns:
@@ -210,7 +210,7 @@ class StripRing:
         except (ValueError, RuntimeError):  # a strip of real frames is better than none
             self.counts.failed += 1
             return [], time.thread_time() - began
-        if len(frames) != len(self.ahead) or not all(map(_is_frame, frames)):
+        if len(frames) != len(self.ahead) or not all(map(is_frame, frames)):
             self.counts.failed += 1
             return [], time.thread_time() - began
         self.counts.predicted += len(frames)
@@ -246,7 +246,8 @@ def shrunk(pixels: Array, most: tuple[int, int]) -> Array:
     return out
 
 
-def _is_frame(pixels: Array) -> bool:
+def is_frame(pixels: Array) -> bool:
+    """Whether it can be a strip's: uint8 [H, W, 3], of SMALLEST pixels a side or more."""
     return (
         isinstance(pixels, np.ndarray)
         and pixels.dtype == np.uint8

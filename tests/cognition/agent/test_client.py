@@ -255,6 +255,37 @@ def test_a_menu_that_cannot_be_read_ends_no_client(url: str) -> None:
         client.check()
 
 
+@pytest.mark.parametrize("pictures", [True, False])
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((48, 64, 4), np.uint8),
+        np.zeros((48, 64, 3), np.float32),
+        np.zeros((48, 64), np.uint8),
+        np.zeros((0, 64, 3), np.uint8),
+    ],
+    ids=["RGBA", "float", "grey", "empty"],
+)
+def test_pixels_that_are_no_frame_end_no_client(url: str, pixels: Any, pictures: bool) -> None:
+    """Of games that do not say whether a menu is open: then pixels are looked at. Without any that
+    can be looked at there is no menu, and the policy's presses are let through."""
+    packed = GameState(fields=FieldGroup.PROGRESS).pack()
+    muted: list[bool] = []
+    settings = ClientSettings(every=3600.0, menus=True, pictures=pictures)
+    client = Client(
+        "omega-0", url, settings, mute=muted.append,
+        look=lambda: Sight(packed, time.monotonic_ns(), pixels),
+    )  # fmt: skip
+    with serving(url) as server, client:
+        until(lambda: client.counts()["strip_unusable"] >= 3, "the counts")
+        client.check()
+        assert muted == [True, False]
+        client.wish()
+        until(lambda: server.requests, "a request of the state alone")
+        assert server.requests[0][1] == []
+        assert client.counts()["strip_frames"] == 0
+
+
 def test_a_game_that_falls_silent_is_not_asked_about(url: str) -> None:
     with serving(url) as server, Client("omega-0", url, QUICK) as client:
         with Game(client):
