@@ -197,7 +197,6 @@ namespace Metabonk.Core
             ServerOptions options = server.Options;
             if (options.Token.Length > 0 && !Hello.SameToken(options.Token, asked.Token))
             {
-                ++server.counts.Refused;
                 End(ByeReason.Token, "wrong token");
                 return;
             }
@@ -328,6 +327,7 @@ namespace Metabonk.Core
             {
                 ++server.counts.StatesSent;
                 if (pictured) ++server.counts.FramesSent;
+                if (ticks.TooLarge) ++server.counts.FramesTooLarge;
             }
         }
 

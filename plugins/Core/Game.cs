@@ -30,5 +30,8 @@ namespace Metabonk.Core
 
         /// <summary>The newest picture that has arrived since; false if there is none.</summary>
         bool TryTake(Frame frame);
+
+        /// <summary>Pictures that were asked for and never came.</summary>
+        long Failed { get; }
     }
 }

@@ -55,7 +55,7 @@ namespace Metabonk.Core
     public struct LinkCounts
     {
         public long Connections, Refused, ProtocolErrors, StatesSent, StatesOvertaken, FramesSent,
-            FramesOvertaken;
+            FramesOvertaken, FramesTooLarge;
         public long StatesWithoutAgent, Actions, ActionsSkipped, Resets;
     }
 
@@ -124,8 +124,10 @@ namespace Metabonk.Core
         public LinkCounts Counts { get { lock (Gate) return counts; } }
         public bool Connected { get { lock (Gate) return current != null; } }
 
-        /// <summary>Counts from 1: a change means another agent.</summary>
-        public long ConnectionNumber { get { lock (Gate) return counts.Connections; } }
+        /// <summary>Of the agent that is there, counted from 1: a change means another. 0 while
+        /// nobody is.</summary>
+        public long ConnectionNumber { get { lock (Gate) return current == null ? 0
+            : counts.Connections; } }
 
         /// <summary>1 or 2, or 0 while nobody is there.</summary>
         public int Version { get { lock (Gate) return current == null ? 0 : current.Version; } }
@@ -268,13 +270,13 @@ namespace Metabonk.Core
                 before.End(ByeReason.Replaced, "a newer connection took this one's place");
         }
 
-        /// <summary>A connection has ended.</summary>
+        /// <summary>A connection has ended. refused: it was never let in.</summary>
         internal void Gone(Connection connection, bool refused)
         {
             lock (Gate)
             {
                 candidates.Remove(connection);
-                if (refused) ++counts.Refused;
+                if (refused && !closed) ++counts.Refused;
                 if (current != connection) return;
                 current = null;
                 Actions.Clear();

@@ -27,9 +27,11 @@ namespace Metabonk.Core
         readonly Frame frame = new Frame();
         readonly IPilot pilot;      // null: agents play over the link
         readonly Faults faults;
+        readonly LinkSummary summary = new LinkSummary();
         ulong step;
         long nextFrameNs;
         double lastTime;
+        long framesTaken, capturesSkipped;
         bool injecting, refusalSaid, playing;
 
         public LinkDriver(IGame game, ICapture capture, GameServer server, RingWriter ring,
@@ -46,16 +48,11 @@ namespace Metabonk.Core
             faults = new Faults(this.log);
         }
 
-        /// <summary>What went wrong in frames; the game goes on, and the person plays.</summary>
-        public long Faulty { get { return faults.Total; } }
-
-        public long FramesTaken { get; private set; }
-        public long CapturesSkipped { get; private set; }
-
         /// <summary>One frame of the game. seconds: its length. nowNs: Clock.Now.</summary>
         public void Tick(float seconds, long nowNs)
         {
             ++step;
+            Summarise(nowNs);
             // The game changes under us with every version: what throws in one frame must cost no
             // more than that part of that frame.
             try
@@ -85,6 +82,23 @@ namespace Metabonk.Core
             {
                 faults.Add("capturing", error);
             }
+        }
+
+        // The link's own threads must not read what this one counts.
+        void Summarise(long nowNs)
+        {
+            long connection = server.ConnectionNumber;
+            if (!summary.Differs(connection)) return;
+            string line = summary.Changed(connection, Tally(), nowNs);
+            if (line != null) server.Log(line);
+        }
+
+        LinkTally Tally()
+        {
+            return new LinkTally { Link = server.Counts, Actions = server.Actions.Counts,
+                Ring = ring != null ? ring.Counts : new RingCounts(), FramesTaken = framesTaken,
+                CapturesSkipped = capturesSkipped,
+                CapturesFailed = capture != null ? capture.Failed : 0, Faults = faults.Total };
         }
 
         void StopInjecting()
@@ -149,7 +163,7 @@ namespace Metabonk.Core
             if (capture == null) return;
             while (capture.TryTake(frame))
             {
-                ++FramesTaken;
+                ++framesTaken;
                 server.Publish(frame);
                 if (ring != null) ring.Write(frame);
             }
@@ -157,13 +171,16 @@ namespace Metabonk.Core
             long period = (long)(1e9 / options.FrameHz);
             // From the plan, not from now, so that the rate holds; a game that is slower skips.
             nextFrameNs = nextFrameNs + period < nowNs ? nowNs + period : nextFrameNs + period;
-            if (!capture.Request(step, nowNs)) ++CapturesSkipped;
+            if (!capture.Request(step, nowNs)) ++capturesSkipped;
         }
 
         public void Dispose()
         {
             StopInjecting();
             server.Dispose();
+            Summarise(Clock.Now);
+            string total = LinkSummary.Total(Tally());
+            if (total != null) server.Log(total);
             if (ring != null) ring.Dispose();
         }
     }

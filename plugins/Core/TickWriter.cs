@@ -12,7 +12,7 @@ namespace Metabonk.Core
         readonly JpegEncoder jpeg;
         readonly Frame converted = new Frame();
         readonly ByteWriter payload = new ByteWriter(1 << 16), message = new ByteWriter(1 << 16);
-        bool announced;
+        bool announced, tooLargeSaid;
 
         public TickWriter(ServerOptions options, Action<string> log)
         {
@@ -24,6 +24,9 @@ namespace Metabonk.Core
         public byte[] Bytes { get { return message.Bytes; } }
         public int Count { get { return message.Count; } }
 
+        /// <summary>Whether the last tick's picture was larger than is agreed upon.</summary>
+        public bool TooLarge { get; private set; }
+
         /// <summary>Makes Bytes a tick. hello: what was agreed upon, null in v1; number: of the state,
         /// in v2; frame: null if there is no new one. Whether a picture is in it: one that comes
         /// through the ring or is too large is not.</summary>
@@ -33,15 +36,8 @@ namespace Metabonk.Core
             message.Clear();
             bool ring = hello != null && (hello.Capabilities & Capabilities.Ring) != 0;
             Frame picture = frame != null && !ring ? Chosen(frame, hello) : null;
-            Limits limits = hello != null ? hello.Limits : options.Limits;
-            if (picture != null
-                && FrameCodec.Size(picture, hello != null ? 2 : 1) > limits.FrameBytes)
-            {
-                log("a frame of " + FrameCodec.Size(picture, 2)
-                    + " bytes is larger than the limit of " + limits.FrameBytes
-                    + ": raise MaxFrameBytes");
-                picture = null;
-            }
+            TooLarge = picture != null && !Fits(picture, hello);
+            if (TooLarge) picture = null;
             if (hello == null) Write1(state, trailers, picture);
             else
             {
@@ -49,6 +45,19 @@ namespace Metabonk.Core
                 WriteState2(hello, number, state, trailers, captureNs);
             }
             return picture != null;
+        }
+
+        // Said once: every picture of a game is about as large, and all are counted.
+        bool Fits(Frame picture, Hello hello)
+        {
+            Limits limits = hello != null ? hello.Limits : options.Limits;
+            long bytes = FrameCodec.Size(picture, hello != null ? 2 : 1);
+            if (bytes <= limits.FrameBytes) return true;
+            if (!tooLargeSaid)
+                log("a frame of " + bytes + " bytes is larger than the limit of "
+                    + limits.FrameBytes + " and is not sent: raise MaxFrameBytes, the agent's too");
+            tooLargeSaid = true;
+            return false;
         }
 
         void Write1(GameState state, StateTrailers trailers, Frame picture)

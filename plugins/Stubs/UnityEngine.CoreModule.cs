@@ -133,8 +133,11 @@ namespace UnityEngine.Rendering
         /// <summary>Frames that a picture takes from the GPU in a rehearsal.</summary>
         public static int Delay = 2;
 
+        /// <summary>Whether the GPU loses those that are read from now on.</summary>
+        public static bool Lost;
+
         public bool done { get { return UnityEngine.Time.frameCount >= Due; } }
-        public bool hasError { get { return false; } }
+        public bool hasError { get { return Lost; } }
         public int width { get { return 0; } }
         public int layerDataSize { get { return Bytes.Length; } }
         public void WaitForCompletion() { Due = 0; }

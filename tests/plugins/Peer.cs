@@ -251,6 +251,7 @@ static partial class Peer
             Rate = hz,
             Resets = true,
             Ring = Get(named, "ring", ""),
+            Limits = new Limits { FrameBytes = int.Parse(Get(named, "frameBytes", "4194304")) },
         };
         var actions = new ActionMailbox(60000000000L);  // no test waits so long
         using (RingWriter ring = Get(named, "makeRing", "0") == "1"
@@ -288,10 +289,10 @@ static partial class Peer
                 server.Publish(state, trailers, Clock.Now);
             }
             LinkCounts counts = server.Counts;
-            Console.WriteLine("connections {0} refused {1} errors {2} actions {3} resets {4} made {5} sent {6} overtaken {7} skipped {8}",
+            Console.WriteLine("connections {0} refused {1} errors {2} actions {3} resets {4} made {5} sent {6} overtaken {7} skipped {8} large {9}",
                 counts.Connections, counts.Refused, counts.ProtocolErrors, counts.Actions,
                     counts.Resets, n, counts.StatesSent, counts.StatesOvertaken,
-                    counts.ActionsSkipped);
+                    counts.ActionsSkipped, counts.FramesTooLarge);
         }
         return 0;
     }

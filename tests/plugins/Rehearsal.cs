@@ -22,6 +22,7 @@ using Inventory__Items__Pickups.Xp_and_Levels;
 using Rewired;
 using UnityEngine;
 using UnityEngine.EventSystems;
+using UnityEngine.Rendering;
 using UnityEngine.SceneManagement;
 using Button = UnityEngine.UI.Button;
 
@@ -225,6 +226,10 @@ static partial class Rehearsal
             case "reload":
                 plugin.Unload();
                 LoadPlugin();
+                break;
+            case "gpu":
+                AsyncGPUReadbackRequest.Delay = int.Parse(words[1]);
+                AsyncGPUReadbackRequest.Lost = words[2] == "lost";
                 break;
             case "hurt": player.inventory.playerHealth.hp -= int.Parse(words[1]); break;
             case "spawn": Spawn(int.Parse(words[1])); break;

@@ -10,6 +10,9 @@ from typing import TypeVar
 
 from csharp import HANG
 
+from metabonk.link.bonklink import Client, Tick
+from metabonk.records import Action
+
 T = TypeVar("T")
 
 
@@ -78,3 +81,23 @@ class Rehearsal:
         out, err = self.process.communicate("stop\n", timeout=HANG)
         assert self.process.returncode == 0, out + err
         assert out.strip().endswith("end")
+
+
+def agent_of(game: Rehearsal, **options: object) -> Client:
+    return Client(f"tcp://127.0.0.1:{game.port}", protocol="v2", **options)  # type: ignore[arg-type]
+
+
+def until(agent: Client, fits: Callable[[Tick], bool], act: Action | None = None) -> Tick:
+    """Plays until a tick fits."""
+
+    def one() -> Tick | None:
+        tick = agent.poll(1.0)
+        if tick is None:
+            return None
+        if fits(tick):
+            return tick
+        if act is not None:
+            agent.send(act)
+        return None
+
+    return wait_for(one)

@@ -29,8 +29,23 @@ def test_tokens(peer: Peer) -> None:
     with Client(address, protocol="v2", token="open sesame") as agent:
         check(wait_for(lambda: agent.poll(1.0)))
     counts = finish(game)
-    assert counts["refused"] >= 1
+    assert counts["refused"] == 1
     assert counts["connections"] == 1
+
+
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+def test_frames_that_are_too_large_are_counted_and_said_once(peer: Peer, protocol: str) -> None:
+    game = peer.start("serve", f"protocol={protocol}", "frameBytes=1000")  # of 32 x 24 x 3
+    with Client(f"tcp://127.0.0.1:{port_of(game)}", protocol=protocol) as agent:  # type: ignore[arg-type]
+        for _ in range(10):
+            tick = wait_for(lambda: agent.poll(1.0))
+            assert tick.pixels is None
+            check(tick)
+    out, err = game.communicate("stop\n", timeout=HANG)
+    words = out.split()
+    assert int(words[words.index("large") + 1]) >= 10
+    assert err.count("is larger than the limit of 1000") == 1
+    assert "raise MaxFrameBytes" in err
 
 
 def test_bytes_that_are_no_bonklink_end_the_connection_alone(peer: Peer) -> None:
