@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -146,7 +147,7 @@ class Replay:
 
     def ready(self, length: int) -> bool:
         """Whether a sequence of `length` steps can be drawn."""
-        return self._steps > length
+        return self._steps >= least(length)
 
     def draw(self, batch: int, length: int, generator: np.random.Generator) -> Sequences:
         """`batch` sequences of `length` steps, each from a random environment and moment, all
@@ -227,6 +228,18 @@ class Replay:
         for folder in self.directory.glob(f"{PREFIX}*"):
             if folder.name not in names:
                 shutil.rmtree(folder)
+
+
+def least(length: int) -> int:
+    """Steps of a game from which a sequence of `length` can be drawn: one more, which led to its
+    first."""
+    return length + 1
+
+
+def most(capacity: int, num_envs: int, horizon: int) -> int:
+    """Steps of each game that a replay of this capacity ever keeps, of rollouts of `horizon`: as
+    many whole rollouts as hold its share, and one at the least."""
+    return horizon * max(1, math.ceil(capacity / num_envs / horizon))
 
 
 def _write(folder: Path, arrays: Mapping[str, Array]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces as gs
 
 from metabonk.errors import CheckpointError, ConfigError
-from metabonk.learn.replay import Replay
+from metabonk.learn.replay import Replay, least, most
 from metabonk.learn.rollout import Rollout
 from metabonk.spaces import ActionLayout
 
@@ -43,6 +43,18 @@ def filled(path: Path, count: int, capacity: int = 10**6) -> Replay:
     for _ in range(count):
         replay.add(play.rollout())
     return replay
+
+
+@pytest.mark.parametrize("steps", [1, 4, 5, 6, 9, 10, 11, 15, 16])
+def test_what_is_kept_at_most_is_known_before(tmp_path: Path, steps: int) -> None:
+    """`most` and `least` say of a replay what filling it shows."""
+    capacity = steps * ENVS
+    kept = len(filled(tmp_path, 9, capacity)) // ENVS
+    assert kept == most(capacity, ENVS, HORIZON)
+    replay = filled(tmp_path / "more", 9, capacity)
+    assert replay.ready(kept - 1)
+    assert not replay.ready(kept)
+    assert least(kept - 1) == kept
 
 
 def test_sequences_run_on_across_rollouts(tmp_path: Path) -> None:

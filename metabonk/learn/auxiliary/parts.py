@@ -85,7 +85,9 @@ class Imagination:
             return
         if directory is None:
             raise ConfigError("world.enabled: a directory is needed to keep what was played")
-        self.world = WorldTraining(game, config.world, directory, config.run.seed)
+        self.world = WorldTraining(
+            game, config.world, directory, config.run.seed, horizon=config.ppo.horizon
+        )
         if "dream" in there:
             if not config.dream.share and not config.dream.distill_coef:
                 raise ConfigError(

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from metabonk.config import WorldConfig
-from metabonk.errors import CheckpointError
+from metabonk.errors import CheckpointError, ConfigError
+from metabonk.learn import replay
 from metabonk.learn.checkpoint import load_weights, weights_of
 from metabonk.learn.dreams.versions import SIZES
 from metabonk.learn.dreams.world import WorldLearner
@@ -44,10 +45,29 @@ def check_sizes(section: str, was: Mapping[str, int], config: msgspec.Struct) ->
             )
 
 
-class WorldTraining:
-    """A world model that learns from every rollout, `ratio` replayed steps per step played."""
+def _check_replay(config: WorldConfig, envs: int, horizon: int) -> None:
+    """Raises ConfigError where replay forgets too soon to ever hold a sequence."""
+    most, least = replay.most(config.replay, envs, horizon), replay.least(config.sequence)
+    if most < least:
+        raise ConfigError(
+            f"world.replay = {config.replay}: of {envs} games in rollouts of ppo.horizon = "
+            f"{horizon} that keeps {most} steps each, and world.sequence = {config.sequence} needs "
+            f"{least}, so that nothing would ever be learned: set world.replay={least * envs} or "
+            "more"
+        )
 
-    def __init__(self, game: BatchGame, config: WorldConfig, directory: Path, seed: int) -> None:
+
+class WorldTraining:
+    """A world model that learns from every rollout, `ratio` replayed steps per step played.
+
+    horizon: steps of a rollout. Raises ConfigError if of those as many as replay keeps are no
+    sequence.
+    """
+
+    def __init__(
+        self, game: BatchGame, config: WorldConfig, directory: Path, seed: int, *, horizon: int
+    ) -> None:
+        _check_replay(config, game.num_envs, horizon)
         self.config = config
         self.seed = seed
         self.replay = Replay(directory / FOLDER, config.replay, game.num_envs)

@@ -76,6 +76,7 @@ class DreamLearner:
         dreamed = dream(self.world, self.dreamer, start, horizon, generator, config.action_noise)
         with torch.no_grad():
             returns, value, weight = self._returns(dreamed)
+        before = self.spread
         self._widen(returns)
         self.optimizer.zero()
         actor, entropy = self._actor_loss(dreamed, returns - value, weight)
@@ -88,6 +89,7 @@ class DreamLearner:
             self.optimizer.step(config.learning_rate)
             self.dreamer.follow(config.slow)
         else:
+            self.spread = before
             batch = {"deter": start.deter.numpy(), "stoch": start.stoch.numpy()}
             self.faults.failed("the gradient", batch, self.updates)
         metrics = {
@@ -121,7 +123,7 @@ class DreamLearner:
         width = high - low
         if not math.isfinite(width):
             return
-        memory = SPREAD_MEMORY if self.updates else 0.0
+        memory = SPREAD_MEMORY if self.updates > self.faults.skipped else 0.0
         self.spread = memory * self.spread + (1.0 - memory) * width
 
     def _actor_loss(self, dreamed: Dream, gain: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -156,15 +156,43 @@ def read(
 
 def begin(config: Config, world: WorldLearner, dreamer: DreamLearner | None) -> Artifact:
     """Puts what `world.start` names into learners that have not begun, and returns it. Raises
-    CheckpointError for dreams of another game or size."""
+    CheckpointError for dreams of another game or size, with the learners as they were."""
     model = world.model
     sizes = {name: getattr(config.world, name) for name in SIZES}
     weights, learned, updates, found = read(config.world.start, model.space, model.layout, sizes)
+    if dreamer is not None:
+        _check_dreamer(found, config)
     checkpoint.load_weights(model, weights)
     world.updates = updates
     if dreamer is not None:
         checkpoint.load_weights(dreamer.dreamer, learned)
     return found
+
+
+def _check_dreamer(found: Artifact, config: Config) -> None:
+    """Raises CheckpointError unless a dreamer of these settings has the weights of the one that was
+    found. Of what is fixed the branches count and not their values, which are no weights."""
+    details = found.card.details
+    try:
+        settings: dict[str, tuple[Any, Any]] = {
+            "dream.hidden": (details["dream"]["hidden"], config.dream.hidden),
+            "model.steer": (details["model"]["steer"], config.model.steer),
+            "model.fixed": (details["model"]["fixed"], config.model.fixed),
+        }
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{found.path}: its card describes no dreamer: {error}") from error
+    for key, (was, now) in settings.items():
+        if was != now and (key != "model.fixed" or _branches(was) != _branches(now)):
+            raise CheckpointError(
+                f"{found.path}: its dreamer learned with {key} = {was!r}, not {now!r}: go on with "
+                f"--set {key}={was}, or take its world model alone with --set dream.enabled=0"
+            )
+
+
+def _branches(fixed: str) -> set[str]:
+    from metabonk.learn.trainer import parse_fixed
+
+    return set(parse_fixed(fixed))
 
 
 def of_run(run: Path, space: gs.Dict, layout: ActionLayout, config: Config) -> Dreams:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from beside_settings import settings
 from gymnasium import spaces as gs
+from tiny_dreams import dreaming
 from tiny_games import Walk
 
 from metabonk import artifact
@@ -326,3 +327,22 @@ def test_what_cannot_be_followed_is_forgotten_by_all(tmp_path: Path) -> None:
     for follower in (beside.dreams, beside.active, beside.surprise):  # all start from nothing
         assert float(follower._latent.deter.abs().max()) == 0.0
         assert float(np.abs(follower._action).max()) == 0.0
+
+
+def test_a_replay_that_forgets_too_soon_is_refused_with_one_that_does_not(tmp_path: Path) -> None:
+    """What it asks for is enough for the model to learn, and a step less is not."""
+    config = dreaming(tmp_path, world__sequence=16, world__replay=48, ppo__horizon=8)
+    told = (
+        r"world\.replay = 48: of 6 games .* ppo\.horizon = 8 that keeps 8 steps each, and "
+        r"world\.sequence = 16 needs 17, .* set world\.replay=102 or more"
+    )
+    with pytest.raises(ConfigError, match=told):
+        Trainer(Walk(6), config, directory=tmp_path / "a")
+    config.world.replay = 96  # 16 of each
+    with pytest.raises(ConfigError, match="that keeps 16 steps each"):
+        Trainer(Walk(6), config, directory=tmp_path / "b")
+    config.world.replay = 102
+    trainer = Trainer(Walk(6), config, directory=tmp_path / "c")
+    trainer.start()
+    found = [trainer.iterate() for _ in range(4)]
+    assert ["wm_recon" in metrics for metrics in found] == [False, False, True, True]

@@ -10,6 +10,7 @@ from ring_world import trained, walk
 
 from metabonk.config import DreamConfig
 from metabonk.learn.dreams.dreamer import DreamLearner
+from metabonk.learn.optimizer import FlatAdam
 from metabonk.models.dreamer import dream
 from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
@@ -56,6 +57,27 @@ def test_a_resumed_learner_goes_on_bit_for_bit(world: WorldModel) -> None:
     assert one.update(states, HORIZON) == two.update(states, HORIZON)
     for a, b in zip(one.dreamer.parameters(), two.dreamer.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_an_update_that_is_skipped_leaves_the_spread_as_well(
+    world: WorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that was skipped before any other is not the first that was measured."""
+    states = seen_states(world, walk(8, 16, seed=1))
+    learner = DreamLearner(world, dreamer_of(world), SMALL)
+    measured: list[float] = []
+    for skipped in (True, False, True, False):
+        before = [learner.spread, *map(torch.clone, learner.dreamer.state_dict().values())]
+        with monkeypatch.context() as patch:
+            if skipped:
+                patch.setattr(FlatAdam, "clip", lambda *_: float("inf"))
+            measured.append(learner.update(states, HORIZON)["dream_spread"])
+        after = [learner.spread, *learner.dreamer.state_dict().values()]
+        pairs = zip(before[1:], after[1:], strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs) == skipped
+        assert (before[0] == after[0]) == skipped
+    assert measured[0] == 0.0 < measured[1] == measured[2]
+    assert measured[3] == pytest.approx(measured[1], rel=0.05)  # a hundredth of it was replaced
 
 
 def test_starts_are_as_many_as_asked_and_none_twice(world: WorldModel) -> None:

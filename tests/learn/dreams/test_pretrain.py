@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from dreamers import dreamer_of, earned
+from gymnasium import spaces as gs
 from ring_world import LAYOUT, SMALL, SPACE, walk
 from tiny_dreams import dreaming
 from tiny_games import Walk
@@ -21,11 +22,22 @@ from metabonk.learn.dreams import versions as dreams
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.pretrain import Pretrained, pretrain_dream
 from metabonk.learn.dreams.world import Batch, WorldLearner
-from metabonk.learn.trainer import Trainer
+from metabonk.learn.trainer import Trainer, parse_fixed
 from metabonk.models import world as worlds
 from metabonk.models.rssm import RssmStates
+from metabonk.spaces import ActionLayout
 
 LENGTH = 40
+# Two columns that may be steered, and buttons that may be fixed.
+TWO = ActionLayout.of(
+    gs.Dict(
+        {
+            "move": gs.Discrete(3),
+            "jump": gs.Discrete(2),
+            "action": gs.Box(-1.0, 1.0, (2,), np.float32),
+        }
+    )
+)
 
 
 def record(directory: Path, *, shuffled: bool = False, num: int = 24, length: int = LENGTH) -> Path:
@@ -207,6 +219,36 @@ def test_a_run_begins_with_what_was_learned(tmp_path: Path) -> None:
     assert run.world.learner.updates == 123
     run.start()
     run.iterate()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("dream__hidden", 24, "dream.hidden = 16, not 24: go on with --set dream.hidden=16"),
+        ("model__steer", "action", "model.steer = '', not 'action': go on with --set model.steer="),
+        ("model__fixed", "jump=0", "model.fixed = 'move=0', not 'jump=0'"),
+    ],
+)
+def test_a_dreamer_of_another_kind_is_refused_before_anything_is_taken(
+    tmp_path: Path, key: str, value: object, told: str
+) -> None:
+    config = dreaming(tmp_path, model__fixed="move=0" if key == "model__fixed" else "")
+    world = worlds.build(SPACE, TWO, config.world, seed=1)
+    dreamer = dreams.make_dreamer(
+        world, config.dream, config.model, parse_fixed(config.model.fixed), 1
+    )
+    path = dreams.save(tmp_path, world, dreamer, config, updates=7).path
+    other = dreaming(tmp_path, world__start=str(path), **{key: value})
+    learner = WorldLearner(worlds.build(SPACE, TWO, other.world, seed=2), other.world)
+    fixed = parse_fixed(other.model.fixed)
+    made = dreams.make_dreamer(learner.model, other.dream, other.model, fixed, 2)
+    before = {k: v.clone() for k, v in learner.model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=told):
+        dreams.begin(other, learner, DreamLearner(learner.model, made, other.dream))
+    assert all(torch.equal(before[k], v) for k, v in learner.model.state_dict().items())
+    assert learner.updates == 0
+    assert dreams.begin(other, learner, None).path == path  # its world model fits
+    assert same(learner.model, world)
 
 
 def test_what_was_learned_before_it_diverged_is_kept_and_named(
