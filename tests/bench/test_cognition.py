@@ -191,14 +191,7 @@ GOALS = [  # words of the case, the peer, the ratio at least
     *(
         (f"the rules' directives, level {level}", peer, 1.0)
         for level in ("regain", "gather", "duel")
-        for peer in (
-            "System 1 alone",
-            "random directives",
-            *(
-                f"{verb}, always"
-                for verb in ("attack", "defend", "retreat", "collect", "explore", "interact")
-            ),
-        )
+        for peer in ("System 1 alone", "random directives", "retreat, always")
     ),
     ("ticks missed beside a System 2 that is up to 10 s late", "without System 2", 1.0),
     ("share of 200 random menus", "0.99", 1.0),
