@@ -26,6 +26,7 @@ from metabonk.spaces import ActionLayout
 KIND = "checkpoint"
 FOLDER = "checkpoints"
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.safetensors"
+ANEW = "start a new run (--run DIR)"
 
 
 @dataclass
@@ -135,7 +136,10 @@ def load_weights(module: torch.nn.Module, weights: Mapping[str, Array]) -> None:
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError(f"these weights are of another network: {error}") from error
+        raise CheckpointError(
+            f"these weights are of another network: {error}; give it the settings that they learned "
+            f"with (model.*, and of what learns beside it world.*, dream.*, efe.*), or {ANEW}"
+        ) from error
 
 
 def describe(space: gs.Dict, layout: ActionLayout) -> dict[str, Any]:
@@ -151,15 +155,17 @@ def check_description(details: Mapping[str, Any], space: gs.Dict, layout: Action
     """Raises CheckpointError naming the first difference between a card and a game's spaces."""
     now = describe(space, layout)
     of = f"learned in {details['game']}: " if "game" in details else ""
+    remedy = f"set game.name and game.* as they were when it learned, or {ANEW}"
     for key in {**details["observation"], **now["observation"]}:
         was, found = details["observation"].get(key), now["observation"].get(key)
         if was != found:
             raise CheckpointError(
-                f"{of}observation {key!r} was {was or 'not there'}, this game has {found or 'none'}"
+                f"{of}observation {key!r} was {was or 'not there'}, this game has "
+                f"{found or 'none'}: {remedy}"
             )
     before, after = details["action"], plain(now["action"])
     if before != after:
-        raise CheckpointError(f"{of}the actions were {before}, this game has {after}")
+        raise CheckpointError(f"{of}the actions were {before}, this game has {after}: {remedy}")
 
 
 def plain(value: Any) -> Any:

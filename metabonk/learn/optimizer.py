@@ -78,7 +78,8 @@ class FlatAdam:
         for key, value in state.items():
             if key != "step" and value.size != self.flat.numel():
                 raise CheckpointError(
-                    f"optimizer {key}: {value.size} numbers, the network has {self.flat.numel()}"
+                    f"optimizer {key}: {value.size} numbers, the network has {self.flat.numel()}: "
+                    "give it the settings that it learned with, or start a new run (--run DIR)"
                 )
         self._steps = int(state.get("step", np.zeros(())))
         for into, key in ((self._mean, "exp_avg"), (self._square, "exp_avg_sq")):

@@ -24,6 +24,7 @@ from metabonk.learn.auxiliary.dreams import DreamTraining
 from metabonk.learn.auxiliary.parts import Imagination, Lesson
 from metabonk.learn.auxiliary.world import WorldTraining
 from metabonk.learn.checkpoint import (
+    ANEW,
     Snapshot,
     check_description,
     describe,
@@ -302,10 +303,13 @@ class Trainer:
                 f"the checkpoint has version {details['state_version']}, "
                 f"this program reads {STATE_VERSION}: use the version that wrote it"
             )
-        if (details["game"], details["num_envs"]) != (self.game.name, self.game.num_envs):
+        was, now = (details["game"], details["num_envs"]), (self.game.name, self.game.num_envs)
+        if was != now:
+            wanted = [f"game.envs={was[1]}"] if was[1] != now[1] else []
+            wanted += [f"game.name={was[0]}"] if was[0] != now[0] else []
             raise CheckpointError(
-                f"the checkpoint is of {details['num_envs']} x {details['game']}, "
-                f"not of {self.game.num_envs} x {self.game.name}"
+                f"the checkpoint is of {was[1]} x {was[0]}, not of {now[1]} x {now[0]}: "
+                f"set {' and '.join(wanted)}, or {ANEW}"
             )
         check_description(details, self.game.observation_space, self.game.action_layout)
 

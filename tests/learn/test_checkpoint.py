@@ -19,6 +19,7 @@ from metabonk.games import make as make_game
 from metabonk.learn import checkpoint
 from metabonk.learn.trainer import Trainer, parse_fixed
 from metabonk.protocols import BatchGame
+from metabonk.spaces import ActionLayout
 
 
 def make(envs: int = 6, game: Callable[[int], BatchGame] = Walk, **ppo) -> Trainer:
@@ -269,19 +270,31 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     trainer.start()
     trainer.iterate()
     saved = checkpoint.read(checkpoint.save(tmp_path, trainer.snapshot()))
-    with pytest.raises(CheckpointError, match="6 x tiny-walk, not of 7 x tiny-walk"):
+    anew = r"or start a new run \(--run DIR\)$"
+    told = rf"6 x tiny-walk, not of 7 x tiny-walk: set game\.envs=6, {anew}"
+    with pytest.raises(CheckpointError, match=told):
         make(envs=7).restore(saved)
+    saved.details["game"] = "arena"
+    with pytest.raises(CheckpointError, match=r": set game\.envs=6 and game\.name=arena, or start"):
+        make(envs=7).restore(saved)
+    saved.details["game"] = "tiny-walk"
 
     class Other(Memory):
         name = "tiny-walk"
 
-    with pytest.raises(CheckpointError, match=r"^learned in tiny-walk: observation 'obs"):
+    remedy = rf": set game\.name and .* as they were when it learned, {anew}"
+    with pytest.raises(
+        CheckpointError, match=rf"^learned in tiny-walk: observation 'obs.*{remedy}"
+    ):
         make(game=Other).restore(saved)
     less = gs.Dict({"other": gs.Box(0, 1, (1,), np.float32)})
-    with pytest.raises(CheckpointError, match=r"this game has none$"):
+    with pytest.raises(CheckpointError, match=rf"this game has none{remedy}"):
         checkpoint.check_description(saved.details, less, trainer.game.action_layout)
+    space, other = trainer.game.observation_space, ActionLayout.of(gs.Discrete(7))
+    with pytest.raises(CheckpointError, match=rf"the actions were .* this game has .*{remedy}"):
+        checkpoint.check_description(saved.details, space, other)
     bigger = make()
-    with pytest.raises(CheckpointError, match="another network"):
+    with pytest.raises(CheckpointError, match=r"(?s)another network.*model\.\*.*--run DIR"):
         checkpoint.load_weights(bigger.model, {**saved.weights, "extra": np.zeros(3)})
 
 

@@ -1,5 +1,10 @@
 """Expected free energy where the rules are known equals pymdp's (Heins et al. 2022), policy by
-policy: on random worlds, on its own T-maze, and in what is believed and chosen."""
+policy: on random worlds, on its own T-maze, and in what is believed and chosen.
+
+It brings JAX and is in no extra: `pip install inferactively-pymdp==1.0.4`, then pytest as ever.
+`python tests/learn/dreams/test_pomdp_pymdp.py FILE` writes what it gives, which is kept as
+pymdp_cases.json for machines without it.
+"""
 
 from __future__ import annotations
 
@@ -119,3 +124,32 @@ def test_beliefs_after_an_observation() -> None:
             listed(*rules.likelihood), seen, prior=listed(rules.prior)
         )
         np.testing.assert_allclose(planner.update(rules.prior, seen), theirs_[0], atol=1e-4)
+
+
+def cases() -> list[dict[str, Any]]:
+    """Worlds and what it makes of them, as plain data."""
+    depths = (1, 2, 2, 3, 2, 1)
+    worlds = [(f"random world {n}", random_rules(n), depth) for n, depth in enumerate(depths)]
+    worlds += [("T-maze", its_maze()[0], depth) for depth in (1, 2)]
+    return [
+        {
+            "what": what,
+            "depth": depth,
+            "likelihood": [table.tolist() for table in rules.likelihood],
+            "transition": rules.transition.tolist(),
+            "preference": [row.tolist() for row in rules.preference],
+            "prior": rules.prior.tolist(),
+            "negative_g": theirs(rules, rules.prior, depth)[1].tolist(),
+        }
+        for what, rules, depth in worlds
+    ]
+
+
+if __name__ == "__main__":
+    import importlib.metadata
+    import json
+    import sys
+    from pathlib import Path
+
+    version = importlib.metadata.version("inferactively-pymdp")
+    Path(sys.argv[1]).write_text(json.dumps({"pymdp": version, "cases": cases()}))
