@@ -36,7 +36,11 @@ from .ledger import now as at_present
 
 HZ = 60.0
 SLOW_EVERY, SLOW_SECONDS = 5, 1.0  # of a slow agent: replies, and how long it looks away
-LINGER = 30.0  # seconds at the end for outcomes to be acknowledged, kills included
+# Seconds at the end for outcomes to be acknowledged. Longer than a player's: a soak asks whether
+# anything is lost while somebody waits for it. Its clients also end in the middle of kills, and on
+# a machine that is kept busy a server may take longer to come back than a player would wait, who
+# is told what then is missing (metabonk/cli/system2.py).
+LINGER = 30.0
 URGENT = 0.1  # urgent requests per second, beside those that the clip gives rise to
 _NS = 1_000_000_000
 

@@ -245,6 +245,10 @@ def _notice_troubles(live: Live, plan: Plan) -> None:
         notice_line(
             f"{unshown:,} captures were not shown, the frame ring took no frame: is /dev/shm full?"
         )
+    if "system2" in counts:
+        from metabonk.cli.system2 import notice_unsent
+
+        notice_unsent(counts["system2"])
     for journal in (counts.get("ledger"), counts.get("recording"), counts["game"].get("inputs")):
         if journal is not None and journal["error"]:
             notice_line(f"the session's disk failed, what came later is lost: {journal['error']}")

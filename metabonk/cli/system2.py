@@ -93,6 +93,21 @@ def show(counts: list[dict[str, Any]]) -> None:
     console.print(table(["System 2", *(f">{head}" for head in heads)], rows))
 
 
+def notice_unsent(counts: list[dict[str, Any]]) -> None:
+    """Says of which agents the server's log lacks outcomes, once they have ended."""
+    for agent, one in enumerate(counts):
+        if waiting := one["waiting_outcomes"]:
+            notice_line(
+                f"agent {agent}: {waiting:,} outcomes are lost, the cognitive server did not "
+                "acknowledge them in time: its log lacks them; end the server after its agents"
+            )
+        if dropped := one["dropped"]:
+            notice_line(
+                f"agent {agent}: {dropped:,} outcomes were dropped: the server refused them or was "
+                "away for too long; of version 1 it takes none (cognition.protocol)"
+            )
+
+
 def reporter(live: Live) -> Callable[[], bool]:
     """What says once, while a game is played, that an agent's server is not there, and why; never
     true."""

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from small_broker import serving
 
-from metabonk.cli.system2 import client_settings
+from metabonk.cli.system2 import client_settings, notice_unsent
 from metabonk.cognition.protocol.keys import new
 from metabonk.config import load
 
 Metabonk = Callable[..., Any]
-LIVE = ("play", "--policy", "scripted", "--live", "--cpu", -1, "--frames", "24x32")
+LIVE = ("play", "--policy", "scripted", "--live", "--uncertified", "--cpu", -1, "--frames", "24x32")
 MENUS = ("--set", "menu.enabled=1")
 SIMA2 = (*LIVE, "--set", "sima2.enabled=1")
 
@@ -61,6 +61,35 @@ def test_a_missing_server_is_said_while_one_plays(
     said = metabonk(*words, "--out", tmp_path / "s")
     assert said.err.count("no cognitive server yet") == 1
     assert "`metabonk serve cognitive` starts one" in said.err
+
+
+@pytest.mark.parametrize("json_too", [(), ("--json",)])
+def test_outcomes_that_nobody_took_are_told_with_their_number(
+    metabonk: Metabonk, tmp_path: Path, json_too: tuple[str, ...]
+) -> None:
+    url = f"ipc://{tmp_path}/b.sock"
+    with serving(url) as server:
+        server.acknowledges = False
+        said = metabonk(
+            *LIVE, "--seconds", 1.5, "--system2", "--server", url, "--out", tmp_path / "s",
+            "--set", "cognition.every=0.1", "--set", "cognition.rl_logging=1", *json_too,
+        )  # fmt: skip
+        assert said.code == 0, said.err
+        asked = {request.id for request, _ in server.requests}
+    # Every request has one, and none was taken.
+    assert f"agent 0: {len(asked)} outcomes are lost" in said.err
+    assert "end the server after its agents" in said.err
+
+
+def test_only_what_is_lost_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    clean = {"waiting_outcomes": 0, "dropped": 0}
+    notice_unsent([clean, clean])
+    assert capsys.readouterr().err == ""
+    notice_unsent([clean, {"waiting_outcomes": 1200, "dropped": 3}])
+    told = capsys.readouterr().err
+    assert "agent 1: 1,200 outcomes are lost" in told
+    assert "agent 1: 3 outcomes were dropped" in told
+    assert "agent 0" not in told
 
 
 def test_variables_of_old_scripts_do_it_too(

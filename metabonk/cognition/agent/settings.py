@@ -28,7 +28,8 @@ class ClientSettings:
     report what came of every decision, `outcome_seconds` after its capture. menus: go through
     menus; offers: and choose among a run's offers. goal, menu_goal: of the game and of menus, in
     words, from the user. protocol: v2, or v1 of deployed servers. keys: a server on another machine
-    needs them. linger: seconds at the end for outcomes to be acknowledged.
+    needs them. linger: seconds at the end, at most, for outcomes to be acknowledged: enough for a
+    server that was killed to be there again, and no longer than a player who ends would wait.
     """
 
     every: float = 2.0
@@ -45,7 +46,7 @@ class ClientSettings:
     menu_goal: str = ""
     protocol: str = "v2"
     keys: Keys | None = None
-    linger: float = 1.0
+    linger: float = 5.0
 
 
 def check(agent: str, url: str, settings: ClientSettings) -> None:

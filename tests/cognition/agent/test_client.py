@@ -22,7 +22,7 @@ from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
 from metabonk.errors import ConfigError
 from metabonk.records import GAME_STATE, FieldGroup, GameState
 
-QUICK = ClientSettings(every=0.2, patience=4.0, outcome_seconds=0.2)
+QUICK = ClientSettings(every=0.2, patience=4.0, outcome_seconds=0.2, linger=1.0)
 
 
 @pytest.fixture
@@ -151,6 +151,23 @@ def test_outcomes_survive_a_server_that_does_not_answer(url: str) -> None:
         with serving(url) as server:
             until(lambda: unacknowledged <= set(server.outcomes), "the outcomes once more")
         assert client.counts()["dropped"] == 0
+
+
+def test_at_its_end_a_client_waits_for_a_server_that_comes_back(url: str) -> None:
+    """By default long enough for one that was killed and started anew."""
+    client = Client("omega-0", url, ClientSettings(every=0.2, outcome_seconds=0.2))
+    with Game(client):
+        client.start()
+        with serving(url) as server:
+            server.acknowledges = False
+            until(lambda: len(server.outcomes) >= 2, "outcomes")
+        client.end()
+    time.sleep(2.0)  # of the restart
+    assert client.counts()["waiting_outcomes"] >= 2
+    with serving(url) as server:
+        client.stop()
+        assert client.counts()["waiting_outcomes"] == 0
+        assert len(server.outcomes) == client.counts()["acknowledged"] >= 2
 
 
 def test_nothing_late_or_foreign_is_applied(url: str) -> None:
