@@ -137,7 +137,7 @@ def load_weights(module: torch.nn.Module, weights: Mapping[str, Array]) -> None:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(
-            f"these weights are of another network: {error}; give it the settings that they learned "
+            f"these weights are of another network: {error}; give it the settings that it learned "
             f"with (model.*, and of what learns beside it world.*, dream.*, efe.*), or {ANEW}"
         ) from error
 

@@ -33,7 +33,7 @@ from metabonk.learn.assess import Assessor
 from metabonk.learn.auxiliary.parts import parts
 from metabonk.learn.evaluate import CRASHES, Evaluation
 from metabonk.learn.record import Recording
-from metabonk.learn.report.publish import LOST, NO_MOTOR, SLOW, RunResult, notes, publish
+from metabonk.learn.report.publish import LOST, NO_DREAMS, NO_MOTOR, SLOW, RunResult, notes, publish
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import JsonLinesSink, Registry, Sink, TensorBoardSink, declare, declared
 from metabonk.ops.fallbacks import Watch
@@ -237,6 +237,8 @@ class Session:
         if self.stopped:
             self.registry.event("interrupted", checkpoint=saved.hash)
             raise Interrupted(self._result(saved, None))
+        if silent := self.trainer.imagination.silent():
+            self.registry.event(NO_DREAMS, step=self.trainer.steps, reason=silent)
         self._distil(saved)
         evaluation = self.evaluate(saved)
         self._tell_fallbacks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from run_metrics import events, numbers
+from tiny_dreams import dreaming
 from tiny_games import Walk
 
 from metabonk.config import Config
@@ -23,6 +25,7 @@ from metabonk.errors import (
 )
 from metabonk.learn import assess, checkpoint, run
 from metabonk.learn.assess import Assessor
+from metabonk.learn.dreams.trust import Trust
 from metabonk.learn.motors.cpqe import CpqeLearner, Progress
 from metabonk.learn.report import publish
 from metabonk.metrics import Record, Registry
@@ -224,6 +227,38 @@ def test_processes_that_died_are_told(
         monkeypatch.setattr(module, "from_config", lambda *_, **__: Mortal(6, 10**9))
     tiny.run.directory = str(tmp_path / "sound")
     assert run.train(tiny).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"dream__warm_up": 100}, r"18 updates of dream.warm_up = 100, and its trust horizon is 2; "
+         r"train longer, or lower dream.warm_up\.$"),
+        ({"dream__horizon": 0}, "and its trust horizon is 0; train longer, or set dream.horizon"),
+        ({"efe__enabled": True, "dream__enabled": False, "dream__warm_up": 100}, "reached nobody"),
+        ({"world__sequence": 90}, r"never learned.*48 steps of each .*sequence = 90 needs 91"),
+        ({"world__batch": 99}, r"never learned.*288 steps were .* takes world.batch .* = 792;"),
+        ({}, ""),
+        ({"dream__enabled": False}, ""),  # nobody dreams
+    ],
+)  # fmt: skip
+def test_a_run_too_short_to_dream_says_so(
+    tiny: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    told: str,
+) -> None:
+    """Else a reader takes it for what dreams are worth."""
+    monkeypatch.setattr(Trust, "note", lambda *_: None)  # nothing is ever trusted
+    config = dreaming(tmp_path / "run", run__steps=48 * 6, **settings)
+    result = run.train(config)
+    assert [bool(re.search(told, note)) for note in result.notes] == ([True] if told else [])
+    assert all(note in (tmp_path / "run" / "report.html").read_text() for note in result.notes)
+    assert run.train(config, resume=True).notes == result.notes  # said again
+    if "reached nobody" in told:  # a longer run that came to it says nothing any more
+        config.run.steps, config.dream.warm_up = 48 * 36, 100
+        assert run.train(config, resume=True).notes == ()
 
 
 @pytest.mark.parametrize("error", [DivergedError("3 in a row"), ConfigError("none of 12")])

@@ -84,6 +84,18 @@ class DreamTraining:
         a horizon was asked for, can be trusted for one step at least."""
         return self.horizon > 0 and self.world.updates >= self.config.warm_up
 
+    @property
+    def waits(self) -> str:
+        """What dreams that never began wait for, in words."""
+        updates, warm_up = self.world.updates, self.config.warm_up
+        remedies = ["train longer"]
+        remedies += ["lower dream.warm_up"] if updates < warm_up else []
+        remedies += ["set dream.horizon to dream all the same"] if not self.horizon else []
+        return (
+            f"the world model had {updates} updates of dream.warm_up = {warm_up}, and its trust "
+            f"horizon is {self.horizon}; {', or '.join(remedies)}"
+        )
+
     def judge(self, rollout: Rollout) -> dict[str, float]:
         """Takes the measure of the world model on a rollout that it has not learned from, over as
         many steps as lie between its resets; counts those by which that cannot be done, and warns

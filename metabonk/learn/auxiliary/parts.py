@@ -131,6 +131,19 @@ class Imagination:
         metrics["seconds_world"] = time.perf_counter() - began - sum(self._seconds.values())
         return Lesson(metrics, teachers, bonus)
 
+    def silent(self) -> str:
+        """Why nothing that is on was ever heard, and what to do about it, in a sentence: a run may
+        be over before its world model learns, or before anything is dreamed. Empty if that began,
+        or if there is nothing to begin."""
+        if self.world is None:
+            return ""
+        if not self.world.learner.updates:
+            return f"The world model never learned, and nothing was dreamed: {self.world.waits}."
+        actors = self.actors.values()
+        if any(actor.learner.updates for actor in actors) or not actors:
+            return ""
+        return f"Nothing was dreamed, so that dreams reached nobody: {next(iter(actors)).waits}."
+
     def _judge(self, rollout: Rollout) -> dict[str, float]:
         """The measure of the world model: the first who dreams takes it, for all."""
         actors = self.actors

@@ -108,6 +108,21 @@ class WorldTraining:
                 seen.setdefault(key, []).append(value)
         return {key: float(np.mean(values)) for key, values in seen.items()}
 
+    @property
+    def waits(self) -> str:
+        """What a model that never learned waits for, in words."""
+        config, played = self.config, len(self.replay) // self.replay.num_envs
+        if not self.replay.ready(config.sequence):
+            return (
+                f"{played} steps of each game were played and world.sequence = {config.sequence} "
+                f"needs {replay.least(config.sequence)}; train longer, or shorten it"
+            )
+        return (
+            f"{len(self.replay)} steps were played and an update takes world.batch * "
+            f"world.sequence / world.ratio = {config.batch * config.sequence / config.ratio:g}; "
+            "train longer, or lower it"
+        )
+
     def state(self) -> dict[str, Array]:
         """Arrays by dotted name: weights and moments."""
         weights = {f"weights.{k}": v for k, v in weights_of(self.learner.model).items()}

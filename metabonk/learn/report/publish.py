@@ -24,6 +24,7 @@ from metabonk.protocols import Policy
 # Events that become notes.
 NO_FILM = "film_failed"  # its `reason` says why
 NO_MOTOR = "motor_failed"  # its `reason` says why
+NO_DREAMS = "nothing_dreamed"  # its `reason` says so, and why
 LOST = "lost"  # processes of games died, `count` of them since the last such event
 SLOW = (
     "fallbacks"  # operations ran on torch's definition: `calls` of each since the last such event
@@ -173,6 +174,8 @@ def _notes_of_the_end(records: Sequence[Record], steps: int) -> list[str]:
             f"{those} of the evaluation broke off because the game's process died: others were "
             "played instead, so not everybody played the same ones."
         )
+    if NO_DREAMS in last:
+        found.append(str(last[NO_DREAMS]["reason"]))
     if NO_MOTOR in last:
         found.append(f"There is no motor of this run: {last[NO_MOTOR]['reason']}")
     if NO_FILM in last:
