@@ -45,14 +45,16 @@ namespace Metabonk.Core
             if (HasGame(path))
                 throw new IOException(path
                     + ": another game has this file: close it, or set another Instance");
-            string partial = path + ".partial";
-            File.Delete(partial);  // what a game that was killed left behind
-            file = SharedFile.Create(partial, PixelsAt + PixelBytes + ActionColumns * 4);
-            *(uint*)(file.Data + 4) = Marker;
-            *(int*)(file.Data + WidthAt) = width;
-            *(int*)(file.Data + HeightAt) = height;
-            File.Delete(path);
-            File.Move(partial, path);
+            UnfinishedFile.Clear(path);
+            file = UnfinishedFile.Make(path, path, PixelsAt + PixelBytes + ActionColumns * 4, Fill,
+                () => File.Delete(path));
+        }
+
+        void Fill(SharedFile made)
+        {
+            *(uint*)(made.Data + 4) = Marker;
+            *(int*)(made.Data + WidthAt) = width;
+            *(int*)(made.Data + HeightAt) = height;
         }
 
         // One without a lock cannot be told from a dead one, whose file is replaced.

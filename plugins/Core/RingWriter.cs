@@ -22,7 +22,7 @@ namespace Metabonk.Core
 
     public sealed unsafe class RingWriter : IDisposable
     {
-        const int Hot = 3, BeatsPerLook = 16, Tries = 4;
+        const int Hot = 3, BeatsPerLook = 16;
 
         readonly string path, name;
         readonly int readers, leases;
@@ -48,6 +48,7 @@ namespace Metabonk.Core
             this.name = name;
             this.readers = readers;
             this.leases = leases;
+            UnfinishedFile.Clear(Beside(path));
             Renew(frameBytes);
             beat = Beat;
             Heart.Start(beat);
@@ -58,28 +59,35 @@ namespace Metabonk.Core
         public RingCounts Counts { get { lock (gate) return counts; } }
         public long FrameBytes { get { return words.Geometry.PixelsStride; } }
 
-        // A whole ring under another name first, so that nobody ever finds half of one.
         void Renew(long frameBytes)
         {
             RingGeometry geometry = RingGeometry.Make(readers, leases, frameBytes);
-            string partial = Path.Combine(Path.GetDirectoryName(path), "." + Path.GetFileName(path)
-                + ".partial");
             if (file == null) Clear();
-            File.Delete(partial);  // what a writer that was killed left behind
-            SharedFile next = SharedFile.Create(partial, geometry.TotalBytes);
-            var nextWords = new RingWords(next.Data, geometry);
-            Fill(nextWords);
+            SharedFile next = UnfinishedFile.Make(Beside(path), path, geometry.TotalBytes,
+                made => Fill(new RingWords(made.Data, geometry)), RetireReplaced);
             lock (gate)
             {
-                if (file != null) Retire(Ring.Replaced);
-                File.Move(partial, path);
                 file = next;
-                words = nextWords;
+                words = new RingWords(next.Data, geometry);
                 claimed = newest = -1;
                 number = 0;
                 lost = false;
                 Array.Clear(written, 0, written.Length);
                 Array.Clear(tokens, 0, tokens.Length);
+            }
+        }
+
+        // Unfinished ones have a dot before their names, so that nobody takes them for rings.
+        static string Beside(string path)
+        {
+            return Path.Combine(Path.GetDirectoryName(path), "." + Path.GetFileName(path));
+        }
+
+        void RetireReplaced()
+        {
+            lock (gate)
+            {
+                if (file != null) Retire(Ring.Replaced);
             }
         }
 

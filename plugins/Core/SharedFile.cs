@@ -44,7 +44,8 @@ namespace Metabonk.Core
         }
 
         /// <summary>A new file of zeros, whose memory is taken at once: writing there cannot fail
-        /// later. IOException if it exists or there is no room.</summary>
+        /// later. IOException if it exists or there is no room, FileNotFoundException if it is
+        /// taken away meanwhile.</summary>
         public static SharedFile Create(string path, long bytes)
         {
             var file = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite,
@@ -114,9 +115,11 @@ namespace Metabonk.Core
         public static void Apply(string path)
         {
             if (Path.DirectorySeparatorChar != '/') return;
-            if (ChangeMode(System.Text.Encoding.UTF8.GetBytes(path + "\0"), 0x180) != 0)
-                // rw-------
-                throw new IOException(path + ": its mode cannot be set to the owner's only");
+            const uint mode = 0x180;  // rw-------
+            if (ChangeMode(System.Text.Encoding.UTF8.GetBytes(path + "\0"), mode) == 0) return;
+            if (!File.Exists(path))
+                throw new FileNotFoundException(path + ": it is gone", path);
+            throw new IOException(path + ": its mode cannot be set to the owner's only");
         }
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import signal
 import stat
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from csharp import HANG, ROOT, Peer, runtime_command
+from rehearsal import wait_for
 
 SHM = Path("/dev/shm")
 HEADER = ROOT / "csrc" / "include" / "metabonk" / "frame_ring.h"
@@ -155,3 +157,67 @@ def test_what_is_no_ring_is_no_writer(peer: Peer, name: str) -> None:
     (SHM / f"metabonk-ring-{name}").write_bytes(b"\xff" * 9000)
     out = peer.run("ring-read", f"name={name}", "frames=1", "waitMs=50").decode().splitlines()
     assert out[0] == "NoWriter"
+
+
+LARGE = ("width=2048", "height=1024")  # whose zeros take a while to write
+
+
+def unfinished(name: str) -> list[Path]:
+    return [path for path in SHM.iterdir() if path.name.startswith(f".metabonk-ring-{name}")]
+
+
+def caught_making(peer: Peer, name: str) -> tuple[subprocess.Popen[str], Path]:
+    """A writer, stopped while it makes its ring's file, and that file."""
+    ring = SHM / f"metabonk-ring-{name}"
+    for _ in range(50):
+        process = peer.start("ring-write", f"name={name}", "pauseMs=1", *LARGE)
+        wait_for(lambda: True if unfinished(name) or ring.exists() else None)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        if left := unfinished(name):
+            return process, left[0]
+        process.send_signal(signal.SIGCONT)  # it was quicker
+        finish(process)
+    raise AssertionError("a writer was never seen to make its file")
+
+
+def test_a_writer_killed_while_it_makes_its_ring_leaves_nothing_to_the_next(
+    peer: Peer, name: str
+) -> None:
+    killed, path = caught_making(peer, name)
+    killed.kill()
+    killed.wait(HANG)
+    assert path.exists()  # the control: a killed one cannot tidy up
+    before = path.with_name(f".metabonk-ring-{name}.partial")  # as plugins named them once
+    before.write_bytes(b"")
+    letters = "0123456789abcdef"
+    another = path.with_name(f".metabonk-ring-{name}.{letters}.{letters}.partial")
+    another.write_bytes(b"")  # of a ring NAME.0123456789abcdef
+    writer = peer.start("ring-write", f"name={name}", "pauseMs=1")
+    assert line(writer) == f"/dev/shm/metabonk-ring-{name}"
+    assert unfinished(name) == [another]
+    finish(writer)
+
+
+def test_what_a_living_writer_makes_is_left_alone(peer: Peer, name: str) -> None:
+    path = SHM / f".metabonk-ring-{name}.0123456789abcdef.partial"
+    path.write_bytes(b"")
+    writer = peer.start("ring-write", f"name={name}", "pauseMs=1")
+    assert writer.stdout is not None
+    while not select.select([writer.stdout], [], [], 0.05)[0]:
+        path.write_bytes(b"more")  # as its maker would
+    assert line(writer) == f"/dev/shm/metabonk-ring-{name}"
+    assert unfinished(name) == [path]
+    finish(writer)
+
+
+def test_a_maker_whose_file_was_swept_makes_another(peer: Peer, name: str) -> None:
+    """As one that was stopped for so long that it seemed dead."""
+    writer, path = caught_making(peer, name)
+    path.unlink()
+    writer.send_signal(signal.SIGCONT)
+    assert line(writer) == f"/dev/shm/metabonk-ring-{name}"
+    assert not unfinished(name)
+    out = peer.run("ring-read", f"name={name}", "frames=3").decode().splitlines()
+    assert out[-1].startswith("taken 3 torn 0")
+    finish(writer)

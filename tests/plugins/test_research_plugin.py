@@ -196,3 +196,13 @@ def test_a_living_games_file_is_left_alone(peer: Peer, tmp_path: Path) -> None:
         path.write_bytes(left)
         assert peer.run("research-file", path).strip() == b"True"
         assert not path.exists()
+
+
+def test_what_a_killed_game_left_unfinished_goes(peer: Peer, tmp_path: Path) -> None:
+    path = path_of(0, tmp_path)
+    mine = [path.with_name(f"{path.name}{end}.partial") for end in ("", ".0123456789abcdef")]
+    other = path.with_name(f"{path.name}0.0123456789abcdef.partial")  # of game 10, as 0 is of 1
+    for left in (*mine, other):
+        left.write_bytes(b"")
+    assert peer.run("research-file", path).strip() == b"True"
+    assert list(tmp_path.iterdir()) == [other]
