@@ -210,7 +210,7 @@ void MakeLoop(play::Loop* loop, double hz, double spin, int cpu, int priority, b
   new (loop) play::Loop(play::MonotonicClock(), settings);
 }
 
-nb::object TimesOf(const play::Loop& loop, size_t seat) {
+nb::object TimesOf(play::Loop& loop, size_t seat) {
   if (loop.running()) throw nb::value_error("times: the loop runs: stop it first");
   if (seat >= loop.seats()) throw nb::index_error("no such seat");
   const std::vector<play::TickTimes> times = loop.Times(seat);
@@ -227,16 +227,7 @@ nb::object ReferenceOf(const play::Loop& loop, uint64_t first, size_t count) {
   found["late"] = NewArray<int64_t>({count}, &late);
   for (size_t i = 0; i < count; ++i) late[i] = loop.reference()->LateAfter(first + i);
   found["missed"] = loop.reference()->missed();
-  return found;
-}
-
-nb::dict Granted(const play::ThreadGranted& granted) {
-  nb::dict found;
-  found["cpu"] = granted.cpu;
-  found["priority"] = granted.priority;
-  found["cpu_error"] = granted.cpu_error == 0 ? "" : std::strerror(granted.cpu_error);
-  found["priority_error"] =
-      granted.priority_error == 0 ? "" : std::strerror(granted.priority_error);
+  found["granted"] = Granted(loop.reference()->granted());
   return found;
 }
 
@@ -361,9 +352,12 @@ void BindPlay(nb::module_& core) {
       .def("add", &play::Loop::Add, nb::arg("seat"), nb::keep_alive<1, 2>())
       .def("start", &play::Loop::Start)
       .def("stop", &play::Loop::Stop, nb::call_guard<nb::gil_scoped_release>())
-      .def("times", &TimesOf, nb::arg("seat"), "uint8 [ticks, bytes of a TickTimes].")
+      .def("times", &TimesOf, nb::arg("seat"),
+           "uint8 [ticks, bytes of a TickTimes]; once the games are stopped, too, for all that is "
+           "known of when actions were sent.")
       .def("reference", &ReferenceOf, nb::arg("first"), nb::arg("count"),
-           "Lateness of the reference thread, and after each of `count` ticks; None without one.")
+           "Lateness of the reference thread, and after each of `count` ticks, and what it was "
+           "granted, as `granted` says it of the loop; None without one.")
       .def("lateness", [](const play::Loop& loop) { return Described(loop.lateness()); })
       .def("granted", [](const play::Loop& loop) { return Granted(loop.granted()); })
       .def_prop_ro("running", &play::Loop::running)

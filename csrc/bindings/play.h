@@ -9,6 +9,7 @@
 #include "play/histogram.h"
 #include "play/pacer.h"
 #include "play/source.h"
+#include "play/thread.h"
 
 namespace metabonk::bindings {
 
@@ -21,6 +22,8 @@ struct Port {
 play::PacerSettings PacerOf(double hz, double spin);
 // Values' lower bounds and counts of the buckets that are not empty, count, max and quantiles.
 nanobind::dict Described(const play::Histogram& histogram);
+// Processor and priority of a thread, and why what it asked for was refused, else "".
+nanobind::dict Granted(const play::ThreadGranted& granted);
 // Raises ValueError that names what is outside the vocabulary.
 play::Directive DirectiveOf(uint32_t id, int action, int kind, uint32_t target, int priority,
                             int64_t until);

@@ -52,6 +52,16 @@ play::PacerSettings PacerOf(double hz, double spin) {
   return {static_cast<int64_t>(1e9 / hz + 0.5), static_cast<int64_t>(spin * 1e9)};
 }
 
+nb::dict Granted(const play::ThreadGranted& granted) {
+  nb::dict found;
+  found["cpu"] = granted.cpu;
+  found["priority"] = granted.priority;
+  found["cpu_error"] = granted.cpu_error == 0 ? "" : std::strerror(granted.cpu_error);
+  found["priority_error"] =
+      granted.priority_error == 0 ? "" : std::strerror(granted.priority_error);
+  return found;
+}
+
 namespace {
 
 using Picture = nb::ndarray<const uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
@@ -107,8 +117,11 @@ std::unique_ptr<play::LinkGame> MakeLink(const std::string& address, const std::
                                          const std::string& protocol, const std::string& token,
                                          const std::string& axes, int height, int width,
                                          bool decodes,
-                                         const std::vector<play::OfferPlaces::Point>& offers) {
+                                         const std::vector<play::OfferPlaces::Point>& offers,
+                                         int priority) {
   play::LinkSettings settings;
+  settings.thread.priority = priority;
+  RaiseUnlessOk(play::CheckThread(settings.thread));
   RaiseLink(link::ParseEndpoint(address, pipe_folder, &settings.client.endpoint));
   settings.client.protocol = ProtocolFrom(protocol);
   settings.client.token = token;
@@ -127,6 +140,7 @@ nb::dict LinkCounts(const play::LinkGame& game) {
 #define METABONK_PLAY_COUNT(name, meaning) counts[#name] = game.counters().name.value();
   METABONK_LINK_COUNTERS(METABONK_PLAY_COUNT)
 #undef METABONK_PLAY_COUNT
+  counts["actions_skipped"] = game.counters().actions_skipped.value() + game.actions_overtaken();
   counts["frames_unusable"] = game.frames_refused();
   counts["frames_decoded"] = game.frames_decoded();
   counts["frames_overtaken"] = game.frames_overtaken();
@@ -164,10 +178,12 @@ void AnswerJpeg(play::LinkGame& game, const std::optional<Picture>& pixels) {
 }
 
 std::unique_ptr<play::ShmGame> MakeShm(const std::string& path, bool bottom_up, int height,
-                                       int width) {
+                                       int width, int priority) {
   CheckFrames(height, width);
+  const play::ThreadSettings thread = {-1, priority};
+  RaiseUnlessOk(play::CheckThread(thread));
   return std::make_unique<play::ShmGame>(play::MonotonicClock(),
-                                         play::ShmSettings{path, bottom_up, height, width});
+                                         play::ShmSettings{path, bottom_up, height, width, thread});
 }
 
 nb::dict ShmCounts(const play::ShmGame& game) {
@@ -175,6 +191,7 @@ nb::dict ShmCounts(const play::ShmGame& game) {
 #define METABONK_PLAY_COUNT(name, meaning) counts[#name] = game.counters().name.value();
   METABONK_SHM_COUNTERS(METABONK_PLAY_COUNT)
 #undef METABONK_PLAY_COUNT
+  counts["actions_skipped"] = game.counters().actions_skipped.value() + game.actions_overtaken();
   return counts;
 }
 
@@ -196,19 +213,25 @@ void BindLiveGames(nb::module_& module) {
       .def_prop_ro("steps", &play::ArenaGame::steps, "Ticks of the game so far.")
       .def_prop_ro("skipped", &play::ArenaGame::skipped, "Ticks that it came too late for.")
       .def_prop_ro("unwritten", &play::ArenaGame::unwritten, "Inputs that the journal refused.")
-      .def_prop_ro("unshown", &play::ArenaGame::unshown, "Captures whose frame the ring refused.");
+      .def_prop_ro("unshown", &play::ArenaGame::unshown, "Captures whose frame the ring refused.")
+      .def_prop_ro("overtaken", &play::ArenaGame::actions_overtaken,
+                   "Actions that a newer one overtook before the game took them.");
   nb::class_<play::LinkGame>(module, "Link", "A game at the other end of a BonkLink.")
       .def(nb::new_(&MakeLink), nb::arg("address"), nb::arg("pipe_folder"), nb::arg("protocol"),
            nb::arg("token"), nb::arg("axes"), nb::arg("height"), nb::arg("width"),
-           nb::arg("decodes"), nb::arg("offer_places"),
+           nb::arg("decodes"), nb::arg("offer_places"), nb::arg("priority"),
            "height, width: of the frames that the policy reads, 0 for none. decodes: somebody "
-           "answers next_jpeg. offer_places: x and y of offers that come without widgets.")
+           "answers next_jpeg. offer_places: x and y of offers that come without widgets. "
+           "priority: of the thread that sends, of SCHED_FIFO; 0 for ordinary scheduling.")
       .def(
           "port", [](play::LinkGame& game) { return Port{&game.source(), &game.sink()}; },
           nb::keep_alive<0, 1>())
       .def("start", &play::LinkGame::Start)
       .def("stop", &play::LinkGame::Stop, nb::call_guard<nb::gil_scoped_release>())
       .def("counts", &LinkCounts)
+      .def(
+          "granted", [](const play::LinkGame& game) { return Granted(game.granted()); },
+          "What the thread that sends was granted, as Loop.granted says it; once stopped.")
       .def("next_jpeg", &NextJpeg, nb::arg("seconds"),
            "The newest frame that came as JPEG, or None if none did for `seconds`. One thread.")
       .def("answer_jpeg", &AnswerJpeg, nb::arg("pixels").noconvert().none(),
@@ -219,15 +242,19 @@ void BindLiveGames(nb::module_& module) {
       .def_prop_ro("why", &play::LinkGame::why, "Why it was given up, or was lost last.");
   nb::class_<play::ShmGame>(module, "Shm", "A game behind ResearchPlugin's shared memory.")
       .def(nb::new_(&MakeShm), nb::arg("path"), nb::arg("bottom_up"), nb::arg("height"),
-           nb::arg("width"),
+           nb::arg("width"), nb::arg("priority"),
            "path: of its file. bottom_up: the order of rows there. height, width: of the frames "
-           "that the policy reads, 0 for none.")
+           "that the policy reads, 0 for none. priority: of the thread that sends, of SCHED_FIFO; "
+           "0 for ordinary scheduling.")
       .def(
           "port", [](play::ShmGame& game) { return Port{&game.source(), &game.sink()}; },
           nb::keep_alive<0, 1>())
       .def("start", &play::ShmGame::Start)
       .def("stop", &play::ShmGame::Stop, nb::call_guard<nb::gil_scoped_release>())
       .def("counts", &ShmCounts)
+      .def(
+          "granted", [](const play::ShmGame& game) { return Granted(game.granted()); },
+          "What the thread that sends was granted, as Loop.granted says it; once stopped.")
       .def_prop_ro("connected", &play::ShmGame::connected, "It has shown an observation.")
       .def_prop_ro("why", &play::ShmGame::why, "Why there is no game, or why it was lost last.");
 }

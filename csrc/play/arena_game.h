@@ -76,6 +76,8 @@ class ArenaGame {
   uint64_t unwritten() const { return unwritten_.load(std::memory_order_relaxed); }
   // Captures that nobody saw, since the ring took no frame: its folder has no memory left.
   uint64_t unshown() const { return unshown_.load(std::memory_order_relaxed); }
+  // Actions that a newer one overtook before the game took them.
+  uint64_t actions_overtaken() const;
   // The name of an arena's ring, empty without frames.
   std::string ring_name(size_t i) const;
 

@@ -8,6 +8,7 @@
 
 #include "play/mailbox.h"
 #include "play/presses.h"
+#include "play/sends.h"
 #include "play/shown.h"
 #include "play/source.h"
 
@@ -42,6 +43,9 @@ class CapturePort : public Source, public Sink {
     Wake();
     return true;
   }
+  const Sends* sends() const override { return &sends_; }
+  // Answers that a newer one overtook before the game's thread took them.
+  uint64_t overtaken() const { return answers_.replaced(); }
 
   // The game's thread from here on.
 
@@ -59,6 +63,8 @@ class CapturePort : public Source, public Sink {
 
   // The newest action, null if it was taken before.
   const Answer* TakeAnswer() { return answers_.Take() ? &answers_.Taken() : nullptr; }
+  // The answer of that number has left, or there is nobody to send it to.
+  void Tell(uint64_t number, int64_t when) { sends_.Tell(number, when); }
 
   static constexpr double kLongestStep = 10.0;  // seconds of game time between two captures
 
@@ -76,6 +82,7 @@ class CapturePort : public Source, public Sink {
   Mailbox<Captured> captures_;
   Mailbox<Answer> answers_;
   PressWriter presses_;
+  Sends sends_;
   const int32_t height_, width_;
   double seen_clock_ = 0.0;
   uint64_t seen_run_ = UINT64_MAX;

@@ -27,11 +27,12 @@ enum Gate : uint16_t {
   kGateFault = 256,       // the policy refused the moment
   kGateUnanswered = 512,  // the policy, on a thread of its own, had no answer yet
   kGateRefused = 1024,    // the game did not take the action
-  kGateMissed = 2048,     // the action left after the next tick's planned start
+  kGateMissed = 2048,     // the action was handed over after the next tick's planned start
   kGateMuted = 4096,  // a choice or click of the policy was left out: somebody else has the menu
 };
 
-// A tick. Times behind `planned` are nanoseconds after it, at most 2.1 seconds.
+// A tick. Times behind `planned` are nanoseconds after it, at most 2.1 seconds. `acted`: the action
+// was handed over. When a thread of the game's sent it is not known in its tick: TickTimes::sent.
 struct LedgerTick {
   uint32_t crc;  // the journal's
   Entry entry;

@@ -78,11 +78,12 @@ LinkGame::~LinkGame() { Stop(); }
 
 Source& LinkGame::source() { return *port_; }
 Sink& LinkGame::sink() { return *port_; }
+uint64_t LinkGame::actions_overtaken() const { return port_->overtaken(); }
 
 void LinkGame::Start() {
   if (thread_.joinable()) return;
   thread_ = std::thread([this] {
-    PrepareThread({}, "mb-link");
+    granted_ = PrepareThread(settings_.thread, "mb-link");
     Serve();
   });
 }
@@ -124,11 +125,23 @@ void LinkGame::Serve() {
       return;
     }
     if (!client_.connected()) Say(client_.last_error());
+    TellSent();
     if (fresh) Show();
     ShowDecoded();
-    if (const Answer* answer = port_->TakeAnswer()) Send(*answer);
+    SendNewest();
   }
+  SendNewest();
   client_.Disconnect();
+}
+
+void LinkGame::SendNewest() {
+  const Answer* answer = port_->TakeAnswer();
+  if (answer == nullptr) return;
+  Send(*answer);
+  sending_ = answer->number;
+  sending_since_ = clock_.Now();
+  sending_losses_ = client_.counters().losses.value();
+  TellSent();
 }
 
 void LinkGame::Send(const Answer& answer) {
@@ -136,6 +149,17 @@ void LinkGame::Send(const Answer& answer) {
   Action action = presses_.Due(answer);
   if (placed_) settings_.offers.Click(newest_.state, &action);
   client_.Send(action);
+}
+
+// An action has left once the socket has taken it; or nobody is there to send it to, which is told
+// by other counts. One that was lost with its connection, on the way, never left.
+void LinkGame::TellSent() {
+  if (sending_ == 0) return;
+  const bool lost = client_.counters().losses.value() != sending_losses_;
+  const int64_t flushed = client_.flushed_ns();
+  if (!lost && client_.connected() && flushed == 0) return;
+  if (!lost) port_->Tell(sending_, std::max(flushed, sending_since_));
+  sending_ = 0;
 }
 
 // Where the game does not say it, a run begins when its clock goes back or its seed changes.

@@ -34,6 +34,7 @@
 #include "play/presses.h"
 #include "play/shown.h"
 #include "play/source.h"
+#include "play/thread.h"
 
 namespace metabonk::play {
 
@@ -43,6 +44,8 @@ struct LinkSettings {
   bool decodes = false;           // somebody answers AskJpeg; else games are asked for raw frames
   OfferPlaces offers;             // of games that tell offers and no widgets
   std::string ring_folder = "/dev/shm";
+  // Of the thread that speaks with the game. Actions leave by it: one that is sent late is late.
+  ThreadSettings thread = {};
 };
 
 class LinkGame {
@@ -54,7 +57,9 @@ class LinkGame {
   LinkGame& operator=(const LinkGame&) = delete;
 
   void Start();
+  // What was handed over before still leaves, if the connection takes it.
   void Stop();
+  ThreadGranted granted() const { return granted_; }  // once stopped
 
   Source& source();
   Sink& sink();
@@ -69,6 +74,8 @@ class LinkGame {
   uint64_t frames_overtaken() const { return jpegs_.overtaken(); }
   // Rings that the game offered and that cannot be seen from here: its frames come over the socket.
   uint64_t rings_refused() const { return rings_refused_.value(); }
+  // Actions that a newer one overtook before the thread took them.
+  uint64_t actions_overtaken() const;
   // Whether the link is given up, and why; or why it was lost last.
   bool failed() const { return failed_.load(std::memory_order_acquire); }
   std::string why() const;
@@ -82,7 +89,9 @@ class LinkGame {
   enum class Got { kNothing, kPicture, kJpeg };
 
   void Serve();
+  void SendNewest();
   void Send(const Answer& answer);
+  void TellSent();
   void Note(const link::Tick& tick);
   void Show();
   void ShowDecoded();
@@ -101,9 +110,12 @@ class LinkGame {
   link::Client client_;
   std::unique_ptr<Port> port_;
   PressReader presses_;
-  Shown newest_;         // as of the last state that came
-  bool placed_ = false;  // its widgets are ours, and choices are clicks
-  uint64_t posted_ = 0;  // step of the last capture that was shown
+  uint64_t sending_ = 0;  // the answer that was given to the connection and may wait there; 0: none
+  int64_t sending_since_ = 0;
+  uint64_t sending_losses_ = 0;  // of connections, until then
+  Shown newest_;                 // as of the last state that came
+  bool placed_ = false;          // its widgets are ours, and choices are clicks
+  uint64_t posted_ = 0;          // step of the last capture that was shown
   uint64_t seed_ = 0;
   double time_ = 0.0;
   bool any_ = false;
@@ -118,6 +130,7 @@ class LinkGame {
   ipc::Lease lease_;
   std::atomic<bool> stop_{false}, connected_{false}, failed_{false}, framed_{false};
   std::atomic<uint64_t> raw_refused_{0};
+  ThreadGranted granted_;
   mutable std::mutex why_mutex_;
   std::string why_;
   std::thread thread_;

@@ -76,13 +76,14 @@ bool Loop::Turn() {
   plan_.Tell(beat.tick, beat.planned);
   lateness_.Add(beat.late());
   skipped_.Raise(beat.skipped);
-  TickTimes* times = times_.data() + turns_ % settings_.remembered * seats_.size();
+  TickTimes* times = &At(turns_, 0);
   for (size_t i = 0; i < seats_.size(); ++i) times[i] = seats_[i]->Tick(beat);
   const int64_t cpu = clock_.CpuTime();
   for (size_t i = 0; i < seats_.size(); ++i) times[i].cpu = cpu - cpu_;
   cpu_ = cpu;
   if (settings_.follow) Follow(beat, {times, seats_.size()});
   ++turns_;
+  for (size_t i = 0; i < seats_.size(); ++i) Settle(i);
   ticks_.Raise(1 + beat.skipped);
   return settings_.ticks == 0 || beat.tick + 1 < settings_.ticks;
 }
@@ -128,12 +129,23 @@ void Loop::Follow(const Beat& beat, std::span<const TickTimes> seats) {
   pacer_.Shift(drift_ + std::clamp(-behind / kFollowPart, -kFollowMost, kFollowMost));
 }
 
-std::vector<TickTimes> Loop::Times(size_t seat) const {
+// Notes when the actions of earlier turns were sent, as far as that has become known. Every turn is
+// a tick of every seat.
+void Loop::Settle(size_t seat) {
+  Settled settled;
+  while (seats_[seat]->Settle(&settled)) {
+    const uint64_t turn = settled.number - 1;
+    if (turns_ - turn <= settings_.remembered) At(turn, seat).sent = settled.sent;
+  }
+}
+
+std::vector<TickTimes> Loop::Times(size_t seat) {
+  Settle(seat);
   std::vector<TickTimes> found;
   const uint64_t kept = std::min<uint64_t>(turns_, settings_.remembered);
   found.reserve(kept);
   for (uint64_t turn = turns_ - kept; turn != turns_; ++turn) {
-    found.push_back(times_[turn % settings_.remembered * seats_.size() + seat]);
+    found.push_back(At(turn, seat));
   }
   return found;
 }

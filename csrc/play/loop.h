@@ -56,8 +56,9 @@ class Loop {
   uint64_t ticks() const { return ticks_.Get(); }      // planned so far: done and skipped
   uint64_t skipped() const { return skipped_.Get(); }  // of them
   const Histogram& lateness() const { return lateness_; }
-  // Times of seat `seat` in the newest `remembered` ticks, oldest first. Only while it is stopped.
-  std::vector<TickTimes> Times(size_t seat) const;
+  // Times of seat `seat` in the newest `remembered` ticks, oldest first. Only while it is stopped,
+  // and the games' threads too where it shall be known of the last actions when they were sent.
+  std::vector<TickTimes> Times(size_t seat);
   size_t seats() const { return seats_.size(); }
   const Reference* reference() const { return reference_.get(); }
   ThreadGranted granted() const { return granted_; }  // once stopped
@@ -66,6 +67,10 @@ class Loop {
   bool Turn();
 
  private:
+  TickTimes& At(uint64_t turn, size_t seat) {
+    return times_[turn % settings_.remembered * seats_.size() + seat];
+  }
+  void Settle(size_t seat);
   size_t Anchor(std::span<const TickTimes> seats) const;
   void Follow(const Beat& beat, std::span<const TickTimes> seats);
 

@@ -21,6 +21,7 @@ struct Press {
 // An action on its way to the game. `action` has no press in it.
 struct Answer {
   Action action = {{0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+  uint64_t number = 0;  // from 1
   uint64_t answers = 0;
   uint64_t presses = 0;  // so far
   Press press;           // the last of them
@@ -41,12 +42,13 @@ class PressWriter {
       ++presses_;
       press_ = {action.choice, {action.click[0], action.click[1]}};
     }
-    Answer next = {action, answers, presses_, press_};
+    Answer next = {action, ++number_, answers, presses_, press_};
     LeavePress(&next.action);
     return next;
   }
 
  private:
+  uint64_t number_ = 0;
   uint64_t presses_ = 0;
   Press press_;
 };

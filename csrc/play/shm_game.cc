@@ -26,7 +26,7 @@ ShmGame::~ShmGame() { Stop(); }
 void ShmGame::Start() {
   if (thread_.joinable()) return;
   thread_ = std::thread([this] {
-    PrepareThread({}, "mb-research");
+    granted_ = PrepareThread(settings_.thread, "mb-research");
     Serve();
   });
 }
@@ -49,7 +49,7 @@ void ShmGame::Say(const std::string& text) {
 void ShmGame::Serve() {
   while (!stop_.load(std::memory_order_relaxed)) {
     if (agent_ == nullptr && !Open()) {
-      if (const Answer* answer = port_.TakeAnswer()) Reply(*answer);
+      ReplyNewest();
       clock_.SleepUntil(clock_.Now() + kRetry);
       continue;
     }
@@ -61,8 +61,9 @@ void ShmGame::Serve() {
       counters_.losses.Add();
       continue;
     }
-    if (const Answer* answer = port_.TakeAnswer()) Reply(*answer);
+    ReplyNewest();
   }
+  ReplyNewest();
   agent_.reset();
 }
 
@@ -146,22 +147,33 @@ void ShmGame::Show() {
   if (header_.done != 0 && agent_->fills()) AskForEpisode();
 }
 
-void ShmGame::Reply(const Answer& answer) {
+// An action has left once it has been written, or once it is known that nobody waits for it: of
+// those other counts tell.
+void ShmGame::ReplyNewest() {
+  const Answer* answer = port_.TakeAnswer();
+  if (answer != nullptr && Reply(*answer)) port_.Tell(answer->number, clock_.Now());
+}
+
+bool ShmGame::Reply(const Answer& answer) {
   const bool repeats =
       answer.answers < newest_.step && std::memcmp(&answer.action, &heard_, sizeof heard_) == 0;
   heard_ = answer.action;
   if (!connected()) {
     counters_.actions_unsent.Add();
-    return presses_.Drop(answer);
+    presses_.Drop(answer);
+    return true;
   }
   // A decision that came late still counts in the run that it was made in.
   const bool past = answer.answers < began_;
-  if (answered_ || repeats || past) return counters_.actions_skipped.Add();
+  if (answered_ || repeats || past) {
+    counters_.actions_skipped.Add();
+    return true;
+  }
   answered_ = true;
   uint64_t lost = 0;
   const ResearchRow row = ResearchOfAction(presses_.Due(answer), &lost);
   counters_.inputs_lost.Add(lost);
-  agent_->Act(row);
+  return agent_->Act(row);
 }
 
 // What the memory's end counted since, of which every opened file begins anew.

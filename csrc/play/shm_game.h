@@ -28,6 +28,7 @@
 #include "play/presses.h"
 #include "play/shown.h"
 #include "play/source.h"
+#include "play/thread.h"
 
 namespace metabonk::play {
 
@@ -35,6 +36,8 @@ struct ShmSettings {
   std::string path;               // of the game's file
   bool bottom_up = true;          // its rows, as Unity has them
   int32_t height = 0, width = 0;  // of the frames that the policy reads; 0: it reads none
+  // Of the thread that writes to the memory. Actions leave by it: one that is sent late is late.
+  ThreadSettings thread = {};
 };
 
 #define METABONK_SHM_COUNTERS(X)                                                \
@@ -63,13 +66,17 @@ class ShmGame {
   ShmGame& operator=(const ShmGame&) = delete;
 
   void Start();
+  // What was handed over before is still written.
   void Stop();
+  ThreadGranted granted() const { return granted_; }  // once stopped
 
   Source& source() { return port_; }
   Sink& sink() { return port_; }
   // Whether it is there and has shown an observation.
   bool connected() const { return connected_.load(std::memory_order_relaxed); }
   const ShmCounters& counters() const { return counters_; }
+  // Actions that a newer one overtook before the thread took them.
+  uint64_t actions_overtaken() const { return port_.overtaken(); }
   // Why there is no game, or why it was lost last.
   std::string why() const;
 
@@ -79,7 +86,9 @@ class ShmGame {
   // Deals with what a wait ended with; false if the game is gone.
   bool Take(ipc::ResearchEvent event);
   void Show();
-  void Reply(const Answer& answer);
+  void ReplyNewest();
+  // False if the memory did not take what was to be written.
+  bool Reply(const Answer& answer);
   void AskForEpisode();
   void Count();
   void Say(const std::string& text);
@@ -102,6 +111,7 @@ class ShmGame {
   ipc::ResearchCounters counted_;
   ShmCounters counters_;
   std::atomic<bool> stop_{false}, connected_{false};
+  ThreadGranted granted_;
   mutable std::mutex why_mutex_;
   std::string why_;
   std::thread thread_;

@@ -10,6 +10,7 @@
 namespace metabonk::play {
 
 struct WalkGrid;  // ground.h
+class Sends;      // sends.h
 
 // What the game showed: rows of `width` pixels without gaps, top row first.
 struct FrameView {
@@ -52,6 +53,9 @@ class Sink {
   // Hands an action over, which answers the moment of that sequence. Never waits, never allocates;
   // false if it could not be handed over.
   virtual bool Act(const Action& action, uint64_t answers) = 0;
+  // When what Act took (the n-th is number n) left for the game, of a sink whose actions a thread
+  // of its own sends; null where they have left once Act returns.
+  virtual const Sends* sends() const { return nullptr; }
 };
 
 }  // namespace metabonk::play

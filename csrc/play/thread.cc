@@ -6,6 +6,23 @@
 
 namespace metabonk::play {
 
+namespace {
+
+// Asked of the system, not taken for granted; -1 if the calling thread may use several.
+int OnlyCpu() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (pthread_getaffinity_np(pthread_self(), sizeof set, &set) != 0 || CPU_COUNT(&set) != 1) {
+    return -1;
+  }
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<size_t>(cpu), &set)) return cpu;
+  }
+  return -1;
+}
+
+}  // namespace
+
 ThreadGranted PrepareThread(const ThreadSettings& settings, const char* name) {
   ThreadGranted granted;
   pthread_setname_np(pthread_self(), name);
@@ -15,8 +32,8 @@ ThreadGranted PrepareThread(const ThreadSettings& settings, const char* name) {
     CPU_ZERO(&set);
     CPU_SET(static_cast<size_t>(settings.cpu), &set);
     granted.cpu_error = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-    if (granted.cpu_error == 0) granted.cpu = settings.cpu;
   }
+  granted.cpu = OnlyCpu();
   if (settings.priority > 0) {
     sched_param param = {};
     param.sched_priority = settings.priority;

@@ -12,7 +12,7 @@ struct ThreadSettings {
 };
 
 struct ThreadGranted {
-  int cpu = -1;
+  int cpu = -1;  // the only one that it may run on, also where it did not ask for it; else -1
   int priority = 0;
   int cpu_error = 0, priority_error = 0;  // errno of what was refused
 };

@@ -39,13 +39,16 @@ TickTimes Seat::Tick(const Beat& beat) {
   times.next = beat.next;
   times.agent = settings_.agent;
   times.began = clock_.Now();
-  if (fresh_ == 0) fresh_ = beat.planned;
+  if (answered_ == 0) answered_ = beat.planned;
   TakeDirective(beat);
   const bool found = Find(beat);
   times.found = clock_.Now();
-  if (found) fresh_ = times.found;
   const bool began = found && moment_.begins;  // before Decide adds what it had not taken in
-  if (!found || !Decide(beat, &times)) Hold(&times);
+  if (found && Decide(beat, &times)) {
+    answered_ = times.found;
+  } else {
+    Hold(&times);
+  }
   times.decided = clock_.Now();
   LeaveMuted(&times);
   ApplyDirective(&times);
@@ -136,11 +139,13 @@ void Seat::LeaveMuted(TickTimes* times) {
   times->gate |= kGateMuted;
 }
 
-// Nothing was decided: what was done last goes on, but for presses, which happen once.
+// Nothing was decided: what was done last goes on, but for presses, which happen once. Not for
+// ever: a policy that hangs or faults on whatever it is shown leaves nobody at the controls, as a
+// game that shows nothing does.
 void Seat::Hold(TickTimes* times) {
   times->seen = times->found;
   times->sequence = moment_.sequence;
-  if (times->found - fresh_ > settings_.stale) {
+  if (times->found - answered_ > settings_.stale) {
     action_ = settings_.safe;
     times->gate |= kGateSafe;
     counts_.safe.Raise();
@@ -209,11 +214,38 @@ void Seat::Send(const Beat& beat, TickTimes* times) {
     times->gate |= kGateRefused;
     counts_.refused.Raise();
   }
-  if (times->acted > beat.next) {
+  const bool missed = times->acted > beat.next;
+  if (missed) {
     times->gate |= kGateMissed;
     counts_.missed.Raise();
   }
-  if (times->gate & kGateDecided) latency_.Add(times->acted - times->capture);
+  open_[++acted_ % Sends::kOpen] = {(times->gate & kGateDecided) ? times->capture : 0, beat.next,
+                                    missed};
+  if (sink_.sends() != nullptr) return;
+  times->sent = times->acted;
+  settled_ = acted_;
+  Left(open_[acted_ % Sends::kOpen], times->sent);
+}
+
+bool Seat::Settle(Settled* settled) {
+  if (settled_ == acted_) return false;
+  const uint64_t number = settled_ + 1;
+  int64_t sent = sink_.sends()->At(number);
+  if (sent == 0) {
+    // The next tick takes its place.
+    if (acted_ - number + 1 < Sends::kOpen) return false;
+    sent = Sends::kOvertaken;
+  }
+  settled_ = number;
+  Left(open_[number % Sends::kOpen], sent);
+  *settled = {number, sent};
+  return true;
+}
+
+void Seat::Left(const Open& tick, int64_t sent) {
+  const bool ever = sent != Sends::kOvertaken;
+  if (!tick.missed && (!ever || sent > tick.next)) counts_.missed.Raise();
+  if (ever && tick.capture != 0) latency_.Add(sent - tick.capture);
 }
 
 void Seat::Tell(const TickTimes& times) {

@@ -3,6 +3,7 @@
 // it, and everything that it touches besides it does without waiting or allocating.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -18,6 +19,7 @@
 #include "play/ledger.h"
 #include "play/mailbox.h"
 #include "play/pacer.h"
+#include "play/sends.h"
 #include "play/source.h"
 #include "play/watch.h"
 
@@ -30,7 +32,8 @@ struct SeatSettings {
   // How long after a tick's start a new moment is waited for, and then an answer of a policy on a
   // thread of its own; nanoseconds.
   int64_t patience = 2 * kMillisecond;
-  // After so long without a new moment the safe action is sent instead of the last one.
+  // After so long without a decision, for want of a new moment or of an answer to it, the safe
+  // action is sent instead of the last one.
   int64_t stale = 100 * kMillisecond;
   Action safe = kSafeAction;
   // What decisions observed, for games that cannot be played again; records of SeenRecordBytes.
@@ -56,7 +59,7 @@ struct SeatCounts {
   Counter faults, unanswered, refused;
   Counter lost;  // captures that were replaced by newer ones before a tick saw them
   Counter directed, expired, ungrounded, released, begun;
-  Counter missed;  // actions that left after the next tick's planned start
+  Counter missed;  // actions that left after the next tick's planned start, or never
   Counter unseen;  // decisions whose observation the recording had no room for
   Counter untold;  // ticks that the ledger's queue had no room for
 };
@@ -67,13 +70,22 @@ struct TickTimes {
   int64_t planned = 0, woke = 0, next = 0;
   int64_t began = 0;               // of this seat: another one may have been before it
   int64_t capture = 0, ready = 0;  // of the moment that was decided about; 0 of none
-  int64_t found = 0, seen = 0, decided = 0, acted = 0;
+  int64_t found = 0, seen = 0, decided = 0;
+  int64_t acted = 0;  // the sink has taken the action
+  // It has left for the game; 0: that is not known yet, Sends::kOvertaken: it never did.
+  int64_t sent = 0;
   // What the thread computed from the turn before to the end of this one, all seats together: time
   // that nobody took from it. The loop's, which knows turns.
   int64_t cpu = 0;
   uint64_t sequence = 0;
   uint16_t gate = 0;
   uint8_t agent = 0;
+};
+
+// What became of an action that a thread of the game's was to send.
+struct Settled {
+  uint64_t number = 0;  // of the tick: the seat's first is 1
+  int64_t sent = 0;     // as in TickTimes
 };
 
 class Seat {
@@ -83,6 +95,9 @@ class Seat {
        const SeatSettings& settings);
 
   TickTimes Tick(const Beat& beat);
+  // The next tick, oldest first, whose action's fate is known since; false if there is none. Each
+  // is told once, and counted here. By the thread that ticks, or once it has ended.
+  bool Settle(Settled* settled);
 
   // Any thread: from the next tick on the policy's choices and clicks stay here; a directive's do
   // not. For whoever sees to menus in its place.
@@ -94,9 +109,17 @@ class Seat {
   // Any thread: counts from the next tick on. kUnavailable if one of higher priority is in force.
   Status Direct(const Directive& directive);
   const SeatCounts& counts() const { return counts_; }
-  const Histogram& latency() const { return latency_; }  // capture to action, decided ticks
+  // From the capture until the action left, of decided ticks.
+  const Histogram& latency() const { return latency_; }
 
  private:
+  // A tick whose action is on its way.
+  struct Open {
+    int64_t capture = 0;  // 0: nothing was decided
+    int64_t next = 0;
+    bool missed = false;  // it is known, and counted
+  };
+
   void TakeDirective(const Beat& beat);
   bool Find(const Beat& beat);
   bool Decide(const Beat& beat, TickTimes* times);
@@ -107,6 +130,7 @@ class Seat {
   void CountDirective(Applied applied, TickTimes* times);
   void Release(TickTimes* times);
   void Send(const Beat& beat, TickTimes* times);
+  void Left(const Open& tick, int64_t sent);
   void Tell(const TickTimes& times);
   void Record(const TickTimes& times);
 
@@ -125,7 +149,10 @@ class Seat {
   Decision decision_;            // the last one
   Action action_ = kSafeAction;  // to be sent, then as it was sent
   bool pressed_ = false;         // the action before pressed a choice or clicked
-  int64_t fresh_ = 0;  // when the newest moment was found; before the first: the first tick
+  // When the moment of the last decision was found; before the first: the first tick.
+  int64_t answered_ = 0;
+  uint64_t acted_ = 0, settled_ = 0;  // ticks, and those of them whose action's fate is known
+  std::array<Open, Sends::kOpen> open_;
 
   std::mutex one_director_;
   Directive given_;  // the last one that Direct accepted

@@ -57,12 +57,16 @@ class Arena:
     def unshown(self) -> int:
         """Captures whose frame the ring refused."""
 
+    @property
+    def overtaken(self) -> int:
+        """Actions that a newer one overtook before the game took them."""
+
 class Link:
     """A game at the other end of a BonkLink."""
 
-    def __init__(self, address: str, pipe_folder: str, protocol: str, token: str, axes: str, height: int, width: int, decodes: bool, offer_places: Sequence[Sequence[float]]) -> None:
+    def __init__(self, address: str, pipe_folder: str, protocol: str, token: str, axes: str, height: int, width: int, decodes: bool, offer_places: Sequence[Sequence[float]], priority: int) -> None:
         """
-        height, width: of the frames that the policy reads, 0 for none. decodes: somebody answers next_jpeg. offer_places: x and y of offers that come without widgets.
+        height, width: of the frames that the policy reads, 0 for none. decodes: somebody answers next_jpeg. offer_places: x and y of offers that come without widgets. priority: of the thread that sends, of SCHED_FIFO; 0 for ordinary scheduling.
         """
 
     def port(self) -> Port: ...
@@ -72,6 +76,11 @@ class Link:
     def stop(self) -> None: ...
 
     def counts(self) -> dict: ...
+
+    def granted(self) -> dict:
+        """
+        What the thread that sends was granted, as Loop.granted says it; once stopped.
+        """
 
     def next_jpeg(self, seconds: float) -> object:
         """
@@ -101,9 +110,9 @@ class Link:
 class Shm:
     """A game behind ResearchPlugin's shared memory."""
 
-    def __init__(self, path: str, bottom_up: bool, height: int, width: int) -> None:
+    def __init__(self, path: str, bottom_up: bool, height: int, width: int, priority: int) -> None:
         """
-        path: of its file. bottom_up: the order of rows there. height, width: of the frames that the policy reads, 0 for none.
+        path: of its file. bottom_up: the order of rows there. height, width: of the frames that the policy reads, 0 for none. priority: of the thread that sends, of SCHED_FIFO; 0 for ordinary scheduling.
         """
 
     def port(self) -> Port: ...
@@ -113,6 +122,11 @@ class Shm:
     def stop(self) -> None: ...
 
     def counts(self) -> dict: ...
+
+    def granted(self) -> dict:
+        """
+        What the thread that sends was granted, as Loop.granted says it; once stopped.
+        """
 
     @property
     def connected(self) -> bool:
@@ -232,11 +246,13 @@ class Loop:
     def stop(self) -> None: ...
 
     def times(self, seat: int) -> object:
-        """uint8 [ticks, bytes of a TickTimes]."""
+        """
+        uint8 [ticks, bytes of a TickTimes]; once the games are stopped, too, for all that is known of when actions were sent.
+        """
 
     def reference(self, first: int, count: int) -> object:
         """
-        Lateness of the reference thread, and after each of `count` ticks; None without one.
+        Lateness of the reference thread, and after each of `count` ticks, and what it was granted, as `granted` says it of the loop; None without one.
         """
 
     def lateness(self) -> dict: ...
@@ -252,7 +268,7 @@ class Loop:
     @property
     def skipped(self) -> int: ...
 
-TICK_BYTES: int = 112
+TICK_BYTES: int = 120
 
 LEDGER_BYTES: int = 192
 

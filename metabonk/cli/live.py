@@ -18,7 +18,14 @@ from metabonk import files, machine
 from metabonk.cli.dual import refuse_live, refuse_menus
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.live_game import frames_of, game_of, level_of_session
-from metabonk.cli.live_plan import Plan, artifact_of, decider_of, demand_of, require_certificate
+from metabonk.cli.live_plan import (
+    Plan,
+    artifact_of,
+    bound_of,
+    decider_of,
+    demand_of,
+    require_certificate,
+)
 from metabonk.cli.output import console, notice_line, print_json, stderr, table
 from metabonk.cli.proof_table import show_report
 from metabonk.config import Config
@@ -48,8 +55,9 @@ def run_live(plan: Plan, config: Config) -> None:
         raise ConfigError("--reload: what is proven is one policy: leave it out")
     refuse_live(config)
     refuse_menus(config, live=True)
+    bound_of(plan, config)  # refused before anything is compiled or played
     found = artifact_of(plan)
-    if found is not None and not plan.proof:
+    if not plan.proof:
         require_certificate(found, plan, config)
     with _assembled(plan, config, found) as (live, session):
         if plan.proof:
@@ -103,6 +111,8 @@ def _assembled(plan: Plan, config: Config, found: Path | None) -> Iterator[tuple
 
 
 def _play(plan: Plan, config: Config, found: Path | None, live: Live, session: Session) -> None:
+    from metabonk.play.proof import drops
+
     looks = [_reloader(plan, config, found, live, session)] if plan.reload else []
     if live.beside:
         from metabonk.cli.system2 import reporter
@@ -131,6 +141,8 @@ def _play(plan: Plan, config: Config, found: Path | None, live: Live, session: S
         rows.append((agent, *(f"{of[name]:,}" for name in names), spread))
     heads = ["agent", ">ticks", ">decided", ">held", ">safe", ">missed", ">lost", ">faults"]
     console.print(table([*heads, ">capture to action p50 / p99, ms"], rows))
+    if dropped := {name: count for name, count in drops(live).items() if count}:
+        console.print(table(["dropped", ">"], [(k, f"{v:,}") for k, v in dropped.items()]))
     if "system2" in counts:
         from metabonk.cli.system2 import show
 
@@ -182,7 +194,7 @@ def _prove(plan: Plan, config: Config, found: Path | None, live: Live, session: 
         _watch(live, plan)
     live.stop()
     _notice_troubles(live, plan)
-    report = proof.examine(live, loads)
+    report = proof.examine(live, loads, bound_of(plan, config))
     files.write(session.directory / REPORT, msgspec.json.format(msgspec.json.encode(report)))
     times = [live.times(agent) for agent in range(len(live.seats))]
     late = live.loop.reference(0, report.ticks + proof.WARM_UP)["late"]
@@ -236,10 +248,14 @@ def _watch(live: Live, plan: Plan) -> None:
 
 
 def _notice_troubles(live: Live, plan: Plan) -> None:
+    from metabonk.play.live_games import GamesElsewhere
+
     granted = live.loop.granted()
     for what, asked in (("priority", plan.realtime > 0), ("cpu", live.settings.processor() >= 0)):
         if asked and granted[f"{what}_error"]:
             notice_line(f"the loop's {what} was refused: {granted[f'{what}_error']}")
+    if isinstance(live.game, GamesElsewhere) and (error := live.game.refused()):
+        notice_line(f"the priority of the thread that sends to the game was refused: {error}")
     counts = live.counts()
     if unshown := counts["game"].get("unshown"):
         notice_line(

@@ -63,7 +63,7 @@ def game_of(
 
     of = config.game
     if of.name == "research_shm":
-        return _research(plan, config, frames)
+        return _research(plan, config, frames, settings)
     if of.name == "arena":
         from metabonk.games.arena import level_of
 
@@ -82,12 +82,13 @@ def game_of(
     token = secret_of(Path(of.token_file) if of.token_file else None)
     offers = points("game.offer_places", of.offer_places)
     # Axes and places as where it learned.
-    return BonkLinkLive(places, of.protocol, token, frames, Address.axes, offers)
+    return BonkLinkLive(places, of.protocol, token, frames, Address.axes, offers, settings.below())
 
 
-def _research(plan: Plan, config: Config, frames: tuple[int, int]) -> Any:
+def _research(plan: Plan, config: Config, frames: tuple[int, int], settings: LoopSettings) -> Any:
     from metabonk.link.research_shm import paths_of
     from metabonk.play.live_games import ResearchLive
 
     of = config.game
-    return ResearchLive(paths_of(of.instance, plan.agents, of.research_dir), frames)
+    paths = paths_of(of.instance, plan.agents, of.research_dir)
+    return ResearchLive(paths, frames, priority=settings.below())

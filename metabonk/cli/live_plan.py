@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the flags ask for. run: the policy's run directory, if that is what it names."""
+    """What the flags ask for. run: the policy's run directory, if that is what it names. max_p99:
+    milliseconds, 0 for no bound, None for what is usual."""
 
     policy: str
     run: Path | None
@@ -35,6 +36,7 @@ class Plan:
     realtime: int
     cpu: int | None
     uncertified: bool
+    max_p99: float | None
     greedy: bool
     out: Path | None
     record: bool
@@ -75,6 +77,18 @@ def _current(made: Path, run: Path) -> bool:
     return all(path.stat().st_mtime <= compiled for path in checkpoints)
 
 
+def bound_of(plan: Plan, config: Config) -> float:
+    """What capture to action may take in 99 of 100 ticks, seconds; 0: however long, as under loads
+    if nobody says otherwise: there deadlines are judged, beside those of the reference."""
+    from metabonk.play.proof import default_p99
+
+    if plan.max_p99 is None:
+        return 0.0 if plan.loads else default_p99(config.game.name, plan.agents, plan.hz)
+    if not 0.0 <= plan.max_p99 <= 1e6:
+        raise ConfigError(f"--max-p99 {plan.max_p99:g}: give milliseconds, or 0 for no bound")
+    return plan.max_p99 / 1e3
+
+
 def demand_of(plan: Plan, config: Config) -> Demand:
     """What the live loop's certificate must be of: a priority that is refused is none."""
     from metabonk.play.certificate import Demand
@@ -82,15 +96,23 @@ def demand_of(plan: Plan, config: Config) -> Demand:
 
     settings = LoopSettings(hz=plan.hz, cpu=plan.cpu, priority=plan.realtime)
     granted = int(settings.granted()["priority"])
-    return Demand(game=config.game.name, hz=plan.hz, agents=plan.agents, priority=granted)
+    return Demand(
+        game=config.game.name, hz=plan.hz, agents=plan.agents, priority=granted,
+        max_p99=bound_of(plan, config),
+    )  # fmt: skip
 
 
-def require_certificate(found: Path, plan: Plan, config: Config) -> None:
+def require_certificate(found: Path | None, plan: Plan, config: Config) -> None:
     """Raises ConfigError for a policy without a certificate of what is asked for; only says so if
-    the plan does without."""
+    the plan does without. found: None of a policy that has no artifact which could bear one."""
     from metabonk.play import certificate
 
     try:
+        if found is None:
+            raise ConfigError(
+                f"--policy {plan.policy} decides on a thread of Python, which no certificate is "
+                "given for: give the directory of a run, or play with --uncertified"
+            )
         certificate.require(found, demand_of(plan, config))
     except ConfigError as error:
         if not plan.uncertified:

@@ -62,7 +62,7 @@ By hand:
 
 LIVE = {
     "--seconds", "--agents", "--hz", "--frames", "--load", "--realtime", "--cpu", "--uncertified",
-    "--out", "--record", "--reload",
+    "--max-p99", "--out", "--record", "--reload",
 }  # fmt: skip
 SHOWN = {"--episodes", "--video", "--save"}  # of play that is looked at
 PLAYERS = {"--policy", "--greedy", "--live", "--proof", "--system2", "--server"}
@@ -103,6 +103,9 @@ def play(
     cpu: int = typer.Option(None, help="Processor of the loop; -1: any.", min=-1),
     uncertified: bool = typer.Option(
         False, "--uncertified", help="--live without a latency certificate."
+    ),
+    max_p99: float = typer.Option(
+        None, "--max-p99", help="Bound of --proof's capture to action; 0: none.", metavar="MS"
     ),
     out: Path = typer.Option(None, help="Where the live session is kept.", metavar="DIR"),
     record: bool = typer.Option(
@@ -149,8 +152,8 @@ def play(
         plan = Plan(
             policy=policy or default(config), run=run, seed=seed, seconds=seconds, proof=proof,
             agents=agents, hz=hz, frames=frames, loads=tuple(load_), realtime=realtime, cpu=cpu,
-            uncertified=uncertified, greedy=greedy, out=out, record=record, reload=reload,
-            json=json,
+            uncertified=uncertified, max_p99=max_p99, greedy=greedy, out=out, record=record,
+            reload=reload, json=json,
         )  # fmt: skip
         run_live(plan, config)
         return

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 def show_report(report: Report) -> None:
     """Tables and histograms of a proof."""
+    from metabonk.play.proof import UNLIKE
+
     verdict = "[green]passed[/]" if report.passed else "[red]failed[/]"
     console.print(
         f"{verdict}: {report.missed:,} of {report.ticks * len(report.agents):,} deadlines missed, "
@@ -20,6 +22,13 @@ def show_report(report: Report) -> None:
         f"{report.reference_missed:,}",
         soft_wrap=True,
     )
+    if not report.alike and report.passed:  # a failure says it itself
+        console.print(UNLIKE, soft_wrap=True)
+    if report.max_p99:
+        console.print(
+            f"capture to action may take {1e3 * report.max_p99:g} ms (p99, every agent)",
+            soft_wrap=True,
+        )
     for failure in report.failures:
         console.print(f"- {failure}", soft_wrap=True)
     spreads = [

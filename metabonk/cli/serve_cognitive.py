@@ -35,7 +35,7 @@ new questions; what was asked and what came of it lies in DIR/decisions.sqlite, 
 [bold]metabonk cognition export[/] reads.
 
 $ metabonk serve cognitive                       port 5555, rules
-$ metabonk play --live --system2                 an agent, in another window
+$ metabonk play --live --system2 --uncertified   an agent, in another window
 $ metabonk serve cognitive --backend openai --url http://127.0.0.1:30000
 $ metabonk keys new broker                       for other machines, then
 $ metabonk serve cognitive --bind tcp://0.0.0.0:5555 --key broker.key

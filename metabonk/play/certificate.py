@@ -15,7 +15,7 @@ import msgspec
 import metabonk
 from metabonk import artifact, machine
 from metabonk.errors import ConfigError
-from metabonk.play.proof import Report
+from metabonk.play.proof import Report, default_p99
 
 NAME = "latency"
 TICKS_MIN = 10_000
@@ -23,7 +23,10 @@ TICKS_MIN = 10_000
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """Of one policy's proof. Times are seconds; latency is capture to action. decided: share of
-    its ticks in which the agent that decided least did so. priority: of SCHED_FIFO as granted."""
+    its ticks in which the agent that decided least did so. worst_p99: of the agent that took
+    longest; max_p99: the bound that it was held to, 0 for none. alike: whether the reference thread
+    was granted what the loop's was, so that it could excuse misses; without, there were none.
+    priority: of SCHED_FIFO as granted."""
 
     game: str
     hz: float
@@ -37,6 +40,9 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     latency_p99: float
     latency_p999: float
     latency_max: float
+    worst_p99: float
+    max_p99: float
+    alike: bool
     lateness_p99: float
     lateness_max: float
     priority: int
@@ -67,6 +73,9 @@ def of(report: Report, game: str) -> Certificate:
         latency_p99=report.latency.p99,
         latency_p999=report.latency.p999,
         latency_max=report.latency.max,
+        worst_p99=max(agent.latency.p99 for agent in report.agents),
+        max_p99=report.max_p99,
+        alike=report.alike,
         lateness_p99=report.lateness.p99,
         lateness_max=report.lateness.max,
         priority=int(report.granted.get("priority", 0)),
@@ -97,12 +106,14 @@ def certificates(card: artifact.Card) -> list[Certificate]:
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """What a certificate is wanted for. game: its name. priority: what the loop is granted, of
-    SCHED_FIFO; 0 for ordinary scheduling."""
+    SCHED_FIFO; 0 for ordinary scheduling. max_p99: what capture to action may take in 99 of 100
+    ticks, seconds; 0: however long."""
 
     game: str
     hz: float
     agents: int = 1
     priority: int = 0
+    max_p99: float = 0.0
 
     def proof(self, path: Path | str) -> str:
         """The command that earns it, for people."""
@@ -116,6 +127,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             words.append(f"--agents {self.agents}")
         if self.priority:
             words.append(f"--realtime {self.priority}")
+        if self.max_p99 != default_p99(self.game, self.agents, self.hz):
+            words.append(f"--max-p99 {1e3 * self.max_p99:g}")
         return " ".join(words)
 
 
@@ -149,6 +162,11 @@ def _against(certificate: Certificate, wanted: Demand, processor: str) -> str:
     if certificate.priority > wanted.priority:
         has = f"has {wanted.priority}" if wanted.priority else "has none"
         return f"it is of real-time priority {certificate.priority}, this loop {has}"
+    if 0.0 < wanted.max_p99 < certificate.worst_p99:
+        return (
+            f"its {1e3 * certificate.worst_p99:.3f} ms from capture to action (p99, of "
+            f"{certificate.agents} agents) are more than {1e3 * wanted.max_p99:g}"
+        )
     if certificate.processor != processor:
         return f"it is of another machine, {certificate.processor}"
     return ""

@@ -4,7 +4,8 @@ Knows the records in a session's journals (csrc/play/ledger.h, arena_game.h); do
 journals are framed, games or policies.
 
 A record's times `woke`, `seen`, `decided` and `acted` are nanoseconds after `planned`; `planned`
-and `capture` are of the machine's monotonic clock.
+and `capture` are of the machine's monotonic clock. `acted` is when the control thread handed the
+action over: of games in other processes a thread sends it later, and the record is written by then.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ MEANING = {
     Gate.FAULT: "the policy refused the moment",
     Gate.UNANSWERED: "the policy, on a thread of its own, had no answer yet",
     Gate.REFUSED: "the game did not take the action",
-    Gate.MISSED: "the action left after the next tick's planned start",
+    Gate.MISSED: "the action was handed over after the next tick's planned start",
     Gate.MUTED: "a choice or click of the policy was left out: somebody else has the menu",
 }
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from metabonk import _core
 from metabonk.errors import LinkError
+from metabonk.games.bonklink_line import Address, stranger
 from metabonk.games.offer_places import ARENA
 from metabonk.play import ledger as ledgers
 from metabonk.play.decoding import JpegDecoding
@@ -93,6 +94,7 @@ class ArenaLive:
             "steps": self.native.steps,
             "skipped": self.native.skipped,
             "unshown": self.native.unshown,
+            "actions_skipped": self.native.overtaken,
             "late_p99": late["p99"] / 1e9,
             "late_max": late["max"] / 1e9,
         }
@@ -104,8 +106,8 @@ class ArenaLive:
 class GamesElsewhere(ABC):
     """Games in other processes, one agent each, each read by a native thread of its own.
 
-    places: where they are, for people. native: what reads each. frames: height and width that the
-    policy reads, zeros for none.
+    places: where they are, for people. native: what reads each and sends to it. frames: height and
+    width that the policy reads, zeros for none.
     """
 
     name = ""
@@ -132,6 +134,11 @@ class GamesElsewhere(ABC):
     def lacks(self, index: int) -> str:
         """What of game `index` is not there yet, and the remedy; empty once it can be played."""
 
+    def stranger(self, index: int) -> str:
+        """Who else is where game `index` should be, and the remedy; empty where nobody is, or that
+        cannot be told. To be asked last: who looks is a visitor there."""
+        return ""
+
     def hopeless(self, index: int) -> bool:
         """Whether waiting for game `index` mends nothing."""
         return False
@@ -144,8 +151,14 @@ class GamesElsewhere(ABC):
             while (missing := self.lacks(index)) and not (until is not None and until()):
                 self.check()
                 if self.hopeless(index) or time.monotonic() > end:
-                    raise LinkError(f"{place}: {missing}")
+                    raise LinkError(f"{place}: {self.stranger(index) or missing}")
                 time.sleep(0.02)
+
+    def refused(self) -> str:
+        """Why the threads that send were refused their priority, empty if they were not; after
+        `stop`."""
+        errors = [str(one.granted()["priority_error"]) for one in self.native]
+        return next((error for error in errors if error), "")
 
     def counts(self) -> dict[str, Any]:
         each = [dict(one.counts()) for one in self.native]
@@ -159,7 +172,8 @@ class BonkLinkLive(GamesElsewhere):
     pure v1, which does not say: unity, as plugins have them and training takes them, or ours.
     frames: height and width that the policy reads, zeros for none. offer_places: of games that tell
     offers and no widgets (v1), as in training: they are shown with widgets there, and choices of
-    them become clicks.
+    them become clicks. priority: of the threads that send, of SCHED_FIFO; 0 for ordinary
+    scheduling.
     """
 
     name = "bonklink"
@@ -172,11 +186,20 @@ class BonkLinkLive(GamesElsewhere):
         frames: tuple[int, int] = (0, 0),
         axes: str = "unity",
         offer_places: Sequence[Point] = ARENA,
+        priority: int = 0,
     ) -> None:
         folder, reads = tempfile.gettempdir(), min(frames) > 0
         native = [
             _core.play.Link(
-                address, folder, protocol, token, axes, *frames, reads, list(offer_places)
+                address,
+                folder,
+                protocol,
+                token,
+                axes,
+                *frames,
+                reads,
+                list(offer_places),
+                priority,
             )
             for address in addresses
         ]
@@ -217,6 +240,13 @@ class BonkLinkLive(GamesElsewhere):
             "host --frames`"
         )
 
+    def stranger(self, index: int) -> str:
+        kind, _, place = self.places[index].partition("://")
+        if kind != "tcp" or self.native[index].connected:
+            return ""
+        host, _, port = place.rpartition(":")
+        return stranger(Address(host.strip("[]"), int(port), "", "auto"))
+
     def hopeless(self, index: int) -> bool:
         return bool(self.native[index].failed)
 
@@ -226,15 +256,20 @@ class ResearchLive(GamesElsewhere):
     else a policy reads is masked (metabonk/transports.py).
 
     paths: of the games' files (`link.research_shm.path_of`). bottom_up: the order of rows there.
-    frames: height and width that the policy reads, zeros for none.
+    frames: height and width that the policy reads, zeros for none. priority: of the threads that
+    write to the memory, of SCHED_FIFO; 0 for ordinary scheduling.
     """
 
     name = "research_shm"
 
     def __init__(
-        self, paths: Sequence[Path], frames: tuple[int, int] = (0, 0), bottom_up: bool = True
+        self,
+        paths: Sequence[Path],
+        frames: tuple[int, int] = (0, 0),
+        bottom_up: bool = True,
+        priority: int = 0,
     ) -> None:
-        native = [_core.play.Shm(str(path), bottom_up, *frames) for path in paths]
+        native = [_core.play.Shm(str(path), bottom_up, *frames, priority) for path in paths]
         super().__init__([str(path) for path in paths], native, frames)
 
     def check(self) -> None:

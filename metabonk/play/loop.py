@@ -39,14 +39,16 @@ Array = npt.NDArray[Any]
 SEEN_MEMORY = 64 << 20  # bytes of observations that wait for the disk
 REMEMBERED = 4096  # ticks whose times are kept
 
-# One tick of one seat as the loop remembers it (csrc/play/tick.h), monotonic nanoseconds; `cpu`:
-# what the control thread computed since the turn before, all seats together.
+# One tick of one seat as the loop remembers it (csrc/play/tick.h), monotonic nanoseconds. `acted`:
+# the action was handed over; `sent`: it left for the game, 0 if that was not known when the loop
+# was asked, -1 if it never did, for a newer one overtook it. `cpu`: what the control thread
+# computed since the turn before, all seats together.
 TIMES = np.dtype(
     [
         ("tick", "<u8"), ("planned", "<i8"), ("woke", "<i8"), ("next", "<i8"), ("began", "<i8"),
         ("capture", "<i8"), ("ready", "<i8"), ("found", "<i8"), ("seen", "<i8"),
-        ("decided", "<i8"), ("acted", "<i8"), ("cpu", "<i8"), ("sequence", "<u8"), ("gate", "<u2"),
-        ("agent", "u1"), ("unused", "u1", 5),
+        ("decided", "<i8"), ("acted", "<i8"), ("sent", "<i8"), ("cpu", "<i8"),
+        ("sequence", "<u8"), ("gate", "<u2"), ("agent", "u1"), ("unused", "u1", 5),
     ]
 )  # fmt: skip
 
@@ -59,7 +61,8 @@ class LoopSettings:
     thread, -1 for any, None for the last one of several. priority: of SCHED_FIFO, 0 for ordinary
     scheduling. follow: the phase of the game. margin: between a capture that can be had and the
     tick that answers it. patience: how long a tick waits for a moment and an answer. stale: without
-    a new moment for so long, `safe` is sent. safe: what to do then.
+    a decision for so long, for want of a new moment or of an answer, `safe` is sent. safe: what to
+    do then.
     """
 
     hz: float = 60.0
@@ -77,6 +80,11 @@ class LoopSettings:
         if self.cpu is not None:
             return self.cpu
         return int(_core.play.last_cpu()) if len(os.sched_getaffinity(0)) > 1 else -1
+
+    def below(self) -> int:
+        """The priority of threads that send the loop's actions to games: just below its own, 0 for
+        ordinary scheduling."""
+        return max(self.priority - 1, 0)
 
     def granted(self) -> dict[str, Any]:
         """What this machine will grant the control thread: `cpu` and `priority`, and in `cpu_error`
@@ -337,7 +345,8 @@ class Live:
         return found | {other.name: other.counts() for other in self.beside}
 
     def times(self, agent: int = 0) -> Array:
-        """TIMES [ticks] of one agent, the newest ones; after `stop`."""
+        """TIMES [ticks] of one agent, the newest ones; after `stop`, which ends the game's threads,
+        too: until then the last actions may not have left."""
         rows: Array = self.loop.times(agent)
         return rows.view(TIMES).reshape(-1)
 

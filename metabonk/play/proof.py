@@ -2,12 +2,15 @@
 
 Knows the times of ticks and what a missed deadline is; does not know how a loop is set up.
 
-A tick's deadline is the next tick's planned start: it is missed when the action leaves later. A
-tick that was skipped altogether is missed too. Misses are excused where the reference thread (same
-processor, same priority) was itself more than a millisecond late after the same tick: that was the
-machine. Unless the loop's own thread computed for half a period or more: until it sleeps, a
-reference of its priority cannot wake, and what makes that late is the loop. Figures are exact, of
-every tick, in seconds.
+A tick's deadline is the next tick's planned start: it is missed when the action leaves later, or
+never since a newer one overtook it. Actions leave when the socket or the memory of the game has
+taken them. A tick that was skipped altogether is missed too. Misses are excused where the reference
+thread (same processor, same priority) was itself more than a millisecond late after the same tick:
+that was the machine. Unless the loop's own thread computed for half a period or more: until it
+sleeps, a reference of its priority cannot wake, and what makes that late is the loop. Unless the
+loop handed the action over in time: who sends it is another thread, of which the reference knows
+nothing. And unless the two threads were not granted the same: then it knows nothing of the loop.
+Figures are exact, of every tick, in seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from metabonk.play.loop import Live, PythonDecider
 Array = npt.NDArray[Any]
 
 EXCUSE_SECONDS = 1e-3
+P99_ARENA = 2e-3  # capture to action of one agent; frames over the ring, none decoded
+P99_FURTHER = 0.25e-3  # for each further agent: they decide one after the other
 BUSY_SHARE = 0.5  # of a period: the reference wakes in the middle of it
 DECIDED_SHARE = 0.99  # of the ticks, of every agent: a loop that only holds keeps time, too
 WARM_UP = 60  # ticks at the beginning, while the loop finds the game's phase; not counted
@@ -34,6 +39,11 @@ BINS = (  # upper ends of the bins that people see, seconds
 )  # fmt: skip
 
 
+UNLIKE = (  # why nothing is excused
+    "the reference thread was not held on the loop's processor with its priority, and excuses "
+    "nothing: give --cpu a processor that this program may use"
+)
+
 # Which of the numbers that games count (live_games.py) are drops, and what each is of.
 GAME_DROPS = {
     "skipped": "ticks that the game skipped",
@@ -41,6 +51,7 @@ GAME_DROPS = {
     "states_skipped": "states that a newer one overtook on the link",
     "frames_skipped": "frames that a newer one overtook on the link",
     "frames_refused": "frames that were malformed or too large",
+    "rows_cut": "rows of states that have no room here: offers beyond 8, enemies beyond 256",
     "frames_overtaken": "frames that a newer one overtook before they were decoded",
     "frames_unusable": "frames that could not be read",
     "rings_refused": "frame rings that cannot be seen from here",
@@ -64,14 +75,17 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Agent(msgspec.Struct, frozen=True):
-    """One agent's ticks. latency: capture to action, of ticks that answered a new moment. work:
-    from this agent's turn to its action. missed: deadlines, among them `skipped` ticks; busy: those
-    of them in which the loop itself computed for BUSY_SHARE of a period; excused: those of the
-    others in which the reference thread was late too. lost: captures that no tick saw."""
+    """One agent's ticks. latency: from the capture until the action left, of ticks that answered a
+    new moment. work: from this agent's turn until its action was handed over. missed: deadlines,
+    among them `skipped` ticks; sent_late: those that the loop kept with a millisecond left, and the
+    thread that sends did not; busy: those of the others in which the loop itself computed for
+    BUSY_SHARE of a period; excused: those of the rest in which the reference thread was late too.
+    lost: captures that no tick saw."""
 
     ticks: int
     missed: int
     skipped: int
+    sent_late: int
     busy: int
     excused: int
     decided: int
@@ -86,8 +100,10 @@ class Agent(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a proof found. ticks: planned, of each agent, after the warm-up. lateness: of the wakes.
     reference: of the reference thread's wakes; reference_missed: those later than a period.
-    drops: everything that was dropped anywhere, by name. failures: why it did not pass, for people;
-    passed: there are none."""
+    max_p99: what no agent's latency may exceed in 99 of 100 ticks, seconds; 0: no bound. drops:
+    everything that was dropped anywhere, by name. granted: to the loop's thread; alike: whether the
+    reference thread was granted the same processor and priority, without which it excuses nothing.
+    failures: why it did not pass, for people; passed: there are none."""
 
     hz: float
     ticks: int
@@ -96,17 +112,29 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     reference: Spread
     reference_missed: int
     latency: Spread
+    max_p99: float
     missed: int
     excused: int
     drops: dict[str, int]
     loads: dict[str, int]
     granted: dict[str, Any]
+    reference_granted: dict[str, Any]
+    alike: bool
     failures: tuple[str, ...]
     passed: bool
 
 
-def examine(live: Live, loads: Mapping[str, int]) -> Report:
-    """The report of a stopped loop that had a reference thread and remembered all its ticks."""
+def default_p99(game: str, agents: int, hz: float) -> float:
+    """What capture to action may take in 99 of 100 ticks where nobody says otherwise, seconds. Of
+    the arena 2 ms and 0.25 ms for each further agent; of games in other processes, whose captures
+    come over links and may be JPEG, a period: an answer leaves before the next capture does."""
+    return P99_ARENA + P99_FURTHER * (agents - 1) if game == "arena" else 1.0 / hz
+
+
+def examine(live: Live, loads: Mapping[str, int], max_p99: float = 0.0) -> Report:
+    """The report of a stopped loop that had a reference thread and remembered all its ticks, and
+    whose game is stopped, so that it is known when the last action left. max_p99: bound of every
+    agent's latency, seconds; 0: none."""
     whole = [live.times(i) for i in range(len(live.seats))]
     times = [_warm(rows) for rows in whole]
     planned = int(live.loop.ticks) - WARM_UP
@@ -115,13 +143,17 @@ def examine(live: Live, loads: Mapping[str, int]) -> Report:
     reference = live.loop.reference(WARM_UP, planned)
     late = np.asarray(reference["late"], np.int64)
     busy = _computed(whole[0], planned) >= BUSY_SHARE * 1e9 / live.settings.hz
+    granted, beside = dict(live.loop.granted()), dict(reference["granted"])
+    alike = granted["cpu"] >= 0 and all(granted[k] == beside[k] for k in ("cpu", "priority"))
+    excusing = (late > EXCUSE_SECONDS * 1e9) & ~busy & alike
     agents = [
-        _agent(rows, late, busy, counts) for rows, counts in zip(times, _counts(live), strict=True)
+        _agent(rows, excusing, busy, counts)
+        for rows, counts in zip(times, _counts(live), strict=True)
     ]
     reference_missed = int((late > 1e9 / live.settings.hz).sum())
     wakes = times[0]
-    latencies = [rows["acted"] - rows["capture"] for rows in map(_decided, times)]
-    failures = _failures(agents, reference_missed if loads else None)
+    failures = [*_late(agents, alike, reference_missed if loads else None), *_slow(agents, max_p99)]
+    failures += _undecided(agents)
     return Report(
         hz=live.settings.hz,
         ticks=planned,
@@ -129,12 +161,15 @@ def examine(live: Live, loads: Mapping[str, int]) -> Report:
         lateness=spread(wakes["woke"] - wakes["planned"]),
         reference=spread(late[late >= 0]),
         reference_missed=reference_missed,
-        latency=spread(np.concatenate(latencies)),
+        latency=spread(np.concatenate([_latency(rows) for rows in times])),
+        max_p99=max_p99,
         missed=sum(agent.missed for agent in agents),
         excused=sum(agent.excused for agent in agents),
         drops=drops(live),
         loads=dict(loads),
-        granted=dict(live.loop.granted()),
+        granted=granted,
+        reference_granted=beside,
+        alike=alike,
         failures=tuple(failures),
         passed=not failures,
     )
@@ -192,19 +227,51 @@ def _computed(times: Array, ticks: int) -> Array:
     return around
 
 
-def _failures(agents: Sequence[Agent], allowed: int | None) -> list[str]:
-    """What keeps a proof from passing. allowed: misses of each agent, of a proof under load."""
+def _late(agents: Sequence[Agent], alike: bool, allowed: int | None) -> list[str]:
+    """What missed deadlines keep a proof from passing. allowed: misses of each agent, of a proof
+    under load; of threads that were not alike there are none."""
     missed = sum(agent.missed for agent in agents)
     unexcused, busy = missed - sum(a.excused for a in agents), sum(a.busy for a in agents)
+    sent_late = sum(a.sent_late for a in agents)
     found = []
     if unexcused:
-        own = f", {busy:,} of them while the loop itself computed for half a period or more"
-        found.append(f"{unexcused:,} deadlines were missed without excuse{own if busy else ''}")
+        told = [f"{unexcused:,} deadlines were missed without excuse"]
+        if busy:
+            told.append(
+                f"{busy:,} of them while the loop itself computed for half a period or more"
+            )
+        if sent_late:
+            told.append(
+                f"{sent_late:,} of them by the thread that sends to the game, which had a "
+                "millisecond left or more"
+            )
+        if not alike:
+            told.append(f"for {UNLIKE}")
+        found.append(", ".join(told))
+    allowed = allowed if allowed is None or alike else 0
     if allowed is not None and missed > allowed * len(agents):
         found.append(
             f"{missed:,} deadlines were missed under load; the reference thread, in the place of "
             f"every agent, missed {allowed * len(agents):,}"
         )
+    return found
+
+
+def _slow(agents: Sequence[Agent], max_p99: float) -> list[str]:
+    """What latencies keep a proof from passing."""
+    slowest = max(range(len(agents)), key=lambda i: agents[i].latency.p99)
+    p99 = agents[slowest].latency.p99
+    if not 0.0 < max_p99 < p99:
+        return []
+    return [
+        f"agent {slowest} took {1e3 * p99:.3f} ms from capture to action (p99), at most "
+        f"{1e3 * max_p99:g} may be: --max-p99 sets the bound, 0 lifts it"
+    ]
+
+
+def _undecided(agents: Sequence[Agent]) -> list[str]:
+    """What keeps a proof from passing that kept time without deciding."""
+    found = []
     least = min(range(len(agents)), key=lambda i: agents[i].decided / agents[i].ticks)
     worst = agents[least]
     if worst.decided < DECIDED_SHARE * worst.ticks:
@@ -219,25 +286,38 @@ def _failures(agents: Sequence[Agent], allowed: int | None) -> list[str]:
     return found
 
 
-def _agent(rows: Array, late: Array, busy: Array, counts: Mapping[str, int]) -> Agent:
-    missed = np.ones(len(late), np.bool_)  # a tick that is not there was skipped
-    missed[rows["tick"].astype(np.int64) - WARM_UP] = rows["acted"] > rows["next"]
-    excused = missed & ~busy & (late > EXCUSE_SECONDS * 1e9)
+def _agent(rows: Array, excusing: Array, busy: Array, counts: Mapping[str, int]) -> Agent:
+    """excusing: whether a miss of the loop's in each tick would be the machine's."""
+    place = rows["tick"].astype(np.int64) - WARM_UP
+    handed_late = np.ones(len(busy), np.bool_)  # a tick that is not there was skipped
+    sent_late = np.zeros(len(busy), np.bool_)
+    missed = (rows["acted"] > rows["next"]) | (rows["sent"] > rows["next"]) | (rows["sent"] <= 0)
+    in_time = rows["acted"] + EXCUSE_SECONDS * 1e9 <= rows["next"]
+    sent_late[place], handed_late[place] = missed & in_time, missed & ~in_time
     decided = _decided(rows)
     return Agent(
-        ticks=len(missed),
-        missed=int(missed.sum()),
-        skipped=len(missed) - len(rows),
-        busy=int((missed & busy).sum()),
-        excused=int(excused.sum()),
+        ticks=len(busy),
+        missed=int((handed_late | sent_late).sum()),
+        skipped=len(busy) - len(rows),
+        sent_late=int(sent_late.sum()),
+        busy=int((handed_late & busy).sum()),
+        excused=int((handed_late & excusing).sum()),
         decided=len(decided),
         held=int(((rows["gate"] & Gate.HELD) != 0).sum()),
         safe=int(((rows["gate"] & Gate.SAFE) != 0).sum()),
         lost=int(counts["lost"]),
         faults=int(((rows["gate"] & Gate.FAULT) != 0).sum()),
-        latency=spread(decided["acted"] - decided["capture"]),
+        latency=spread(_latency(rows)),
         work=spread(rows["acted"] - rows["began"]),
     )
+
+
+def _latency(rows: Array) -> Array:
+    """From capture until the action left, of the decided ticks whose action did."""
+    left = _decided(rows)
+    left = left[left["sent"] > 0]
+    taken: Array = left["sent"] - left["capture"]
+    return taken
 
 
 def _warm(times: Array) -> Array:

@@ -27,18 +27,26 @@ _PARTS = (  # of a tick: name, from, to
     ("observe", "found", "seen"),
     ("decide", "seen", "decided"),
     ("act", "decided", "acted"),
+    ("send", "acted", "sent"),
 )
 
 
 def slowest(times: Array, count: int = SLOWEST) -> Array:
-    """Rows (of TIMES [T]) of the ticks whose action left latest after their planned start, with
-    their neighbours, in order."""
-    after = times["acted"] - times["planned"]
+    """Rows (of TIMES [T]) of the ticks whose action never left or left latest after their planned
+    start, with their neighbours, in order."""
+    never = np.iinfo(np.int64).max
+    after = np.where(times["sent"] > 0, left(times) - times["planned"], never)
     worst = np.argsort(after, kind="stable")[::-1][:count]
     around = worst[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1)[None]
     rows = np.unique(np.clip(around, 0, len(times) - 1))
     chosen: Array = times[rows]
     return chosen
+
+
+def left(times: Array) -> Array:
+    """When the actions of TIMES [T] left; of those that never did, when they were handed over."""
+    when: Array = np.maximum(times["acted"], times["sent"])
+    return when
 
 
 def perfetto(times: Sequence[Array], late: Array, first: int) -> bytes:
@@ -63,7 +71,7 @@ def _names(agents: int) -> Iterator[dict[str, Any]]:
 
 def _agent(agent: int, rows: Array) -> Iterator[dict[str, Any]]:
     for row in rows:
-        planned, acted = int(row["planned"]), int(row["acted"])
+        planned, acted = int(row["planned"]), int(left(row))
         gates = [gate.name for gate in Gate if int(row["gate"]) & gate]
         args = {
             "tick": int(row["tick"]),
@@ -73,7 +81,10 @@ def _agent(agent: int, rows: Array) -> Iterator[dict[str, Any]]:
         }
         if int(row["capture"]):
             args["capture to action, us"] = (acted - int(row["capture"])) / 1e3
-        missed = acted > int(row["next"])
+        never = int(row["sent"]) <= 0
+        if never:
+            args["sent"] = "never"
+        missed = never or acted > int(row["next"])
         name = "missed tick" if missed else "tick"
         yield _event(name, "X", _LOOP + agent, planned, acted - planned, args)
         for part, begin, end in _PARTS:

@@ -57,7 +57,10 @@ def decided_in(session: Path) -> int:
 def test_a_proof_leaves_a_report_and_a_trace(session: Path, policy: Path) -> None:
     report = msgspec.json.decode((session / "report.json").read_bytes(), type=proof.Report)
     assert report.ticks >= 60  # more if the last of them were skipped
-    assert sum(report.latency.bins) == report.agents[0].decided
+    assert report.latency.count <= report.agents[0].decided
+    assert sum(report.latency.bins) == report.latency.count
+    assert report.max_p99 == proof.default_p99("arena", 1, 200.0)
+    assert report.granted["cpu"] == report.reference_granted["cpu"]
     trace = json.loads((session / "trace.json").read_bytes())
     assert any(event["ph"] == "X" for event in trace["traceEvents"])
     assert certificate.certificates(artifact.load(policy).card) == []  # 60 ticks earn none
@@ -75,8 +78,16 @@ def test_a_proof_says_what_kept_it_from_passing(
     said = capsys.readouterr().out
     assert "failed:" in said
     assert all(f"- {one}" in said for one in why)
-    show_report(msgspec.structs.replace(report, failures=(), passed=True))
-    assert "\n- " not in capsys.readouterr().out
+    good = msgspec.structs.replace(report, failures=(), passed=True, alike=True)
+    show_report(good)
+    said = capsys.readouterr().out
+    assert "\n- " not in said
+    assert "may take 2 ms" in said
+    assert proof.UNLIKE not in said
+    show_report(msgspec.structs.replace(good, alike=False, max_p99=0.0))
+    said = capsys.readouterr().out
+    assert proof.UNLIKE in said
+    assert "may take" not in said
 
 
 def test_why_says_where_an_action_came_from(metabonk: Metabonk, session: Path) -> None:
@@ -148,6 +159,7 @@ def test_live_takes_a_policy_with_a_certificate(
     made = certificate.Certificate(
         game="arena", hz=60.0, ticks=10_000, agents=1, decided=1.0, missed=0, excused=0,
         reference_missed=0, latency_p50=0.0, latency_p99=0.0, latency_p999=0.0, latency_max=0.0,
+        worst_p99=1.5e-3, max_p99=2e-3, alike=True,
         lateness_p99=0.0, lateness_max=0.0, priority=0, loads=(),
         processor=machine.processor(), tier="",
     )  # fmt: skip
@@ -156,6 +168,9 @@ def test_live_takes_a_policy_with_a_certificate(
     said = metabonk(*words, "--out", tmp_path / "s")
     assert said.code == 0, said.err
     assert "decided" in said.out
+    sooner = metabonk(*words, "--max-p99", 1, "--out", tmp_path / "t")
+    assert sooner.code == 2
+    assert "its 1.500 ms from capture to action" in sooner.err
     faster = metabonk(*words, "--hz", 120, "--out", tmp_path / "t")
     assert faster.code == 2
     assert "not of 120" in faster.err
@@ -168,10 +183,23 @@ def test_live_takes_a_policy_with_a_certificate(
     assert "of real-time priority 20, this loop has none" in real_time.err
 
 
+@pytest.mark.parametrize("player", ["scripted", "random"])
+def test_live_refuses_players_that_no_certificate_can_be_of(
+    metabonk: Metabonk, tmp_path: Path, player: str
+) -> None:
+    words = ["play", "--policy", player, "--live", "--seconds", 0.3, "--cpu", -1]
+    said = metabonk(*words, "--out", tmp_path / "s")
+    assert said.code == 2
+    assert f"--policy {player} decides on a thread of Python" in said.err
+    assert "--uncertified" in said.err
+    assert not (tmp_path / "s").exists()
+
+
 def test_players_in_python_play_live_too(metabonk: Metabonk, tmp_path: Path) -> None:
     words = ["play", "--policy", "scripted", "--live", "--seconds", 0.5, "--cpu", -1, "--json"]
-    said = metabonk(*words, "--out", tmp_path / "s")
+    said = metabonk(*words, "--uncertified", "--out", tmp_path / "s")
     assert said.code == 0, said.err
+    assert "no certificate is given for" in said.err
     assert json.loads(said.out)["agents"][0]["decided"] > 0
     tick = decided_in(tmp_path / "s")
     assert "on a thread of Python" in metabonk("replay", f"{tmp_path / 's'}:{tick}").err
@@ -210,7 +238,9 @@ def test_a_killed_session_can_be_explained(policy: Path, tmp_path: Path) -> None
         (["--proof", 100, "--load", "nothing"], "busy, gc and reader"),
         (["--proof", 100, "--frames", "0x0", "--load", "reader"], "no frame ring"),
         (["--proof", 100, "--frames", "big"], "--frames big"),
-        (["--live", "--game", "grid64/t_maze"], "not played live"),
+        (["--live", "--uncertified", "--game", "grid64/t_maze"], "not played live"),
+        (["--proof", 100, "--max-p99", -1], "--max-p99 -1: give milliseconds, or 0"),
+        (["--live", "--uncertified", "--max-p99", "nan"], "--max-p99 nan: give milliseconds"),
     ],
 )
 def test_flags_that_do_not_go_together_are_named(
@@ -236,7 +266,7 @@ def test_a_plain_v1_game_is_read_as_where_policies_learn(
         raise ConfigError("far enough")
 
     monkeypatch.setattr("metabonk.play.live_games.BonkLinkLive", made)
-    words = ("play", "--game", "bonklink", "--policy", "scripted", "--live")
+    words = ("play", "--game", "bonklink", "--policy", "scripted", "--live", "--uncertified")
     assert "far enough" in metabonk(*words, "--out", tmp_path / "s").err
     told = takes.bind(*asked).arguments
     assert told["addresses"] == ["tcp://127.0.0.1:5555"]
@@ -264,6 +294,7 @@ def test_shared_memory_is_played_live(metabonk: Metabonk, tmp_path: Path) -> Non
     thread = threading.Thread(target=serve)
     thread.start()
     words = ["play", "--game", "research_shm", "--live", "--seconds", 0.5, "--cpu", -1]
+    words += ["--uncertified"]
     words += ["--set", f"game.research_dir={tmp_path}", "--out", tmp_path / "s", "--json"]
     try:
         said = metabonk(*words, "--policy", "random")

@@ -32,7 +32,7 @@ def test_what_is_none_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("play", "--live", "--policy", "random", "--frames"),
+        ("play", "--proof", 60, "--policy", "random", "--frames"),
         ("record", "--out-dir", "rows", "--pixels"),
         ("host", "--seconds", 1, "--size"),
         ("strips", "--size"),

@@ -14,6 +14,12 @@ PERIOD = 16_666_667
 MS = 1_000_000
 
 
+def delay(times: np.ndarray[Any, Any], ticks: Any, by: int) -> None:
+    """Those ticks' actions are handed over, and leave, so much later."""
+    times["acted"][ticks] += by
+    times["sent"][ticks] += by
+
+
 def made_up(ticks: int = 300, skipped: tuple[int, ...] = ()) -> np.ndarray[Any, Any]:
     """Times of ticks that took 0.4 ms each, captures 0.5 ms before the planned start."""
     rows = np.zeros(ticks, TIMES)
@@ -23,7 +29,7 @@ def made_up(ticks: int = 300, skipped: tuple[int, ...] = ()) -> np.ndarray[Any, 
     for name, after in [("woke", 1000), ("began", 2000), ("found", 3000), ("seen", 10_000)]:
         rows[name] = rows["planned"] + after
     rows["decided"] = rows["planned"] + 350_000
-    rows["acted"] = rows["planned"] + 400_000
+    rows["acted"] = rows["sent"] = rows["planned"] + 400_000
     rows["capture"] = rows["planned"] - 500_000
     rows["ready"] = rows["capture"] + 100_000
     rows["sequence"] = np.arange(ticks) + 1
@@ -33,14 +39,17 @@ def made_up(ticks: int = 300, skipped: tuple[int, ...] = ()) -> np.ndarray[Any, 
 
 
 class MadeUp:
-    """What `examine` asks of a loop. late: of the reference thread after each tick, ns."""
+    """What `examine` asks of a loop. late: of the reference thread after each tick, ns; beside:
+    what that was granted."""
 
     def __init__(
         self,
         times: list[Any],
         late: dict[int, int] | None = None,
         game: dict[str, Any] | None = None,
+        beside: dict[str, Any] | None = None,
     ) -> None:
+        self.beside = {"cpu": 1, "priority": 10} if beside is None else beside
         self.game_counts = {"skipped": 2} if game is None else game
         self.settings = LoopSettings()
         self.seats = [self] * len(times)
@@ -56,7 +65,7 @@ class MadeUp:
         late = np.full(count, 20_000, np.int64)
         for tick, value in self._late.items():
             late[tick - first] = value
-        return {"late": late}
+        return {"late": late, "granted": self.beside}
 
     def granted(self) -> dict[str, Any]:
         return {"cpu": 1, "priority": 10}
@@ -67,7 +76,12 @@ class MadeUp:
 
 
 def examine(
-    times: Any, late: dict[int, int] | None = None, loads: dict[str, int] | None = None
+    times: Any,
+    late: dict[int, int] | None = None,
+    loads: dict[str, int] | None = None,
+    max_p99: float = 2e-3,
+    beside: dict[str, Any] | None = None,
 ) -> proof.Report:
     all_times = times if isinstance(times, list) else [times]
-    return proof.examine(MadeUp(all_times, late), loads or {})  # type: ignore[arg-type]
+    live: Any = MadeUp(all_times, late, beside=beside)
+    return proof.examine(live, loads or {}, max_p99)

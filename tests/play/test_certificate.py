@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from made_up_times import PERIOD, examine, made_up
+from made_up_times import PERIOD, delay, examine, made_up
 
 from metabonk import artifact, machine
 from metabonk.errors import ConfigError
@@ -38,13 +38,15 @@ def test_a_certificate_lies_beside_the_weights_and_leaves_the_hash(policy: Path)
     assert made.latency_p99 == pytest.approx(0.9e-3)
     assert made.ticks == 10_000
     assert made.priority == 10
+    assert made.worst_p99 == pytest.approx(0.9e-3)
+    assert (made.max_p99, made.alike) == (2e-3, True)
 
 
 def test_what_was_not_proven_gets_no_certificate() -> None:
     with pytest.raises(ConfigError, match=r"9,999 ticks, it takes 10,000"):
         certificate.of(report_of(9_999), "arena")
     times = made_up(10_000 + proof.WARM_UP)
-    times["acted"][5000] += PERIOD
+    delay(times, 5000, PERIOD)
     with pytest.raises(ConfigError, match="1 deadlines were missed"):
         certificate.of(examine(times), "arena")
 
@@ -58,6 +60,8 @@ def test_what_was_not_proven_gets_no_certificate() -> None:
         ({}, {"priority": 0}, "real-time priority 10, this loop has none"),
         ({}, {"priority": 9}, "real-time priority 10, this loop has 9.*--realtime 9"),
         ({"processor": "another"}, {}, "another machine"),
+        ({}, {"max_p99": 0.5e-3}, "its 0.900 ms from capture to action.*are more than 0.5"),
+        ({"agents": 4}, {"max_p99": 0.5e-3}, r"p99, of 4 agents.*--max-p99 0.5"),
         ({"ticks": 100}, {}, "too few"),
     ],
 )
@@ -77,15 +81,34 @@ def test_a_certificate_of_more_than_is_wanted_holds(policy: Path) -> None:
     assert certificate.require(policy, less) == made
 
 
-def test_certificates_of_proofs_that_counted_no_decisions_are_left_out(policy: Path) -> None:
+# What proofs did not always look at: decisions, how long they took, what the reference was granted.
+@pytest.mark.parametrize("said", ["decided", "worst_p99", "alike"])
+def test_certificates_of_proofs_that_looked_at_less_are_left_out(policy: Path, said: str) -> None:
     made = msgspec.to_builtins(certificate.of(report_of(10_000), "arena"))
     artifact.certify(artifact.load(policy), {"latency": {**made, "hz": 60.0}})
     assert certificate.require(policy, WANTED)
-    older = {key: value for key, value in made.items() if key != "decided"}
+    older = {key: value for key, value in made.items() if key != said}
     artifact.write(policy.with_name("o"), kind="policy", seed=1, files={"a.bin": b"others"})
     artifact.certify(artifact.load(policy.with_name("o")), {"latency": older})
     with pytest.raises(ConfigError, match="no latency certificate"):
         certificate.require(policy.with_name("o"), WANTED)
+
+
+def test_a_proof_that_was_held_to_no_bound_says_so(policy: Path) -> None:
+    made = certificate.of(examine(made_up(10_000 + proof.WARM_UP), max_p99=0.0), "arena")
+    assert made.max_p99 == 0.0
+    certificate.add(policy, made)
+    wanted = msgspec.structs.replace(WANTED, max_p99=0.5e-3)
+    with pytest.raises(ConfigError, match=r"more than 0\.5"):
+        certificate.require(policy, wanted)
+    assert certificate.require(policy, msgspec.structs.replace(wanted, max_p99=0.0)) == made
+
+
+def test_the_command_that_earns_one_names_no_bound_that_is_usual() -> None:
+    usual = msgspec.structs.replace(WANTED, max_p99=proof.default_p99("arena", 1, 60.0))
+    assert "--max-p99" not in usual.proof("p")
+    assert msgspec.structs.replace(usual, agents=2).proof("p").endswith("--max-p99 2")
+    assert msgspec.structs.replace(usual, max_p99=0.0).proof("p").endswith("--max-p99 0")
 
 
 def test_a_policy_without_a_certificate_says_how_to_come_by_one(policy: Path) -> None:

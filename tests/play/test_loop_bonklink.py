@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import zmq
 from sessions import reach, session_at
 
 from metabonk.errors import LinkError
@@ -183,3 +184,15 @@ def test_a_game_that_is_not_there_is_named() -> None:
     with pytest.raises(LinkError, match="pipe://nobody-listens-here: no game answers"):
         played.await_connected(0.2)
     played.stop()
+
+
+@pytest.mark.parametrize("protocol", ["auto", "v1", "v2"])
+def test_the_cognitive_server_where_the_game_should_be_is_named(protocol: str) -> None:
+    """Its greeting begins as a state of 255 bytes would, of which no more comes."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as server:
+        port = server.bind_to_random_port("tcp://127.0.0.1")
+        played = BonkLinkLive([f"tcp://127.0.0.1:{port}"], protocol)
+        played.start()
+        with pytest.raises(LinkError, match=r"a ZeroMQ server is there.*--zmq-port"):
+            played.await_connected(0.5)
+        played.stop()

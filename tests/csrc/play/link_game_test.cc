@@ -11,6 +11,7 @@
 #include "check.h"
 #include "link/server.h"
 #include "play/link_games.h"
+#include "play/sends.h"
 
 namespace metabonk::play {
 
@@ -121,6 +122,87 @@ void Play(link::Protocol protocol) {
 
 TEST(link_game_plays_over_bonklink_v1) { Play(link::Protocol::kV1); }
 TEST(link_game_plays_over_bonklink_v2) { Play(link::Protocol::kV2); }
+
+TEST(link_game_tells_when_actions_left_and_which_were_overtaken) {
+  const TemporaryDirectory folder;
+  Script script(folder / "game");
+  LinkGame game(MonotonicClock(), SettingsFor(folder / "game", link::Protocol::kV1));
+  const Sends& sends = *game.sink().sends();
+  Action action = {{0.25f, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+  for (int i = 0; i < 3; ++i) game.sink().Act(action, 0);  // its thread has not begun
+  CHECK_EQ(game.actions_overtaken(), uint64_t{2});
+  CHECK_EQ(sends.At(3), int64_t{0});
+  const auto sent = [&](uint64_t number) {
+    const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+    while (sends.At(number) == 0 && MonotonicClock().Now() < until) std::this_thread::yield();
+    return sends.At(number);
+  };
+  game.Start();
+  CHECK(sent(3) > 0);  // nobody was there yet, which is no lateness
+  CHECK_EQ(sends.At(1), Sends::kOvertaken);
+  CHECK_EQ(sends.At(2), Sends::kOvertaken);
+  const std::vector<uint8_t> pixels(size_t{8} * 12 * 3, 77);
+  script.Send(1, {.width = 12, .height = 8, .stride = 36, .pixels = pixels});
+  Moment moment;
+  CHECK(Await(game.source(), &moment));
+  action.move[0] = 0.75f;
+  const int64_t before = MonotonicClock().Now();
+  game.sink().Act(action, moment.sequence);
+  const int64_t handed = MonotonicClock().Now();
+  CHECK_EQ(script.Heard().move[0], 0.75f);
+  const int64_t heard = MonotonicClock().Now();
+  CHECK(sent(4) >= before);
+  CHECK(sends.At(4) <= heard + kSecond);
+  CHECK(handed >= before);
+  game.Stop();
+}
+
+TEST(link_game_does_not_take_what_the_socket_has_no_room_for_as_sent) {
+  const TemporaryDirectory folder;
+  Script script(folder / "game");
+  LinkGame game(MonotonicClock(), SettingsFor(folder / "game", link::Protocol::kV1));
+  const Sends& sends = *game.sink().sends();
+  game.Start();
+  const std::vector<uint8_t> pixels(size_t{8} * 12 * 3, 77);
+  script.Send(1, {.width = 12, .height = 8, .stride = 36, .pixels = pixels});
+  Moment moment;
+  CHECK(Await(game.source(), &moment));
+  // The game reads nothing until the socket is full: the next action waits on the way.
+  const Action action = {{0.5f, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}};
+  uint64_t number = 0;
+  int64_t quiet = 0;
+  while (quiet < 200 * kMillisecond && number < 1'000'000) {
+    game.sink().Act(action, moment.sequence);
+    ++number;
+    const int64_t begun = MonotonicClock().Now();
+    do {
+      quiet = MonotonicClock().Now() - begun;
+    } while (sends.At(number) == 0 && quiet < 200 * kMillisecond);
+  }
+  CHECK(number < 1'000'000);
+  CHECK_EQ(sends.At(number), int64_t{0});
+  const int64_t until = MonotonicClock().Now() + 20 * kSecond;
+  const int64_t read = MonotonicClock().Now();
+  while (sends.At(number) == 0 && MonotonicClock().Now() < until) script.Listen();
+  CHECK(sends.At(number) >= read);
+  game.Stop();
+}
+
+TEST(link_game_sends_what_was_handed_over_before_it_was_stopped) {
+  const TemporaryDirectory folder;
+  Script script(folder / "game");
+  LinkGame game(MonotonicClock(), SettingsFor(folder / "game", link::Protocol::kV1));
+  game.Start();
+  const std::vector<uint8_t> pixels(size_t{8} * 12 * 3, 77);
+  script.Send(1, {.width = 12, .height = 8, .stride = 36, .pixels = pixels});
+  Moment moment;
+  CHECK(Await(game.source(), &moment));
+  for (uint64_t number = 1; number <= 3; ++number) {
+    game.sink().Act({{0.5f, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, {-1, -1}}, moment.sequence);
+  }
+  game.Stop();
+  CHECK(game.sink().sends()->At(3) > 0);
+}
 
 TEST(link_game_waits_for_a_game_that_is_not_there_yet) {
   const TemporaryDirectory folder;

@@ -71,6 +71,11 @@ class Script {
     CHECK(server_->Send(*state_, trailers, frame, 0, &sequence).ok());
     CHECK_EQ(sequence, n);
   }
+  // Reads what has come.
+  void Listen() {
+    bool fresh = false;
+    CHECK(server_->Poll(kMillisecond, &fresh).ok());
+  }
   // The next action that comes.
   Action Heard() {
     bool fresh = false;

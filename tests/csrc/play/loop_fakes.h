@@ -12,6 +12,7 @@
 #include "nn/programs.h"
 #include "play/clock.h"
 #include "play/decider.h"
+#include "play/sends.h"
 #include "play/source.h"
 
 namespace metabonk::play {
@@ -67,14 +68,19 @@ class FakeGame final : public Source, public Sink {
   bool Act(const Action& action, uint64_t sequence) override {
     actions.push_back(action);
     answers.push_back(sequence);
+    if (send_after >= 0) sender.Tell(actions.size(), clock_.Now() + send_after);
     return takes;
   }
+  const Sends* sends() const override { return sent_by_another ? &sender : nullptr; }
 
   GameState state = {};
   std::vector<int64_t> captures;
   int64_t delay = 0;
   uint64_t given = 0, begins = 1;
   bool takes = true;
+  bool sent_by_another = false;  // actions leave by a thread of the game's: by `sender`
+  int64_t send_after = -1;       // which is told that they left so long after; else by the test
+  Sends sender;
   std::vector<Action> actions;
   std::vector<uint64_t> answers;
 

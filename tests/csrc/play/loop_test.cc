@@ -133,6 +133,53 @@ TEST(loop_ticks_every_seat_and_keeps_the_newest_times) {
   }
 }
 
+TEST(loop_notes_when_actions_were_sent_in_the_turns_that_they_are_of) {
+  Match match(kPeriod / 2);
+  match.game.sent_by_another = true;
+  match.game.send_after = 3 * kMillisecond;
+  for (int turn = 0; turn < 40; ++turn) {
+    if (turn == 20) match.game.send_after = 2 * kPeriod;
+    if (turn == 30) match.game.send_after = -1;  // it hangs
+    match.loop.Turn();
+  }
+  std::vector<TickTimes> times = match.loop.Times(0);
+  for (size_t turn = 0; turn < 40; ++turn) {
+    const int64_t after = times[turn].sent - times[turn].acted;
+    if (turn < 20) CHECK(after > 3 * kMillisecond - 1000 && after <= 3 * kMillisecond);
+    if (turn >= 20 && turn < 30) CHECK(after > 2 * kPeriod - 1000);
+    if (turn >= 30) CHECK_EQ(times[turn].sent, int64_t{0});
+  }
+  CHECK_EQ(match.seat.counts().missed.Get(), uint64_t{10});
+  match.game.sender.Tell(40, match.clock.now);  // the loop has ended, its game not yet
+  times = match.loop.Times(0);
+  CHECK_EQ(times[30].sent, Sends::kOvertaken);
+  CHECK_EQ(times[39].sent, match.clock.now);
+  CHECK_EQ(match.seat.counts().missed.Get(), uint64_t{19});
+}
+
+TEST(loop_whose_actions_leave_at_once_says_so) {
+  Match match(kPeriod / 2);
+  for (int turn = 0; turn < 5; ++turn) match.loop.Turn();
+  for (const TickTimes& times : match.loop.Times(0)) CHECK_EQ(times.sent, times.acted);
+}
+
+TEST(loop_forgets_when_actions_were_sent_with_their_turns) {
+  FakeClock clock;
+  FakeGame game(clock);
+  game.sent_by_another = true;
+  FakeDecider decider(clock);
+  Seat seat(clock, game, decider, game, nullptr, {});
+  Loop loop(clock, {.pacer = {kPeriod, 0}, .ticks = 50, .remembered = 8});
+  loop.Add(&seat);
+  while (loop.Turn()) {
+  }
+  for (uint64_t number = 1; number <= 50; ++number) {
+    game.sender.Tell(number, static_cast<int64_t>(number));
+  }
+  const std::vector<TickTimes> times = loop.Times(0);
+  for (size_t i = 0; i < 8; ++i) CHECK_EQ(times[i].sent, static_cast<int64_t>(43 + i));
+}
+
 TEST(loop_ticks_are_ranges_of_a_profile) {
   Match match(kPeriod / 2);
   static std::vector<std::string> seen;
@@ -250,6 +297,20 @@ TEST(loop_runs_on_a_thread_and_stops) {
   CHECK(seat.counts().ticks.Get() + loop.skipped() == loop.ticks());
   CHECK(loop.reference()->lateness().count() > 0);
   loop.Stop();
+}
+
+TEST(loop_thread_says_which_processor_it_is_held_on) {
+  ThreadGranted free, held, inherited;
+  const int last = LastCpu();
+  std::thread([&] {
+    free = PrepareThread({}, "mb-test");
+    held = PrepareThread({.cpu = last}, "mb-test");
+    inherited = PrepareThread({}, "mb-test");  // it may use one only, without having asked
+  }).join();
+  CHECK(free.cpu == -1 || std::thread::hardware_concurrency() == 1);
+  CHECK_EQ(held.cpu, last);
+  CHECK_EQ(inherited.cpu, last);
+  CHECK_EQ(held.cpu_error, 0);
 }
 
 TEST(loop_settings_are_checked) {

@@ -133,6 +133,37 @@ TEST(shm_game_answers_an_observation_once) {
   game.Stop();
 }
 
+TEST(shm_game_tells_when_actions_left_and_which_were_overtaken) {
+  const TemporaryDirectory folder;
+  Host host(folder / "game");
+  ShmGame game(MonotonicClock(), SettingsFor(folder / "game"));
+  const Sends& sends = *game.sink().sends();
+  for (int i = 0; i < 3; ++i) game.sink().Act(Moving(0.5f), 0);  // its thread has not begun
+  CHECK_EQ(game.actions_overtaken(), uint64_t{2});
+  game.Start();
+  CHECK(host.Heard() == ipc::ResearchEvent::kReset);
+  Moment moment;
+  host.Show(0, 0);
+  CHECK(Await(game.source(), &moment));
+  const auto sent = [&](uint64_t number) {
+    const int64_t until = MonotonicClock().Now() + kHang;
+    while (sends.At(number) == 0 && MonotonicClock().Now() < until) std::this_thread::yield();
+    return sends.At(number);
+  };
+  CHECK(sent(3) > 0);
+  CHECK_EQ(sends.At(1), Sends::kOvertaken);
+  CHECK_EQ(sends.At(2), Sends::kOvertaken);
+  const int64_t before = MonotonicClock().Now();
+  game.sink().Act(Moving(0.75f), moment.sequence);
+  CHECK(host.Heard() == ipc::ResearchEvent::kAction);
+  CHECK(sent(4) >= before);
+  game.sink().Act(Moving(0.25f), moment.sequence);  // answered already: nothing is to be sent
+  CHECK(sent(5) > 0);
+  game.sink().Act(Moving(0.0f), moment.sequence);
+  game.Stop();
+  CHECK(sends.At(6) > 0);  // what was handed over before is dealt with
+}
+
 TEST(shm_game_presses_once_whatever_is_skipped) {
   const TemporaryDirectory folder;
   Host host(folder / "game");

@@ -111,6 +111,32 @@ TEST(tick_holds_and_then_plays_safe) {
   CHECK(table.Tick(13).gate & kGateDecided);  // the game is back
 }
 
+TEST(tick_plays_safe_where_the_policy_hangs_or_faults_on_what_it_is_shown) {
+  for (const Code code : {Code::kUnavailable, Code::kOutOfRange}) {
+    SeatSettings settings;
+    settings.safe.slide = 1.0f;
+    Table table(settings);
+    table.Capture(0, 13);
+    table.Tick(0);
+    table.decider.status = {code, "policy", "says nothing"};
+    int held = 0, safe = 0;
+    for (uint64_t n = 1; n <= 12; ++n) {
+      const TickTimes times = table.Tick(n);
+      const bool gave_up = times.gate & kGateSafe;
+      (gave_up ? safe : held) += 1;
+      CHECK_EQ((times.gate & kGateHeld) != 0, !gave_up);
+      CHECK(times.gate & (code == Code::kUnavailable ? kGateUnanswered : kGateFault));
+      CHECK_EQ(table.game.actions.back().move[0], gave_up ? 0.0f : 0.5f);
+      CHECK_EQ(table.game.actions.back().slide, gave_up ? 1.0f : 0.0f);
+    }
+    CHECK_EQ(held, 5);  // 100 ms
+    CHECK_EQ(safe, 7);
+    table.decider.status = Status::Ok();
+    CHECK_EQ(table.Tick(13).gate, kGateDecided + 0);
+    CHECK_EQ(table.game.actions.back().move[0], 0.5f);
+  }
+}
+
 TEST(tick_plays_safe_where_a_game_never_shows_anything) {
   Table table;
   for (uint64_t n = 0; n < 12; ++n) table.Tick(n);
@@ -202,6 +228,62 @@ TEST(tick_counts_a_deadline_that_was_missed) {
   table.decider.takes = kPeriod;
   CHECK(table.Tick(1).gate & kGateMissed);
   CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{1});
+}
+
+TEST(tick_counts_actions_that_another_thread_sent_late_or_never) {
+  Table table;
+  table.game.sent_by_another = true;
+  table.Capture(0, 9);
+  Settled settled;
+  for (uint64_t n = 0; n < 6; ++n) {
+    CHECK_EQ(table.Tick(n).sent, int64_t{0});  // handed over, and not known to have left
+    CHECK(!table.seat.Settle(&settled));
+  }
+  const int64_t planned = table.start;
+  table.game.sender.Tell(1, planned + kPeriod);          // just in time
+  table.game.sender.Tell(2, planned + 2 * kPeriod + 1);  // late
+  table.game.sender.Tell(5, planned + 4 * kPeriod + kMillisecond);
+  const int64_t wanted[] = {planned + kPeriod, planned + 2 * kPeriod + 1, Sends::kOvertaken,
+                            Sends::kOvertaken, planned + 4 * kPeriod + kMillisecond};
+  for (uint64_t number = 1; number <= 5; ++number) {
+    CHECK(table.seat.Settle(&settled));
+    CHECK_EQ(settled.number, number);
+    CHECK_EQ(settled.sent, wanted[number - 1]);
+  }
+  CHECK(!table.seat.Settle(&settled));
+  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{3});
+  CHECK_EQ(table.seat.latency().count(), uint64_t{3});  // of those that left
+  CHECK(table.seat.latency().most() > static_cast<uint64_t>(kPeriod));
+}
+
+TEST(tick_counts_a_deadline_once_though_it_was_handed_over_and_sent_late) {
+  Table table;
+  table.game.sent_by_another = true;
+  table.Capture(0, 3);
+  table.decider.takes = kPeriod;
+  const TickTimes times = table.Tick(0);
+  CHECK(times.gate & kGateMissed);
+  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{1});
+  table.game.sender.Tell(1, times.acted + kMillisecond);
+  Settled settled;
+  CHECK(table.seat.Settle(&settled));
+  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{1});
+}
+
+TEST(tick_gives_up_on_what_a_sender_that_hangs_was_given) {
+  Table table;
+  table.game.sent_by_another = true;
+  Settled settled;
+  uint64_t number = 0;
+  for (uint64_t n = 0; n < 3 * Sends::kOpen; ++n) {
+    table.Tick(n);
+    while (table.seat.Settle(&settled)) {
+      CHECK_EQ(settled.number, ++number);
+      CHECK_EQ(settled.sent, Sends::kOvertaken);
+    }
+  }
+  CHECK_EQ(number, 2 * Sends::kOpen + 1);
+  CHECK_EQ(table.seat.counts().missed.Get(), number);
 }
 
 TEST(tick_holds_where_the_policy_has_no_answer) {
