@@ -65,8 +65,10 @@ def explain(session: Session, tick: int, agent: int) -> dict[str, Any]:
     }
     if gate & Gate.DECIDED:
         times = found["times, ms after the planned start"]
-        left = int(row["planned"]) + int(row["acted"])
-        times["capture to action"] = (left - int(row["capture"])) / 1e6
+        acted = int(row["planned"]) + int(row["acted"])
+        # To other processes a thread sends it later, which no ledger says.
+        until = "action" if session.setup.game == "arena" else "hand-over"
+        times[f"capture to {until}"] = (acted - int(row["capture"])) / 1e6
     return found
 
 

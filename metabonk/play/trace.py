@@ -79,7 +79,7 @@ def _agent(agent: int, rows: Array) -> Iterator[dict[str, Any]]:
             "gates": gates,
             "after planned start, us": (acted - planned) / 1e3,
         }
-        if int(row["capture"]):
+        if int(row["capture"]) and int(row["sent"]) > 0:
             args["capture to action, us"] = (acted - int(row["capture"])) / 1e3
         never = int(row["sent"]) <= 0
         if never:

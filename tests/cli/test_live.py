@@ -103,6 +103,19 @@ def test_why_says_where_an_action_came_from(metabonk: Metabonk, session: Path) -
     assert found["decided by"]["policy"][:16] in text.out
 
 
+def test_why_does_not_take_a_hand_over_for_what_left(session: Path) -> None:
+    """A thread of the link sends later than that; no ledger says when."""
+    from metabonk.cli.why import explain
+    from metabonk.play.session import Session
+
+    here = Session.open(session)
+    elsewhere = Session(session, msgspec.structs.replace(here.setup, game="bonklink"))
+    tick, times = decided_in(session), "times, ms after the planned start"
+    arena, bonklink = (explain(one, tick, 0)[times] for one in (here, elsewhere))
+    assert arena["capture to action"] == bonklink["capture to hand-over"] > 0.0
+    assert "capture to action" not in bonklink
+
+
 def test_a_tick_that_is_not_there_is_an_error(metabonk: Metabonk, session: Path) -> None:
     said = metabonk("why", f"{session}:99999")
     assert said.code == 2
@@ -205,6 +218,18 @@ def test_players_in_python_play_live_too(metabonk: Metabonk, tmp_path: Path) -> 
     assert "on a thread of Python" in metabonk("replay", f"{tmp_path / 's'}:{tick}").err
 
 
+def test_what_was_dropped_is_told_after_live_play(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = {"actions that another took the place of": 1234, "nothing of these": 0}
+    monkeypatch.setattr("metabonk.play.proof.drops", lambda live: counted)
+    words = ("play", "--policy", "random", "--live", "--uncertified", "--seconds", 0.3, "--cpu", -1)
+    said = metabonk(*words, "--out", tmp_path / "s")
+    assert said.code == 0, said.err
+    assert "1,234" in said.out
+    assert "nothing of these" not in said.out
+
+
 def test_a_killed_session_can_be_explained(policy: Path, tmp_path: Path) -> None:
     from metabonk.play.ledger import TICK, read_ledger
     from metabonk.play.retrace import retrace
@@ -270,6 +295,10 @@ def test_a_plain_v1_game_is_read_as_where_policies_learn(
     assert "far enough" in metabonk(*words, "--out", tmp_path / "s").err
     told = takes.bind(*asked).arguments
     assert told["addresses"] == ["tcp://127.0.0.1:5555"]
+    assert told["priority"] == 0
+    asked.clear()
+    assert "far enough" in metabonk(*words, "--realtime", 20, "--out", tmp_path / "t").err
+    assert takes.bind(*asked).arguments["priority"] == 19  # just below the loop's
     assert told["axes"] == inspect.signature(bonklink.make).parameters["axes"].default
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from metabonk import _core
 from metabonk.cognition.vocabulary import Directive, Priority, Verb
 from metabonk.errors import CompileError, ConfigError
 from metabonk.games.scripted import RandomPolicy
+from metabonk.play import proof
 from metabonk.play.ledger import Gate, read_inputs, read_ledger
 from metabonk.play.loop import TIMES, CompiledDecider, Live, LoopSettings, PythonDecider
 from metabonk.protocols import BoolArray, FloatArray, Observation
@@ -171,16 +173,42 @@ def test_a_policy_in_python_that_fails_is_heard(tmp_path: Path) -> None:
 
 
 def test_what_a_thread_will_be_granted_can_be_asked_before() -> None:
+    usable = os.sched_getaffinity(0)
+    anywhere = -1 if len(usable) > 1 else min(usable)  # there it is held, asked for or not
     assert LoopSettings(cpu=-1).granted() == {
-        "cpu": -1, "priority": 0, "cpu_error": "", "priority_error": "",
+        "cpu": anywhere, "priority": 0, "cpu_error": "", "priority_error": "",
     }  # fmt: skip
     found = LoopSettings(cpu=-1, priority=1).granted()  # it depends on the machine's limits
     assert (found["priority"], bool(found["priority_error"])) in ((1, False), (0, True))
     with pytest.raises(ValueError, match="priority"):
         LoopSettings(cpu=-1, priority=100).granted()
     refused = LoopSettings(cpu=1023).granted()
-    assert refused["cpu"] == -1
+    assert refused["cpu"] == anywhere
     assert refused["cpu_error"]
+
+
+@pytest.mark.parametrize("cpu", [-1, None])
+def test_the_reference_says_what_it_was_granted_itself(policies: Policies, cpu: int | None) -> None:
+    from metabonk.games.arena import level_of
+    from metabonk.play.live_games import ArenaLive
+
+    game = ArenaLive(level_of(None, 1).pack(), [1], (0, 0))
+    settings = LoopSettings(hz=500.0, cpu=cpu, spin=0.0)
+    ticks = proof.WARM_UP + 20
+    live = Live(
+        game, [CompiledDecider(policies[0])], settings, ticks=ticks, remembered=ticks,
+        reference=True,
+    )  # fmt: skip
+    live.start()
+    try:
+        live.wait(seconds=60.0, look=0.01)
+    finally:
+        live.stop()
+    held = settings.granted()
+    assert live.loop.reference(0, 1)["granted"] == live.loop.granted() == held
+    report = proof.examine(live, {})
+    assert report.reference_granted == held
+    assert report.alike == (held["cpu"] >= 0)
 
 
 def test_many_agents_play_side_by_side(tmp_path: Path, policies: Policies) -> None:

@@ -93,6 +93,14 @@ def test_a_game_in_another_process_is_played_and_retraced(
     ticks = read_ledger(session.directory).ticks
     decided = ticks[(ticks["gate"] & Gate.DECIDED) != 0]
     assert (decided["capture"] < decided["planned"] + decided["acted"]).all()
+    times = live.times()
+    left = times[times["sent"] > 0]
+    assert len(left) > len(times) // 2  # others may have been overtaken: the machine is busy
+    assert (left["sent"] >= left["decided"]).all()
+    assert times["sent"][-1] > 0  # what was handed over last left before the link was ended
+    overtaken = int((times["sent"] == -1).sum())
+    assert counts["game"]["actions_skipped"] >= overtaken
+    assert counts["agents"][0]["missed"] >= overtaken
     for row in (decided[0], decided[-1]):
         retrace(session, int(row["tick"]))
 
@@ -176,6 +184,19 @@ def test_places_are_shown_as_where_policies_learn() -> None:
     shown = OfferPlaces(PLACES).shown(plain)
     assert len(decider.state.widgets) == 2
     assert GameState.unpack(shown.tobytes()) == decider.state
+
+
+def test_the_thread_that_sends_asks_for_its_priority() -> None:
+    for priority in (0, 1):
+        played = BonkLinkLive(["pipe://nobody-listens-here"], priority=priority)
+        played.start()
+        played.stop()
+        wanted = LoopSettings(cpu=-1, priority=priority).granted()  # it depends on the machine
+        assert played.native[0].granted() == wanted
+        assert played.refused() == wanted["priority_error"]
+    with pytest.raises(ValueError, match="priority"):
+        BonkLinkLive(["pipe://nobody-listens-here"], priority=100)
+    assert [LoopSettings(priority=priority).below() for priority in (0, 1, 20)] == [0, 0, 19]
 
 
 def test_a_game_that_is_not_there_is_named() -> None:

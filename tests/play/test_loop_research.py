@@ -18,15 +18,17 @@ from sessions import reach, session_at
 from metabonk.config import ModelConfig
 from metabonk.errors import ConfigError, LinkError
 from metabonk.games.research_shm import ACTION_SPACE
+from metabonk.games.scripted import RandomPolicy
 from metabonk.link.research_shm import COLUMNS, Event, ResearchGame, paths_of, widened
 from metabonk.observations import observe
 from metabonk.play.compiled import OWN, compile, load
 from metabonk.play.ledger import SEEN, Gate, path_of, read_journal, read_ledger, seen_record
 from metabonk.play.live_games import ResearchLive
-from metabonk.play.loop import CompiledDecider, Live, LoopSettings
+from metabonk.play.loop import CompiledDecider, Live, LoopSettings, PythonDecider
+from metabonk.play.proof import GAME_DROPS, drops
 from metabonk.play.retrace import retrace
 from metabonk.play.session import Session
-from metabonk.records import Action, FieldGroup, GameState
+from metabonk.records import ACTION_LAYOUT, Action, FieldGroup, GameState
 from metabonk.spaces import ActionLayout
 
 SOON = 60.0  # a hang, not a time, is what fails
@@ -132,6 +134,11 @@ def test_a_policy_of_six_numbers_steps_a_game_and_is_retraced(tmp_path: Path, po
     assert counts["agents"][0]["begun"] in (told.resets, told.resets - 1)
     assert told.resets > 2
     assert counts["game"]["lost"] == 0
+    times = live.times()
+    left = times[times["sent"] > 0]
+    assert len(left) > len(times) // 2  # others may have been overtaken: the machine is busy
+    assert (left["sent"] >= left["decided"]).all()
+    assert times["sent"][-1] > 0  # what was handed over last was dealt with
     ticks = read_ledger(session.directory).ticks
     decided = ticks[(ticks["gate"] & Gate.DECIDED) != 0]
     # Every observation is answered by its own decision, but for those that ended an episode.
@@ -177,6 +184,39 @@ def test_a_game_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(LinkError, match=r"megabonk_env_7: no game is played there \(there is no"):
         played.await_connected(0.01)
     played.stop()
+
+
+def test_the_thread_that_writes_asks_for_its_priority(tmp_path: Path) -> None:
+    for priority in (0, 1):
+        played = ResearchLive([tmp_path / "nobody"], priority=priority)
+        played.start()
+        played.stop()
+        wanted = LoopSettings(cpu=-1, priority=priority).granted()  # it depends on the machine
+        assert played.native[0].granted() == wanted
+        assert played.refused() == wanted["priority_error"]
+    with pytest.raises(ValueError, match="priority"):
+        ResearchLive([tmp_path / "nobody"], priority=100)
+
+
+def test_actions_that_nobody_took_are_counted_as_skipped(tmp_path: Path) -> None:
+    """A loop over a game whose thread has not begun: each action overtakes the one before."""
+    played = ResearchLive([tmp_path / "nobody"])
+    decider = PythonDecider(RandomPolicy(0, ACTION_LAYOUT), "random")
+    live = Live(played, [decider], LoopSettings(hz=500.0, cpu=-1, spin=0.0), ticks=20)
+    live.loop.start()
+    while live.loop.running:
+        time.sleep(0.01)
+    live.loop.stop()
+    ticks = live.counts()["agents"][0]["ticks"]
+    assert ticks > 1
+    assert live.counts()["game"]["actions_skipped"] == ticks - 1
+    played.start()
+    played.stop()
+    times = live.times()
+    assert (times["sent"][:-1] == -1).all()
+    assert times["sent"][-1] > 0  # there was nobody whom it could have been sent to
+    assert live.counts()["agents"][0]["missed"] >= ticks - 1
+    assert drops(live)[GAME_DROPS["actions_skipped"]] == ticks - 1
 
 
 def test_several_games_are_numbered_on(tmp_path: Path) -> None:

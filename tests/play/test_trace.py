@@ -63,5 +63,7 @@ def test_what_was_sent_late_or_never_is_shown_as_missed() -> None:
     assert ticks[100]["dur"] == pytest.approx(400.0 + PERIOD / 1e3)
     assert "sent" not in ticks[100]["args"]
     assert ticks[200]["args"]["sent"] == "never"
+    assert "capture to action, us" in ticks[100]["args"]
+    assert "capture to action, us" not in ticks[200]["args"]
     (sending,) = [event for event in complete if event["name"] == "send"]
     assert sending["dur"] == pytest.approx(PERIOD / 1e3)
