@@ -56,9 +56,10 @@ def plugins(
         return
     folder = built or plugin_build.sources_folder() / "build"
     if build:
-        by = plugin_build.build(game, folder, compiler=compiler)
+        done = plugin_build.build(game, folder, compiler=compiler)
         if not json:
-            console.print(f"built by {by} into {folder}")
+            before = "" if done.anew else "already, from the same sources, "
+            console.print(f"built {before}by {done.compiler} into {folder}")
     report = plugin_folder.install(
         game,
         folder,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from metabonk.errors import GameError
+from metabonk.games import plugin_stamp
 from metabonk.games.plugin_folder import PLUGINS
 
 # Each needs those before it: a folder of plugins/ -> the assembly's name.
@@ -25,7 +27,16 @@ PARTS = {
 _REFERENCES = ("dotnet", "BepInEx/core", "BepInEx/interop")
 # Two faces of one library, of which the compiler wants one.
 _FACADES = ("mscorlib.dll", "netstandard.dll", "System.dll", "System.Core.dll", "WindowsBase.dll")
+_DOTNET = ["-c", "Release"]
 _MCS = ["-unsafe", "-optimize", "-langversion:7", "-nostdlib", "-noconfig", "-nowarn:1701,1702"]
+
+
+@dataclass(frozen=True)
+class Built:
+    """compiler: "dotnet" or "mcs". anew: False where the same had been built before."""
+
+    compiler: str
+    anew: bool
 
 
 def sources_folder() -> Path:
@@ -48,8 +59,9 @@ def defaults(built: Path | None = None) -> dict[str, str]:
     return texts
 
 
-def build(game: Path, out: Path, *, sources: Path | None = None, compiler: str = "auto") -> str:
-    """Builds every plugin into `out`, with its settings, and returns which compiler did.
+def build(game: Path, out: Path, *, sources: Path | None = None, compiler: str = "auto") -> Built:
+    """Builds every plugin into `out`, with its settings, unless `out` has the same already: built
+    from these sources, against these assemblies, by this compiler.
 
     game: a folder that check_game accepts and in which BepInEx has run. compiler: "dotnet", "mcs",
     or "auto" for the first that is there. Raises GameError with the compiler's own words.
@@ -62,13 +74,34 @@ def build(game: Path, out: Path, *, sources: Path | None = None, compiler: str =
     folder = sources or sources_folder()
     chosen = _choose(compiler)
     out.mkdir(parents=True, exist_ok=True)
-    if chosen == "dotnet":
-        _dotnet(game, out, folder)
-    else:
-        _mcs(game, out, folder)
+    made_from = _made_from(game, folder, chosen)
+    anew = not plugin_stamp.current(out, made_from, PARTS.values())
+    if anew:
+        if chosen == "dotnet":
+            _dotnet(game, out, folder)
+        else:
+            _mcs(game, out, folder)
+        plugin_stamp.write(out, made_from, PARTS.values())
     for plugin, (_, name) in PLUGINS.items():
         shutil.copyfile(folder / plugin / name, out / name)
-    return chosen
+    return Built(chosen, anew)
+
+
+def _made_from(game: Path, sources: Path, compiler: str) -> str:
+    """A digest of what `compiler` reads and is told."""
+    patterns = [*(f"{part}/*.cs*" for part in PARTS), "*.props"]  # the projects' own files too
+    read = {
+        path.relative_to(sources).as_posix(): path
+        for pattern in patterns
+        for path in sources.glob(pattern)
+    }
+    read |= {path.relative_to(game).as_posix(): path for path in _assemblies(game)}
+    return plugin_stamp.digest([compiler, _run([compiler, "--version"]), *_DOTNET, *_MCS], read)
+
+
+def _assemblies(game: Path) -> list[Path]:
+    """Of .NET, BepInEx and the game, some of which are no assemblies for a compiler."""
+    return [path for folder in _REFERENCES for path in sorted((game / folder).rglob("*.dll"))]
 
 
 def _choose(compiler: str) -> str:
@@ -87,17 +120,12 @@ def _choose(compiler: str) -> str:
 def _dotnet(game: Path, out: Path, sources: Path) -> None:
     for plugin in PLUGINS:
         project = sources / plugin / f"{plugin}.csproj"
-        _run(
-            ["dotnet", "build", str(project), "-c", "Release", f"-p:GameDir={game}", "-o", str(out)]
-        )
+        _run(["dotnet", "build", str(project), *_DOTNET, f"-p:GameDir={game}", "-o", str(out)])
 
 
 def _mcs(game: Path, out: Path, sources: Path) -> None:
     references = [
-        path
-        for folder in _REFERENCES
-        for path in sorted((game / folder).rglob("*.dll"))
-        if path.name not in _FACADES and _managed(path)
+        path for path in _assemblies(game) if path.name not in _FACADES and _managed(path)
     ]
     for part, name in PARTS.items():
         target = out / name

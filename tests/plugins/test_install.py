@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from csharp import PLUGINS, ROOT, Peer, compile_for_dotnet, dotnet_folder
+from csharp import PLUGINS, ROOT, Peer, compile_for_dotnet, compiler, dotnet_folder
 from typer.testing import CliRunner
 
 from metabonk.cli.plugins import app
 from metabonk.errors import GameError
-from metabonk.games import plugin_build, plugin_folder
+from metabonk.games import plugin_build, plugin_folder, plugin_stamp
 from metabonk.games.plugin_settings import merged
 
 OURS = "BepInEx/plugins/MetaBonk"
@@ -215,23 +217,87 @@ def test_the_script_builds_unless_it_is_told_what_to_take() -> None:
     assert "--build" not in script.words(["--game-dir", "g", "--built=x"], False)
 
 
-def test_the_plugins_are_built_against_a_games_folder(game: Path, tmp_path: Path) -> None:
-    """With our stand-ins where BepInEx would have put the game's classes."""
+@pytest.fixture
+def stubbed(game: Path) -> Path:
+    """A game with our stand-ins where BepInEx would have put its classes; their assembly."""
     stubs = game / "BepInEx/interop/Assembly-CSharp.dll"
     compile_for_dotnet(stubs, list((PLUGINS / "Stubs").glob("*.cs")), [])
     folder = dotnet_folder()
     assert folder is not None
     (framework,) = folder.glob("shared/Microsoft.NETCore.App/*")
     (game / "dotnet").symlink_to(framework)
+    return stubs
+
+
+def test_the_plugins_are_built_against_a_games_folder(
+    game: Path, stubbed: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    assert plugin_build.build(game, out, compiler="mcs") == "mcs"
+    assert plugin_build.build(game, out, compiler="mcs") == plugin_build.Built("mcs", anew=True)
     assert plugin_build.defaults(out) == plugin_build.defaults()  # a folder to carry elsewhere
     report = install(game, out, plugins=["BonkLink", "ResearchPlugin"])
     assert f"{OURS}/ResearchPlugin.dll" in {change.path for change in report.changes}
-    # The control: a game that has changed is no silent success.
-    stubs.unlink()
+    # The control: a game that has changed is no silent success, nor what was built before.
+    stubbed.unlink()
     with pytest.raises(GameError, match="could not build"):
-        plugin_build.build(game, tmp_path / "other", compiler="mcs")
+        plugin_build.build(game, out, compiler="mcs")
+
+
+def test_building_and_installing_again_changes_nothing(
+    game: Path, stubbed: Path, tmp_path: Path
+) -> None:
+    """Though no two builds of mono's compiler are the same."""
+    runner = CliRunner()
+    words = ["--game-dir", str(game), "--built", str(tmp_path / "out"), "--compiler", "mcs"]
+    said = runner.invoke(app, [*words, "--build"])
+    assert said.exit_code == 0, said.output
+    assert "built by mcs" in " ".join(said.stdout.split())
+    before = tree(game)
+    again = runner.invoke(app, [*words, "--build"])
+    assert "built already, from the same sources" in " ".join(again.stdout.split())
+    assert "nothing to do" in again.stdout
+    assert tree(game) == before
+    assert not (game / "BepInEx/MetaBonk-backups").exists()
+
+
+def test_what_a_build_depends_on_builds_anew(
+    game: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler()  # which is asked for its version
+    sources, out = tmp_path / "plugins", tmp_path / "out"
+    shutil.copytree(PLUGINS, sources, ignore=shutil.ignore_patterns("build"))
+    builds = itertools.count()
+
+    def compiles(game: Path, out: Path, sources: Path) -> None:
+        """In place of the compiler, which would take a minute here; no two builds are the same."""
+        for name in plugin_build.PARTS.values():
+            (out / name).write_bytes(b"MZ %d" % next(builds))
+
+    monkeypatch.setattr(plugin_build, "_mcs", compiles)
+
+    def built() -> bool:
+        return plugin_build.build(game, out, sources=sources, compiler="mcs").anew
+
+    assert built()
+    assert not built()
+    (sources / "Core" / "Faults.cs").open("a").write("// newer\n")
+    assert [built(), built()] == [True, False]
+    (sources / "BonkLink" / "More.cs").write_text("class More { }\n")
+    assert [built(), built()] == [True, False]
+    (game / "BepInEx/interop/More.dll").write_bytes(b"MZ")  # of a newer game
+    assert [built(), built()] == [True, False]
+    (out / "Metabonk.Core.dll").write_bytes(b"MZ of somebody else")
+    assert [built(), built()] == [True, False]
+    (out / "BonkLink.dll").unlink()
+    assert [built(), built()] == [True, False]
+    monkeypatch.setattr(plugin_build, "_MCS", [*plugin_build._MCS, "-checked"])
+    assert [built(), built()] == [True, False]
+    (out / plugin_stamp.NAME).write_text("[]")  # and nonsense is no stamp
+    assert [built(), built()] == [True, False]
+    settings = sources / "BonkLink" / "com.metabonk.bonklink.cfg"
+    settings.write_text("[Link]\nPort = 5\n")  # which nobody compiles
+    assert not built()
+    assert plugin_build.defaults(out)[settings.name] == "[Link]\nPort = 5\n"
 
 
 def test_building_needs_a_game_that_has_run(game: Path, tmp_path: Path) -> None:
