@@ -296,8 +296,12 @@ def _configure(socket: zmq.Socket[bytes], part_bytes: int) -> None:
     socket.linger = 0
     socket.backlog = 1024
     socket.handshake_ivl = 5_000  # ms: who connects and says nothing is let go
-    socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 5_000, 15_000, 20_000
-    socket.tcp_keepalive = 1
+    # A host that is gone is found by TCP, a process that hangs by heartbeats. Those are rare, as
+    # ZeroMQ walks the timers of all connections for each of them: with ten thousand every 5 s it
+    # has no time left for messages.
+    socket.tcp_keepalive, socket.tcp_keepalive_cnt = 1, 2
+    socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = 5  # seconds
+    socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 30_000, 15_000, 60_000
 
 
 def _descriptor(socket: zmq.Socket[bytes]) -> int:

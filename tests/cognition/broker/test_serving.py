@@ -7,7 +7,6 @@ import contextlib
 import json
 import resource
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
@@ -166,7 +165,7 @@ def test_two_servers_never_share_a_folder_or_an_address(
         said = refused(capsys, tmp_path / "one", "--bind", "tcp://127.0.0.1:*", "--http", "")
         assert "another process writes this journal" in said
         said = refused(capsys, tmp_path / "two", "--bind", s.endpoint, "--http", "")
-        assert "is another broker there?" in said
+        assert "is another broker there" in said
         with Peer(s.endpoint) as peer:
             assert isinstance(peer.hello(), w.Welcome)
 
@@ -200,43 +199,6 @@ def test_a_full_disk_is_shown_and_recovers(tmp_path: Path) -> None:
         s.end()
     assert rows(tmp_path, "SELECT count(*) FROM decisions") == [(101,)]
     assert rows(tmp_path, "SELECT count(*) FROM joined") == [(1,)]
-
-
-def test_ten_thousand_connections_keep_nobody_away(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 10_000
-    if hard < wanted + 500:
-        pytest.skip(f"this machine allows {hard} files per process, {wanted + 500} are needed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        with server(tmp_path) as s, Peer(s.endpoint) as peer, contextlib.ExitStack() as stack:
-            peer.hello()
-            host, port = s.endpoint.removeprefix("tcp://").split(":")
-            for n in range(wanted):
-                made = stack.enter_context(socket.create_connection((host, int(port)), HANG))
-                if n % 2:
-                    made.sendall(b"\xff" + bytes(8) + b"\x7f")  # half of a handshake
-                if n % 1000 == 0:
-                    assert peer.ask().status == "ok"
-            for _ in range(20):
-                assert peer.ask(frames=9).status == "ok"
-            with Peer(s.endpoint, "late") as late:
-                assert isinstance(late.hello(), w.Welcome)
-                assert late.ask().status == "ok"
-            assert s.page("/healthz")[0] == 200
-            assert s.end()[0] == 0
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_hundreds_of_agents_past_the_limit_are_told(tmp_path: Path) -> None:
-    with server(tmp_path, "--set", "broker.agents=8") as s, contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(Peer(s.endpoint, f"a{n}")) for n in range(40)]
-        found = [peer.hello() for peer in peers]
-        welcome = [isinstance(f, w.Welcome) for f in found]
-        assert welcome == [True] * 8 + [False] * 32
-        assert all(f.code == "full" for f in found if isinstance(f, w.Reply))
-        assert peers[0].ask().status == "ok"
 
 
 def test_sixteen_agents_at_once_each_get_their_own(tmp_path: Path) -> None:
@@ -333,37 +295,6 @@ def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     with server(tmp_path) as s:
         s.process.send_signal(signal.SIGINT)
         assert s.process.wait(HANG) == 0
-
-
-def endless(address: str, part: bytes) -> socket.socket:
-    """A connection on which a message of many parts has begun that will never end (ZMTP 3.0)."""
-    host, port = address.removeprefix("tcp://").split(":")
-    made = socket.create_connection((host, int(port)), HANG)
-    made.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
-    ready = (
-        b"\x05READY" + b"\x0bSocket-Type" + b"\x00\x00\x00\x06DEALER" + b"\x08Identity" + bytes(4)
-    )
-    made.sendall(b"\x04" + bytes([len(ready)]) + ready)
-    made.sendall(b"\x03" + len(part).to_bytes(8, "big") + part)  # long, more to come
-    return made
-
-
-def test_a_message_that_never_ends_cannot_fill_the_memory(tmp_path: Path) -> None:
-    part = bytes(1 << 20)
-    with server(tmp_path, "--set", "broker.memory_mb=256") as s, Peer(s.endpoint) as peer:
-        peer.hello()
-        evil = endless(s.endpoint, part)
-        sent = 0
-        with contextlib.suppress(ConnectionError):
-            while sent < 2000:  # two gigabytes, if they were taken
-                evil.sendall(b"\x03" + len(part).to_bytes(8, "big") + part)
-                sent += 1
-        evil.close()
-        assert 50 < sent < 1500, "it was heard, and cut off"
-        until(lambda: s.metric("door_reopened_total") >= 1)
-        peer.hello()
-        assert peer.ask(frames=9).status == "ok"
-        assert s.page("/healthz")[0] == 200
 
 
 def test_deployed_agents_of_version_1_are_served(tmp_path: Path) -> None:
