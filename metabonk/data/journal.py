@@ -67,12 +67,11 @@ class Journal:
     def __init__(self, path: Path | str, row: Row, details: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self._fields = [Field(k, v.dtype.str, v.shape) for k, v in row.items()]
-        head = Head(magic=MAGIC, details=dict(details), fields=self._fields)
         self._file = self.path.open("wb", buffering=0)
         self._record = bytearray(sum(f.nbytes for f in self._fields) + _CRC_BYTES)
         self._places = _places(self._fields, memoryview(self._record))
         self._end = 0
-        self._write(msgspec.json.encode(head) + b"\n")
+        self._write(_line(self._fields, details))
         files.sync(self.path.parent)
 
     @property
@@ -120,6 +119,13 @@ class Journal:
         self._end += len(data)
 
 
+def encoded(row: Row, details: Mapping[str, Any]) -> bytes:
+    """A whole journal of one row."""
+    fields = [Field(k, v.dtype.str, v.shape) for k, v in row.items()]
+    data = b"".join(np.ascontiguousarray(row[field.name]).tobytes() for field in fields)
+    return _line(fields, details) + data + zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
+
+
 def read(path: Path | str, *, most_bytes: int = MOST_BYTES) -> Rows:
     """The whole rows of a journal, also of one that is being written.
 
@@ -143,6 +149,11 @@ def read(path: Path | str, *, most_bytes: int = MOST_BYTES) -> Rows:
         arrays[field.name] = flat.view(np.dtype(field.dtype)).reshape(count, *field.shape)
         at += field.nbytes
     return Rows(head.details, arrays, len(data) - count * width)
+
+
+def _line(fields: list[Field], details: Mapping[str, Any]) -> bytes:
+    head = Head(magic=MAGIC, details=dict(details), fields=fields)
+    return msgspec.json.encode(head) + b"\n"
 
 
 def _head(path: Path, line: bytes) -> Head:

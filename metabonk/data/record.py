@@ -7,6 +7,7 @@ costs no game time (a menu) takes as long as any other decision.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -92,6 +93,15 @@ def open_recorders(
     return [Recorder(place, header, formats=formats, full=chosen) for place in places]
 
 
+def hold(streams: Sequence[Stream], recorders: Sequence[Recorder]) -> None:
+    """Gives the recorders what the rows at hand have become, to be kept if they stay for long."""
+    now = time.monotonic()
+    for stream, recorder in zip(streams, recorders, strict=True):
+        row = stream.at_hand(now)
+        if row is not None:
+            recorder.hold(row)
+
+
 class Session:
     """Plays `game` with `policy` and records every environment into its recorder.
 
@@ -136,6 +146,7 @@ class Session:
                 self._see(observation, given, clock.now, is_first, ended)
                 game.step_into(rows, observation, *flags.arrays())
                 self._note(given, flags, ended)
+                hold(self._streams, self.recorders)
                 is_first = flags.is_reset.copy()
                 clock.advance(observation)
                 self._seconds = (clock.now - began) / NANOSECONDS

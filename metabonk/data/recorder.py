@@ -3,13 +3,15 @@
 Knows threads, journals and sinks; does not know games or rates.
 
 A row waits in a queue for half a second at most and is written to a journal: from then on no kill
-of the process takes it. A thread of its own makes chunks of journals, for compressing and flushing
-take long; while it is behind, journals wait on the disk and nobody is held up. Only where the disk
-does not even take journals does `append` wait, or where a game cannot wait drop the row: then it is
-counted, and the next row begins an episode, so that nothing is joined that did not follow.
+of the process takes it. The row at hand, which may take longer than that to become complete, is
+kept in a file of its own meanwhile (`hold`). A thread of its own makes chunks of journals, for
+compressing and flushing take long; while it is behind, journals wait on the disk and nobody is held
+up. Only where the disk does not even take journals does `append` wait, or where a game cannot wait
+drop the row: then it is counted, and the next row begins an episode, so that nothing is joined that
+did not follow.
 
-Layout: the sinks' files; `journal-<row>` for rows that are in no chunk yet; `lock`, held while
-somebody records.
+Layout: the sinks' files; `journal-<row>` for rows that are in no chunk yet, `journal-at-hand` for
+the one that is not complete; `lock`, held while somebody records.
 """
 
 from __future__ import annotations
@@ -22,14 +24,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from metabonk import files
 from metabonk.data import journal
 from metabonk.data.episode import CHUNK_BYTES, Header
 from metabonk.data.journal import Journal
-from metabonk.data.recovery import close_journal, details_of, lock, recover_locked
+from metabonk.data.recovery import AT_HAND, close_journal, details_of, lock, recover_locked
 from metabonk.data.sampling import Row
 from metabonk.data.sinks import FORMATS, make_sink
 from metabonk.errors import ConfigError, CorruptError
@@ -37,7 +40,9 @@ from metabonk.errors import ConfigError, CorruptError
 QUEUE_SECONDS = 0.5  # of rows that no journal holds yet
 CHUNK_SECONDS = 30.0  # after which rows are given to readers though the chunk is not full
 SYNC_SECONDS = 0.5  # between flushes of the journal, for power cuts
-_ROOM = (2, 256)  # rows in the queue, whatever the rate
+HELD_SECONDS = 0.4  # after which the row at hand is kept, and between two copies of it
+_MOST = 256  # rows in the queue, whatever the rate
+_UNTIMED = 2  # of games that have no rate
 
 Full = Literal["wait", "drop"]
 
@@ -99,13 +104,20 @@ class Recorder:
         self._base = {name: sink.position for name, sink in self._sinks.items()}
         self._drop = full == "drop"
         self._chunk_bytes, self._chunk_seconds = chunk_bytes, chunk_seconds
-        self._room = int(np.clip(QUEUE_SECONDS * header.rate, *_ROOM))
+        self._room = _UNTIMED
+        if header.rate:
+            self._room = int(np.clip(QUEUE_SECONDS * header.rate, 1, _MOST))
+        # Rows that come less often than that: even one in the queue would be there for too long.
+        self._at_once = not self._drop and 0.0 < header.rate < 1.0 / QUEUE_SECONDS
         self._rows: deque[Row] = deque()
         self._changed = threading.Condition()
         self._closing = self._gap = False
         self._error: BaseException | None = None
         self._begun = 0  # rows in journals that were begun before the one at hand
         self._open: _Open | None = None
+        self._held: _Held | None = None
+        self._kept_at = 0.0  # when a row at hand was kept last, and which that was
+        self._kept_held: _Held | None = None
         self._full: queue.SimpleQueue[_Open | None] = queue.SimpleQueue()
         self._done = threading.Event()
         works = {"journal": self._keep, "chunks": self._close_chunks, "sync": self._sync}
@@ -145,6 +157,7 @@ class Recorder:
             if len(self._rows) >= self._room:
                 self._counts.dropped += 1
                 self._gap = True
+                self._held = None
                 return False
             if self._gap:
                 self._gap = False
@@ -152,8 +165,20 @@ class Recorder:
                 row = {**row, "is_first": np.array(True)}
             self._rows.append(row)
             self._counts.taken += 1
+            self._held = None
             self._changed.notify_all()
+            self._await_kept()
             return True
+
+    def hold(self, row: Row) -> None:
+        """Takes a copy of the row at hand, the next that will be appended, as far as it has come;
+        its arrays are the recorder's. Where that takes long the copy is kept from kills."""
+        with self._changed:
+            number, held = self._counts.taken, self._held
+            began = held.began if held is not None else time.monotonic()
+            if self._gap:
+                row = {**row, "is_first": np.array(True)}
+            self._held = _Held(number, row, began)
 
     def close(self) -> Counts:
         """Brings every row that was taken into a chunk. Raises OSError if that failed."""
@@ -175,6 +200,11 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _await_kept(self) -> None:
+        """Where rows are seldom and the game waits, until this one is in a journal."""
+        while self._at_once and self._counts.kept < self._counts.taken and self._error is None:
+            self._changed.wait(0.1)
+
     def _guard(self, work: Callable[[], None]) -> None:
         try:
             work()
@@ -192,8 +222,12 @@ class Recorder:
                 self._fitting(row).append(row)
                 with self._changed:
                     self._counts.kept += 1
+                    if self._at_once:
+                        self._changed.notify_all()
                 self._hand_over_old()
             self._hand_over()
+            if self._kept_held is not None:  # it is complete by now
+                (self.directory / AT_HAND).unlink()
         finally:
             self._full.put(None)
             self._done.set()
@@ -208,7 +242,8 @@ class Recorder:
                     return row
                 if self._closing or self._error is not None:
                     return None
-                self._changed.wait(self._chunk_seconds / 4)
+                self._changed.wait(min(self._chunk_seconds / 4, HELD_SECONDS / 2))
+            self._keep_held()
             self._hand_over_old()
 
     def _fitting(self, row: Row) -> _Open:
@@ -220,11 +255,30 @@ class Recorder:
             with self._changed:
                 self._counts.gaps += 1
         if self._open is None:
-            first = {name: base + self._begun for name, base in self._base.items()}
-            details = details_of(self._header, self._compress, first)
             path = self.directory / f"journal-{self._begun:012d}"
-            self._open = _Open(Journal(path, row, details), row)
+            self._open = _Open(Journal(path, row, self._details(self._begun)), row)
         return self._open
+
+    def _details(self, number: int) -> dict[str, Any]:
+        """What a journal says whose first row is that one of this recorder's."""
+        first = {name: base + number for name, base in self._base.items()}
+        return details_of(self._header, self._compress, first)
+
+    def _keep_held(self) -> None:
+        """Writes the row at hand if that takes long, all rows before it are in journals, and it is
+        another one than was written last. One that was completed since is told by its number."""
+        now = time.monotonic()
+        with self._changed:
+            held = self._held
+            if held is None or held is self._kept_held or self._counts.kept != held.number:
+                return
+        if now - held.began < HELD_SECONDS or now - self._kept_at < HELD_SECONDS:
+            return
+        row = held.row
+        if self._open is not None and not self._open.takes(row):
+            row = {**row, "is_first": np.array(True)}
+        files.place(self.directory / AT_HAND, journal.encoded(row, self._details(held.number)))
+        self._kept_at, self._kept_held = now, held
 
     def _hand_over_old(self) -> None:
         chunk = self._open
@@ -262,6 +316,16 @@ class Recorder:
             chunk = self._open
             if chunk is not None:
                 chunk.journal.sync()
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A copy of the row at hand. number: of it among the rows taken. began: when the first copy of
+    this row came."""
+
+    number: int
+    row: Row
+    began: float
 
 
 class _Open:

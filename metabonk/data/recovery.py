@@ -20,6 +20,7 @@ from metabonk.data.sinks import Sink, make_sink
 from metabonk.errors import CorruptError
 
 PATTERN = "journal-*"
+AT_HAND = "journal-at-hand"  # sorts behind the others: of a row that was not complete
 
 
 def recover(directory: Path | str) -> int:
@@ -47,7 +48,8 @@ def recover_locked(directory: Path) -> int:
                 name: make_sink(name, directory, header, compress=compress)
                 for name in _first(path, found.details)
             }
-            rows += close_journal(path, found, sinks)
+            if not path.name.startswith(AT_HAND) or _follows(path, found, sinks):
+                rows += close_journal(path, found, sinks)
         path.unlink()
     return rows
 
@@ -70,6 +72,13 @@ def close_journal(path: Path, found: journal.Rows, sinks: Mapping[str, Sink]) ->
         if have < count:
             sink.write({key: value[have:] for key, value in found.arrays.items()})
     return count
+
+
+def _follows(path: Path, found: journal.Rows, sinks: Mapping[str, Sink]) -> bool:
+    """Whether a row that was at hand is the next one: not where it was completed since, nor where
+    rows before it are lost (to a power cut)."""
+    first = _first(path, found.details)
+    return min((sink.position - first[name] for name, sink in sinks.items()), default=-1) == 0
 
 
 @contextlib.contextmanager

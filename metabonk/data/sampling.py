@@ -32,6 +32,9 @@ _PERIOD = 1000 * NANOSECONDS  # in thousandths of a row times nanoseconds
 _EARLY_LIVE, _EARLY = _PERIOD // 2, _PERIOD // 100  # games that wait are early by rounding alone
 _FOLLOW = 16  # the grid goes along by this part of the difference: slower than jitter
 CAPTURE, DECISIONS = "extra/capture_ns", "extra/decisions"  # of a row: its time, what it adds up
+_ASKED_SECONDS = 0.1  # between two copies of the row at hand, after its first
+# What decisions add to in a row: the rest of it is as it was from the beginning.
+_SUMS = ("action", "reward", "terminated", "truncated", DECISIONS)
 
 Row = dict[str, Array]
 
@@ -70,6 +73,8 @@ class Stream:
         self._began = self._latest = 0  # capture times: of the episode, and the newest
         self._at = 0  # period of the row at hand
         self._captures = 0  # in that row
+        self._copied = -1  # decisions in the last copy of the row at hand, -1 for none yet
+        self._copy_due = 0.0
 
     @property
     def empty(self) -> bool:
@@ -112,7 +117,7 @@ class Stream:
             self._at = period
             if self._live and self._captures == 1:
                 self._began += self._difference(capture_ns) // _FOLLOW
-        self._captures = 1
+        self._captures, self._copied = 1, -1
         self._latest = capture_ns
         self.counts.rows += 1
         self._row = {
@@ -140,6 +145,17 @@ class Stream:
         row["terminated"] |= terminated
         row["truncated"] |= truncated
         row[DECISIONS] += 1
+
+    def at_hand(self, now: float) -> Row | None:
+        """A copy of the row at hand, for who keeps it from kills: its first, then one where it has
+        changed and some time has passed; else None. now: seconds on the caller's clock."""
+        row = self._row
+        if row is None or int(row[DECISIONS]) == self._copied:
+            return None
+        if self._copied >= 0 and now < self._copy_due:
+            return None
+        self._copied, self._copy_due = int(row[DECISIONS]), now + _ASKED_SECONDS
+        return {**row, **{name: row[name].copy() for name in _SUMS}}
 
     def finish(self) -> Row | None:
         """The row at hand, if any, as it is."""

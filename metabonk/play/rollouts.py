@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from metabonk.data.episode import OBSERVATION
-from metabonk.data.record import Plan, header_of, open_recorders
+from metabonk.data.record import Plan, header_of, hold, open_recorders
 from metabonk.data.recorder import Counts
 from metabonk.data.sampling import NANOSECONDS, Stream
 from metabonk.protocols import (
@@ -85,6 +85,7 @@ class RolloutGame:
             if not self._ended[env]:
                 ends = bool(terminated[env]), bool(truncated[env])
                 stream.add(actions[env], float(reward[env]), *ends)
+        hold(self._streams, self._recorders)
         self._ended[:] = terminated | truncated
         self._first[:] = is_reset
         self._steps += 1

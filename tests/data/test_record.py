@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from gymnasium import spaces as gs
 
 from metabonk.data.episode import EpisodeStore
 from metabonk.data.record import Plan, Session, Watching, header_of, open_recorders, run
+from metabonk.data.recovery import recover
 from metabonk.errors import ConfigError
 from metabonk.protocols import BatchGame, Captured
 from metabonk.records import ACTION_LAYOUT, Action
@@ -174,6 +178,56 @@ def test_menus_take_time_too(tmp_path: Path) -> None:
     assert result.rows == 50
     assert result.sampled.decisions == 100
     assert store.read(*store.entries(complete=False)[0]).extra["frame"].shape == (50, 2, 2, 3)
+
+
+KILLED = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_record import *
+class Timely(Running):
+    def step_into(self, *arguments):
+        time.sleep(1 / 60)
+        super().step_into(*arguments)
+        print(self.seen, flush=True)
+record(Timely(int(sys.argv[3])), Path(sys.argv[1]), Plan(hz=float(sys.argv[2]), watched=True))
+"""
+
+
+def killed_after(place: Path, seconds: float, hz: float, length: int) -> int:
+    """Decisions of a recording in real time, 60 a second, that is killed after so long."""
+    command = [sys.executable, "-c", KILLED, str(place), str(hz), str(length)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        said = [child.stdout.readline()]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            said.append(child.stdout.readline())
+        child.kill()
+        said += child.stdout.readlines()
+    return int([line for line in said if line.endswith("\n")][-1])
+
+
+@pytest.mark.parametrize(
+    ("hz", "length"), [(0.2, 10**6), (0.2, 70), (1.0, 10**6)], ids=["seldom", "episodes", "often"]
+)
+def test_a_kill_loses_less_than_a_second_however_seldom_rows_come(
+    tmp_path: Path, hz: float, length: int
+) -> None:
+    decided = killed_after(tmp_path, 3.0, hz, length)
+    (left,) = tmp_path.glob("journal-at-hand")
+    assert recover(tmp_path) > 0
+    assert not left.exists()
+    store = EpisodeStore(tmp_path / "episodes")
+    episodes = [store.read(*key) for key in store.entries(complete=False)]
+    # Between two episodes nothing is decided.
+    kept = sum(int(e.extra["decisions"].sum()) for e in episodes)
+    assert kept > 0.6 * decided
+    assert kept >= decided - decided // length - 60
+    assert recover(tmp_path) == 0
+    for at, episode in enumerate(episodes):
+        ticked = episode.observation["tick"][:, 0].astype(int)
+        assert ticked[0] == at * (length + 1)
+        assert (np.diff(ticked) > 0).all()
 
 
 def test_a_game_without_time_or_frames_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from recordings import keeping_journals
@@ -260,6 +262,57 @@ def test_a_kill_while_a_chunk_is_closed_doubles_nothing(tmp_path: Path, stage: s
     (tmp_path / name).write_bytes(seen[name])
     assert recover(tmp_path) == 17
     check(tmp_path, range(17))
+
+
+def test_a_row_at_hand_is_recovered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a kill leaves the folder while the row is at hand, after it was completed, and where the
+    row before it is gone."""
+    monkeypatch.setattr(module, "HELD_SECONDS", 0.01)
+    place = tmp_path / "rec"
+
+    def killed(name: str) -> Path:
+        shutil.copytree(place, tmp_path / name)
+        return tmp_path / name
+
+    with Recorder(place, HEADER, formats=BOTH) as recorder:
+        recorder.append(row(0))
+        recorder.hold(row(1))
+        until(lambda: (place / "journal-at-hand").exists())
+        at_hand = killed("at hand")
+        lost = killed("lost")
+        (lost / "journal-000000000000").unlink()
+        recorder.append(row(1))
+        until(lambda: recorder.counts.kept == 2)
+        completed = killed("completed")
+    assert recover(lost) == 0
+    assert times_of_episodes(lost) == []
+    for folder in (at_hand, completed):
+        assert recover(folder) == 2
+        check(folder, range(2))
+        assert not list(folder.glob("journal-*"))
+    check(place, range(2))
+    assert not list(place.glob("journal-*"))
+
+
+def test_rows_that_come_seldom_are_in_a_journal_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = msgspec.structs.replace(HEADER, rate=0.2)
+    disk = Blocked(monkeypatch, Journal, "append")
+    with Recorder(tmp_path, header) as recorder:
+        one = threading.Thread(target=recorder.append, args=(row(0),))
+        one.start()
+        until(lambda: recorder.counts.taken == 1)
+        one.join(0.2)
+        assert one.is_alive()  # the disk does not take it: the game waits
+        disk.gate.set()
+        one.join()
+        assert recorder.counts.kept == 1
+    with Recorder(tmp_path / "live", header, full="drop") as recorder:
+        disk.gate.clear()
+        until(lambda: not recorder.append(row(0)))
+        assert recorder.counts.taken <= 2  # one that is being written, one in the queue
+        disk.gate.set()
 
 
 def test_nobody_is_recovered_while_recording(tmp_path: Path) -> None:

@@ -103,6 +103,26 @@ def test_rows_come_at_the_rate_from_any_captures(rate: float, gaps: list[int]) -
     assert sum(int(r[DECISIONS]) for r in rows) == len(captures)
 
 
+def test_the_row_at_hand_is_copied_at_first_and_then_now_and_then() -> None:
+    stream = Stream(1.0, PLAIN)
+    assert stream.at_hand(0.0) is None
+    stream.open({"observation/t": np.array(7)}, np.array([1.0]), 0, first=True, last=False)
+    stream.add(np.array([1.0]), 2.0, False, False)
+    first = stream.at_hand(10.0)
+    assert first is not None
+    assert stream.at_hand(20.0) is None  # as it was
+    stream.add(np.array([1.0]), 2.0, True, False)
+    assert stream.at_hand(10.01) is None  # too soon
+    later = stream.at_hand(20.0)
+    assert later is not None
+    for copy, reward in ((first, 2.0), (later, 4.0)):
+        assert float(copy["reward"]) == reward  # what came later is not in the copy before
+        assert int(copy["observation/t"]) == 7
+    assert (bool(first["terminated"]), bool(later["terminated"])) == (False, True)
+    stream.finish()
+    assert stream.at_hand(30.0) is None
+
+
 def test_episodes_keep_their_ends() -> None:
     rows = play(Stream(10.0, PLAIN), [t * 20 * MS for t in range(24)], length=7)
     firsts = [r for r in rows if r["is_first"]]
