@@ -142,6 +142,7 @@ TEST(loop_notes_when_actions_were_sent_in_the_turns_that_they_are_of) {
     if (turn == 30) match.game.send_after = -1;  // it hangs
     match.loop.Turn();
   }
+  CHECK_EQ(match.seat.counts().missed.Get(), uint64_t{10});  // while it runs
   std::vector<TickTimes> times = match.loop.Times(0);
   for (size_t turn = 0; turn < 40; ++turn) {
     const int64_t after = times[turn].sent - times[turn].acted;
@@ -149,7 +150,6 @@ TEST(loop_notes_when_actions_were_sent_in_the_turns_that_they_are_of) {
     if (turn >= 20 && turn < 30) CHECK(after > 2 * kPeriod - 1000);
     if (turn >= 30) CHECK_EQ(times[turn].sent, int64_t{0});
   }
-  CHECK_EQ(match.seat.counts().missed.Get(), uint64_t{10});
   match.game.sender.Tell(40, match.clock.now);  // the loop has ended, its game not yet
   times = match.loop.Times(0);
   CHECK_EQ(times[30].sent, Sends::kOvertaken);
