@@ -10,7 +10,7 @@ of the then newest sight. A reply counts if it names a request that is under way
 request's deadline, is newer than the last one applied, says a directive of the vocabulary, and the
 directive's validity, which runs from the capture, is not over. A request that gets no reply is
 asked for by a Query that costs a header, sent once more if it never arrived, and given up at its
-deadline. Outcomes go with the next regular request, and until they are acknowledged.
+deadline. Outcomes go with the next request, and until they are acknowledged.
 """
 
 from __future__ import annotations
@@ -186,6 +186,7 @@ class Dialogue:
         self._flights[self._sequence] = flight
         self.counts.requests += 1
         self.counts.critical += made.critical
+        self._outbox.along()
         return id, wire.encode(made, jpegs)
 
     # What comes -----------------------------------------------------------------------------
@@ -360,10 +361,10 @@ class Dialogue:
         return found
 
     def report(self, outcome: Outcome, now: int) -> None:
-        """Hands over an outcome, to be sent until it is acknowledged. Where no more fit, the oldest
-        one is dropped and counted."""
-        due = min(max(self.wishes.next_ns, now), now + TOGETHER)
-        self.counts.dropped += not self._outbox.add(outcome, due)
+        """Hands over an outcome, to be sent with the next request, which may have to wait for the
+        one under way, and then until it is acknowledged. Where no more fit, the oldest one is
+        dropped and counted."""
+        self.counts.dropped += not self._outbox.add(outcome, now + TOGETHER)
         self.counts.outcomes += 1
 
     def hurry(self, now: int) -> None:
@@ -376,8 +377,8 @@ class Dialogue:
         if self._connected and not self._bound:
             times.append(self._hello_ns)
         if self._bound:
-            times.append(self.wishes.next_ns)
-            times += [flight.ask_ns for flight in self._flights.values()]
+            # What is wished for while a request is under way waits for its end, which wakes anyway.
+            times += [f.ask_ns for f in self._flights.values()] or [self.wishes.next_ns]
             outcome = self._outbox.next_ns
             times += [] if outcome is None else [outcome]
         return min(times, default=now + NS)

@@ -6,7 +6,7 @@ Knows sockets, keys and reconnecting; does not know messages. One thread, which 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import zmq
@@ -96,16 +96,18 @@ class Line:
                 found.append(event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED)
         return found
 
-    def received(self) -> list[list[bytes]]:
-        """Messages that had come when the last `wait` was over, at most so many."""
-        found: list[list[bytes]] = []
-        while self._messages and len(found) < _AT_ONCE:
+    def received(self) -> Iterator[list[bytes]]:
+        """Messages that had come when the last `wait` was over, at most so many; also one that came
+        while those before it were looked at, as an acknowledgement right behind a reply does: to
+        be woken for it once more would cost more than what it says."""
+        found = 0
+        while self._messages and found < _AT_ONCE:
             # Asked for its state, as an empty socket answers with an exception, which costs more.
             if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-                found.append(self._socket.recv_multipart(zmq.NOBLOCK))
+                found += 1
+                yield self._socket.recv_multipart(zmq.NOBLOCK)
             else:
                 self._messages = False
-        return found
 
     def send(self, parts: Sequence[Buffer]) -> bool:
         """False if the queue is full or nobody is there."""

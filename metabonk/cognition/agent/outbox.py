@@ -47,6 +47,12 @@ class Outbox:
         not waiting."""
         return self._waiting.pop(id, None) is not None
 
+    def along(self) -> None:
+        """A request goes: what was never sent goes with it."""
+        for waiting in self._waiting.values():
+            if waiting.pause_ns == FIRST:
+                waiting.due_ns = 0
+
     def hurry(self, now: int, *, anew: bool) -> None:
         """What was said to another connection may be lost: all are due. anew: another server
         listens, which knows nothing of how often they were sent."""

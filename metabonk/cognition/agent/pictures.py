@@ -49,14 +49,15 @@ class Pictures:
 
     def take(self, pixels: Array | None, at_ns: int) -> Array | None:
         """Keeps what was seen at `at_ns` for strips, if they are wanted. Gives it back; None for
-        what is no frame, which nobody could look at, not for a menu either, and which is counted.
-        """
-        if pixels is None or not is_frame(pixels):
-            self.ring.counts.unusable += pixels is not None
+        what is no frame, or not newer, which nobody can look at, not for a menu either, and which
+        is counted."""
+        if pixels is None:
             return None
         if self._pictured:
-            self.ring.add(pixels, at_ns)
-        return pixels
+            return pixels if self.ring.add(pixels, at_ns) else None
+        usable = is_frame(pixels)
+        self.ring.counts.unusable += not usable
+        return pixels if usable else None
 
     def show(self, most: int, *, predict: bool, handles: bool) -> Shown:
         """The newest strip. most: pictures that the server looks at; 0: none is made. predict:

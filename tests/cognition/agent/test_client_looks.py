@@ -97,3 +97,17 @@ def test_a_request_is_of_the_moment_at_which_it_goes() -> None:
     assert len(w.looks) == 3, "and a look that was due anyway is enough for it"
     (request,) = w.line.sent
     assert request.captured_ns == w.looks[-1]
+
+
+def test_a_request_and_what_is_to_be_reported_go_in_one_turn() -> None:
+    """The clock goes on within a turn; an outcome that went in the next one would wake both ends
+    for itself."""
+    w = Watched()
+    w.bind()
+    outcome = wire.Outcome(id=wire.RequestId("omega-0", 1, 1), applied=True, seconds=1.0)
+    w.client._dialogue.report(outcome, time.monotonic_ns())
+    w.turn()
+    assert w.line.sent == []
+    w.client.wish("boss")
+    w.turn()
+    assert [type(one) for one in w.line.sent] == [wire.Request, wire.Outcome]

@@ -11,6 +11,7 @@ from talk import S, Talk, read
 from metabonk.cognition import vocabulary
 from metabonk.cognition.agent import outbox
 from metabonk.cognition.agent.decision import Decision
+from metabonk.cognition.agent.dialogue import QUERY_LEAST
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.protocol.wire import (
     Ack,
@@ -78,6 +79,21 @@ def test_regular_requests_keep_their_place_in_the_period() -> None:
         assert len(times) == 5
     for later, phase in zip(talks[1:], (0.25, 0.5), strict=True):
         assert later[0] % 2.0 - talks[0][0] % 2.0 == pytest.approx(2.0 * phase, abs=0.02)
+
+
+def test_nobody_is_woken_for_a_wish_that_has_to_wait() -> None:
+    """The place in the period that goes by while a reply is owed is asked for when it has come."""
+    talk = Talk(every=0.1)
+    talk.bind()
+    id = talk.ask()
+    asks = talk.dialogue.next_ns(talk.now)
+    assert asks == talk.now + QUERY_LEAST, "only to ask for the reply"
+    talk.pass_(0.2)
+    assert talk.dialogue.next_ns(talk.now) == asks
+    talk.reply(id)
+    assert talk.dialogue.wanted(talk.now) == "period"
+    talk.reply(talk.ask_blind())
+    assert talk.dialogue.next_ns(talk.now) <= talk.now + S // 10
 
 
 def test_one_request_is_under_way_and_an_urgent_one_may_follow() -> None:
@@ -193,8 +209,8 @@ def test_a_draining_broker_is_left_alone_for_a_second() -> None:
     assert [type(m) for m in talk.sent()] == [Hello]
 
 
-@pytest.mark.parametrize(("every", "at"), [(1.5, 1.5), (2.0, 2.0), (3600.0, 2.0)])
-def test_an_outcome_goes_with_the_next_regular_request(every: float, at: float) -> None:
+@pytest.mark.parametrize(("every", "at"), [(1.5, 1.5), (3600.0, 2.0)])
+def test_an_outcome_goes_with_the_next_request(every: float, at: float) -> None:
     """One message more in a parcel that goes anyway, and at most two seconds late."""
     talk = Talk(every=every)
     talk.now = round(2 * every) * S  # a place in the period, and the next one `every` later
@@ -203,13 +219,40 @@ def test_an_outcome_goes_with_the_next_regular_request(every: float, at: float) 
         Outcome(id=RequestId("omega-0", 7, 1), applied=True, seconds=4.0), talk.now
     )
     begin, asked = talk.now, False
-    while not (found := talk.sent()):
+    while True:
+        if talk.dialogue.wanted(talk.now):
+            talk.ask_blind()
+            asked = True
+        if found := talk.sent():
+            break
         talk.pass_(0.01)
         assert talk.now < begin + 10 * S
-        asked = talk.dialogue.wanted(talk.now) is not None
     assert [type(one) for one in found] == [Outcome]
     assert (talk.now - begin) / S == pytest.approx(at, abs=0.02)
     assert asked == (every <= 2.0), "in the same turn"
+
+
+def test_an_outcome_waits_for_a_request_that_has_to_wait() -> None:
+    """While a reply is owed nothing regular is asked: at its place in the period an outcome alone
+    would wake both ends once more."""
+    talk = Talk(every=0.5)
+    talk.bind()
+    first = talk.ask()
+    outcome = Outcome(id=RequestId("omega-0", 7, 1), applied=True, seconds=4.0)
+    talk.dialogue.report(outcome, talk.now)
+    for _ in range(12):  # past two places in the period; what it asks for meanwhile is a Query
+        talk.pass_(0.1)
+        assert talk.dialogue.wanted(talk.now) is None
+        assert Outcome not in {type(m) for m in talk.sent()}
+    talk.reply(first)
+    assert talk.dialogue.wanted(talk.now) == "period"
+    talk.ask_blind()
+    assert [type(m) for m in talk.sent()] == [Outcome]
+    talk.pass_(0.2)
+    talk.dialogue.wishes.add("health")
+    assert talk.dialogue.wanted(talk.now)
+    talk.ask_blind()
+    assert Outcome not in {type(m) for m in talk.sent()}, "once sent it keeps its own times"
 
 
 def test_at_the_end_outcomes_wait_for_no_request() -> None:

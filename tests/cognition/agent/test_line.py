@@ -51,7 +51,7 @@ def test_what_comes_is_seen_by_the_wait_before_it(tmp_path: Path) -> None:
                 server.send_multipart([route, b"%d" % number])
             wait_for("messages", 100)
             assert found["messages"] == [[b"%d" % n] for n in range(100)]
-            assert line.events() == line.received() == []
+            assert line.events() == list(line.received()) == []
             server.close()
             wait_for("events", 2)
             assert found["events"] == [True, False]
@@ -61,13 +61,43 @@ def test_what_comes_is_seen_by_the_wait_before_it(tmp_path: Path) -> None:
     context.term()
 
 
+def test_what_comes_while_a_message_is_looked_at_needs_no_other_wait(tmp_path: Path) -> None:
+    """An acknowledgement is right behind its reply: it would wake the client for itself."""
+    url = f"ipc://{tmp_path}/line.sock"
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    server = context.socket(zmq.ROUTER)
+    server.linger = 0
+    server.bind(url)
+    try:
+        with Line(url) as line:
+            end = time.monotonic() + HANG
+            while not line.send([b"hi"]):
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            route, _ = server.recv_multipart()
+            server.send_multipart([route, b"reply"])
+            found: list[list[bytes]] = []
+            while not found:
+                assert time.monotonic() < end
+                line.wait(HANG)
+                for parts in line.received():
+                    found.append(parts)
+                    if parts == [b"reply"]:
+                        server.send_multipart([route, b"behind it"])
+                        line._socket.poll(HANG * 1e3)  # it is here, and nobody was woken for it
+            assert found == [[b"reply"], [b"behind it"]]
+    finally:
+        server.close()
+        context.term()
+
+
 def test_nobody_asks_a_connection_that_said_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client does so at every turn, most of which are for a look at the game."""
     with Line(f"ipc://{tmp_path}/nobody") as line:
         line.events()
-        line.received()
+        list(line.received())
         asked: list[int] = []
 
         def receive(*_: Any, **__: Any) -> list[bytes]:
@@ -77,7 +107,7 @@ def test_nobody_asks_a_connection_that_said_nothing(
         monkeypatch.setattr(zmq.Socket, "recv_multipart", receive)
         for _ in range(5):
             line.wait(0.001)
-            assert line.events() == line.received() == []
+            assert line.events() == list(line.received()) == []
         assert asked == []
 
 

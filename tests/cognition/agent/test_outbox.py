@@ -56,6 +56,16 @@ def test_another_connection_hears_all_at_once_and_another_server_begins_anew() -
         assert box.next_ns == now + 1 + (FIRST if anew else MOST_PAUSE)
 
 
+def test_with_a_request_goes_what_was_never_sent() -> None:
+    box = Outbox()
+    box.add(outcome(1), 0)
+    assert due(box, 0) == [1]
+    box.add(outcome(2), 1000)
+    box.along()
+    assert due(box, 1) == [2]
+    assert box.next_ns == FIRST
+
+
 def test_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "MOST", 3)
     box = Outbox()
