@@ -20,13 +20,14 @@ from metabonk.games.host import Answer
 from metabonk.games.hosted import Moment
 from metabonk.link.bonklink import Reset, Server
 from metabonk.link.wire import Capability, ProtocolName, StepResult
-from metabonk.protocols import Array
+from metabonk.protocols import Array, FloatArray
 
 _SENDS = (
     Capability.JPEG | Capability.RGB | Capability.RGBA | Capability.BOTTOM_UP
     | Capability.EXTRA | Capability.STEP | Capability.RESETS
 )  # fmt: skip
 _FRAME_BYTES = 64 << 20
+_CLICK = slice(10, 12)  # columns of an Action's row
 _IDLE_SECONDS = 120.0  # without a word from an agent: learners are silent while they learn
 
 
@@ -89,8 +90,7 @@ class BonkLinkLink:
         except ValueError as error:
             raise ConfigError(f"host, port, pipe: {error}") from error
         except LinkError as error:
-            who = stranger(Address(offer.host, offer.port, offer.pipe, offer.protocol))
-            raise LinkError(f"{error}; {who}" if who else str(error)) from error
+            raise LinkError(_complaint(offer, str(error))) from error
         self.address = self._server.address
 
     def publish(self, moment: Moment, capture_ns: int, taken: int) -> int:
@@ -109,7 +109,7 @@ class BonkLinkLink:
             return None
         if isinstance(got, Reset):
             return Answer(None, seed=got.seed)
-        return Answer(np.nan_to_num(got.row, nan=0.0), got.answers, sequence=got.sequence)
+        return Answer(_usable(got.row), got.answers, sequence=got.sequence)
 
     def visitor(self) -> int:
         return self._server.connection if self._server.connected else 0
@@ -133,3 +133,24 @@ class BonkLinkLink:
         if self._offer.frames == "raw" or self._server.uses_ring:
             return pixels
         return bytes(simplejpeg.encode_jpeg(pixels, self._offer.quality, "RGB", "444"))
+
+
+def _complaint(offer: Offer, error: str) -> str:
+    """Why nothing listens, in the words that were typed. What is wrong with the frame ring, which
+    names itself, is left as it is."""
+    if not error.startswith(offer.address):
+        return error
+    given = f"--pipe {offer.pipe}" if offer.pipe else f"--host {offer.host} --port {offer.port}"
+    who = stranger(Address(offer.host, offer.port, offer.pipe, offer.protocol))
+    told = f"{given}: {error}"
+    return f"{told}; {who}" if who else told
+
+
+def _usable(row: FloatArray) -> FloatArray:
+    """A row without what is no number, as the plugin takes it (`Sane` of plugins/Core): a stick, a
+    button or a choice that is none is let go, and a click at none is no click, where a zero would
+    be one in the corner."""
+    made = np.nan_to_num(row, nan=0.0, posinf=0.0, neginf=0.0)
+    if not np.isfinite(row[_CLICK]).all():
+        made[_CLICK] = -1.0
+    return made

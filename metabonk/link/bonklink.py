@@ -101,6 +101,7 @@ class Client(End):
         self._ring: rings.RingReader | None = None
         self._ring_folder = ring_folder
         self._rings_refused = 0
+        self._refused: tuple[int, str] | None = None  # connection and name of the last of those
         self._native = _core.link.Client(
             address, pipe_folder, protocol, token, name, int(capabilities), state_bytes,
             frame_bytes, axes, *size, rate, connect_timeout, pause, pause_max, ping_every, idle,
@@ -179,7 +180,7 @@ class Client(End):
         if self._ring is not None and self._ring.name != name:
             self._ring.close()
             self._ring = None
-        if name and self._ring is None:
+        if name and self._ring is None and self._refused != (self._connection(), name):
             self._open_ring(name)
         if found[8] is not None:  # sent before the game knew of the ring: newer than what is there
             return Picture(PixelFormat(found[8][0]), *found[8][1:])
@@ -191,17 +192,23 @@ class Client(End):
         try:
             reader = rings.RingReader(name, folder=self._ring_folder)
         except (ValueError, LinkError):  # a name that cannot be: the game's fault, not ours
-            self._refuse_ring()
+            self._refuse_ring(name)
             return
         if reader.alive:
             self._ring = reader
         else:
             reader.close()
-            self._refuse_ring()
+            self._refuse_ring(name)
 
-    def _refuse_ring(self) -> None:
+    def _refuse_ring(self, name: str) -> None:
+        """Once in a connection: the game goes on naming the ring until it has answered."""
+        self._refused = self._connection(), name
         self._rings_refused += 1
         self._native.refuse_ring()
+
+    def _connection(self) -> int:
+        """How many there have been."""
+        return int(self._native.counters()["connections"])
 
 
 class Server(End):

@@ -278,10 +278,10 @@ class RingReader:
 
     def counts(self) -> Mapping[str, int]:
         """frames handed out; skipped, that came and went unseen; attached, how many rings there
-        were; overtaken by the writer many times in a row; awaited, frames that were announced
-        while their end was copied, so that the reader was up when they came; vain, announced ones
-        that did not come at once; refused, impossible frames; lost leases; reclaimed, rings of
-        dead writers that were removed here."""
+        were; looks, how often it tried to take one; overtaken by the writer many times in a row;
+        awaited, frames that were announced while their end was copied, so that the reader was up
+        when they came; vain, announced ones that did not come at once; refused, impossible frames;
+        lost leases; reclaimed, rings of dead writers that were removed here."""
         counts: Mapping[str, int] = self._ring.counts()
         return counts
 

@@ -23,6 +23,7 @@ if not machine.core_built():
 from metabonk import games
 from metabonk.games.batch import allocate
 from metabonk.games.source import Flags
+from metabonk.link.bonklink import Server
 
 Run = Callable[..., "tuple[int, str, str]"]
 HANG_SECONDS = 120.0
@@ -111,6 +112,7 @@ def test_it_ends_by_itself_after_the_time_given(metabonk: Run, tmp_path: Path) -
         (["--speed", "0"], "speed"),
         (["--level", "nowhere.json"], "nowhere.json"),
         (["--token-file", "/dev/null"], "empty"),
+        (["--pipe", "a/b"], "pipe:// wants a NAME"),
     ],
 )
 def test_what_cannot_be_is_named(
@@ -119,3 +121,23 @@ def test_what_cannot_be_is_named(
     code, _, err = metabonk("host", "--port", 0, *words, "--seconds", 0.1)
     assert code == 2
     assert message in err
+
+
+def test_where_nobody_can_listen_the_option_is_named_with_the_remedy(
+    metabonk: Run, tmp_path: Path
+) -> None:
+    name = f"metabonk-test-{os.getpid()}"
+    with Server("tcp://127.0.0.1:0") as held, Server(f"pipe://{name}"):
+        port = held.address.rpartition(":")[2]
+        secret = tmp_path / "secret"
+        secret.write_text("x")
+        for words, remedy in (
+            (["--host", "192.0.2.1", "--port", "0"], "not this machine's: give"),  # is nobody's
+            (["--host", "no.such.name.invalid", "--port", "0"], "not known here: give a number"),
+            (["--port", port], "its port is taken: end who listens there, or give another, 0 for"),
+            (["--pipe", name], "its path is taken: end who listens there, or give another path or"),
+        ):
+            code, _, err = metabonk("host", *words, "--token-file", secret, "--seconds", 0.1)
+            assert code == 2
+            assert " ".join(map(str, words)) in err
+            assert remedy in err

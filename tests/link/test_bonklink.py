@@ -268,6 +268,25 @@ def test_a_ring_that_cannot_be_seen_from_here_is_done_without(tmp_path):
         assert client.counters()["rings_refused"] == 1
 
 
+def test_a_ring_is_refused_once_though_its_name_stays_until_the_answer(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    there, here = {"ring": "game", "ring_folder": str(tmp_path)}, {
+        "protocol": "v2", "ring_folder": str(tmp_path / "elsewhere"),
+    }  # fmt: skip
+    with linked(there, here) as (server, client):
+        until(lambda: client.version == 2, server, client)
+        for number in range(1, 6):  # the game shows these before it reads what the agent said
+            server.send(state_at(float(number)))
+            assert (tick := client.poll(HANG)) is not None
+            assert tick.state.position[0] == number
+        assert client.counters()["rings_refused"] == 1
+        until(lambda: not server.uses_ring, server, client)
+        client.disconnect()  # the next connection is told of the ring anew
+        until(lambda: client.counters()["connections"] == 2 and client.version == 2, server, client)
+        receive(server, client, server.send(state_at(6.0)))
+        assert client.counters()["rings_refused"] == 2
+
+
 def test_every_counter_is_explained():
     with Server("tcp://127.0.0.1:0") as server:
         assert set(server.counters()) == set(meanings())

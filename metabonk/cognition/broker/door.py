@@ -182,11 +182,7 @@ class Door:
             self._socket.ipv6 = "[" in endpoint
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
-            taken = "; is another broker there?" if error.errno == errno.EADDRINUSE else ""
-            raise LinkError(
-                f"{endpoint}: {os.strerror(error.errno or 0).lower()}{taken}; "
-                "give another address with --bind"
-            ) from error
+            raise LinkError(_not_bound(endpoint, error.errno or 0)) from error
         finally:
             if mask is not None:
                 os.umask(mask)
@@ -266,6 +262,17 @@ class Door:
             self.counts["denied"] += not fine
             status = [b"200", b"OK", public.encode()] if fine else [b"400", b"unknown key", b""]
             self._zap.send_multipart([version, request, *status, b""], zmq.NOBLOCK)
+
+
+def _not_bound(endpoint: str, error: int) -> str:
+    """Why nobody listens there, who may have the address, and what to do."""
+    told, remedy = os.strerror(error).lower(), "give another address with --bind"
+    if error == errno.EADDRINUSE and endpoint.startswith("tcp://"):
+        told += "; is another broker there, or a game? BonkLink's plugin listens on 5555 too"
+        remedy += ", or the game another port (METABONK_BONKLINK_PORT, or `metabonk host --port`)"
+    elif error == errno.EADDRINUSE:
+        told += "; is another broker there?"
+    return f"{endpoint}: {told}; {remedy}"
 
 
 def check_endpoint(endpoint: str, *, secured: bool) -> None:
