@@ -61,8 +61,6 @@ namespace UnityEngine
         public override string name { get { return gameObject.name; }
             set { gameObject.name = value; } }
         public T GetComponent<T>() where T : Object { return gameObject.GetComponent<T>(); }
-        public T GetComponentInParent<T>() where T
-            : Object { return gameObject.GetComponentInParent<T>(); }
     }
 
     public class Behaviour : Component

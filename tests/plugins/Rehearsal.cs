@@ -247,6 +247,7 @@ static partial class Rehearsal
             case "chest": new GameObject("Chest").AddComponent<InteractableChest>(); break;
             case "levelup": LevelUp(); break;
             case "encounter": Encounter(); break;
+            case "crowd": Crowd(int.Parse(words[1])); break;
             case "open": ChestWindow(); break;
             case "pause": PauseMenu(); break;
             case "die":

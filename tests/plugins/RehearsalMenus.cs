@@ -78,8 +78,8 @@ static partial class Rehearsal
 
     static GameObject Upgrade(int i)
     {
-        // A little lower each, as hands would place them: one row all the same.
-        GameObject holder = HolderAt(levelup.window, 100 + 300 * i, 200 - 2 * i, 200, 400);
+        // A little higher each, as hands would place them: one row all the same.
+        GameObject holder = HolderAt(levelup.window, 100 + 300 * i, 200 + 2 * i, 200, 400);
         var one = holder.AddComponent<UpgradeButton>();
         one.button = Presses(holder, i + 1, CloseLevelUp);
         one.upgradable = i == 2 ? (IUpgradable)new TomeData { Name = "Eile", Level = i,
@@ -111,6 +111,17 @@ static partial class Rehearsal
         encounter.rarityButtons.Add(Reward(screen, list, "A blessing", 5, 700, 400));
         encounter.rarityButtons.Add(Reward(screen, list, "A curse", 6, 100, 400));
         encounter.rarityButtons[1].canAccept = false;
+    }
+
+    // More than a state has room for, five in a row, the last one made first.
+    static void Crowd(int count)
+    {
+        MyTime.paused = true;
+        GameObject screen = WindowOf("EncounterUi");
+        var encounter = screen.AddComponent<EncounterUi>();
+        for (int i = count - 1; i >= 0; --i)
+            encounter.genericButtons.Add(Reward(screen, screen, "Reward " + i, 1,
+                10 + i % 5 * 250, 650 - i / 5 * 70));
     }
 
     static EncounterButton Reward(GameObject screen, GameObject list, string text, int digit, float x,

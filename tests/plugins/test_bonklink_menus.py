@@ -42,7 +42,7 @@ def test_offers_are_chosen_and_clicked(bonklink: Callable[..., Rehearsal]) -> No
         assert [offer.level for offer in state.offers] == [1, 2, 3]
         assert state.offers[0].changes[0].amount == 0.25
         widget = state.widgets[1]
-        np.testing.assert_allclose(place_of(widget), pixels(400, 198, 600, 598), rtol=1e-5)
+        np.testing.assert_allclose(place_of(widget), pixels(400, 202, 600, 602), rtol=1e-5)
         assert (state.paused, widget.offer, widget.enabled) == (True, 2, True)
         agent.send(Action(choice=2))
         until(agent, lambda t: t.state.menu == "None")
@@ -85,7 +85,7 @@ def test_a_menu_is_where_it_is_seen(bonklink: Callable[..., Rehearsal], drawn_by
         canvas("LevelupScreen")
         state = until(agent, lambda t: t.state.menu == "LevelUp").state
         for i, widget in enumerate(state.widgets):
-            left, low = 100 + 300 * i, 200 - 2 * i
+            left, low = 100 + 300 * i, 200 + 2 * i
             np.testing.assert_allclose(
                 place_of(widget), pixels(left, low, left + 200, low + 400), atol=1e-4
             )
@@ -134,6 +134,18 @@ def test_every_menu_is_in_reading_order(bonklink: Callable[..., Rehearsal]) -> N
     running.stop()
 
 
+def test_of_too_many_the_first_are_told(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink()
+    with agent_of(running) as agent:
+        running.do("crowd 40")
+        state = until(agent, lambda t: t.state.menu == "Encounter").state
+        assert [w.text for w in state.widgets] == [f"Reward {i}" for i in range(32)]
+        assert [o.text for o in state.offers] == [f"Reward {i}" for i in range(8)]
+        # Who has no room among the offers selects none of them.
+        assert [w.offer for w in state.widgets] == [*range(1, 9), *[0] * 24]
+    running.stop()
+
+
 def inputs_of(tick: Tick) -> InputSnapshot:
     assert tick.trailers.input is not None
     return tick.trailers.input
@@ -179,7 +191,7 @@ def test_where_the_person_presses_in_a_menu_is_seen(bonklink: Callable[..., Rehe
         until(agent, lambda t: t.state.menu == "LevelUp")
         running.do("select 1")
         running.do("submit")  # which closes the menu within its frame
-        assert pressed() == pytest.approx((500 / 1280, 1 - 398 / 720), abs=1e-4)
+        assert pressed() == pytest.approx((500 / 1280, 1 - 402 / 720), abs=1e-4)
         assert running.show()["pressed"] == 2
         running.do("levelup")
         until(agent, lambda t: t.state.menu == "LevelUp")
