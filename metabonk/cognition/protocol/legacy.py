@@ -141,8 +141,9 @@ def read(parts: Sequence[Buffer], limits: Limits) -> Asked:
 
 def _came(outcome: _Outcome, decision: float | None) -> Came:
     """Raises WireError for a number that is not finite."""
-    check_plain(msgspec.structs.asdict(outcome) | {"decision_id": decision}, "outcome")
-    health = outcome.health_change - outcome.damage_taken
+    health = outcome.health_change - outcome.damage_taken  # of two large ones it may be infinite
+    said = msgspec.structs.asdict(outcome) | {"decision_id": decision}
+    check_plain(said | {"health_change - damage_taken": health}, "outcome")
     return Came(
         decision, outcome.reward, health, outcome.kills, outcome.xp, outcome.alive,
         outcome.applied,

@@ -103,6 +103,7 @@ def test_nobody_tells_of_anothers_decisions(tmp_path: Path) -> None:
     [
         {}, {"success": True}, {"reward": "much"}, {"reward": 1.0, "kills": -1}, [1.0], "good",
         {"reward": 1.0, "alive": 3},
+        {"reward": 1.0, "health_change": 1.7e308, "damage_taken": -1.7e308},
     ],
 )  # fmt: skip
 def test_what_is_no_outcome_is_told(tmp_path: Path, outcome: Any) -> None:
