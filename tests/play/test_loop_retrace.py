@@ -239,7 +239,8 @@ def test_another_bit_in_the_ledger_does_not_pass(
 def test_another_input_leads_to_another_observation(played: Session, tmp_path: Path) -> None:
     tick = decided(played, 1)[-1]
     inputs = np.frombuffer(path_of(played.directory, "inputs").read_bytes(), INPUT, -1, 64)
-    number = int(np.flatnonzero(inputs["agent"] == 1)[20])
+    walks = inputs["action"][:, 0] != 0  # not the first ones of a busy machine's, before it decided
+    number = int(np.flatnonzero((inputs["agent"] == 1) & walks)[20])
     assert INPUT.fields is not None
     sign = HEADER_BYTES + number * INPUT.itemsize + INPUT.fields["action"][1] + 3
     session = without_recording(played, tmp_path / "s")
