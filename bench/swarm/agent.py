@@ -122,8 +122,9 @@ class WatchedDialogue(Dialogue):
         if isinstance(message, wire.Reply) and message.id is not None and not _passing(message):
             answer = digest(message.answer) if message.status in ("ok", "fallback") else ""
             entry = Answered(
-                at_present(), str(message.id), message.status, answer, message.recorded
-            )
+                at_present(), str(message.id), message.status, answer, message.recorded,
+                message.backend,
+            )  # fmt: skip
             self._book.add(entry)
             self._replies += 1
             if self._settings.slow and self._replies % SLOW_EVERY == 0:
@@ -257,6 +258,7 @@ def _generation(
         if time.monotonic() >= urgent:
             client.wish(drawn.choice(("health", "boss")))
             urgent = time.monotonic() + drawn.expovariate(URGENT)
+    asked_until = at_present()
     game.play_with(None)
     client.stop()
     ticks, late, seen = first
@@ -264,7 +266,7 @@ def _generation(
     book.add(
         Ended(
             at_present(), settings.agent, dialogue.epoch, game.ticks - ticks, game.late - late,
-            _percentiles(game.blocked[seen:]), counters,
+            _percentiles(game.blocked[seen:]), counters, asked_until,
         )
     )  # fmt: skip
     book.close()

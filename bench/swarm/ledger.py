@@ -41,13 +41,15 @@ class Asked(msgspec.Struct, frozen=True, tag="asked"):
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answered"):
-    """A reply came. answer: a digest of what it said, empty without an answer."""
+    """A reply came. answer: a digest of what it said, empty without an answer. backend: who
+    answered."""
 
     at_ns: int
     id: str
     status: str
     answer: str = ""
     recorded: bool = True
+    backend: str = ""
 
 
 class Applied(msgspec.Struct, frozen=True, tag="applied"):
@@ -67,7 +69,8 @@ class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """The client ended in order. ticks: of the game's thread; late: those that began more than half
     a period after their time. blocked_ns: how long the client held the game's thread per tick:
-    median, 99th percentile, most. counters: its own."""
+    median, 99th percentile, most. counters: its own. asked_until_ns: when it stopped asking, before
+    it waited for its last acknowledgements."""
 
     at_ns: int
     agent: str
@@ -76,6 +79,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     late: int = 0
     blocked_ns: tuple[int, int, int] = (0, 0, 0)
     counters: dict[str, float] = {}
+    asked_until_ns: int = 0
 
 
 class Cut(msgspec.Struct, frozen=True, tag="cut"):

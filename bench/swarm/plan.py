@@ -19,7 +19,8 @@ QUIET = 0.05  # share of the time at either end in which nothing is killed
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A soak.
 
-    agents: client processes. seconds: that they ask. period: seconds between an agent's requests.
+    agents: client processes. seconds: that they ask, from when all are there until all is done and
+    everybody was answered since. period: seconds between an agent's requests.
     deadline: seconds from capture until an answer is of no more use. broker_kills, model_kills:
     kill -9 without notice. impostors: processes that come with a living agent's name. churn: share
     of an agent's requests after which its connection, or its whole client, is made anew. slow:
@@ -62,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, order=True):
-    """at: seconds since agents began. agent: whose name an impostor takes; -1: nobody's."""
+    """at: seconds since all agents were there. agent: whose name an impostor takes; -1: nobody's."""
 
     at: float
     kind: Kind

@@ -18,7 +18,7 @@ from . import books, ledger, picture, verdict
 from .agent import LINGER, Attempt
 from .plan import Event, Plan, events
 from .services import Service, processor_seconds, resident_bytes
-from .swarm import Swarm
+from .swarm import BACKEND, Swarm
 from .verdict import Fault, Verdict
 
 PICTURE = "soak.png"
@@ -26,7 +26,8 @@ RECOVERY_SECONDS = 1.5  # the goal for 99 % of recoveries
 DECISION_BYTES = 2048  # the goal for the journal, per decision
 ENOUGH_DECISIONS = 1000  # from which on the journal's own pages do not count any more
 SETTLE_SECONDS = 2.0  # after a start of the broker, before anybody tries to take a name
-ATTEMPT_SECONDS = 5.0
+ATTEMPT_SECONDS = 20.0
+LONGER = 60.0  # seconds at most for agents' first answers; likewise for those after the last kill
 _LOOK_SECONDS = 0.02
 
 
@@ -89,6 +90,7 @@ class Soak:
             swarm.start()
             self._ready = time.monotonic()
             self._start_agents()
+            self._gather()
             self._watch(events(self.plan))
             self._finish()
             drained = swarm.broker.stop() == 0
@@ -102,19 +104,35 @@ class Soak:
         plan, swarm = self.plan, self._swarm
         for index in range(plan.agents):
             settings = swarm.settings(
-                f"omega-{index}", seconds=plan.seconds, period=plan.period, deadline=plan.deadline,
-                churn=plan.churn, slow=index >= plan.agents - plan.slow, seed=plan.seed,
+                f"omega-{index}", seconds=plan.seconds + 2.0 * LONGER, period=plan.period,
+                deadline=plan.deadline, churn=plan.churn, slow=index >= plan.agents - plan.slow,
+                seed=plan.seed,
             )  # fmt: skip
             service = swarm.agent(settings)
             service.start()
             swarm.agents.append(service)
 
+    def _gather(self) -> None:
+        """Waits until every agent is there: who never asked anything notices no kill."""
+        end = time.monotonic() + LONGER
+        while not self._stopped() and not self._settled():
+            if time.monotonic() > end:
+                self._problems.append(f"not every agent was answered within {LONGER:.0f} s")
+                return
+            self._revive()
+            self._progress("agents come")
+            time.sleep(_LOOK_SECONDS)
+
     def _watch(self, planned: Sequence[Event]) -> None:
-        """Carries the plan out until its time is over."""
+        """Carries the plan out until its time is over, all of it is done, and everybody was
+        answered since: a machine that is busy needs longer for the same."""
         began = time.monotonic()
         left = list(planned)
-        while time.monotonic() - began < self.plan.seconds and not self._stopped():
+        while not self._stopped():
             passed = time.monotonic() - began
+            over = passed >= self.plan.seconds
+            if passed >= self.plan.seconds + LONGER or (over and not left and self._settled()):
+                break
             self._revive()
             for event in [one for one in left if one.at <= passed]:
                 if self._may(event):
@@ -142,6 +160,18 @@ class Soak:
         since = self._ready * 1e9
         return any(isinstance(entry, ledger.Answered) and entry.at_ns > since for entry in found)
 
+    def _settled(self) -> bool:
+        """Whether nothing is under way any more, and what was killed is seen to be back; looked up
+        now and then."""
+        now = time.monotonic()
+        trying = any(service.alive for service in self._impostors)
+        if self._down is not None or trying or now - self._looked < SETTLE_SECONDS / 4.0:
+            return False
+        self._looked = now
+        quick = [f"omega-{index}" for index in range(self.plan.agents - self.plan.slow)]
+        entries = ledger.read(self._swarm.ledgers)
+        return verdict.all_back(entries, quick, self._kills, self._model_kills, BACKEND)
+
     def _carry_out(self, event: Event) -> None:
         swarm = self._swarm
         if event.kind == "kill_broker":
@@ -160,7 +190,10 @@ class Soak:
 
     def _revive(self) -> None:
         """Notices that the broker is ready again, or starts what ended by itself."""
-        broker = self._swarm.broker
+        broker, model = self._swarm.broker, self._swarm.model
+        if model is not None and not model.alive:
+            self._problems.append(f"the model server ended by itself: {model.tail()[-300:]}")
+            model.start(wait=False)
         if self._down is not None and self._swarm.ready():
             self._starts.append(time.monotonic() - self._down)
             self._ready, self._down = time.monotonic(), None
@@ -170,10 +203,9 @@ class Soak:
             self._down = time.monotonic()
 
     def _finish(self) -> None:
-        """Waits for the agents, which end by themselves once everything is acknowledged."""
+        """Asks the agents to end, and waits: they do once everything is acknowledged."""
         for service in self._swarm.agents:
-            if self._stopped():
-                service.ask_to_end()
+            service.ask_to_end()
         end = time.monotonic() + LINGER + 10.0
         while any(s.alive for s in self._swarm.agents) and time.monotonic() < end:
             self._revive()
@@ -199,6 +231,8 @@ class Soak:
             books.decisions(swarm.journal),
             books.outcomes(swarm.journal),
             self._kills,
+            self._model_kills,
+            BACKEND,
         )
         size, count = books.sizes(swarm.journal)
         attempts = [attempt for s in self._impostors if (attempt := _attempt(s)) is not None]
@@ -241,6 +275,16 @@ def _attempt(service: Service) -> Attempt | None:
 def _goals(report: Report) -> list[str]:
     """What was missed of the goals that are not matters of right and wrong."""
     missed = []
+    found, quick = report.verdict, report.plan.agents - report.plan.slow
+    if report.broker_kills and not found.recovery and quick:
+        missed.append(f"no agent was seen to go on after {report.broker_kills} kills of the broker")
+    for agent, seconds in found.silent.items():
+        if seconds > RECOVERY_SECONDS:
+            missed.append(
+                f"{agent} went {seconds:.1f} s without an answer after a kill, to its end"
+            )
+    if report.model_kills and found.model_back is None:
+        missed.append("no answer of the model server came after its last kill")
     recovery = report.verdict.recovered_within(0.99)
     if recovery is not None and recovery > RECOVERY_SECONDS:
         missed.append(f"99 % of recoveries within {recovery:.2f} s; goal {RECOVERY_SECONDS} s")

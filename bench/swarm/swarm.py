@@ -17,6 +17,7 @@ from . import clip as clips
 from .services import Service, answers, free_port
 
 MODEL = "stand-in"
+BACKEND = "openai"  # what answers from it are called
 
 
 class Swarm:
@@ -70,7 +71,7 @@ class Swarm:
     def _chain(self) -> list[str]:
         """The words that let the model server answer, and the rules where it does not. A broker
         that starts while the model server does waits for it."""
-        return ["--backend", "openai", "--url", self.model_url, "--set", "backend.wait=30"]
+        return ["--backend", BACKEND, "--url", self.model_url, "--set", "backend.wait=30"]
 
     def settings(self, name: str, **more: object) -> agents.Settings:
         """What an agent of this swarm is told."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -49,7 +50,9 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     counts: requests by what became of them. faults: the first of each kind; fault_counts: how many.
     recovery: seconds that agents went without an answer that was due after a kill of the broker;
-    one per agent and kill. blocked_us: how long clients held the game's thread per tick:
+    one per agent and kill. silent: of these the longest of each agent that had none until its end.
+    model_back: seconds from the last kill of the model server to an answer of it; None without a
+    kill, and without such an answer. blocked_us: how long clients held the game's thread per tick:
     worst agents' median, 99th percentile and most. late_ticks: share of the game's ticks.
     """
 
@@ -59,6 +62,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     fault_counts: dict[str, int] = {}
     faults: list[Fault] = []
     recovery: list[float] = []
+    silent: dict[str, float] = {}
+    model_back: float | None = None
     blocked_us: tuple[float, float, float] = (0.0, 0.0, 0.0)
     late_ticks: float = 0.0
     ticks: int = 0
@@ -69,7 +74,8 @@ class Verdict(msgspec.Struct, kw_only=True):
         return not self.fault_counts and self.requests > 0 and self.counts.get("applied", 0) > 0
 
     def recovered_within(self, share: float) -> float | None:
-        """The seconds within which `share` of the recoveries were over; None without kills."""
+        """The seconds within which `share` of the recoveries were over; None where there were
+        none."""
         return float(np.quantile(self.recovery, share)) if self.recovery else None
 
 
@@ -78,10 +84,13 @@ def judge(
     decisions: Iterable[Decision],
     outcomes: Iterable[Noted],
     kills: Sequence[int] = (),
+    model_kills: Sequence[int] = (),
+    model: str = "",
 ) -> Verdict:
     """Holds the ledgers' entries against the journal's rows.
 
-    kills: when the broker was killed.
+    kills, model_kills: when the broker was killed, and the model server. model: the backend whose
+    answers are the model server's.
     """
     seen = _Seen(entries)
     faults = [
@@ -97,13 +106,17 @@ def judge(
         if shown[fault.kind] <= MOST_SHOWN:
             listed.append(fault)
     ticks = sum(end.ticks for end in seen.ended)
+    found = recoveries(seen.began.values(), seen.asked.values(), seen.answered, kills, seen.ended)
+    silent = sorted((one.agent, one.seconds) for one in found if not one.answered)
     return Verdict(
         agents=len(seen.began),
         requests=len(seen.asked),
         counts=_counts(seen),
         fault_counts=dict(by_kind),
         faults=listed,
-        recovery=recoveries(seen.began.values(), seen.asked.values(), seen.answered, kills),
+        recovery=[one.seconds for one in found],
+        silent=dict(silent),  # the longest, which comes last
+        model_back=came_back(seen.asked, seen.answered, model_kills, model),
         blocked_us=_worst(seen.ended),
         late_ticks=sum(end.late for end in seen.ended) / ticks if ticks else 0.0,
         ticks=ticks,
@@ -229,49 +242,106 @@ def split(id: str) -> tuple[str, int, int]:
     return agent, int(epoch), int(sequence)
 
 
+class Recovery(NamedTuple):
+    """How long an agent went without after a kill: until a decision came, or until its end."""
+
+    agent: str
+    seconds: float
+    answered: bool
+
+
 def recoveries(
     began: Iterable[Began],
     asked: Iterable[Asked],
     answered: Mapping[str, Sequence[Answered]],
     kills: Sequence[int],
-) -> list[float]:
+    ended: Iterable[Ended] = (),
+) -> list[Recovery]:
     """Seconds without an answer after each kill, for each agent, until its next decision.
 
     They count from the kill where a request was under way, else from when the agent's next one was
     due: one period after its last one, however long it then could not ask. A client that was made
-    anew meanwhile counts from its start, and agents that look away on purpose do not count.
+    anew meanwhile counts from its start, and agents that look away on purpose do not count. Where
+    no decision came they count until the agent stopped asking.
     """
     starts: dict[str, list[Began]] = defaultdict(list)
     for begin in began:
         starts[begin.agent].append(begin)
     requests: dict[str, list[tuple[int, int]]] = defaultdict(list)  # asked, and ended
     decisions: dict[str, list[int]] = defaultdict(list)
+    last: dict[str, int] = defaultdict(int)  # when it surely still asked
     for request in asked:
         agent = split(request.id)[0]
         replies = [r.at_ns for r in answered.get(request.id, ()) if r.status in DECISIONS]
         requests[agent].append((request.at_ns, min([*replies, request.deadline_ns])))
         decisions[agent] += replies
+        last[agent] = max(last[agent], request.at_ns)
+    for end in ended:
+        last[end.agent] = max(last[end.agent], end.asked_until_ns or end.at_ns)
     found = []
     for kill in kills:
-        for agent, spans in requests.items():
-            after = [at for at in decisions[agent] if at > kill]
-            before = [span for span in spans if span[0] <= kill]
-            clients = starts.get(agent, [])
-            if not (after and before) or any(client.slow for client in clients):
+        for agent, clients in starts.items():
+            if any(client.slow for client in clients):
                 continue
-            due = _due(kill, before, min(after), clients)
-            found.append(max(min(after) - due, 0) / 1e9)
+            before = [span for span in requests[agent] if span[0] <= kill]
+            after = min((at for at in decisions[agent] if at > kill), default=None)
+            if after is None:
+                left = last[agent] - _due(kill, before, clients)
+                if left > 0:  # else it had ended before anything was due
+                    found.append(Recovery(agent, left / 1e9, answered=False))
+            elif before:
+                anew = [c.at_ns for c in clients if kill < c.at_ns <= after]
+                due = max([_due(kill, before, clients), *anew])
+                found.append(Recovery(agent, max(after - due, 0) / 1e9, answered=True))
     return found
 
 
-def _due(
-    kill: int, before: Sequence[tuple[int, int]], answer: int, clients: Sequence[Began]
-) -> int:
-    """When an agent began to go without."""
-    every = max((client.every_ns for client in clients), default=0)
+def _due(kill: int, before: Sequence[tuple[int, int]], clients: Sequence[Began]) -> int:
+    """When an agent began to go without. before: what it had asked until then."""
+    if not before:
+        return max(kill, min(client.at_ns for client in clients))
     last_asked, last_ended = max(before)
-    due = kill if last_ended > kill else max(kill, last_asked + every)
-    return max([due, *(c.at_ns for c in clients if kill < c.at_ns <= answer)])
+    every = max(client.every_ns for client in clients)
+    return kill if last_ended > kill else max(kill, last_asked + every)
+
+
+def came_back(
+    asked: Mapping[str, Asked],
+    answered: Mapping[str, Sequence[Answered]],
+    kills: Sequence[int],
+    model: str,
+) -> float | None:
+    """Seconds from the last kill to the first answer of the backend `model` to what was asked since
+    then: what was asked before may have been answered before, too. None without one."""
+    if not kills:
+        return None
+    kill = max(kills)
+    since = [
+        reply.at_ns
+        for id, request in asked.items()
+        if request.at_ns > kill
+        for reply in answered.get(id, ())
+        if reply.status == "ok" and reply.backend == model
+    ]
+    return (min(since) - kill) / 1e9 if since else None
+
+
+def all_back(
+    entries: Iterable[Entry],
+    agents: Iterable[str],
+    kills: Sequence[int],
+    model_kills: Sequence[int],
+    model: str,
+) -> bool:
+    """Whether since the last kill each of the agents had a decision, and the model gave one."""
+    seen, kill = _Seen(entries), max(kills, default=0)
+    back = {
+        split(id)[0]
+        for id, replies in seen.answered.items()
+        if any(reply.at_ns > kill and reply.status in DECISIONS for reply in replies)
+    }
+    answers = came_back(seen.asked, seen.answered, model_kills, model) is not None
+    return back.issuperset(agents) and (answers or not model_kills)
 
 
 def _counts(seen: _Seen) -> dict[str, int]:

@@ -111,6 +111,8 @@ def show(report: Report) -> None:
     if found.recovery:
         median, high = found.recovered_within(0.5), found.recovered_within(0.99)
         rows.append(("without an answer after a kill", f"median {median:.2f} s, p99 {high:.2f} s"))
+    if found.model_back is not None:
+        rows.append(("the model server answers again", f"{found.model_back:.2f} s after its kill"))
     median, high, most = found.blocked_us
     rows += [
         ("a game's thread was held", f"median {median:.1f} us, p99 {high:.1f}, most {most:.0f}"),

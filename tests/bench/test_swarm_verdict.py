@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
-from metabonk.bench.swarm import ledger, verdict
+from metabonk.bench.swarm import ledger, soak, verdict
 from metabonk.bench.swarm.ledger import (
     Acknowledged,
     Answered,
@@ -17,6 +19,7 @@ from metabonk.bench.swarm.ledger import (
     Ended,
     Entry,
 )
+from metabonk.bench.swarm.plan import Plan
 from metabonk.bench.swarm.verdict import Decision, Noted, judge
 
 from metabonk.errors import CorruptError
@@ -229,18 +232,119 @@ def test_recovery_is_how_long_an_agent_goes_without_what_is_due() -> None:
     }
 
     def after(*kills: int) -> list[float]:
-        return verdict.recoveries(began, asked, answered, kills)
+        found = verdict.recoveries(began, asked, answered, kills)
+        assert all(one.answered and one.agent == "omega-0" for one in found)
+        return [one.seconds for one in found]
 
     assert after(1 * S) == [2.0]  # it waited for its answer
     assert after(4 * S) == [pytest.approx(5.3)]  # due at 5 s, could ask at 10 s only
     assert after(12 * S) == [pytest.approx(12.5)]  # due at 15 s; what it asked then got nothing
     assert after(20 * S + 500 * MS) == [pytest.approx(7.0)]  # in flight
-    assert after(30 * S) == []
+    assert after(30 * S) == []  # it asked nothing after that: nothing was due
     assert after() == []
     anew = [*began, Began(26 * S, "omega-0", 8, 1, every_ns=5 * S)]
-    assert verdict.recoveries(anew, asked, answered, [12 * S]) == [pytest.approx(1.5)]
+    (found,) = verdict.recoveries(anew, asked, answered, [12 * S])
+    assert found.seconds == pytest.approx(1.5)
     slow = [Began(0, "omega-0", 7, 1, every_ns=5 * S, slow=True)]
     assert verdict.recoveries(slow, asked, answered, [1 * S]) == []
+
+
+def test_an_agent_that_never_gets_an_answer_again_counts_until_its_end() -> None:
+    story = Story()
+    every = [
+        msgspec.structs.replace(e, every_ns=S) if isinstance(e, Began) else e for e in story.entries
+    ]
+    until = [
+        msgspec.structs.replace(e, asked_until_ns=8 * S) if isinstance(e, Ended) else e
+        for e in every
+    ]
+
+    def after(entries: list[Entry], *kills: int) -> tuple[list[float], dict[str, float]]:
+        found = judge(entries, story.decisions, story.outcomes, kills)
+        assert found.fault_counts == {}
+        return sorted(found.recovery), found.silent
+
+    # Both were answered last at 3.1 s, and asked last at 3 s, one a second.
+    assert after(until, 2 * S + 500 * MS)[1] == {}
+    both = {"omega-0": 4.0, "omega-1": 4.0}
+    assert after(until, 3 * S + 500 * MS) == ([4.0, 4.0], both)
+    assert after(until, 6 * S) == ([2.0, 2.0], {"omega-0": 2.0, "omega-1": 2.0})
+    assert after(until, 3 * S + 500 * MS, 6 * S)[1] == both  # the longest of each
+    assert after(until, 8 * S + 1) == ([], {})  # nobody asked any more
+    assert after(every, 6 * S)[1] == {"omega-0": 3.0, "omega-1": 3.0}  # until its last word
+    gone = [e for e in every if not isinstance(e, Ended)]
+    assert after(gone, 2 * S + 500 * MS)[1] == {}
+    mute = [*until, Began(0, "omega-2", 7, 1, every_ns=S), Ended(9 * S, "omega-2", 7)]
+    assert after(mute, S)[1] == {"omega-2": 8.0}  # it never even got to ask
+    slow = [*until, Began(0, "omega-2", 7, 1, every_ns=S, slow=True), Ended(9 * S, "omega-2", 7)]
+    assert after(slow, S)[1] == {}
+
+
+def model_story() -> list[Entry]:
+    """The model's answers until 2 s, the rules' for it at 3 s."""
+    return [
+        msgspec.structs.replace(e, backend="openai" if e.at_ns < 3 * S else "rules")
+        if isinstance(e, Answered)
+        else e
+        for e in Story().entries
+    ]
+
+
+def test_the_model_is_back_with_an_answer_to_what_was_asked_after_its_kill() -> None:
+    def back(entries: list[Entry], *kills: int) -> float | None:
+        return judge(entries, [], [], [], kills, "openai").model_back
+
+    entries = model_story()
+    assert back(entries) is None
+    assert back(entries, S + 500 * MS) == pytest.approx(0.6)
+    assert back(entries, 0, S + 500 * MS) == pytest.approx(0.6)  # the last counts
+    assert back(entries, 2 * S + 50 * MS) is None, "what was asked before the kill does not count"
+    assert back(entries, 2 * S + 500 * MS) is None, "nor does what the rules said"
+    late = [
+        msgspec.structs.replace(e, status="fallback") if isinstance(e, Answered) else e
+        for e in entries
+    ]
+    assert back(late, S + 500 * MS) is None
+
+
+def test_a_soak_goes_on_until_all_are_back() -> None:
+    entries, both = model_story(), ["omega-0", "omega-1"]
+
+    def back(agents: list[str], kills: list[int], model: list[int]) -> bool:
+        return verdict.all_back(entries, agents, kills, model, "openai")
+
+    assert back(both, [], [])
+    assert back(both, [2 * S + 500 * MS], [S + 500 * MS])
+    assert not back(both, [4 * S], [])  # nobody was answered since
+    assert not back([*both, "omega-2"], [], [])  # one never was
+    assert not back(both, [], [2 * S + 500 * MS])  # the rules answer still
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"recovery": []}, "no agent was seen to go on after 2 kills"),
+        ({"silent": {"omega-3": 12.34}}, "omega-3 went 12.3 s without an answer"),
+        ({"model_back": None}, "no answer of the model server came after its last kill"),
+        ({"recovery": [0.2, 9.0]}, "99 % of recoveries within"),
+    ],
+)
+def test_a_soak_after_which_somebody_is_missing_does_not_pass(
+    wrong: dict[str, Any], said: str
+) -> None:
+    def report(**told: Any) -> soak.Report:
+        fine = {"recovery": [0.2, 0.3], "silent": {"omega-1": 0.4}, "model_back": 0.8, **told}
+        found = verdict.Verdict(agents=2, requests=9, counts={"applied": 9}, **fine)
+        made = soak.Report(
+            plan=Plan(agents=4), seconds=9.0, verdict=found, broker_kills=2, model_kills=1
+        )
+        made.problems += soak._goals(made)
+        return made
+
+    assert report().passed
+    (problem,) = report(**wrong).problems
+    assert problem.startswith(said)
+    assert not report(**wrong).passed
 
 
 def test_a_name_is_only_stolen_from_who_lives() -> None:
