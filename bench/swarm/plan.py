@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, order=True):
-    """at: seconds since all agents were there. agent: whose name an impostor takes; -1: nobody's."""
+    """at: seconds since agents were there. agent: whose name an impostor takes; -1: nobody's."""
 
     at: float
     kind: Kind
