@@ -277,7 +277,7 @@ def test_closing_from_another_thread_ends_a_wait():
 def test_nobody_there_is_no_error_and_says_why():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(LinkError, match="its port is taken: .* give another"):
+        with pytest.raises(LinkError, match=r"its port is taken: .* give another"):
             Server(f"tcp://127.0.0.1:{port}")
     with Client(f"tcp://127.0.0.1:{port}", **FAST) as client:
         assert client.poll(0.05) is None
