@@ -103,9 +103,7 @@ ENGINES = {"gym/InvertedDoublePendulum-v5": "mujoco"}  # that Gymnasium needs fo
 QUICK = 0.1  # of the steps of a full run
 SAVED = 2.0  # times fewer steps
 ARMS = ("off", "on", "shuffled")
-SAID = dict(
-    zip(ARMS, ("alone", "with dreams", "with dreams of other actions"), strict=True)
-)
+SAID = dict(zip(ARMS, ("alone", "with dreams", "with dreams of other actions"), strict=True))
 DREAMS_SAVE = "times the steps that dreams save"
 ONE = "gym/Pendulum-v1"  # where horizons and recordings are studied
 SWEPT = 10_240  # steps of each of these runs: dreams come there, PPO alone does not
