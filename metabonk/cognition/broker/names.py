@@ -5,8 +5,8 @@ messages or journals. A name belongs to the connection that said Hello until it 
 or shows the same secret on another route, as the same process does after its link broke. A new
 process (a later epoch, another secret) gets the name once the old connection is gone: as long as it
 lives nobody can talk over it, however long it has nothing to say (`cognition.every` may be an hour,
-and a planner of games that wait asks when they do). Whose other end vanished without a word is found
-by TCP and by ZeroMQ's heartbeats (door.py).
+and a planner of games that wait asks when they do). Whose other end vanished without a word is
+found by TCP and by ZeroMQ's heartbeats (door.py).
 """
 
 from __future__ import annotations
