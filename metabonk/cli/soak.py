@@ -30,7 +30,8 @@ Agents are processes with the real client. The server is killed without notice, 
 so is its model server; connections are cut, clients made anew, one agent does not look
 at its replies, and others try to take a living agent's name. Afterwards what agents
 wrote down is held against the server's journal: nothing may be lost, doubled or
-followed too late. 1 if anything was. Everything stays on this machine's loopback.
+followed too late, and who was killed has to be back. 1 if not. Everything stays on
+this machine's loopback.
 
 $ metabonk soak cognition                               ten minutes, sixteen agents
 $ metabonk soak cognition --minutes 1 --broker-kills 4 --model-kills 2
