@@ -15,12 +15,12 @@ class Allocated(NamedTuple):
     peak: int  # bytes held beyond the start while they ran
 
 
-def allocated(step: Callable[[], object], calls: int = 100, rounds: int = 3) -> Allocated:
+def allocated(step: Callable[[], object], calls: int = 20, rounds: int = 15) -> Allocated:
     """The least over `rounds` of `calls` calls each.
 
     tracemalloc counts every thread of the process, and one that wakes meanwhile (a pool's, the test
-    runner's) adds a few hundred bytes to the round it falls into; what `step` itself allocates is
-    in all of them.
+    runner's) adds a few hundred bytes to the round it falls into, which is why rounds are short;
+    what `step` itself allocates is in all of them.
     """
     seen: list[Allocated] = []
     held = array("q", [0, 0, 0])  # numbers, not objects: the measure adds nothing to what it reads

@@ -9,7 +9,7 @@ from allocations import allocated
 
 def test_what_every_call_keeps_is_seen() -> None:
     kept: list[bytes] = []
-    assert allocated(lambda: kept.append(bytes(100))).kept > 100 * 100
+    assert allocated(lambda: kept.append(bytes(100))).kept > 20 * 100
 
 
 def test_what_a_call_gives_back_is_seen_at_its_peak() -> None:
@@ -23,8 +23,8 @@ def test_what_another_thread_leaves_in_one_round_is_not_the_calls() -> None:
     count = itertools.count()
 
     def step() -> None:
-        if next(count) == 150:  # in the second round, as a pool's thread would
+        if next(count) % 60 == 30:  # in every third round, as a pool's thread would
             others.append(bytes(5000))
 
     assert allocated(step).kept < 512
-    assert len(others) == 1
+    assert len(others) == 5
