@@ -33,7 +33,7 @@ METRICS = (
     ("seconds_policy", "s", "Time of a rollout spent in the network"),
     ("seconds_update", "s", "Time of the update"),
     ("seconds_world", "s", "Time of the world model's updates"),
-    ("wm_recon", "nats", "World model: loss of what was seen, per step"),
+    ("wm_recon", "", "World model: loss of what was seen, per step"),
     ("wm_reward", "nats", "World model: loss of the reward, per step"),
     ("wm_continue", "nats", "World model: loss of whether the episode goes on, per step"),
     ("wm_kl", "nats", "World model: what was seen beyond what was expected, per step"),

@@ -7,7 +7,12 @@ features, or losses over time. Each key of the space has a part that predicts it
 - sets `X` [K, F] beside `X_mask`: the rows likewise where they are there, and whether they are.
 - masks, `action_mask` among them: a probability for each element.
 - cells [H, W], palette: a distribution over the colours of each.
-- pixels [H, W, C]: their brightness 0..1; loss 1/2 squared error in units of 0.1, summed.
+- pixels [H, W, C]: their brightness 0..1; loss 1/2 squared error in units of 0.1.
+A frame's places count 1/16 each, summed: what moves covers many, which are told by the same thing.
+If every place counted, what is expected would hardly matter beside what is drawn.
+
+Of frames what is predicted is how they differ from the mean of all that were seen. A network that
+has to draw the mean itself does so first, by driving hidden layers to their bounds, and is stuck.
 """
 
 from __future__ import annotations
@@ -28,7 +33,10 @@ from metabonk.models.layers import linear
 from metabonk.models.scale import Scale
 
 PIXEL_DEVIATION = 0.1
+PLACE = 1.0 / 16.0  # that each of a frame counts
 SEED = 8  # places along each side from which frames are grown
+UNSEEN = 0.01  # of a cell's mean: share of the uniform distribution, for colours to come
+PICTURED = 64  # frames of an update that the mean is taken from
 
 
 class Part(nn.Module, ABC):
@@ -101,13 +109,23 @@ class Flags(Part):
 class Frame(Part):
     """Grows a frame from an 8 x 8 seed by doubling; sides that do not fit are cut.
 
-    Cells of a palette [H, W] or pixels [H, W, C].
+    Cells of a palette [H, W] or pixels [H, W, C]. mean [C or colours, H, W]: of the `count` frames
+    seen so far, as raw predictions are: of cells the logarithms of the shares of colours; zeros
+    before the first.
     """
+
+    mean: Tensor
+    total: Tensor
+    count: Tensor
 
     def __init__(self, features: int, shape: tuple[int, ...], width: int = 32) -> None:
         super().__init__()
         self.shape, self.cells = shape, len(shape) == 2
         outputs = CELL_COLOURS if self.cells else shape[2]
+        whole = (outputs, *shape[:2])
+        self.register_buffer("mean", torch.zeros(whole))
+        self.register_buffer("total", torch.zeros(whole, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         doublings = max(1, int(np.ceil(np.log2(max(shape[:2]) / SEED))))
         self.width = width * 2
         self.seed = linear(features, self.width * SEED * SEED)
@@ -125,22 +143,40 @@ class Frame(Part):
         """[B, C or colours, H, W]."""
         seed = torch.relu(self.seed(features)).view(-1, self.width, SEED, SEED)
         grown = cast(Tensor, self.grow(seed))
-        if grown.shape[2:] == self.shape[:2]:  # a cut of nothing has a gradient of its own
-            return grown
-        return grown[:, :, : self.shape[0], : self.shape[1]]
+        if grown.shape[2:] != self.shape[:2]:  # a cut of nothing has a gradient of its own
+            grown = grown[:, :, : self.shape[0], : self.shape[1]]
+        return grown + self.mean
 
     def loss(self, raw: Tensor, key: str, observation: Tensors) -> Tensor:
         seen = observation[key]
         if self.cells:
             each = functional.cross_entropy(raw, seen.long(), reduction="none")
-            return each.flatten(1).sum(1)
+            return PLACE * each.flatten(1).sum(1)
         error = raw - seen.permute(0, 3, 1, 2).float() * (1.0 / 255.0)
-        return 0.5 * (error / PIXEL_DEVIATION).square().flatten(1).sum(1)
+        return 0.5 * PLACE * (error / PIXEL_DEVIATION).square().flatten(1).sum(1)
 
     def expect(self, raw: Tensor) -> Tensor:
         if self.cells:
             return raw.argmax(1).to(torch.uint8)
         return (raw * 255.0).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    @torch.no_grad()
+    def learn(self, key: str, observation: Tensors) -> None:
+        seen = observation[key]
+        if len(seen) > PICTURED:
+            seen = seen[torch.linspace(0, len(seen) - 1, PICTURED).long()]
+        if self.cells:
+            each = seen.flatten(1).long() * self.mean[0].numel()
+            each += torch.arange(each.shape[1])
+            found = torch.bincount(each.flatten(), minlength=self.mean.numel())
+            self.total += found.view_as(self.mean)
+        else:
+            self.total += (seen.double().sum(0) / 255.0).permute(2, 0, 1)
+        self.count += len(seen)
+        mean = self.total / self.count
+        if self.cells:
+            mean = torch.log((1.0 - UNSEEN) * mean + UNSEEN / CELL_COLOURS)
+        self.mean.copy_(mean)
 
 
 class ObservationDecoder(nn.Module):

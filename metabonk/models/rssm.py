@@ -71,8 +71,11 @@ class RSSM(nn.Module):
         self.prior_out = nn.Linear(hidden, parameters)
         self.post = nn.Linear(deter + embed, hidden)
         self.post_out = nn.Linear(hidden, parameters)
-        for head in (self.prior_out, self.post_out):  # nothing is certain before it is learned
-            nn.init.uniform_(head.weight, -1e-2, 1e-2)
+        for head in (self.prior_out, self.post_out):
+            if classes:  # uniform ones would tell a decoder nothing that it could learn from
+                nn.init.orthogonal_(head.weight)
+            else:  # nothing is certain before it is learned
+                nn.init.uniform_(head.weight, -1e-2, 1e-2)
             nn.init.zeros_(head.bias)
 
     @property

@@ -9,6 +9,7 @@ from gymnasium import spaces as gs
 
 from metabonk.config import ModelConfig
 from metabonk.errors import ConfigError
+from metabonk.models import encoders
 from metabonk.models.encoders import ImageEncoder, ObservationReader
 from metabonk.models.layers import Dense, fast_tanh
 from metabonk.models.policy import build
@@ -97,6 +98,47 @@ def test_frames_that_are_learned_from_are_read_as_those_that_are_not(
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
     assert max(float(g.abs().max()) for g in found) > 1e-3
     assert encoder(frames.transpose(0, 1).contiguous().transpose(0, 1)).shape == (5, 12)
+
+
+def test_frames_that_repeat_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same numbers and gradients, and only where it spares a quarter of them."""
+    encoder = ImageEncoder((64, 64), 12)
+    three = torch.randint(0, 16, (3, 64, 64), dtype=torch.uint8)
+    frames = three[torch.tensor([2, 0, 0, 1, 2, 2, 0, 0])]
+    read: list[int] = []
+    first = encoder._first
+    monkeypatch.setattr(encoder, "_first", lambda x, conv: read.append(len(x)) or first(x, conv))
+    direction = torch.randn(8, 12)
+    results = []
+    for spared in (True, False):
+        if not spared:
+            monkeypatch.setattr(encoders, "distinct", lambda frames: None)
+        seen = encoder(frames)
+        found = torch.autograd.grad((seen * direction).sum(), list(encoder.parameters()))
+        results.append([seen.detach(), *found])
+    assert read == [3, 8]
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_distinct_frames_are_found_and_none_is_taken_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = torch.randint(0, 16, (5, 8, 8), dtype=torch.uint8)[torch.arange(20) % 5]
+    found = encoders.distinct(few)
+    assert found is not None
+    each, places = found
+    assert len(each) == 5
+    assert torch.equal(few[each][places], few)
+    assert encoders.distinct(few[:5]) is None, "all differ"
+    assert encoders.distinct(few[:1]) is None
+    assert encoders.distinct(torch.zeros(4, 3, 3, dtype=torch.uint8)) is None, "no whole words"
+    assert encoders.distinct(few[:0]) is None
+    # Words in another order have the same sum where all weigh the same.
+    swapped = few.view(torch.int64).flip(1).view(torch.uint8)
+    monkeypatch.setattr(encoders, "_odd", lambda count: torch.ones(count, dtype=torch.int64))
+    assert encoders.distinct(torch.cat([few, swapped])) is None
+    assert encoders.distinct(few) is not None
 
 
 def test_colours_that_are_none_are_refused() -> None:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces as gs
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Categorical, Normal, kl_divergence
+from torch.nn import functional
 
 from metabonk.config import WorldConfig
 from metabonk.models.actions import ActionCode
-from metabonk.models.decoder import ObservationDecoder
+from metabonk.models.decoder import Frame, ObservationDecoder
 from metabonk.models.rssm import RSSM, Latent
 from metabonk.models.world import WorldModel, build
 from metabonk.protocols import WorldModel as WorldProtocol
@@ -108,6 +109,27 @@ def test_a_decoder_learns_every_kind_of_key() -> None:
     torch.testing.assert_close(back["state"], observation["state"], rtol=0.2, atol=0.5)
     for key, value in back.items():
         assert value.shape == observation[key].shape
+
+
+@pytest.mark.parametrize("shape", [(12, 9), (12, 9, 3)])
+def test_frames_are_told_from_their_mean(shape: tuple[int, ...]) -> None:
+    """A network that says nothing draws the mean of all that was seen; before, nothing at all."""
+    frame = Frame(4, shape)
+    for parameter in frame.grow[-1].parameters():
+        nn.init.zeros_(parameter)
+    silent = frame(torch.randn(1, 4))
+    assert not silent.any(), "nothing was seen"
+    seen = torch.randint(0, 16, (8, *shape), dtype=torch.uint8)
+    seen[:, 3, 4] = 7
+    for part in (seen[:2], seen[2:]):
+        frame.learn("frame", {"frame": part})
+    if frame.cells:
+        said = frame(torch.randn(1, 4)).softmax(1)
+        shares = functional.one_hot(seen.long(), 16).double().mean(0).permute(2, 0, 1)
+        expected = 0.99 * shares + 0.01 / 16
+    else:
+        said, expected = frame(torch.randn(1, 4)), (seen / 255.0).double().mean(0).permute(2, 0, 1)
+    torch.testing.assert_close(said[0].double(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_rows_that_are_not_there_cost_nothing() -> None:

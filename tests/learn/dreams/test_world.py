@@ -62,7 +62,7 @@ def test_a_tolerable_error_is_trusted_where_nothing_moves() -> None:
 def test_the_divergence_neither_vanishes_nor_pays_below_the_free_nats() -> None:
     learner = WorldLearner(build(SPACE, LAYOUT, SMALL, seed=0), SMALL, seed=0)
     metrics = [learner.update(walk(16, 16, seed=i))[0] for i in range(150)]
-    assert metrics[0]["wm_kl"] < 0.1  # nothing is known yet
+    assert metrics[0]["wm_kl"] < 0.2  # hardly anything is known yet
     assert max(m["wm_kl"] for m in metrics) > 0.3
     generous = msgspec.structs.replace(SMALL, free_nats=50.0)
     learner.config = generous
