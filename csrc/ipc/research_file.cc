@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ipc/leftovers.h"
+#include "ipc/open_files.h"
 #include "ipc/research_shm.h"
 
 namespace metabonk::ipc {
@@ -35,21 +36,33 @@ int SweepResearch(const std::string& path) {
   return SweepUnfinished(folder, kNew) + SweepUnfinished(folder, kPartial);
 }
 
+ResearchFile::ResearchFile(int descriptor) : descriptor_(descriptor) {
+  if (descriptor_ < 0) return;
+  OpenFiles::Add(descriptor_);
+  generation_ = OpenFiles::generation();
+}
+
 ResearchFile::~ResearchFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (open()) OpenFiles::Close(descriptor_);
 }
 
 ResearchFile::ResearchFile(ResearchFile&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+    : descriptor_(std::exchange(other.descriptor_, -1)), generation_(other.generation_) {}
 
 ResearchFile& ResearchFile::operator=(ResearchFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
+  std::swap(generation_, other.generation_);
   return *this;
+}
+
+bool ResearchFile::open() const {
+  return descriptor_ >= 0 && generation_ == OpenFiles::generation();
 }
 
 // The other end maps the file or calls as we do. Calls copy on this processor, so fences keep their
 // order as seen by the other one.
 bool ResearchFile::Read(size_t at, std::span<uint8_t> bytes) const {
+  if (!open()) return false;
   size_t got = 0;
   while (got < bytes.size()) {
     const ssize_t more =
@@ -63,6 +76,7 @@ bool ResearchFile::Read(size_t at, std::span<uint8_t> bytes) const {
 }
 
 bool ResearchFile::Write(size_t at, std::span<const uint8_t> bytes) const {
+  if (!open()) return false;
   __sync_synchronize();
   size_t put = 0;
   while (put < bytes.size()) {
@@ -76,12 +90,12 @@ bool ResearchFile::Write(size_t at, std::span<const uint8_t> bytes) const {
 }
 
 bool ResearchFile::Resize(size_t bytes) const {
-  return ::ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0;
+  return open() && ::ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0;
 }
 
 size_t ResearchFile::Bytes() const {
   struct stat found{};
-  return ::fstat(descriptor_, &found) == 0 ? static_cast<size_t>(found.st_size) : 0;
+  return open() && ::fstat(descriptor_, &found) == 0 ? static_cast<size_t>(found.st_size) : 0;
 }
 
 bool ResearchFile::ReadHeader(ResearchHeader* header) const {
@@ -95,18 +109,18 @@ bool ResearchFile::WriteFlag(ResearchFlag flag) const {
 
 bool ResearchFile::Lock(size_t at) const {
   struct flock range = Range(F_WRLCK, at);
-  return ::fcntl(descriptor_, F_OFD_SETLK, &range) == 0;
+  return open() && ::fcntl(descriptor_, F_OFD_SETLK, &range) == 0;
 }
 
 bool ResearchFile::IsLocked(size_t at) const {
   struct flock range = Range(F_WRLCK, at);
-  return ::fcntl(descriptor_, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+  return open() && ::fcntl(descriptor_, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
 }
 
 bool ResearchFile::IsAt(const std::string& path) const {
   struct stat here{};
   struct stat there{};
-  return ::fstat(descriptor_, &here) == 0 && ::stat(path.c_str(), &there) == 0 &&
+  return open() && ::fstat(descriptor_, &here) == 0 && ::stat(path.c_str(), &there) == 0 &&
          here.st_ino == there.st_ino && here.st_dev == there.st_dev;
 }
 

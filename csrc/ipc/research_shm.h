@@ -20,6 +20,8 @@
 //   anew                 that opens the old one, a step that falls although nobody reset.
 //   A file cut short     Is read and written by calls that report it. Mapped, it would be SIGBUS.
 //   Two agents           An agent of ours locks a byte too: a second one is refused.
+//   A forked child       It closes what it inherited: it can neither end its parent's game nor keep
+//                        the locks by which that is seen to live, and every call of it fails.
 // Locks are those of open files: they end with the process, however that ends, and are seen across
 // containers that share the folder.
 #pragma once
@@ -99,16 +101,17 @@ struct ResearchCounters {
                           // overwritten
 };
 
-// An open file, closed with this.
+// An open file, closed with this, and of this process alone: in a child after a fork it is not
+// open.
 class ResearchFile {
  public:
   ResearchFile() = default;
-  explicit ResearchFile(int descriptor) : descriptor_(descriptor) {}
+  explicit ResearchFile(int descriptor);
   ~ResearchFile();
   ResearchFile(ResearchFile&& other) noexcept;
   ResearchFile& operator=(ResearchFile&& other) noexcept;
 
-  bool open() const { return descriptor_ >= 0; }
+  bool open() const;
   // All of `bytes`, or false.
   bool Read(size_t at, std::span<uint8_t> bytes) const;
   bool Write(size_t at, std::span<const uint8_t> bytes) const;
@@ -124,6 +127,7 @@ class ResearchFile {
 
  private:
   int descriptor_ = -1;
+  uint32_t generation_ = 0;  // of forks, when it was opened
 };
 
 // The agent's end.

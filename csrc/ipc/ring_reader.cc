@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <utility>
 
 #include "ipc/attachment.h"
 #include "ipc/futex.h"
 #include "ipc/ring_file.h"
+#include "metabonk/count.h"
 
 namespace metabonk::ipc {
 namespace {
@@ -36,16 +38,20 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   return *this;
 }
 
+// A child after a fork has a copy of its parent's lease, which is the parent's to give back.
 bool Lease::Valid() const {
-  return data_ != nullptr && from_->leases().Whole(index_, slot_, info_.number);
+  return data_ != nullptr && from_->segment().ours() &&
+         from_->leases().Whole(index_, slot_, info_.number);
 }
 
 bool Lease::Release() {
   if (data_ == nullptr) return false;
   const bool whole = Valid();
-  from_->leases().Unpin(index_, slot_);
-  from_->Free(index_);
-  if (!whole) from_->lost.fetch_add(1, std::memory_order_relaxed);
+  if (from_->segment().ours()) {
+    from_->leases().Unpin(index_, slot_);
+    from_->Free(index_);
+    if (!whole) from_->lost.fetch_add(1, std::memory_order_relaxed);
+  }
   data_ = nullptr;
   from_.reset();
   return whole;
@@ -55,8 +61,13 @@ bool Lease::AllowWriting() {
   return data_ != nullptr && from_->segment().Protect(from_->geometry().pixels_offset, true);
 }
 
+// One thread takes frames; others may ask meanwhile what it is attached to, why and how often.
 struct RingReader::State {
   explicit State(const ReaderOptions& o) : options(o) {}
+
+  struct Counted {
+    Count frames, skipped, attached, looks, overtaken, awaited, vain, refused, lost, reclaimed;
+  };
 
   Take Get(int64_t timeout_ns, Lease* lease, bool again);
   bool Attached();
@@ -66,10 +77,13 @@ struct RingReader::State {
   void Wait(int64_t ns, uint64_t after);
   bool Announced(uint64_t after);
   bool Look(int64_t ns, uint64_t after) const;
+  void Say(const Status& status);
   bool alive() const { return at && at->alive(); }
+  std::shared_ptr<Attachment> Shared() const;
 
   ReaderOptions options;
   std::string path;
+  mutable std::mutex mutex;  // held for changes of `at` and `why`, and by others who read them
   std::shared_ptr<Attachment> at;
   uint64_t last = 0, last_session = 0;
   uint64_t refused = 0;  // the last frame that could not be handed out, in this session
@@ -77,36 +91,57 @@ struct RingReader::State {
   int64_t next_look_ns = 0;
   bool full = false;
   Status why;
-  ReaderCounts counts;
+  Counted counts;
 };
 
 void RingReader::State::Detach() {
-  counts.lost += at->lost.load(std::memory_order_relaxed);
-  counts.reclaimed += at->reclaimed.load(std::memory_order_relaxed);
-  at.reset();
+  std::shared_ptr<Attachment> old;  // ends without the mutex: it leaves the table and its heart
+  {
+    const std::lock_guard lock(mutex);
+    counts.lost.Add(at->lost.load(std::memory_order_relaxed));
+    counts.reclaimed.Add(at->reclaimed.load(std::memory_order_relaxed));
+    at.swap(old);
+  }
   next_look_ns = 0;
 }
 
-// Whether there is a ring to take frames from, after looking for one.
+void RingReader::State::Say(const Status& status) {
+  if (why.ok() && status.ok()) return;
+  const std::lock_guard lock(mutex);
+  why = status;
+}
+
+std::shared_ptr<Attachment> RingReader::State::Shared() const {
+  const std::lock_guard lock(mutex);
+  return at;
+}
+
+// Whether there is a ring to take frames from, after looking for one. What a child inherited is its
+// parent's entry: it takes one of its own.
 bool RingReader::State::Attached() {
-  if (at && !at->open()) Detach();
+  if (at && (!at->segment().ours() || !at->open())) Detach();
   if (at) return true;
   const int64_t now = MonotonicNs();
   if (now < next_look_ns) return false;
   next_look_ns = now + kAttachPeriodNs;
-  why = Attachment::Make(path, options.locks, options.beats, &at, &full);
-  if (!at) return false;
-  ++counts.attached;
+  std::shared_ptr<Attachment> made;
+  Say(Attachment::Make(path, options.locks, options.beats, &made, &full));
+  if (!made) return false;
+  {
+    const std::lock_guard lock(mutex);
+    at.swap(made);
+  }
+  counts.attached.Add();
   if (at->session() != last_session) last = refused = coming = 0;
   last_session = at->session();
   return true;
 }
 
 Take RingReader::State::Try(Lease* lease, uint64_t after) {
-  ++counts.looks;
+  counts.looks.Add();
   const int index = at->Hold();
   if (index < 0) {
-    why = {Code::kUnavailable, "lease", "all are held: let one go, or make the ring with more"};
+    Say({Code::kUnavailable, "lease", "all are held: let one go, or make the ring with more"});
     return Take::kNoLease;
   }
   const auto held = static_cast<uint32_t>(index);
@@ -115,18 +150,18 @@ Take RingReader::State::Try(Lease* lease, uint64_t after) {
   const Pinned pinned = at->leases().Pin(held, after, kPinTries, &slot, &number);
   if (pinned == Pinned::kTaken) return Fill(lease, held, slot, number);
   at->Free(held);
-  if (pinned == Pinned::kOvertaken) ++counts.overtaken;
+  if (pinned == Pinned::kOvertaken) counts.overtaken.Add();
   if (pinned == Pinned::kEvicted) at->Evicted();
   if (pinned == Pinned::kImpossible) {
-    why = {Code::kCorrupt, "newest", "names a slot that the ring does not have"};
+    Say({Code::kCorrupt, "newest", "names a slot that the ring does not have"});
     last = refused = number;
-    ++counts.refused;
+    counts.refused.Add();
   }
   return Take::kTimeout;
 }
 
 Take RingReader::State::Fill(Lease* lease, uint32_t index, uint32_t slot, uint64_t number) {
-  if (last != 0 && number > last + 1) counts.skipped += number - last - 1;
+  if (last != 0 && number > last + 1) counts.skipped.Add(number - last - 1);
   const bool anew = number != last;
   last = number;
   const RingGeometry& geometry = at->geometry();
@@ -134,9 +169,9 @@ Take RingReader::State::Fill(Lease* lease, uint32_t index, uint32_t slot, uint64
   if (!status.ok()) {
     at->leases().Unpin(index, slot);
     at->Free(index);
-    why = status;
+    Say(status);
     refused = number;
-    counts.refused += anew ? 1 : 0;
+    counts.refused.Add(anew ? 1 : 0);
     return Take::kTimeout;
   }
   at->Touch(slot);
@@ -146,8 +181,8 @@ Take RingReader::State::Fill(Lease* lease, uint32_t index, uint32_t slot, uint64
   lease->slot_ = slot;
   lease->data_ = at->segment().data() + geometry.pixels_of(slot);
   lease->from_ = at;
-  ++counts.frames;
-  why = Status::Ok();
+  counts.frames.Add();
+  Say(Status::Ok());
   return Take::kFrame;
 }
 
@@ -158,10 +193,10 @@ void RingReader::State::Wait(int64_t ns, uint64_t after) {
   const bool announced = Announced(after);
   const int64_t look = std::max(options.spin_us * kMicrosecond, announced ? kComingNs : 0);
   if (Look(std::min(ns, look), after)) {
-    counts.awaited += announced;
+    counts.awaited.Add(announced);
     return;
   }
-  counts.vain += announced;
+  counts.vain.Add(announced);
   metabonk_ring_header& header = at->words().header();
   std::atomic_ref(header.sleeper).store(ProcessorNow() + 1u, std::memory_order_relaxed);
   uint32_t bell = 0;
@@ -213,7 +248,7 @@ Take RingReader::State::Get(int64_t timeout_ns, Lease* lease, bool again) {
     // another one.
     if (left <= 0 || (was_alive && !is_alive)) {
       if (is_alive) return Take::kTimeout;
-      if (at) why = {Code::kUnavailable, "writer", "is silent: the game hangs or has died"};
+      if (at) Say({Code::kUnavailable, "writer", "is silent: the game hangs or has died"});
       return !at && full ? Take::kNoRoom : Take::kNoWriter;
     }
     was_alive = is_alive;
@@ -246,12 +281,23 @@ Take RingReader::Latest(int64_t timeout_ns, Lease* lease) {
 Take RingReader::Again(int64_t timeout_ns, Lease* lease) {
   return state_->Get(timeout_ns, lease, true);
 }
-bool RingReader::alive() const { return state_->alive(); }
-uint64_t RingReader::session() const { return state_->at ? state_->at->session() : 0; }
-Status RingReader::why() const { return state_->why; }
+bool RingReader::alive() const {
+  const std::shared_ptr<Attachment> at = state_->Shared();
+  return at && at->alive();
+}
+
+uint64_t RingReader::session() const {
+  const std::shared_ptr<Attachment> at = state_->Shared();
+  return at ? at->session() : 0;
+}
+
+Status RingReader::why() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->why;
+}
 
 uint8_t* RingReader::Region(uint64_t* bytes, std::shared_ptr<const void>* hold) const {
-  const std::shared_ptr<Attachment>& at = state_->at;
+  const std::shared_ptr<Attachment> at = state_->Shared();
   if (!at) return nullptr;
   *bytes = at->geometry().total_bytes - at->geometry().pixels_offset;
   *hold = at;
@@ -259,7 +305,20 @@ uint8_t* RingReader::Region(uint64_t* bytes, std::shared_ptr<const void>* hold) 
 }
 
 ReaderCounts RingReader::counts() const {
-  ReaderCounts counts = state_->counts;
+  const State::Counted& counted = state_->counts;
+  const std::lock_guard lock(state_->mutex);
+  ReaderCounts counts{
+      .frames = counted.frames.value(),
+      .skipped = counted.skipped.value(),
+      .attached = counted.attached.value(),
+      .looks = counted.looks.value(),
+      .overtaken = counted.overtaken.value(),
+      .awaited = counted.awaited.value(),
+      .vain = counted.vain.value(),
+      .refused = counted.refused.value(),
+      .lost = counted.lost.value(),
+      .reclaimed = counted.reclaimed.value(),
+  };
   if (state_->at) {
     counts.lost += state_->at->lost.load(std::memory_order_relaxed);
     counts.reclaimed += state_->at->reclaimed.load(std::memory_order_relaxed);

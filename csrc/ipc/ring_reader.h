@@ -87,7 +87,9 @@ class RingReader {
   RingReader& operator=(const RingReader&) = delete;
 
   // The newest frame, waiting up to `timeout_ns` for one that is newer than the last one handed
-  // out: spins, then sleeps. One thread at a time. `lease` is released first, so that one Lease
+  // out: spins, then sleeps. One thread at a time; `alive`, `session`, `Region`, `why` and `counts`
+  // may be asked by others meanwhile. After a fork the child gets an entry of its own, and what it
+  // inherited of leases is no longer Valid there. `lease` is released first, so that one Lease
   // object in a loop never runs out. Without allocation but for attaching to another ring.
   Take Latest(int64_t timeout_ns, Lease* lease);
   // As Latest, but the frame may be one that this reader has had; waits only for the first of all.

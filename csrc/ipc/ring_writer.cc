@@ -201,7 +201,7 @@ struct RingWriter::Ring final : Beating {
   uint64_t shape_bytes = 0;
   Roll roll;
   uint64_t beats = 0;
-  std::mutex mutex;  // between the heart and a change of `made`
+  std::mutex mutex;  // between a change of `made` and the heart, or others who ask
   std::atomic<bool> reclaimed{false};
   std::atomic<uint64_t> frames{0}, replaced{0};
 };
@@ -243,7 +243,7 @@ Status RingWriter::Begin(const FrameShape& shape, std::span<uint8_t>* pixels) {
             "belongs to the process that was forked from: make another"};
   }
   ring.made.claims->Abandon();
-  const uint64_t room = frame_bytes();
+  const uint64_t room = ring.made.geometry.pixels_stride;
   if (bytes > room || ring.reclaimed.load(std::memory_order_relaxed)) {
     // Half as much again, so that pictures whose size varies do not replace the ring every time.
     const uint64_t wanted = bytes > room ? std::max(bytes, room + room / 2) : room;
@@ -320,10 +320,21 @@ void RingWriter::Abandon() { ring_->made.claims->Abandon(); }
 
 const std::string& RingWriter::name() const { return ring_->options.name; }
 const std::string& RingWriter::path() const { return ring_->path; }
-uint64_t RingWriter::session() const { return ring_->made.words.header().session; }
-uint64_t RingWriter::frame_bytes() const { return ring_->made.geometry.pixels_stride; }
 
-std::shared_ptr<const void> RingWriter::memory() const { return ring_->made.segment; }
+uint64_t RingWriter::session() const {
+  const std::lock_guard lock(ring_->mutex);
+  return ring_->made.words.header().session;
+}
+
+uint64_t RingWriter::frame_bytes() const {
+  const std::lock_guard lock(ring_->mutex);
+  return ring_->made.geometry.pixels_stride;
+}
+
+std::shared_ptr<const void> RingWriter::memory() const {
+  const std::lock_guard lock(ring_->mutex);
+  return ring_->made.segment;
+}
 
 WriterCounts RingWriter::counts() const {
   return {.frames = ring_->frames.load(std::memory_order_relaxed),

@@ -1,16 +1,13 @@
 #include "ipc/segment.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <mutex>
-#include <vector>
+
+#include "ipc/open_files.h"
 
 #ifndef MADV_POPULATE_READ  // Linux 5.14
 #define MADV_POPULATE_READ 22
@@ -19,40 +16,6 @@
 
 namespace metabonk::ipc {
 namespace {
-
-// Files that this process has open, for a child to close: an inherited description would keep the
-// parent's locks after the parent's death.
-struct OpenFiles {
-  std::mutex mutex;
-  std::vector<int> all;
-  uint32_t generation = 1;  // of forks
-
-  void Add(int fd) {
-    const std::lock_guard lock(mutex);
-    all.push_back(fd);
-  }
-  void Close(int fd) {
-    const std::lock_guard lock(mutex);
-    all.erase(std::remove(all.begin(), all.end(), fd), all.end());
-    close(fd);
-  }
-};
-
-OpenFiles& Files() {
-  static OpenFiles* files = nullptr;
-  static std::once_flag once;
-  std::call_once(once, [] {
-    files = new OpenFiles;  // never destroyed: segments may be, after it
-    pthread_atfork([] { files->mutex.lock(); }, [] { files->mutex.unlock(); },
-                   [] {
-                     for (const int fd : files->all) close(fd);
-                     files->all.clear();
-                     ++files->generation;
-                     files->mutex.unlock();
-                   });
-  });
-  return *files;
-}
 
 struct flock ByteLock(uint64_t byte, short type) {
   struct flock lock = {};
@@ -72,17 +35,16 @@ Status NotOpened(int error) {
 }  // namespace
 
 Segment::Segment(int fd, uint64_t bytes)
-    : fd_(fd), bytes_(bytes), generation_(Files().generation) {}
+    : fd_(fd), bytes_(bytes), generation_(OpenFiles::generation()) {}
 
 Status Segment::Make(const std::string& folder, uint64_t bytes, std::unique_ptr<Segment>* out) {
-  OpenFiles& files = Files();
   const int fd = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0) {
     return {
         Code::kUnavailable, "folder",
         "no shared file can be made there: it must be a tmpfs that can be written, as /dev/shm"};
   }
-  files.Add(fd);
+  OpenFiles::Add(fd);
   std::unique_ptr<Segment> segment(new Segment(fd, bytes));
   if (fchmod(fd, 0600) != 0 || ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
     return {Code::kUnavailable, "frame_bytes", "the folder takes no file of this size"};
@@ -93,10 +55,9 @@ Status Segment::Make(const std::string& folder, uint64_t bytes, std::unique_ptr<
 }
 
 Status Segment::Find(const std::string& path, uint64_t least, std::unique_ptr<Segment>* out) {
-  OpenFiles& files = Files();
   const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return NotOpened(errno);
-  files.Add(fd);
+  OpenFiles::Add(fd);
   std::unique_ptr<Segment> segment(new Segment(fd, 0));
   struct stat about;
   if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
@@ -135,10 +96,10 @@ Status Segment::Map() {
 
 Segment::~Segment() {
   if (data_ != nullptr) munmap(data_, bytes_);
-  if (ours()) Files().Close(fd_);
+  if (ours()) OpenFiles::Close(fd_);
 }
 
-bool Segment::ours() const { return generation_ == Files().generation; }
+bool Segment::ours() const { return generation_ == OpenFiles::generation(); }
 
 std::string Segment::Self() const { return "/proc/self/fd/" + std::to_string(fd_); }
 

@@ -2,22 +2,9 @@
 // is lost unseen. Written by the session's thread, read by any.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include "metabonk/count.h"
 
 namespace metabonk::link {
-
-// A number with one writer; readers on other threads see some recent value.
-class Count {
- public:
-  void Add(uint64_t n = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
 
 #define METABONK_LINK_COUNTERS(X)                                                                 \
   X(connections, "connections that were made or accepted")                                        \

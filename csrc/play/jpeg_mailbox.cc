@@ -4,9 +4,10 @@
 
 namespace metabonk::play {
 
-void JpegMailbox::Hand(const Shown& shown, std::span<const uint8_t> jpeg) {
+void JpegMailbox::Hand(const Shown& shown, uint64_t framed_at, std::span<const uint8_t> jpeg) {
   Coded& coded = coded_.Draft();
   coded.shown = shown;
+  coded.framed_at = framed_at;
   coded.jpeg.assign(jpeg.begin(), jpeg.end());
   handed_ = shown.step;
   coded_.Post();
@@ -39,6 +40,7 @@ bool JpegMailbox::Answer(const link::FrameView* picture) {
   asked_ = false;
   Picture& back = pictures_.Draft();
   back.shown = coded_.Taken().shown;
+  back.framed_at = coded_.Taken().framed_at;
   back.whole = picture != nullptr && fit_.Run(*picture, &back.pixels);
   (back.whole ? decoded_ : unreadable_).fetch_add(1, std::memory_order_relaxed);
   pictures_.Post();

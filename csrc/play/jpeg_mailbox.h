@@ -24,6 +24,7 @@ class JpegMailbox {
  public:
   struct Picture {
     Shown shown;
+    uint64_t framed_at = 0;       // step of the capture that the pixels are of
     std::vector<uint8_t> pixels;  // [height, width, 3]
     bool whole = false;           // the JPEG could be read
   };
@@ -31,8 +32,8 @@ class JpegMailbox {
   // Of the pictures that are wanted.
   JpegMailbox(int32_t height, int32_t width) : fit_(height, width) {}
 
-  // The thread that reads.
-  void Hand(const Shown& shown, std::span<const uint8_t> jpeg);
+  // The thread that reads. framed_at: step of the capture that the JPEG is of.
+  void Hand(const Shown& shown, uint64_t framed_at, std::span<const uint8_t> jpeg);
   // The newest picture that came back, null if it was taken before. Its pixels are the caller's.
   Picture* Take();
   // Whether the newest JPEG that was handed over has not come back yet.
@@ -52,6 +53,7 @@ class JpegMailbox {
  private:
   struct Coded {
     Shown shown;
+    uint64_t framed_at = 0;
     std::vector<uint8_t> jpeg;
   };
 

@@ -52,7 +52,7 @@ struct LedgerTick {
   int32_t candidate;     // which of the candidates was chosen; 0 of a policy that has but one
   float score;           // of it, as the policy judges: else the critic's value, else NaN
   float dt;              // seconds, as the policy was told
-  uint64_t frame;        // step of the frame that was shown with the state
+  uint64_t frame;        // sequence of the moment that the frame shown with it was captured at
 };
 static_assert(sizeof(LedgerTick) == 192);
 static_assert(offsetof(LedgerTick, counter) == 56);

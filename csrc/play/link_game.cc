@@ -191,11 +191,30 @@ void LinkGame::Note(const link::Tick& tick) {
   }
 }
 
+void LinkGame::Remember(const link::Tick& tick) {
+  if (tick.first) captured_ = {};
+  captured_[newest_.step % captured_.size()] = {newest_.step, tick.capture_ns};
+}
+
+// Which capture a picture is of that was taken then, by the game's clock; the newest where the game
+// does not say it, as in v1, where pictures come with their states.
+uint64_t LinkGame::StepOf(int64_t captured_ns) const {
+  uint64_t step = newest_.step;
+  if (captured_ns == 0) return step;
+  for (uint64_t back = 0; back < captured_.size() && back < newest_.step; ++back) {
+    const Captured& captured = captured_[(newest_.step - back) % captured_.size()];
+    if (captured.step != newest_.step - back) continue;  // overtaken, or of another connection
+    step = captured.step;
+    if (captured.at <= captured_ns) break;
+  }
+  return step;
+}
+
 void LinkGame::Show() {
   const link::Tick& tick = client_.tick();
   Note(tick);
+  Remember(tick);
   const Got got = reads_frames() ? TakeFrame(tick) : Got::kNothing;
-  if (got == Got::kPicture) framed_at_ = newest_.step;
   // What came since a JPEG that is being decoded is shown with its picture.
   if (got != Got::kPicture && jpegs_.busy()) return;
   Post(newest_);
@@ -204,9 +223,9 @@ void LinkGame::Show() {
 void LinkGame::ShowDecoded() {
   JpegMailbox::Picture* picture = jpegs_.Take();
   if (picture == nullptr) return;
-  if (picture->whole && picture->shown.step > framed_at_) {
+  if (picture->whole && picture->framed_at >= framed_at_) {
     frame_.swap(picture->pixels);
-    framed_at_ = picture->shown.step;
+    framed_at_ = picture->framed_at;
   }
   // While a newer JPEG is under way, a later state is that one's.
   Post(jpegs_.busy() ? picture->shown : newest_);
@@ -248,22 +267,25 @@ bool LinkGame::OpenRing() {
 LinkGame::Got LinkGame::TakeFrame(const link::Tick& tick) {
   FollowRing();
   // Sent before the game knew of the ring: newer than what is there.
-  return tick.frame.empty() ? TakeFromRing() : Take(tick.frame);
+  return tick.frame.empty() ? TakeFromRing() : Take(tick.frame, tick.frame_capture_ns);
 }
 
 LinkGame::Got LinkGame::TakeFromRing() {
   if (!ring_ || ring_->Latest(0, &lease_) != ipc::Take::kFrame) return Got::kNothing;
-  const Got got = Take(ViewOf(lease_));
+  const Got got = Take(ViewOf(lease_), static_cast<int64_t>(lease_.info().capture_ns));
   lease_.Release();
   return got;
 }
 
-LinkGame::Got LinkGame::Take(const link::FrameView& frame) {
+LinkGame::Got LinkGame::Take(const link::FrameView& frame, int64_t captured_ns) {
   if (settings_.decodes && frame.format == link::PixelFormat::kJpeg) {
-    jpegs_.Hand(newest_, frame.pixels);
+    jpegs_.Hand(newest_, StepOf(captured_ns), frame.pixels);
     return Got::kJpeg;
   }
-  if (fit_.Run(frame, &frame_)) return Got::kPicture;
+  if (fit_.Run(frame, &frame_)) {
+    framed_at_ = StepOf(captured_ns);
+    return Got::kPicture;
+  }
   raw_refused_.fetch_add(1, std::memory_order_relaxed);
   return Got::kNothing;
 }

@@ -9,12 +9,15 @@
 // Frames come over the socket or a shared-memory ring, raw or as JPEG. A state whose frame is a
 // JPEG is shown once that is decoded, by whoever asks for it on a thread of its own (JpegMailbox):
 // state and picture belong together, a decoder that is slower than the game passes captures over,
-// and states keep coming in meanwhile. A state that came without a frame is shown with the newest
-// picture, as games.bonklink observes it in training; before the first one nothing is shown to a
-// policy that reads frames. Likewise offers that came without widgets (v1) are shown with widgets
-// at places that are given, and what is chosen of them is clicked.
+// and states keep coming in meanwhile. A picture is of the newest state that was captured no later
+// than it, by the game's own clock: plugins read theirs back some frames later. A state that came
+// without a frame is shown with the newest picture, as games.bonklink observes it in training;
+// before the first one nothing is shown to a policy that reads frames. Likewise offers that came
+// without widgets (v1) are shown with widgets at places that are given, and what is chosen of them
+// is clicked.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -93,6 +96,8 @@ class LinkGame {
   void Send(const Answer& answer);
   void TellSent();
   void Note(const link::Tick& tick);
+  void Remember(const link::Tick& tick);
+  uint64_t StepOf(int64_t captured_ns) const;
   void Show();
   void ShowDecoded();
   void Post(const Shown& shown);
@@ -101,7 +106,7 @@ class LinkGame {
   bool OpenRing();
   Got TakeFrame(const link::Tick& tick);
   Got TakeFromRing();
-  Got Take(const link::FrameView& frame);
+  Got Take(const link::FrameView& frame, int64_t captured_ns);
   bool reads_frames() const { return settings_.height > 0; }
   void Say(const std::string& text);
 
@@ -119,6 +124,13 @@ class LinkGame {
   uint64_t seed_ = 0;
   double time_ = 0.0;
   bool any_ = false;
+  // The last captures of this connection, by step modulo their number: when each was taken, by the
+  // game's clock.
+  struct Captured {
+    uint64_t step = 0;
+    int64_t at = 0;
+  };
+  std::array<Captured, 32> captured_;
   std::vector<uint8_t> frame_;  // the newest picture
   uint64_t framed_at_ = 0;      // step of the capture that it is of; 0: there is none
   FrameFit fit_;
@@ -126,7 +138,7 @@ class LinkGame {
   std::unique_ptr<ipc::RingReader> ring_;
   std::string ring_name_;
   uint64_t ring_connection_ = 0;  // that it was offered in
-  link::Count rings_refused_;
+  Count rings_refused_;
   ipc::Lease lease_;
   std::atomic<bool> stop_{false}, connected_{false}, failed_{false}, framed_{false};
   std::atomic<uint64_t> raw_refused_{0};

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "ipc/research_shm.h"
-#include "link/counters.h"
+#include "metabonk/count.h"
 #include "play/capture_port.h"
 #include "play/clock.h"
 #include "play/frame_fit.h"
@@ -52,7 +52,7 @@ struct ShmSettings {
   X(losses, "times that the game went away")
 
 struct ShmCounters {
-#define METABONK_SHM_COUNTER(name, meaning) link::Count name;
+#define METABONK_SHM_COUNTER(name, meaning) Count name;
   METABONK_SHM_COUNTERS(METABONK_SHM_COUNTER)
 #undef METABONK_SHM_COUNTER
 };

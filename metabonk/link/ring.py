@@ -66,7 +66,8 @@ class RingWriter:
     containers share it by a mount. wakes, locks: False for what a writer under Wine cannot do.
 
     Raises ValueError for a name, size or number that cannot be, LinkError if a living writer has
-    the name or there is no memory. One thread at a time calls `begin`, `commit` and `write`.
+    the name or there is no memory. One thread at a time calls `begin`, `commit` and `write`; others
+    may ask meanwhile what it is at.
     """
 
     def __init__(
@@ -216,7 +217,9 @@ class RingReader:
     Outlives its writers: it finds the ring again after the game was restarted or frames became
     larger; `Frame.session` tells. spin_us: microseconds that it looks before it sleeps, 0..1000.
     poll_us: between looks where the writer cannot wake (Wine), 1..1000. locks: False for what a
-    reader under Wine cannot do. One thread at a time calls `latest`.
+    reader under Wine cannot do. One thread at a time calls `latest`; what it is at, others may ask
+    meanwhile. After a fork the child's reader takes a place of its own among the readers; frames
+    that it inherited are its parent's to let go, and no longer `valid` there.
     """
 
     def __init__(

@@ -347,7 +347,27 @@ TEST(ring_threads_of_one_process_share_a_ring) {
       if (kept && !Holds(kept, kept.info().step)) ++wrong;
     }
   };
-  std::thread readers[] = {std::thread(read), std::thread(read), std::thread(read)};
+  // Others ask meanwhile what a reader and the writer are at, as who watches them does.
+  const auto watched = Reader(folder);
+  const auto watch = [&] {
+    while (!done) {
+      uint64_t bytes = 0;
+      std::shared_ptr<const void> hold;
+      const bool there = watched->Region(&bytes, &hold) != nullptr;
+      if (there != (hold != nullptr) || watched->counts().lost != 0) ++wrong;
+      watched->alive();
+      watched->session();
+      if (!watched->why().ok() && watched->why().what == nullptr) ++wrong;
+      if (writer->session() == 0 || writer->frame_bytes() < 64 * 64 * 3) ++wrong;
+      if (!writer->memory()) ++wrong;
+    }
+  };
+  const auto follow = [&] {
+    Lease frame;
+    while (!done) watched->Latest(5 * kMs, &frame);
+  };
+  std::thread readers[] = {std::thread(read), std::thread(read), std::thread(watch),
+                           std::thread(follow)};
   uint64_t step = 0;
   for (const uint32_t side : {16u, 64u, 32u, 128u}) {
     for (int i = 0; i < 2000; ++i) CHECK(Put(writer.get(), step++, {side, side}).ok());

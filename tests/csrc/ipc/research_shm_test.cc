@@ -304,6 +304,42 @@ TEST(research_shm_games_are_made_while_others_sweep) {
   sweeper.join();
 }
 
+// A child neither ends the game that it inherited nor takes its moves, and keeps no lock: while it
+// lives on another agent may play.
+TEST(research_shm_is_left_alone_by_a_forked_child) {
+  const Folder folder;
+  std::unique_ptr<ResearchGame> game;
+  std::unique_ptr<ResearchAgent> agent;
+  ResearchHeader header;
+  Pixels pixels(ResearchPixelBytes(kWidth, kHeight));
+  CHECK(ResearchGame::Create(folder.path(), kWidth, kHeight, true, &game).ok());
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  CHECK(game->Publish(Outcome(0), Pattern(0)));
+  int ready[2], over[2];
+  CHECK(::pipe(ready) == 0 && ::pipe(over) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool refused = !agent->Reset() && !game->Publish(Outcome(1), Pattern(1)) &&
+                         agent->Wait(0, &header, pixels) != ResearchEvent::kObservation;
+    agent.reset();
+    game.reset();  // must neither say that the game ends nor remove its file
+    [[maybe_unused]] const auto told = ::write(ready[1], refused ? "y" : "n", 1);
+    char byte;
+    ::close(over[1]);
+    [[maybe_unused]] const auto ended = ::read(over[0], &byte, 1);
+    ::_exit(0);
+  }
+  char answer = 0;
+  CHECK(::read(ready[0], &answer, 1) == 1);
+  CHECK_EQ(answer, 'y');
+  CHECK(agent->Wait(kSoon, &header, pixels) == ResearchEvent::kObservation);
+  CHECK(pixels == Pattern(0));
+  agent.reset();
+  CHECK(ResearchAgent::Open(folder.path(), true, &agent).ok());
+  for (const int end : {ready[0], ready[1], over[0], over[1]}) ::close(end);
+  ::waitpid(child, nullptr, 0);
+}
+
 // A game that is killed at any instant leaves a file that says it is alive.
 TEST(research_shm_a_killed_game_is_noticed_and_its_file_removed) {
   const Folder folder;

@@ -261,6 +261,34 @@ TEST(ring_is_left_alone_by_a_forked_child) {
   close(told[1]);
 }
 
+// What a child inherited of a reader is its parent's: it lets nothing go, takes an entry of its
+// own, and leaves the parent's frame whole.
+TEST(ring_leases_are_left_alone_by_a_forked_child) {
+  const Folder folder;
+  const auto writer = Writer(folder);
+  const auto reader = Reader(folder);
+  CHECK(Put(writer.get(), 1).ok());
+  Lease frame;
+  CHECK(reader->Latest(kHang, &frame) == Take::kFrame);
+  const pid_t child = fork();
+  if (child == 0) {
+    bool fine = frame && !frame.Valid() && !frame.Release();
+    Lease own;
+    fine = fine && reader->Again(kHang, &own) == Take::kFrame && own.Valid() && Holds(own, 1);
+    fine = fine && reader->counts().attached == 2;
+    own.Release();
+    _exit(fine ? 0 : 1);
+  }
+  int status = 1;
+  waitpid(child, &status, 0);
+  CHECK_EQ(status, 0);
+  for (uint64_t step = 2; step < 100; ++step) CHECK(Put(writer.get(), step).ok());
+  CHECK(frame.Valid() && Holds(frame, 1));
+  CHECK(frame.Release());
+  CHECK(reader->Latest(kHang, &frame) == Take::kFrame && Holds(frame, 99));
+  CHECK_EQ(reader->counts().attached, 1u);
+}
+
 // Writers without nameless files make theirs step by step: what they left half-made goes too.
 TEST(ring_takes_over_a_file_that_was_never_finished) {
   const Folder folder;

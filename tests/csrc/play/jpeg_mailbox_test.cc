@@ -26,7 +26,7 @@ TEST(jpeg_mailbox_fits_pictures_and_tells_what_cannot_be_read) {
   CHECK(mailbox.Ask(0) == nullptr);
   CHECK(!mailbox.busy());
   const std::vector<uint8_t> jpeg = {1, 2, 3};
-  mailbox.Hand(At(7), jpeg);
+  mailbox.Hand(At(7), 7, jpeg);
   CHECK(mailbox.busy());
   const std::vector<uint8_t>* asked = mailbox.Ask(0);
   CHECK(asked != nullptr && *asked == jpeg);
@@ -42,7 +42,7 @@ TEST(jpeg_mailbox_fits_pictures_and_tells_what_cannot_be_read) {
   CHECK(picture->pixels == std::vector<uint8_t>(18, 90));
   CHECK(!mailbox.busy());
   for (const bool short_one : {false, true}) {
-    mailbox.Hand(At(8), jpeg);
+    mailbox.Hand(At(8), 8, jpeg);
     CHECK(mailbox.Ask(0) != nullptr);
     link::FrameView less = view;  // says more pixels than there are
     less.height = 400;
@@ -77,7 +77,7 @@ TEST(jpeg_mailbox_keeps_the_newest_between_threads) {
     CHECK_EQ(picture->pixels[0], static_cast<uint8_t>(last));  // of the same capture
   };
   for (uint64_t step = 1; step <= kFrames; ++step) {
-    mailbox.Hand(At(step), std::vector<uint8_t>(64, static_cast<uint8_t>(step)));
+    mailbox.Hand(At(step), step, std::vector<uint8_t>(64, static_cast<uint8_t>(step)));
     take();
   }
   const int64_t until = MonotonicClock().Now() + kHang;

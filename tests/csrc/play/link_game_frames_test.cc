@@ -134,6 +134,7 @@ class Offering {
       CHECK(server_->Poll(kMillisecond, &fresh).ok());
       if (game->source().Newest(&moment) && moment.frame.pixels != nullptr &&
           moment.frame.pixels[0] == value) {
+        behind_ = moment.sequence - moment.frame.step;
         return sent;
       }
       if (!server_->connected()) continue;
@@ -142,22 +143,29 @@ class Offering {
         frame = {.width = 12, .height = 8, .stride = 36, .pixels = pixels};
         ++sent;
       } else if (ring_ != nullptr) {
-        CHECK(ring_->Write({.width = 12, .height = 8}, pixels, ++step_, 0).ok());
+        const auto captured = static_cast<uint64_t>(kRate * (said_ + 1 - late_));
+        CHECK(ring_->Write({.width = 12, .height = 8}, pixels, ++step_, captured).ok());
       }
       state_->fields = kHasEverything;
       state_->time += 1.0 / 60.0;
       uint64_t sequence = 0;
-      CHECK(server_->Send(*state_, {}, frame, MonotonicClock().Now(), &sequence).ok());
+      CHECK(server_->Send(*state_, {}, frame, kRate * ++said_, &sequence).ok());
     }
     check::Fail(__FILE__, __LINE__, "no frame was shown");
     return sent;
   }
+  // From now on pictures in the ring were captured so many states ago.
+  void Delay(int states) { late_ = states; }
+  // How many captures the last picture that was found lay behind its state.
+  uint64_t behind() const { return behind_; }
 
  private:
   ipc::RingWriter* ring_;
   std::unique_ptr<link::Server> server_;
   std::unique_ptr<GameState> state_ = std::make_unique<GameState>();
-  uint64_t step_ = 0;
+  static constexpr int64_t kRate = kSecond / 60;
+  uint64_t step_ = 0, behind_ = 0;
+  int64_t said_ = 100, late_ = 0;
 };
 
 TEST(link_game_does_without_a_ring_that_cannot_be_seen_from_here) {
@@ -192,6 +200,10 @@ TEST(link_game_takes_frames_from_the_ring_that_is_offered) {
     Offering host(folder / "game", "here", ring.get());
     host.Show(&game, static_cast<uint8_t>(10 * times));  // the first may come over the socket
     CHECK_EQ(host.Show(&game, static_cast<uint8_t>(10 * times + 1)), 0);
+    CHECK_EQ(host.behind(), uint64_t{0});
+    host.Delay(3);
+    CHECK_EQ(host.Show(&game, static_cast<uint8_t>(10 * times + 2)), 0);
+    CHECK(host.behind() > 0);
   }
   CHECK_EQ(game.rings_refused(), uint64_t{0});
   game.Stop();
