@@ -9,7 +9,8 @@ Episodes. A game that says where they begin and end, and what each decision was 
 trailer STEP), is believed; of others both are worked out from states (derived.py), with the reward
 terms of `level`. A reset with a seed is sent where the game takes it (v2); elsewhere the run that
 goes on is joined. Menus before a run are clicked through: a widget that starts or restarts one,
-else the place `restart_click` of the screen.
+else the place `restart_click` of the screen. The real game begins a run anew and none from its
+menus, so there they come first, and the reset is sent into the run that they begin.
 
 A step acts and waits for the next state, of a game in real time as of one that waits for answers.
 What a state that nobody read was worth is not lost where STEP tells the return so far. A row of NaN

@@ -26,6 +26,7 @@ _PRESS_SECONDS = 0.25  # between two presses in menus of a game in real time
 _LOOK_SECONDS = 1.0  # of one wait for a run that somebody else begins
 _FIRST_FRAME = 2.0  # seconds for a game's first picture, which may come after its first states
 _REST = 3  # presses of other widgets before an agreed place is tried
+_AGE = 0.5  # seconds of a run from which its clock can be seen to fall
 
 
 class Run:
@@ -90,7 +91,7 @@ class Run:
         fresh_start = seed is not None or self.cut or taken
         self.cut = False
         if fresh_start and self.line.resets:
-            tick = self._reset(tick, seed, deadline)
+            tick = self._anew(tick, seed, deadline)
         elif tick.step is not None and not fresh_start:
             tick = self._onward(tick, deadline)
         self._start(self._through_menus(tick, deadline))
@@ -189,26 +190,67 @@ class Run:
             tick = self._next(time.monotonic() + _LOOK_SECONDS) or tick
         return tick
 
+    def _anew(self, tick: Tick, seed: int | None, deadline: float) -> Tick:
+        """An episode of a game that takes RESET. One that says no STEP has nothing to begin anew
+        in its menus: they are gone through first. The run that begins there is a new one, and
+        RESET only gives it the seed, where one was asked for."""
+        if tick.step is not None:
+            return self._reset(tick, seed, deadline)
+        if not in_run(tick.state):
+            tick = self._through_menus(tick, deadline)
+            if seed is None:
+                return tick
+        tick = self._aged(tick, time.monotonic() + self._patience)
+        return self._reset(tick, seed, time.monotonic() + self._patience)
+
+    def _aged(self, tick: Tick, deadline: float) -> Tick:
+        """A run whose clock can be seen to fall: nothing else tells that RESET was heeded."""
+        while True:
+            tick = self._through_menus(tick, deadline)
+            if float(tick.state["time"]) >= _AGE:
+                return tick
+            if self.line.stepped:
+                self.line.act(neutral())
+            now = self._next(deadline)
+            if now is None:
+                what = f"the clock of the run did not reach {_AGE:g} s"
+                raise self._overdue(tick, what, "go on with the run there")
+            tick = now
+
     def _reset(self, tick: Tick, seed: int | None, deadline: float) -> Tick:
-        """RESET, said again on a connection that was made meanwhile."""
+        """RESET, said again on a connection that was made meanwhile. Of a game without STEP the
+        clock falls, or the run is left and another one begins."""
         episode = tick.step.episode if tick.step else 0
+        clock, left = float(tick.state["time"]), False
         self.line.reset(seed)
         while True:
             now = self._next(deadline)
             if now is None:
-                raise GameError(
-                    f"{self.line.place}: the game did not begin an episode within "
-                    f"{self._patience:g} seconds of RESET"
-                )
+                remedy = "begin a run there; the game's log says why RESET began none"
+                raise self._overdue(tick, "no episode began after RESET", remedy)
+            tick = now
             if now.step is not None:
                 # Without a seed, an episode that had not begun yet stays as it is.
                 begun = now.step.is_first and (seed is None or episode == 0)
                 if begun or (episode and now.step.episode != episode):
                     return now
-            elif in_run(now.state) and float(now.state["time"]) < float(tick.state["time"]):
+            elif not in_run(now.state):
+                left = True
+            elif left or float(now.state["time"]) < clock:
                 return now
+            else:
+                clock = float(now.state["time"])
             if now.first:
                 self.line.reset(seed)
+
+    def _overdue(self, tick: Tick, what: str, remedy: str) -> GameError:
+        """What a wait for a run ended with. tick: the newest there is."""
+        if not self.line.connected:
+            return GameError(self.line.complaint(self._patience))
+        return GameError(
+            f"{self.line.place}: {what} within {self._patience:g} seconds; the menu "
+            f"{menu_of(tick.state)!r} is open: {remedy}"
+        )
 
     def _onward(self, tick: Tick, deadline: float) -> Tick:
         """Answers until the next episode begins, which a host does by itself or by its menus."""
@@ -230,11 +272,8 @@ class Run:
                 self.line.act(neutral())
             tick = self._next(min(deadline, presses.next)) or tick
             if time.monotonic() >= deadline and not begun(tick):
-                raise GameError(
-                    f"{self.line.place}: no run began within {self._patience:g} seconds; the menu "
-                    f"{menu_of(tick.state)!r} is open: begin one there, or set game.restart_click "
-                    "to where the game does"
-                )
+                remedy = "begin one there, or set game.restart_click to where the game does"
+                raise self._overdue(tick, "no run began", remedy)
         return tick
 
     def _start(self, tick: Tick) -> None:

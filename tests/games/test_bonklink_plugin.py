@@ -1,9 +1,10 @@
-"""games/bonklink.py against a plugin that tells states and nothing else: no rewards, no ends, no
-resets, Unity's axes."""
+"""games/bonklink.py against plugins that tell states and nothing else: no rewards and no ends, in
+Unity's axes; one takes no resets, the other does, as in the real game."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,11 +17,12 @@ from metabonk import games, machine
 if not machine.core_built():
     pytest.skip("the native core is not built", allow_module_level=True)
 
+from metabonk.errors import GameError
 from metabonk.games.batch import allocate
 from metabonk.games.source import Flags
-from metabonk.link.bonklink import Arrival, Server
+from metabonk.link.bonklink import Arrival, Reset, Server
 from metabonk.link.wire import Capability, InputSnapshot
-from metabonk.records import Action, Entity, FieldGroup, GameState
+from metabonk.records import Action, Entity, FieldGroup, GameState, Widget
 
 REWARD = {"level": {"reward": {"alive": 1.0, "damage_taken": -1.0, "death": -10.0, "level": 5.0}}}
 FRAME = np.zeros((36, 64, 3), np.uint8)  # v1's clicks are pixels of it
@@ -206,3 +208,113 @@ def test_a_press_of_the_person_is_one_click_with_its_place(skip: int) -> None:
         3: [none, one, two, none, none],
     }
     assert clicks == expected[skip]
+
+
+class RealTime:
+    """A game in its main menu, which goes on by itself and is told by a plugin that offers RESET
+    and says no STEP. There is no player in the main menu: no health, no clock, and nothing that
+    RESET could begin anew. heeds: what reaches it. speed: of its clock."""
+
+    def __init__(self, heeds: tuple[str, ...] = ("press", "reset"), speed: float = 1.0) -> None:
+        self.seeds: list[int | None] = []  # of the runs that RESET began
+        self.begun = self.refused = self.shown = 0
+        self._heeds, self._speed = heeds, speed
+        self._time: float | None = None
+
+    def leave(self) -> None:
+        self._time = None
+
+    def reset(self, seed: int | None) -> None:
+        if self._time is None or "reset" not in self._heeds:
+            self.refused += 1
+            return
+        self.seeds.append(seed)
+        self._time = -0.1  # the clock stands at 0 for some states
+
+    def press(self, action: Action) -> None:
+        if self._time is None and action.choice == 2 and "press" in self._heeds:
+            self.begun += 1
+            self._time = -0.1
+
+    def state(self) -> GameState:
+        self.shown += 1
+        if self._time is None:
+            widgets = [Widget(text="Settings"), Widget(text="Start")]
+            return GameState(fields=FieldGroup.EVERYTHING, menu="MainMenu", widgets=widgets)
+        self._time += 0.02 * self._speed
+        return playing(max(0.0, self._time))
+
+
+@contextmanager
+def in_real_time(shown: RealTime) -> Iterator[int]:
+    """Its port; a hundred states a second and more."""
+    capabilities = Capability.EXTRA | Capability.RESETS
+    server = Server("tcp://127.0.0.1:0", capabilities=capabilities)
+    over = threading.Event()
+
+    def play() -> None:
+        while not over.is_set():
+            got = server.poll(0.01)
+            if isinstance(got, Reset):
+                shown.reset(got.seed)
+            elif isinstance(got, Arrival):
+                shown.press(Action.from_row(got.row))
+            server.send(shown.state())
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    try:
+        yield int(server.address.rpartition(":")[2])
+    finally:
+        over.set()
+        thread.join()
+        server.close()
+
+
+def test_reset_is_sent_into_a_run_that_the_menus_began() -> None:
+    shown = RealTime()
+    with in_real_time(shown) as port:
+        game = games.make("bonklink", 1, port=port, patience=10.0)
+        observation = allocate(game.observation_space, 1)
+        for seeds in ([7], [7, 8]):  # the second at once: that run's clock has not left 0 yet
+            game.reset_into(observation, seeds[-1:])
+            assert game.game_state(0).playing
+            assert game.game_state(0).time < 0.5
+            assert shown.seeds == seeds
+        assert (shown.begun, shown.refused) == (1, 0)
+        assert not step(game, observation).truncated[0]
+        game.close()
+
+
+def test_a_run_that_the_menus_began_will_do_where_no_seed_was_asked_for() -> None:
+    shown = RealTime()
+    with in_real_time(shown) as port:
+        game = games.make("bonklink", 1, port=port, patience=10.0, limit=2)
+        observation = allocate(game.observation_space, 1)
+        game.reset_into(observation, [7])
+        assert [bool(step(game, observation).truncated[0]) for _ in range(2)] == [False, True]
+        shown.leave()
+        left = shown.shown
+        while shown.shown < left + 20:  # until the menu has been told
+            time.sleep(0.01)
+        assert step(game, observation).is_reset[0]
+        assert game.game_state(0).playing
+        assert (shown.begun, shown.refused, shown.seeds) == (2, 0, [7])
+        game.close()
+
+
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        (RealTime(("press",)), "no episode began after RESET .* 'Gameplay' is open: begin a run"),
+        (RealTime(()), "no run began within 2 seconds; the menu 'MainMenu' .* game.restart_click"),
+        (RealTime(speed=0.0), "the clock of the run did not reach 0.5 s within 2 .*: go on with"),
+    ],
+    ids=["no RESET is heeded", "no press is heeded", "the clock stands"],
+)
+def test_a_run_that_does_not_begin_is_named_with_the_remedy(shown: RealTime, message: str) -> None:
+    with in_real_time(shown) as port:
+        game = games.make("bonklink", 1, port=port, patience=2.0)
+        with pytest.raises(GameError, match=message):
+            game.reset_into(allocate(game.observation_space, 1), [7])
+        game.close()
