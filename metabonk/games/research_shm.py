@@ -21,6 +21,7 @@ False) gives rewards of 0 and episodes that never end by themselves: `limit` cut
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -62,8 +63,9 @@ def make(
 
     research_dir: folder of their files. instance: of the first; several are numbered on from it.
     patience: seconds to wait for a game to appear or to answer. limit: decisions after which an
-    episode is cut, 0 for none. bottom_up: the order of rows in the file, as Unity has them.
-    hz: decisions per second of game time, for films.
+    episode is cut, 0 for none. bottom_up: the order of rows in the file, as Unity has them; the
+    same for all games of this process over one file, else ConfigError. hz: decisions per second of
+    game time, for films.
     """
     if rest:
         raise ConfigError(f"game: research_shm has no variant {rest!r}, give an instance")
@@ -72,10 +74,12 @@ def make(
             f"patience, hz, limit: {patience:g}, {hz:g} and {limit}; "
             "the first two must be above 0, the last at least 0"
         )
-    ends = [
-        _ends.open(path, patience=patience, bottom_up=bottom_up)
-        for path in paths_of(instance, num_envs, research_dir)
-    ]
+    ends: list[_End] = []
+    with contextlib.ExitStack() as opened:
+        for path in paths_of(instance, num_envs, research_dir):
+            ends.append(_ends.open(path, patience=patience, bottom_up=bottom_up))
+            opened.callback(_ends.close, ends[-1])
+        opened.pop_all()
     return ResearchShmGame(ends, limit, hz)
 
 
@@ -173,7 +177,16 @@ class _Ends:
         self._open: dict[Path, _End] = {}
 
     def open(self, path: Path, *, patience: float, bottom_up: bool) -> _End:
-        end = self._open.setdefault(path, _End(path, patience, bottom_up))
+        """The end at a file, made if there is none. Raises ConfigError for one whose frames were
+        asked for the other way up: a file has one agent, and its frames one order."""
+        end = self._open.get(path)
+        if end is None:
+            end = self._open[path] = _End(path, patience, bottom_up)
+        elif end.bottom_up != bottom_up:
+            raise ConfigError(
+                f"bottom_up: {path} is open in this process with {end.bottom_up}: give the same, "
+                "or close that game first"
+            )
         end.users += 1
         end.patience = patience
         return end

@@ -201,6 +201,22 @@ def test_a_game_that_says_nothing_is_named(tmp_path: Path) -> None:
         games.make("research_shm", 2, research_dir=str(tmp_path), instance="a")
 
 
+def test_a_file_has_its_rows_in_one_order(tmp_path: Path) -> None:
+    """Else one of two games over it would be shown upside down."""
+    shown = [ResearchGame(path_of(number, tmp_path), SIZE) for number in range(2)]
+    folder = {"research_dir": str(tmp_path)}
+    second = games.make("research_shm", 1, instance="1", **folder)
+    open_already = "bottom_up: .*megabonk_env_1 is open in this process with True: give the same"
+    for count, first in ((1, "1"), (2, "0")):
+        with pytest.raises(ConfigError, match=open_already):
+            games.make("research_shm", count, instance=first, bottom_up=False, **folder)
+    games.make("research_shm", 2, **folder).close()  # the first file was let go
+    second.close()
+    games.make("research_shm", 2, bottom_up=False, **folder).close()
+    for game in shown:
+        game.close()
+
+
 def test_buttons_play_and_in_menus_choose() -> None:
     action = np.array([0.5, 2.0, 0, 1, 0, 1], np.float32)
     playing = row_of(action, menu=False)
