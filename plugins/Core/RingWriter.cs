@@ -25,6 +25,7 @@ namespace Metabonk.Core
         const int Hot = 3, BeatsPerLook = 16;
 
         readonly string path, name;
+        readonly RingName named;
         readonly int readers, leases;
         readonly object gate = new object();  // between the heart and a change of the file
         readonly Action<long> beat;
@@ -36,6 +37,7 @@ namespace Metabonk.Core
         RingWords words;
         int claimed = -1, newest = -1;
         long number, beats, claimedBytes;
+        ulong session;  // of the file, or of the last one
         bool lost, disposed;
         RingCounts counts = new RingCounts();
 
@@ -46,9 +48,11 @@ namespace Metabonk.Core
         {
             path = Ring.PathOf(folder, name);
             this.name = name;
+            named = new RingName(path);
             this.readers = readers;
             this.leases = leases;
             UnfinishedFile.Clear(Beside(path));
+            named.Clear();
             Renew(frameBytes);
             beat = Beat;
             Heart.Start(beat);
@@ -62,12 +66,21 @@ namespace Metabonk.Core
         void Renew(long frameBytes)
         {
             RingGeometry geometry = RingGeometry.Make(readers, leases, frameBytes);
-            if (file == null) Clear();
-            SharedFile next = UnfinishedFile.Make(Beside(path), path, geometry.TotalBytes,
-                made => Fill(new RingWords(made.Data, geometry)), RetireReplaced);
+            ulong fresh = NewSession();
+            SharedFile next;
+            try
+            {
+                next = UnfinishedFile.Make(Beside(path), path, geometry.TotalBytes,
+                    made => Fill(new RingWords(made.Data, geometry), fresh), RetireReplaced);
+            }
+            catch (IOException error) when (named.TakenFrom(session))
+            {
+                throw named.Taken(error);
+            }
             lock (gate)
             {
                 file = next;
+                session = fresh;
                 words = new RingWords(next.Data, geometry);
                 claimed = newest = -1;
                 number = 0;
@@ -91,12 +104,12 @@ namespace Metabonk.Core
             }
         }
 
-        void Fill(RingWords made)
+        void Fill(RingWords made, ulong fresh)
         {
             RingHeader* header = made.Header;
             header->Version = Ring.Version;
             header->HeaderBytes = 256;
-            header->Session = NewSession();
+            header->Session = fresh;
             header->TotalBytes = (ulong)made.Geometry.TotalBytes;
             header->SlotCount = (uint)made.Geometry.Slots;
             header->ReaderCount = (uint)made.Geometry.Readers;
@@ -114,52 +127,19 @@ namespace Metabonk.Core
             return session == 0 ? 1 : session;
         }
 
-        /// <summary>Removes what a dead writer left under the name; one that lives has
-        /// it.</summary>
-        void Clear()
-        {
-            if (!File.Exists(path)) return;
-            using (SharedFile old = SharedFile.Open(path, 256))
-            {
-                var header = (RingHeader*)old.Data;
-                bool open = (ulong)Volatile.Read(ref *(long*)&header->Magic) == Ring.Magic
-                    && Volatile.Read(ref header->State) == (int)Ring.Open;
-                if (open && Lives(old))
-                    throw new IOException(path
-                        + ": another writer has this ring: end it, or choose another name");
-                Volatile.Write(ref header->State, (int)Ring.Reclaimed);
-            }
-            File.Delete(path);
-        }
-
-        // By its lock, if it says that it holds one and that can be seen; else by its heartbeat.
-        static bool Lives(SharedFile ring)
-        {
-            var header = (RingHeader*)ring.Data;
-            bool? locked = (header->Flags & Ring.WriterLocks) != 0 ? ring.Locked(0) : null;
-            if (locked.HasValue) return locked.Value;
-            long before = Volatile.Read(ref header->Beat), began = Clock.Now;
-            while (Clock.Now - began < Ring.BeatGraceMs * 1000000L)
-            {
-                Thread.Sleep(Ring.BeatPeriodMs);
-                if (Volatile.Read(ref header->Beat) != before) return true;
-            }
-            return false;
-        }
-
-        // Under gate.
+        // Under gate. One that was stopped for long may find another writer's ring under its name.
         void Retire(uint state)
         {
             Volatile.Write(ref words.Header->State, (int)state);
             Interlocked.Exchange(ref words.Header->Doorbell, (int)((number & 0x7FFFFFFF) << 1));
             file.Dispose();
             file = null;
-            File.Delete(path);
+            named.Remove(session);
         }
 
-        /// <summary> Memory for the next frame of `bytes` bytes, all of which is to be written. A
+        /// <summary>Memory for the next frame of `bytes` bytes, all of which is to be written. A
         /// second Begin gives up the first. One thread calls Begin and Commit. IOException if a
-        /// larger ring finds no room. </summary>
+        /// larger ring finds no room, or while another writer has the name.</summary>
         public byte* Begin(long bytes)
         {
             if (disposed) throw new ObjectDisposedException(path);
@@ -168,6 +148,8 @@ namespace Metabonk.Core
             Abandon();
             bool renew;
             lock (gate) renew = lost || file == null;
+            // Asked before a file is made, which takes long: the next frame will ask again.
+            if (renew && named.TakenFrom(session)) throw named.Taken();
             if (bytes > FrameBytes || renew)
             {
                 // Half as much again, so that pictures whose size varies do not renew it every
@@ -290,7 +272,8 @@ namespace Metabonk.Core
                 counts.Readers = 0;
                 for (int i = 0; i < words.Geometry.Readers; ++i) Look(i, now);
                 bool open = Volatile.Read(ref words.Header->State) == (int)Ring.Open;
-                if (!open || beats % BeatsPerLook == 0 && !File.Exists(path)) lost = true;
+                bool look = beats % BeatsPerLook == 0;
+                if (!open || look && named.Session() != session) lost = true;
             }
         }
 

@@ -67,19 +67,55 @@ namespace Metabonk.Core
             }
         }
 
-        /// <summary>An existing file of at least `least` bytes.</summary>
+        /// <summary>An existing file of at least `least` bytes, without rights for others from now
+        /// on. FileNotFoundException if there is none, IOException if it is shorter, a symbolic
+        /// link, no plain file or another user's, as far as the system tells.</summary>
         public static SharedFile Open(string path, long least)
         {
-            var file = new FileStream(path, FileMode.Open, FileAccess.ReadWrite,
-                FileShare.ReadWrite | FileShare.Delete);
+            FileStream file = Find(path, FileAccess.ReadWrite);
             if (file.Length < least)
             {
                 long length = file.Length;
                 file.Dispose();
                 throw new IOException(path + ": " + length + " bytes, at least " + least
-                    + " are wanted");
+                    + " are wanted: remove it, or choose another name");
             }
             return new SharedFile(file);
+        }
+
+        /// <summary>The first bytes of a file that Open would take, fewer where it has no more. They
+        /// are read, not mapped: a file that is cut short meanwhile is no fault of memory.</summary>
+        public static byte[] Beginning(string path, int bytes)
+        {
+            using (FileStream file = Find(path, FileAccess.Read))
+            {
+                var read = new byte[bytes];
+                int count = 0, more;
+                while (count < bytes && (more = file.Read(read, count, bytes - count)) > 0)
+                    count += more;
+                Array.Resize(ref read, count);
+                return read;
+            }
+        }
+
+        // Looked at before, because to open a pipe or a device does something to it already, and
+        // after, because another file may have taken the name in between.
+        static FileStream Find(string path, FileAccess access)
+        {
+            FileIdentity? named = FileIdentity.Of(path);
+            if (named.HasValue && named.Value.Refusal.Length > 0)
+                throw new IOException(path + ": " + named.Value.Refusal);
+            var file = new FileStream(path, FileMode.Open, access,
+                FileShare.ReadWrite | FileShare.Delete);
+            FileIdentity? opened = FileIdentity.Of(file);
+            if (!opened.HasValue) return file;
+            if (!named.HasValue || !named.Value.Is(opened.Value))
+            {
+                file.Dispose();
+                throw new IOException(path + ": another file took this name just now: try again");
+            }
+            if (opened.Value.OpenToOthers) OwnerOnly.Apply(file);
+            return file;
         }
 
         public long Bytes { get; private set; }
@@ -112,11 +148,23 @@ namespace Metabonk.Core
             EntryPoint = "chmod")]
         static extern int ChangeMode(byte[] path, uint mode);
 
+        [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "fchmod")]
+        static extern int ChangeModeOf(int file, uint mode);
+
+        const uint Mode = 0x180;  // rw-------
+
+        /// <summary>Of a file that is open, whatever its name is by now. One that keeps its rights all
+        /// the same can be used as well.</summary>
+        public static void Apply(FileStream file)
+        {
+            if (Path.DirectorySeparatorChar != '/') return;
+            ChangeModeOf(file.SafeFileHandle.DangerousGetHandle().ToInt32(), Mode);
+        }
+
         public static void Apply(string path)
         {
             if (Path.DirectorySeparatorChar != '/') return;
-            const uint mode = 0x180;  // rw-------
-            if (ChangeMode(System.Text.Encoding.UTF8.GetBytes(path + "\0"), mode) == 0) return;
+            if (ChangeMode(System.Text.Encoding.UTF8.GetBytes(path + "\0"), Mode) == 0) return;
             if (!File.Exists(path))
                 throw new FileNotFoundException(path + ": it is gone", path);
             throw new IOException(path + ": its mode cannot be set to the owner's only");

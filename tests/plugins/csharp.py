@@ -95,6 +95,19 @@ def runtime_command(name: str) -> list[str | Path]:
     return ["env", "COMPlus_EnableDiagnostics=0", program]
 
 
+def line(process: subprocess.Popen[str]) -> str:
+    """The next one that a peer writes; empty if it has ended."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Tells a peer to stop: what it writes last."""
+    out, err = process.communicate("stop\n", timeout=HANG)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
 class Peer:
     """Peer.exe on one runtime."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from csharp import HANG, ROOT, Peer, runtime_command
+from csharp import HANG, ROOT, Peer, finish, line, runtime_command
 from rehearsal import wait_for
 
 SHM = Path("/dev/shm")
@@ -35,17 +35,6 @@ def other(request: pytest.FixtureRequest, peer_program: Path) -> Iterator[Peer]:
     made = Peer(runtime_command(request.param), peer_program)
     yield made
     made.close()
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate("stop\n", timeout=HANG)
-    assert process.returncode == 0, err
-    return out.strip()
 
 
 def test_every_offset_is_the_headers(peer: Peer) -> None:

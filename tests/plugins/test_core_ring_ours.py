@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from csharp import HANG, Peer
+from csharp import HANG, Peer, finish
 from rehearsal import wait_for
 
 from metabonk.link import ring as rings
@@ -69,13 +69,8 @@ def test_a_killed_writer_in_c_sharp_leaves_no_ring(peer: Peer, shm_name: str) ->
         wait_for(lambda: None if path.exists() else True)
         again = peer.start("ring-write", f"name={shm_name}", "pauseMs=1")
         assert wait_for(lambda: reader.latest(1.0)).step > 0
-        finish_words(again)
+        finish(again)
     assert not path.exists()
-
-
-def finish_words(process: subprocess.Popen[str]) -> None:
-    _, err = process.communicate("stop\n", timeout=HANG)
-    assert process.returncode == 0, err
 
 
 @pytest.mark.long
@@ -167,4 +162,4 @@ def test_a_stopped_writer_of_ours_keeps_its_name(peer: Peer, shm_name: str) -> N
         again = peer.start("ring-write", f"name={shm_name}", "pauseMs=1")  # the control
         assert again.stdout is not None
         assert again.stdout.readline().startswith("/dev/shm/")
-        finish_words(again)
+        finish(again)
