@@ -23,6 +23,7 @@ that and `Tick.pixels` is a view of it.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -51,11 +52,15 @@ from metabonk.link.wire import (
 )
 from metabonk.records import Action, GameState
 
-__all__ = ["Arrival", "Client", "Reset", "Server", "Tick", "meanings"]
+__all__ = ["Arrival", "Client", "Reset", "Server", "Tick", "meanings", "pipes"]
 
-PIPES = "/tmp"  # where pipe:// addresses lie unless said otherwise
 _ALL = ~Capability(0)
 _GAME = _ALL & ~Capability.RING & ~Capability.STEPPED
+
+
+def pipes() -> str:
+    """Where pipe:// addresses lie, as .NET has it: ${TMPDIR:-/tmp}."""
+    return os.environ.get("TMPDIR") or "/tmp"
 
 
 class Client(End):
@@ -69,7 +74,7 @@ class Client(End):
     connect_timeout, pause, pause_max, ping_every, idle: seconds; `idle` without a word ends a v2
     connection, 0 never; for `spin` seconds, a millisecond at most, a wait looks before it sleeps,
     which pays where each end has a processor of its own. ring_folder: of the frame ring.
-    pipe_folder: where pipe:// addresses lie.
+    pipe_folder: where pipe:// addresses lie, by default as `pipes` says.
 
     Raises ValueError for an argument that cannot be. Connecting begins with the first `poll`.
     """
@@ -94,7 +99,7 @@ class Client(End):
         idle: float = 30.0,
         spin: float = 0.0,
         ring_folder: str = rings.FOLDER,
-        pipe_folder: str = PIPES,
+        pipe_folder: str | None = None,
     ) -> None:
         super().__init__()
         self.address = address
@@ -103,7 +108,7 @@ class Client(End):
         self._rings_refused = 0
         self._refused: tuple[int, str] | None = None  # connection and name of the last of those
         self._native = _core.link.Client(
-            address, pipe_folder, protocol, token, name, int(capabilities), state_bytes,
+            address, pipe_folder or pipes(), protocol, token, name, int(capabilities), state_bytes,
             frame_bytes, axes, *size, rate, connect_timeout, pause, pause_max, ping_every, idle,
             spin,
         )  # fmt: skip
@@ -245,14 +250,14 @@ class Server(End):
         idle: float = 30.0,
         spin: float = 0.0,
         ring_folder: str = rings.FOLDER,
-        pipe_folder: str = PIPES,
+        pipe_folder: str | None = None,
     ) -> None:
         super().__init__()
         self._ring: rings.RingWriter | None = None
         offered = capabilities | Capability.RING if ring else capabilities & ~Capability.RING
         try:
             self._native = _core.link.Server(
-                address, pipe_folder, protocol, token, name, int(offered), state_bytes,
+                address, pipe_folder or pipes(), protocol, token, name, int(offered), state_bytes,
                 frame_bytes, axes, extra_in_v1, *size, rate, ring, handshake, ping_every, idle,
                 spin,
             )  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from metabonk import _core
 from metabonk.errors import LinkError
 from metabonk.games.bonklink_line import Address, stranger
 from metabonk.games.offer_places import ARENA
+from metabonk.link.bonklink import pipes
 from metabonk.play import ledger as ledgers
 from metabonk.play.decoding import JpegDecoding
 from metabonk.play.session import Session
@@ -188,7 +188,7 @@ class BonkLinkLive(GamesElsewhere):
         offer_places: Sequence[Point] = ARENA,
         priority: int = 0,
     ) -> None:
-        folder, reads = tempfile.gettempdir(), min(frames) > 0
+        folder, reads = pipes(), min(frames) > 0
         native = [
             _core.play.Link(
                 address,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -30,6 +31,7 @@ from metabonk.games.hosted import make_hosted
 from metabonk.games.offer_places import ARENA, RESTART, points
 from metabonk.games.source import Flags
 from metabonk.link.bonklink import Client
+from metabonk.play.live_games import BonkLinkLive
 from metabonk.protocols import BatchGame, Captured, Visible
 
 FAST = Pace(speed=20.0, linger=60.0)
@@ -232,6 +234,27 @@ def test_a_pipe_leads_to_the_game() -> None:
         game.step_into(idle(), observation, *flags.arrays())
         assert not flags.truncated[0]
         game.close()
+
+
+def test_a_pipe_is_in_one_place_for_host_agent_and_live_play(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where .NET has it: a folder of one's own, and /tmp where none is named."""
+    for folder in (tmp_path, None):
+        name = f"metabonk-{os.getpid()}"
+        if folder is None:
+            monkeypatch.delenv("TMPDIR")
+        else:
+            monkeypatch.setenv("TMPDIR", str(folder))
+        with hosting(pipe=name):
+            assert (Path(folder or "/tmp") / f"CoreFxPipe_{name}").is_socket()
+            game = games.make("bonklink", 1, use_pipe=True, pipe_name=name, patience=10.0)
+            started(game)
+            game.close()
+            live = BonkLinkLive([f"pipe://{name}"])
+            live.start()
+            live.await_connected(10.0)
+            live.stop()
 
 
 def test_a_row_of_nan_watches() -> None:
