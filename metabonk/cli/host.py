@@ -13,7 +13,16 @@ import typer
 from metabonk import config as settings_module
 from metabonk import machine
 from metabonk.cli.interrupt import interruptible
-from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.cli.output import (
+    JsonFlag,
+    console,
+    notice_line,
+    print_json,
+    refuse_idle,
+    stderr,
+    table,
+    verb,
+)
 from metabonk.cli.sizes import size_of
 from metabonk.cli.status_line import StatusLine
 from metabonk.errors import BackendError, ConfigError
@@ -39,10 +48,13 @@ $ metabonk host --research --size 84x84    shared memory of instance 0"""
 )
 
 SIZES = {"arena": (180, 320), "doom": (120, 160), "research": (84, 84)}
+BONKLINK = {"--host", "--port", "--pipe", "--protocol", "--frames", "--quality", "--token-file"}
+SHARED_MEMORY = {"--instance", "--research-dir"}
 
 
 @command
 def host(
+    context: typer.Context,
     game: str = typer.Option("arena", help="arena, or doom/<scenario>.", metavar="NAME"),
     address: str = typer.Option("127.0.0.1", "--host", help="Address to listen on."),
     port: int = typer.Option(
@@ -83,6 +95,12 @@ def host(
     seconds: float = typer.Option(0.0, help="End after so many seconds; 0: by Ctrl-C.", min=0.0),
     json: bool = JsonFlag,
 ) -> None:
+    if research:
+        _refuse_of_bonklink(context, ring)
+    else:
+        _refuse_idle(context, pipe, frames)
+    if locked:
+        refuse_idle(context, {"--speed"}, "with --locked answers set the pace: leave it out")
     if not machine.core_built():
         raise BackendError("the native core is not built: in a checkout run ./scripts/build")
     settings_module.cap_cpu()
@@ -123,6 +141,24 @@ def host(
             "link": dict(link.counters()),
         }
     _show(found, json)
+
+
+def _refuse_of_bonklink(context: typer.Context, ring: bool) -> None:
+    why = "it is BonkLink's, and --research shows the game in shared memory: leave it out"
+    refuse_idle(context, BONKLINK, why)
+    source = context.get_parameter_source("ring")
+    if source is not None and source.name == "COMMANDLINE":  # as it was typed, of its two names
+        raise ConfigError(f"--{'ring' if ring else 'no-ring'}: {why}")
+
+
+def _refuse_idle(context: typer.Context, pipe: str | None, frames: str) -> None:
+    refuse_idle(context, SHARED_MEMORY, "only shared memory has it: add --research")
+    if pipe:
+        why = f"with --pipe {pipe} nothing listens on a port: leave one of them out"
+        refuse_idle(context, {"--host", "--port"}, why)
+    if frames != "jpeg":
+        why = f"only JPEGs have it, and frames are {frames}: add --frames jpeg"
+        refuse_idle(context, {"--quality"}, why)
 
 
 def secret_of(path: Path | None) -> str:

@@ -57,6 +57,11 @@ def run_live(plan: Plan, config: Config) -> None:
     refuse_menus(config, live=True)
     bound_of(plan, config)  # refused before anything is compiled or played
     found = artifact_of(plan)
+    if plan.record and found is None:
+        raise ConfigError(
+            f"--record: only what compiled policies observe is kept, and --policy {plan.policy} is "
+            "none: leave it out, or give the directory of a run"
+        )
     if not plan.proof:
         require_certificate(found, plan, config)
     with _assembled(plan, config, found) as (live, session):

@@ -25,7 +25,7 @@ from metabonk.cli.output import (
     stderr,
     verb,
 )
-from metabonk.cli.players import default, motor_of, player_of, run_of, visible
+from metabonk.cli.players import default, motor_of, player_of, refuse_greedy, run_of, visible
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
 from metabonk.play import controls
@@ -125,7 +125,7 @@ def play(
     ),
     json: bool = JsonFlag,
 ) -> None:
-    _refuse_idle(context, human, live or proof > 0)
+    _refuse_idle(context, human, live, proof > 0)
     named = {
         "game.name": game,
         "game.level": None if level is None else str(level),
@@ -141,6 +141,8 @@ def play(
     if human:
         _play_human(config, seed)
         return
+    if greedy:
+        refuse_greedy(policy or default(config), run, config)
     asked = {"--system2": bool(system2), "--server": server is not None}
     _check_asked(config, [flag for flag, given in asked.items() if given], live or proof > 0)
     if live or proof:
@@ -164,12 +166,15 @@ def play(
         _watch(made, player, config, seed, episodes, video, save, json)
 
 
-def _refuse_idle(context: typer.Context, human: bool, live: bool) -> None:
+def _refuse_idle(context: typer.Context, human: bool, live: bool, proof: bool) -> None:
     if human:
         why = "with --human it is you who plays, in a window: leave it out"
         refuse_idle(context, LIVE | SHOWN | PLAYERS, why)
-    elif live:
+    elif live or proof:
         refuse_idle(context, SHOWN, "--live and --proof show nothing: leave it out")
+        if proof:
+            why = "a proof asks for no certificate, it earns one: leave it out"
+            refuse_idle(context, {"--uncertified"}, why)
     else:
         refuse_idle(context, LIVE, "only the control loop has it: add --live or --proof N")
 

@@ -74,6 +74,19 @@ def default(config: Config) -> str:
     return "scripted" if config.game.name == "arena" else "random"
 
 
+def refuse_greedy(policy: str, run: Path | None, config: Config) -> None:
+    """Raises ConfigError for --greedy where nobody plays who can act with and without chance."""
+    if motor_of(policy) is not None or (config.sima2.enabled and config.sima2.load_cpqe):
+        why = "a motor always draws its candidates: leave it out"
+    elif run is not None:
+        return
+    elif (Path(policy) / artifact.CARD).exists():
+        why = f"{policy} decides as it was compiled: leave it out, or name its run"
+    else:
+        why = f"only a run plays without chance, not {policy}: leave it out, or give --policy RUN"
+    raise ConfigError(f"--greedy: {why}")
+
+
 def player_of(
     name: str, run: Path | None, game: Any, config: Config, seed: int, greedy: bool
 ) -> Any:

@@ -15,7 +15,7 @@ from metabonk import machine
 from metabonk.cli.dual import controlled, refuse_menus
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
-from metabonk.cli.players import default, player_of, run_of
+from metabonk.cli.players import default, player_of, refuse_greedy, run_of
 from metabonk.cli.sizes import size_of
 from metabonk.cli.status_line import StatusLine
 from metabonk.config import Config
@@ -84,6 +84,8 @@ def record(
         raise ConfigError(f"--hz {hz:g}: give up to {MOST_HZ:g} rows a second, or 0 for all")
     run = run_of(policy)
     flags = settings_module.flags_of(set_, {"game.name": game})
+    if "game.envs" in flags:
+        raise ConfigError("--set game.envs: --envs N says how many are recorded: give that")
     flags |= {"game.envs": envs}
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)
@@ -91,6 +93,8 @@ def record(
         settings_module.cap_cpu(config)
     formats = _formats(format_, config)
     watched = _watched(config.game.name, policy)
+    if greedy:
+        refuse_greedy(WATCH if watched else policy or default(config), run, config)
     if not watched:  # else it is somebody else who goes through them
         refuse_menus(config, live=False)
     with contextlib.closing(_make(config, pixels, formats, watched)) as made:
@@ -151,6 +155,9 @@ def _make(config: Config, pixels: str | None, formats: tuple[str, ...], watched:
     made = from_config(config.game, **settings)
     drawn = getattr(made, "game", made)  # inside simulated delays
     if draws and hasattr(drawn, "picture"):
+        if size is not None and "npz" not in formats:
+            made.close()
+            raise ConfigError("--pixels: --format episodes keeps no frames: leave one of them out")
         drawn.picture = size or PICTURE
     elif draws and size is not None:
         made.close()

@@ -266,6 +266,10 @@ def test_a_killed_session_can_be_explained(policy: Path, tmp_path: Path) -> None
         (["--live", "--uncertified", "--game", "grid64/t_maze"], "not played live"),
         (["--proof", 100, "--max-p99", -1], "--max-p99 -1: give milliseconds, or 0"),
         (["--live", "--uncertified", "--max-p99", "nan"], "--max-p99 nan: give milliseconds"),
+        (
+            ["--live", "--uncertified", "--seconds", 0.1, "--record"],
+            "--record: only what compiled policies observe is kept, and --policy random is none",
+        ),
     ],
 )
 def test_flags_that_do_not_go_together_are_named(

@@ -14,6 +14,8 @@ from metabonk.errors import GameError
 
 Metabonk = Callable[..., Any]
 HERE = "leave it out"
+HOST = ("host", "--seconds", 0.1)
+RECORD = ("record", "--out-dir", "rows", "--seconds", 1)
 
 
 @pytest.mark.parametrize(
@@ -41,15 +43,62 @@ HERE = "leave it out"
         (("replay", "a.replay", "--agent", 0), "--agent", "only ticks of sessions"),
         (("replay", "a.replay", "--video", "a.gif", "--watch"), "--watch", "leave one of them out"),
         (("replay", "a.replay", "--scenario", "basic"), "--scenario", HERE),
+        (("play", "--proof", 60, "--uncertified"), "--uncertified", HERE),
+        (("play", "--greedy", "--video", "a.gif"), "--greedy", "give --policy RUN"),
+        (("play", "--proof", 60, "--policy", "random", "--greedy"), "--greedy", HERE),
+        ((*RECORD, "--greedy"), "--greedy", HERE),
+        ((*RECORD, "--pixels", "36x64", "--format", "episodes"), "--pixels", "leave one of them"),
+        ((*RECORD, "--set", "game.envs=2"), "--set game.envs", "give that"),
+        ((*HOST, "--research", "--host", "::1"), "--host", HERE),
+        ((*HOST, "--research", "--port", 5560), "--port", HERE),
+        ((*HOST, "--research", "--pipe", "a"), "--pipe", HERE),
+        ((*HOST, "--research", "--protocol", "v1"), "--protocol", HERE),
+        ((*HOST, "--research", "--frames", "none"), "--frames", HERE),
+        ((*HOST, "--research", "--quality", 50), "--quality", HERE),
+        ((*HOST, "--research", "--token-file", "a"), "--token-file", HERE),
+        ((*HOST, "--research", "--ring"), "--ring", HERE),
+        ((*HOST, "--research", "--no-ring"), "--no-ring", HERE),
+        ((*HOST, "--port", 0, "--instance", 1), "--instance", "add --research"),
+        ((*HOST, "--port", 0, "--research-dir", "a"), "--research-dir", "add --research"),
+        ((*HOST, "--port", 0, "--quality", 50), "--quality", "add --frames jpeg"),
+        ((*HOST, "--port", 0, "--locked", "--speed", 2), "--speed", HERE),
+        ((*HOST, "--pipe", "metabonk-refused", "--port", 0), "--port", "leave one of them out"),
+        ((*HOST, "--pipe", "metabonk-refused", "--host", "::1"), "--host", "leave one of them"),
     ],
 )
 def test_a_flag_that_would_do_nothing_is_refused(
-    metabonk: Metabonk, words: tuple[object, ...], flag: str, remedy: str
+    metabonk: Metabonk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[object, ...],
+    flag: str,
+    remedy: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     said = metabonk(*words)
     assert said.code == 2
     assert said.err.startswith(f"error: {flag}: ")
     assert remedy in said.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_decides_in_one_way_is_not_asked_for_the_other(
+    metabonk: Metabonk, tmp_path: Path
+) -> None:
+    """A compiled policy and a motor; the flag was taken and did nothing."""
+    compiled, motor = tmp_path / "compiled", tmp_path / "run/motors/000001"
+    for folder in (compiled, motor):
+        folder.mkdir(parents=True)
+        (folder / "card.json").write_text("{}")
+    (tmp_path / "run/config.toml").touch()
+    verbs = (("play", "--video", tmp_path / "a.gif"), ("play", "--proof", 60), RECORD)
+    for verb in verbs:
+        told = metabonk(*verb, "--policy", compiled, "--greedy")
+        assert told.code == 2
+        assert told.err.startswith(f"error: --greedy: {compiled} decides as it was compiled: ")
+        told = metabonk(*verb, "--policy", motor, "--greedy")
+        assert told.code == 2
+        assert told.err.startswith("error: --greedy: a motor always draws its candidates: ")
 
 
 @pytest.mark.parametrize("flag", ["--steps", "--from-start"])
