@@ -2,6 +2,7 @@
 // them; what they do in each frame is Core's LinkDriver, how a plugin comes and goes Game's
 // PluginStartup.
 using System;
+using System.Collections.Generic;
 using System.IO;
 using BepInEx;
 using BepInEx.Unity.IL2CPP;
@@ -41,13 +42,35 @@ namespace Metabonk.BonkLink
         FrameDriver Make(BonkLinkOptions options)
         {
             TakeVariables(options);
-            ServerOptions server = options.Server();
-            server.Resets = options.InjectActions;
+            var made = new List<IDisposable>();
+            try
+            {
+                return Join(options, made);
+            }
+            catch
+            {
+                // A plugin that cannot be leaves no ring that beats, no policy and no port.
+                for (int i = made.Count - 1; i >= 0; --i) made[i].Dispose();
+                throw;
+            }
+        }
+
+        // made: what is to be given back, as far as it came.
+        FrameDriver Join(BonkLinkOptions options, List<IDisposable> made)
+        {
+            ServerOptions server = options.Server(UploadGuard.Current);
             RingWriter ring = options.UseRing && options.FrameHz > 0 ? MakeRing(options) : null;
-            if (ring != null) server.Ring = ring.Name;
+            if (ring != null)
+            {
+                made.Add(ring);
+                server.Ring = ring.Name;
+            }
             IPilot pilot = null;
             if (options.PolicyLibrary.Length > 0)
+            {
                 pilot = new PolicyPilot(options.PolicyLibrary, options.PolicyPath);
+                made.Add(pilot);
+            }
             var actions = new ActionMailbox(options.HoldMs * 1000000L);
             // The link's threads log through here, and BepInEx's log reaches into IL2CPP.
             var listening = new GameServer(server, actions, line =>
@@ -55,6 +78,7 @@ namespace Metabonk.BonkLink
                 MainThread.Attach();
                 Log.LogInfo(line);
             });
+            made.Add(listening);
             Log.LogInfo(options.UsePipe ? "listening on pipe " + options.PipeName : "listening on "
                 + options.Host + ":" + listening.Port);
             GpuCapture capture = options.FrameHz > 0 && SystemInfo.supportsAsyncGPUReadback

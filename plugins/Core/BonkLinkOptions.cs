@@ -70,7 +70,14 @@ namespace Metabonk.Core
             Text("Policy", "Path", "", "Folder of the compiled policy.", v => PolicyPath = v);
         }
 
-        public ServerOptions Server()
+        /// <summary>Why no agent may act; empty if it may.</summary>
+        public string Refusal(UploadGuard guard)
+        {
+            if (!InjectActions) return "InjectActions = false";
+            return BlockUploads ? guard.Refusal : "BlockUploads = false";
+        }
+
+        public ServerOptions Server(UploadGuard guard)
         {
             return new ServerOptions
             {
@@ -87,6 +94,7 @@ namespace Metabonk.Core
                 Width = Width,
                 Height = Height,
                 Rate = (int)FrameHz,
+                Resets = Refusal(guard).Length == 0,
             };
         }
     }

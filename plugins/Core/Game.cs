@@ -18,14 +18,15 @@ namespace Metabonk.Core
         /// <summary>Injects nothing any longer: the person at the game plays.</summary>
         void Release();
 
-        /// <summary>Begins a new run.</summary>
-        void Restart(ResetRequest request);
+        /// <summary>Begins a new run. Empty if it did, else why it could not, and what to
+        /// do.</summary>
+        string Restart(ResetRequest request);
     }
 
     public interface ICapture
     {
-        /// <summary>Asks for a picture of this frame. False if too many are still on the
-        /// way.</summary>
+        /// <summary>Asks for a picture of this frame. False if there is nothing to draw, or too
+        /// many are still on the way.</summary>
         bool Request(ulong step, long captureNs);
 
         /// <summary>The newest picture that has arrived since; false if there is none.</summary>

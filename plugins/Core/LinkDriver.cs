@@ -5,7 +5,7 @@ using System;
 namespace Metabonk.Core
 {
     /// <summary>Decides in this process, instead of an agent at the other end of a link.</summary>
-    public interface IPilot
+    public interface IPilot : IDisposable
     {
         /// <summary>frame: the newest picture that came back; empty if none has.</summary>
         PlayerAction Act(GameState state, Frame frame);
@@ -31,7 +31,7 @@ namespace Metabonk.Core
         ulong step;
         long nextFrameNs;
         double lastTime;
-        long framesTaken, capturesSkipped;
+        long framesTaken, capturesSkipped, resetsRefused;
         bool injecting, refusalSaid, playing;
 
         public LinkDriver(IGame game, ICapture capture, GameServer server, RingWriter ring,
@@ -57,8 +57,7 @@ namespace Metabonk.Core
             // more than that part of that frame.
             try
             {
-                ResetRequest reset;
-                if (server.TakeReset(out reset) && MayInject()) game.Restart(reset);
+                Restart();
                 Act(seconds, nowNs);
             }
             catch (Exception error)
@@ -97,8 +96,21 @@ namespace Metabonk.Core
         {
             return new LinkTally { Link = server.Counts, Actions = server.Actions.Counts,
                 Ring = ring != null ? ring.Counts : new RingCounts(), FramesTaken = framesTaken,
-                CapturesSkipped = capturesSkipped,
+                CapturesSkipped = capturesSkipped, ResetsRefused = resetsRefused,
                 CapturesFailed = capture != null ? capture.Failed : 0, Faults = faults.Total };
+        }
+
+        // An agent waits for the run that it asked for, so that it is said why none comes.
+        void Restart()
+        {
+            ResetRequest reset;
+            if (!server.TakeReset(out reset)) return;
+            string refusal = options.Refusal(guard);
+            if (refusal.Length == 0 && guard.MayInject()) refusal = game.Restart(reset);
+            if (refusal.Length == 0) return;
+            ++resetsRefused;
+            if ((resetsRefused & (resetsRefused - 1)) == 0)
+                log("RESET began no run, for the " + resetsRefused + ". time: " + refusal);
         }
 
         void StopInjecting()
@@ -182,6 +194,7 @@ namespace Metabonk.Core
             string total = LinkSummary.Total(Tally());
             if (total != null) server.Log(total);
             if (ring != null) ring.Dispose();
+            if (pilot != null) pilot.Dispose();
         }
     }
 }

@@ -10,7 +10,7 @@ namespace Metabonk.Core
         public LinkCounts Link;
         public ActionCounts Actions;
         public RingCounts Ring;
-        public long FramesTaken, CapturesSkipped, CapturesFailed, Faults;
+        public long FramesTaken, CapturesSkipped, CapturesFailed, ResetsRefused, Faults;
     }
 
     public sealed class LinkSummary
@@ -22,7 +22,8 @@ namespace Metabonk.Core
             "readers of the ring lost", "captures skipped", "captures failed", "actions received",
             "actions overtaken", "actions of another connection", "ticks with a new action",
             "ticks that held the last one", "ticks without one for too long", "resets",
-            "connections", "connections refused", "protocol errors", "faults",
+            "resets that began no run", "connections", "connections refused",
+            "protocol errors", "faults",
         };
 
         readonly long[] first = new long[names.Length];
@@ -38,7 +39,7 @@ namespace Metabonk.Core
                 link.FramesSent, link.FramesOvertaken, link.FramesTooLarge, now.Ring.Frames,
                 now.Ring.ReadersLost, now.CapturesSkipped, now.CapturesFailed, actions.Received,
                 actions.Overtaken, link.ActionsSkipped, actions.Fresh,
-                actions.Held, actions.Safe, link.Resets,
+                actions.Held, actions.Safe, link.Resets, now.ResetsRefused,
                 link.Connections, link.Refused, link.ProtocolErrors, now.Faults,
             };
         }

@@ -8,7 +8,7 @@ using System.Text;
 
 namespace Metabonk.Core
 {
-    public sealed unsafe class PolicyPilot : IPilot, IDisposable
+    public sealed unsafe class PolicyPilot : IPilot
     {
         const int Version = 1, ErrorBytes = 512;
 

@@ -22,7 +22,8 @@ namespace Metabonk.Core
     /// <summary>A picture of this very frame, waited for.</summary>
     public interface ISyncCapture
     {
-        /// <summary>RGB from the bottom up.</summary>
+        /// <summary>RGB from the bottom up. InvalidOperationException if there is
+        /// none.</summary>
         void Take(Frame frame);
     }
 
@@ -95,9 +96,10 @@ namespace Metabonk.Core
                 step = 0;
                 meter.Reset();
             }
+            // First: where there is no picture yet, the next frame measures the whole step.
+            capture.Take(frame);
             bool done;
             float reward = meter.Measure(state, out done);
-            capture.Take(frame);
             memory.Publish(frame, reward, done, step, (int)Math.Round(state.Time * 1000));
             return true;
         }
@@ -119,8 +121,10 @@ namespace Metabonk.Core
             {
                 if (options.Seed != 0) time.Seed(options.Seed);
                 game.Release();
-                game.Restart(new ResetRequest { Seed = (ulong)options.Seed,
+                string refusal = game.Restart(new ResetRequest { Seed = (ulong)options.Seed,
                     HasSeed = options.Seed != 0 });
+                // Whoever begins it: the next observation is of a run.
+                if (refusal.Length > 0) log("RESET waits for a run: " + refusal);
                 restarting = true;
                 return;
             }

@@ -53,8 +53,7 @@ namespace Metabonk.Game
         public bool Request(ulong step, long captureNs)
         {
             MainThread.Check();
-            if (onTheWay.Count >= OnTheWayMost) return false;
-            Draw();
+            if (onTheWay.Count >= OnTheWayMost || !Draw()) return false;
             AsyncGPUReadbackRequest request = AsyncGPUReadback.Request(texture, 0,
                 TextureFormat.RGBA32, null);
             onTheWay.Add(new Asked { Request = request, Step = step, CaptureNs = captureNs });
@@ -84,7 +83,8 @@ namespace Metabonk.Game
         public void Take(Frame frame)
         {
             MainThread.Check();
-            Draw();
+            if (!Draw())
+                throw new InvalidOperationException("the game has no main camera now: there is no picture until it has");
             AsyncGPUReadbackRequest request = AsyncGPUReadback.Request(texture, 0,
                 TextureFormat.RGBA32, null);
             request.WaitForCompletion();
@@ -103,10 +103,12 @@ namespace Metabonk.Game
                 frame.Bytes);
         }
 
-        void Draw()
+        // False between two scenes, where there is no camera: what the texture shows then was drawn
+        // long before.
+        bool Draw()
         {
             Camera main = Camera.main;
-            if (main == null) return;
+            if (main == null) return false;
             if (drawn++ % DrawsPerLook == 0) FindCanvases();
             camera.CopyFrom(main);
             camera.targetTexture = texture;
@@ -117,6 +119,7 @@ namespace Metabonk.Game
             camera.Render();
             foreach (Canvas canvas in shown)
                 if (canvas != null) canvas.worldCamera = main;
+            return true;
         }
 
         // A canvas that lies over the screen is in no camera's picture. Those of the agent are put

@@ -15,17 +15,14 @@ namespace Metabonk.Game
         readonly PickupTracker pickups;
         readonly PersonReader person;
         readonly Controls controls;
-        readonly Action<string> log;
-        bool restartSaid;
 
         public MegabonkGame(float lookDegreesPerSecond, Action<string> log)
         {
-            this.log = log ?? delegate { };
             pickups = new PickupTracker();
             var places = new ScreenPlaces();
             menus = new MenuReader(places);
             person = new PersonReader(menus, places, lookDegreesPerSecond);
-            controls = new Controls(menus, person, lookDegreesPerSecond, this.log);
+            controls = new Controls(menus, person, lookDegreesPerSecond, log ?? delegate { });
         }
 
         public void Fill(GameState state)
@@ -63,20 +60,16 @@ namespace Metabonk.Game
             controls.Release();
         }
 
-        public void Restart(ResetRequest request)
+        public string Restart(ResetRequest request)
         {
             MainThread.Check();
             if (MyPlayer.Instance == null)
-            {
-                if (!restartSaid)
-                    log("a new run begins from the menus: choose Play there, no run can be begun anew from outside of one");
-                restartSaid = true;
-                return;
-            }
+                return "no run is there to begin anew: begin one in the menus, by hand or by an agent's presses";
             EnemyTracker.Clear();
             pickups.Clear();
             if (request.HasSeed) UnityEngine.Random.InitState(unchecked((int)request.Seed));
             MapController.RestartRun();
+            return "";
         }
     }
 }

@@ -30,6 +30,8 @@ static partial class Rehearsal
 {
     const float OwnPhysics = 1 / 60f;  // seconds of a step of the game's physics
 
+    static GameManager manager;
+    static Camera view;
     static MyPlayer player;
     static readonly List<Enemy> enemies = new List<Enemy>();
     static DeathCamera death;
@@ -110,10 +112,9 @@ static partial class Rehearsal
         Screen.height = 720;
         Time.timeScale = 1;
         Time.fixedDeltaTime = OwnPhysics;
-        SceneManager.Active = new Scene { name = "GeneratedMap" };
-        GameManager.Instance = new GameObject("GameManager").AddComponent<GameManager>();
-        Camera.main = new GameObject("Main Camera").AddComponent<Camera>();
-        Camera.main.transform.eulerAngles = new Vector3(0, 90, 0);
+        manager = new GameObject("GameManager").AddComponent<GameManager>();
+        Camera.main = view = new GameObject("Main Camera").AddComponent<Camera>();
+        view.transform.eulerAngles = new Vector3(0, 90, 0);
         Camera.Draw = Draw;
         player = new GameObject("Player").AddComponent<MyPlayer>();
         player.playerInput = player.gameObject.AddComponent<PlayerInput>();
@@ -130,7 +131,7 @@ static partial class Rehearsal
         };
         player.inventory.weaponInventory.weapons[EWeapon.Bow] = new WeaponBase { level = 3 };
         player.inventory.tomeInventory.tomeLevels[ETome.Speed] = 2;
-        MyPlayer.Instance = GameManager.Instance.player = player;
+        EnterMap();
         MapController.runConfig = new Assets.Scripts.Game.Other.RunConfig { mapTierIndex = 1 };
         MapController.Restarted = Restarted;
         interactables = new GameObject("Detect").AddComponent<DetectInteractables>();
@@ -138,6 +139,13 @@ static partial class Rehearsal
         death = new GameObject("DeathCamera").AddComponent<DeathCamera>();
         death.enabled = false;
         EventSystem.current = new GameObject("EventSystem").AddComponent<EventSystem>();
+    }
+
+    static void EnterMap()
+    {
+        SceneManager.Active = new Scene { name = "GeneratedMap" };
+        GameManager.Instance = manager;
+        MyPlayer.Instance = manager.player = player;
     }
 
     static void Restarted()
@@ -161,7 +169,8 @@ static partial class Rehearsal
         ++Time.frameCount;
         float real = 1f / hz, passed = Time.captureDeltaTime > 0 ? Time.captureDeltaTime : real;
         Time.deltaTime = passed * Time.timeScale;
-        if (Time.timeScale > 0 && !MyTime.paused && !death.enabled)
+        bool running = MyPlayer.Instance != null && !MyTime.paused && !death.enabled;
+        if (Time.timeScale > 0 && running)
         {
             GameManager.Instance.AliveTime += Time.deltaTime;
             player.playerInput.MovementInput();
@@ -250,6 +259,8 @@ static partial class Rehearsal
             case "crowd": Crowd(int.Parse(words[1])); break;
             case "open": ChestWindow(); break;
             case "pause": PauseMenu(); break;
+            case "mainmenu": MainMenu(); break;
+            case "camera": Camera.main = words[1] == "on" ? view : null; break;
             case "die":
                 player.inventory.playerHealth.hp = 0;
                 death.enabled = true;

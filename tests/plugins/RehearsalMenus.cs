@@ -3,6 +3,7 @@
 // in another order than one reads them in.
 using System;
 using System.Collections.Generic;
+using Assets.Scripts.Actors.Player;
 using Assets.Scripts.Inventory__Items__Pickups;
 using Assets.Scripts.Inventory__Items__Pickups.Stats;
 using Assets.Scripts.Inventory__Items__Pickups.Weapons;
@@ -10,6 +11,7 @@ using Assets.Scripts.Menu.Shop;
 using Assets.Scripts.Utility;
 using TMPro;
 using UnityEngine;
+using UnityEngine.SceneManagement;
 using Button = UnityEngine.UI.Button;
 
 static partial class Rehearsal
@@ -135,11 +137,16 @@ static partial class Rehearsal
         return one;
     }
 
-    static MyButton Plain(GameObject screen, string text, int digit, float x, float y)
+    static MyButton Plain(GameObject screen, string text, int digit, float x, float y,
+        Action next = null)
     {
         GameObject holder = HolderAt(screen, x, y, 200, 60);
         var one = holder.AddComponent<MyButton>();
-        one.button = Presses(holder, digit, delegate { screen.SetActive(false); });
+        one.button = Presses(holder, digit, delegate
+        {
+            screen.SetActive(false);
+            if (next != null) next();
+        });
         if (text.Length > 0) Label(holder, text);
         return one;
     }
@@ -161,5 +168,29 @@ static partial class Rehearsal
         Plain(screen, "Quit", 8, 540, 200);
         Plain(screen, "", 0, 100, 200);  // a picture and no words
         Plain(screen, "Resume", 9, 540, 500);
+    }
+
+    // As after the game was started, or a run was left: nobody to play, no clock, and two menus
+    // before the next run.
+    static void MainMenu()
+    {
+        MyPlayer.Instance = null;
+        GameManager.Instance = null;
+        SceneManager.Active = new Scene { name = "MainMenu" };
+        MyTime.paused = false;
+        GameObject screen = WindowOf("MainMenuUi");
+        Plain(screen, "Quit", 8, 540, 200, MainMenu);  // a game that ended would be of no use here
+        Plain(screen, "Play", 1, 540, 400, ChooseCharacter);
+    }
+
+    static void ChooseCharacter()
+    {
+        GameObject screen = WindowOf("CharacterUi");
+        Plain(screen, "Back", 3, 100, 100, MainMenu);
+        Plain(screen, "Confirm", 2, 540, 100, delegate
+        {
+            EnterMap();
+            Restarted();
+        });
     }
 }

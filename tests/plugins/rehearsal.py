@@ -101,3 +101,15 @@ def until(agent: Client, fits: Callable[[Tick], bool], act: Action | None = None
         return None
 
     return wait_for(one)
+
+
+def summaries(running: Rehearsal, command: str, word: str) -> dict[str, int]:
+    """What a line of the log says of the link: name -> count."""
+
+    def told() -> list[str] | None:
+        return [line for line in running.do(command) if word in line] or None
+
+    (line,) = wait_for(told)
+    assert line.startswith("log info ")
+    parts = line.split(": ", 1)[1].split(", ")
+    return {name: int(count) for name, count in (part.rsplit(" ", 1) for part in parts)}

@@ -11,6 +11,24 @@ from metabonk import games
 from metabonk.games.batch import allocate
 
 
+def test_a_batch_game_begins_in_the_main_menu(bonklink: Callable[..., Rehearsal]) -> None:
+    running = bonklink()
+    running.do("mainmenu")
+    game = games.make("bonklink", 1, port=running.port, patience=20.0)
+    seen = allocate(game.observation_space, 1)
+    game.reset_into(seen, [7])
+    shown = running.show()
+    assert (shown["restarts"], shown["seeded"]) == (1, 7)  # once there was a run to begin anew
+    assert shown["pressed"] > 0
+    reward, flags = np.zeros(1, np.float32), np.zeros((3, 1), np.bool_)
+    idle = np.zeros((1, 12), np.float32)
+    idle[0, 10:] = -1
+    game.step_into(idle, seen, reward, *flags)
+    assert not flags[:2].any()
+    game.close()
+    running.stop()
+
+
 def test_a_batch_game_over_the_plugin(bonklink: Callable[..., Rehearsal]) -> None:
     running = bonklink("[Capture]\nFrameFormat = raw_rgb\n")
     game = games.make("bonklink", 1, port=running.port, pixels=(24, 32), patience=10.0)

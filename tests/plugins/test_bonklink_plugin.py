@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rehearsal import Rehearsal, agent_of, until, wait_for
+from rehearsal import Rehearsal, agent_of, summaries, until, wait_for
 
 from metabonk.records import Action, EntityFlag, FieldGroup, PickupKind, Slot
 
@@ -153,6 +153,22 @@ def test_pictures_are_the_worlds_and_the_agents_menus(bonklink: Callable[..., Re
     running.stop()
 
 
+def test_there_is_no_picture_without_a_camera(bonklink: Callable[..., Rehearsal]) -> None:
+    """Between two scenes: what was drawn last would go out as of now."""
+    running = bonklink("[Capture]\nFrameFormat = raw_rgb\n")
+    with agent_of(running) as agent:
+        until(agent, lambda t: t.pixels is not None)
+        running.do("camera off")
+        for _ in range(10):  # pictures of before are on the way
+            until(agent, lambda t: True)
+        for _ in range(30):
+            assert until(agent, lambda t: True).pixels is None
+        running.do("camera on")
+        until(agent, lambda t: t.pixels is not None)
+    assert summaries(running, "show", "agent 1 is gone after")["captures skipped"] > 10
+    running.stop()
+
+
 def test_pictures_through_the_ring(bonklink: Callable[..., Rehearsal], tmp_path: Path) -> None:
     name = f"rehearsal-{tmp_path.name}"[:60]
     running = bonklink(f"[Ring]\nEnabled = true\nName = {name}\n")
@@ -164,18 +180,6 @@ def test_pictures_through_the_ring(bonklink: Callable[..., Rehearsal], tmp_path:
         del tick
     running.stop()
     assert not Path(f"/dev/shm/metabonk-ring-{name}").exists()
-
-
-def summaries(running: Rehearsal, command: str, word: str) -> dict[str, int]:
-    """What a line of the log says of the link: name -> count."""
-
-    def told() -> list[str] | None:
-        return [line for line in running.do(command) if word in line] or None
-
-    (line,) = wait_for(told)
-    assert line.startswith("log info ")
-    parts = line.split(": ", 1)[1].split(", ")
-    return {name: int(count) for name, count in (part.rsplit(" ", 1) for part in parts)}
 
 
 def test_what_happened_on_the_link_is_said_when_an_agent_goes(
@@ -221,15 +225,34 @@ def test_settings_that_cannot_be_are_said_and_the_game_goes_on(
     running = bonklink("[Capture]\nJpegQuality = 900\n")
     assert any("JpegQuality = 900: a whole number 1..100" in line for line in running.log)
     running.stop()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        running = bonklink(f"[Link]\nPort = {taken.getsockname()[1]}\n")
-        assert any("set another Port" in line for line in running.log)
-        running.stop()
     running = bonklink("[Link]\nHost = 0.0.0.0\n")
     assert any("needs a Token" in line for line in running.log)
     running.stop()
+
+
+def test_a_plugin_that_cannot_be_leaves_no_ring(
+    bonklink: Callable[..., Rehearsal], shm_name: str
+) -> None:
+    """While its game goes on; so that it can be loaded again."""
+    ring = Path(f"/dev/shm/metabonk-ring-{shm_name}")
+    settings = f"[Ring]\nEnabled = true\nName = {shm_name}\n"
+    running = bonklink(f"{settings}[Policy]\nLibrary = /nowhere/policy.so\n")
+    assert any("there is no such library" in line for line in running.log)
+    assert not ring.exists()
+    running.stop()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        running = bonklink(f"{settings}[Link]\nPort = {port}\n")
+        assert any("set another Port" in line for line in running.log)
+        assert not ring.exists()
+    said = running.do("reload")
+    assert f"log info listening on 127.0.0.1:{port}" in said
+    assert not [line for line in said if "no frame ring" in line]
+    assert ring.exists()
+    running.stop()
+    assert not ring.exists()
 
 
 def test_a_fault_in_the_game_is_counted_and_passes(bonklink: Callable[..., Rehearsal]) -> None:

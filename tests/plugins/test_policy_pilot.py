@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from csharp import Peer
+from csharp import Peer, run
 from networks import NETWORKS, arena_pilot
 from rehearsal import Rehearsal, wait_for
 from states import whole_state
@@ -21,6 +23,8 @@ from metabonk.play.compiled import CompiledPolicy, compile
 from metabonk.records import FieldGroup
 
 LIBRARY = native.library_dir() / native.LIBRARY
+HERE = Path(__file__).parent
+CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
 def decided(policy: CompiledPolicy, count: int) -> tuple[bytes, bytes]:
@@ -136,4 +140,44 @@ def test_the_plugin_plays_by_itself(
         running.do("show")
         assert acted() is None  # uploads could not be kept back, so nobody plays
         assert running.told("score") == "uploaded 1 stored 1"
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def tally_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library, which notes what is loaded and freed."""
+    if CC is None:
+        pytest.skip("needs a C compiler")
+    out = tmp_path_factory.mktemp("tally") / "libtally.so"
+    strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
+    where = [f"-I{native.include_dir()}", f'-DPOLICY_LIBRARY="{LIBRARY}"']
+    linked = ["-Wl,--no-as-needed", LIBRARY, "-ldl", f"-Wl,-rpath,{LIBRARY.parent}"]
+    made = run([CC, *strict, *where, HERE / "policy_tally.c", "-o", out, *linked])
+    assert made.returncode == 0, made.stderr
+    return out
+
+
+def test_a_policy_goes_with_its_plugin(
+    bonklink: Callable[..., Rehearsal],
+    tally_library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compile(arena_pilot(1), batch=1, seed=3).save(tmp_path / "policy")
+    tally = tmp_path / "tally"
+    monkeypatch.setenv("POLICY_TALLY", str(tally))
+    settings = f"[Policy]\nLibrary = {tally_library}\nPath = {tmp_path / 'policy'}\n"
+    running = bonklink(settings)
+    for _ in range(2):
+        running.do("reload")
+    assert tally.read_text().split() == ["load", "free", "load", "free", "load"]
+    running.stop()
+    assert tally.read_text().split() == ["load", "free"] * 3
+    tally.unlink()
+    with socket.socket() as taken:  # a plugin that cannot be lets it go as well
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        running = bonklink(f"{settings}[Link]\nPort = {taken.getsockname()[1]}\n")
+        assert any("set another Port" in line for line in running.log)
+        assert tally.read_text().split() == ["load", "free"]
     running.stop()

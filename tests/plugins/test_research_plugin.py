@@ -102,6 +102,42 @@ def test_death_ends_an_episode_and_reset_begins_one(
     running.stop()
 
 
+def test_a_step_without_a_picture_waits_for_one(
+    game: Callable[..., Rehearsal], tmp_path: Path
+) -> None:
+    running = game("[Reward]\nSecond = 0\nHurt = -2\n")
+    agent = ResearchAgent(path_of(0, tmp_path), patience=10.0)
+    seen_by(agent)
+    running.do("camera off")
+    running.do("hurt 25")
+    agent.act(np.zeros(6, np.float32))
+    assert agent.observe(0.3) is None  # the last picture is none of this step
+    assert any("no main camera" in line for line in running.do("show"))
+    running.do("camera on")
+    seen = seen_by(agent)
+    assert (seen.step, seen.done) == (1, False)
+    assert seen.reward == pytest.approx(-2 * 0.25, abs=1e-5)  # of the whole step
+    agent.close()
+    running.stop()
+
+
+def test_a_reset_outside_of_a_run_waits_for_one(
+    game: Callable[..., Rehearsal], tmp_path: Path
+) -> None:
+    running = game()
+    agent = ResearchAgent(path_of(0, tmp_path), patience=10.0)
+    running.do("mainmenu")
+    act(agent)
+    agent.reset()
+    assert agent.observe(0.3) is None
+    said = [line for line in running.do("show") if "RESET waits for a run" in line]
+    assert len(said) == 1
+    assert "begin one in the menus" in said[0]
+    assert running.show()["restarts"] == 0
+    agent.close()
+    running.stop()
+
+
 def test_the_same_actions_give_the_same_episode(
     game: Callable[..., Rehearsal], tmp_path: Path
 ) -> None:
