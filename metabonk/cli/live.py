@@ -259,8 +259,11 @@ def _notice_troubles(live: Live, plan: Plan) -> None:
     for what, asked in (("priority", plan.realtime > 0), ("cpu", live.settings.processor() >= 0)):
         if asked and granted[f"{what}_error"]:
             notice_line(f"the loop's {what} was refused: {granted[f'{what}_error']}")
-    if isinstance(live.game, GamesElsewhere) and (error := live.game.refused()):
-        notice_line(f"the priority of the thread that sends to the game was refused: {error}")
+    if isinstance(live.game, GamesElsewhere):
+        if error := live.game.refused():
+            notice_line(f"the priority of the thread that sends to the game was refused: {error}")
+        for ended in live.game.ended():
+            notice_line(f"{ended}; that game was no longer played")
     counts = live.counts()
     if unshown := counts["game"].get("unshown"):
         notice_line(

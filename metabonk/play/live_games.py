@@ -143,15 +143,19 @@ class GamesElsewhere(ABC):
         """Whether waiting for game `index` mends nothing."""
         return False
 
+    def ended(self) -> list[str]:
+        """The games that will not come back, and why."""
+        return []
+
     def await_connected(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
         """Returns once every game can be played, or `until()` is true. Raises LinkError that names
         the one that could not within `seconds`, and why."""
         end = time.monotonic() + seconds
         for index, place in enumerate(self.places):
             while (missing := self.lacks(index)) and not (until is not None and until()):
-                self.check()
                 if self.hopeless(index) or time.monotonic() > end:
                     raise LinkError(f"{place}: {self.stranger(index) or missing}")
+                self.check()
                 time.sleep(0.02)
 
     def refused(self) -> str:
@@ -220,8 +224,18 @@ class BonkLinkLive(GamesElsewhere):
             super().stop()
 
     def check(self) -> None:
+        """Raises what broke a decoder's thread; LinkError once every link has ended for good."""
         for decoding in self._decoding:
             decoding.check()
+        ended = self.ended()
+        if len(ended) == len(self.places):
+            raise LinkError(f"{ended[0]}; nobody is left to play with")
+
+    def ended(self) -> list[str]:
+        """The games whose link has ended for good, and why: another agent took the game, a token
+        that is not its own."""
+        pairs = zip(self.places, self.native, strict=True)
+        return [f"{place}: {link.why}" for place, link in pairs if link.failed]
 
     def lacks(self, index: int) -> str:
         link = self.native[index]

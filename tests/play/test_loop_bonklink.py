@@ -22,7 +22,7 @@ from sessions import reach, session_at
 from metabonk.errors import LinkError
 from metabonk.games.offer_places import ARENA, OfferPlaces
 from metabonk.games.scripted import RandomPolicy
-from metabonk.link.bonklink import Arrival, Server
+from metabonk.link.bonklink import Arrival, Client, Server
 from metabonk.play.ledger import Gate, read_ledger
 from metabonk.play.live_games import BonkLinkLive
 from metabonk.play.loop import CompiledDecider, Live, LoopSettings, PythonDecider
@@ -217,3 +217,25 @@ def test_the_cognitive_server_where_the_game_should_be_is_named(protocol: str) -
         with pytest.raises(LinkError, match=r"a ZeroMQ server is there.*--zmq-port"):
             played.await_connected(0.5)
         played.stop()
+
+
+def test_a_game_that_another_agent_took_ends_the_wait_and_says_so(
+    tmp_path: Path, policies: Policies
+) -> None:
+    with hosted("v2") as address:
+        played = BonkLinkLive([address], "v2")
+        settings = LoopSettings(hz=60.0, cpu=-1, spin=0.0, stale=30.0)
+        live = Live(played, [CompiledDecider(policies[0])], settings, session_at(tmp_path / "s"))
+        played.start()
+        try:
+            played.await_connected(60.0)
+            live.start()
+            live.wait(seconds=0.2)  # nothing has ended
+            assert played.ended() == []
+            with Client(address, protocol="v2") as other:
+                assert other.poll(30.0) is not None
+                with pytest.raises(LinkError, match=f"{address}: .*; nobody is left to play with"):
+                    live.wait(seconds=60.0)
+        finally:
+            live.stop()
+        assert len(played.ended()) == 1
