@@ -20,8 +20,11 @@ from metabonk.games.offer_places import OfferPlaces
 from metabonk.protocols import Array, FloatArray
 from metabonk.records import ACTION_COLUMNS, GAME_STATE, GameState, Point
 
-# Widgets that begin a run, by the beginning of their texts, the best first.
-_BEGINNERS = ("quick start", "try again", "retry", "restart", "play again", "continue", "start")
+# Widgets that begin a run, by the first words of their texts, the best first.
+_BEGINNERS = (
+    "quick start", "try again", "retry", "restart", "play again", "continue", "start", "play",
+)  # fmt: skip
+_ENDERS = ("quit", "exit")  # that are tried after everything else
 _PRESS_SECONDS = 0.25  # between two presses in menus of a game in real time
 _LOOK_SECONDS = 1.0  # of one wait for a run that somebody else begins
 _FIRST_FRAME = 2.0  # seconds for a game's first picture, which may come after its first states
@@ -377,11 +380,18 @@ class _Presses:
         texts = {i: bytes(widgets[i]["text"]).decode("utf-8", "replace").lower() for i in enabled}
         for word in _BEGINNERS:
             for i, text in texts.items():
-                if text.startswith(word):
+                if _begins(text, word):
                     row[9] = i + 1
                     return row
-        row[9] = enabled[(self._count // 2 // _REST) % len(enabled)] + 1
+        others = [i for i in enabled if not any(_begins(texts[i], word) for word in _ENDERS)]
+        tried = others or enabled
+        row[9] = tried[(self._count // 2 // _REST) % len(tried)] + 1
         return row
+
+
+def _begins(text: str, words: str) -> bool:
+    """Whether these are a text's first words: a button `Play`, and not one of `Player stats`."""
+    return text.startswith(words) and not text[len(words) : len(words) + 1].isalnum()
 
 
 def _same(one: State, other: State) -> bool:

@@ -213,10 +213,18 @@ def test_a_press_of_the_person_is_one_click_with_its_place(skip: int) -> None:
 class RealTime:
     """A game in its main menu, which goes on by itself and is told by a plugin that offers RESET
     and says no STEP. There is no player in the main menu: no health, no clock, and nothing that
-    RESET could begin anew. heeds: what reaches it. speed: of its clock."""
+    RESET could begin anew. heeds: what reaches it. speed: of its clock. buttons: of its main menu,
+    of which the last one begins a run."""
 
-    def __init__(self, heeds: tuple[str, ...] = ("press", "reset"), speed: float = 1.0) -> None:
+    def __init__(
+        self,
+        heeds: tuple[str, ...] = ("press", "reset"),
+        speed: float = 1.0,
+        buttons: tuple[str, ...] = ("Settings", "Start"),
+    ) -> None:
         self.seeds: list[int | None] = []  # of the runs that RESET began
+        self.pressed: set[str] = set()
+        self._buttons = buttons
         self.begun = self.refused = self.shown = 0
         self._heeds, self._speed = heeds, speed
         self._time: float | None = None
@@ -232,14 +240,17 @@ class RealTime:
         self._time = -0.1  # the clock stands at 0 for some states
 
     def press(self, action: Action) -> None:
-        if self._time is None and action.choice == 2 and "press" in self._heeds:
+        if self._time is not None or not action.choice:
+            return
+        self.pressed.add(self._buttons[int(action.choice) - 1])
+        if int(action.choice) == len(self._buttons) and "press" in self._heeds:
             self.begun += 1
             self._time = -0.1
 
     def state(self) -> GameState:
         self.shown += 1
         if self._time is None:
-            widgets = [Widget(text="Settings"), Widget(text="Start")]
+            widgets = [Widget(text=text) for text in self._buttons]
             return GameState(fields=FieldGroup.EVERYTHING, menu="MainMenu", widgets=widgets)
         self._time += 0.02 * self._speed
         return playing(max(0.0, self._time))
@@ -301,6 +312,26 @@ def test_a_run_that_the_menus_began_will_do_where_no_seed_was_asked_for() -> Non
         assert game.game_state(0).playing
         assert (shown.begun, shown.refused, shown.seeds) == (2, 0, [7])
         game.close()
+
+
+@pytest.mark.parametrize(
+    ("buttons", "pressed"),
+    [
+        (("Quit", "Player stats", "Play"), {"Play"}),
+        (("Exit to desktop", "Options", "Onwards"), {"Options", "Onwards"}),
+        (("Quit",), {"Quit"}),
+    ],
+    ids=["by its name", "by trying", "nothing else is there"],
+)
+def test_a_game_is_not_quit_where_another_button_can_be_tried(
+    buttons: tuple[str, ...], pressed: set[str]
+) -> None:
+    shown = RealTime(buttons=buttons)
+    with in_real_time(shown) as port:
+        game = games.make("bonklink", 1, port=port, patience=30.0)
+        game.reset_into(allocate(game.observation_space, 1), [7])
+        game.close()
+    assert (shown.begun, shown.pressed) == (1, pressed)
 
 
 @pytest.mark.parametrize(
