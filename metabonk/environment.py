@@ -4,7 +4,8 @@ A table: `config.py` reads the environment by it. A name without a key belongs t
 built yet: setting it is a warning, so that old scripts keep running and nobody believes that it had
 an effect. Whoever builds the part gives the name its key here. Neither such a name nor the key's
 own METABONK_SECTION_KEY goes before the other: both may be set to one value, and different ones are
-an error. The one name that is not ours is that by which a profiler attaches itself.
+an error. Two names are not ours: that by which a profiler attaches itself, and where .NET's named
+pipes lie.
 """
 
 from __future__ import annotations
@@ -188,3 +189,8 @@ def profiler() -> str:
     NVTX itself finds its tool by this name and no other (nvtxDetail/nvtxInit.h).
     """
     return os.environ.get("NVTX_INJECTION64_PATH", "")
+
+
+def pipes() -> str:
+    """The folder of named pipes' sockets, where .NET has it: ${TMPDIR:-/tmp}."""
+    return os.environ.get("TMPDIR") or "/tmp"

@@ -23,13 +23,13 @@ that and `Tick.pixels` is a view of it.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import numpy as np
 
 from metabonk import _core
+from metabonk.environment import pipes
 from metabonk.errors import LinkError
 from metabonk.link import ring as rings
 from metabonk.link.end import SLICE, End, meanings, refused
@@ -52,15 +52,10 @@ from metabonk.link.wire import (
 )
 from metabonk.records import Action, GameState
 
-__all__ = ["Arrival", "Client", "Reset", "Server", "Tick", "meanings", "pipes"]
+__all__ = ["Arrival", "Client", "Reset", "Server", "Tick", "meanings"]
 
 _ALL = ~Capability(0)
 _GAME = _ALL & ~Capability.RING & ~Capability.STEPPED
-
-
-def pipes() -> str:
-    """Where pipe:// addresses lie, as .NET has it: ${TMPDIR:-/tmp}."""
-    return os.environ.get("TMPDIR") or "/tmp"
 
 
 class Client(End):
@@ -74,7 +69,7 @@ class Client(End):
     connect_timeout, pause, pause_max, ping_every, idle: seconds; `idle` without a word ends a v2
     connection, 0 never; for `spin` seconds, a millisecond at most, a wait looks before it sleeps,
     which pays where each end has a processor of its own. ring_folder: of the frame ring.
-    pipe_folder: where pipe:// addresses lie, by default as `pipes` says.
+    pipe_folder: where pipe:// addresses lie, by default ${TMPDIR:-/tmp}, as .NET has it.
 
     Raises ValueError for an argument that cannot be. Connecting begins with the first `poll`.
     """

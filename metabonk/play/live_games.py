@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from metabonk import _core
+from metabonk.environment import pipes
 from metabonk.errors import LinkError
 from metabonk.games.bonklink_line import Address, stranger
 from metabonk.games.offer_places import ARENA
-from metabonk.link.bonklink import pipes
 from metabonk.play import ledger as ledgers
 from metabonk.play.decoding import JpegDecoding
 from metabonk.play.session import Session

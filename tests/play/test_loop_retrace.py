@@ -150,10 +150,11 @@ def test_directives_are_carried_out_again_bit_for_bit(
     numbers = sorted(set(ticks["directive"].tolist()))
     assert len(numbers) >= 3, "too few directives fitted: nothing is tested"
     for number in numbers:
-        tick = int(ticks["tick"][ticks["directive"] == number][-1])
-        found = retrace(session, tick)
-        assert found.directive
-        assert found.own.move != found.action.move
+        mine = ticks["tick"][ticks["directive"] == number]
+        some = mine[:: -max(1, len(mine) // 4)][:4].tolist()  # in any one both may go the same way
+        found = [retrace(session, tick) for tick in some]
+        assert all(one.directive for one in found)
+        assert any(one.own.move != one.action.move for one in found)
 
 
 def test_another_directive_in_the_ledger_does_not_pass(directed: Session, tmp_path: Path) -> None:
