@@ -78,6 +78,7 @@ SEES_CORE = {
     "play": {"play"},
     "video": {"broadcast", "ops", "cognition"},
     "motion": {"cognition"},
+    "surroundings": {"cognition"},
 }
 
 CSRC_SEES = {

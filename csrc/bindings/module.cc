@@ -15,6 +15,7 @@ NB_MODULE(_core, module) {
   metabonk::bindings::BindVideo(module);
   metabonk::bindings::BindMotion(module);
   metabonk::bindings::BindPlay(module);
+  metabonk::bindings::BindSurroundings(module);
   metabonk::bindings::BindLink(module);
   metabonk::bindings::BindResearchShm(module);
   metabonk::bindings::BindFrameRing(module);

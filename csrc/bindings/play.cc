@@ -59,7 +59,7 @@ int64_t Nanoseconds(double seconds, const char* name) {
 nb::dict Counts(const play::Seat& seat) {
   const play::SeatCounts& counts = seat.counts();
   nb::dict found;
-  const std::pair<const char*, const play::Counter*> named[] = {
+  const std::pair<const char*, const Count*> named[] = {
       {"ticks", &counts.ticks},
       {"decided", &counts.decided},
       {"held", &counts.held},
@@ -76,7 +76,7 @@ nb::dict Counts(const play::Seat& seat) {
       {"missed", &counts.missed},
       {"untold", &counts.untold},
   };
-  for (const auto& [name, counter] : named) found[name] = counter->Get();
+  for (const auto& [name, counter] : named) found[name] = counter->value();
   return found;
 }
 

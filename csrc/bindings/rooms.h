@@ -15,6 +15,7 @@ void BindNn(nanobind::module_& core);
 void BindVideo(nanobind::module_& core);
 void BindMotion(nanobind::module_& core);
 void BindPlay(nanobind::module_& core);
+void BindSurroundings(nanobind::module_& core);
 void BindLink(nanobind::module_& core);
 void BindLinkEnds(nanobind::module_& link);     // a part of link
 void BindResearchShm(nanobind::module_& core);  // a part of ipc

@@ -8,6 +8,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "metabonk/count.h"
+
 namespace metabonk::play {
 
 class Histogram {
@@ -20,8 +22,8 @@ class Histogram {
   // Negative times count as zero.
   void Add(int64_t nanoseconds) {
     const uint64_t value = nanoseconds > 0 ? static_cast<uint64_t>(nanoseconds) : 0;
-    Raise(counts_[static_cast<size_t>(BucketOf(value))], 1);
-    Raise(count_, 1);
+    counts_[static_cast<size_t>(BucketOf(value))].Add();
+    count_.Add();
     if (value > most_.load(std::memory_order_relaxed))
       most_.store(value, std::memory_order_relaxed);
   }
@@ -40,11 +42,9 @@ class Histogram {
     return octave == 0 ? part : (kParts + part) << (octave - 1);
   }
 
-  uint64_t count() const { return count_.load(std::memory_order_relaxed); }
+  uint64_t count() const { return count_.value(); }
   uint64_t most() const { return most_.load(std::memory_order_relaxed); }
-  uint64_t at(int bucket) const {
-    return counts_[static_cast<size_t>(bucket)].load(std::memory_order_relaxed);
-  }
+  uint64_t at(int bucket) const { return counts_[static_cast<size_t>(bucket)].value(); }
 
   // The value that a share of all do not exceed, rounded up to its bucket's end; 0 of none.
   uint64_t Quantile(double share) const {
@@ -60,13 +60,9 @@ class Histogram {
   }
 
  private:
-  // There is one writer, so that no locked instruction is needed.
-  static void Raise(std::atomic<uint64_t>& number, uint64_t by) {
-    number.store(number.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-  }
-
-  std::array<std::atomic<uint64_t>, kBuckets> counts_{};
-  std::atomic<uint64_t> count_{0}, most_{0};
+  std::array<Count, kBuckets> counts_;
+  Count count_;
+  std::atomic<uint64_t> most_{0};
 };
 
 }  // namespace metabonk::play

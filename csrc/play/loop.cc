@@ -68,14 +68,14 @@ bool Loop::Turn() {
   const Beat beat = pacer_.Wait();
   if (settings_.ticks != 0 && beat.tick >= settings_.ticks) {  // it came too late for the last ones
     const uint64_t left = settings_.ticks - (beat.tick - beat.skipped);
-    skipped_.Raise(left);
-    ticks_.Raise(left);
+    skipped_.Add(left);
+    ticks_.Add(left);
     return false;
   }
   const Range range("tick");
   plan_.Tell(beat.tick, beat.planned);
   lateness_.Add(beat.late());
-  skipped_.Raise(beat.skipped);
+  skipped_.Add(beat.skipped);
   TickTimes* times = &At(turns_, 0);
   for (size_t i = 0; i < seats_.size(); ++i) times[i] = seats_[i]->Tick(beat);
   const int64_t cpu = clock_.CpuTime();
@@ -84,7 +84,7 @@ bool Loop::Turn() {
   if (settings_.follow) Follow(beat, {times, seats_.size()});
   ++turns_;
   for (size_t i = 0; i < seats_.size(); ++i) Settle(i);
-  ticks_.Raise(1 + beat.skipped);
+  ticks_.Add(1 + beat.skipped);
   return settings_.ticks == 0 || beat.tick + 1 < settings_.ticks;
 }
 

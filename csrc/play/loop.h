@@ -53,8 +53,8 @@ class Loop {
   void Stop();
   bool running() const { return running_.load(std::memory_order_acquire); }
 
-  uint64_t ticks() const { return ticks_.Get(); }      // planned so far: done and skipped
-  uint64_t skipped() const { return skipped_.Get(); }  // of them
+  uint64_t ticks() const { return ticks_.value(); }      // planned so far: done and skipped
+  uint64_t skipped() const { return skipped_.value(); }  // of them
   const Histogram& lateness() const { return lateness_; }
   // Times of seat `seat` in the newest `remembered` ticks, oldest first. Only while it is stopped,
   // and the games' threads too where it shall be known of the last actions when they were sent.
@@ -84,7 +84,7 @@ class Loop {
   int64_t cpu_ = 0;    // what the thread had computed when the turn before ended
   size_t anchor_ = 0;  // the seat whose captures are followed
   int64_t drift_ = 0;  // of the game's period against ours, nanoseconds
-  Counter ticks_, skipped_;
+  Count ticks_, skipped_;
   Histogram lateness_;
   std::unique_ptr<Reference> reference_;
   std::atomic<bool> stop_{false}, running_{false};

@@ -86,7 +86,7 @@ void Seat::TakeDirective(const Beat& beat) {
   record.number = directive_.target;
   record.priority = directive_.priority;
   record.until = directive_.until;
-  if (!ledger_->Push(&record)) counts_.untold.Raise();
+  if (!ledger_->Push(&record)) counts_.untold.Add();
 }
 
 bool Seat::Find(const Beat& beat) {
@@ -99,7 +99,7 @@ bool Seat::Find(const Beat& beat) {
     if (!source_.Wait(until)) clock_.SleepUntil(std::min(now + kLookAgain, until));
   }
   if (before != 0 && moment_.sequence > before + 1) {
-    counts_.lost.Raise(moment_.sequence - before - 1);
+    counts_.lost.Add(moment_.sequence - before - 1);
   }
   return true;
 }
@@ -111,7 +111,7 @@ bool Seat::Decide(const Beat& beat, TickTimes* times) {
   const Status status = decider_.Decide(moment_, beat.planned + settings_.patience, &decision_);
   if (!status.ok()) {
     const bool unanswered = status.code == Code::kUnavailable;
-    (unanswered ? counts_.unanswered : counts_.faults).Raise();
+    (unanswered ? counts_.unanswered : counts_.faults).Add();
     times->gate |= unanswered ? kGateUnanswered : kGateFault;
     forget_ = begins && !unanswered;
     return false;
@@ -120,13 +120,13 @@ bool Seat::Decide(const Beat& beat, TickTimes* times) {
   times->gate |= kGateDecided;
   if (begins) {
     times->gate |= kGateBegins;
-    counts_.begun.Raise();
+    counts_.begun.Add();
   }
   times->capture = decision_.capture;
   times->ready = moment_.ready;
   times->sequence = decision_.answers;
   times->seen = decision_.seen;
-  counts_.decided.Raise();
+  counts_.decided.Add();
   action_ = decision_.action;
   return true;
 }
@@ -148,11 +148,11 @@ void Seat::Hold(TickTimes* times) {
   if (times->found - answered_ > settings_.stale) {
     action_ = settings_.safe;
     times->gate |= kGateSafe;
-    counts_.safe.Raise();
+    counts_.safe.Add();
   } else {
     LeavePress(&action_);
     times->gate |= kGateHeld;
-    counts_.held.Raise();
+    counts_.held.Add();
   }
 }
 
@@ -179,16 +179,16 @@ void Seat::CountDirective(Applied applied, TickTimes* times) {
   switch (applied) {
     case Applied::kChanged:
       times->gate |= kGateDirected;
-      counts_.directed.Raise();
+      counts_.directed.Add();
       break;
     case Applied::kExpired:
       times->gate |= kGateExpired;
-      counts_.expired.Raise();
+      counts_.expired.Add();
       directive_.action = DirectiveAction::kNone;  // once is enough to know
       break;
     case Applied::kUngrounded:
       times->gate |= kGateUngrounded;
-      counts_.ungrounded.Raise();
+      counts_.ungrounded.Add();
       break;
     case Applied::kNothing:
       break;
@@ -200,7 +200,7 @@ void Seat::Release(TickTimes* times) {
   if (pressed_ && IsPress(action_)) {
     LeavePress(&action_);
     times->gate |= kGateReleased;
-    counts_.released.Raise();
+    counts_.released.Add();
   }
   pressed_ = IsPress(action_);
 }
@@ -209,15 +209,15 @@ void Seat::Send(const Beat& beat, TickTimes* times) {
   const Range range("act");
   const bool taken = sink_.Act(action_, times->sequence);
   times->acted = clock_.Now();
-  counts_.ticks.Raise();
+  counts_.ticks.Add();
   if (!taken) {
     times->gate |= kGateRefused;
-    counts_.refused.Raise();
+    counts_.refused.Add();
   }
   const bool missed = times->acted > beat.next;
   if (missed) {
     times->gate |= kGateMissed;
-    counts_.missed.Raise();
+    counts_.missed.Add();
   }
   open_[++acted_ % Sends::kOpen] = {(times->gate & kGateDecided) ? times->capture : 0, beat.next,
                                     missed};
@@ -244,7 +244,7 @@ bool Seat::Settle(Settled* settled) {
 
 void Seat::Left(const Open& tick, int64_t sent) {
   const bool ever = sent != Sends::kOvertaken;
-  if (!tick.missed && (!ever || sent > tick.next)) counts_.missed.Raise();
+  if (!tick.missed && (!ever || sent > tick.next)) counts_.missed.Add();
   if (ever && tick.capture != 0) latency_.Add(sent - tick.capture);
 }
 
@@ -275,14 +275,14 @@ void Seat::Tell(const TickTimes& times) {
     record.score = decision_.score;
     record.dt = moment_.state->dt;
   }
-  if (!ledger_->Push(&record)) counts_.untold.Raise();
+  if (!ledger_->Push(&record)) counts_.untold.Add();
 }
 
 // After the action has left: nobody waits for this.
 void Seat::Record(const TickTimes& times) {
   uint8_t* to = settings_.seen->Begin();
   if (to == nullptr) {
-    counts_.unseen.Raise();
+    counts_.unseen.Add();
     return;
   }
   const SeenHeader header = {0, settings_.agent, 0, times.tick};

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 
+#include "metabonk/count.h"
 #include "metabonk/records.h"
 #include "play/clock.h"
 #include "play/decider.h"
@@ -41,27 +42,15 @@ struct SeatSettings {
   Journal* seen = nullptr;
 };
 
-// A sum that one thread raises and any may read.
-class Counter {
- public:
-  void Raise(uint64_t by = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-  }
-  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
-
 // Sums since the start. Every tick is decided, held or safe.
 struct SeatCounts {
-  Counter ticks, decided, held, safe;
-  Counter faults, unanswered, refused;
-  Counter lost;  // captures that were replaced by newer ones before a tick saw them
-  Counter directed, expired, ungrounded, released, begun;
-  Counter missed;  // actions that left after the next tick's planned start, or never
-  Counter unseen;  // decisions whose observation the recording had no room for
-  Counter untold;  // ticks that the ledger's queue had no room for
+  Count ticks, decided, held, safe;
+  Count faults, unanswered, refused;
+  Count lost;  // captures that were replaced by newer ones before a tick saw them
+  Count directed, expired, ungrounded, released, begun;
+  Count missed;  // actions that left after the next tick's planned start, or never
+  Count unseen;  // decisions whose observation the recording had no room for
+  Count untold;  // ticks that the ledger's queue had no room for
 };
 
 // When the parts of one tick were done, monotonic nanoseconds.

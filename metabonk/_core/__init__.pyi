@@ -10,5 +10,6 @@ from metabonk._core import (
     play as play,
     records as records,
     support as support,
+    surroundings as surroundings,
     video as video
 )

@@ -26,10 +26,6 @@ Array = npt.NDArray[Any]
 
 KEEP = {"entities": 12, "pickups": 8}  # of each, the closest
 _MANY = (PickupKind.XP, PickupKind.GOLD)
-# What lies is worth collecting: by a record's byte of kind, 0 of what stands and of what heals.
-_LYING: Mapping[int, float] = {PickupKind.XP: 1.0, PickupKind.GOLD: 0.6, PickupKind.MAGNET: 3.0}
-WORTH = np.array([_LYING.get(kind, 0.0) for kind in range(256)])
-HALF_WAY = 6.0  # metres at which what lies is worth half
 _NEARER = 100.0  # times as near, in squares of metres, as other things
 _COUNT = struct.Struct("<H")
 _HALVES = np.dtype("<f2")
@@ -97,12 +93,10 @@ def outlook(packed: bytes) -> Outlook:
     """Of a packed state [16376]. Raises CorruptError if it is none, or the player's position or
     health is no number."""
     around = look(packed)
-    worth = WORTH.take(around.thing_kinds) / (1.0 + around.thing_away * (1.0 / HALF_WAY))
-    pull = np.bincount(around.thing_bins, worth, COMPASS_BINS)
     most = np.finfo(np.float16).max
     return Outlook(
         np.minimum(around.sectors, most).astype(np.float16),
-        np.minimum(pull, most).astype(np.float16),
+        np.minimum(around.pulls, most).astype(np.float16),
         min(around.enemies, 0xFFFF),
     )
 

@@ -19,11 +19,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from metabonk.cognition.backends.surroundings import DIRECTIONS, Array, Surroundings, look
+from metabonk._core.surroundings import Surroundings
+from metabonk.cognition.backends.surroundings import FAR, NEAR, look, lookout
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
-from metabonk.cognition.situation import HALF_WAY, WORTH
 from metabonk.cognition.vocabulary import (
     COMPASS_BINS,
     Compass,
@@ -36,19 +34,10 @@ from metabonk.cognition.vocabulary import (
     Verb,
 )
 from metabonk.errors import CorruptError
-from metabonk.records import EntityFlag, PickupKind
+from metabonk.records import PickupKind
 
-
-def _by_kind(known: Mapping[int, float], other: float) -> Array:
-    """A table by a record's byte of kind, of which most values are none that is known."""
-    return np.array([known.get(kind, other) for kind in range(256)])
-
-
-# What stands is worth using; of what lies, situation.WORTH.
-_USE = _by_kind({PickupKind.CHEST: 1.2, PickupKind.SHRINE: 0.9, PickupKind.PORTAL: 3.0}, -math.inf)
-_NAMES = [kind.name.lower() for kind in PickupKind]
-_HEAL, _CHEST, _PORTAL = (int(k) for k in (PickupKind.HEAL, PickupKind.CHEST, PickupKind.PORTAL))
-_BOSS = int(EntityFlag.BOSS)
+_NAMES = {int(kind): kind.name.lower() for kind in PickupKind}
+_PORTAL = int(PickupKind.PORTAL)
 
 
 @dataclass(frozen=True)
@@ -63,8 +52,8 @@ class Temper:
 
     weak: float = 0.3
     crowd: int = 10
-    near: float = 5.0
-    far: float = 60.0
+    near: float = NEAR
+    far: float = FAR
     stay: float = 0.2
     temperature: float = 0.25
     survive: float = 1.0
@@ -106,12 +95,9 @@ _UTILITY = operator.attrgetter("utility")
 
 @dataclass(slots=True)
 class _Option:
-    """target: None for the widest gap, which is looked for once it is needed: most options of
-    retreat are not chosen."""
-
     utility: float
     verb: Verb
-    target: Target | None = _HERE
+    target: Target = _HERE
     seconds: float = 4.0  # until the next answer comes, which may take a while
     priority: Priority = Priority.NORMAL
     why: str = ""
@@ -142,6 +128,7 @@ class Strategist:
 
     def __init__(self, temper: Temper | None = None) -> None:
         self.temper = temper or Temper()
+        self._lookout = lookout(self.temper.near, self.temper.far)
         self.refused = 0  # states that were none, which `plan` had no answer to
 
     def plan(self, packed: bytes, in_force: Directive | None = None) -> Directive | None:
@@ -156,17 +143,16 @@ class Strategist:
     def decide(self, packed: bytes, in_force: Directive | None = None) -> Verdict:
         """packed: records.GameState.pack() bytes. Raises CorruptError where they are none, or where
         the player's position or health is no number."""
-        around = look(packed, self.temper.near)
+        around = look(packed, self._lookout)
         options = self._options(around)
         if in_force is not None:
             for option in options:
                 if option.verb == in_force.action:
-                    same = self._target(option, around) == in_force.target
+                    same = option.target == in_force.target
                     option.utility += self.temper.stay * (1.0 if same else 0.5)
         best = max(options, key=_UTILITY)
         probabilities = self._softmax(options)
-        target = self._target(best, around)
-        directive = Directive(best.verb, target, best.seconds, best.priority)
+        directive = Directive(best.verb, best.target, best.seconds, best.priority)
         return Verdict(
             directive,
             probabilities[best.verb.value],
@@ -175,11 +161,6 @@ class Strategist:
             around.danger,
             around.exits,
         )
-
-    def _target(self, option: _Option, around: Surroundings) -> Target:
-        if option.target is None:
-            option.target = Compass(self._gap(around))
-        return option.target
 
     def _softmax(self, options: list[_Option]) -> dict[str, float]:
         """Of each action the best option counts."""
@@ -216,81 +197,46 @@ class Strategist:
             why = (
                 "weak and threatened" if weak else "a crowd" if around.exits >= 4 else "no way out"
             )
-            found.append(_Option(temper.survive * want, Verb.RETREAT, None, 1.0, urgent, why))
+            gap = Compass(around.gap)
+            found.append(_Option(temper.survive * want, Verb.RETREAT, gap, 1.0, urgent, why))
         if around.health < 0.9:
             found += self._hearts(around, urgent)
         return found
 
     def _hearts(self, around: Surroundings, urgent: Priority) -> list[_Option]:
-        """The heart whose way is shortest, what threatens there counting as a detour."""
-        hearts = (around.thing_kinds == _HEAL).nonzero()[0].tolist()
-        if not hearts:
+        heart = around.heart
+        if heart is None:
             return []
-        blocked = {i: float(around.sectors[around.thing_bins[i]]) for i in hearts}
-        ways = {i: float(around.thing_away[i]) * (1.0 + blocked[i]) for i in hearts}
-        nearest = min(hearts, key=ways.__getitem__)
-        want = 3.0 * (1.0 - around.health) / (1.0 + ways[nearest] / 20.0)
-        if around.health < self.temper.weak and blocked[nearest] < 1.0:
+        way = heart.away * (1.0 + heart.blocked)
+        want = 3.0 * (1.0 - around.health) / (1.0 + way / 20.0)
+        if around.health < self.temper.weak and heart.blocked < 1.0:
             want += 1.2  # as much as getting away, and there is something to gain
-        heart = Pickup(int(around.thing_ids[nearest]))
         why = "health to regain lies in reach"
-        return [_Option(self.temper.survive * want, Verb.RETREAT, heart, 4.0, urgent, why)]
-
-    def _gap(self, around: Surroundings) -> int:
-        """The direction of the widest gap, away from the middle of what threatens."""
-        pull = complex(DIRECTIONS.dot(around.sectors))
-        toward = (DIRECTIONS * (0.5 * pull.conjugate() / (abs(pull) + 1e-6))).real
-        toward += around.sectors
-        return int(toward.argmin())
+        target = Pickup(heart.id)
+        return [_Option(self.temper.survive * want, Verb.RETREAT, target, 4.0, urgent, why)]
 
     def _gathers(self, around: Surroundings) -> list[_Option]:
-        temper = self.temper
-        if len(around.thing_ids) == 0:
-            return []
-        found = []
-        blocked = around.sectors.take(around.thing_bins)
-        kinds = around.thing_kinds
-        hard = (1.0 + around.thing_away * (1.0 / HALF_WAY)) * (1.0 + blocked)
-        pull = float(WORTH.take(kinds).dot(1.0 / hard))
+        temper, found, pull = self.temper, [], around.pull
         if pull > 0.0:
             want = 0.4 + 0.4 * min(pull, 3.0) / 3.0 - 0.1 * around.danger
             found.append(_Option(temper.gather * want, Verb.COLLECT, why="the way is clear"))
-        if max(kinds.tobytes()) >= _CHEST:  # kinds that are used come last
-            found += self._uses(around, kinds, blocked)
+        use = around.use
+        if use is not None:
+            want = temper.gather * (use.worth - 0.05 * around.danger)
+            # A portal is meant and no other thing. Of chests and shrines the executor takes the
+            # best in every tick, and when one is used up the next, without another answer.
+            target: Target = Pickup(use.id) if use.kind == _PORTAL else _HERE
+            why = f"a {_NAMES[use.kind]} within reach"
+            found.append(_Option(want, Verb.INTERACT, target, why=why))
         return found
 
-    def _uses(self, around: Surroundings, kinds: Array, blocked: Array) -> list[_Option]:
-        """The chest, shrine or portal that is worth most; a chest if it can be paid."""
-        wants = _USE.take(kinds)
-        wants[(kinds == _CHEST) & ~(around.thing_values <= around.gold)] = -math.inf
-        wants /= 1.0 + around.thing_away * (1.0 / self.temper.far)
-        wants -= 0.15 * blocked
-        best = int(wants.argmax())
-        most = float(wants[best])
-        if most == -math.inf:
-            return []
-        want = self.temper.gather * (most - 0.05 * around.danger)
-        why = f"a {_NAMES[int(kinds[best])]} within reach"
-        # A portal is meant and no other thing. Of chests and shrines the executor takes the best in
-        # every tick, and when one is used up the next, without waiting for another answer.
-        portal = int(kinds[best]) == _PORTAL
-        target: Target = Pickup(int(around.thing_ids[best])) if portal else _HERE
-        return [_Option(want, Verb.INTERACT, target, why=why)]
-
     def _fights(self, around: Surroundings) -> list[_Option]:
-        temper = self.temper
-        if len(around.ids) == 0:
-            return []
-        found = []
-        flags = set(around.flags.tobytes())  # of all: a handful of values
-        if any(flag & 5 == _BOSS for flag in flags):
-            bosses = (around.flags & 5 == _BOSS).nonzero()[0]
-            want = 1.2 if around.health >= temper.weak else 0.3
-            boss = bosses[int(around.away[bosses].argmin())]
-            target = Entity(int(around.ids[boss]))
+        temper, found, boss = self.temper, [], around.boss
+        if boss is not None:
+            want = temper.fight * (1.2 if around.health >= temper.weak else 0.3)
             why = "a boss: kite it"
-            found.append(_Option(temper.fight * want, Verb.ATTACK, target, 4.0, Priority.HIGH, why))
-        if any(flag & 4 == 0 for flag in flags):
+            found.append(_Option(want, Verb.ATTACK, Entity(boss), 4.0, Priority.HIGH, why))
+        if around.opponents:
             want = 0.45 * around.health - 0.03 * around.enemies
             found.append(_Option(temper.fight * want, Verb.ATTACK, why="enemies to be fought"))
         return found

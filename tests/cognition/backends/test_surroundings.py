@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 from situations import HERE, enemy, state, thing
 
-from metabonk.cognition.backends.surroundings import DIRECTIONS, Surroundings, look
+from metabonk._core.surroundings import Lookout, Surroundings
+from metabonk.cognition.backends.surroundings import (
+    COST,
+    FAR,
+    HALF_WAY,
+    LYING,
+    NEAR,
+    USED,
+    look,
+    lookout,
+)
 from metabonk.cognition.vocabulary import COMPASS_BINS
 from metabonk.errors import CorruptError
 from metabonk.records import (
@@ -19,10 +31,9 @@ from metabonk.records import (
     EntityFlag,
     FieldGroup,
     GameState,
+    Pickup,
     PickupKind,
 )
-
-NEAR = 5.0
 
 
 def weight(flags: int) -> float:
@@ -33,33 +44,80 @@ def bin_of(dx: float, dy: float) -> int:
     return round(math.atan2(dy, dx) / math.tau * COMPASS_BINS) % COMPASS_BINS
 
 
+def places(things: Any) -> list[tuple[Any, float, int]]:
+    """Of what is somewhere: it, metres away, bin."""
+    found = []
+    for one in things:
+        dx, dy = one.position[0] - HERE[0], one.position[1] - HERE[1]
+        if math.isfinite(math.hypot(dx, dy)):
+            found.append((one, math.hypot(dx, dy), bin_of(dx, dy)))
+    return found
+
+
 def check(given: GameState) -> Surroundings:
     """Holds `look` against the definition."""
-    found = look(given.pack(), NEAR)
-    beings = [(e.id, e.position[0] - HERE[0], e.position[1] - HERE[1], e) for e in given.entities]
-    beings = [one for one in beings if math.isfinite(math.hypot(one[1], one[2]))]
-    assert found.ids.tolist() == [id for id, *_ in beings]
-    assert found.flags.tolist() == [int(e.flags) for *_, e in beings]
-    far = [math.hypot(dx, dy) for _, dx, dy, _ in beings]
-    np.testing.assert_allclose(found.away, far, rtol=1e-5, atol=1e-5)
+    found = look(given.pack())
+    sectors = check_enemies(given, found)
+    things = places(given.pickups)
+    pulls, pull = [0.0] * COMPASS_BINS, 0.0
+    for one, away, to in things:
+        pulls[to] += LYING.get(one.kind, 0.0) / (1.0 + away / HALF_WAY)
+        pull += LYING.get(one.kind, 0.0) / (1.0 + away / HALF_WAY) / (1.0 + sectors[to])
+    np.testing.assert_allclose(found.pulls, pulls, rtol=1e-5, atol=1e-9)
+    assert found.pull == pytest.approx(pull, rel=1e-5)
+    check_candidates(given, found, sectors)
+    return found
+
+
+def check_enemies(given: GameState, found: Surroundings) -> list[float]:
     threat = [0.0] * COMPASS_BINS
-    for (_, dx, dy, one), away in zip(beings, far, strict=True):
-        threat[bin_of(dx, dy)] += weight(one.flags) / (1.0 + (away / NEAR) ** 2)
+    beings = places(given.entities)
+    for one, away, to in beings:
+        threat[to] += weight(one.flags) / (1.0 + (away / NEAR) ** 2)
     sides = [0.5 * (threat[i - 1] + threat[(i + 1) % COMPASS_BINS]) for i in range(COMPASS_BINS)]
     sectors = [own + side for own, side in zip(threat, sides, strict=True)]
-    np.testing.assert_allclose(found.sectors, sectors, rtol=1e-4, atol=1e-6)
-    assert found.danger == pytest.approx(sum(threat), rel=1e-4)
+    np.testing.assert_allclose(found.sectors, sectors, rtol=1e-5, atol=1e-9)
+    assert found.danger == pytest.approx(sum(threat), rel=1e-5)
     assert found.exits == sum(s < 0.5 for s in sectors)
-    assert found.enemies == sum(away < 2.0 * NEAR for away in far)
-    things = [p for p in given.pickups if math.isfinite(math.hypot(*p.position[:2]))]
-    assert found.thing_ids.tolist() == [p.id for p in things]
-    assert found.thing_kinds.tolist() == [int(p.kind) for p in things]
-    np.testing.assert_allclose(found.thing_values, [p.value for p in things], rtol=1e-6)
-    offsets = [(p.position[0] - HERE[0], p.position[1] - HERE[1]) for p in things]
-    assert found.thing_bins.tolist() == [bin_of(*offset) for offset in offsets]
-    away = [math.hypot(*offset) for offset in offsets]
-    np.testing.assert_allclose(found.thing_away, away, rtol=1e-5, atol=1e-5)
-    return found
+    assert found.enemies == sum(away < 2.0 * NEAR for _, away, _ in beings)
+    directions = [cmath.exp(2j * math.pi * i / COMPASS_BINS) for i in range(COMPASS_BINS)]
+    middle = sum(d * s for d, s in zip(directions, sectors, strict=True))
+    toward = [
+        s + 0.5 * (d * middle.conjugate()).real / (abs(middle) + 1e-6)
+        for d, s in zip(directions, sectors, strict=True)
+    ]
+    assert toward[found.gap] == pytest.approx(min(toward), abs=1e-4)
+    foes = [one for one in beings if not one[0].flags & EntityFlag.PROJECTILE]
+    assert found.opponents == bool(foes)
+    bosses = [one for one in foes if one[0].flags & EntityFlag.BOSS]
+    nearest = min(bosses, key=lambda one: one[1])[0].id if bosses else None
+    assert found.boss == nearest
+    return sectors
+
+
+def check_candidates(given: GameState, found: Surroundings, sectors: list[float]) -> None:
+    things = places(given.pickups)
+    hearts = [one for one in things if one[0].kind == PickupKind.HEAL]
+    assert (found.heart is None) == (not hearts)
+    if found.heart is not None:
+        wanted, away, to = min(hearts, key=lambda one: one[1] * (1.0 + sectors[one[2]]))
+        assert found.heart.id == wanted.id
+        assert found.heart.away == pytest.approx(away, rel=1e-5)
+        assert found.heart.blocked == pytest.approx(sectors[to], rel=1e-5, abs=1e-9)
+
+    def worth(one: tuple[Pickup, float, int]) -> float:
+        return USED[one[0].kind] / (1.0 + one[1] / FAR) - COST * sectors[one[2]]
+
+    used = [one for one in things if one[0].kind in USED and paid(one[0], found.gold)]
+    assert (found.use is None) == (not used)
+    if found.use is not None:
+        best = max(used, key=worth)
+        assert (found.use.id, found.use.kind) == (best[0].id, best[0].kind)
+        assert found.use.worth == pytest.approx(worth(best), rel=1e-4, abs=1e-6)
+
+
+def paid(one: Pickup, gold: float) -> bool:
+    return one.kind != PickupKind.CHEST or one.value <= gold
 
 
 def test_it_is_what_the_definition_says_of_any_state() -> None:
@@ -77,7 +135,8 @@ def test_it_is_what_the_definition_says_of_any_state() -> None:
             thing(i + 1, random_.choice(list(PickupKind)), angle(), random_.uniform(0.1, 60.0), i)
             for i in range(random_.choice((0, 1, 5, 30)))
         ]
-        check(state(random_.uniform(1.0, 100.0), entities=entities, pickups=things))
+        health, gold = random_.uniform(1.0, 100.0), random_.uniform(0.0, 30.0)
+        check(state(health, entities=entities, pickups=things, gold=gold))
 
 
 def test_what_is_nowhere_is_left_out_and_the_rest_stays() -> None:
@@ -87,16 +146,45 @@ def test_what_is_nowhere_is_left_out_and_the_rest_stays() -> None:
     entities[3].position = (0.0, math.inf, 0.0)
     things[4].position = (-math.inf, 0.0, 0.0)
     found = check(state(entities=entities, pickups=things))
-    assert found.ids.tolist() == [1, 3, 5]
-    assert found.thing_ids.tolist() == [1, 2, 3, 4]
+    assert found.enemies == 3
+    assert np.count_nonzero(found.pulls) == 4
 
 
 def test_counts_beyond_the_lists_read_no_further() -> None:
     row = np.frombuffer(state().pack(), GAME_STATE).copy()
     row["entity_count"] = row["pickup_count"] = 65_535
+    row["entities"]["position"] = row["pickups"]["position"] = (*HERE, 0.0)
     found = look(row.tobytes())
-    assert len(found.ids) == MAX_ENTITIES
-    assert len(found.thing_ids) == MAX_PICKUPS
+    assert found.enemies == MAX_ENTITIES
+    assert found.pull == pytest.approx(MAX_PICKUPS / (1.0 + MAX_ENTITIES))
+
+
+def test_kinds_that_nobody_knows_are_worth_nothing() -> None:
+    row = np.frombuffer(state(pickups=[thing(1, PickupKind.CHEST, 0.0, 2.0)]).pack(), GAME_STATE)
+    row = row.copy()
+    row["pickups"]["kind"] = 200
+    found = look(row.tobytes())
+    assert (found.pull, found.heart, found.use) == (0.0, None, None)
+
+
+def test_what_cannot_be_paid_is_not_used() -> None:
+    chest = thing(1, PickupKind.CHEST, 0.0, 2.0, value=10.0)
+    assert look(state(pickups=[chest], gold=9.0).pack()).use is None
+    assert look(state(pickups=[chest], gold=10.0).pack()).use is not None
+    chest.value = math.nan
+    assert look(state(pickups=[chest], gold=10.0).pack()).use is None
+
+
+def test_near_and_far_are_where_things_count_half() -> None:
+    given = state(entities=[enemy(1, 0.0, 8.0)], pickups=[thing(2, PickupKind.SHRINE, 180.0, 30.0)])
+    found = look(given.pack(), lookout(near=8.0, far=30.0))
+    assert found.danger == pytest.approx(0.5)
+    assert found.use is not None
+    assert found.use.worth == pytest.approx(0.5 * USED[PickupKind.SHRINE])
+    with pytest.raises(ValueError, match="above 0 metres"):
+        lookout(near=0.0)
+    with pytest.raises(TypeError):
+        Lookout(1.0, 1.0, 1.0, 1.0, [0.0], [0.0])  # of seven kinds
 
 
 def test_what_no_transport_carried_is_not_there() -> None:
@@ -105,7 +193,7 @@ def test_what_no_transport_carried_is_not_there() -> None:
     full = state(entities=entities, pickups=things, gold=3.0)
     assert look(full.pack()).gold == 3.0
     bare = look(state(entities=entities, pickups=things, fields=FieldGroup.PLAYER).pack())
-    assert (len(bare.ids), len(bare.thing_ids)) == (0, 0)
+    assert (bare.opponents, bare.pull) == (False, 0.0)
     assert (bare.danger, bare.exits) == (0.0, COMPASS_BINS)
     assert bare.gold == math.inf, "not told: nothing is too dear"
 
@@ -126,6 +214,6 @@ def test_bytes_that_are_no_state_are_refused() -> None:
         look(lost.pack())
 
 
-def test_directions_are_the_compass() -> None:
-    assert DIRECTIONS[0] == pytest.approx(1.0)
-    assert DIRECTIONS[4] == pytest.approx(1j), "north"
+def test_the_gap_is_away_from_the_crowd() -> None:
+    crowd = [enemy(i + 1, 90.0 + i, 5.0) for i in range(5)]
+    assert look(state(entities=crowd).pack()).gap == 12, "south of who comes from the north"

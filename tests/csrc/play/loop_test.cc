@@ -74,7 +74,7 @@ TEST(loop_follows_the_games_phase) {
     const std::vector<TickTimes> times = match.Play();
     CHECK_EQ(times.size(), size_t{2000});
     CHECK(WorstLatency(times, 200) < kMillisecond);
-    CHECK(match.seat.counts().held.Get() <= 2);
+    CHECK(match.seat.counts().held.value() <= 2);
   }
 }
 
@@ -108,7 +108,7 @@ TEST(loop_waits_for_the_last_of_several_captures) {
   }
   CHECK(WorstLatency(loop.Times(1), 100) < kMillisecond);
   CHECK(WorstLatency(loop.Times(0), 100) < 6 * kMillisecond);
-  CHECK(second.counts().held.Get() <= 2);
+  CHECK(second.counts().held.value() <= 2);
 }
 
 TEST(loop_ticks_every_seat_and_keeps_the_newest_times) {
@@ -123,8 +123,8 @@ TEST(loop_ticks_every_seat_and_keeps_the_newest_times) {
   while (loop.Turn()) {
   }
   CHECK_EQ(loop.ticks(), uint64_t{50});
-  CHECK_EQ(first.counts().ticks.Get(), uint64_t{50});
-  CHECK_EQ(second.counts().ticks.Get(), uint64_t{50});
+  CHECK_EQ(first.counts().ticks.value(), uint64_t{50});
+  CHECK_EQ(second.counts().ticks.value(), uint64_t{50});
   const std::vector<TickTimes> times = loop.Times(1);
   CHECK_EQ(times.size(), size_t{8});
   for (size_t i = 0; i < times.size(); ++i) {
@@ -142,7 +142,7 @@ TEST(loop_notes_when_actions_were_sent_in_the_turns_that_they_are_of) {
     if (turn == 30) match.game.send_after = -1;  // it hangs
     match.loop.Turn();
   }
-  CHECK_EQ(match.seat.counts().missed.Get(), uint64_t{10});  // while it runs
+  CHECK_EQ(match.seat.counts().missed.value(), uint64_t{10});  // while it runs
   std::vector<TickTimes> times = match.loop.Times(0);
   for (size_t turn = 0; turn < 40; ++turn) {
     const int64_t after = times[turn].sent - times[turn].acted;
@@ -154,7 +154,7 @@ TEST(loop_notes_when_actions_were_sent_in_the_turns_that_they_are_of) {
   times = match.loop.Times(0);
   CHECK_EQ(times[30].sent, Sends::kOvertaken);
   CHECK_EQ(times[39].sent, match.clock.now);
-  CHECK_EQ(match.seat.counts().missed.Get(), uint64_t{19});
+  CHECK_EQ(match.seat.counts().missed.value(), uint64_t{19});
 }
 
 TEST(loop_whose_actions_leave_at_once_says_so) {
@@ -215,7 +215,7 @@ TEST(loop_that_comes_too_late_for_its_last_ticks_ends_with_as_many_as_were_plann
   CHECK(!match.loop.Turn());
   CHECK_EQ(match.loop.ticks(), 2000u);
   CHECK_EQ(match.loop.skipped(), before + 10);
-  CHECK_EQ(match.seat.counts().ticks.Get() + match.loop.skipped(), 2000u);
+  CHECK_EQ(match.seat.counts().ticks.value() + match.loop.skipped(), 2000u);
 }
 
 TEST(loop_says_what_the_thread_computed_in_each_turn) {
@@ -289,12 +289,12 @@ TEST(loop_runs_on_a_thread_and_stops) {
   CHECK(loop.running());
   const Directive hold = {.id = 1, .action = DirectiveAction::kHold, .until = INT64_MAX};
   CHECK(seat.Direct(hold).ok());  // while it ticks
-  while (seat.counts().directed.Get() == 0 && seat.counts().safe.Get() < 200) {
+  while (seat.counts().directed.value() == 0 && seat.counts().safe.value() < 200) {
     std::this_thread::yield();
   }
   loop.Stop();
   CHECK(!loop.running());
-  CHECK(seat.counts().ticks.Get() + loop.skipped() == loop.ticks());
+  CHECK(seat.counts().ticks.value() + loop.skipped() == loop.ticks());
   CHECK(loop.reference()->lateness().count() > 0);
   loop.Stop();
 }

@@ -64,9 +64,9 @@ TEST(tick_answers_every_new_moment) {
     CHECK(times.planned <= times.found && times.found <= times.seen);
     CHECK(times.seen <= times.decided && times.decided <= times.acted);
   }
-  CHECK_EQ(table.seat.counts().decided.Get(), uint64_t{10});
-  CHECK_EQ(table.seat.counts().begun.Get(), uint64_t{1});
-  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{0});
+  CHECK_EQ(table.seat.counts().decided.value(), uint64_t{10});
+  CHECK_EQ(table.seat.counts().begun.value(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().missed.value(), uint64_t{0});
   CHECK_EQ(table.seat.latency().count(), uint64_t{10});
 }
 
@@ -105,8 +105,8 @@ TEST(tick_holds_and_then_plays_safe) {
   }
   CHECK_EQ(held, 5);  // 100 ms
   CHECK_EQ(safe, 7);
-  CHECK_EQ(table.seat.counts().held.Get(), uint64_t{5});
-  CHECK_EQ(table.seat.counts().safe.Get(), uint64_t{7});
+  CHECK_EQ(table.seat.counts().held.value(), uint64_t{5});
+  CHECK_EQ(table.seat.counts().safe.value(), uint64_t{7});
   table.Capture(13, 13);
   CHECK(table.Tick(13).gate & kGateDecided);  // the game is back
 }
@@ -140,7 +140,7 @@ TEST(tick_plays_safe_where_the_policy_hangs_or_faults_on_what_it_is_shown) {
 TEST(tick_plays_safe_where_a_game_never_shows_anything) {
   Table table;
   for (uint64_t n = 0; n < 12; ++n) table.Tick(n);
-  CHECK(table.seat.counts().safe.Get() >= 5);
+  CHECK(table.seat.counts().safe.value() >= 5);
   for (const Action& action : table.game.actions) {
     CHECK(std::memcmp(&action, &kSafeAction, sizeof action) == 0);
   }
@@ -152,7 +152,7 @@ TEST(tick_counts_captures_that_nobody_saw) {
   table.Tick(0);
   for (int i = 0; i < 4; ++i) table.game.captures.push_back(table.start + 1000 + i);
   CHECK_EQ(table.Tick(1).sequence, uint64_t{5});
-  CHECK_EQ(table.seat.counts().lost.Get(), uint64_t{3});
+  CHECK_EQ(table.seat.counts().lost.value(), uint64_t{3});
 }
 
 TEST(tick_lets_go_between_two_presses) {
@@ -165,7 +165,7 @@ TEST(tick_lets_go_between_two_presses) {
     sent.push_back(table.game.actions.back().choice);
   }
   CHECK((sent == std::vector<float>{1, 0, 1, 0, 1, 0}));
-  CHECK_EQ(table.seat.counts().released.Get(), uint64_t{3});
+  CHECK_EQ(table.seat.counts().released.value(), uint64_t{3});
 }
 
 TEST(tick_applies_the_directive_in_force) {
@@ -185,8 +185,8 @@ TEST(tick_applies_the_directive_in_force) {
     CHECK_EQ((times.gate & kGateDirected) != 0, in_force);
     CHECK_EQ((times.gate & kGateExpired) != 0, n == 3);
   }
-  CHECK_EQ(table.seat.counts().directed.Get(), uint64_t{3});
-  CHECK_EQ(table.seat.counts().expired.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().directed.value(), uint64_t{3});
+  CHECK_EQ(table.seat.counts().expired.value(), uint64_t{1});
   low.until = table.start + 100 * kPeriod;
   CHECK(table.seat.Direct(low).ok());  // the other one has run out
   table.Tick(6);
@@ -227,7 +227,7 @@ TEST(tick_counts_a_deadline_that_was_missed) {
   table.Tick(0);
   table.decider.takes = kPeriod;
   CHECK(table.Tick(1).gate & kGateMissed);
-  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().missed.value(), uint64_t{1});
 }
 
 TEST(tick_counts_actions_that_another_thread_sent_late_or_never) {
@@ -251,7 +251,7 @@ TEST(tick_counts_actions_that_another_thread_sent_late_or_never) {
     CHECK_EQ(settled.sent, wanted[number - 1]);
   }
   CHECK(!table.seat.Settle(&settled));
-  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{3});
+  CHECK_EQ(table.seat.counts().missed.value(), uint64_t{3});
   CHECK_EQ(table.seat.latency().count(), uint64_t{3});  // of those that left
   CHECK(table.seat.latency().most() > static_cast<uint64_t>(kPeriod));
 }
@@ -263,11 +263,11 @@ TEST(tick_counts_a_deadline_once_though_it_was_handed_over_and_sent_late) {
   table.decider.takes = kPeriod;
   const TickTimes times = table.Tick(0);
   CHECK(times.gate & kGateMissed);
-  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().missed.value(), uint64_t{1});
   table.game.sender.Tell(1, times.acted + kMillisecond);
   Settled settled;
   CHECK(table.seat.Settle(&settled));
-  CHECK_EQ(table.seat.counts().missed.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().missed.value(), uint64_t{1});
 }
 
 TEST(tick_gives_up_on_what_a_sender_that_hangs_was_given) {
@@ -283,7 +283,7 @@ TEST(tick_gives_up_on_what_a_sender_that_hangs_was_given) {
     }
   }
   CHECK_EQ(number, 2 * Sends::kOpen + 1);
-  CHECK_EQ(table.seat.counts().missed.Get(), number);
+  CHECK_EQ(table.seat.counts().missed.value(), number);
 }
 
 TEST(tick_holds_where_the_policy_has_no_answer) {
@@ -299,9 +299,9 @@ TEST(tick_holds_where_the_policy_has_no_answer) {
   CHECK((table.decider.begins == std::vector<bool>{true, true, false}));
   table.game.takes = false;
   CHECK_EQ(table.Tick(3).gate, kGateDecided + kGateRefused);
-  CHECK_EQ(table.seat.counts().refused.Get(), uint64_t{1});
-  CHECK_EQ(table.seat.counts().faults.Get(), uint64_t{1});
-  CHECK_EQ(table.seat.counts().unanswered.Get(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().refused.value(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().faults.value(), uint64_t{1});
+  CHECK_EQ(table.seat.counts().unanswered.value(), uint64_t{1});
 }
 
 TEST(tick_tells_the_ledger_what_it_did) {
@@ -369,7 +369,7 @@ TEST(tick_allocates_nothing) {
   const size_t before = check::Allocations();
   for (int n = 0; n < 500; ++n) seat.Tick(pacer.Wait());
   CHECK_EQ(check::Allocations() - before, size_t{0});
-  CHECK_EQ(seat.counts().decided.Get(), uint64_t{501});
+  CHECK_EQ(seat.counts().decided.value(), uint64_t{501});
 }
 
 TEST(tick_mutes_the_policys_presses_and_not_its_moves) {
