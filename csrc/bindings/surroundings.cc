@@ -3,8 +3,6 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/array.h>
-#include <nanobind/stl/string.h>
 
 #include <algorithm>
 #include <cstring>
@@ -19,34 +17,21 @@ namespace metabonk::bindings {
 
 namespace {
 
-class Lookout {
- public:
-  explicit Lookout(const play::Worths& worths) : worths_(worths) {
-    for (const double metres : {worths.near, worths.half_way, worths.far}) {
-      if (!(metres > 0.0)) throw nb::value_error("lookout: distances must be above 0 metres");
-    }
+play::Surroundings Look(const nb::bytes& packed, double near, double far) {
+  if (!(near > 0.0 && far > 0.0)) throw nb::value_error("near, far: must be above 0 metres");
+  GameState state;
+  if (packed.size() != sizeof state) {
+    throw nb::value_error(
+        (std::to_string(packed.size()) + " bytes; wanted " + std::to_string(sizeof state)).c_str());
   }
-
-  // Not `state_` to read into: a Lookout may be asked by several threads.
-  play::Surroundings Look(const nb::bytes& packed) const {
-    GameState state;
-    if (packed.size() != sizeof state) {
-      throw nb::value_error(
-          (std::to_string(packed.size()) + " bytes; wanted " + std::to_string(sizeof state))
-              .c_str());
-    }
-    std::memcpy(static_cast<void*>(&state), packed.data(), sizeof state);
-    play::Surroundings found;
-    if (play::LookAround(state, worths_, &found)) return found;
-    throw nb::value_error(("position " + std::to_string(state.position[0]) + ", " +
-                           std::to_string(state.position[1]) + " and health " +
-                           std::to_string(state.health) + "; wanted finite numbers")
-                              .c_str());
-  }
-
- private:
-  play::Worths worths_;
-};
+  std::memcpy(static_cast<void*>(&state), packed.data(), sizeof state);
+  play::Surroundings found;
+  if (play::LookAround(state, near, far, &found)) return found;
+  throw nb::value_error(("position " + std::to_string(state.position[0]) + ", " +
+                         std::to_string(state.position[1]) + " and health " +
+                         std::to_string(state.health) + "; wanted finite numbers")
+                            .c_str());
+}
 
 nb::object Array(const play::Compass& compass) {
   double* out;
@@ -110,21 +95,9 @@ void BindSurroundings(nb::module_& core) {
           "use", [](const Surroundings& s) { return OrNone(s.use); },
           "The best of what is used and can be paid, or None.",
           nb::sig("def use(self) -> Candidate | None"));
-  using Kinds = std::array<double, play::kPickupKinds>;
-  nb::class_<Lookout>(module, "Lookout", "Says what states come to; keeps nothing of them.")
-      .def(
-          "__init__",
-          [](Lookout* self, double near, double half_way, double far, double cost,
-             const Kinds& lying,
-             const Kinds& used) { new (self) Lookout({near, half_way, far, cost, lying, used}); },
-          nb::arg("near"), nb::arg("half_way"), nb::arg("far"), nb::arg("cost"), nb::arg("lying"),
-          nb::arg("used"),
-          "near, half_way, far: metres at which an enemy, what lies and what is used count half. "
-          "cost: of an ordinary enemy in the way to what is used. lying, used: what things are "
-          "worth by kind; 0 of what does not lie, or is not used.")
-      .def("look", &Lookout::Look, nb::arg("state"),
-           "state: packed. Raises ValueError for other bytes, and where the position or health is "
-           "no number.");
+  module.def("look", &Look, nb::arg("state"), nb::arg("near"), nb::arg("far"),
+             "state: packed. near, far: metres at which an enemy and what is used count half. "
+             "Raises ValueError for other bytes, and where the position or health is no number.");
 }
 
 }  // namespace metabonk::bindings

@@ -11,6 +11,36 @@ namespace {
 constexpr double kBinsPerRadian = kCompassBins / 6.283185307179586;
 constexpr double kFree = 0.5;  // threat below which a direction is all but free
 constexpr double kBoss = 3.0, kElite = 1.6;
+constexpr double kHalfWay = 6.0;  // metres at which what lies counts half
+constexpr double kCost = 0.15;    // of an ordinary enemy in the way to what is used
+
+// What lies is worth collecting: 0 of what stands, and of hearts, which are for who is hurt.
+double Lying(PickupKind kind) {
+  switch (kind) {
+    case PickupKind::kXp:
+      return 1.0;
+    case PickupKind::kGold:
+      return 0.6;
+    case PickupKind::kMagnet:
+      return 3.0;
+    default:
+      return 0.0;
+  }
+}
+
+// What stands is worth using: 0 of what lies.
+double Used(PickupKind kind) {
+  switch (kind) {
+    case PickupKind::kChest:
+      return 1.2;
+    case PickupKind::kShrine:
+      return 0.9;
+    case PickupKind::kPortal:
+      return 3.0;
+    default:
+      return 0.0;
+  }
+}
 
 struct Way {
   double away;
@@ -31,7 +61,7 @@ double Weight(uint8_t flags) {
   return flags & kEntityBoss ? kBoss : flags & kEntityElite ? kElite : 1.0;
 }
 
-void Enemies(const GameState& state, const Worths& worths, Surroundings* found) {
+void Enemies(const GameState& state, double near, Surroundings* found) {
   const int count =
       state.fields & kHasEntities ? std::min<int>(state.entity_count, kMaxEntities) : 0;
   double nearest = std::numeric_limits<double>::infinity();
@@ -40,7 +70,7 @@ void Enemies(const GameState& state, const Worths& worths, Surroundings* found) 
     const Entity& entity = state.entities[i];
     Way way;
     if (!Towards(state, entity.position, &way)) continue;
-    const double share = way.away / worths.near;
+    const double share = way.away / near;
     threat[static_cast<size_t>(way.bin)] += Weight(entity.flags) / (1.0 + share * share);
     found->enemies += share < 2.0;
     if (entity.flags & kEntityProjectile) continue;
@@ -84,20 +114,20 @@ bool Paid(const Pickup& pickup, double gold) {
          static_cast<double>(pickup.value) <= gold;
 }
 
-void Things(const GameState& state, const Worths& worths, Surroundings* found) {
+void Things(const GameState& state, double far, Surroundings* found) {
   const int count = state.fields & kHasPickups ? std::min<int>(state.pickup_count, kMaxPickups) : 0;
   double shortest = std::numeric_limits<double>::infinity();
   double most = -std::numeric_limits<double>::infinity();
   for (int i = 0; i < count; ++i) {
     const Pickup& pickup = state.pickups[i];
     Way way;
-    if (pickup.kind >= kPickupKinds || !Towards(state, pickup.position, &way)) continue;
+    if (!Towards(state, pickup.position, &way)) continue;
     const auto bin = static_cast<size_t>(way.bin);
     const double blocked = found->sectors[bin];
     Candidate thing = {true, pickup.id, static_cast<PickupKind>(pickup.kind), way.away, blocked, 0};
-    const double lying = worths.lying[pickup.kind], used = worths.used[pickup.kind];
+    const double lying = Lying(thing.kind), used = Used(thing.kind);
     if (lying > 0.0) {
-      const double worth = lying / (1.0 + way.away / worths.half_way);
+      const double worth = lying / (1.0 + way.away / kHalfWay);
       found->pulls[bin] += worth;
       found->pull += worth / (1.0 + blocked);
     }
@@ -107,7 +137,7 @@ void Things(const GameState& state, const Worths& worths, Surroundings* found) {
       found->heart = thing;
     }
     if (!(used > 0.0) || !Paid(pickup, found->gold)) continue;
-    thing.worth = used / (1.0 + way.away / worths.far) - worths.cost * blocked;
+    thing.worth = used / (1.0 + way.away / far) - kCost * blocked;
     if (thing.worth <= most) continue;
     most = thing.worth;
     found->use = thing;
@@ -116,7 +146,7 @@ void Things(const GameState& state, const Worths& worths, Surroundings* found) {
 
 }  // namespace
 
-bool LookAround(const GameState& state, const Worths& worths, Surroundings* found) {
+bool LookAround(const GameState& state, double near, double far, Surroundings* found) {
   *found = {};
   if (!std::isfinite(state.position[0]) || !std::isfinite(state.position[1]) ||
       !std::isfinite(state.health)) {
@@ -126,9 +156,9 @@ bool LookAround(const GameState& state, const Worths& worths, Surroundings* foun
                                             : std::numeric_limits<double>::infinity();
   const double most = static_cast<double>(state.max_health);
   found->health = most > 0.0 ? std::clamp(static_cast<double>(state.health) / most, 0.0, 1.0) : 1.0;
-  Enemies(state, worths, found);
+  Enemies(state, near, found);
   FindGap(found);
-  Things(state, worths, found);
+  Things(state, far, found);
   return true;
 }
 

@@ -1,6 +1,6 @@
 // Surroundings: what a state comes to for who decides by rules: threat and worth by compass
-// direction, and of every kind of thing to go to the best one. Knows the record; what things are
-// worth is told to it, and what is done about them is not its business.
+// direction, and of every kind of thing to go to the best one. Knows the record and what things are
+// worth; what is done about them is not its business.
 #pragma once
 
 #include <array>
@@ -11,16 +11,7 @@
 
 namespace metabonk::play {
 
-inline constexpr int kPickupKinds = static_cast<int>(PickupKind::kCount);
 using Compass = std::array<double, kCompassBins>;
-
-// What counts how much. near, half_way, far: metres at which an enemy, what lies and what is used
-// count half of what they do at arm's length. cost: of one ordinary enemy in the way to what is
-// used. lying, used: by kind, 0 or less for what does not lie, or is not used.
-struct Worths {
-  double near = 5.0, half_way = 6.0, far = 60.0, cost = 0.15;
-  std::array<double, kPickupKinds> lying = {}, used = {};
-};
 
 // One thing. away: metres. blocked: how much threatens from its direction. worth: of what is used,
 // less what is in the way and the way itself.
@@ -47,7 +38,8 @@ struct Surroundings {
   Candidate heart, use;  // the heart whose way is shortest, threats as detours; the best to use
 };
 
+// near, far: metres at which an enemy and what is used count half of what they do at arm's length.
 // False where the position or the health is no number. Things whose place is none are left out.
-bool LookAround(const GameState& state, const Worths& worths, Surroundings* found);
+bool LookAround(const GameState& state, double near, double far, Surroundings* found);
 
 }  // namespace metabonk::play

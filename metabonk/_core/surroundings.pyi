@@ -1,7 +1,5 @@
 """What states come to, for rules."""
 
-from collections.abc import Sequence
-
 import numpy
 import numpy.typing
 
@@ -91,15 +89,7 @@ class Surroundings:
     def use(self) -> Candidate | None:
         """The best of what is used and can be paid, or None."""
 
-class Lookout:
-    """Says what states come to; keeps nothing of them."""
-
-    def __init__(self, near: float, half_way: float, far: float, cost: float, lying: Sequence[float], used: Sequence[float]) -> None:
-        """
-        near, half_way, far: metres at which an enemy, what lies and what is used count half. cost: of an ordinary enemy in the way to what is used. lying, used: what things are worth by kind; 0 of what does not lie, or is not used.
-        """
-
-    def look(self, state: bytes) -> Surroundings:
-        """
-        state: packed. Raises ValueError for other bytes, and where the position or health is no number.
-        """
+def look(state: bytes, near: float, far: float) -> Surroundings:
+    """
+    state: packed. near, far: metres at which an enemy and what is used count half. Raises ValueError for other bytes, and where the position or health is no number.
+    """

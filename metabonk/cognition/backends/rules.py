@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from metabonk._core.surroundings import Surroundings
-from metabonk.cognition.backends.surroundings import FAR, NEAR, look, lookout
+from metabonk.cognition.backends.surroundings import FAR, NEAR, look
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
 from metabonk.cognition.vocabulary import (
     COMPASS_BINS,
@@ -128,7 +128,6 @@ class Strategist:
 
     def __init__(self, temper: Temper | None = None) -> None:
         self.temper = temper or Temper()
-        self._lookout = lookout(self.temper.near, self.temper.far)
         self.refused = 0  # states that were none, which `plan` had no answer to
 
     def plan(self, packed: bytes, in_force: Directive | None = None) -> Directive | None:
@@ -143,7 +142,7 @@ class Strategist:
     def decide(self, packed: bytes, in_force: Directive | None = None) -> Verdict:
         """packed: records.GameState.pack() bytes. Raises CorruptError where they are none, or where
         the player's position or health is no number."""
-        around = look(packed, self._lookout)
+        around = look(packed, self.temper.near, self.temper.far)
         options = self._options(around)
         if in_force is not None:
             for option in options:

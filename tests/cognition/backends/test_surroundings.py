@@ -11,17 +11,8 @@ import numpy as np
 import pytest
 from situations import HERE, enemy, state, thing
 
-from metabonk._core.surroundings import Lookout, Surroundings
-from metabonk.cognition.backends.surroundings import (
-    COST,
-    FAR,
-    HALF_WAY,
-    LYING,
-    NEAR,
-    USED,
-    look,
-    lookout,
-)
+from metabonk._core.surroundings import Surroundings
+from metabonk.cognition.backends.surroundings import FAR, NEAR, look
 from metabonk.cognition.vocabulary import COMPASS_BINS
 from metabonk.errors import CorruptError
 from metabonk.records import (
@@ -34,6 +25,10 @@ from metabonk.records import (
     Pickup,
     PickupKind,
 )
+
+HALF_WAY, COST = 6.0, 0.15
+LYING = {PickupKind.XP: 1.0, PickupKind.GOLD: 0.6, PickupKind.MAGNET: 3.0}
+USED = {PickupKind.CHEST: 1.2, PickupKind.SHRINE: 0.9, PickupKind.PORTAL: 3.0}
 
 
 def weight(flags: int) -> float:
@@ -177,14 +172,12 @@ def test_what_cannot_be_paid_is_not_used() -> None:
 
 def test_near_and_far_are_where_things_count_half() -> None:
     given = state(entities=[enemy(1, 0.0, 8.0)], pickups=[thing(2, PickupKind.SHRINE, 180.0, 30.0)])
-    found = look(given.pack(), lookout(near=8.0, far=30.0))
+    found = look(given.pack(), near=8.0, far=30.0)
     assert found.danger == pytest.approx(0.5)
     assert found.use is not None
     assert found.use.worth == pytest.approx(0.5 * USED[PickupKind.SHRINE])
-    with pytest.raises(ValueError, match="above 0 metres"):
-        lookout(near=0.0)
-    with pytest.raises(TypeError):
-        Lookout(1.0, 1.0, 1.0, 1.0, [0.0], [0.0])  # of seven kinds
+    with pytest.raises(CorruptError, match="above 0 metres"):
+        look(given.pack(), near=0.0)
 
 
 def test_what_no_transport_carried_is_not_there() -> None:
