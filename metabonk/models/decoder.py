@@ -35,6 +35,7 @@ from metabonk.models.scale import Scale
 PIXEL_DEVIATION = 0.1
 PLACE = 1.0 / 16.0  # that each of a frame counts
 SEED = 8  # places along each side from which frames are grown
+PATCH = 2  # doublings that the last layer does at once
 UNSEEN = 0.01  # of a cell's mean: share of the uniform distribution, for colours to come
 PICTURED = 64  # frames of an update that the mean is taken from
 
@@ -107,7 +108,9 @@ class Flags(Part):
 
 
 class Frame(Part):
-    """Grows a frame from an 8 x 8 seed by doubling; sides that do not fit are cut.
+    """Grows a frame from an 8 x 8 seed by doubling, and draws each place of what that is in one
+    step as a patch of 4 x 4, which learns sprites in fewer updates than two more doublings do;
+    sides that do not fit are cut.
 
     Cells of a palette [H, W] or pixels [H, W, C]. mean [C or colours, H, W]: of the `count` frames
     seen so far, as raw predictions are: of cells the logarithms of the shares of colours; zeros
@@ -118,7 +121,7 @@ class Frame(Part):
     total: Tensor
     count: Tensor
 
-    def __init__(self, features: int, shape: tuple[int, ...], width: int = 32) -> None:
+    def __init__(self, features: int, shape: tuple[int, ...], width: int = 64) -> None:
         super().__init__()
         self.shape, self.cells = shape, len(shape) == 2
         outputs = CELL_COLOURS if self.cells else shape[2]
@@ -127,17 +130,13 @@ class Frame(Part):
         self.register_buffer("total", torch.zeros(whole, dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         doublings = max(1, int(np.ceil(np.log2(max(shape[:2]) / SEED))))
-        self.width = width * 2
+        self.width = width
         self.seed = linear(features, self.width * SEED * SEED)
         layers: list[nn.Module] = []
-        channels = self.width
-        for left in reversed(range(doublings)):
-            after = outputs if left == 0 else width
-            layers.append(nn.ConvTranspose2d(channels, after, 4, 2, 1))
-            if left:
-                layers.append(nn.ReLU(inplace=True))
-            channels = after
-        self.grow = nn.Sequential(*layers)
+        for _ in range(doublings - PATCH):
+            layers += [nn.ConvTranspose2d(width, width, 4, 2, 1), nn.ReLU(inplace=True)]
+        side = 2 ** min(doublings, PATCH)
+        self.grow = nn.Sequential(*layers, nn.ConvTranspose2d(width, outputs, side, side))
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, C or colours, H, W]."""
