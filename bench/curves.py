@@ -160,13 +160,14 @@ def smooth(found: dict[str, Any]) -> tuple[Doubles, Doubles]:
 
 
 def steps_to(found: dict[str, Any], wanted: float) -> tuple[float, bool]:
-    """Environment steps after which the mean return is `wanted`, and whether it ever was; the whole
-    budget if not."""
-    places, means = smooth(found)
-    reached = np.flatnonzero(np.nan_to_num(means, nan=-np.inf) >= wanted)
-    if not len(reached):
-        return float(found["budget"]), False
-    return float(places[reached[0]]), True
+    """Environment steps of the first look at which the mean return of the last WINDOW is `wanted`,
+    and whether there was one; the whole budget if not. Who begins there took a POINTS-th of the
+    budget: none would be beyond every ratio."""
+    returns = np.asarray(found["returns"], np.float64)
+    for last, steps in enumerate(found["steps"], start=1):
+        if returns[max(0, last - WINDOW) : last].mean() >= wanted:
+            return max(float(steps), found["budget"] / POINTS), True
+    return float(found["budget"]), False
 
 
 def of_dreamer(found: dict[str, Any]) -> dict[str, Any]:
@@ -174,6 +175,8 @@ def of_dreamer(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "returns": found["dreamer"]}
 
 
-def area(found: dict[str, Any]) -> float:
-    """The mean of the smoothed curve over the whole budget: how much was earned on the way."""
-    return float(np.nanmean(smooth(found)[1]))
+def area(found: dict[str, Any], budget: int | None = None) -> float:
+    """The mean of the smoothed curve over a budget, by default its own: what was earned on the
+    way."""
+    whole = found if budget is None else {**found, "budget": budget}
+    return float(np.nanmean(smooth(whole)[1]))

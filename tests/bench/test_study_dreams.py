@@ -48,8 +48,9 @@ def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Pat
 
     rows = figures("dreams", values)
     judged = [f for f in rows.values() if f.met is not None]
-    # Of each game: dreams know what actions do, the control saves nothing, and it dreamed.
-    assert [f.met for f in judged] == [met, True, True] * 3 + [met]
+    # Of each game: dreams know what actions do, the control has no share of a gain that there is,
+    # and it dreamed.
+    assert [f.met for f in judged] == [met, met, True] * 3 + [met]
     for game in study_dreams.GAMES["full"]:
         wanted = study_dreams.LEARNED[game]
         assert rows[f"{game}: times the steps that dreams save"].value == pytest.approx(
@@ -63,9 +64,9 @@ def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Pat
     assert (tmp_path / "dreams.png").read_bytes()[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize(("shuffled", "met"), [(2400, False), (3990, False), (4700, True)])
-def test_dreams_of_other_actions_have_to_save_nothing(shuffled: int, met: bool) -> None:
-    """Also those that save half of what dreams do, or too little to be seen."""
+@pytest.mark.parametrize(("shuffled", "met"), [(1600, False), (2700, False), (3500, True)])
+def test_dreams_of_other_actions_may_not_have_half_of_the_gain(shuffled: int, met: bool) -> None:
+    """Neither clearly nor perhaps: 2,700 steps of 1,500 to 4,000 are about half."""
 
     def values(cell: Cell) -> dict[str, Any]:
         game, kind = cell.arm.rsplit(" ", 1)
@@ -76,11 +77,37 @@ def test_dreams_of_other_actions_have_to_save_nothing(shuffled: int, met: bool) 
 
     rows = figures("dreams", values)
     took = [f for name, f in rows.items() if name.endswith("without knowing what actions do")]
-    saved = [f for name, f in rows.items() if name.endswith("dreams of other actions save")]
-    assert [f.met for f in took] == [True] * 3
-    assert [f.met for f in saved] == [met] * 3
-    assert saved[0].ci95 is not None
-    assert saved[0].value == pytest.approx(4080 / (shuffled + 110), rel=0.05)
+    kept = [f for name, f in rows.items() if name.endswith("what those of others gain")]
+    assert [f.met for f in took] == [shuffled > 1600] * 3
+    assert [f.met for f in kept] == [met] * 3
+    assert kept[0].value == pytest.approx((4000 - shuffled) / 2500, abs=0.05)
+
+
+def test_a_control_that_gains_unseen_does_not_pass() -> None:
+    """Where neither it nor PPO alone comes there in time: what is earned on the way tells."""
+
+    def values(cell: Cell) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = {"off": 7000, "on": 1500, "shuffled": 2000}[kind] + 40 * cell.seed
+        best = wanted - 20.0 if kind == "shuffled" else wanted + 1.0
+        more = {"budget": 5000} if kind == "shuffled" else {}
+        return curve(reached, best=best, begins=wanted - 100.0, **more)
+
+    rows = figures("dreams", values)
+    kept = [f for name, f in rows.items() if name.endswith("what those of others gain")]
+    assert [f.met for f in kept] == [False] * 3
+    assert "5 of 5 never came there" in kept[0].note
+
+
+def test_where_dreams_gain_nothing_there_is_nothing_to_have_a_share_of() -> None:
+    def values(cell: Cell) -> dict[str, Any]:
+        wanted = study_dreams.LEARNED[cell.arm.rsplit(" ", 1)[0]]
+        return curve(4000, best=wanted + 1.0, begins=wanted - 9.0)
+
+    rows = figures("dreams", values)
+    kept = [f for name, f in rows.items() if name.endswith("what those of others gain")]
+    assert [f.met for f in kept] == [False] * 3
 
 
 def test_the_control_is_compared_within_its_budget_and_has_to_have_dreamed() -> None:
@@ -95,8 +122,8 @@ def test_the_control_is_compared_within_its_budget_and_has_to_have_dreamed() -> 
 
     for dreamt in (0.5, 0.0):
         rows = figures("dreams", lambda cell, dreamt=dreamt: values(cell, dreamt))
-        (saved, *_) = [f for name, f in rows.items() if name.endswith("other actions save")]
-        assert (saved.value, saved.met) == (1.0, True)  # neither came there in 5,000 steps
+        (kept, *_) = [f for name, f in rows.items() if name.endswith("those of others gain")]
+        assert (kept.value, kept.met) == (0.0, True)  # as little as PPO alone in 5,000 steps
         there = [f for name, f in rows.items() if "were dreamed of" in name]
         assert [f.met for f in there] == [dreamt > 0.0] * 3
         assert there[0].baselines == {"with dreams": 0.5}
