@@ -2,7 +2,8 @@
 
 Knows runs, recordings and motors; does not know how studies are run. A policy learns the arena for
 a while and is recorded; the motor learns from that and plays the same episodes as its teacher,
-itself without judges, the policy and random play.
+itself without judges, the policy and random play. Latencies are of decisions about one arena that
+goes on between them. What is known of motors and judges where the answer is known stands beside.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ SIZE: dict[Scale, dict[str, int]] = {
 }
 SHARE, TIME = 0.9, 0.1  # of the teacher's return, of its latency
 RATE = 60.0  # decisions a second
-DECISIONS = 60
+NEAR, REVERSED = 0.75, 0.1  # of one-step samples near a mode; of those learned backwards
+UNSURE = 20.0  # times as unsure where nothing was learned
+DECISIONS, TAUGHT = 1000, 100  # that are timed, of the student and of the teacher
+WARM = 20  # before that
 
 
 class MotorStudy:
@@ -36,12 +40,14 @@ class MotorStudy:
     minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 2.5}
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
-        return [Cell("arena", seed) for seed in range(SEEDS[scale])]
+        return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in ("arena", "known")]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
         return dict(SIZE[scale])
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
+        if cell.arm == "known":
+            return _known(cell.seed)
         from metabonk.learn.motors.pretrain import pretrain_cpqe
         from metabonk.learn.presets import preset
         from metabonk.learn.run import train
@@ -59,10 +65,8 @@ class MotorStudy:
         found = pretrain_cpqe(run, config, seed=cell.seed, episodes=size["episodes"])
         assert found.evaluation is not None
         against = {name: other.mean for name, other in found.evaluation.against.items()}
-        student, teacher = _latencies(run, config)
         return {
-            "return": found.evaluation.return_mean, **against,
-            "student_seconds": student, "teacher_seconds": teacher,
+            "return": found.evaluation.return_mean, **against, **_latencies(run, config),
             "candidates": config.cpqe.candidates,
         }  # fmt: skip
 
@@ -73,7 +77,7 @@ class MotorStudy:
         pairs = zip(of("return"), of("teacher"), strict=True)
         share = [ours / theirs if theirs > 0.0 else math.nan for ours, theirs in pairs]
         value, ci95 = mean_of(share)
-        rate, rates = mean_of([1.0 / seconds for seconds in of("student_seconds")])
+        rate, rates = mean_of([1.0 / seconds for seconds in of("compiled_p99")])
         candidates = f"{of('candidates')[0]:g} candidates"
         latency, interval = ratio_of(of("student_seconds"), of("teacher_seconds"))
         gain, gained = mean_of([a - b for a, b in zip(of("return"), of("unjudged"), strict=True)])
@@ -94,44 +98,105 @@ class MotorStudy:
                 baselines={"milliseconds": 1e3 * float(np.mean(of("student_seconds")))},
             ),
             Figure(
-                name=f"decisions a second, {candidates}, one game on one core", value=rate,
-                ci95=rates, goal=RATE, interval=True,
-                baselines={"the teacher": float(np.mean([1.0 / s for s in of("teacher_seconds")]))},
+                name=f"decisions a second, compiled, {candidates}, one game on one core",
+                value=rate, ci95=rates, goal=RATE, interval=True,
+                note="by the latency that 99 % stay below",
+                baselines={
+                    "in torch": float(np.mean([1.0 / s for s in of("student_p99")])),
+                    "the teacher": float(np.mean([1.0 / s for s in of("teacher_seconds")])),
+                    "longest, ms": 1e3 * max(of("compiled_most")),
+                },
             ),
             Figure(
                 name="return that the choice among candidates gains", value=gain, ci95=gained,
                 baselines={"unjudged": float(np.mean(of("unjudged")))},
             ),
+            *_of_known(found),
         ]  # fmt: skip
 
     def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
         return None
 
 
-def _latencies(run: Path, config: Any) -> tuple[float, float]:
-    """Median seconds of a decision for one game, by the student and by its teacher."""
+def _known(seed: int) -> dict[str, float]:
+    """What a motor and judges come to where the answer is known."""
+    from . import bandits, judges
+
+    motor = bandits.taught(seed=seed)
+    return {
+        "near": bandits.near(motor),
+        "near_teacher": bandits.near(motor, sampler="teacher"),
+        "near_reversed": bandits.near(bandits.taught_backwards(seed)),
+        "unsure": judges.ratio(judges.learned("own", seed=seed)),
+        "unsure_mean": judges.ratio(judges.learned("through the mean", seed=seed)),
+    }
+
+
+def _of_known(found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
+    def mean(key: str) -> float:
+        return float(np.mean(by_seed(found, "known", key)))
+
+    value, ci95 = mean_of(by_seed(found, "known", "near"))
+    other, other95 = mean_of(by_seed(found, "known", "near_reversed"))
+    unsure, unsure95 = mean_of(by_seed(found, "known", "unsure"))
+    return [
+        Figure(
+            name="two modes: one-step samples near one of them", value=value, ci95=ci95, goal=NEAR,
+            interval=True, baselines={"chance": 0.3, "the teacher": mean("near_teacher")},
+        ),
+        Figure(
+            name="two modes: the same where the student learned backwards", value=other,
+            ci95=other95, goal=REVERSED, sense="<=", baselines={"chance": 0.3},
+        ),
+        Figure(
+            name="judges: times as unsure where they learned nothing", value=unsure,
+            ci95=unsure95, goal=UNSURE, interval=True,
+            baselines={"trained through their mean": mean("unsure_mean")},
+        ),
+    ]  # fmt: skip
+
+
+def _latencies(run: Path, config: Any) -> dict[str, float]:
+    """Seconds of a decision for one game: of the student in torch and compiled, and of its
+    teacher."""
     from metabonk.games import from_config
+    from metabonk.learn.fidelity import Alone
     from metabonk.learn.motors import versions as motors
     from metabonk.models.motor import MotorPolicy
+    from metabonk.play.compiler.motors import compile_motor
 
     game = from_config(config.game, 1)
     try:
         motor, _ = motors.load(motors.newest(run), game.observation_space, game.action_layout)
-        seen = {
-            key: np.zeros((1, *(sub.shape or ())), sub.dtype)
-            for key, sub in game.observation_space.spaces.items()
-        }
-        game.reset_into(seen, [config.run.seed])
+        student = MotorPolicy(motor, seed=0)
+        teacher = MotorPolicy(motor, seed=0, sampler="teacher")
+        taught = _timed(game, teacher, TAUGHT, config.run.seed)
+        torch_ = _timed(game, student, DECISIONS, config.run.seed)
+        compiled = _timed(game, Alone(compile_motor(student)), DECISIONS, config.run.seed)
     finally:
         game.close()
-    found = []
-    for sampler in ("student", "teacher"):
-        policy = MotorPolicy(motor, seed=0, sampler=sampler)
-        state, first = policy.reset(1), np.ones(1, np.bool_)
-        spent = []
-        for _ in range(DECISIONS):
-            began = time.perf_counter()
-            _, state = policy.act(seen, state, first)
-            spent.append(time.perf_counter() - began)
-        found.append(float(np.median(spent)))
-    return found[0], found[1]
+    return {
+        "teacher_seconds": float(np.median(taught)),
+        "student_seconds": float(np.median(torch_)),
+        "student_p99": float(np.quantile(torch_, 0.99)),
+        "compiled_p99": float(np.quantile(compiled, 0.99)),
+        "compiled_most": float(np.max(compiled)),
+    }
+
+
+def _timed(game: Any, policy: Any, decisions: int, seed: int) -> Any:
+    """Seconds [decisions] of each decision while the game goes on."""
+    from metabonk.games.batch import allocate
+    from metabonk.games.source import Flags
+
+    seen, flags = allocate(game.observation_space, 1), Flags(1)
+    game.reset_into(seen, [seed])
+    state, first = policy.reset(1), np.ones(1, np.bool_)
+    spent = np.zeros(WARM + decisions)
+    for index in range(len(spent)):
+        began = time.perf_counter()
+        rows, state = policy.act(seen, state, first)
+        spent[index] = time.perf_counter() - began
+        game.step_into(rows, seen, *flags.arrays())
+        first = flags.is_reset.copy()
+    return spent[WARM:]

@@ -9,7 +9,9 @@ features, or losses over time. Each key of the space has a part that predicts it
 - cells [H, W], palette: a distribution over the colours of each.
 - pixels [H, W, C]: their brightness 0..1; loss 1/2 squared error in units of 0.1.
 A frame's places count 1/16 each, summed: what moves covers many, which are told by the same thing.
-If every place counted, what is expected would hardly matter beside what is drawn.
+If every place counted, what is expected would hardly matter beside what is drawn. So do the rows of
+a set: a crowd has thirty times as many numbers as whoever stands in it, and would be all that is
+learned.
 
 Of frames what is predicted is how they differ from the mean of all that were seen. A network that
 has to draw the mean itself does so first, by driving hidden layers to their bounds, and is stuck.
@@ -33,7 +35,7 @@ from metabonk.models.layers import linear
 from metabonk.models.scale import Scale
 
 PIXEL_DEVIATION = 0.1
-PLACE = 1.0 / 16.0  # that each of a frame counts
+PLACE = 1.0 / 16.0  # that each of a frame counts, and each row of a set
 SEED = 8  # places along each side from which frames are grown
 PATCH = 2  # doublings that the last layer does at once
 UNSEEN = 0.01  # of a cell's mean: share of the uniform distribution, for colours to come
@@ -70,7 +72,7 @@ class Numbers(Part):
     def loss(self, raw: Tensor, key: str, observation: Tensors) -> Tensor:
         error = (raw - self.scale(observation[key].float())).square()
         if self.rows:
-            error = torch.where(_there(key, observation), error, 0.0)
+            error = PLACE * torch.where(_there(key, observation), error, 0.0)
         total: Tensor = 0.5 * error.flatten(1).sum(1)
         return total
 
@@ -87,11 +89,11 @@ class Numbers(Part):
 
 
 class Flags(Part):
-    """A mask."""
+    """A mask, with `rows` that of a set."""
 
-    def __init__(self, features: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, features: int, shape: tuple[int, ...], rows: bool) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.rows = shape, rows
         self.linear = linear(features, int(np.prod(shape)), 0.01)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ class Flags(Part):
         each = functional.binary_cross_entropy_with_logits(
             raw, observation[key].float(), reduction="none"
         )
-        return each.flatten(1).sum(1)
+        return (PLACE if self.rows else 1.0) * each.flatten(1).sum(1)
 
     def expect(self, raw: Tensor) -> Tensor:
         return (raw > 0.0).to(torch.uint8)
@@ -188,7 +190,8 @@ class ObservationDecoder(nn.Module):
             if not isinstance(sub, gs.Box):
                 raise ConfigError(f"observation {key!r}: {sub} is no Box, convert it in the game")
             if key.endswith("_mask"):
-                self.parts[key] = Flags(features, sub.shape)
+                rows = key.removesuffix("_mask") in space.spaces
+                self.parts[key] = Flags(features, sub.shape, rows)
             elif is_image(sub):
                 self.parts[key] = Frame(features, sub.shape)
             else:

@@ -84,14 +84,16 @@ def test_an_interval_of_five_seeds_holds_the_mean_as_often_as_it_says() -> None:
 def test_world_models_are_held_against_persistence() -> None:
     def values(cell: Cell) -> dict[str, Any]:
         ratio = 0.3 + 0.01 * cell.seed if cell.arm.endswith("honest") else 1.1
-        return {"ratio": ratio, "to_mean": 2.0 * ratio, "auc": 0.97, "wm_kl": 0.4, "trust": 15.0}
+        seen = {"to_mean": 2.0 * ratio, "to_others": 0.4 + 0.01 * cell.seed, "wm_kl": 0.01}
+        return {"ratio": ratio, **seen, "auc": 0.97, "trust": 15.0}
 
     rows = figures("world", values)
     assert all(f.met for f in rows.values() if f.goal is not None)
     cells = rows["grid64/ice_slide: error 15 steps ahead, of persistence's"]
     assert cells.baselines["shuffled actions"] == pytest.approx(1.1)
     assert rows["arena: steps for which it can be dreamed of (the trust horizon)"].value == 15.0
-    wrong = {"ratio": 0.8, "to_mean": 1.0, "auc": 0.6, "wm_kl": 0.0, "trust": 0.0}
+    errors = {"ratio": 0.8, "to_mean": 1.0, "to_others": 1.0}
+    wrong = {**errors, "auc": 0.6, "wm_kl": 0.4, "trust": 0.0}
     assert not any(f.met for f in figures("world", lambda cell: wrong).values())
     some = figures("world", lambda cell: {**values(cell), "left_out": ["entities"]})
     assert some["arena: error 15 steps ahead, of persistence's"].note == "not judged: entities"
@@ -103,6 +105,11 @@ def test_world_models_are_held_against_persistence() -> None:
     lost = [name for name, f in figures("world", blind).items() if f.met is False]
     assert len(lost) == 2
     assert all(name.endswith("of that of the mean of what was seen") for name in lost)
+    collapsed = figures("world", lambda cell: {**values(cell), "to_others": 0.99})
+    assert [n for n, f in collapsed.items() if f.met is False] == [
+        f"{game}: the same error, of that after another sequence was watched"
+        for game in ("arena", "grid64/ice_slide")
+    ]
     deaf = figures("world", lambda cell: {**values(cell), "ratio": 0.3})
     assert [n for n, f in deaf.items() if f.met is False] == [
         "grid64/ice_slide: what shuffled actions add to that error"
@@ -151,23 +158,31 @@ def test_ablations_have_to_find_both_planted_parts_and_no_other() -> None:
 
 
 def test_a_motor_is_held_against_its_teacher() -> None:
+    known = ("near", "near_teacher", "near_reversed", "unsure", "unsure_mean")
+
     def values(cell: Cell) -> dict[str, Any]:
         means = {"teacher": 20.0, "unjudged": 15.0, "policy": 21.0, "random": 2.0}
+        if cell.arm == "known":
+            near, unsure = 0.9 + 0.01 * cell.seed, 40.0 + cell.seed
+            return dict(zip(known, (near, 0.9, 0.02, unsure, 3.0), strict=True))
         seconds = {"student_seconds": 1e-3 + 1e-5 * cell.seed, "teacher_seconds": 3e-2}
+        slow = {"student_p99": 2e-3, "compiled_p99": 1e-3, "compiled_most": 3e-3}
         found = {"return": 19.0 + 0.1 * cell.seed, "candidates": 8}
-        return {**found, **means, **seconds}
+        return {**found, **means, **seconds, **slow}
 
     def met(values: Any) -> list[bool | None]:
         return [f.met for f in figures("motor", values).values() if f.goal is not None]
 
-    assert met(values) == [True, True, True, True]
-    assert met(lambda c: {**values(c), "return": 10.0, "student_seconds": 1e-2}) == [
+    assert met(values) == [True] * 7
+    assert met(lambda c: {**values(c), "return": 10.0, "student_seconds": 1e-2})[:4] == [
         True, False, False, True
     ]  # fmt: skip
-    assert met(lambda c: {**values(c), "student_seconds": 2e-2})[2:] == [False, False]
-    assert met(lambda c: {**values(c), "teacher": 2.0, "return": 2.0}) == [False, True, True, True]
+    assert met(lambda c: {**values(c), "compiled_p99": 2e-2})[2:4] == [True, False]
+    assert met(lambda c: {**values(c), "teacher": 2.0, "return": 2.0}) == [False] + [True] * 6
     nothing = {"teacher": 0.0, "return": 0.0, "random": 0.0}  # a share of which there is none
-    assert met(lambda c: {**values(c), **nothing}) == [False, False, True, True]
+    assert met(lambda c: {**values(c), **nothing})[:4] == [False, False, True, True]
+    wrong = {"near": 0.3, "near_reversed": 0.3, "unsure": 3.0}
+    assert met(lambda c: {**values(c), **wrong})[4:] == [False] * 3
 
 
 def test_cells_are_held_against_time_and_constants() -> None:

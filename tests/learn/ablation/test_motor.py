@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from bandits import LAYOUT, SMALL, SPACE, cues, recorded
+from metabonk.bench.bandits import LAYOUT, SMALL, SPACE, cues, recorded
 
 from metabonk.learn.ablation import motor as ablation
 from metabonk.learn.ablation.effects import Trial

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from bandits import LAYOUT, SMALL, SPACE, cues, recorded
 from gymnasium import spaces as gs
+from metabonk.bench.bandits import LAYOUT, SMALL, SPACE, cues, recorded
 
 from metabonk import artifact
 from metabonk.artifact import Artifact, Measured

@@ -1,12 +1,22 @@
-"""Recordings of small decision problems whose best action is known, for tests of motors."""
+"""Small decision problems whose best action is known, and motors that learned them from recordings.
+
+Knows motors and their learner; does not know games or studies. An observation says which of two
+sides pays; whoever was recorded went to either at random, so that good actions have two modes and
+their mean is none.
+"""
 
 from __future__ import annotations
+
+from typing import Any
+from unittest import mock
 
 import numpy as np
 from gymnasium import spaces as gs
 
 from metabonk.config import CpqeConfig
+from metabonk.learn.motors import cpqe
 from metabonk.learn.transitions import Transitions, from_pieces
+from metabonk.models.motor import Motor, MotorPolicy, build
 from metabonk.protocols import Array, FloatArray
 from metabonk.spaces import ActionLayout
 
@@ -60,3 +70,39 @@ def single(seen: FloatArray, rows: FloatArray, reward: FloatArray) -> Transition
         "terminated": np.ones(num, np.bool_),
     }
     return from_pieces([piece], LAYOUT)
+
+
+def motor_of(config: CpqeConfig = SMALL, seed: int = 0) -> Motor:
+    return build(SPACE, LAYOUT, config, seed=seed)
+
+
+def taught(config: CpqeConfig = SMALL, data: Transitions | None = None, seed: int = 0) -> Motor:
+    """A motor of `config` that learned `data`, by default what was recorded with its seed."""
+    motor = motor_of(config, seed)
+    cpqe.CpqeLearner(motor, recorded(seed=seed) if data is None else data, seed=seed).train()
+    return motor
+
+
+def taught_backwards(seed: int = 0) -> Motor:
+    """The control: the less noisy point is drawn towards the noisier one, all else alike."""
+    forwards = cpqe.consistency_loss
+
+    def backwards(online: Any, slow: Any, learns: cpqe.Point, towards: cpqe.Point) -> Any:
+        return forwards(online, slow, towards, learns)
+
+    with mock.patch.object(cpqe, "consistency_loss", backwards):
+        return taught(seed=seed)
+
+
+def acted(motor: Motor, num: int = 1000, **how: Any) -> tuple[FloatArray, FloatArray]:
+    """Observations nobody recorded, and what is done in them."""
+    seen = cues(num, 99)
+    policy = MotorPolicy(motor, seed=5, **how)
+    rows, _ = policy.act({"observation": seen}, policy.reset(num), np.ones(num, np.bool_))
+    return seen, rows
+
+
+def near(motor: Motor, **how: Any) -> float:
+    """Share of single samples that are near a mode; 0.3 by chance, as so much of -1..1 is."""
+    rows = acted(motor, candidates=1, **how)[1]
+    return float((np.abs(np.abs(rows) - MODE) < 0.15).mean())
