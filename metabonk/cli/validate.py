@@ -56,8 +56,8 @@ says of every figure what it is, in which interval, and whether its goal is met.
 says first what it costs; stopped, it goes on where it was. Claims come from full
 runs only: --quick is a smoke test whose figures claim nothing and are not kept. It
 takes grid64 where a study is of several games, and otherwise the one world that the
-study is made of: Pendulum, the arena, a T-maze, sequences. What is kept says if the source that it was
-measured with has changed since.
+study is made of: Pendulum, the arena, a T-maze, sequences. What is kept says if the
+source that it was measured with has changed since.
 
 $ metabonk validate learning                 all kept results, met or not
 $ metabonk validate learning --list          the studies and what they cost
