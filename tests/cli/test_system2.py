@@ -159,6 +159,8 @@ def test_the_controller_of_games_that_wait_asks_the_server_too(
         (("play", "--system2"), "beside --live or --proof"),
         ((*LIVE, "--system2", "--server", "somewhere"), "tcp://HOST:PORT"),
         ((*LIVE, "--system2", "--server", "tcp://10.0.0.1:5555"), "another machine"),
+        ((*LIVE, "--system2", "--server", "tcp://localhost:5555/"), "cognition.server: "),
+        ((*LIVE, "--system2", "--server", "tcp://localhost:99999"), "there are 1 to 65535"),
         ((*LIVE, "--system2", "--set", "cognition.key=a.key"), "both are needed"),
         ((*LIVE, "--system2", "--set", "cognition.predictor=dream"), "a run with a world model"),
         ((*LIVE, "--system2", "--set", "cognition.agent=a b"), "agent"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import zmq
 import zmq.utils.monitor
 
+from metabonk.cognition.protocol.address import with_port
 from metabonk.cognition.protocol.wire import Buffer
 
 _AT_ONCE = 64  # messages taken before somebody looks at the game again
@@ -33,11 +34,12 @@ class Keys:
 
 
 class Line:
-    """url: tcp:// or ipc://. identity: what the server routes by (v1); empty for one of its own."""
+    """url: tcp:// or ipc://; its port is 5555 where it says none. identity: what the server routes
+    by (v1); empty for one of its own."""
 
     def __init__(self, url: str, identity: str = "", keys: Keys | None = None) -> None:
         self.refusals = 0  # handshakes that the other end ended: it does not take our key
-        self._url, self._identity, self._keys = url, identity, keys
+        self._url, self._identity, self._keys = with_port(url), identity, keys
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._open()
@@ -66,6 +68,7 @@ class Line:
         )
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
+        socket.ipv6 = "[" in self._url  # else one of these is never reached, and nothing says so
         socket.connect(self._url)
 
     def renew(self) -> None:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 from metabonk.cognition.agent.line import Keys
 from metabonk.cognition.menus.goal import MOST_CHARACTERS
+from metabonk.cognition.protocol import address
 from metabonk.cognition.strips.strip import SPACING
 from metabonk.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}\Z")
-_URL = re.compile(r"(tcp|ipc|inproc)://\S+\Z")
-_HERE = {"localhost", "127.0.0.1", "[::1]"}
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,15 @@ def check(agent: str, url: str, settings: ClientSettings) -> None:
         raise ConfigError(
             f"agent: {agent[:80]!r}; wanted 1 to 64 letters, digits or ._:@-, not a sign first"
         )
-    if not _URL.match(url):
-        raise ConfigError(f"cognition.server: {url!r}; wanted tcp://HOST:PORT or ipc://PATH")
+    if why := address.fault(url):
+        raise ConfigError(f"cognition.server: {url!r}: {why}")
     keys = settings.keys
     if keys is not None and {len(keys.server), len(keys.public), len(keys.secret)} != {40}:
         raise ConfigError(
             "cognition.key, cognition.server_key: a client needs a pair of its own and the "
             "server's public key, 40 characters each: `metabonk keys new` makes them"
         )
-    host = url.removeprefix("tcp://").rpartition(":")[0]
-    if url.startswith("tcp://") and host not in _HERE and keys is None:
+    if keys is None and not address.is_here(url):
         raise ConfigError(
             f"cognition.server: {url} is on another machine, which takes keys: `metabonk keys new` "
             "makes them, cognition.key and cognition.server_key name the files"

@@ -20,16 +20,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
+import fcntl
 import os
-import re
-from collections.abc import Callable, Sequence
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import zmq
 import zmq.utils.z85
 
-from metabonk.cognition.protocol import keys
+from metabonk.cognition.protocol import address, keys
+from metabonk.cognition.protocol.address import is_loopback
 from metabonk.cognition.protocol.keys import Allowed, KeyPair
 from metabonk.cognition.protocol.sizes import MOST_FRAMES
 from metabonk.errors import ConfigError, LinkError
@@ -38,13 +41,16 @@ if TYPE_CHECKING:
     from metabonk.cognition.protocol.messages import Buffer
     from metabonk.schema import BrokerConfig
 
+__all__ = ["HIGH_WATER", "MOST_PARTS", "Door", "check_endpoint", "is_loopback"]
+
 HIGH_WATER = 16  # messages on their way, per peer and direction
 PART_BYTES = 8 << 20  # a longer part costs its sender the connection
 MOST_PARTS = MOST_FRAMES + 3
 _BATCH = 64  # messages that are taken before others have their turn
 _COPIED = 4096  # bytes of a part up to which it is copied; a longer one is read where it lies
 _ZAP = "inproc://zeromq.zap.01"
-_TCP = re.compile(r"tcp://(\[[^\]]+\]|[^:\[\]]+):(\d{1,5}|\*)\Z")
+_IPC = "ipc://"
+_FOLDER_WAIT = 0.25  # seconds for another who binds in the same folder, which takes a millisecond
 
 Sent = Literal["sent", "gone", "full"]
 Handler = Callable[[bytes, list["Buffer"], str], None]
@@ -176,16 +182,12 @@ class Door:
         context.destroy(linger=int(linger * 1000))
 
     def _bind(self, endpoint: str) -> None:
-        # An ipc socket is a file: only its owner may connect.
-        mask = os.umask(0o077) if endpoint.startswith("ipc://") else None
         try:
-            self._socket.ipv6 = "[" in endpoint
-            self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
+            with _alone_at(endpoint), _for_its_owner(endpoint):
+                self._socket.ipv6 = "[" in endpoint
+                self._socket.bind(endpoint)
+        except (zmq.ZMQError, OSError) as error:
             raise LinkError(_not_bound(endpoint, error.errno or 0)) from error
-        finally:
-            if mask is not None:
-                os.umask(mask)
         self.endpoints.append(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
     def _lock(self, pair: KeyPair) -> None:
@@ -264,6 +266,75 @@ class Door:
             self._zap.send_multipart([version, request, *status, b""], zmq.NOBLOCK)
 
 
+@contextlib.contextmanager
+def _alone_at(endpoint: str) -> Iterator[None]:
+    """While a socket's file is bound. ZeroMQ would delete whatever is there and bind anew: whom it
+    belonged to would run on, and nobody could come to it any more.
+
+    Looking and binding are one step for all who do both, by a lock on the folder, which leaves no
+    file behind. Abstract names (`@`) and ones that ZeroMQ makes (`*`) are the kernel's to refuse.
+    Raises OSError if somebody listens there, or it is no socket.
+    """
+    path = endpoint.removeprefix(_IPC)
+    if path == endpoint or path[0] in "@*":
+        yield
+        return
+    folder = _locked(os.path.dirname(path) or ".")
+    try:
+        _refuse_living(path)
+        yield
+    finally:
+        if folder >= 0:
+            os.close(folder)  # and lets go of the lock
+
+
+@contextlib.contextmanager
+def _for_its_owner(endpoint: str) -> Iterator[None]:
+    """An ipc socket is a file: only its owner may connect."""
+    if not endpoint.startswith(_IPC):
+        yield
+        return
+    mask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(mask)
+
+
+def _locked(folder: str) -> int:
+    """A descriptor of the folder, locked if that can be had: others may lock it for their own ends,
+    and one that cannot be opened has no socket, or is for binding to tell. -1 without one."""
+    try:
+        found = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    end = time.monotonic() + _FOLDER_WAIT
+    while True:
+        try:
+            fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno == errno.EWOULDBLOCK and time.monotonic() < end:
+                time.sleep(0.002)
+                continue
+        return found
+
+
+def _refuse_living(path: str) -> None:
+    """Raises OSError unless nothing is at a path, or a socket that nobody listens at any more."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # nothing, or what binding tells
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        found = probe.connect_ex(path)
+    if found == errno.EACCES:
+        raise PermissionError(found, os.strerror(found))
+    if found not in (errno.ECONNREFUSED, errno.ENOENT):  # also one who has no time for us
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
 def _not_bound(endpoint: str, error: int) -> str:
     """Why nobody listens there, who may have the address, and what to do."""
     told, remedy = os.strerror(error).lower(), "give another address with --bind"
@@ -272,28 +343,20 @@ def _not_bound(endpoint: str, error: int) -> str:
         remedy += ", or the game another port (METABONK_BONKLINK_PORT, or `metabonk host --port`)"
     elif error == errno.EADDRINUSE:
         told += "; is another broker there?"
+    elif error == errno.EEXIST:
+        told += " and is no socket"
     return f"{endpoint}: {told}; {remedy}"
 
 
 def check_endpoint(endpoint: str, *, secured: bool) -> None:
     """Raises ConfigError unless the address can be, and is of this machine or secured."""
-    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
-        return
-    found = _TCP.match(endpoint)
-    if not found or (found[2] != "*" and int(found[2]) > 65_535):
-        raise ConfigError(f"{endpoint}: not an address; wanted tcp://HOST:PORT or ipc://PATH")
-    if not secured and not is_loopback(found[1]):
+    if why := address.fault(endpoint, listens=True):
+        raise ConfigError(f"{endpoint}: {why}")
+    if not secured and not address.is_here(endpoint):
         raise ConfigError(
             f"{endpoint}: other machines could reach it: give keys (--key, --allow; "
             "`metabonk keys new` makes them), or bind tcp://127.0.0.1"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine only; names other than localhost are not trusted."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host == "localhost"
 
 
 def _configure(socket: zmq.Socket[bytes], part_bytes: int) -> None:

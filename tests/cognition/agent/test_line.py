@@ -25,6 +25,32 @@ def test_a_server_that_is_away_is_looked_for_ten_times_a_second() -> None:
             line.renew()
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_server_is_reached_without_its_usual_port(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    server = context.socket(zmq.ROUTER)
+    server.linger, server.ipv6 = 0, host == "[::1]"
+    try:
+        try:
+            port = server.bind_to_random_port(f"tcp://{host.replace('localhost', '127.0.0.1')}")
+        except zmq.ZMQError:
+            pytest.skip(f"{host}: this machine has none")
+        # 5555 may be somebody's on this machine.
+        monkeypatch.setattr("metabonk.cognition.protocol.address.PORT", port)
+        with Line(f"tcp://{host}") as line:
+            end = time.monotonic() + HANG
+            while not line.send([b"hi"]):
+                assert time.monotonic() < end
+                line.wait(0.01)
+            assert server.poll(HANG * 1e3)
+            assert server.recv_multipart()[1:] == [b"hi"]
+    finally:
+        server.close()
+        context.term()
+
+
 def test_what_comes_is_seen_by_the_wait_before_it(tmp_path: Path) -> None:
     """A connection, a hundred messages and the end of it: none lies until something else comes."""
     url = f"ipc://{tmp_path}/line.sock"

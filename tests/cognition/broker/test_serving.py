@@ -268,6 +268,19 @@ def test_settings_that_cannot_be_are_told_at_the_start(
     assert match in refused(capsys, tmp_path, "--http", "", *arguments)
 
 
+def test_a_second_server_at_a_socket_leaves_the_first_one_its_agents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It took the socket's file before it found the journal locked: the first ran on, alone."""
+    bind = f"ipc://{tmp_path}/broker.sock"
+    with server(tmp_path / "kept", bind=bind) as s:
+        said = refused(capsys, tmp_path / "kept", "--http", "", "--bind", bind)
+        assert f"{bind}: address already in use; is another broker there?" in said
+        with Peer(s.endpoint) as peer:
+            assert isinstance(peer.hello(), w.Welcome)
+            assert peer.ask().status == "ok"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "example.org"])
 @pytest.mark.parametrize("secured", [False, True])
 def test_pages_are_this_machines_unless_that_is_said(
