@@ -25,6 +25,7 @@ import msgspec
 
 from metabonk.cognition.servers import standin_answers as answers
 from metabonk.cognition.servers.standin_answers import Refused, Shown
+from metabonk.errors import ConfigError
 
 MOST_BODY = 16 << 20
 MOST_HEAD = 32 << 10
@@ -335,6 +336,15 @@ async def _forever(server: StandIn, host: str, port: int) -> None:
     await asyncio.Event().wait()
 
 
+def _key(file: str) -> str:
+    """The key in a file, empty without one. Raises ConfigError."""
+    if not file:
+        return ""  # and nothing of the backends is loaded: a soak waits for who starts anew
+    from metabonk.cognition.backends.choice import read_key
+
+    return read_key(file, "--key-file")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serves until a signal ends it."""
     parser = argparse.ArgumentParser(description="A model server without a model.")
@@ -344,11 +354,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--loading", type=float, default=0.0, help="seconds until it is ready")
     parser.add_argument("--model", default="stand-in")
     parser.add_argument("--most-running", type=int, default=64, help="requests at the same time")
+    parser.add_argument("--key-file", default="", help="the key that requests must bear stands in")
     given = parser.parse_args(arguments)
+    try:
+        key = _key(given.key_file)
+    except ConfigError as error:
+        parser.error(str(error))
     behaviour = Behaviour(latency=given.latency, loading=given.loading)
 
     async def run() -> None:
-        server = StandIn(model=given.model, most_running=given.most_running, behaviour=behaviour)
+        server = StandIn(
+            model=given.model, key=key, most_running=given.most_running, behaviour=behaviour
+        )
         await _forever(server, given.host, given.port)
 
     with contextlib.suppress(KeyboardInterrupt):

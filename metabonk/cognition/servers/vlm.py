@@ -31,7 +31,7 @@ _OURS = {  # what settings say; `arguments` may not say otherwise
     "--tensor-parallel-size", "--quantization", "--kv-cache-dtype", "--max-running-requests",
     "--max-num-seqs", "--mem-fraction-static", "--gpu-memory-utilization", "--context-length",
     "--max-model-len", "--trust-remote-code", "--encoder-only", "--language-only",
-    "--encoder-urls", "--limit-mm-per-prompt", "--limit-mm-data-per-request",
+    "--encoder-urls", "--limit-mm-per-prompt", "--limit-mm-data-per-request", "--key-file",
 }  # fmt: skip
 _SECRET = {"--admin-api-key", "--ssl-keyfile-password"}  # that no setting has, either
 _SHORT = re.compile(r"-[^\W\d]")
@@ -233,11 +233,14 @@ def _vllm(config: VlmConfig) -> Command:
 
 
 def _stand_in(config: VlmConfig) -> Command:
-    words = (
+    words = [
         sys.executable, "-m", "metabonk.cognition.servers.standin", "--host", config.host,
-        "--port", str(config.port), *_more(config),
-    )  # fmt: skip
-    return Command("model", words, f"http://{_near(config.host)}:{config.port}/ready")
+        "--port", str(config.port),
+    ]  # fmt: skip
+    if config.key_file:
+        words += ["--key-file", config.key_file]
+    words += _more(config)
+    return Command("model", tuple(words), f"http://{_near(config.host)}:{config.port}/ready")
 
 
 def secret_file(config: VlmConfig) -> Path:
@@ -246,7 +249,8 @@ def secret_file(config: VlmConfig) -> Path:
 
 
 def write_secret(config: VlmConfig) -> None:
-    """Writes `secret_file`, readable by its owner alone, where the settings have a key for it.
+    """Writes `secret_file`, readable by its owner alone, where the settings have a key for it; the
+    stand-in reads the key's own file.
 
     Raises ConfigError for a key that cannot be read.
     """

@@ -6,13 +6,14 @@ import asyncio
 import base64
 import json
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from asked import jpeg
 
 from metabonk.cognition.backends.httpclient import HttpClient, Reply
-from metabonk.cognition.servers.standin import Behaviour, StandIn
+from metabonk.cognition.servers.standin import Behaviour, StandIn, main
 
 T = TypeVar("T")
 HANG = 20.0
@@ -213,3 +214,16 @@ def test_metrics_are_those_that_sglang_publishes() -> None:
     assert found["sglang:num_requests_total"] == 2.0
     assert 0.4 < found["sglang:cache_hit_rate"] < 0.51, "the second one was there already"
     assert 0.0 < found["sglang:token_usage"] < 1.0
+
+
+@pytest.mark.parametrize("text", [None, "", "two words"])
+def test_a_key_that_cannot_be_read_ends_it_before_it_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    file = tmp_path / "key"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", "0", "--key-file", str(file)])
+    assert ended.value.code == 2
+    assert f"--key-file = {file}: " in capsys.readouterr().err

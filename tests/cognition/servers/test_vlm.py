@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from metabonk.cognition.backends.httpclient import HttpClient
 from metabonk.cognition.servers import vlm
 from metabonk.cognition.servers.standin import StandIn
 from metabonk.cognition.servers.supervise import Event, Patience, Supervisor
@@ -119,6 +120,7 @@ def test_vllm_runs_phi_3_vision() -> None:
         (VlmConfig(host="example.org"), "vlm.key_file"),
         (VlmConfig(arguments="--port 1"), "--port is said by a setting"),
         (VlmConfig(arguments="--api-key=x"), "--api-key is said by a setting"),
+        (VlmConfig(engine="stand-in", arguments="--key-f x"), "--key-f is said by a setting"),
         (VlmConfig(arguments="--log-level 'info"), "vlm.arguments: No closing quotation"),
         (VlmConfig(arguments="--log-level info\\"), "vlm.arguments: No escaped character"),
     ],
@@ -189,6 +191,38 @@ def test_the_key_is_on_no_command_line(tmp_path: Path) -> None:
         path = Path(options(command)["--config"])
         assert path.read_text() == 'api-key: "s3cret"\n'
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_stand_in_asks_for_the_key_too(tmp_path: Path) -> None:
+    """It listened beyond this machine without one, though the settings named it."""
+    key = tmp_path / "key"
+    key.write_text("s3cret\n")
+    config = VlmConfig(
+        engine="stand-in", host="0.0.0.0", port=free_port(), key_file=str(key),
+        arguments="--loading 0.01",
+    )  # fmt: skip
+    (command,) = vlm.commands(config)
+    assert "s3cret" not in command.shown()
+
+    async def ask(key: str) -> int:
+        client = HttpClient(vlm.url_of(config), key=key)
+        try:
+            return (await client.get("/v1/models", 20.0)).status
+        finally:
+            await client.close()
+
+    async def go() -> None:
+        watched = Watched([command], tmp_path / "log")
+        supervisor = Supervisor(
+            [command], tmp_path / "log", key="s3cret", patience=QUICK, told=watched.events.append
+        )
+        task = asyncio.create_task(supervisor.run())
+        await watched.until(lambda: task.done() or watched.said("ready") == 1)
+        assert [await ask(shown) for shown in ("s3cret", "", "other")] == [200, 401, 401]
+        supervisor.stop()
+        await task
+
+    run(go())
 
 
 def test_what_is_missing_is_said_with_the_commands_that_install_it(tmp_path: Path) -> None:
