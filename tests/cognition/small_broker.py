@@ -66,6 +66,10 @@ class Server:
     def ok(request: Request) -> Reply | None:
         return Reply(id=request.id, status="ok", answer=ANSWER, backend="test")
 
+    def tell(self, reply: Reply) -> None:
+        """Says something before the answer; to be called by `answer`, on the broker's thread."""
+        self._socket.send_multipart([self.route, *wire.encode(reply)])
+
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()

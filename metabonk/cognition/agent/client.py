@@ -333,19 +333,26 @@ class Client:
     def _decided(self, decision: Decision) -> None:
         """Puts in force what was decided, and remembers what became of the request."""
         self.decisions.append(decision)
-        taken = decision.press is not None
+        taken = False
         if decision.directive is not None:
             taken = self._in_force.put(decision.directive, decision.until_ns)
             self.counts_.applied += taken
             self.counts_.not_taken += not taken
         if decision.question == "menu" and self._menus is not None:
             self._menus.decided(decision)
-        else:
-            self._failed = not taken
+        elif decision.code != "superseded" or not self._dialogue.under_way:
+            self._failed = not taken  # what its own successor overtook is nobody's failure
         window = self._windows.get(decision.id.sequence)
         if window is not None:
             window.applied, window.status = taken, decision.status
             window.age_ms = (time.monotonic_ns() - decision.captured_ns) / 1e6
+
+    def _followed(self, id: wire.RequestId) -> None:
+        """A menu's answer was carried out, a while after it came."""
+        window = self._windows.get(id.sequence)
+        if window is not None:
+            window.applied = True
+            window.age_ms = (time.monotonic_ns() - window.since.at_ns) / 1e6
 
     def _menu_watch(
         self, press: Callable[[Press], bool] | None, mute: Callable[[bool], None] | None
@@ -362,6 +369,7 @@ class Client:
             mute=mute or (lambda muted: None),
             wish=wish,
             classifier=Debounced(MenuClassifier.load()),
+            followed=self._followed,
             offers=self.settings.offers,
         )
 

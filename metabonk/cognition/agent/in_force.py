@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from metabonk.cognition.agent.decision import ClientCounts
 from metabonk.cognition.agent.tally import Sight
 from metabonk.cognition.agent.wishes import NS
-from metabonk.cognition.vocabulary import Directive
+from metabonk.cognition.vocabulary import Directive, Priority
 
 FRESH = NS  # age of a sight that is worth a directive
 
@@ -55,7 +57,8 @@ class InForce:
         return taken
 
     def act_locally(self, sight: Sight | None, now: int) -> None:
-        """Lets the local strategist speak, if nothing is in force and it is time."""
+        """Lets the local strategist speak, if nothing is in force and it is time. Whatever the
+        server says next goes before it."""
         if self._local is None or sight is None or now < self._local_ns:
             return
         if self.current(now) is not None or now - sight.captured_ns > FRESH:
@@ -65,4 +68,5 @@ class InForce:
         self._local_ns = now + round(min(pause, self._every) * NS)
         if directive is not None:
             until = sight.captured_ns + round(directive.seconds * NS)
-            self._counts.local += self.put(directive, until)
+            yielding = msgspec.structs.replace(directive, priority=Priority.LOW)
+            self._counts.local += self.put(yielding, until)

@@ -14,6 +14,7 @@ from metabonk.cognition.agent.tally import Sight, menu_of
 from metabonk.cognition.menus.goal import Goal
 from metabonk.cognition.menus.navigator import Navigator
 from metabonk.cognition.menus.screens import Debounced
+from metabonk.cognition.protocol.wire import RequestId
 from metabonk.cognition.question import Press
 from metabonk.records import FieldGroup, GameState
 
@@ -24,8 +25,8 @@ class MenuWatch:
     """goal: what the user wants, in words. press: carries a press out, once; says whether it was
     taken. mute: keeps the policy's presses from the game, or lets them through again. wish: asks
     the server about what is shown; False if nobody is there, and texts have to do. classifier:
-    tells menus by pixels, for games whose states do not say. offers: see to the offers of a run,
-    too."""
+    tells menus by pixels, for games whose states do not say. followed: hears the request whose
+    answer was carried out. offers: see to the offers of a run, too."""
 
     def __init__(
         self,
@@ -35,12 +36,14 @@ class MenuWatch:
         mute: Callable[[bool], None],
         wish: Callable[[], bool],
         classifier: Debounced | None = None,
+        followed: Callable[[RequestId], None] = lambda id: None,
         offers: bool = False,
     ) -> None:
         self._navigator = Navigator(
             Goal.read(goal), ask=self._ask, classifier=classifier, offers=offers
         )
-        self._press, self._mute, self._wish = press, mute, wish
+        self._press, self._mute, self._wish, self._followed = press, mute, wish, followed
+        self._answer: RequestId | None = None  # the last that the navigator was handed
         self._captured = 0.0  # seconds, of the sight that is looked at
         # Until the first sight says otherwise: a policy may not press while nobody has looked.
         self.active = True
@@ -63,8 +66,10 @@ class MenuWatch:
         if step.active != self.active:
             self.active = step.active
             self._mute(step.active)
-        if step.press.kind != "noop":
-            self.not_taken += not self._press(step.press)
+        taken = step.press.kind == "noop" or self._press(step.press)
+        self.not_taken += not taken
+        if step.answer and taken and self._answer is not None:
+            self._followed(self._answer)
 
     def _ask(self) -> None:
         if not self._wish():
@@ -72,4 +77,5 @@ class MenuWatch:
 
     def decided(self, decision: Decision) -> None:
         """Hands an answer over, or that there is none."""
+        self._answer = decision.id if decision.press is not None else None
         self._navigator.answered(decision.press, decision.captured_ns / _NS)

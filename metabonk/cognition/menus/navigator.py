@@ -35,10 +35,12 @@ _AGENT = "self"
 
 
 class Step(NamedTuple):
-    """active: the navigator has the menus, policies keep off them. press: to be done now, once."""
+    """active: the navigator has the menus, policies keep off them. press: to be done now, once.
+    answer: it is what the model said that was asked, also where that is to do nothing."""
 
     active: bool
     press: Press = NOOP
+    answer: bool = False
 
 
 IDLE = Step(False)
@@ -91,6 +93,7 @@ class Navigator:
         self._answer: Press | None = None
         self._chosen: set[str] = set()  # of the goal's terms
         self._without = False  # a model, on this screen
+        self._follows = False  # a model, in this step
         self._circles = 0
 
     @property
@@ -112,17 +115,19 @@ class Navigator:
         self._enter(screen, now, pixels if not screen.widgets else None)
         if self._settling(now):
             return Step(True)
+        self._follows = False
         press = self._choose(screen, now)
         if press.kind == "noop":
-            return Step(True)
+            return Step(True, answer=self._follows)
         self._pressed = (self._shown[-1][1], now)
         self._asked = self._answer = None
         self._chosen.update(self.goal.found_in(press.text))
         self.counts.presses += 1
-        return Step(True, press)
+        return Step(True, press, self._follows)
 
     def answered(self, press: Press | None, captured: float) -> None:
-        """A model's answer about what was shown at `captured`; None where it had none."""
+        """A model's answer about what was shown at `captured`; None where it had none. Whether it
+        is followed is said by the step that follows it."""
         if self._asked is None:
             self.counts.stale += 1
             return
@@ -193,6 +198,7 @@ class Navigator:
         if self._circles > STUBBORN:
             self._without = True
             return NOOP
+        self._follows = True
         return press
 
     def _by_text(self, screen: Screen) -> Press:

@@ -18,7 +18,7 @@ from metabonk.cognition.agent.line import Keys
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.protocol.wire import Hello, Reply, Request, RequestId
 from metabonk.cognition.strips.strip import Strip, decode
-from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
+from metabonk.cognition.vocabulary import Compass, Directive, Hold, Priority, Verb
 from metabonk.errors import ConfigError
 from metabonk.records import GAME_STATE, FieldGroup, GameState
 
@@ -104,6 +104,35 @@ def test_danger_asks_at_once(url: str) -> None:
         until(lambda: len(server.requests) == 2, "the menu's request")
         assert server.requests[1][0].trigger == "menu"
         assert len(client.counts()) > 20
+
+
+def test_what_an_urgent_request_overtook_is_no_failure_of_the_server(url: str) -> None:
+    """The answer to the urgent one is on its way: nobody stands in for it meanwhile."""
+    waiting: list[Request] = []
+
+    def answers(request: Request) -> Reply | None:
+        if not request.critical:
+            waiting.append(request)
+            return None
+        server.tell(Reply(id=waiting[0].id, status="rejected", code="superseded"))
+        time.sleep(0.3)
+        return Reply(id=request.id, status="ok", answer=ANSWER)
+
+    spoke: list[Sight] = []
+    rare = ClientSettings(every=3600.0, patience=60.0, outcome_seconds=0.2)
+    with (
+        serving(url, answers) as server,
+        Client("omega-0", url, rare, local=spoke.append) as client,
+        Game(client) as game,
+    ):
+        until(lambda: client.connected and client.counts()["sights"] > 3, "sights")
+        client.wish()
+        until(lambda: waiting, "the calm one")
+        spoke.clear()
+        game.state.health = 20.0
+        until(lambda: client.directive() is not None, "the urgent one's answer")
+        assert [d.code for d in client.decisions] == ["superseded", ""]
+        assert spoke == []
 
 
 def test_a_client_that_is_stuck_costs_the_game_nothing(url: str) -> None:
@@ -220,7 +249,8 @@ def test_local_rules_speak_while_the_server_does_not(url: str) -> None:
     held = Directive(Verb.EXPLORE, Hold(), 0.5)
     client = Client("omega-0", url, QUICK, local=lambda sight: held)
     with client, Game(client):
-        until(lambda: client.directive() == held, "the rules' directive")
+        yielding = Directive(Verb.EXPLORE, Hold(), 0.5, Priority.LOW)
+        until(lambda: client.directive() == yielding, "the rules' directive")
         assert client.counts()["local"] >= 1
         with serving(url):
             until(lambda: client.counts()["applied"] >= 1, "the server's directive")

@@ -7,7 +7,7 @@ import time
 from metabonk.cognition.agent.decision import ClientCounts
 from metabonk.cognition.agent.in_force import FRESH, InForce
 from metabonk.cognition.agent.tally import Sight
-from metabonk.cognition.vocabulary import Directive, Hold, Verb
+from metabonk.cognition.vocabulary import Directive, Hold, Priority, Verb
 
 S = 1_000_000_000
 RETREAT = Directive(Verb.RETREAT, Hold(), 2.0)
@@ -55,6 +55,8 @@ def test_the_local_strategist_speaks_when_nothing_holds_and_it_is_time() -> None
         held.act_locally(Sight(b"", now), now)
     assert [at / S for at in asked] == [100.0, 100.5, 101.0, 101.5]
     assert counts.local == 4
+    assert (spoken := held.current(101 * S + S // 2)) is not None
+    assert (spoken.action, spoken.priority) == (EXPLORE.action, Priority.LOW), "it yields"
     held.put(RETREAT, 110 * S)
     held.act_locally(Sight(b"", 109 * S), 109 * S)
     assert len(asked) == 4, "the server has spoken"

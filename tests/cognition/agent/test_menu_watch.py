@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from metabonk.cognition.agent.decision import Decision
 from metabonk.cognition.agent.menu_watch import MenuWatch
 from metabonk.cognition.agent.tally import Sight, record_of
+from metabonk.cognition.protocol.wire import RequestId
 from metabonk.cognition.question import Press
 from metabonk.records import FieldGroup, GameState, Widget
 
@@ -21,6 +23,8 @@ class Game:
     reachable: bool = True
     pressed: list[str] = field(default_factory=list)
     muted: list[bool] = field(default_factory=list)
+    followed: list[RequestId] = field(default_factory=list)
+    takes: bool = True
     wishes: int = 0
     now: int = 1_000_000_000
 
@@ -30,6 +34,7 @@ class Game:
             press=self._press,
             mute=self.muted.append,
             wish=self._wish,
+            followed=self.followed.append,
         )
 
     def show(self, watch: MenuWatch, *texts: str) -> None:
@@ -46,7 +51,7 @@ class Game:
 
     def _press(self, press: Press) -> bool:
         self.pressed.append(press.text)
-        return True
+        return self.takes
 
     def _wish(self) -> bool:
         self.wishes += self.reachable
@@ -94,3 +99,40 @@ def test_frames_are_not_needed_where_states_speak() -> None:
     sight = Sight(state.pack(), 5, np.zeros((4, 4, 3), np.uint8))
     watch.look(sight, record_of(sight.packed))
     assert not watch.active
+
+
+def answer(game: Game, press: Press | None, sequence: int) -> Decision:
+    id = RequestId("omega-0", 1, sequence)
+    return Decision(id, "ok", "menu", game.now, game.now, game.now, press=press, question="menu")
+
+
+def test_an_answer_was_followed_once_its_press_was_taken() -> None:
+    """Neither when it came, nor where the screen is another one by then or the game refuses."""
+    game = Game()
+    watch = game.watch()
+    for _ in range(2):
+        game.show(watch, "Settings", "Play")
+    watch.decided(answer(game, Press("click", 2, 0.5, 0.14, "Play"), 7))
+    assert game.followed == []
+    game.show(watch, "Settings", "Play")
+    assert (game.pressed, [id.sequence for id in game.followed]) == (["Play"], [7])
+    for sequence, takes, shown in ((8, True, "Other"), (9, False, "Warden")):
+        game.takes = takes
+        for _ in range(2):
+            game.show(watch, "Back", "Warden")
+        watch.decided(answer(game, Press("click", 2, 0.5, 0.14, "Warden"), sequence))
+        for _ in range(2):
+            game.show(watch, "Back", shown)
+        game.show(watch)
+    assert [id.sequence for id in game.followed] == [7]
+    assert watch.counts.stale + watch.not_taken >= 1
+
+
+def test_doing_nothing_is_followed_too() -> None:
+    game = Game()
+    watch = game.watch()
+    for _ in range(2):
+        game.show(watch, "Settings", "Play")
+    watch.decided(answer(game, Press("noop"), 3))
+    game.show(watch, "Settings", "Play")
+    assert (game.pressed, [id.sequence for id in game.followed]) == ([], [3])
