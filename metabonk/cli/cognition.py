@@ -18,6 +18,7 @@ from metabonk.cli.output import (
     interval,
     notice_line,
     print_json,
+    refuse_idle,
     require,
     stderr,
     table,
@@ -166,6 +167,7 @@ $ metabonk cognition distil LOG --out DIR --episodes 64 --level hard
 $ metabonk cognition distil LOG LOG2 --out DIR         from both together"""
 )
 def distil(
+    context: typer.Context,
     logs: list[Path] = typer.Argument(help="Directories of decision logs.", metavar="LOG..."),
     out: Path = typer.Option(..., help="Where to write the policy.", metavar="DIR"),
     backend: list[str] = typer.Option(
@@ -179,6 +181,8 @@ def distil(
     ),
     json: bool = JsonFlag,
 ) -> None:
+    if not episodes:
+        refuse_idle(context, {"--level"}, "it is where --episodes measures: add --episodes N")
     require("torch", "train", "learning")
     if machine.core_built():
         settings_module.cap_cpu()
@@ -342,6 +346,7 @@ $ metabonk cognition screens --out runs/screens
 $ metabonk cognition screens --judge           only judges the package's own"""
 )
 def screens(
+    context: typer.Context,
     out: Path = typer.Option(None, help="Where to write it.", metavar="DIR"),
     judge: bool = typer.Option(False, "--judge", help="Only judge the package's own."),
     count: int = typer.Option(1800, help="Screens to learn from, about.", min=60),
@@ -351,6 +356,8 @@ def screens(
 ) -> None:
     if (out is None) != judge:
         raise ConfigError("give either --out DIR or --judge")
+    if judge:
+        refuse_idle(context, {"--updates"}, "--judge learns nothing: give --out DIR instead of it")
     require("torch", "train", "learning")
     settings_module.cap_cpu()
     from metabonk.cognition.menus.screens import MenuClassifier

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from metabonk import config as settings_module
-from metabonk.cli.output import JsonFlag, console, notice_line, print_json, stderr, table, verb
+from metabonk.cli.output import (
+    JsonFlag,
+    console,
+    notice_line,
+    print_json,
+    refuse_idle,
+    stderr,
+    table,
+    verb,
+)
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,6 +58,7 @@ QUIET_SECONDS = 30.0  # between lines where the output is not a terminal
 
 @command
 def cognitive(
+    context: typer.Context,
     config: Path = typer.Option(None, help="Settings (TOML).", metavar="FILE"),
     bind: str = typer.Option(
         None, help="Where agents connect; several by commas.", metavar="ADDRESS"
@@ -84,6 +94,7 @@ def cognitive(
     settings = settings_module.load(
         config, flags=settings_module.flags_of(sets, named), notice=notice_line
     )
+    _refuse_idle(context, sets, settings.backend.chain)
     _raise_file_limit()
     sys.setswitchinterval(5e-4)  # the journal's thread gives way to who answers
     with _start_without_garbage():
@@ -94,6 +105,25 @@ def cognitive(
         rows = [(name, f"{count:,}") for name, count in found["replies"].items()]
         rows += [(f"journal: {name}", f"{count:,}") for name, count in found["journal"].items()]
         console.print(table(("", ">"), rows, header=False))
+
+
+def _refuse_idle(context: typer.Context, sets: list[str], chain: str) -> None:
+    """Raises ConfigError for what was given here and nobody in the chain reads: the rules would
+    answer whoever believes that a model does."""
+    names = [name.strip() for name in chain.split(",") if name.strip()]
+    if not {"rules", "openai", "policy"} >= set(names):
+        return  # one that there is not is told when it is made
+    given = [key for key in settings_module.flags_of(sets, {}) if key.startswith("backend.")]
+    for reader in ("openai", "policy"):
+        if reader in names:
+            continue
+        wanted = ",".join([reader, *(name for name in names if name != "rules")])
+        why = f"only the backend {reader} reads it: add --backend {wanted}"
+        if reader == "openai":
+            refuse_idle(context, {"--url", "--model"}, why)
+        for key in given:
+            if key != "backend.chain" and (key == "backend.policy") == (reader == "policy"):
+                raise ConfigError(f"--set {key}: {why}")
 
 
 async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) -> dict[str, Any]:

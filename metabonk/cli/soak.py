@@ -13,7 +13,7 @@ import typer
 
 from metabonk import files
 from metabonk.cli.interrupt import interruptible
-from metabonk.cli.output import check_target, console, table, verb
+from metabonk.cli.output import check_target, console, refuse_idle, table, verb
 from metabonk.cli.status_line import StatusLine
 from metabonk.errors import ConfigError, MissingExtraError
 
@@ -43,6 +43,7 @@ $ metabonk soak cognition --json soak.json              the report as a file"""
 
 @command
 def soak(
+    context: typer.Context,
     subject: str = typer.Argument("cognition", help="What is soaked: cognition.", metavar="WHAT"),
     minutes: float = typer.Option(10.0, help="How long agents ask.", min=0.05),
     agents: int = typer.Option(16, help="Agent processes.", min=1),
@@ -71,6 +72,9 @@ def soak(
 ) -> None:
     if subject not in SUBJECTS:
         raise ConfigError(f"soak: no subject {subject!r}: there is {', '.join(SUBJECTS)}")
+    if not model:
+        why = "with --no-model there is no model server: leave one of them out"
+        refuse_idle(context, {"--model-kills", "--latency"}, why)
     check_target(json)
     room = _room()
     plan = room.plan.Plan(

@@ -15,6 +15,8 @@ from metabonk.errors import GameError
 Metabonk = Callable[..., Any]
 HERE = "leave it out"
 HOST = ("host", "--seconds", 0.1)
+SERVE = ("serve", "cognitive", "--bind", "tcp://127.0.0.1:*", "--http", "", "--seconds", 0.1)
+DISTIL = ("cognition", "distil", "LOG", "--out", "strategy")
 RECORD = ("record", "--out-dir", "rows", "--seconds", 1)
 
 
@@ -38,6 +40,21 @@ RECORD = ("record", "--out-dir", "rows", "--seconds", 1)
         (("dream", "RUN", "--forks", 3, "--video", "a.gif"), "--video", HERE),
         (("play", "--server", "tcp://127.0.0.1:5555"), "--server", "beside --live or --proof"),
         (("play", "--live", "--server", "tcp://127.0.0.1:5555"), "--server", "add --system2"),
+        ((*SERVE, "--url", "http://here:30000"), "--url", "add --backend openai\n"),
+        ((*SERVE, "--model", "m", "--backend", "rules"), "--model", "add --backend openai\n"),
+        ((*SERVE, "--url", "u", "--backend", "policy"), "--url", "add --backend openai,policy\n"),
+        ((*SERVE, "--set", "backend.url=u"), "--set backend.url", "add --backend openai\n"),
+        ((*SERVE, "--set", "backend.wait=9"), "--set backend.wait", "add --backend openai\n"),
+        ((*SERVE, "--set", "backend.policy=a"), "--set backend.policy", "add --backend policy\n"),
+        (
+            (*SERVE, "--set", "backend.policy=a", "--backend", "openai,rules"),
+            "--set backend.policy",
+            "add --backend policy,openai\n",
+        ),
+        ((*DISTIL, "--level", "default"), "--level", "add --episodes N"),
+        (("cognition", "screens", "--judge", "--updates", 9), "--updates", "give --out DIR"),
+        (("soak", "--no-model", "--model-kills", 1), "--model-kills", "leave one of them out"),
+        (("soak", "--no-model", "--latency", 0.1), "--latency", "leave one of them out"),
         (("replay", "RUN:3", "--video", "a.gif"), "--video", HERE),
         (("replay", "RUN:3", "--watch"), "--watch", HERE),
         (("replay", "a.replay", "--agent", 0), "--agent", "only ticks of sessions"),
@@ -80,6 +97,26 @@ def test_a_flag_that_would_do_nothing_is_refused(
     assert said.err.startswith(f"error: {flag}: ")
     assert remedy in said.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("told", ["file", "environment", "nothing", "unknown"])
+def test_what_a_file_or_the_environment_says_of_other_backends_is_let_be(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """It is for who asks them at other times; what nobody knows is told by its own error."""
+    monkeypatch.chdir(tmp_path)
+    words: tuple[object, ...] = ()
+    if told == "file":
+        Path("server.toml").write_text('[backend]\nurl = "http://here:1"\npolicy = "a"\n')
+        words = ("--config", "server.toml")
+    elif told == "environment":
+        monkeypatch.setenv("METABONK_BACKEND_URL", "http://here:1")
+        monkeypatch.setenv("METABONK_BACKEND_POLICY", "a")
+    elif told == "unknown":
+        words = ("--backend", "opena", "--url", "http://here:1")
+    said = metabonk(*SERVE, *words)
+    assert said.code == (2 if told == "unknown" else 0), said.err
+    assert ("did you mean 'openai'" in said.err) == (told == "unknown")
 
 
 def test_who_decides_in_one_way_is_not_asked_for_the_other(
