@@ -20,7 +20,14 @@ import numpy.typing as npt
 from metabonk.cognition.backends.surroundings import look
 from metabonk.cognition.vocabulary import COMPASS_BINS
 from metabonk.errors import CorruptError
-from metabonk.records import GAME_STATE, EntityFlag, FieldGroup, GameState, PickupKind
+from metabonk.records import (
+    GAME_STATE,
+    MAX_STAT_CHANGES,
+    EntityFlag,
+    FieldGroup,
+    GameState,
+    PickupKind,
+)
 
 Array = npt.NDArray[Any]
 
@@ -187,6 +194,7 @@ def _spell(packed: bytes) -> bytes:
     return bytes(numbers.tobytes()) + _COUNT.pack(found.near)
 
 
+_CHANGES: int = _LISTS[3].at + _LISTS[3].fields["change_count"][1]  # of the first offer
 _OUTLOOK = 2 * COMPASS_BINS * _HALVES.itemsize + _COUNT.size  # bytes
 
 
@@ -216,6 +224,9 @@ def _unfold(data: bytes) -> Kept:
         if count > one.most or end > len(data):
             raise CorruptError(f"state.{one.name}: {count} of them, which cannot be")
         packed[one.at : one.at + end - begin] = data[begin:end]
+    changes = packed[_CHANGES : _CHANGES + _LISTS[3].most * _LISTS[3].size : _LISTS[3].size]
+    if max(changes) > MAX_STAT_CHANGES:
+        raise CorruptError("state.offers: one with more changes of stats than there can be")
     return Kept(bytes(packed), _read(data[end:]))
 
 

@@ -11,7 +11,7 @@ from peers import crowd
 from metabonk.cognition import situation
 from metabonk.cognition.backends.surroundings import look
 from metabonk.errors import CorruptError
-from metabonk.records import GAME_STATE, Entity, FieldGroup, GameState, Pickup, PickupKind
+from metabonk.records import GAME_STATE, Entity, FieldGroup, GameState, Offer, Pickup, PickupKind
 
 
 def test_what_is_near_is_kept_and_all_the_rest_exactly() -> None:
@@ -155,3 +155,12 @@ def test_places_in_v1s_words() -> None:
         none = situation.from_words({"position": bad})
         assert none.position == (0.0, 0.0, 0.0)
         assert not none.fields & FieldGroup.PLAYER
+
+
+def test_a_kept_offer_with_too_many_changes_is_no_state() -> None:
+    """Exports read offers: one row of a foreign journal would end them all."""
+    row = np.frombuffer(GameState(offers=[Offer(text="a")]).pack(), GAME_STATE).copy()
+    assert situation.unfold(situation.shrink(row.tobytes())).packed
+    row["offers"]["change_count"][0, 0] = 9
+    with pytest.raises(CorruptError, match="offers"):
+        situation.unfold(situation.shrink(row.tobytes()))

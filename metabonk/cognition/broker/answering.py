@@ -11,6 +11,7 @@ takes nothing, or hangs for longer than `PATIENCE`, delays no reply and is told 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections import OrderedDict
 from collections.abc import Callable
@@ -92,9 +93,11 @@ class Answering:
         reply = reply_of(ask, status, code, reason)
         reply.server_ms = round((ask.ended - ask.arrived) * 1e3, 3)  # as it is written down
         self._writing[ask.request.id] = ask, reply
-        self.journal.record(row_of(ask, reply), lambda safe: self._written(ask, reply, safe))
+        row = row_of(ask, reply)
         if ask.question.view is not None:
             ask.question.view.release()
+        ask.question = dataclasses.replace(ask.question, frames=(), view=None)  # a disk may hang
+        self.journal.record(row, lambda safe: self._written(ask, reply, safe))
 
     def tick(self) -> None:
         """Ends what is too late, and sends what a hanging disk holds up."""

@@ -88,11 +88,11 @@ def reply_of(ask: Ask, status: Status, code: Code, reason: str) -> Reply:
 
 def row_of(ask: Ask, reply: Reply) -> Decision:
     """What the journal keeps of it."""
-    request, answer = ask.request, ask.answer
+    request, answer, held = ask.request, ask.answer, ask.question.in_force
     decision = Decision(
         reply=reply, at=time.time(), question=request.question, cause=request.trigger,
-        episode=request.episode, goal=request.goal, in_force=request.in_force,
-        protocol=ask.protocol, state=request.state,
+        episode=request.episode, goal=request.goal, protocol=ask.protocol, state=request.state,
+        in_force=None if held is None else vocabulary.spell(held),
         frames=[(f.jpeg, f.time, f.predicted) for f in ask.question.seen()] if ask.keep else (),
     )  # fmt: skip
     if answer is not None:

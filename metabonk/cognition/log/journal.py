@@ -45,8 +45,9 @@ from metabonk.errors import MetabonkError
 __all__ = ["FILE", "Decision", "Journal", "open_readonly"]
 
 BACKLOG_BYTES = 32 << 20
-MOST_REASONING = 300  # characters that are kept
+MOST_WORDS = 300  # bytes that are kept of a goal, a reason and what a model thought
 _GROUP = 256  # rows per transaction
+_NUMBERS = 1024  # bytes that a row takes beside its texts
 _ONCE = "ON CONFLICT(agent, epoch, sequence) DO NOTHING"
 _RETRY = 0.5  # seconds between tries while the disk takes nothing
 _NAP = 0.005  # seconds between two steps of removing rows while nothing comes
@@ -105,7 +106,7 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / FILE
         self.counts = dict.fromkeys(
-            ("decisions", "outcomes", "lost", "failures", "unpacked", "removed"), 0
+            ("decisions", "outcomes", "lost", "failures", "unpacked", "unpictured", "removed"), 0
         )
         self.problem = ""  # why the disk takes nothing now
         self._pack, self._tell = pack, tell
@@ -121,6 +122,8 @@ class Journal:
         self._backlog: deque[tuple[Row, int]] = deque()
         self._backlog_bytes = 0
         self._most = backlog_bytes
+        # Bytes of frames that were handed in, and of those that the writing thread came to.
+        self._came = self._looked_at = 0
         self._retry_at = 0.0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -149,7 +152,13 @@ class Journal:
 
     def record(self, decision: Decision, told: Told) -> None:
         """Writes a decision; `told(True)` once it is safe, `told(False)` if it must wait for the
-        disk. A second one of the same id changes nothing and counts as written."""
+        disk. A second one of the same id changes nothing and counts as written. While a disk hangs,
+        frames of more than `backlog_bytes` are not kept, counted as `unpictured`. One thread."""
+        size = _pictured(decision)
+        if size and self._came - self._looked_at + size > self._most:
+            decision.frames, size = (), 0
+            self.counts["unpictured"] += 1
+        self._came += size
         self._queue.put((decision, told))
 
     def outcome(self, outcome: Outcome, told: Told) -> None:
@@ -261,11 +270,14 @@ class Journal:
         if isinstance(item, Outcome):
             return "outcomes", _outcome_row(item), 0
         state = frames = b""
+        self._looked_at += _pictured(item)
         try:
             state, frames = self._pack(item)
         except (MetabonkError, OSError, ValueError):  # what was decided is kept in any case
             self.counts["unpacked"] += 1
-        return "decisions", _decision_row(item, state, frames), 1024 + len(state) + len(frames)
+        row = _decision_row(item, state, frames)
+        size = sum(len(value) for value in row if isinstance(value, str | bytes))
+        return "decisions", row, _NUMBERS + size
 
     def _write(self, rows: Sequence[tuple[str, Row, int]]) -> bool:
         """One transaction of the backlog and these rows. False if the disk does not take it."""
@@ -319,11 +331,11 @@ def _decision_row(decision: Decision, state: bytes, frames: bytes) -> Row:
         raise ValueError("decision: a reply without a request's id is not recorded")
     return (
         id.agent, id.epoch, id.sequence, decision.at, reply.status, reply.code,
-        reply.reason[:MOST_REASONING], decision.question, decision.cause, decision.episode,
-        decision.goal, _to_json(reply.answer), _to_json(decision.in_force or {}), reply.backend,
-        decision.model, decision.mode, reply.confidence, _to_json(decision.probabilities),
-        reply.reasoning[:MOST_REASONING], reply.server_ms, _to_json(reply.stages),
-        decision.protocol, state, frames,
+        _cut(reply.reason), decision.question, decision.cause, decision.episode,
+        _cut(decision.goal), _to_json(reply.answer), _to_json(decision.in_force or {}),
+        reply.backend, decision.model, decision.mode, reply.confidence,
+        _to_json(decision.probabilities), _cut(reply.reasoning), reply.server_ms,
+        _to_json(reply.stages), decision.protocol, state, frames,
     )  # fmt: skip
 
 
@@ -333,6 +345,17 @@ def _outcome_row(o: Outcome) -> Row:
         id.agent, id.epoch, id.sequence, time.time(), o.status, o.applied, o.seconds, o.reward,
         o.health_change, o.kills, o.xp, o.alive, o.age_ms,
     )  # fmt: skip
+
+
+def _pictured(decision: Decision) -> int:
+    return sum(len(jpeg) for jpeg, _, _ in decision.frames)
+
+
+def _cut(text: str) -> str:
+    """As much as is kept, in whole characters."""
+    if len(text) <= MOST_WORDS // 4:
+        return text
+    return text.encode()[:MOST_WORDS].decode("utf-8", "ignore")
 
 
 def _to_json(value: Any) -> str:

@@ -53,7 +53,14 @@ from metabonk.cognition.protocol.messages import (
     Welcome,
     WireError,
 )
-from metabonk.records import GAME_STATE, MAX_ENTITIES, MAX_OFFERS, MAX_PICKUPS, MAX_WIDGETS
+from metabonk.records import (
+    GAME_STATE,
+    MAX_ENTITIES,
+    MAX_OFFERS,
+    MAX_PICKUPS,
+    MAX_STAT_CHANGES,
+    MAX_WIDGETS,
+)
 
 __all__ = [
     "FRAME_BYTES",
@@ -194,6 +201,11 @@ def check_state(packed: Buffer) -> None:
     for (name, most), count in zip(_MOST.items(), counts, strict=True):
         if count > most:
             raise WireError("malformed", f"state.{name}_count: {count}, at most {most}")
+    for at in range(_CHANGES_AT, _CHANGES_AT + counts[3] * _OFFER, _OFFER):
+        if packed[at] > MAX_STAT_CHANGES:
+            raise WireError(
+                "malformed", f"state.offers.change_count: {packed[at]}, at most {MAX_STAT_CHANGES}"
+            )
     finite = all(map(math.isfinite, _NUMBERS.unpack_from(packed)))
     for count, (at, strides, shape) in zip(counts, _LISTS, strict=True):
         if count and finite:
@@ -258,6 +270,11 @@ _LIST_NAMES = ("entities", "pickups", "widgets", "offers")
 _SINGLE = [name for name in GAME_STATE.names or () if name not in _LIST_NAMES]
 _LISTS = [_list_of(name) for name in _LIST_NAMES]
 _NUMBERS = _single()
+_OFFER = GAME_STATE["offers"].base.itemsize
+_CHANGES_AT = (
+    GAME_STATE.fields["offers"][1]  # type: ignore[index]
+    + GAME_STATE["offers"].base.fields["change_count"][1]  # type: ignore[index]
+)
 _COUNTS, _COUNTS_AT = struct.Struct("<4H"), GAME_STATE.fields["entity_count"][1]  # type: ignore[index]
 
 

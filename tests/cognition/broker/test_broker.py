@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def test_a_question_is_answered_and_its_outcome_joined(tmp_path: Path) -> None:
         ]
         asked = request(
             0, captured_ns=now, frames=infos, trigger="boss", goal="live", expected_ms=300.0,
-            in_force=v.spell(v.SAFE), episode=3,
+            in_force={**v.spell(v.SAFE), "note": "x" * 9_000}, episode=3,
         )  # fmt: skip
         t.say(asked, frames=3)
         (reply,) = await t.replies()
@@ -51,7 +52,8 @@ def test_a_question_is_answered_and_its_outcome_joined(tmp_path: Path) -> None:
         assert t.rows("SELECT status, cause, episode, reward, age_ms FROM joined") == [
             ("ok", "boss", 3, 2.5, 90.0)
         ]
-        ((taken,),) = t.rows("SELECT server_ms FROM decisions")
+        ((taken, held),) = t.rows("SELECT server_ms, in_force FROM decisions")
+        assert json.loads(held) == v.spell(v.SAFE), "no more than it is"
         assert 0.0 < taken <= reply.server_ms
 
     at_table(tmp_path, body)

@@ -55,7 +55,7 @@ def test_a_disk_that_hangs_delays_no_reply(tmp_path: Path) -> None:
         t.hello()
         with contextlib.closing(sqlite3.connect(t.journal.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")  # holds the writer up for as long as it likes
-            t.say(request(0))
+            t.say(request(0, frames=[w.FrameInfo(1)]), frames=1)
 
             def told() -> bool:
                 t.broker.tick()
@@ -64,6 +64,9 @@ def test_a_disk_that_hangs_delays_no_reply(tmp_path: Path) -> None:
             await t.until(told)
             (reply,) = await t.replies()
             assert (reply.status, reply.recorded) == ("ok", False)
+            assert t.backend.asked[0].frames  # type: ignore[attr-defined]
+            ((waits, _),) = t.broker.answering._writing.values()
+            assert waits.question.frames == (), "memory is for what comes, not for what was"
             other.execute("ROLLBACK")
         await t.until(lambda: t.rows("SELECT status FROM decisions") == [("ok",)])
         await asyncio.sleep(0.01)

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,6 +226,40 @@ def test_a_row_that_cannot_be_packed_is_kept_without(tmp_path: Path) -> None:
         assert told.wait(1) == [True]
         assert book.counts["unpacked"] == 1
     assert rows(tmp_path, "SELECT state, frames FROM decisions") == [(b"", b"")]
+
+
+def test_while_the_disk_hangs_pictures_are_bounded_by_their_bytes(tmp_path: Path) -> None:
+    """Rows wait all the same: what was decided is worth more than what was seen."""
+    jpegs = [(b"x" * 4_000, 0.0, False)]
+    going = threading.Event()
+
+    def pack(given: j.Decision) -> tuple[bytes, bytes]:
+        going.wait(HANG)
+        return b"", b"".join(jpeg for jpeg, _, _ in given.frames)
+
+    told = Told()
+    with j.Journal(tmp_path, pack=pack, backlog_bytes=10_000) as book:
+        for n in range(20):
+            book.record(decision(n, frames=list(jpegs)), told)
+        assert book.counts["unpictured"] == 18
+        going.set()
+        assert told.wait(20) == [True] * 20
+        book.record(decision(20, frames=list(jpegs)), told)
+        told.wait(21)
+        assert book.counts["unpictured"] == 18, "there is room again"
+    kept = rows(tmp_path, "SELECT length(frames) FROM decisions ORDER BY sequence")
+    assert kept == [(4_000,)] * 2 + [(0,)] * 18 + [(4_000,)]
+
+
+def test_words_are_cut_by_their_bytes(tmp_path: Path) -> None:
+    given = decision(1, goal="é" * 500)
+    given.reply.reasoning = "火" * 500
+    told = Told()
+    with j.Journal(tmp_path) as book:
+        book.record(given, told)
+        told.wait(1)
+    ((goal, thought),) = rows(tmp_path, "SELECT goal, reasoning FROM decisions")
+    assert (goal, thought) == ("é" * 150, "火" * 100)
 
 
 @pytest.mark.parametrize(("power_safe", "level"), [(False, 1), (True, 2)])

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metabonk.cognition.protocol import wire as w
-from metabonk.records import GAME_STATE, Entity, GameState
+from metabonk.records import GAME_STATE, MAX_STAT_CHANGES, Entity, FieldGroup, GameState, Offer
 
 ID = w.RequestId("omega-0", 7, 3)
 JPEG = simplejpeg.encode_jpeg(np.full((36, 64, 3), 90, np.uint8))
@@ -222,6 +222,18 @@ def test_counts_of_a_state_are_within_their_lists(count: str) -> None:
     offset = GAME_STATE.fields[count][1]  # type: ignore[index]
     data[offset : offset + 2] = struct.pack("<H", 60_000)
     assert refusal([packed(state=bytes(data))]) == "malformed"
+
+
+def test_an_offer_changes_no_more_than_it_can() -> None:
+    given = GameState(fields=FieldGroup.EVERYTHING, offers=[Offer(text="a"), Offer(text="b")])
+    data = bytearray(given.pack())
+    w.check_state(data)
+    offers, at = GAME_STATE["offers"].base, GAME_STATE.fields["offers"][1]  # type: ignore[index]
+    data[at + offers.itemsize + offers.fields["change_count"][1]] = MAX_STAT_CHANGES + 1
+    with pytest.raises(w.WireError, match=r"offers\.change_count: 5, at most 4"):
+        w.check_state(data)
+    data[GAME_STATE.fields["offer_count"][1]] = 1  # type: ignore[index]  # behind the last
+    w.check_state(data)
 
 
 def claiming(height: int, width: int) -> bytes:
