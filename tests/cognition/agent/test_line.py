@@ -147,3 +147,18 @@ def test_a_wait_is_not_over_a_part_of_a_millisecond_early(
         for seconds in (0.0, 1e-6, 0.0101, 0.0104, 0.0106, 0.03):
             line.wait(seconds)
         assert waited == [0, 1, 11, 11, 11, 30]
+
+
+def test_a_line_that_cannot_begin_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context with an open socket keeps its process from ending."""
+    made: list[zmq.Context[zmq.Socket[bytes]]] = []
+    context = zmq.Context
+
+    def kept() -> zmq.Context[zmq.Socket[bytes]]:
+        made.append(context())
+        return made[-1]
+
+    monkeypatch.setattr(zmq, "Context", kept)
+    with pytest.raises(zmq.ZMQError):
+        Line("tcp://127.0.0.1:none")
+    assert [one.closed for one in made] == [True]
