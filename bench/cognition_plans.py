@@ -37,8 +37,8 @@ LEVELS = {
     "duel": "to beat a boss",
 }
 EPISODES = 32  # per round, the same ones for all
-# System 1 by itself keeps its health nearly as well: few episodes do not tell the two apart, and
-# only those are asked there who have to be behind.
+# Returns of `regain` are of minutes survived, which vary most: it takes more episodes, and of one
+# directive always only the nearest to its plan.
 ROUNDS = {"regain": 16, "gather": 4, "duel": 4}
 ENVS = 16
 LATENCY = 0.5
