@@ -17,8 +17,9 @@ import zmq
 from peers import HANG
 
 from metabonk.cognition.broker import door as door_module
-from metabonk.cognition.broker.door import HIGH_WATER, MOST_PARTS, Door, check_endpoint, is_loopback
+from metabonk.cognition.broker.door import HIGH_WATER, MOST_PARTS, Door, check_endpoint
 from metabonk.cognition.protocol import keys
+from metabonk.cognition.protocol.address import is_loopback
 from metabonk.errors import ConfigError, LinkError
 
 HERE = "tcp://127.0.0.1:*"

@@ -117,6 +117,7 @@ with Journal(sys.argv[1]) as book:
 
 
 def test_nothing_that_was_told_is_lost_by_a_kill(tmp_path: Path) -> None:
+    furthest = -1  # a later writer, with the same rows, may be killed sooner
     for _ in range(3):
         here = str(Path(__file__).parents[1])
         process = subprocess.Popen(
@@ -133,7 +134,8 @@ def test_nothing_that_was_told_is_lost_by_a_kill(tmp_path: Path) -> None:
         process.wait()
         found = {row[0] for row in rows(tmp_path, "SELECT sequence FROM decisions")}
         assert set(range(last + 1)) <= found
-        assert len(found) <= last + 2, "at most the one that was on its way"
+        furthest = max(furthest, last)
+        assert len(found) <= furthest + 2, "at most the one that was on its way"
         with j.Journal(tmp_path) as book:
             assert book.newest("a")[1] == max(found)
             assert book._reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
