@@ -43,7 +43,7 @@ class MenuWatch:
             Goal.read(goal), ask=self._ask, classifier=classifier, offers=offers
         )
         self._press, self._mute, self._wish, self._followed = press, mute, wish, followed
-        self._answer: RequestId | None = None  # the last that the navigator was handed
+        self._answer: RequestId | None = None  # the last that the navigator kept
         self._captured = 0.0  # seconds, of the sight that is looked at
         # Until the first sight says otherwise: a policy may not press while nobody has looked.
         self.active = True
@@ -77,5 +77,5 @@ class MenuWatch:
 
     def decided(self, decision: Decision) -> None:
         """Hands an answer over, or that there is none."""
-        self._answer = decision.id if decision.press is not None else None
-        self._navigator.answered(decision.press, decision.captured_ns / _NS)
+        if self._navigator.answered(decision.press, decision.captured_ns / _NS):
+            self._answer = decision.id

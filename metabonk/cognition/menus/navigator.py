@@ -125,12 +125,12 @@ class Navigator:
         self.counts.presses += 1
         return Step(True, press, self._follows)
 
-    def answered(self, press: Press | None, captured: float) -> None:
+    def answered(self, press: Press | None, captured: float) -> bool:
         """A model's answer about what was shown at `captured`; None where it had none. Whether it
-        is followed is said by the step that follows it."""
+        is kept for the next step, which says whether it was followed."""
         if self._asked is None:
             self.counts.stale += 1
-            return
+            return False
         then = [signature for since, signature in self._shown if since <= captured]
         if not then or then[-1] != self._shown[-1][1]:
             self.counts.stale += 1
@@ -139,6 +139,8 @@ class Navigator:
             self._without = True
         else:
             self._answer = press
+            return True
+        return False
 
     def _sees(self, pixels: Array | None) -> bool:
         if self._classifier is None or pixels is None:
