@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -193,6 +194,17 @@ def test_the_order_of_folders_knows_circles() -> None:
     seen["protocol"].add("broker")
     with pytest.raises(CycleError, match="broker"):
         TopologicalSorter(seen).prepare()
+
+
+def test_what_tests_share_has_a_name_of_its_own() -> None:
+    """Folders of tests lie on one path: of two modules of one name only the first is seen."""
+    shared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    seen: dict[str, Path] = {}
+    for folder in shared["pythonpath"]:
+        for path in sorted((ROOT / folder).glob("*.py")):
+            if path.stem != "conftest" and not path.stem.startswith("test_"):
+                assert seen.setdefault(path.stem, path) == path
+    assert len(seen) > 10
 
 
 def test_every_room_is_in_the_picture() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import zmq
-from doors import HERE, Room, heard, in_room
 from peers import HANG
+from rooms import HERE, Room, heard, in_room
 
 from metabonk.cognition.broker.door import HIGH_WATER, MOST_PARTS, Door, check_endpoint
 from metabonk.cognition.protocol import keys

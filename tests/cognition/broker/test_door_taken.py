@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from doors import HERE, Room, in_room
 from peers import HANG
+from rooms import HERE, Room, in_room
 
 from metabonk.cognition.broker import door as door_module
 from metabonk.cognition.broker.door import Door

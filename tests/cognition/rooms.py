@@ -1,4 +1,4 @@
-"""A door and who comes to it, for tests."""
+"""A room: an open door and the dealers who come to it, for tests."""
 
 from __future__ import annotations
 
