@@ -202,6 +202,9 @@ class OpenAIBackend:
     ) -> Answer:
         dialect = self._needs().dialect
         frames, read = await _shown(question, dialect.images)
+        if isinstance(prompt, MenuPrompt) and not prompt.widgets and not frames:
+            # It would make up a place, which would be pressed.
+            raise Undecided(Failure.UNSUPPORTED, "no picture to find a place on", self.name)
         asked = prompt.asked(frames)
         rid = uuid.uuid4().hex
         body = chat_body(

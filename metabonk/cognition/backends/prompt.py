@@ -265,7 +265,8 @@ class MenuPrompt:
         return self._press(_best(scores["press"])), dict(scores["press"])
 
     def asked(self, frames: tuple[Frame, ...]) -> Prompt:
-        """For a schema: a button by name, or a place on the newest picture without any."""
+        """For a schema: a button by name, or without any a place on the newest of the frames, which
+        are not to be empty then."""
         properties: dict[str, Any]
         if self.widgets:
             names = [v.spell_target(one.target) for one in self.widgets]

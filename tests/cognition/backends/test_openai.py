@@ -242,6 +242,31 @@ def test_menus_by_buttons_and_by_pixels(mode: Any) -> None:
     run(go())
 
 
+@pytest.mark.parametrize("mode", ["auto", "schema"])
+@pytest.mark.parametrize("blind", ["server", "wish", "question", "strip"])
+def test_no_place_is_asked_for_without_a_picture(mode: Any, blind: str) -> None:
+    """What a model made up would be pressed: somewhere."""
+
+    async def go() -> None:
+        lacks = frozenset({"images"} if blind == "server" else ())
+        wish = Wish(mode=mode, frames=0 if blind == "wish" else 9)
+        async with asking(Behaviour(without=lacks), wish) as (server, backend):
+            before = server.counts.requests
+            lazy = Lazy(*range(9))  # overwritten before it was read
+            given: dict[str, Any] = {"frames": ()} if blind == "question" else {}
+            if blind == "strip":
+                given = {"frames": lazy.frames, "view": lazy}
+            asked = question(kind="menu", packed=menu(), goal="Start a run", **given)
+            with pytest.raises(Undecided, match="no picture to find a place on") as error:
+                await backend.decide(asked)
+            assert error.value.failure is Failure.UNSUPPORTED
+            assert server.counts.requests == before
+            asked = question(kind="menu", packed=menu("Play"), goal="Start a run", **given)
+            assert (await backend.decide(asked)).press is not None, "buttons have names"
+
+    run(go())
+
+
 def test_a_bad_question_is_refused_and_nobody_is_asked() -> None:
     async def go() -> None:
         async with asking() as (server, backend):
