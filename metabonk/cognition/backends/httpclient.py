@@ -140,8 +140,9 @@ class HttpClient:
             reader, writer = await asyncio.open_connection(
                 self._host, self._port, ssl=self._ssl, limit=MOST_HEAD
             )
-        except OSError as error:  # ssl.SSLError is one too
-            raise Unreachable(f"{self.url}: {error.strerror or error}") from error
+        except (OSError, UnicodeError) as error:  # ssl.SSLError too; hosts that are no names
+            told = getattr(error, "strerror", None) or error
+            raise Unreachable(f"{self.url}: {told}") from error
         self.connects += 1
         return _Connection(reader, writer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from metabonk.cognition.backends.httpclient import (
 )
 from metabonk.cognition.backends.openai import OpenAIBackend, Server
 from metabonk.cognition.servers.standin import Behaviour, StandIn
-from metabonk.errors import ConfigError
+from metabonk.errors import BackendError, ConfigError
 
 T = TypeVar("T")
 HANG = 20.0  # a generous limit: whoever needs it has failed
@@ -122,6 +123,16 @@ def test_nobody_there() -> None:
             await HttpClient(url).get("/", HANG)
 
     run(go())
+
+
+@pytest.mark.parametrize("host", ["model..local", "m" * 64])
+def test_hosts_that_cannot_be_names(host: str) -> None:
+    """They are looked for in vain, as other hosts that are not there."""
+    url = f"http://{host}:30000"
+    with pytest.raises(Unreachable, match=re.escape(url)):
+        run(HttpClient(url).get("/", HANG))
+    with pytest.raises(BackendError, match=r"no model server at .* set backend\.url"):
+        run(OpenAIBackend(Server(url)).open())
 
 
 def test_bodies_in_every_framing() -> None:
