@@ -41,6 +41,7 @@ Mode = Literal["score", "schema"]
 OLDEST_SGLANG = (0, 5, 10)
 _OWNERS = {"sglang": "sglang", "vllm": "vllm", "llamacpp": "llama.cpp", "library": "ollama"}
 _THINKING = ("sglang", "vllm", "llama.cpp")
+_NOT_YET = (502, 503, 504)  # it loads, or what stands before it finds nobody yet
 _CHOICE = Choice(
     "probe", "Which word fits the pictures better?", (("bright", "light"), ("dark", "shadow"))
 )
@@ -74,7 +75,7 @@ class _Model(msgspec.Struct):
 
 
 class _Models(msgspec.Struct):
-    data: list[_Model] = []
+    data: list[_Model]
 
 
 async def probe(client: HttpClient, wish: Wish) -> Found:
@@ -108,12 +109,41 @@ class _Probe:
         return Found(dialect, self._mode(dialect), tuple(self._notes))
 
     async def _models(self) -> list[_Model]:
+        reply = await self._listed()
+        if reply.status in (401, 403):
+            raise BackendError(
+                f"{self._client.url} refuses the key ({reply.status}): put the right one into the "
+                "file that backend.key_file names"
+            )
+        said = f"/v1/models answers {reply.status} {reply.text(80)!r}"
+        if reply.status in _NOT_YET:
+            raise BackendError(
+                f"{self._client.url}{said}: the model is not there yet; raise backend.wait, the "
+                "seconds that it may take to come"
+            )
+        try:
+            if reply.status == 200:
+                return msgspec.json.decode(reply.body, type=_Models).data
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # told below
+        if self._wish.model and reply.status != 200:  # transformers, without a hub's cache
+            self._notes.append(said)
+            if self._client.url.endswith("/v1"):
+                self._why.append(("/v1/models", f"{reply.status} (give its address without /v1)"))
+            return []
+        raise BackendError(
+            f"{self._client.url}{said}: that is no OpenAI-compatible server (give its address "
+            "without /v1), or one that cannot list its models (set backend.model)"
+        )
+
+    async def _listed(self) -> Reply:
+        """What it says of its models, as soon as it can. Raises BackendError if it is not there."""
         ends = asyncio.get_running_loop().time() + self._wish.wait
         while True:
             try:
                 reply = await self._client.get("/v1/models", min(self._wish.timeout, 10.0))
-                if reply.status != 503 or asyncio.get_running_loop().time() >= ends:
-                    break
+                if reply.status not in _NOT_YET or asyncio.get_running_loop().time() >= ends:
+                    return reply
             except (Unreachable, TimeoutError) as error:
                 if asyncio.get_running_loop().time() >= ends:
                     raise BackendError(
@@ -125,22 +155,6 @@ class _Probe:
                     f"{self._client.url}: {error}; that is no model server"
                 ) from None
             await asyncio.sleep(0.2)
-        if reply.status in (401, 403):
-            raise BackendError(
-                f"{self._client.url} refuses the key ({reply.status}): put the right one into the "
-                "file that backend.key_file names"
-            )
-        try:
-            return msgspec.json.decode(reply.body, type=_Models).data
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            said = f"/v1/models answers {reply.status} {reply.text(80)!r}"
-            if self._wish.model and reply.status != 200:  # transformers, without a hub's cache
-                self._notes.append(said)
-                return []
-            raise BackendError(
-                f"{self._client.url}{said}: that is no OpenAI-compatible server (give its address "
-                "without /v1), or one that cannot list its models (set backend.model)"
-            ) from error
 
     def _pick(self, models: list[_Model]) -> str:
         names = [model.id for model in models]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from asked import question, strip
@@ -196,20 +197,85 @@ def test_it_is_waited_for() -> None:
     run(go())
 
 
-def test_what_is_no_model_server() -> None:
-    async def go() -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nit works!")
-            writer.close()
+class Front:
+    """A web server with one reply to everything, which can be changed."""
 
-        plain = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{plain.sockets[0].getsockname()[1]}"
-        with pytest.raises(BackendError, match="no OpenAI-compatible server"):
-            await OpenAIBackend(Server(url)).open()
-        plain.close()
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status, self.body = status, body
+        self.requests = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        self.requests += 1
+        told = f"HTTP/1.1 {self.status} X\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        writer.write(told.encode() + self.body)
+        writer.close()
+
+    def turn(self, status: int, body: bytes) -> None:
+        self.status, self.body = status, body
+
+
+def opened(front: Front, wish: Wish, prefix: str = "", after: float = 0.0) -> None:
+    """Opens a backend against it. after: seconds until its server is there; 0: never."""
+
+    async def go() -> None:
+        plain = await asyncio.start_server(front.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{plain.sockets[0].getsockname()[1]}{prefix}"
+        if after:
+            listed = b'{"data": [{"id": "a"}, {"id": "b"}]}'
+            asyncio.get_running_loop().call_later(after, front.turn, 200, listed)
+        backend = OpenAIBackend(Server(url, wish=wish))
+        try:
+            await backend.open()
+        finally:
+            await backend.close()
+            plain.close()
 
     run(go())
+
+
+NOT_FOUND = b'{"detail": "Not Found"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "model"),
+    [
+        (200, b"it works!", ""),
+        (200, b"it works!", "m"),
+        (200, b"{}", ""),
+        (404, NOT_FOUND, ""),
+        (404, b'{"data": []}', ""),
+        (500, b'{"data": [{"id": "m"}]}', ""),
+        (404, b"\xff", ""),
+    ],
+)
+def test_what_is_no_model_server(status: int, body: bytes, model: str) -> None:
+    with pytest.raises(BackendError, match=r"no OpenAI-compatible server .* without /v1") as error:
+        opened(Front(status, body), Wish(model=model), "/v1")
+    assert f"/v1/v1/models answers {status} " in str(error.value)
+
+
+def test_an_address_with_v1_is_told_where_the_model_is_set_too() -> None:
+    """Some servers that are none the worse for it cannot list their models."""
+    with pytest.raises(BackendError, match=r"/v1/models: 404 \(give its address without /v1\)"):
+        opened(Front(404, NOT_FOUND), Wish(model="m"), "/v1")
+    with pytest.raises(BackendError, match="cannot be held to answers that fit") as error:
+        opened(Front(404, NOT_FOUND), Wish(model="m"))
+    assert "without /v1" not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", NOT_FOUND])
+@pytest.mark.parametrize("model", ["", "m"])
+def test_a_gateway_without_its_server_is_waited_for(status: int, body: bytes, model: str) -> None:
+    front = Front(status, body)
+    with pytest.raises(BackendError, match=rf"answers {status} .*raise backend\.wait"):
+        opened(front, Wish(model=model))
+    assert front.requests == 1
+    with pytest.raises(BackendError, match="has the models a, b: say which"):
+        opened(Front(status, body), Wish(wait=30.0), after=0.3)
 
 
 def test_which_model() -> None:
