@@ -21,6 +21,7 @@ import msgspec
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends import scene as scenes
 from metabonk.cognition.backends.dialect import (
+    MOST_OPTIONS,
     PATHS,
     Prompt,
     Scores,
@@ -80,11 +81,12 @@ class OpenAIBackend:
 
     @property
     def sees(self) -> bool:
-        """Whether the server looks at pictures in any way that it is asked here."""
+        """Whether the server looks at pictures in any way that it is asked here. Menus without
+        buttons are answered under a schema also where scores decide."""
         if self.found is None:
             return self._server.wish.frames > 0
         dialect = self.found.dialect
-        written = self.found.mode == "schema" or self._server.explain_seconds > 0.0
+        written = bool(dialect.schema) or self._server.explain_seconds > 0.0
         return dialect.score_images > 0 or (written and dialect.images > 0)
 
     async def open(self) -> None:
@@ -139,7 +141,11 @@ class OpenAIBackend:
             return await self._scored(question, prompt, started)
         if found.dialect.schema:
             return await self._written(question, prompt, started)
-        why = "a place on a picture takes a server that keeps to JSON schemas"
+        many = isinstance(prompt, MenuPrompt) and prompt.widgets
+        what = "a place on a picture takes"
+        if many:
+            what = f"{len(many)} buttons, more than the {MOST_OPTIONS - 1} that can be scored, take"
+        why = f"{what} a server that keeps to JSON schemas"
         raise Undecided(Failure.UNSUPPORTED, why, self.name)
 
     async def _scored(

@@ -58,9 +58,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of a server. model: empty for the only one it has. mode: `auto` takes scores
-    where they can be had with pictures. frames: pictures per question. timeout: seconds per
-    request. wait: seconds until it has to be there."""
+    """What is wanted of a server. model: empty for the only one it has. mode: how it answers what
+    can be scored; `auto` takes scores where they can be had with pictures. frames: pictures per
+    question. timeout: seconds per request. wait: seconds until it has to be there."""
 
     model: str = ""
     mode: Literal["auto", "score", "schema"] = "auto"
@@ -104,8 +104,7 @@ class _Probe:
             dialect = await self._score(dialect)
             if server == "sglang" and not dialect.score:
                 self._notes.append("it has no /v1/decisions; newer versions score options by it")
-        if self._wish.mode != "score" or not dialect.score:
-            dialect = await self._schema(dialect)
+        dialect = await self._written(dialect)
         return Found(dialect, self._mode(dialect), tuple(self._notes))
 
     async def _models(self) -> list[_Model]:
@@ -240,6 +239,16 @@ class _Probe:
             return read_scores(reply.body, (_CHOICE,))
         except CorruptError as error:
             return str(error)
+
+    async def _written(self, dialect: Dialect) -> Dialect:
+        """Also where scores decide: places on pictures and long menus cannot be scored."""
+        try:
+            return await self._schema(dialect)
+        except BackendError as error:
+            if self._wish.mode != "score" or not dialect.score:
+                raise
+            self._notes.append(f"it scores and does not chat: {error}")
+            return dialect
 
     async def _schema(self, dialect: Dialect) -> Dialect:
         forms: tuple[SchemaForm, ...] = ("json_schema", "json_object")

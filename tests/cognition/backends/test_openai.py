@@ -13,6 +13,7 @@ from model_servers import asking, run, until
 from metabonk.cognition.backends.choice import describe, make
 from metabonk.cognition.backends.fallback import Chain
 from metabonk.cognition.backends.fits import check
+from metabonk.cognition.backends.openai import EXPLAIN_TOKENS
 from metabonk.cognition.backends.probe import Wish
 from metabonk.cognition.backends.rules import Rules
 from metabonk.cognition.question import Answer, Failure, Frame, Undecided
@@ -226,11 +227,6 @@ def test_menus_by_buttons_and_by_pixels(mode: Any) -> None:
                 assert answer.press is not None
                 presses.add((answer.press.kind, answer.press.choice))
             assert presses == {("click", 1), ("click", 2), ("noop", 0)}
-            if mode == "score":
-                with pytest.raises(Undecided) as error:
-                    await backend.decide(question(kind="menu", packed=b"", goal="Start"))
-                assert error.value.failure is Failure.UNSUPPORTED
-                return
             kinds = set()
             for seed in range(12):
                 asked = question(seed, kind="menu", packed=b"", goal="Start a run")
@@ -240,6 +236,54 @@ def test_menus_by_buttons_and_by_pixels(mode: Any) -> None:
             assert kinds == {"click_xy", "noop"}
 
     run(go())
+
+
+@pytest.mark.parametrize("mode", ["auto", "score", "schema"])
+def test_more_buttons_than_can_be_scored_are_written(mode: Any) -> None:
+    async def go() -> None:
+        async with asking(wish=Wish(mode=mode)) as (_, backend):
+            for count in (25, 26, 32):
+                packed = menu(*(f"Level {i}" for i in range(count)))
+                asked = question(kind="menu", packed=packed, goal="Level 3")
+                answer = check(await backend.decide(asked), asked)
+                scored = mode != "schema" and count == 25
+                assert answer.mode == ("score" if scored else "schema")
+
+    run(go())
+
+
+def test_what_only_a_schema_can_answer_is_told_apart_where_there_is_none() -> None:
+    async def go() -> None:
+        lacks = Behaviour(without=frozenset({"json_schema"}))
+        for mode in ("auto", "score"):
+            async with asking(lacks, Wish(mode=mode)) as (_, backend):
+                assert (await backend.decide(question())).mode == "score"
+                for packed, told in (
+                    (menu(), "a place on a picture takes a server that keeps to JSON schemas"),
+                    (menu(*map(str, range(30))), "30 buttons, more than the 25 that can be scored"),
+                ):
+                    with pytest.raises(Undecided, match=told) as error:
+                        await backend.decide(question(kind="menu", packed=packed, goal="Start"))
+                    assert error.value.failure is Failure.UNSUPPORTED
+
+    run(go())
+
+
+def test_where_scores_decide_reasons_are_asked_for_with_pictures() -> None:
+    async def go() -> None:
+        async with asking(wish=Wish(mode="score"), explain_seconds=10.0) as (server, backend):
+            answer = await backend.decide(question(explain=True))
+            assert (answer.mode, bool(answer.reasoning)) == ("score", True)
+            (chat,) = [b for b in server.bodies or () if "chat" in b["path"] and _words(b)]
+            content = chat["messages"][1]["content"]
+            assert sum(part["type"] == "image_url" for part in content) == 9
+
+    run(go())
+
+
+def _words(body: dict[str, Any]) -> bool:
+    """Whether it is asked for reasons: at length, and held to nothing."""
+    return "response_format" not in body and body["max_tokens"] == EXPLAIN_TOKENS
 
 
 @pytest.mark.parametrize("mode", ["auto", "schema"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
+from typing import Any
 
 import pytest
 from asked import question, strip
@@ -121,6 +123,57 @@ def test_a_decision_model() -> None:
             assert len(seen) == 4
             assert server.bodies is not None
             assert max(len(body.get("images", ())) for body in server.bodies[-2:]) == 8
+
+    run(go())
+
+
+class Mute(StandIn):
+    """Its chat never answers."""
+
+    async def _scored_or_written(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/v1/chat/completions":
+            await asyncio.sleep(3600.0)
+        return await super()._scored_or_written(path, body)
+
+
+@pytest.mark.parametrize(
+    ("server", "form", "noted"),
+    [
+        (StandIn(), "json_schema", False),
+        (StandIn(behaviour=Behaviour(without=frozenset({"json_schema"}))), "", False),
+        (StandIn(decider=True), "", False),
+        (Mute(), "", True),
+    ],
+)
+def test_scores_that_are_wished_for_leave_the_chat_to_what_cannot_be_scored(
+    server: StandIn, form: str, noted: bool
+) -> None:
+    """A server without any still scores."""
+
+    async def go() -> None:
+        wish = Wish(mode="score", timeout=2.0 if noted else 10.0)
+        async with asking(wish=wish, server=server) as (_, backend):
+            assert backend.found is not None
+            assert (backend.found.mode, backend.found.dialect.schema) == ("score", form)
+            notes = [note for note in backend.found.notes if "does not chat" in note]
+            assert len(notes) == noted
+            assert check(await backend.decide(question()), question()).mode == "score"
+
+    run(go())
+
+
+def test_a_model_that_sees_in_chat_alone_is_sent_pictures() -> None:
+    """Of menus without buttons, though scores decide."""
+
+    async def go() -> None:
+        async with asking(wish=Wish(mode="score"), explain_seconds=0.0) as (_, backend):
+            assert backend.found is not None
+            blind = dataclasses.replace(backend.found.dialect, score_images=0)
+            backend.found = dataclasses.replace(backend.found, dialect=blind)
+            assert backend.sees
+            mute = dataclasses.replace(blind, schema="")
+            backend.found = dataclasses.replace(backend.found, dialect=mute)
+            assert not backend.sees
 
     run(go())
 
