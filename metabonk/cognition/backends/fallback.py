@@ -30,7 +30,7 @@ RESERVE = 0.05  # seconds kept for one that answers at once, and for its answer 
 _AT_FAULT = frozenset(
     {Failure.UNREACHABLE, Failure.BROKEN, Failure.OVERLOADED, Failure.GARBAGE, Failure.LATE}
 )
-_FAIR = 2.0  # times its usual seconds: less than that, being late says nothing about it
+_FAIR = 2.0  # times its usual seconds: after less of silence, being late says nothing about it
 _UNKNOWN = 1.0  # seconds that are taken for usual before there was an answer
 
 
@@ -49,6 +49,7 @@ class Link:
         self.answered = 0
         self.seconds = 0.0
         self.usual: float | None = None  # seconds of an answer, smoothed
+        self._silent: float | None = None  # since when who gave it that long had no answer
         self.failures: Counter[Failure] = Counter()
 
     async def decide(self, question: Question) -> Answer:
@@ -77,7 +78,7 @@ class Link:
             return answer
         except Undecided as error:
             self.failures[error.failure] += 1
-            if self._to_blame(error.failure, given):
+            if self._to_blame(error.failure, started, given):
                 self.breaker.failed(ticket, away=error.failure is Failure.UNREACHABLE)
                 settled = True
             raise
@@ -89,13 +90,21 @@ class Link:
         self.answered += 1
         self.seconds += seconds
         self.usual = seconds if self.usual is None else self.usual + 0.1 * (seconds - self.usual)
+        self._silent = None
 
-    def _to_blame(self, failure: Failure, given: float) -> bool:
-        """Whether the backend is, having had `given` seconds."""
+    def _to_blame(self, failure: Failure, started: float, given: float) -> bool:
+        """Whether the backend is, asked at `started` with `given` seconds left."""
         if not self.backend.limit or failure not in _AT_FAULT:
             return False
-        usual = _UNKNOWN if self.usual is None else _FAIR * self.usual
-        return failure is not Failure.LATE or given >= usual
+        fair = _UNKNOWN if self.usual is None else _FAIR * self.usual
+        if failure is not Failure.LATE or given >= fair:
+            return True
+        if self.usual is None or given < self.usual:
+            return False
+        # Nobody may have as much time as would be fair to a slow one: its silence adds up.
+        if self._silent is None:
+            self._silent = started
+        return started + given - self._silent >= fair
 
     async def _in_time(self, question: Question) -> Answer:
         if not self.backend.limit:  # it answers at once; whoever asks has an eye on the time, too

@@ -179,8 +179,42 @@ def test_hopeless_deadlines_do_not_either_and_real_lateness_does() -> None:
         return chain.links[0].breaker.state
 
     assert run(go(0.05)) is State.CLOSED
+    assert run(go(0.09)) is State.CLOSED, "less than its usual time, however often"
     assert run(go(-1.0)) is State.CLOSED
     assert run(go(0.2)) is State.OPEN
+
+
+def test_a_slow_server_that_falls_silent_is_blamed_though_nobody_waits_twice_as_long() -> None:
+    """Else every question would wait out its deadline."""
+
+    async def go() -> None:
+        server = Scripted("server", 3600.0)
+        chain = Chain([server, Rules()])
+        link = chain.links[0]
+        link.usual = 0.2
+        for _ in range(10):
+            await chain.decide(question(0.35))
+        assert link.breaker.opened == 1
+        assert 5 <= len(server.asked) <= 8, "once late says nothing"
+
+    run(go())
+
+
+def test_what_a_slow_server_answers_ends_its_silence() -> None:
+    async def go() -> None:
+        server = Scripted("server")
+        chain = Chain([server, Rules()])
+        link = chain.links[0]
+        link.usual = 0.2
+        for _ in range(2):
+            server.does = [3600.0]
+            for _ in range(4):  # three of which it is blamed for
+                await chain.decide(question(0.35))
+            server.does = [GOOD]
+            assert (await chain.decide(question())).backend == "server"
+        assert link.breaker.opened == 0
+
+    run(go())
 
 
 def test_a_cancelled_question_cancels_what_runs_and_blames_nobody() -> None:
