@@ -50,6 +50,7 @@ from metabonk.records import GameState
 
 RECENT = 8  # replies per agent that are kept in memory
 TICK = 0.05  # seconds between looks for what is too late
+OWN_ROUTE = b"\0"  # what routes begin with that the ROUTER gives; no other peer can know them
 
 
 class Sender(Protocol):
@@ -94,6 +95,10 @@ class Broker:
 
     def handle(self, route: bytes, parts: Sequence[Buffer], key: str = "") -> None:
         """One message of a connection; key: its public key where there are keys."""
+        held = self.names.of(route)
+        if held is not None and held.key != key:  # an identity that its peer chose says not who
+            self.names.release(held)
+            self._leave(held)
         old = legacy.is_v1(parts)
         try:
             if old:
@@ -187,7 +192,7 @@ class Broker:
             raise WireError("denied", f"{hello.agent}: this key may not use the name (--allow)")
         before = self.names.agent(hello.agent)
         newest = self.journal.newest(hello.agent)
-        binding, left = self.names.bind(route, hello, newest, self.clock(), self._boot)
+        binding, left = self.names.bind(route, hello, newest, self.clock(), self._boot, key)
         for other in left:
             self._leave(other)
         if before is not None and before.epoch != binding.epoch:
@@ -315,10 +320,11 @@ class Broker:
         """Keeps a request's reply for when it is asked for again, and sends it."""
         id = ask.request.id
         binding = self.names.agent(id.agent)
-        if ask.protocol == 1:
+        if binding is None or binding.epoch != id.epoch:
+            if self.allowed is None:  # else its route may be somebody else's by now
+                self._deliver_left(ask, reply)
+        elif ask.protocol == 1:
             self._deliver_v1(ask, reply)
-        elif binding is None or binding.epoch != id.epoch:
-            self._send(ask.route, reply)
         else:
             recent = self._recent.setdefault(id.agent, OrderedDict())
             recent[id] = reply
@@ -329,6 +335,13 @@ class Broker:
             self._acknowledge(self._acks.answered(id.agent))
         if binding is None:  # it left while the backend had its request: now its turn can go
             self.answering.scheduler.forget(id.agent)
+
+    def _deliver_left(self, ask: Ask, reply: Reply) -> None:
+        """To who has left the name meanwhile, where it was."""
+        if ask.protocol == 1:
+            self._deliver_v1(ask, reply)
+        else:
+            self._send(ask.route, reply)
 
     def _deliver_v1(self, ask: Ask, reply: Reply) -> None:
         """Its timestamp is what an outcome can name this decision by."""
@@ -365,9 +378,12 @@ class Broker:
     def _alive(self, binding: Binding) -> bool:
         """Whether a connection is there: a message that means nothing cannot be sent to who is not.
 
-        Version 1 knows no such message; there silence alone decides.
+        Version 1 knows no such message; there silence alone decides. So it does where there are
+        keys and the route is an identity that a peer chose: another peer may have it by now, who
+        says nothing, and a message would get there.
         """
-        if binding.protocol == 1:
+        chosen = self.allowed is not None and not binding.route.startswith(OWN_ROUTE)
+        if binding.protocol == 1 or chosen:
             return self.clock() - binding.seen <= self.lease
         return self.door.send(binding.route, wire.encode(Ack(id=None, of="pending"))) != "gone"
 

@@ -27,7 +27,8 @@ LEASE = 15.0  # seconds of silence after which it is looked whether a connection
 class Binding:
     """One agent's connection. newest: the largest sequence seen of this epoch, -1 before the first.
     seat: a small number of its own. shared_clock: its monotonic clock is ours. log: its frames are
-    kept. handles: its frames may lie in shared memory. protocol: 1 or 2."""
+    kept. handles: its frames may lie in shared memory. protocol: 1 or 2. key: the public key of who
+    said Hello, empty without keys."""
 
     agent: str
     epoch: int
@@ -40,6 +41,7 @@ class Binding:
     log: bool = False
     handles: bool = False
     protocol: int = 2
+    key: str = ""
     looked: float = 0.0  # when it was last found alive though silent
 
 
@@ -74,7 +76,13 @@ class Names:
         return self._by_agent.get(name)
 
     def bind(
-        self, route: bytes, hello: Hello, newest: tuple[int, int], now: float, clock: str = ""
+        self,
+        route: bytes,
+        hello: Hello,
+        newest: tuple[int, int],
+        now: float,
+        clock: str = "",
+        key: str = "",
     ) -> tuple[Binding, list[Binding]]:
         """The name for this route, and who lost another one by it: this connection under the name
         that it had before, and those who were gone when room was made. newest: epoch and sequence
@@ -120,7 +128,7 @@ class Names:
             left.append(renamed)
         made = Binding(
             hello.agent, hello.epoch, route, now, seat, hello.secret, sequence,
-            bool(clock) and hello.clock == clock, hello.log,
+            bool(clock) and hello.clock == clock, hello.log, key=key,
         )  # fmt: skip
         self._by_agent[made.agent] = self._by_route[route] = made
         return made, left
