@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .case import Case, Evidence
-from .cognition_server import need
+from .cognition_server import need, unaided
 from .cognition_wire import strip
 from .meter import Meter, Plus
 from .swarm.driver import Driver, Sample
@@ -50,7 +50,7 @@ def cases() -> list[Case]:
             (Contender("asked directly, and 1 ms", functools.partial(_directly)),),
             better="lower",
             rounds=3,
-            evidence=lambda ours, peer: Evidence(True, stages_line(ours)),
+            evidence=lambda ours, peer: Evidence(ours.unaided, stages_line(ours)),  # type: ignore[attr-defined]
         )
     ]
 
@@ -119,7 +119,8 @@ def _maker() -> Any:
 class Through:
     """Milliseconds from asking the broker until the real server's answer: a round's median.
 
-    stages: vision, reasoning and decoding of the server, asked directly beforehand."""
+    stages: vision, reasoning and decoding of the server, asked directly beforehand. unaided:
+    whether the rules answered nothing in its place, in any round."""
 
     def __init__(self) -> None:
         self._real = real()
@@ -128,11 +129,12 @@ class Through:
         self.swarm = Swarm(Path(self._folder.name), broker_words=words)
         self.stages: dict[str, float] = {}
         self.sample = Sample()
+        self.unaided = True
         self._driver: Driver | None = None
         try:
             self.swarm.start(clip=False)
             jpegs, state = strip()
-            self._driver = Driver(self.swarm.url, 1, jpegs, state)
+            self._driver = Driver(self.swarm.url, 1, jpegs, state, counts=("ok",))
         except BaseException:
             self.close()
             raise
@@ -140,11 +142,13 @@ class Through:
     def prepare(self) -> None:
         self.stages = asyncio.run(server_stages(self._real))
         self.measure()
+        self.unaided = True
 
     def measure(self) -> float:
         assert self._driver is not None
         self.sample = self._driver.closed(ROUND_SECONDS, PATIENCE)
         need(self.sample)
+        self.unaided &= unaided(self.sample)
         return float(np.median(self.sample.latencies_ms))
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ from .cognition_direct import (
 from .cognition_wire import strip
 from .meter import Meter, Plus, Reading
 from .rounds import Round, Rounds, Shared
-from .swarm.driver import Driver, Sample
+from .swarm.driver import DECIDED, Driver, Sample
 from .swarm.services import processor_seconds
 from .swarm.swarm import Swarm
 from .versus import Contender
@@ -74,6 +74,7 @@ def _added() -> list[Case]:
                 ),
                 better="lower",
                 rounds=ROUNDS,
+                evidence=lambda ours, peer: _told(ours),
             )
         )
     return found
@@ -162,12 +163,13 @@ def _overloaded() -> list[Case]:
             Contender("metabonk", functools.partial(_shared, "overload", Overloaded, "fairness")),
             (Contender(f"{FAIRNESS:g}", lambda: Reading(lambda: FAIRNESS)),),
             rounds=ROUNDS,
+            evidence=lambda ours, peer: _told(ours),
         ),
     ]
 
 
 def _told(meter: Any) -> Evidence:
-    return Evidence(True, f"replies of the last round: {meter.round.note}")
+    return Evidence(meter.holds, f"replies of the last round: {meter.round.note}")
 
 
 class Served:
@@ -194,7 +196,8 @@ class Served:
 
 
 class _Driven(Served):
-    """A driver at a broker; `sample` is the last round's."""
+    """A driver at a broker; `sample` is the last round's. With a model only its own answers are
+    decisions: the rules' in its place would be there without it, and sooner."""
 
     def __init__(
         self, agents: int = AGENTS, *, v1: bool = False, keys: Keys | None = None, **served: Any
@@ -202,8 +205,11 @@ class _Driven(Served):
         super().__init__(**served)
         jpegs, state = strip()
         self.sample = Sample()
+        counts = DECIDED if self.swarm.model is None else ("ok",)
         try:
-            self.driver = Driver(self.swarm.url, agents, jpegs, state, v1=v1, keys=keys)
+            self.driver = Driver(
+                self.swarm.url, agents, jpegs, state, v1=v1, keys=keys, counts=counts
+            )
         except BaseException:
             self._shut()
             raise
@@ -214,7 +220,8 @@ class _Driven(Served):
 
 
 class Asked(_Driven):
-    """From asking the broker until the model's answer."""
+    """From asking the broker until the model's answer, which every request is to have: one that the
+    rules answered waited for nothing."""
 
     def __init__(self) -> None:
         super().__init__(latency=MODEL_SECONDS)
@@ -225,7 +232,8 @@ class Asked(_Driven):
     def measured(self) -> Round:
         self.sample = self.driver.paced(ROUND_SECONDS, EVERY, PATIENCE, finish=True)
         need(self.sample)
-        return percentiles(self.sample.waited_ms(PATIENCE))
+        figures = percentiles(self.sample.waited_ms(PATIENCE)).figures
+        return Round(figures, told(self.sample), unaided(self.sample))
 
 
 class Loaded(_Driven):
@@ -286,8 +294,9 @@ def curve_keys(folder: Path) -> tuple[list[str], Keys]:
 
 
 class Overloaded(_Driven):
-    """More questions than the model can answer. in time: answers per second. fairness: how evenly
-    agents got them."""
+    """More questions than the model can answer. in time: its answers per second. fairness: how
+    evenly agents got them. What is refused, late or left to the rules counts for neither; where
+    nothing was, there was no overload to measure in."""
 
     def __init__(self) -> None:
         super().__init__(latency=SLOT_SECONDS, slots=SLOTS)
@@ -301,12 +310,21 @@ class Overloaded(_Driven):
         every = AGENTS / (OVERLOAD * SLOTS / SLOT_SECONDS)  # more yet if a decision takes several
         self.sample = self.driver.paced(OVERLOAD_ROUND, every, PATIENCE)
         need(self.sample)
-        statuses = sorted(self.sample.statuses.items())
         figures = {
             "in time": self.sample.count / self.sample.seconds,
             "fairness": jain(self.sample.decided.values()) or 0.0,
         }
-        return Round(figures, ", ".join(f"{count} {status}" for status, count in statuses))
+        return Round(figures, told(self.sample), self.sample.count < self.sample.asked / 2.0)
+
+
+def told(sample: Sample) -> str:
+    """Its replies by status."""
+    return ", ".join(f"{count} {status}" for status, count in sorted(sample.statuses.items()))
+
+
+def unaided(sample: Sample) -> bool:
+    """Whether the model gave all answers itself, and the rules none in its place."""
+    return not sample.statuses.get("fallback")
 
 
 def need(sample: Sample) -> None:

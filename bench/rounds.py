@@ -13,10 +13,12 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Round:
-    """The figures of one round by name. note: what else was seen."""
+    """The figures of one round by name. note: what else was seen. holds: whether they are of what
+    they are called by."""
 
     figures: Mapping[str, float]
     note: str = ""
+    holds: bool = True
 
 
 class Rounds(Protocol):
@@ -35,7 +37,7 @@ _KEPT: dict[str, list[Round]] = {}
 class Shared:
     """A meter of one figure. Its rounds are those of `key` that other cases of this process have
     measured, in their order, and then its own. make: opens what measures them, where any are
-    missing of the `most` that cases have. round: the last one."""
+    missing of the `most` that cases have. round: the last one. holds: whether all of them do."""
 
     def __init__(self, key: str, make: Callable[[], Rounds], figure: str, most: int) -> None:
         self._kept = _KEPT.setdefault(key, [])
@@ -43,6 +45,7 @@ class Shared:
         self._rounds = make() if len(self._kept) < most else None
         self._next = 0
         self.round = Round({})
+        self.holds = True
 
     def prepare(self) -> None:
         if self._rounds is not None:
@@ -55,6 +58,7 @@ class Shared:
             self._kept.append(self._rounds.measured())
         self.round = self._kept[self._next]
         self._next += 1
+        self.holds &= self.round.holds
         return self.round.figures[self._figure]
 
     def close(self) -> None:

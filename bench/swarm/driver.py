@@ -23,6 +23,7 @@ from metabonk.errors import LinkError
 
 PATIENCE = 30.0  # seconds for a server that must be there
 STRIP = 9
+DECIDED = ("ok", "fallback")  # what ends a request with an answer, whoever gave it
 _NS = 1_000_000_000
 _SPACING_NS = 60_000_000
 
@@ -62,7 +63,9 @@ class _Agent:
 
 class Driver:
     """`count` agents of one server. jpegs: the strip's pictures; state: a packed GameState.
-    patience: seconds for the server to answer a Hello. Raises LinkError where it does not."""
+    patience: seconds for the server to answer a Hello. counts: the statuses that are decisions:
+    where a model is measured, what the rules said in its place is none. Raises LinkError where
+    nobody answers a Hello."""
 
     def __init__(
         self,
@@ -75,7 +78,9 @@ class Driver:
         v1: bool = False,
         prefix: str = "bench",
         patience: float = PATIENCE,
+        counts: Sequence[str] = DECIDED,
     ) -> None:
+        self._counts = frozenset(counts)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._jpegs, self._state, self._v1 = list(jpegs), state, v1
@@ -179,7 +184,7 @@ class Driver:
             return  # of the stretch before
         asked, deadline = agent.open.pop(sequence)
         sample.statuses[status] = sample.statuses.get(status, 0) + 1
-        if status in ("ok", "fallback") and now <= deadline:
+        if status in self._counts and now <= deadline:
             sample.decided[agent.name] += 1
             sample.latencies_ms.append((now - asked) / 1e6)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import tomllib
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -307,6 +308,57 @@ def test_a_broker_that_decides_nothing_is_no_figure() -> None:
     sample = Sample(statuses={"rejected": 5})
     with pytest.raises(LinkError, match="rejected"):
         cognition_server.need(sample)
+
+
+def test_what_the_rules_answer_is_not_counted_for_a_model_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They answer at once: a dead model would be the quickest, and the fairest."""
+    monkeypatch.setattr(cognition_server, "ROUND_SECONDS", 1.0)
+    monkeypatch.setattr(cognition_server, "OVERLOAD_ROUND", 1.0)
+    for make in (cognition_server.Asked, cognition_server.Overloaded):
+        meter = make()
+        try:
+            assert meter.swarm.model is not None
+            meter.swarm.model.kill()
+            with pytest.raises(LinkError, match="no request was decided"):
+                meter.measured()
+            assert meter.sample.statuses["fallback"] > 0
+            assert not cognition_server.unaided(meter.sample)
+        finally:
+            meter.close()
+
+
+def test_a_round_that_is_of_something_else_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is not the last one."""
+    rows = [Round({"p50": 1.0}, "9 ok, 1 fallback", holds=False), Round({"p50": 1.0}, "9 ok")]
+    monkeypatch.setattr(rounds, "_KEPT", {"some": rows})
+    asked = [c for c in cognition_server.cases() if "an answer of a model" in c.name]
+    over = [c for c in cognition_server.cases() if "times as many" in c.name]
+    assert (len(asked), len(over)) == (2, 2)
+    for case in (*asked, *over):
+        meter = rounds.Shared("some", lambda: pytest.fail("it was measured"), "p50", 2)
+        for _ in rows:
+            meter.measure()
+        assert case.evidence is not None
+        assert not case.evidence(meter, meter).holds
+        good = rounds.Shared("some", lambda: pytest.fail("it was measured"), "p50", 2)
+        good._next = 1
+        good.measure()
+        assert case.evidence(good, good).holds
+
+
+def test_where_half_was_answered_there_was_no_overload() -> None:
+    meter = object.__new__(cognition_server.Overloaded)
+    answered = {
+        8: Sample(1.0, 16, [1.0] * 8, {"a": 8}, {"ok": 8, "rejected": 8}),
+        7: Sample(1.0, 16, [1.0] * 7, {"a": 7}, {"ok": 7, "rejected": 9}),
+    }
+    for count, sample in answered.items():
+        meter.driver = SimpleNamespace(paced=lambda *_, told=sample: told)  # type: ignore[assignment]
+        found = meter.measured()
+        assert found.holds == (count == 7)
+        assert found.figures["in time"] == count
 
 
 def test_with_curve_only_who_is_allowed_is_answered() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ from metabonk.bench import cognition_direct, cognition_stages
 from metabonk.bench.versus import AbsentError
 
 from metabonk import machine
+from metabonk.errors import LinkError
 
 if not machine.core_built():
     pytest.skip("the native core is not built", allow_module_level=True)
@@ -64,6 +67,23 @@ def test_the_table_has_the_budgets_columns_and_says_what_cannot_be_told() -> Non
     assert "[" not in cognition_stages.table(rows), "rich would take it for markup"
 
 
+def test_what_the_rules_say_for_the_model_is_no_figure_of_it() -> None:
+    """Its time, which is taken out, would be 0, and all that the broker did ours."""
+    given = {"status": "ok", "directive": object()}
+    assert cognition_stages.of_model(decided_at(**given))
+    assert not cognition_stages.of_model(decided_at(**given | {"status": "fallback"}))
+    assert not cognition_stages.of_model(decided_at(**given | {"directive": None}))
+    without = decided_at(**given)
+    without.stages = {"queue": 1.0}
+    assert not cognition_stages.of_model(without)
+    row = cognition_stages.Stages("1, JPEGs", dict.fromkeys(cognition_stages.COLUMNS, 1.5), 50, 9)
+    assert cognition_stages.shown([row]).holds
+    aided = replace(row, fallbacks=2)
+    found = cognition_stages.shown([row, aided])
+    assert not found.holds
+    assert found.note.endswith("cannot be told; 2 answers of the rules left out")
+
+
 def test_stages_of_real_clients_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clocks of three processes on one machine: no stage is negative, none is left out."""
     monkeypatch.setattr(cognition_stages, "ROUND_SECONDS", 1.0)
@@ -78,6 +98,22 @@ def test_stages_of_real_clients_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert value == row.ours > 0.0
     assert all(row.figures[name] >= 0.0 for name in cognition_stages.COLUMNS), row
     assert row.model >= 1e3 * cognition_direct.MODEL_SECONDS
+
+
+def test_stages_of_a_model_that_is_gone_are_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cognition_stages, "ROUND_SECONDS", 1.5)
+    monkeypatch.setattr(cognition_stages, "_SEEN", {})
+    meter = cognition_stages.Staged(1, "JPEGs")
+    try:
+        meter.prepare()
+        assert meter.swarm.model is not None
+        meter.swarm.model.kill()
+        time.sleep(0.5)
+        with pytest.raises(LinkError, match="no directive of the model"):
+            meter.measure()
+        assert meter.clients[0].decisions[-1].status == "fallback", "and something was answered"
+    finally:
+        meter.close()
 
 
 def test_rows_of_the_table_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
