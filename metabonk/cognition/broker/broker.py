@@ -255,26 +255,27 @@ class Broker:
             raise WireError("unbound", f"{outcome.id.agent}: say Hello first", outcome.id)
         found.seen = self.clock()
 
-        def told(safe: bool) -> None:
-            if safe:
-                if outcome.applied:
-                    self.measures.age.add(outcome.age_ms / 1e3)
-                if not self._acks.hold(outcome.id, self.clock()):
-                    self._send(route, Ack(id=outcome.id, of="outcome"))
+        def written(new: bool) -> None:
+            if new and outcome.applied:
+                self.measures.age.add(outcome.age_ms / 1e3)
+            if not self._acks.hold(outcome.id, self.clock()):
+                self._send(route, Ack(id=outcome.id, of="outcome"))
 
-        self._join(outcome, told)
+        self._join(outcome, written)
 
-    def _join(self, outcome: Outcome, told: Callable[[bool], None]) -> None:
-        """Hands an outcome to the journal; counted as refused where that cannot take it."""
+    def _join(self, outcome: Outcome, written: Callable[[bool], None]) -> None:
+        """Hands an outcome to the journal; counted once, or as refused where that cannot take it.
+        written: called when it is there; False: it was before."""
         if self.journal.behind > BEHIND:
             self.measures.events["outcomes_refused"] += 1
             return
 
-        def counted(safe: bool) -> None:
+        def told(safe: bool) -> None:
             self.measures.events["outcomes" if safe else "outcomes_refused"] += 1
-            told(safe)
+            if safe:
+                written(True)
 
-        self.journal.outcome(outcome, counted)
+        self.journal.outcome(outcome, told, lambda safe: written(False))
 
     def _legacy(self, route: bytes, parts: Sequence[Buffer], key: str) -> None:
         asked = legacy.read(parts, self.limits)
@@ -358,7 +359,7 @@ class Broker:
                 raise
             self.measures.events["outcomes_refused"] += 1
         else:
-            self._join(outcome, lambda safe: None)
+            self._join(outcome, lambda new: None)
 
     def _acknowledge(self, outcomes: Iterable[RequestId]) -> None:
         """Sends what was held back, to where its agent is now."""

@@ -81,7 +81,7 @@ EVENTS = {
     "replayed": "Replies that were sent again for a request that came again.",
     "queries": "Questions whether a request was answered.",
     "unsent": "Replies that the agent's connection did not take; it asks again.",
-    "outcomes": "Outcomes written down and acknowledged.",
+    "outcomes": "Outcomes written down, each once however often it came.",
     "outcomes_refused": "Outcomes that the journal could not take; they come again.",
     "unrecorded_replies": "Replies sent before the journal had them.",
     "backend_faults": "Answers that failed by an error in the backend's code.",

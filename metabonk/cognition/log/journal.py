@@ -76,6 +76,7 @@ class Decision(msgspec.Struct, kw_only=True):
 
 Row = tuple[Any, ...]
 Told = Callable[[bool], None]
+Item = tuple[Decision | Outcome, Told, Told]  # a row, who hears of it, and of one that was there
 Pack = Callable[[Decision], tuple[bytes, bytes]]
 
 
@@ -86,7 +87,8 @@ def _plain(decision: Decision) -> tuple[bytes, bytes]:
 class Journal:
     """The journal in a folder, which it makes.
 
-    pack: makes the columns `state` and `frames` of a decision, on the writing thread. tell: runs
+    counts: rows that were written, decisions that came `again` though they were there, and what
+    went wrong. pack: makes the columns `state` and `frames` of a decision, on the writing thread. tell: runs
     what a caller wants to know on its own thread (`loop.call_soon_threadsafe`). power_safe: also
     flushes every transaction. keep: how many rows stay; all by default. Raises LinkError if another
     process writes this journal, CorruptError if the file is none or of another version, OSError.
@@ -106,8 +108,9 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / FILE
         self.counts = dict.fromkeys(
-            ("decisions", "outcomes", "lost", "failures", "unpacked", "unpictured", "removed"), 0
-        )
+            ("decisions", "outcomes", "again", "lost", "failures", "unpacked", "unpictured",
+             "removed"), 0,
+        )  # fmt: skip
         self.problem = ""  # why the disk takes nothing now
         self._pack, self._tell = pack, tell
         self._lock = lock(self.folder)
@@ -118,7 +121,7 @@ class Journal:
         except BaseException:
             os.close(self._lock)
             raise
-        self._queue: queue.SimpleQueue[tuple[Decision | Outcome, Told] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._backlog: deque[tuple[Row, int]] = deque()
         self._backlog_bytes = 0
         self._most = backlog_bytes
@@ -159,11 +162,13 @@ class Journal:
             decision.frames, size = (), 0
             self.counts["unpictured"] += 1
         self._came += size
-        self._queue.put((decision, told))
+        self._queue.put((decision, told, told))
 
-    def outcome(self, outcome: Outcome, told: Told) -> None:
-        """The same for an outcome, which is not kept if the disk does not take it."""
-        self._queue.put((outcome, told))
+    def outcome(self, outcome: Outcome, told: Told, again: Told | None = None) -> None:
+        """The same for an outcome, which is not kept if the disk does not take it. again: called
+        in place of `told` where the row was there already, as for one that is sent until it is
+        acknowledged."""
+        self._queue.put((outcome, told, again or told))
 
     def reply(self, id: RequestId) -> Reply | None:
         """The reply that was recorded for a request; None also where the disk cannot be read."""
@@ -221,23 +226,27 @@ class Journal:
         while going:
             group, going = self._group()
             rows: list[tuple[str, Row, int]] = []
-            for item, _ in group:
+            for item, _, _ in group:
                 rows.append(self._row(item))
-            safe = self._write(rows) if rows or self._backlog else True
-            if not safe:
+            known = self._write(rows) if rows or self._backlog else set()
+            if known is None:
                 for table, row, size in rows:
                     if table == "decisions":
                         self._keep(row, size)
             if group:  # one call for all: each wakes the other thread
-                self._tell(_Telling([told for _, told in group], safe))
+                calls = [
+                    again if known and place in known else told
+                    for place, (_, told, again) in enumerate(group)
+                ]
+                self._tell(_Telling(calls, known is not None))
             if going and not self._backlog:
                 self._tend(len(group))
         if self._backlog:
             self._write([])
 
-    def _group(self) -> tuple[list[tuple[Decision | Outcome, Told]], bool]:
+    def _group(self) -> tuple[list[Item], bool]:
         """What came since, at least one row unless a retry or a look is due; False at the end."""
-        group: list[tuple[Decision | Outcome, Told]] = []
+        group: list[Item] = []
         wait = _NAP if self.retention.due else self.retention.wait()
         if self._backlog:
             wait = max(0.0, self._retry_at - time.monotonic())
@@ -279,29 +288,35 @@ class Journal:
         size = sum(len(value) for value in row if isinstance(value, str | bytes))
         return "decisions", row, _NUMBERS + size
 
-    def _write(self, rows: Sequence[tuple[str, Row, int]]) -> bool:
-        """One transaction of the backlog and these rows. False if the disk does not take it."""
+    def _write(self, rows: Sequence[tuple[str, Row, int]]) -> set[int] | None:
+        """One transaction of the backlog and these rows: the places of those outcomes that were
+        there already; None if the disk does not take it."""
         decisions = [row for row, _ in self._backlog]
         decisions += [row for table, row, _ in rows if table == "decisions"]
-        outcomes = [row for table, row, _ in rows if table == "outcomes"]
+        outcomes = [(n, row) for n, (table, row, _) in enumerate(rows) if table == "outcomes"]
+        written, known = 0, set()
         try:
             with transaction(self._writer):
-                for name, found in (("decisions", decisions), ("outcomes", outcomes)):
-                    if found:
-                        marks = ",".join("?" * len(found[0]))
-                        sql = f"INSERT INTO {name} VALUES({marks}) {_ONCE}"
-                        before = self._writer.total_changes
-                        self._writer.executemany(sql, found)
-                        self.counts[name] += self._writer.total_changes - before
+                if decisions:
+                    before = self._writer.total_changes
+                    self._writer.executemany(_insert("decisions", decisions[0]), decisions)
+                    written = self._writer.total_changes - before
+                sql = _insert("outcomes", outcomes[0][1]) if outcomes else ""
+                for place, row in outcomes:  # one by one: who sent it is told which it was
+                    if not self._writer.execute(sql, row).rowcount:
+                        known.add(place)
         except sqlite3.Error as error:
             self.counts["failures"] += 1
             self.problem = f"{self.path}: {error}"
             self._retry_at = time.monotonic() + _RETRY
-            return False
+            return None
+        self.counts["decisions"] += written
+        self.counts["again"] += len(decisions) - written
+        self.counts["outcomes"] += len(outcomes) - len(known)
         self.problem = ""
         self._backlog.clear()
         self._backlog_bytes = 0
-        return True
+        return known
 
     def _keep(self, row: Row, size: int) -> None:
         self._backlog.append((row, size))
@@ -322,6 +337,10 @@ class _Telling:
     def __call__(self) -> None:
         for told in self.told:
             told(self.safe)
+
+
+def _insert(table: str, row: Row) -> str:
+    return f"INSERT INTO {table} VALUES({','.join('?' * len(row))}) {_ONCE}"
 
 
 def _decision_row(decision: Decision, state: bytes, frames: bytes) -> Row:

@@ -59,6 +59,25 @@ def test_a_question_is_answered_and_its_outcome_joined(tmp_path: Path) -> None:
     at_table(tmp_path, body)
 
 
+def test_an_outcome_that_comes_again_is_acknowledged_again_and_counted_once(
+    tmp_path: Path,
+) -> None:
+    """Agents send it until they hear of it; how old directives were is not told by who waited."""
+
+    async def body(t: Table) -> None:
+        t.hello()
+        t.say(request(0))
+        await t.replies()
+        for _ in range(3):
+            t.say(w.Outcome(id=request(0).id, applied=True, seconds=4.0, age_ms=90.0))
+        assert await t.replies(3) == [w.Ack(id=request(0).id, of="outcome")] * 3
+        page = t.broker.metrics().splitlines()
+        assert "metabonk_cognition_outcomes_total 1" in page
+        assert "metabonk_cognition_age_seconds_count 1" in page
+
+    at_table(tmp_path, body)
+
+
 @pytest.mark.parametrize(
     ("sees", "log", "kept"), [(True, False, 2), (False, True, 2), (False, False, 0)]
 )

@@ -59,7 +59,20 @@ def test_one_id_is_one_row_and_the_first_counts(book: j.Journal) -> None:
         book.outcome(outcome(1, reward=reward), told)
     assert told.wait(4) == [True] * 4
     assert rows(book.folder, "SELECT status, reward FROM joined") == [("ok", 1.0)]
-    assert book.counts["decisions"] == book.counts["outcomes"] == 1
+    assert book.counts["decisions"] == book.counts["outcomes"] == book.counts["again"] == 1
+
+
+def test_who_sends_an_outcome_again_hears_that_it_was_there(book: j.Journal) -> None:
+    """Of one transaction and of several, beside others that are new."""
+    told, new, again = Told(), Told(), Told()
+    book.outcome(outcome(1), new, again)
+    new.wait(1)
+    for n in (1, 2, 1, 2, 3):
+        book.outcome(outcome(n), new, again)
+        book.record(decision(n), told)
+    assert told.wait(5) == [True] * 5
+    assert (new.safe, again.safe) == ([True] * 3, [True] * 3)
+    assert (book.counts["outcomes"], book.counts["decisions"], book.counts["again"]) == (3, 3, 2)
 
 
 def test_outcomes_of_what_was_never_decided_are_kept_and_not_joined(book: j.Journal) -> None:
@@ -168,6 +181,9 @@ def test_a_full_disk_loses_no_decision_and_takes_no_outcome(tmp_path: Path) -> N
             book.record(decision(n), told)
         book.outcome(outcome(0), told)
         assert told.wait(40) == [False] * 40
+        book.outcome(outcome(0), told, lambda safe: pytest.fail("it is not there"))
+        assert told.wait(41)[-1] is False
+        assert (book.counts["outcomes"], book.counts["decisions"]) == (0, safe)
         assert book.waiting == 40
         assert rows(tmp_path, "SELECT count(*) FROM decisions") == [(safe,)]
         assert book.counts["failures"] >= 2
