@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -153,6 +154,7 @@ def to_toml(config: Config, *, comments: bool = True) -> str:
 
 
 # Of `native.cpu`, from AVX-512 on: what is used beyond it.
+_SERVER_PORT = 5555  # of a cognitive server whose address says none
 _EXTENSIONS = {"avx512": "none", "vnni": "vnni", "bf16": "bf16", "amx": "amx"}
 _CONFIGURED: list[str] = []  # what configurations have asked of cap_cpu in this process
 
@@ -295,9 +297,14 @@ def _check_ports(config: Config, environ: Mapping[str, str]) -> None:
     asked = cognition.enabled or name in environ
     if game.name != "bonklink" or game.use_pipe or not asked or not url.startswith("tcp://"):
         return
-    host, _, port = url.rpartition("//")[2].rpartition(":")
-    near = {"localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0", "*"}
-    if port == str(game.port) and (host == game.host or {host, game.host} <= near):
+    try:
+        address = urlsplit(url)
+        host, port = address.hostname or "", address.port or _SERVER_PORT
+    except ValueError:
+        return  # who asks the server says what is wrong with its address
+    near = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "*"}
+    ours = game.host.strip("[]").lower()
+    if port == game.port and (host == ours or {host, ours} <= near):
         raise ConfigError(
             f"game.port = {game.port}: BonkLink's game and the cognitive server ({name} = "
             f"{url}) cannot both be there: give one of them another port "

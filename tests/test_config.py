@@ -392,3 +392,17 @@ def test_either_name_caps_the_core(name: str, monkeypatch: pytest.MonkeyPatch) -
         assert config.cap_cpu() == "baseline"
     finally:
         support.cap_tier(before)
+
+
+@pytest.mark.parametrize(
+    "url", ["tcp://127.0.0.1:5555", "tcp://localhost", "tcp://[::1]", "tcp://[::1]:5555"]
+)
+def test_a_game_and_a_cognitive_server_at_one_port_are_told(url: str) -> None:
+    """5555 is where a server is asked whose address says no port."""
+    environ = {"METABONK_COGNITIVE_SERVER_URL": url}
+    asked = {"game.name": "bonklink", "game.port": 5555}
+    with pytest.raises(ConfigError, match="cannot both be there: give one of them"):
+        load(environ=environ, flags=asked)
+    load(environ=environ, flags=asked | {"game.port": 5556})
+    load(environ=environ, flags=asked | {"game.host": "10.0.0.7"})
+    load(environ={"METABONK_COGNITIVE_SERVER_URL": "tcp://10.0.0.7"}, flags=asked)

@@ -19,7 +19,7 @@ from metabonk.config import Config, GameConfig, load
 from metabonk.errors import CheckpointError, CorruptError
 from metabonk.games import accepts, from_config, in_processes
 from metabonk.games.native import NativeGame
-from metabonk.learn import checkpoint
+from metabonk.learn import checkpoint, faults
 from metabonk.learn.dreams.versions import of_checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
 from metabonk.learn.players import Players, Who, who_of
@@ -211,7 +211,7 @@ def baselines(game: BatchGame, config: Config, seed: int) -> dict[str, Policy]:
 
 def load_model(run: Path, game: BatchGame, config: Config) -> tuple[ActorCritic, Artifact]:
     """The policy's newest network of a run, checked against the game it is to play."""
-    found = checkpoint.latest(run)
+    found = faults.usable(run)
     checkpoint.check_description(found.card.details, game.observation_space, game.action_layout)
     model = build(
         game.observation_space,

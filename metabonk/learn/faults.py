@@ -110,10 +110,10 @@ def go_on(run: Path) -> str:
     )
 
 
-def resumable(run: Path) -> Artifact:
+def usable(run: Path) -> Artifact:
     """The newest checkpoint. Raises CheckpointError as `checkpoint.latest` does, and for one whose
-    numbers are not finite, as every update from it would be skipped: going back in time is the
-    user's decision."""
+    numbers are not finite, as every update from it would be skipped and nothing it does means
+    anything: going back in time is the user's decision."""
     found = checkpoint.latest(run)
     if wrong := spoiled(found):
         raise CheckpointError(f"{found.path}: {wrong} is not finite; {go_on(run)}")

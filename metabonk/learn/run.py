@@ -205,7 +205,7 @@ class Session:
         )
 
     def _resume(self) -> None:
-        found = faults.resumable(self.directory)
+        found = faults.usable(self.directory)
         saved = checkpoint.read(found)
         self.trainer.restore(saved)
         if self.steps:

@@ -15,6 +15,7 @@ from tiny_games import Walk
 from metabonk.config import Config
 from metabonk.errors import CheckpointError, DivergedError
 from metabonk.learn import assess, checkpoint, faults, run
+from metabonk.learn.ablation.study import ablate
 from metabonk.learn.faults import MOST_KEPT, Faults, unsound
 from metabonk.learn.teachers import Teacher
 from metabonk.learn.trainer import Trainer
@@ -194,6 +195,20 @@ def spoil_newest(directory: Path) -> Path:
     spoiled = checkpoint.read(found)
     next(iter(spoiled.weights.values())).flat[0] = np.inf
     return checkpoint.save(directory, spoiled).path
+
+
+def test_what_is_not_finite_is_neither_ablated_nor_played(tmp_path: Path) -> None:
+    trainer = trainer_of(tiny(tmp_path), tmp_path)
+    trainer.iterate()
+    checkpoint.save(tmp_path, trainer.snapshot())
+    game = trainer.game
+    assert assess.load_model(tmp_path, game, tiny(tmp_path))[0] is not None
+    spoil_newest(tmp_path)
+    told = r"in weights\.safetensors is not finite; no checkpoint is usable"
+    with pytest.raises(CheckpointError, match=told):
+        assess.load_model(tmp_path, game, tiny(tmp_path))
+    with pytest.raises(CheckpointError, match=told):
+        ablate(tmp_path, seeds=2)
 
 
 def test_a_run_goes_on_from_what_it_names_when_the_newest_is_not_good(

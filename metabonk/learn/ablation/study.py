@@ -29,7 +29,7 @@ from metabonk.artifact import Artifact
 from metabonk.config import Config, load
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games import from_config
-from metabonk.learn import assess, checkpoint
+from metabonk.learn import assess, checkpoint, faults
 from metabonk.learn.ablation import behaviour
 from metabonk.learn.ablation import seeds as kept_seeds
 from metabonk.learn.ablation.effects import (
@@ -85,7 +85,7 @@ def ablate(
     """
     if seeds < 2:
         raise ConfigError(f"seeds: {seeds}; an interval needs at least 2")
-    found = checkpoint.latest(run)
+    found = faults.usable(run)
     config = load(run / "config.toml", environ={})
     episodes = episodes or config.run.eval_episodes
     bench = _Bench(run, config, checkpoint.read(found), episodes, from_start)
