@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from functools import lru_cache
 
-from metabonk.cognition.menus.goal import words_of
+from metabonk.cognition.menus.goal import dressed_in, shapes_of, words_of
 
 
 def _words(text: str) -> frozenset[str]:
@@ -39,15 +39,22 @@ SENTENCE = 5  # words from which on a text is no button's
 GUARDED_PAIRS = frozenset(
     [("give", "up"), ("log", "out"), ("sign", "out"), ("end", "run"), ("clear", "data")]
 )
+# By their shapes, pairs also as one word: what looks like it is it.
+_MEANT = {shapes_of(word)[0]: word for word in GUARDED} | {
+    shapes_of("".join(pair))[0]: " ".join(pair) for pair in GUARDED_PAIRS
+}
 
 
 @lru_cache(maxsize=4096)
 def guarded(text: str) -> frozenset[str]:
-    """The guarded words of a text, pairs as `give up`; letters that stand apart are one word."""
-    words = words_of(text)
-    apart = "".join(words) if all(len(word) == 1 for word in words) else ""  # "Q u i t"
-    pairs = GUARDED_PAIRS.intersection(itertools.pairwise(words))
-    return GUARDED.intersection((*words, apart)) | {" ".join(pair) for pair in pairs}
+    """The guarded words of a text, pairs as `give up`: whatever looks like one, letters that stand
+    apart as one word. A word in letters of several scripts is guarded, too, as it stands."""
+    words = shapes_of(text)
+    runs = itertools.groupby(words, key=lambda word: len(word) == 1)
+    apart = ("".join(run) for single, run in runs if single)  # "Q u i t"
+    pairs = map("".join, itertools.pairwise(words))
+    said = (_MEANT.get(word) for word in itertools.chain(words, apart, pairs))
+    return dressed_in(text) | {word for word in said if word is not None}
 
 
 @lru_cache(maxsize=4096)

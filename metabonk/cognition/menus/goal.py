@@ -42,6 +42,50 @@ _LOOKALIKES = str.maketrans(
     "\u03ba\u03bd\u03bf\u03b1\u03b5\u03c4\u03b9",
     "aeocpxyisjkvoaeti",
 )
+# Letters by their shapes alone, for telling what a text could be taken for: capitals and small ones
+# apart, as a capital may look like another letter than its small one does.
+_LETTERS = (
+    # Cyrillic
+    ("\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425", "abekmhopctyx"),
+    ("\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445", "abekmhopctyx"),
+    ("\u0406\u0405\u0408\u051a\u051c\u04ba\u04ae\u0500\u050c\u04c0", "isjqwhydgl"),
+    ("\u0456\u0455\u0458\u051b\u051d\u04bb\u04af\u0501\u050d\u04cf", "isjqwhydgl"),
+    # Greek
+    (
+        "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7",
+        "abezhikmnoptyx",
+    ),
+    (
+        "\u03b1\u03b2\u03b3\u03b5\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7",
+        "abyenikuvoptux",
+    ),
+    # Armenian
+    ("\u0555\u054d\u053c\u054f\u0585\u057d\u0578\u0581\u0570\u0575\u0566", "oulsounghjq"),
+    # Cherokee
+    ("\u13a0\u13a1\u13a2\u13a5\u13a9\u13aa\u13ab\u13ac\u13b3\u13b7", "drtiyajewm"),
+    ("\u13bb\u13c3\u13c6\u13d9\u13da\u13de\u13df\u13e2\u13e6\u13f4", "hzivslcpkb"),
+    # Lisu
+    ("\ua4ee\ua4d0\ua4da\ua4d3\ua4f0\ua4dd\ua4d6\ua4e7\ua4f2\ua4d9\ua4d7\ua4e1", "abcdefghijkl"),
+    ("\ua4df\ua4e0\ua4f3\ua4d1\ua4e3\ua4e2\ua4d4\ua4f4\ua4e6\ua4ea\ua4eb\ua4ec", "mnoprstuvwxy"),
+    # Latin without a dot, with a tail or a stroke, and as small capitals
+    (
+        "\u0131\u0237\u01eb\u00f8\u0111\u0142\u0167\u0127\u0268\u0247\u0180\u0289\u024f\u0251",
+        "ijqodlthiebuya",
+    ),
+    (
+        "\u1d00\u0299\u1d04\u1d05\u1d07\ua730\u0262\u029c\u026a\u1d0a\u1d0b\u029f\u1d0d",
+        "abcdefghijklm",
+    ),
+    ("\u0274\u1d0f\u1d18\ua7af\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u028f\u1d22", "nopqrstuvwyz"),
+)
+_SHAPES = {
+    **{ord(seen): letter for some, as_ in _LETTERS for seen, letter in zip(some, as_, strict=True)},
+    # Letters in dark circles, in dark squares and of flags.
+    **{first + i: chr(97 + i) for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(26)},
+}
+_ALIKE = str.maketrans("i10", "llo")  # a capital I, a small l and the digit, likewise O and 0
+# Scripts that have letters of each other's shapes; no honest word is written in two of them.
+_DRESSES = frozenset(["LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE", "LISU"])
 
 
 @lru_cache(maxsize=4096)
@@ -56,6 +100,23 @@ def plain(text: str) -> str:
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text, as `plain` has them."""
     return tuple(_WORD.findall(plain(text)))
+
+
+def shapes_of(text: str) -> tuple[str, ...]:
+    """The words of a text as an eye would take them for Latin ones: whatever their script, without
+    marks, with `l` for i, 1 and l and `o` for 0. Only to be compared with `shapes_of` others."""
+    # Some letters fall apart into a letter and a mark, others exist as capitals only.
+    apart = unicodedata.normalize("NFKD", text.translate(_SHAPES))
+    shown = "".join(_seen(c) for c in apart)
+    return tuple(
+        _WORD.findall(shown.translate(_SHAPES).casefold().translate(_SHAPES).translate(_ALIKE))
+    )
+
+
+def dressed_in(text: str) -> frozenset[str]:
+    """The words of a text whose letters are from scripts that look alike, mixed."""
+    shown = "".join(_seen(c) for c in unicodedata.normalize("NFKD", text)).casefold()
+    return frozenset(word for word in _WORD.findall(shown) if len(_scripts(word)) > 1)
 
 
 def number_of(text: str) -> int | None:
@@ -126,3 +187,14 @@ def _value(number: str) -> int:
 def _gap(character: str) -> str:
     """A space for line breaks and tabs, nothing for what cannot be seen."""
     return " " if character.isspace() else ""
+
+
+def _seen(character: str) -> str:
+    """As `_gap`, and nothing for marks above, below and through letters."""
+    kind = unicodedata.category(character)
+    return "" if kind in ("Mn", "Me") else _gap(character) if kind[0] == "C" else character
+
+
+def _scripts(word: str) -> frozenset[str]:
+    """The scripts of a word's letters, of those that look alike."""
+    return _DRESSES & {unicodedata.name(letter, "").split(" ", 1)[0] for letter in word}

@@ -20,7 +20,7 @@ import numpy as np
 
 from metabonk.cognition.menus.goal import Goal
 from metabonk.cognition.menus.menu import NOOP, MenuRules, Screen, check_press, is_open, presses
-from metabonk.cognition.menus.screens import Debounced
+from metabonk.cognition.menus.screens import SIZE, Debounced, FloatArray, shrink
 from metabonk.cognition.question import Press
 from metabonk.errors import CorruptError
 from metabonk.protocols import Array
@@ -32,6 +32,11 @@ STUBBORN = 3  # presses or waits of a model on one screen, after which texts are
 _BEGINNING = 5.0  # seconds of a run's time in which it has just begun
 _HISTORY = 64  # screens whose times are remembered
 _AGENT = "self"
+_GRID = (12, 16)  # cells of a picture, down and across
+# Noise moves the mean of a cell by less than 1 of 255; a cursor, a lit button and words that blink
+# move a few cells far. Between the arena's menus 77 of the 192 move, of random layouts' 75.
+_MOVED = 8.0  # of 255: a cell that is another one
+_ANOTHER = 16  # cells that moved, above which the screen is another one
 
 
 class Step(NamedTuple):
@@ -86,10 +91,14 @@ class Navigator:
         self._ask, self._classifier, self._offers = ask, classifier, offers
         self._settle, self._patience = settle, patience
         self._rules = MenuRules(agents=1)
-        self._shown: deque[tuple[float, int]] = deque(maxlen=_HISTORY)  # since when, signature
+        self._shown: deque[tuple[float, int]] = deque(maxlen=_HISTORY)  # since when, which
+        self._pictures = 0  # of them that are known by their pictures
+        self._read: int | None = None  # of what the newest one said in words
+        self._picture: FloatArray | None = None  # as it was when it was noticed
         self._open = False
         self._pressed: tuple[int, float] | None = None  # on which screen, when
-        self._asked: tuple[int, float] | None = None
+        self._asked = False  # about the screen that is shown, and not answered yet
+        self._waits: float | None = None  # since when for any answer that can be followed
         self._answer: Press | None = None
         self._chosen: set[str] = set()  # of the goal's terms
         self._without = False  # a model, on this screen
@@ -120,7 +129,7 @@ class Navigator:
         if press.kind == "noop":
             return Step(True, answer=self._follows)
         self._pressed = (self._shown[-1][1], now)
-        self._asked = self._answer = None
+        self._asked, self._answer, self._waits = False, None, None
         self._chosen.update(self.goal.found_in(press.text))
         self.counts.presses += 1
         return Step(True, press, self._follows)
@@ -128,13 +137,13 @@ class Navigator:
     def answered(self, press: Press | None, captured: float) -> bool:
         """A model's answer about what was shown at `captured`; None where it had none. Whether it
         is kept for the next step, which says whether it was followed."""
-        if self._asked is None:
+        if not self._asked:
             self.counts.stale += 1
             return False
-        then = [signature for since, signature in self._shown if since <= captured]
+        then = [which for since, which in self._shown if since <= captured]
         if not then or then[-1] != self._shown[-1][1]:
             self.counts.stale += 1
-            self._asked = None  # and asked anew about what is shown now
+            self._asked = False  # and asked anew about what is shown now
         elif press is None:
             self._without = True
         else:
@@ -151,11 +160,24 @@ class Navigator:
         if not self._open:
             self._open = True
             self.counts.menus += 1
-        signature = screen.signature if pixels is None else _seen(pixels)
-        if not self._shown or self._shown[-1][1] != signature:
-            self._shown.append((now, signature))
+        picture = None if pixels is None else _cells(pixels)
+        if self._is_another(screen.signature, picture):
+            self._pictures += picture is not None
+            which = screen.signature if picture is None else -self._pictures
+            self._shown.append((now, which))
             self._without, self._circles = False, 0
             self._answer = None
+
+    def _is_another(self, read: int, picture: FloatArray | None) -> bool:
+        """Whether the screen is not the newest one, and if so remembers what it is known by."""
+        before = self._picture
+        moved = picture is not None and before is not None and _differ(picture, before)
+        if self._shown and read == self._read and not moved:
+            if before is None:
+                self._picture = picture
+            return False
+        self._read, self._picture = read, picture
+        return True
 
     def _leave(self, begins: bool) -> None:
         """The game runs. begins: a run just began, and does not go on after a pause."""
@@ -164,7 +186,8 @@ class Navigator:
             self.counts.unmet += begins and bool(self.unmet)
             self._rules.forget(_AGENT)
         self._open = False
-        self._pressed = self._asked = self._answer = None
+        self._pressed = self._answer = self._picture = self._waits = None
+        self._asked = False
         self._without, self._circles = False, 0
         self._chosen.clear()
         self._shown.clear()
@@ -180,16 +203,9 @@ class Navigator:
             return NOOP  # it still fades in, or there is nothing that may be pressed
         if self._ask is None or self._without:
             return self._by_text(screen)
-        signature = self._shown[-1][1]
         if self._answer is None:
-            if self._asked is None:
-                self._asked = (signature, now)
-                self.counts.asked += 1
-                self._ask()
-            elif now - self._asked[1] >= self._patience:
-                self._without, self._asked = True, None
-            return NOOP
-        answer, self._answer, self._asked = self._answer, None, None
+            return self._wait(screen, now)
+        answer, self._answer, self._asked, self._waits = self._answer, None, False, None
         try:
             press = check_press(self.goal, screen, answer)
         except CorruptError:
@@ -197,11 +213,26 @@ class Navigator:
             self._without = True
             return NOOP
         self._circles += 1
-        if self._circles > STUBBORN:
+        if self._circles > STUBBORN and screen.widgets:
             self._without = True
             return NOOP
         self._follows = True
         return press
+
+    def _wait(self, screen: Screen, now: float) -> Press:
+        """Asks, and waits. Patience counts from the first question that brought nothing: where
+        every answer comes too late for its screen it would never end otherwise."""
+        assert self._ask is not None
+        if self._waits is None:
+            self._waits = now
+        elif now - self._waits >= self._patience:
+            self._without, self._asked, self._waits = True, False, None
+            return self._by_text(screen)
+        if not self._asked:
+            self._asked = True
+            self.counts.asked += 1
+            self._ask()
+        return NOOP
 
     def _by_text(self, screen: Screen) -> Press:
         press = self._rules.press(_AGENT, self.goal, screen)
@@ -209,11 +240,21 @@ class Navigator:
             self.counts.fallbacks += press.kind != "noop"
             # The next answer may do better; where there is nothing to read it is the only way.
             self._without = self._circles > STUBBORN and bool(screen.widgets)
+            self._waits = None
         return press
 
 
-def _seen(pixels: Array) -> int:
-    """What screens without widgets are told apart by: their brightness on a coarse grid."""
-    rows = np.linspace(0, pixels.shape[0] - 1, 12).astype(np.intp)
-    columns = np.linspace(0, pixels.shape[1] - 1, 16).astype(np.intp)
-    return hash((pixels[rows][:, columns].mean(-1) // 32).astype(np.uint8).tobytes())
+def _cells(pixels: Array) -> FloatArray:
+    """A picture's cells, as which screens without widgets are remembered: their mean colours,
+    0..255, float32 [3, 12, 16]."""
+    # Of large pictures some pixels are enough: a hundred or so a cell.
+    step = max(1, min(pixels.shape[0] // (2 * SIZE[0]), pixels.shape[1] // (2 * SIZE[1])))
+    small = shrink(np.ascontiguousarray(pixels[::step, ::step]))
+    parts = small.reshape(3, _GRID[0], SIZE[0] // _GRID[0], _GRID[1], SIZE[1] // _GRID[1])
+    return np.asarray(parts.mean((2, 4)) * 255.0, np.float32)
+
+
+def _differ(cells: FloatArray, others: FloatArray) -> bool:
+    """Whether two pictures are of different screens."""
+    moved = np.abs(cells - others).max(0) > _MOVED
+    return int(moved.sum()) > _ANOTHER

@@ -149,6 +149,40 @@ def test_what_cannot_be_taken_back_is_not_pressed(text: str) -> None:
             check_press(goal, only, press)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EXI\u0422", "DELE\u0422E", "QUI\u0422", "\u0412UY", "E\u03a7IT", "QU\u0406T", "BU\u03a5",
+        "\u0415\u0425\u0406\u0422", "\u0435\u0445\u0456\u0442", "\u0395\u03a7\u0399\u03a4",
+        "\ua4f0\ua4eb\ua4f2\ua4d4",
+        "Ex\u0131t", "EX\u0130T", "Ex\u00edt", "Q\u0336u\u0336i\u0336t\u0336", "Q\u057dit",
+        "\u1d07x\u026a\u1d1b", "\U0001f180\U0001f184\U0001f178\U0001f183", "DeIete save", "Ex1t",
+        "Aband0n run",
+        "D E L E T E save", "G.i.v.e.u.p", "GiveUp", "De-lete",
+    ],
+)  # fmt: skip
+def test_what_looks_like_it_is_guarded_too(text: str) -> None:
+    assert not allowed(Goal.read("Start Tier 3 run with Calcium"), text)
+
+
+def test_a_word_of_mixed_scripts_is_pressed_for_a_goal_that_names_it() -> None:
+    dressed = "Spe\u0438d"  # a Cyrillic letter that is in no table
+    assert not allowed(Goal.read("start"), dressed)
+    assert allowed(Goal.read(f"press {dressed}"), dressed.upper())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Новая игра", "ПРОДОЛЖИТЬ", "Ещё раз", "Уровень III", "Wi-Fi и звук",
+        "Νέο παιχνίδι", "ΣΥΝΕΧΕΙΑ", "Café", "Tier3を始める", "HPアップ", "Plan B", "Slide", "100",
+    ],
+)  # fmt: skip
+def test_honest_texts_of_every_script_may_be_pressed(text: str) -> None:
+    assert allowed(Goal.read("start"), text)
+    assert choose(f"press {text}", "Other", text.upper(), "Another") == text.upper()
+
+
 def test_a_goal_may_ask_for_what_is_guarded() -> None:
     assert choose("quit the game", "Play", "Quit") == "Quit"
     assert not allowed(Goal.read("quit the game"), "Delete save")

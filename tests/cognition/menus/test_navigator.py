@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from metabonk.cognition.menus.goal import Goal
 from metabonk.cognition.menus.menu import NOOP, Screen, allowed
-from metabonk.cognition.menus.navigator import STUBBORN, Navigator
+from metabonk.cognition.menus.navigator import PATIENCE, STUBBORN, Navigator, NavigatorCounts
 from metabonk.cognition.menus.screens import Debounced, MenuClassifier
 from metabonk.cognition.question import Press
+from metabonk.games import arena
 from metabonk.games.menu_layouts import MenuLayout
+from metabonk.protocols import Array
 from metabonk.records import Action, FieldGroup, GameState, Offer, Widget
 
 TICK = 1 / 60
+CHOICE, CLICK = 9, slice(10, 12)  # columns of an arena's action row
 
 Model = Callable[[Screen], Press | None]
 
@@ -206,6 +211,114 @@ def test_with_pixels_only_the_classifier_says_whether_a_menu_is_open() -> None:
     navigator.look(nothing, 0.4, frame)
     assert not navigator.look(nothing, 0.5, frame).active
     assert not Navigator(Goal.read("")).look(nothing, 0.0, frame).active  # nobody can tell
+
+
+MAIN = GameState(fields=FieldGroup.MENU, menu="Main")  # a menu that is known by pictures alone
+
+
+class Watched:
+    """A menu of pictures, at 30 looks a second, and a model that answers `late` seconds later."""
+
+    def __init__(self, picture: Callable[[int], Array], late: float = 1.0) -> None:
+        self.navigator = Navigator(Goal.read("start"), ask=self._asked)
+        self.pressed: list[float] = []
+        self._picture, self._late = picture, late
+        self._waiting: list[float] = []
+        self._now = 0.0
+
+    def _asked(self) -> None:
+        self._waiting.append(self._now)
+
+    def run(self, seconds: float, state: GameState = MAIN) -> NavigatorCounts:
+        for tick in range(round(30 * seconds)):
+            self._now = tick / 30
+            while self._waiting and self._now - self._waiting[0] >= self._late:
+                place = Press("click_xy", 0, 0.5, 0.05)
+                self.navigator.answered(place, self._waiting.pop(0))
+            step = self.navigator.look(state, self._now, self._picture(tick))
+            assert step.active
+            if step.press.kind != "noop":
+                self.pressed.append(self._now)
+        return self.navigator.counts
+
+
+def screens_of(size: tuple[int, int]) -> list[tuple[str, Array]]:
+    """The arena's menus as they are drawn, each with its name, with and without what is chosen."""
+    game = arena.make("", 1, level="main_menu", threads=1)
+    rows, reward = np.zeros((1, 12), np.float32), np.zeros(1, np.float32)
+    rows[:, CLICK] = -1.0
+    observation = {"dt": np.zeros((1, 1), np.float32)}
+    ends = [np.zeros(1, np.bool_) for _ in range(3)]
+    game.reset_into(observation, [1])
+    found = []
+    for choice in (0, 1, 0, 0, 3, 0, 0):
+        rows[0, CHOICE] = choice
+        game.step_into(rows, observation, reward, *ends)
+        found.append((game.game_state(0).menu, np.array(game.batch.render(0, *size))))
+    game.close()
+    return found
+
+
+@pytest.mark.parametrize("size", [(360, 640), (120, 160)])
+def test_noise_and_what_blinks_are_no_other_screen(size: tuple[int, int]) -> None:
+    random, still = np.random.default_rng(0), screens_of(size)[0][1]
+    height, width = size
+
+    def noisy(_: int) -> Array:
+        moved = still.astype(np.int16) + random.integers(-4, 5, still.shape)
+        return np.asarray(moved.clip(0, 255), np.uint8)
+
+    def blinking(tick: int) -> Array:
+        shown = still.copy()
+        if tick // 10 % 2:
+            shown[7 * height // 10 : 8 * height // 10, 7 * width // 20 : 13 * width // 20] ^= 0x80
+        return shown
+
+    for picture in (noisy, blinking):
+        counts = Watched(picture).run(10.0)
+        assert counts.stale == 0
+        assert counts.presses >= max(6, counts.asked - 1)
+
+
+@pytest.mark.parametrize("size", [(360, 640), (120, 160), (84, 84)])
+def test_other_menus_are_other_screens(size: tuple[int, int]) -> None:
+    """An answer about one of the arena's menus presses nothing on another one."""
+    screens = screens_of(size)
+    names = [name for name, _ in screens]
+    assert {"MainMenu", "CharacterMenu", "MapMenu"} <= set(names)
+    for (name, before), (other, after) in itertools.permutations(screens, 2):
+        if name == other:
+            continue
+        navigator = Navigator(Goal.read("start"), ask=lambda: None)
+        navigator.look(MAIN, 0.0, before)
+        navigator.look(MAIN, 1.0, after)
+        assert not navigator.answered(Press("click_xy", 0, 0.5, 0.5), 0.0), (name, other)
+        assert navigator.look(MAIN, 1.1, after).press == NOOP
+
+
+def test_a_picture_that_stands_still_is_pressed_on_again_and_again() -> None:
+    """Where there is nothing to read the next answer is the only way on."""
+    still = np.full((60, 80, 3), 90, np.uint8)
+    counts = Watched(lambda _: still).run(30.0)
+    assert counts.presses >= max(4 * STUBBORN, counts.asked - 1)
+
+
+def test_texts_lead_on_where_every_answer_comes_too_late_for_its_screen() -> None:
+    """A clock among the buttons: every answer is about a screen that is gone."""
+    asked: list[float] = []
+    navigator = Navigator(Goal.read("start"), ask=lambda: asked.append(now))
+    pressed = []
+    for tick in range(30 * 10):
+        now = tick / 30
+        if asked and now - asked[0] >= 1.0:
+            navigator.answered(Press("click", 1), asked.pop(0))
+        step = navigator.look(menu_state("Settings", "Play", f"0:{tick // 15:02}"), now)
+        if step.press.kind == "click":
+            pressed.append((step.press.text, now))
+    assert navigator.counts.stale >= 6
+    assert pressed[0][0] == "Play"
+    assert pressed[0][1] == pytest.approx(PATIENCE)
+    assert len(pressed) == navigator.counts.fallbacks >= 2
 
 
 def _goal_of(seed: int) -> str:
