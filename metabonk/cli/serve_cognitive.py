@@ -39,9 +39,10 @@ app, command = verb(
 Rules answer unless [bold]--backend[/] names others ([bold]openai[/]: any server of that
 API), and until those are there. It serves this machine only; agents on others need
 keys. /healthz and /metrics are at [bold]--http[/], which asks for none and so stays
-on this machine. Ctrl-C or a polite kill lets answers on their way finish and refuses
-new questions; what was asked and what came of it lies in DIR/decisions.sqlite, which
-[bold]metabonk cognition export[/] reads.
+on this machine. Ctrl-C, a polite kill or a closed terminal lets answers on their way
+finish and refuses new questions, the same once more ends it at once; what was asked
+and what came of it lies in DIR/decisions.sqlite, which [bold]metabonk cognition export[/]
+reads.
 
 $ metabonk serve cognitive                       port 5555, rules
 $ metabonk play --live --system2 --uncertified   an agent, in another window
@@ -113,7 +114,7 @@ def _refuse_idle(context: typer.Context, sets: list[str], chain: str) -> None:
     names = [name.strip() for name in chain.split(",") if name.strip()]
     if not {"rules", "openai", "policy"} >= set(names):
         return  # one that there is not is told when it is made
-    given = [key for key in settings_module.flags_of(sets, {}) if key.startswith("backend.")]
+    given = [key for key in settings_module.flags_of(sets, {}) if _of_a_backend(key)]
     for reader in ("openai", "policy"):
         if reader in names:
             continue
@@ -124,6 +125,11 @@ def _refuse_idle(context: typer.Context, sets: list[str], chain: str) -> None:
         for key in given:
             if key != "backend.chain" and (key == "backend.policy") == (reader == "policy"):
                 raise ConfigError(f"--set {key}: {why}")
+
+
+def _of_a_backend(key: str) -> bool:
+    """Whether a backend reads this setting; of menus `openai` asks another model."""
+    return key.startswith("backend.") or key == "menu.model"
 
 
 async def _serve(settings: settings_module.Config, seconds: float, quiet: bool) -> dict[str, Any]:
@@ -147,8 +153,10 @@ async def _behind(
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _ask, stop, number)
+    heard: set[int] = set()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays so
+            loop.add_signal_handler(number, _ask, stop, heard, number)
     if seconds:
         loop.call_later(seconds, stop.set)
     chain = backends.make(settings.backend, menu_model=settings.menu.model)
@@ -241,11 +249,14 @@ def _line(running: Running) -> str:
     return " · ".join(parts)
 
 
-def _ask(stop: asyncio.Event, number: int) -> None:
-    """The first signal ends it in order, the second one at once."""
-    if stop.is_set():
+def _ask(stop: asyncio.Event, heard: set[int], number: int) -> None:
+    """The first signal ends it in order, the same one again at once. Another one is the same wish:
+    who started it passes on what the terminal has sent already. A terminal that closes says so
+    twice, by its shell and by itself."""
+    if number in heard and number != signal.SIGHUP:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
+    heard.add(number)
     stop.set()
 
 

@@ -26,7 +26,8 @@ app, command = verb(
 SGLang (or vLLM) runs in a virtual environment of its own, because it pins a Torch
 and a CUDA; what is missing is said, with the commands that install it. Settings are
 one file, its table is [bold]vlm[/]. It is waited for until it serves, restarted with
-growing pauses when it ends or stops answering, and ended in order by Ctrl-C.
+growing pauses when it ends or stops answering, and ended in order by Ctrl-C, a polite
+kill or a closed terminal; on Linux kill -9 of this command ends it, too.
 The engine stand-in has no model: it answers as SGLang does, with nothing behind it.
 
 $ metabonk serve vlm --print > vlm.toml         every setting with its meaning
@@ -116,8 +117,9 @@ def _tell(event: Event, url: str, json: bool) -> None:
 
 
 async def _until_stopped(supervisor: Supervisor) -> None:
-    """Runs until Ctrl-C or a polite kill."""
+    """Runs until Ctrl-C, a polite kill or the end of its terminal, unless nohup keeps that away."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, supervisor.stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, supervisor.stop)
     await supervisor.run()

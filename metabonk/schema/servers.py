@@ -96,7 +96,7 @@ class VlmConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         1200.0
     )
     log: Annotated[
-        str, means("File for what the engine says; empty: engine.log in its environment.")
+        str, means("File for what the engine says; empty: engine-PORT.log in its environment.")
     ] = ""
 
 

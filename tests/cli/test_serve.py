@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,22 +91,83 @@ def test_errors_say_what_to_do(metabonk: Run, words: list[str], told: str) -> No
     assert told in err
 
 
-def test_a_service_serves_until_it_is_asked_to_end(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [
-        sys.executable, "-c", "from metabonk.cli.main import run; run()", "serve", "vlm", "--json",
-        "--set", "vlm.engine=stand-in", "--set", f"vlm.port={port}",
-        "--set", f"vlm.log={tmp_path / 'log'}",
-    ]  # fmt: skip
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+class Services:
+    """`serve vlm` with the stand-in, any number of times; whatever happens, none stays behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "log"
+        self._pids: list[int] = []
+
+    def start(self, *before: str) -> tuple[subprocess.Popen[str], int]:
+        """One that serves, after these words of a command line, and its engine's process."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        words = [
+            *before, sys.executable, "-c", "from metabonk.cli.main import run; run()",
+            "serve", "vlm", "--json",
+            "--set", "vlm.engine=stand-in", "--set", f"vlm.port={port}",
+            "--set", f"vlm.log={self._log}",
+        ]  # fmt: skip
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self._pids.append(process.pid)
+        seen: list[dict[str, Any]] = []
         assert process.stdout is not None
-        seen = []
-        for line in process.stdout:
-            seen.append(json.loads(line))
-            if seen[-1]["what"] == "ready":
-                process.send_signal(signal.SIGTERM)
-        assert process.wait(HANG_SECONDS) == 0
-    assert [event["what"] for event in seen] == ["starting", "ready", "stopped"]
-    assert seen[1]["url"] == f"http://127.0.0.1:{port}"
+        while not seen or seen[-1]["what"] != "ready":
+            seen.append(json.loads(process.stdout.readline()))
+        assert [event["what"] for event in seen] == ["starting", "ready"]
+        assert seen[1]["url"] == f"http://127.0.0.1:{port}"
+        (engine,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        self._pids.append(int(engine))
+        return process, int(engine)
+
+    def close(self) -> None:
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    with contextlib.closing(Services(tmp_path)) as made:
+        yield made
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_service_serves_until_it_is_asked_to_end(services: Services, number: int) -> None:
+    """By a kill, by Ctrl-C, or by its terminal, which is closed."""
+    process, engine = services.start()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0
+    assert [json.loads(line)["what"] for line in out.splitlines()] == ["stopped"]
+    assert gone(engine)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody hears of it")
+def test_a_kill_of_who_watches_ends_the_engine(services: Services) -> None:
+    process, engine = services.start()
+    process.kill()
+    process.communicate(timeout=HANG_SECONDS)
+    end = time.monotonic() + 10.0
+    while not gone(engine):
+        assert time.monotonic() < end, "it goes on, with its port and its memory"
+        time.sleep(0.01)
+
+
+def test_nohup_keeps_it_serving(services: Services) -> None:
+    process, engine = services.start("nohup")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    assert not gone(engine)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0

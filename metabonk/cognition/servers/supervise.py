@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import functools
 import os
 import signal
+import stat
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +28,8 @@ from metabonk.errors import BackendError
 
 MOST_LOG = 64 << 20  # bytes, then it is put aside once
 _TAIL = 4096  # bytes of a log that an error shows
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # opened here: a forked child must not load anything
 What = Literal["starting", "ready", "ended", "unresponsive", "restarting", "stopped"]
 
 
@@ -187,6 +193,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is ours to pass on
+                preexec_fn=functools.partial(_end_with, os.getpid()),
             )
         except OSError as error:
             raise BackendError(f"{command.words[0]} cannot be run: {error}") from error
@@ -220,16 +227,39 @@ class Supervisor:
             await asyncio.wait_for(self._stop.wait(), seconds)
 
     def _open_log(self) -> IO[bytes]:
+        """The log, for its owner alone: engines write down their settings, the key among them."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        if self._log.exists() and self._log.stat().st_size > MOST_LOG:
+        fd = _open_private(self._log)
+        if os.fstat(fd).st_size > MOST_LOG:
+            os.close(fd)
             self._log.replace(self._log.with_name(self._log.name + ".1"))
-        return self._log.open("ab")
+            fd = _open_private(self._log)
+        return os.fdopen(fd, "ab")
 
     def _last_words(self) -> str:
         with self._log.open("rb") as file:
             file.seek(max(0, self._log.stat().st_size - _TAIL))
             lines = file.read().decode("utf-8", "replace").splitlines()[-12:]
         return "\n".join(f"  {line[:200]}" for line in lines) or "  nothing"
+
+
+def _open_private(path: Path) -> int:
+    """A file to be added to, for its owner alone, also one that was there; a device stays as it
+    is."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        with contextlib.suppress(PermissionError):  # somebody else's, who chose who reads it
+            os.fchmod(fd, 0o600)
+    return fd
+
+
+def _end_with(parent: int) -> None:
+    """Runs in the child: it is asked to end when the thread that started it is gone, however that
+    went. A model would else keep its port and the GPU's memory after a kill of who watches it."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it was gone before
+            os._exit(1)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

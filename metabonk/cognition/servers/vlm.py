@@ -113,10 +113,10 @@ def python_of(config: VlmConfig) -> Path:
 
 
 def log_of(config: VlmConfig) -> Path:
-    """Where the engine's words go."""
+    """Where the engine's words go; each port of an environment has a file of its own."""
     if config.log:
         return Path(config.log).expanduser()
-    return folder_of(config) / "engine.log"
+    return folder_of(config) / f"engine-{config.port}.log"
 
 
 def url_of(config: VlmConfig) -> str:
@@ -244,8 +244,9 @@ def _stand_in(config: VlmConfig) -> Command:
 
 
 def secret_file(config: VlmConfig) -> Path:
-    """Where the key stands for the engine: its command line can be read by everybody here."""
-    return log_of(config).with_name("engine-secret.yaml")
+    """Where the key stands for the engine: its command line can be read by everybody here. Each
+    port has a file of its own, as each may have another key."""
+    return log_of(config).with_name(f"engine-secret-{config.port}.yaml")
 
 
 def write_secret(config: VlmConfig) -> None:

@@ -193,6 +193,29 @@ def test_the_key_is_on_no_command_line(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("log", ["", "{}/one.log"])
+def test_engines_on_two_ports_have_a_key_each(tmp_path: Path, log: str) -> None:
+    """Of the same environment; a log may be shared, a key may not."""
+    configs = []
+    for port, word in ((30000, "s3cret"), (30001, "0ther")):
+        key = tmp_path / f"key-{port}"
+        key.write_text(word)
+        config = VlmConfig(
+            environment=str(tmp_path), port=port, key_file=str(key), log=log.format(tmp_path)
+        )
+        vlm.write_secret(config)
+        configs.append(config)
+    told = [options(vlm.commands(config)[0])["--config"] for config in configs]
+    assert [Path(path).read_text() for path in told] == [
+        'api-key: "s3cret"\n', 'api-key: "0ther"\n'
+    ]  # fmt: skip
+    logs = {vlm.log_of(config) for config in configs}
+    assert logs == (
+        {Path(log.format(tmp_path))} if log
+        else {tmp_path / "engine-30000.log", tmp_path / "engine-30001.log"}
+    )  # fmt: skip
+
+
 def test_the_stand_in_asks_for_the_key_too(tmp_path: Path) -> None:
     """It listened beyond this machine without one, though the settings named it."""
     key = tmp_path / "key"
@@ -434,6 +457,46 @@ def test_each_process_of_a_service_is_looked_at(tmp_path: Path, hangs: str) -> N
         await task
 
     run(go())
+
+
+def tried(log: Path) -> None:
+    """An engine that ends at once, after which its log is there."""
+    words = ("/bin/sh", "-c", "echo api_key=s3cret; exit 3")
+    watched = Watched([Command("m", words, "http://127.0.0.1:1/r")], log)
+    with pytest.raises(BackendError):
+        run(watched.supervisor.run())
+
+
+@pytest.mark.parametrize("before", ["nothing", "a log", "a huge log"])
+def test_a_log_is_its_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Engines write down how they were started, with the key; one of before may have it already."""
+    monkeypatch.setattr("metabonk.cognition.servers.supervise.MOST_LOG", 1000)
+    log = tmp_path / "logs" / "log"
+    if before != "nothing":
+        log.parent.mkdir()
+        log.write_text("x" * (2000 if before == "a huge log" else 1))
+        log.chmod(0o644)
+    tried(log)
+    assert "s3cret" in log.read_text()
+    found = sorted(path.name for path in log.parent.iterdir())
+    assert found == (["log", "log.1"] if before == "a huge log" else ["log"])
+    assert {path.stat().st_mode & 0o777 for path in log.parent.iterdir()} == {0o600}
+
+
+def test_a_log_that_is_no_file_stays_as_it_is(tmp_path: Path) -> None:
+    """As /dev/null: everybody on the machine writes there."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    pipe.chmod(0o666)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        supervisor = Supervisor([], pipe)
+        with supervisor._open_log():
+            assert pipe.stat().st_mode & 0o777 == 0o666
+    finally:
+        os.close(reader)
 
 
 def test_a_huge_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
