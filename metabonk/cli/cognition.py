@@ -143,6 +143,8 @@ def _show_manifest(manifest: Manifest, out: Path, json: bool) -> None:
         notice_line(f"{count:,} rows were left out: {reason}")
     for reason, count in manifest.without_chat.items():
         notice_line(f"{count:,} decisions make no chat: {reason}")
+    for reason, count in manifest.without_reward.items():
+        notice_line(f"{count:,} decisions are not for reward models: {reason}")
     if manifest.passed:
         console.print(f"[dim]{manifest.passed:,} rows were not asked for[/]")
     if manifest.missing_frames:
@@ -227,7 +229,7 @@ def _show_distilled(found: Distilled, json: bool) -> None:
         return
     console.print(f"[bold]Learned[/] from {found.decisions:,} decisions")
     if judged is None:
-        notice_line("no episode was held out: how well it agrees is not known")
+        notice_line("nothing could be judged: there are too few episodes to hold any out")
     else:
         console.print(
             f"held out: {judged.rows:,} decisions; the same action in {100 * judged.agreement:.1f} "

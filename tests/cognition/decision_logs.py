@@ -18,7 +18,7 @@ from metabonk.cognition.log.journal import Decision, Journal
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId
 from metabonk.games import arena
-from metabonk.records import Action, FieldGroup, GameState, Widget
+from metabonk.records import GAME_STATE, Action, FieldGroup, GameState, Widget
 
 
 @cache
@@ -44,6 +44,16 @@ def menu_state() -> bytes:
     ]
     fields = FieldGroup.PLAYER | FieldGroup.MENU | FieldGroup.WIDGETS
     return GameState(fields=fields, menu="MainMenu", widgets=widgets).pack()
+
+
+def of_run(packed: bytes, seed: int) -> bytes:
+    """The same state in the run of another seed; what says no run stays as it is."""
+    if len(packed) != GAME_STATE.itemsize:
+        return packed
+    record = np.frombuffer(packed, GAME_STATE).copy()
+    if record["fields"][0] & FieldGroup.RUN:
+        record["run_seed"] = seed
+    return record.tobytes()
 
 
 def jpegs(count: int) -> list[bytes]:
@@ -80,13 +90,17 @@ class Log:
         goal: str = "",
         applied: bool = True,
         at: float | None = None,
+        mode: str = "rules",
+        run: int | None = None,
     ) -> None:
-        """reward: None leaves the decision without an outcome. at: seconds since 1970, else now."""
+        """reward: None leaves the decision without an outcome. at: seconds since 1970, else now.
+        run: the seed of the run that the state is of, else another one for every episode."""
         reply = Reply(id=id, status=status, answer=answer, backend=backend, confidence=0.5)  # type: ignore[arg-type]
         self._journal.record(
             Decision(
                 reply=reply, at=time.time() if at is None else at, question=question,
-                episode=episode, goal=goal, mode="rules", state=packed,
+                episode=episode, goal=goal, mode=mode,
+                state=of_run(packed, episode + 1 if run is None else run),
                 probabilities=probabilities or {},
                 in_force=None if in_force is None else v.spell(in_force),
                 frames=[(f, -0.1 * i, False) for i, f in enumerate(self._frames)],

@@ -3,13 +3,14 @@
 Knows prompts and the layout that fine-tuning programs read (`messages` whose contents are parts,
 `images` beside them), and rows for reward models (`prompt`, `completion`, `reward`, `label`). Does
 not know where rows come from. The answer stands in the very form in which a server's would be read:
-who learns from these answers what the broker takes.
+who learns from these answers what the broker takes. A reward is only of an answer that was
+followed; what was tried at random has one, and is in no conversation.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +30,37 @@ from metabonk.errors import CorruptError
 class Chats:
     """Conversations to learn from, and the same with what they brought.
 
-    reward: mean and deviation. without: rows no chat was made of, counted here by reason.
+    rewards: mean and deviation by kind of question. without_chat, without_reward: answers that no
+    conversation, no row for reward models was made of, counted here by reason.
     """
 
-    def __init__(self, folder: Path, reward: tuple[float, float], without: Counter[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rewards: Mapping[str, tuple[float, float]],
+        without_chat: Counter[str],
+        without_reward: Counter[str],
+    ) -> None:
         self._chats = Lines(folder, ".chat.jsonl")
         self._rewards = Lines(folder, ".reward.jsonl")
-        self._mean, self._deviation = reward
-        self._without = without
+        self._scales = rewards
+        self._without_chat, self._without_reward = without_chat, without_reward
 
     def add(self, row: Row, split: str, pictures: Sequence[Frame]) -> None:
         try:
             messages, images = chat(row, pictures)
         except CorruptError as error:
-            self._without[str(error).partition(":")[0]] += 1
+            self._without_chat[str(error).partition(":")[0]] += 1
             return
-        self._chats.write(split, {"id": row.id, "messages": messages, "images": images})
-        advantage = (row.came.reward - self._mean) / self._deviation
+        if row.explored:
+            self._without_chat["tried at random"] += 1
+        else:
+            self._chats.write(split, {"id": row.id, "messages": messages, "images": images})
+        if not row.came.applied:
+            self._without_reward["not followed"] += 1
+            return
+        mean, deviation = self._scales[row.question]
+        advantage = (row.came.reward - mean) / deviation
         self._rewards.write(
             split,
             {

@@ -14,7 +14,9 @@ not there.
     <out>/frames/<hash>.jpg    with frames: what `images` names
 
 Splits are `train`, `validation` and `test`. The prompts are those that a model server is asked
-with. advantage: reward less the mean, in deviations; label: whether it is above.
+with. Rows for reward models are of answers that were followed: what came after another is of the
+other's making. advantage: reward less the mean over the rows of the same question (strategy, menu)
+that were followed, in deviations; label: whether it is above.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from metabonk.errors import ConfigError
 FORMATS = ("parquet", "jsonl", "chat")
 MANIFEST = "manifest.json"
 Progress = Callable[[int], None]  # rows so far
+Rewards = dict[str, tuple[float, float]]  # mean and deviation by kind of question
 
 
 @dataclass(frozen=True)
@@ -80,22 +83,24 @@ class Plan:
 
 class Manifest(msgspec.Struct, kw_only=True):
     """What an export holds. rows, episodes: by split. refused: rows left out, by reason; passed:
-    rows that were not asked for. without_chat: rows no chat was made of, by reason. missing_frames:
-    that the store had no more. reward: mean and deviation over all answered rows."""
+    rows that were not asked for. without_chat: rows no chat was made of, by reason; without_reward:
+    rows with an answer that are not for reward models. missing_frames: that the store had no more.
+    rewards: mean and deviation over the answers that were followed, by kind of question."""
 
     rows: dict[str, int]
     episodes: dict[str, int]
     refused: dict[str, int]
     passed: int
     without_chat: dict[str, int]
+    without_reward: dict[str, int]
     missing_frames: int
-    reward: tuple[float, float]
+    rewards: Rewards
     source: str
     seed: int
     shares: tuple[float, float, float]
     formats: tuple[str, ...]
     frames: bool
-    format: int = 1
+    format: int = 2
 
 
 class Writer(Protocol):
@@ -118,11 +123,11 @@ def export(log: Log, out: Path | str, plan: Plan, progress: Progress | None = No
     if out.exists():
         raise FileExistsError(f"{out} is there already: choose another directory with --out")
     with _whole(out) as folder, log.still(), contextlib.ExitStack() as stack:
-        reward = _reward_of(log, plan)
+        rewards = _rewards_of(log, plan)
         sums = _Sums()
         writers: list[Writer] = []
         for name in plan.formats:
-            writer = _writer(name, folder, reward, sums)
+            writer = _writer(name, folder, rewards, sums)
             stack.callback(writer.close)
             writers.append(writer)
         store = _Pictures(log, folder, plan.frames)
@@ -139,7 +144,7 @@ def export(log: Log, out: Path | str, plan: Plan, progress: Progress | None = No
             if progress is not None:
                 progress(sum(sums.rows.values()))
         stack.close()
-        manifest = _manifest(log, plan, sums, store.missing, reward)
+        manifest = _manifest(log, plan, sums, store.missing, rewards)
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         files.write(folder / MANIFEST, text + b"\n")
     return manifest
@@ -148,7 +153,7 @@ def export(log: Log, out: Path | str, plan: Plan, progress: Progress | None = No
 def _wanted(row: Row, plan: Plan) -> bool:
     if plan.backends and row.backend not in plan.backends:
         return False
-    return not plan.answered or row.directive is not None or row.press is not None
+    return not plan.answered or row.answered
 
 
 @dataclass
@@ -156,12 +161,11 @@ class _Sums:
     rows: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(SPLITS, 0)))
     stories: dict[str, set[bytes]] = field(default_factory=lambda: {s: set() for s in SPLITS})
     without_chat: Counter[str] = field(default_factory=Counter)
+    without_reward: Counter[str] = field(default_factory=Counter)
     passed: int = 0
 
 
-def _manifest(
-    log: Log, plan: Plan, sums: _Sums, missing: int, reward: tuple[float, float]
-) -> Manifest:
+def _manifest(log: Log, plan: Plan, sums: _Sums, missing: int, rewards: Rewards) -> Manifest:
     refused = {"no outcome yet": log.refused.undecided, "no decision": log.refused.unknown}
     refused |= {f"damaged {name}": count for name, count in log.refused.damaged.items()}
     return Manifest(
@@ -170,8 +174,9 @@ def _manifest(
         refused={name: count for name, count in refused.items() if count},
         passed=sums.passed,
         without_chat=dict(sums.without_chat),
+        without_reward=dict(sums.without_reward),
         missing_frames=missing,
-        reward=reward,
+        rewards=rewards,
         source=log.digest(),
         seed=plan.seed,
         shares=plan.shares,
@@ -180,17 +185,22 @@ def _manifest(
     )
 
 
-def _reward_of(log: Log, plan: Plan) -> tuple[float, float]:
-    """Mean and deviation of the rewards of answered rows; (0, 1) of none or of one value."""
-    count, mean, squares = 0, 0.0, 0.0
+def _rewards_of(log: Log, plan: Plan) -> Rewards:
+    """Mean and deviation of the rewards of answers that were followed, by kind of question; a
+    deviation of one value is 1."""
+    found: dict[str, list[float]] = {}
     for row in log.rows():
-        if _wanted(row, plan) and (row.directive is not None or row.press is not None):
-            count += 1
-            step = row.came.reward - mean
-            mean += step / count
-            squares += step * (row.came.reward - mean)
-    deviation = (squares / count) ** 0.5 if count else 0.0
-    return mean, deviation if deviation > 1e-9 else 1.0
+        if _wanted(row, plan) and row.answered and row.came.applied:
+            sums = found.setdefault(row.question, [0.0, 0.0, 0.0])  # rows, mean, squares
+            sums[0] += 1.0
+            step = row.came.reward - sums[1]
+            sums[1] += step / sums[0]
+            sums[2] += step * (row.came.reward - sums[1])
+    deviations = {kind: (squares / count) ** 0.5 for kind, (count, _, squares) in found.items()}
+    return {
+        kind: (mean, deviations[kind] if deviations[kind] > 1e-9 else 1.0)
+        for kind, (_, mean, _) in found.items()
+    }
 
 
 class _Pictures:
@@ -218,10 +228,12 @@ class _Pictures:
         return found
 
 
-def _writer(name: str, folder: Path, reward: tuple[float, float], sums: _Sums) -> Writer:
+def _writer(name: str, folder: Path, rewards: Rewards, sums: _Sums) -> Writer:
     if name == "parquet":
         return Parquet(folder)
-    return JsonLines(folder) if name == "jsonl" else Chats(folder, reward, sums.without_chat)
+    if name == "jsonl":
+        return JsonLines(folder)
+    return Chats(folder, rewards, sums.without_chat, sums.without_reward)
 
 
 @contextlib.contextmanager

@@ -72,6 +72,7 @@ def known_layout(row: Row, pictures: Sequence[Frame] = ()) -> dict[str, Any]:
         "confidence": row.confidence,
         "inference_time_ms": row.server_ms,
         "status": row.status,
+        "mode": row.mode,
         "outcome": {
             "reward": came.reward, "success": came.alive,
             "damage_taken": max(0.0, -came.health_change), "health_change": came.health_change,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from metabonk.cognition import situation
 from metabonk.cognition import vocabulary as v
@@ -26,10 +27,11 @@ from metabonk.cognition.log import journal
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.question import Frame, Kind, Press, Question
 from metabonk.errors import CorruptError
-from metabonk.records import GameState
+from metabonk.records import GAME_STATE, FieldGroup, GameState
 
 _MOST_FRAMES = 64  # of one row
 _MOST_BYTES = 4 << 20  # of one row: a broker's take two kilobytes
+EXPLORED = "explore"  # the mode of an answer that was tried at random
 
 
 class FrameName(msgspec.Struct, frozen=True, array_like=True):
@@ -89,8 +91,25 @@ class Row:
 
     @property
     def story(self) -> str:
-        """The episode: rows of one are never split."""
+        """The episode: rows of one are never split. The agent's run by its seed, for a game goes on
+        when its client starts again and counts from another epoch; runs of equal seeds are one.
+        Where a state says none, the episode as the client counted."""
+        if self.packed:
+            record = np.frombuffer(self.packed, GAME_STATE)[0]
+            seed = int(record["run_seed"])
+            if int(record["fields"]) & FieldGroup.RUN and seed:  # a plugin that finds none says 0
+                return f"{self.agent}/run/{seed}"
         return f"{self.agent}/{self.epoch}/{self.episode}"
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has an answer: a directive or a press."""
+        return self.directive is not None or self.press is not None
+
+    @property
+    def explored(self) -> bool:
+        """Whether the answer was tried at random, to see what comes of it: not the backend's."""
+        return self.mode == EXPLORED
 
     @cached_property
     def state(self) -> GameState:

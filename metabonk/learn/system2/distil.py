@@ -12,6 +12,9 @@ a divergence that is nearly none may still have another action on top. r is
 the reward of the seconds after, V its prediction from the situation, learned beside and kept out of
 the policy (advantage-weighted regression, Peng et al. 2019). beta 0 weighs all alike, and so does a
 row whose directive nobody followed: what came was not of its making.
+
+What was tried at random (Row.explored) is not the backend's answer: it teaches by its outcome alone
+and nothing where there is none to weigh it by, p weigh as usual, and nobody is judged by it.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ _PART = 0.25  # weight of seconds and of priority
 _SIZES = np.bincount(PAIRS[:, 0]).tolist()  # options of each action, which stand together
 _COLUMNS = (
     "situation", "targets", "mask", "shares", "verb", "option", "seconds", "priority", "reward",
-    "followed", "held",
+    "followed", "held", "explored",
 )  # fmt: skip
 _OPTION = _COLUMNS.index("option")
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -55,7 +58,8 @@ class Lessons:
     """Rows as arrays. situation [N, SITUATION], targets [N, TARGETS, TARGET] float16, mask
     [N, PAIRS]; shares [N, VERBS], the backend's probabilities; verb, option, seconds, priority [N]:
     what was answered, option -1 where its target is not kept; reward [N], followed [N], held [N]:
-    whether it is for judging. left_out: rows that taught nothing, by reason."""
+    whether it is for judging; explored [N]: whether the answer was tried at random and is not the
+    backend's. left_out: rows that taught nothing, by reason."""
 
     situation: Array
     targets: Array
@@ -68,6 +72,7 @@ class Lessons:
     reward: Array
     followed: Array
     held: Array
+    explored: Array
     left_out: Counter[str]
 
     def __len__(self) -> int:
@@ -116,7 +121,7 @@ def _lesson(row: Row, directive: v.Directive, plan: Plan) -> tuple[Any, ...]:
         seen.situation, seen.targets.astype(np.float16), seen.mask, _shares(row),
         VERBS.index(directive.action), -1 if option is None else option,
         v.SECONDS.index(directive.seconds), PRIORITIES.index(directive.priority),
-        row.came.reward, row.came.applied, plan.split_of(row.story) != "train",
+        row.came.reward, row.came.applied, plan.split_of(row.story) != "train", row.explored,
     )  # fmt: skip
 
 
@@ -203,10 +208,11 @@ class Distiller:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.module = StrategyModule(config.hidden)
-        self._held = np.flatnonzero(data.held)
         taught = np.flatnonzero(~data.held)
-        # A log of few episodes: then all of it teaches, and nothing can be judged.
-        self._rows = taught if len(taught) else np.arange(len(data))
+        self._held = np.flatnonzero(data.held & ~data.explored)
+        if not len(taught):  # a log of few episodes: all of it teaches, and nothing can be judged
+            taught, self._held = np.arange(len(data)), np.empty(0, np.intp)
+        self._rows = taught
         self.data = data
         reward = data.reward[self._rows]
         self._unit = max(float(reward.std()), 1e-6)
@@ -250,7 +256,8 @@ class Distiller:
         return found
 
     def judge(self) -> Judged | None:
-        """How near the student is to the backend; None where no episode was held out."""
+        """How near the student is to the backend; None where no episode was held out, also because
+        none was left to learn from."""
         if len(self._held) == 0:
             return None
         data, rows = self.data, self._held
@@ -300,22 +307,31 @@ class Distiller:
         ]  # fmt: skip
         reward = torch.from_numpy((data.reward[rows] - self._mean) / self._unit)
         value = self.module.critic(torch.from_numpy(data.situation[rows]))[:, 0]
-        weight = self._weights(reward - value.detach(), torch.from_numpy(data.followed[rows]))
-        loss = (weight * (kl + hard + target + _PART * (parts[0] + parts[1]))).mean()
+        explored = torch.from_numpy(data.explored[rows])
+        followed = torch.from_numpy(data.followed[rows])
+        soft, own = self._weights(reward - value.detach(), followed, explored)
+        loss = (soft * kl + own * (hard + target + _PART * (parts[0] + parts[1]))).mean()
         error = (value - reward).square().mean()
-        agreement = float((verbs.detach().argmax(1) == verb).float().mean())
+        agreed = (verbs.detach().argmax(1) == verb) & ~explored
+        agreement = float(agreed.sum() / (~explored).sum().clamp_min(1))
         told = {
             "loss": float(loss.detach()), "divergence": float(kl.detach().mean()),
             "agreement": agreement, "value_error": float(error.detach()),
         }  # fmt: skip
         return loss + error, told
 
-    def _weights(self, advantage: Tensor, followed: Tensor) -> Tensor:
-        if self.config.beta == 0.0:
-            return torch.ones_like(advantage)
-        weight = torch.exp(advantage / self.config.beta).clamp_max(MOST_WEIGHT)
-        weight = torch.where(followed, weight, torch.ones_like(weight))
-        return weight / weight.mean()
+    def _weights(
+        self, advantage: Tensor, followed: Tensor, explored: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Of the backend's probabilities, and of what was answered, [B] each."""
+        beta, even = self.config.beta, torch.ones_like(advantage)
+        if beta == 0.0:
+            return even, torch.where(explored, 0.0, even)
+        weight = torch.exp(advantage / beta).clamp_max(MOST_WEIGHT)
+        weight = torch.where(followed, weight, even)
+        soft = torch.where(explored, even, weight)
+        own = torch.where(explored & ~followed, 0.0, weight)
+        return soft / weight.mean(), own / weight.mean()
 
 
 def _at(table: Tensor, columns: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from metabonk.cognition import vocabulary as v
 from metabonk.cognition.agent.tally import Sight, Tally, Window
 from metabonk.cognition.backends.rules import Strategist, Verdict
 from metabonk.cognition.log.journal import Decision, Journal
+from metabonk.cognition.log.rows import EXPLORED
 from metabonk.cognition.protocol.wire import Reply, RequestId
 from metabonk.errors import ConfigError, LinkError
 from metabonk.play.dual import Dual, DualSettings, Planner, states_of
@@ -66,7 +67,8 @@ class Rehearsal:
 
     motor: System 1. level: of the arena, packed. settings: how often and how late System 2 speaks;
     what learns from the log should be served no later. explore: chance that a directive is another
-    action at random, so that the log also shows what comes of what the strategist would not do.
+    action at random, so that the log also shows what comes of what the strategist would not do; it
+    is logged as tried (rows.EXPLORED), without the strategist's reasons.
     player: who is followed instead of the strategist, whose directives are logged all the same, as
     not followed where the player gave others.
 
@@ -148,12 +150,15 @@ class Rehearsal:
         followed = self._player.plan(packed, in_force) if self._player is not None else directive
         self._sequence += 1
         id = RequestId(agent.name, self._epoch, self._sequence)
+        tried = directive != verdict.directive
+        sure = verdict.probabilities[directive.action.value] if tried else verdict.confidence
         reply = Reply(
-            id=id, status="ok", answer=v.spell(directive), backend="rules",
-            confidence=verdict.confidence, reasoning=verdict.reason,
+            id=id, status="ok", answer=v.spell(directive), backend="rules", confidence=sure,
+            reasoning="" if tried else verdict.reason,
         )  # fmt: skip
         row = Decision(
-            reply=reply, at=time.time(), episode=agent.run, mode="rules", state=packed,
+            reply=reply, at=time.time(), episode=agent.run, state=packed,
+            mode=EXPLORED if tried else "rules",
             in_force=None if in_force is None else v.spell(in_force),
             probabilities={k: round(p, 4) for k, p in verdict.probabilities.items()},
         )  # fmt: skip

@@ -123,9 +123,76 @@ def test_chats_answer_as_a_server_must(tmp_path: Path) -> None:
         assert (tmp_path / "export" / one["images"][0]).read_bytes() == jpegs(1)[0]
         assert judged["prompt"] == one["messages"][:-1]
         assert judged["completion"] == one["messages"][-1:]
-        assert judged["label"] == (judged["reward"] > manifest.reward[0])
+        assert judged["label"] == (judged["reward"] > manifest.rewards["strategy"][0])
     advantages = [row["advantage"] for row in rewards]
     assert min(advantages) < 0.0 < max(advantages)
+
+
+def test_only_what_was_followed_is_rewarded(tmp_path: Path) -> None:
+    """What came after an answer that nobody followed is none of its making, in no mean either."""
+    log = Written(tmp_path)
+    told = v.spell(v.Directive(v.Verb.EXPLORE))
+    for number, packed in enumerate(arena_states(6)):
+        followed = number < 4
+        reward = 10.0 * (number % 2) if followed else 1000.0
+        log.add(RequestId("a", 1, number), packed, told, reward, applied=followed)
+    log.close()
+    manifest = exported(tmp_path, Plan(formats=("chat",), shares=(1.0, 0.0, 0.0)))
+    rewards = lines(tmp_path / "export" / "train.reward.jsonl")
+    assert [(one["reward"], one["advantage"]) for one in rewards] == [
+        (0.0, -1.0), (10.0, 1.0), (0.0, -1.0), (10.0, 1.0),
+    ]  # fmt: skip
+    assert manifest.rewards == {"strategy": (5.0, 5.0)}
+    assert manifest.without_reward == {"not followed": 2}
+    assert len(lines(tmp_path / "export" / "train.chat.jsonl")) == 6
+
+
+def test_menus_are_not_held_against_strategies(tmp_path: Path) -> None:
+    log = Written(tmp_path)
+    told, press = v.spell(v.SAFE), msgspec.to_builtins(Press("click", 1, text="Play"))
+    for number, packed in enumerate(arena_states(2)):
+        log.add(RequestId("a", 1, number), packed, told, 100.0 + number)
+        id = RequestId("a", 1, 10 + number)
+        log.add(id, menu_state(), press, 0.5 * number, question="menu", goal="start")
+    log.close()
+    manifest = exported(tmp_path, Plan(formats=("chat",), shares=(1.0, 0.0, 0.0)))
+    assert manifest.rewards == {"strategy": (100.5, 0.5), "menu": (0.25, 0.25)}
+    rewards = lines(tmp_path / "export" / "train.reward.jsonl")
+    assert [one["advantage"] for one in rewards] == [-1.0, 1.0, -1.0, 1.0]
+
+
+def test_what_was_tried_at_random_is_rewarded_and_in_no_chat(tmp_path: Path) -> None:
+    log = Written(tmp_path)
+    told, packed = v.spell(v.Directive(v.Verb.EXPLORE)), arena_states(1)[0]
+    log.add(RequestId("a", 1, 1), packed, told, 1.0)
+    log.add(RequestId("a", 1, 2), packed, told, 3.0, mode="explore")
+    log.close()
+    manifest = exported(tmp_path, Plan(formats=("jsonl", "chat"), shares=(1.0, 0.0, 0.0)))
+    assert manifest.without_chat == {"tried at random": 1}
+    assert [one["id"] for one in lines(tmp_path / "export" / "train.chat.jsonl")] == ["a/1/1"]
+    rewards = lines(tmp_path / "export" / "train.reward.jsonl")
+    assert [one["id"] for one in rewards] == ["a/1/1", "a/1/2"]
+    rows = lines(tmp_path / "export" / "train.jsonl")
+    assert [one["mode"] for one in rows] == ["rules", "explore"]
+
+
+def test_a_run_is_one_episode_whoever_counts_it(tmp_path: Path) -> None:
+    """A game goes on when its client starts again, with an epoch and numbers of its own."""
+    log = Written(tmp_path)
+    told, packed = v.spell(v.SAFE), arena_states(1)[0]
+    for epoch, episode, run in ((1, 3, 8), (2, 0, 8), (2, 1, 9), (1, 5, 0), (2, 5, 0)):
+        id = RequestId("a", epoch, episode)
+        log.add(id, packed, told, 1.0, episode=episode, run=run)
+    log.add(RequestId("b", 1, 3), packed, told, 1.0, run=8)
+    log.add(RequestId("b", 1, 4), menu_state(), told, 1.0, episode=2)
+    log.add(RequestId("b", 1, 5), b"", told, 1.0, episode=2)
+    log.close()
+    with Log(tmp_path) as opened:
+        stories = {row.id: row.story for row in opened.rows()}
+    assert stories["a/1/3"] == stories["a/2/0"]
+    others = [stories[id] for id in ("a/1/3", "a/2/1", "a/1/5", "a/2/5", "b/1/3", "b/1/4")]
+    assert len(set(others)) == len(others), "other runs, and those without a seed, are their own"
+    assert stories["b/1/4"] == stories["b/1/5"] == "b/1/2"
 
 
 def test_menus_and_requests_without_an_answer(tmp_path: Path) -> None:

@@ -166,6 +166,70 @@ def test_how_long_is_of_the_target_too(tmp_path: Path) -> None:
         assert network.decide(features.of(packed))[0] == directive
 
 
+def test_nothing_is_judged_by_what_was_learned_from(tmp_path: Path) -> None:
+    """Where every episode would be held out, all of it teaches; the control holds one of two."""
+    few = DistilConfig(hidden=8, updates=2)
+    out = next(n for n in range(1, 99) if Plan().split_of(f"a/run/{n}") != "train")
+    kept = next(n for n in range(1, 99) if Plan().split_of(f"a/run/{n}") == "train")
+    for name, runs in (("alone", [out]), ("both", [out, kept])):
+        log = Written(tmp_path / name)
+        for number, packed in enumerate(arena_states(8)):
+            told = v.spell(v.Directive(v.Verb.COLLECT))
+            log.add(RequestId("a", 1, number), packed, told, 1.0, run=runs[number % len(runs)])
+        log.close()
+    alone = strategies.distil([tmp_path / "alone"], tmp_path / "a", few)
+    assert (alone.decisions, alone.judged) == (8, None)
+    assert "agreement" not in alone.strategy.card.metrics
+    both = strategies.distil([tmp_path / "both"], tmp_path / "b", few).judged
+    assert both is not None
+    assert both.rows == 4
+
+
+def explored(folder: Path, *, followed: bool, reward: float = 10.0) -> Lessons:
+    """Thirty episodes; every second answer was tried at random, and brought `reward` where the
+    others brought nothing."""
+    log = Written(folder)
+    for number, packed in enumerate(arena_states(30) * 4):
+        tried = number % 2 == 1
+        told = v.Directive(v.Verb.COLLECT if tried else v.Verb.HOLD)
+        log.add(
+            RequestId("a", 1, number), packed, v.spell(told), reward * tried,
+            episode=number // 4, mode="explore" if tried else "rules",
+            probabilities={"hold": 0.9, "collect": 0.1}, applied=followed or not tried,
+        )  # fmt: skip
+    log.close()
+    return taught(folder)
+
+
+def test_what_was_tried_at_random_is_not_what_the_backend_says(tmp_path: Path) -> None:
+    data = explored(tmp_path, followed=True)
+    assert data.explored.mean() == 0.5
+    distiller = Distiller(data, DistilConfig(hidden=32, updates=200, batch=64, beta=0.0))
+    distiller.train()
+    judged = distiller.judge()
+    assert judged is not None
+    assert judged.rows == (data.held & ~data.explored).sum() > 0
+    assert (judged.agreement, judged.majority) == (1.0, 1.0), "by the backend's own answers"
+
+
+@pytest.mark.parametrize(
+    ("followed", "beta", "wanted"),
+    [(True, 0.5, v.Verb.COLLECT), (False, 0.5, v.Verb.HOLD), (True, 0.0, v.Verb.HOLD)],
+)
+def test_what_was_tried_teaches_by_its_outcome_alone(
+    tmp_path: Path, followed: bool, beta: float, wanted: v.Verb
+) -> None:
+    data = explored(tmp_path, followed=followed)
+    distiller = Distiller(data, DistilConfig(hidden=32, updates=200, batch=64, beta=beta))
+    distiller.train()
+    network = distiller.module.network()
+    shares = [network.decide(features.of(packed))[1] for packed in arena_states(30)]
+    tried = float(np.mean([share["collect"] for share in shares]))
+    # Beside the probabilities, of a tenth, the answers themselves: nobody's, or weighed by far.
+    assert (tried > 0.5) == (wanted is v.Verb.COLLECT)
+    assert tried > 0.5 or tried < 0.12
+
+
 def test_the_rules_are_learned(tmp_path: Path) -> None:
     write(tmp_path, episodes=60, each=3)
     data = taught(tmp_path)

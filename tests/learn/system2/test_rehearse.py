@@ -124,6 +124,25 @@ def test_a_player_that_says_nothing_leaves_it_to_system_1(tmp_path: Path) -> Non
     assert not any(row.came.applied or row.in_force for row in rows)
 
 
+def test_what_is_tried_at_random_is_told_from_what_the_strategist_says(tmp_path: Path) -> None:
+    rows = rehearsed(tmp_path, explore=0.5)
+    tried, own = [r for r in rows if r.explored], [r for r in rows if not r.explored]
+    assert len(tried) >= 3
+    assert len(own) >= 3
+    for row in rows:
+        assert row.directive is not None
+        share = row.probabilities[row.directive.action.value]
+        assert row.confidence == pytest.approx(share, abs=1e-4)
+        assert (row.mode, bool(row.reasoning)) == (
+            ("explore", False) if row.explored else ("rules", True)
+        )
+    strategist = Strategist()
+    for row in tried:
+        assert row.directive is not None
+        said = strategist.decide(row.packed, row.in_force).directive.action
+        assert row.directive.action is not said
+
+
 def test_a_player_does_not_explore(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"explore: 0\.1"):
         rehearsed(tmp_path, player=Always(None), explore=0.1)
