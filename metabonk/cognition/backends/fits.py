@@ -14,7 +14,7 @@ import numpy as np
 
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.menus.goal import Goal
-from metabonk.cognition.menus.menu import Screen, check_press
+from metabonk.cognition.menus.menu import Screen, allowed, check_press
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.records import GAME_STATE
@@ -41,6 +41,8 @@ def check(answer: Answer, question: Question) -> Answer:
 
 def _grounded(directive: v.Directive, question: Question) -> None:
     target = directive.target
+    if isinstance(target, v.Widget) and not question.packed:
+        raise CorruptError(f"target: widget:{target.choice}; there is no state that shows it")
     if not question.packed or isinstance(target, v.Compass | v.Hold):
         return
     record: Any = np.frombuffer(question.packed, GAME_STATE)[0]
@@ -51,6 +53,12 @@ def _grounded(directive: v.Directive, question: Question) -> None:
             )
         if not record["widgets"]["enabled"][target.choice - 1]:
             raise CorruptError(f"target: widget:{target.choice}; it cannot be pressed now")
+        # Whoever decides: a menu's question would refuse it, too.
+        text = question.state.widgets[target.choice - 1].text
+        if not allowed(Goal.of(question.goal), text):
+            raise CorruptError(
+                f"target: widget:{target.choice}, {text!r}; the goal does not ask for that"
+            )
         return
     lists = ("entities", "entity_count") if isinstance(target, v.Entity) else _PICKUPS
     ids = record[lists[0]]["id"][: record[lists[1]]]

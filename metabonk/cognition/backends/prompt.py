@@ -18,7 +18,7 @@ from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends import scene as scenes
 from metabonk.cognition.backends.dialect import MOST_OPTIONS, Choice, Prompt
 from metabonk.cognition.backends.scene import Named, Scene
-from metabonk.cognition.menus.goal import Goal
+from metabonk.cognition.menus.goal import MOST_CHARACTERS, Goal
 from metabonk.cognition.menus.menu import allowed
 from metabonk.cognition.question import Frame, Press, Question
 from metabonk.errors import CorruptError
@@ -78,12 +78,15 @@ class Options:
     targets: Mapping[v.Verb, tuple[Named, ...]]
 
     @classmethod
-    def of(cls, scene: Scene) -> Options:
+    def of(cls, scene: Scene, goal: Goal) -> Options:
         """In a menu its buttons, or waiting; else everything that the scene has targets for. What
-        the rules decide is among them, so that their decisions can teach a model."""
+        the rules decide is among them, so that their decisions can teach a model; what ends,
+        deletes or buys something is not, unless the goal asks for it."""
         here = (Named(_HOLD, ""),)
         if scene.menu and scene.widgets:
-            return cls({v.Verb.CLICK: scene.widgets[: MOST_OPTIONS - 1], v.Verb.HOLD: here})
+            buttons = tuple(one for one in scene.widgets if allowed(goal, one.told))
+            clicks = {v.Verb.CLICK: buttons[: MOST_OPTIONS - 1]} if buttons else {}
+            return cls({**clicks, v.Verb.HOLD: here})
         compass = tuple(
             Named(v.Compass(bin), scenes.direction(bin)) for bin in range(v.COMPASS_BINS)
         )
@@ -160,7 +163,7 @@ def situation(question: Question, scene: Scene) -> str:
     if question.latency > 0.0:
         lines.append(f"Your answer takes effect {question.latency:.1f} s after the newest picture.")
     if question.goal:
-        lines.append(f"The operator's goal: {scenes.plain(question.goal, 200)}.")
+        lines.append(f"The operator's goal: {scenes.plain(question.goal, MOST_CHARACTERS)}.")
     return "\n".join(lines)
 
 
@@ -168,7 +171,7 @@ class StrategyPrompt:
     """The strategy question about one scene, for every mode."""
 
     def __init__(self, question: Question, scene: Scene) -> None:
-        self.options = Options.of(scene)
+        self.options = Options.of(scene, Goal.of(question.goal))
         self._text = situation(question, scene)
         self._every, self._few = self.options.every(), self.options.few()
 

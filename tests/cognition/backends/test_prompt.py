@@ -21,6 +21,7 @@ from metabonk.cognition.backends.prompt import (
     frames_for,
     situation,
 )
+from metabonk.cognition.menus.goal import MOST_CHARACTERS
 from metabonk.cognition.question import Answer, Failure, Frame, Press, Question, Undecided
 from metabonk.errors import CorruptError
 from metabonk.records import (
@@ -226,7 +227,7 @@ def test_a_menu_offers_its_buttons() -> None:
     state = menu("Play", "Quit", "Settings", disabled=frozenset({2}))
     question, prompt = strategy(state)
     assert set(prompt.options.targets) == {v.Verb.CLICK, v.Verb.HOLD}
-    assert [n.target for n in prompt.options.targets[v.Verb.CLICK]] == [v.Widget(1), v.Widget(2)]
+    assert [n.target for n in prompt.options.targets[v.Verb.CLICK]] == [v.Widget(1)]
     asked = MenuPrompt(question, scenes.read(question.packed))
     press, shares = asked.from_scores({"press": {"widget:1": 0.9, "widget:2": 0.05, "none": 0.05}})
     assert press == Press("click", 1, text="Play")
@@ -300,3 +301,40 @@ def test_presses_are_held_to_the_menus_rules() -> None:
             check(Answer("x", press=press), question)
     with pytest.raises(Undecided):
         check(Answer("x", directive=v.SAFE), question)
+
+
+def clicks(question: Question, prompt: StrategyPrompt) -> set[str]:
+    """The buttons that a strategy's question offers, each of which fits; others do not."""
+    offered = prompt.asked(()).schema["properties"]["directive"]["enum"]  # type: ignore[index]
+    texts = question.state.widgets
+    for choice, widget in enumerate(texts, 1):
+        answer = Answer("x", directive=v.Directive(v.Verb.CLICK, v.Widget(choice)))
+        if f"click widget:{choice}" in offered:
+            check(answer, question)
+        else:
+            with pytest.raises(Undecided, match=f"widget:{choice}, {widget.text!r}; the goal"):
+                check(answer, question)
+    return {w.text for i, w in enumerate(texts, 1) if f"click widget:{i}" in offered}
+
+
+def test_a_strategy_presses_nothing_that_a_menu_would_not() -> None:
+    shown = menu("Delete save", "Resume", "QUIT", "Restart")
+    assert clicks(*strategy(shown, goal="Survive 20 minutes")) == {"Resume", "Restart"}
+    assert clicks(*strategy(shown, goal="Survive, then quit")) == {"Resume", "QUIT", "Restart"}
+    assert clicks(*strategy(menu("Give up"))) == set()
+    _, alone = strategy(menu("Give up"))
+    assert list(alone.options.every()) == ["hold"]
+
+
+def test_a_button_that_no_state_shows_is_not_pressed() -> None:
+    answer = Answer("x", directive=v.Directive(v.Verb.CLICK, v.Widget(1)))
+    with pytest.raises(Undecided, match="no state"):
+        check(answer, Question("a"))
+
+
+def test_a_goal_is_told_whole() -> None:
+    goal = ("Start Tier 3 with Calcium, " * 30)[: MOST_CHARACTERS - 9] + " and Fox!"
+    question = Question("a", packed=menu("Play").pack(), goal=goal)
+    for prompt in (StrategyPrompt, MenuPrompt):
+        told = prompt(question, scenes.read(question.packed)).asked(()).situation
+        assert f"The operator's goal: {goal}." in told
