@@ -137,13 +137,16 @@ def _built(
     Raises as `serving`."""
     folder = Path(config.directory)
     loop = asyncio.get_running_loop()
-    store = FrameStore(folder / FRAMES, quota=config.frames_mb << 20, days=config.frames_days)
+    store = FrameStore(
+        folder / FRAMES, quota=config.frames_mb << 20, days=config.frames_days, started=False
+    )
     stack.callback(store.close)
     journal = Journal(
         folder, pack=_packer(store), tell=loop.call_soon_threadsafe,
         power_safe=config.power_safe, keep=Keep(config.journal_mb << 20, config.journal_days),
     )  # fmt: skip
     stack.callback(journal.close)
+    store.start()  # the journal's lock says whose the folder is: another's frames are not ours
     broker = Broker(
         backend, journal, door, most=config.concurrency, agents=config.agents,
         allowed=door.allowed, explain=explain,

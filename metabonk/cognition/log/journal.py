@@ -88,10 +88,11 @@ class Journal:
     """The journal in a folder, which it makes.
 
     counts: rows that were written, decisions that came `again` though they were there, and what
-    went wrong. pack: makes the columns `state` and `frames` of a decision, on the writing thread. tell: runs
-    what a caller wants to know on its own thread (`loop.call_soon_threadsafe`). power_safe: also
-    flushes every transaction. keep: how many rows stay; all by default. Raises LinkError if another
-    process writes this journal, CorruptError if the file is none or of another version, OSError.
+    went wrong. pack: makes the columns `state` and `frames` of a decision, on the writing thread.
+    tell: runs what a caller wants to know on its own thread (`loop.call_soon_threadsafe`).
+    power_safe: also flushes every transaction. keep: how many rows stay; all by default. Raises
+    LinkError if another process writes this journal, CorruptError if the file is none or of another
+    version, OSError.
     """
 
     def __init__(

@@ -34,10 +34,14 @@ class FrameStore:
     """Frames under a folder, which it makes.
 
     quota: bytes on disk at most; 0 keeps none. days: how long a frame is kept; 0: while there is
-    room. Call `put` from one thread, anything else from any.
+    room. started: False for who must know first that the folder is his, as what is too much there
+    goes at once; nothing is touched then until `start`. Call `put` from one thread, anything else
+    from any.
     """
 
-    def __init__(self, folder: Path | str, *, quota: int, days: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path | str, *, quota: int, days: float = 0.0, started: bool = True
+    ) -> None:
         self.folder = Path(folder)
         self.quota, self._age = quota, days * 86_400.0
         # stuck: files that should have gone and could not be removed; they count no longer.
@@ -49,7 +53,13 @@ class FrameStore:
         self._queued = 0
         self._queue: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        if quota > 0:
+        if started:
+            self.start()
+
+    def start(self) -> None:
+        """Makes the folder, looks at what is there and begins to write; without a quota nothing.
+        Raises OSError."""
+        if self.quota > 0 and self._thread is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
             self._thread.start()

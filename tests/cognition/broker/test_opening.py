@@ -16,8 +16,9 @@ from peers import HANG, Peer, Scripted, server, until
 
 from metabonk.cognition.broker.serving import serving
 from metabonk.cognition.log import journal
+from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.protocol import wire as w
-from metabonk.errors import BackendError
+from metabonk.errors import BackendError, LinkError
 from metabonk.schema import BrokerConfig
 
 
@@ -58,6 +59,26 @@ def test_a_killed_server_answers_before_its_model_server_is_there(tmp_path: Path
     with contextlib.closing(journal.open_readonly(tmp_path / "kept")) as book:
         found = book.execute("SELECT status FROM decisions ORDER BY rowid").fetchall()
     assert [row[0] for row in found] == ["fallback", "ok"]
+
+
+def test_a_server_that_is_refused_leaves_the_others_frames_alone(tmp_path: Path) -> None:
+    """It would hold them to its own quota before it knows whose the folder is."""
+    store = FrameStore(tmp_path / "frames", quota=1 << 30)
+    frames = [bytes([n]) * 100_000 for n in range(40)]
+    names = [store.put(frame) for frame in frames]
+    store.close()
+
+    async def refused() -> None:
+        config = BrokerConfig(
+            bind="tcp://127.0.0.1:*", http="", directory=str(tmp_path), frames_mb=1
+        )
+        with pytest.raises(LinkError, match="another process writes this journal"):
+            async with serving(Scripted(), config):
+                pytest.fail("it was let in")
+
+    with journal.Journal(tmp_path):
+        asyncio.run(refused())
+    assert [store.get(name) for name in names] == frames
 
 
 class Opening(Scripted):
