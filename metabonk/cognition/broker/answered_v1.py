@@ -1,8 +1,9 @@
 """Version 1's decisions until it is told what came of them: by the timestamps of their replies.
 
-Knows the one name that version 1 has for a decision, and what of an outcome can be filled in from
-this side; does not know messages as bytes, connections or journals. A decision is joined once; only
-the last few of an agent are remembered, and none after a restart.
+Knows the one name that version 1 has for a decision, who asked for it, and what of an outcome can
+be filled in from this side; does not know messages as bytes, connections or journals. A decision is
+joined once, told by the connection and the key that asked for it, however long they were silent
+meanwhile; only the last few of an agent are remembered, and none after a restart.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from metabonk.cognition.protocol.legacy import Came
 from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId, WireError
 
 PER_AGENT = 8  # decisions: a quarter of a minute at one in two seconds
+Asker = tuple[bytes, str]  # a connection's route, and its key where there are keys
 
 
 class _Answered(NamedTuple):
@@ -30,13 +32,16 @@ class AnsweredV1:
 
     def __init__(self, most: int = 256) -> None:
         self._most = most
-        self._told: OrderedDict[str, OrderedDict[float, _Answered]] = OrderedDict()
+        self._told: OrderedDict[str, tuple[Asker, OrderedDict[float, _Answered]]] = OrderedDict()
 
-    def add(self, reply: Reply, timestamp: float, arrived: float, *, directive: bool) -> None:
+    def add(
+        self, reply: Reply, timestamp: float, arrived: float, *, directive: bool, asker: Asker
+    ) -> None:
         """A reply was sent. timestamp: what it says. arrived: seconds when its request came.
         directive: whether it has one in version 1's words."""
         assert reply.id is not None
-        told = self._told.setdefault(reply.id.agent, OrderedDict())
+        told = self._of(reply.id.agent, asker)
+        self._told[reply.id.agent] = asker, told  # what another one was told goes
         self._told.move_to_end(reply.id.agent)
         told[timestamp] = _Answered(reply.id, arrived, reply.status, directive)
         if len(told) > PER_AGENT:
@@ -44,12 +49,12 @@ class AnsweredV1:
         if len(self._told) > self._most:
             self._told.popitem(last=False)
 
-    def outcome(self, agent: str, came: Came, now: float) -> Outcome:
+    def outcome(self, agent: str, came: Came, asker: Asker, now: float) -> Outcome:
         """What came of a decision, with its id, which is then forgotten. now: seconds.
 
-        Raises WireError (`unknown`) for a decision that is not remembered.
+        Raises WireError (`unknown`) for a decision that is not remembered of who tells it.
         """
-        told = self._told.get(agent, OrderedDict())
+        told = self._of(agent, asker)
         at = next(reversed(told), None) if came.decision is None else came.decision
         answered = told.pop(at, None) if at is not None else None
         if answered is None:
@@ -71,6 +76,7 @@ class AnsweredV1:
             status=answered.status,  # type: ignore[arg-type]  # one of the Outcome's own words
         )
 
-    def forget(self, agent: str) -> None:
-        """An agent is gone."""
-        self._told.pop(agent, None)
+    def _of(self, agent: str, asker: Asker) -> OrderedDict[float, _Answered]:
+        """What this one was told; new where that is nothing."""
+        whose, told = self._told.get(agent, (asker, OrderedDict[float, _Answered]()))
+        return told if whose == asker else OrderedDict()

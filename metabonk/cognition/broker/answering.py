@@ -57,16 +57,20 @@ class Answering:
         self._overtaken: set[asyncio.Task[None]] = set()
         self.draining = False
 
-    def offer(self, ask: Ask, deadline: float) -> None:
-        """Takes a request in. deadline: seconds on the clock."""
-        if self.draining:
-            self.end(ask, "rejected", "draining", "the broker is about to end")
-            return
+    def offer(self, ask: Ask, deadline: float, *, overtaken: bool = False) -> None:
+        """Takes a request in. deadline: seconds on the clock. overtaken: a newer one of its agent
+        came before it. However it would end, it does not add to what is too much already."""
         if self.journal.behind > BEHIND:
             reason = f"{BEHIND:,} decisions wait to be written down"
             reply = reply_of(ask, "rejected", "full", reason)
             reply.recorded = False
             self._tell(ask, reply)
+            return
+        if self.draining:
+            self.end(ask, "rejected", "draining", "the broker is about to end")
+            return
+        if overtaken:
+            self.end(ask, "rejected", "superseded", "a newer request came before it")
             return
         job = Job(ask.request.id, ask.arrived, deadline, ask.request.critical, ask)
         verdict = self.scheduler.offer(job, self._clock())

@@ -29,7 +29,7 @@ MOST_NAME = 100
 class Ask:
     """arrived, ended: seconds on the broker's clock. queued, decided: seconds that it waited for
     its turn, and for the backend. keep: its frames, beside the journal. state: of version 1, whose
-    targets are places. sent: the reply is out."""
+    targets are places. sent: the reply is out. key: of who asks, where there are keys."""
 
     request: Request
     question: Question
@@ -44,6 +44,7 @@ class Ask:
     decided: float = 0.0
     ended: float = 0.0
     sent: bool = False
+    key: str = ""
 
 
 def question_of(

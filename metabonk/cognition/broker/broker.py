@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from metabonk.cognition.broker.acks import Acks
-from metabonk.cognition.broker.answered_v1 import AnsweredV1
+from metabonk.cognition.broker.answered_v1 import AnsweredV1, Asker
 from metabonk.cognition.broker.answering import BEHIND, Answering
 from metabonk.cognition.broker.ask import Ask, question_of
 from metabonk.cognition.broker.measures import Measures
@@ -50,6 +50,7 @@ from metabonk.records import GameState
 
 RECENT = 8  # replies per agent that are kept in memory
 TICK = 0.05  # seconds between looks for what is too late
+WHOLE = 2**63 - 1  # the largest number of the protocol
 OWN_ROUTE = b"\0"  # what routes begin with that the ROUTER gives; no other peer can know them
 
 
@@ -198,7 +199,6 @@ class Broker:
         if before is not None and before.epoch != binding.epoch:
             self._recent.pop(binding.agent, None)
             self.pictures.forget(binding.agent)
-            self._answered_v1.forget(binding.agent)
             self._acks.forget(binding.agent)
             self.answering.withdraw(binding.agent, "epoch", "the agent began anew")
         return binding
@@ -227,11 +227,8 @@ class Broker:
         ask = Ask(request, question, now, route, binding.log)
         self.measures.requests[(self.measures.label(id.agent),)] += 1
         self._acks.asked(id.agent)
-        if old:
-            self.answering.end(ask, "rejected", "superseded", "a newer request came before it")
-            return
-        binding.newest = id.sequence
-        self.answering.offer(ask, deadline)
+        binding.newest = max(binding.newest, id.sequence)
+        self.answering.offer(ask, deadline, overtaken=old)
 
     def _view(self, binding: Binding, request: Request) -> SharedView | None:
         """The frames that a handle names. Raises WireError where it may not, or cannot be read."""
@@ -282,11 +279,10 @@ class Broker:
         now = self.clock()
         binding = self.names.of(route)
         if binding is None or binding.agent != asked.agent:
-            hello = Hello(agent=asked.agent, epoch=time.time_ns(), secret=b"")
-            binding = self._bind(route, hello, key)
+            binding = self._bind(route, self._hello_v1(asked.agent), key)
         binding.seen, binding.protocol = now, 1
         if asked.came is not None:
-            self._outcome_v1(asked, asked.came, now)
+            self._outcome_v1(asked, asked.came, (route, key), now)
         if not asked.asks:
             return
         binding.newest += 1
@@ -297,10 +293,18 @@ class Broker:
             state=asked.state.pack(), frames=legacy.infos(asked, now_ns),
         )  # fmt: skip
         question = question_of(request, asked.frames, deadline, self.explain)
-        ask = Ask(request, question, now, route, False, 1, asked.enveloped, asked.state)
+        ask = Ask(
+            request, question, now, route, False, 1, asked.enveloped, asked.state, key=key
+        )  # fmt: skip
         self.measures.events["v1"] += 1
         self.measures.requests[(self.measures.label(binding.agent),)] += 1
         self.answering.offer(ask, deadline)
+
+    def _hello_v1(self, agent: str) -> Hello:
+        """What version 1 does not say: it began now, and after every start of its name, also where
+        the clock was set back since."""
+        epoch, _ = self.names.latest(agent, self.journal.newest(agent))
+        return Hello(agent=agent, epoch=max(time.time_ns(), min(epoch + 1, WHOLE)), secret=b"")
 
     def _again(self, route: bytes, id: RequestId) -> bool:
         """Answers what came before with what became of it; False for what never did."""
@@ -347,17 +351,20 @@ class Broker:
     def _deliver_v1(self, ask: Ask, reply: Reply) -> None:
         """Its timestamp is what an outcome can name this decision by."""
         agent, at, state = ask.request.id.agent, time.time(), ask.state or GameState()
-        self._answered_v1.add(reply, at, ask.arrived, directive=bool(legacy.says(reply, state)))
+        self._answered_v1.add(
+            reply, at, ask.arrived, directive=bool(legacy.says(reply, state)),
+            asker=(ask.route, ask.key),
+        )  # fmt: skip
         self._put(ask.route, legacy.write(agent, reply, state, ask.answer, ask.enveloped, at))
 
-    def _outcome_v1(self, asked: legacy.Asked, came: legacy.Came, now: float) -> None:
+    def _outcome_v1(self, asked: legacy.Asked, came: legacy.Came, asker: Asker, now: float) -> None:
         """Version 1 has no acknowledgement; a refusal is told unless it would cost a request."""
         try:
-            outcome = self._answered_v1.outcome(asked.agent, came, now)
+            outcome = self._answered_v1.outcome(asked.agent, came, asker, now)
         except WireError:
+            self.measures.events["outcomes_v1_refused"] += 1
             if not asked.asks:
                 raise
-            self.measures.events["outcomes_refused"] += 1
         else:
             self._join(outcome, lambda new: None)
 
@@ -372,7 +379,6 @@ class Broker:
         self._recent.pop(binding.agent, None)
         self._acks.forget(binding.agent)
         self.pictures.forget(binding.agent)
-        self._answered_v1.forget(binding.agent)
         self.answering.withdraw(binding.agent, "unbound", "the agent is gone")
         self.answering.scheduler.forget(binding.agent)
 

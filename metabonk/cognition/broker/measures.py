@@ -83,6 +83,7 @@ EVENTS = {
     "unsent": "Replies that the agent's connection did not take; it asks again.",
     "outcomes": "Outcomes written down, each once however often it came.",
     "outcomes_refused": "Outcomes that the journal could not take; they come again.",
+    "outcomes_v1_refused": "Outcomes of version 1 of no decision that their sender was told.",
     "unrecorded_replies": "Replies sent before the journal had them.",
     "backend_faults": "Answers that failed by an error in the backend's code.",
     "handles": "Requests whose frames lay in shared memory.",

@@ -92,9 +92,7 @@ class Names:
         connection has the name, `full` for one agent too many.
         """
         old = self._by_agent.get(hello.agent)
-        # What was asked and is not written down yet counts too, or it would be decided again.
-        newest = max(newest, self._past.get(hello.agent, newest))
-        latest = max(newest[0], old.epoch if old else -1)
+        latest, sequence = self.latest(hello.agent, newest)
         if hello.epoch < latest:
             raise WireError(
                 "epoch",
@@ -117,9 +115,8 @@ class Names:
                     f"{self._most} agents are here already: end one, or give the server a larger "
                     "broker.agents",
                 )
-        sequence = newest[1] if newest[0] == hello.epoch else -1
-        if old is not None and old.epoch == hello.epoch:
-            sequence = max(sequence, old.newest)
+        if hello.epoch > latest:
+            sequence = -1
         seat = old.seat if old else self._free_seat()
         self._drop(old)
         renamed = self._by_route.get(route)
@@ -132,6 +129,14 @@ class Names:
         )  # fmt: skip
         self._by_agent[made.agent] = self._by_route[route] = made
         return made, left
+
+    def latest(self, agent: str, newest: tuple[int, int]) -> tuple[int, int]:
+        """The latest epoch that was seen of an agent and the largest sequence in it, -1 for none.
+        newest: those that were recorded. What was asked and is not written down yet counts too, or
+        it would be decided again."""
+        here = self._by_agent.get(agent)
+        held = (here.epoch, here.newest) if here else newest
+        return max(newest, self._past.get(agent, newest), held)
 
     def check(self, route: bytes, id: RequestId, now: float) -> Binding:
         """Whose a request is. Raises WireError (`unbound`, `epoch`) unless it is this route's."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import Told, decision
 from peers import ANSWER
 from tables import Table, at_table
 
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.broker.answered_v1 import PER_AGENT, AnsweredV1
+from metabonk.cognition.broker.names import LEASE
+from metabonk.cognition.log.journal import Journal
 from metabonk.cognition.protocol.legacy import Came
 from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId, WireError
 from metabonk.cognition.question import Answer
@@ -80,10 +84,71 @@ def test_an_outcome_of_nothing_is_told_and_costs_no_request(tmp_path: Path) -> N
         assert "decision 12.5 of old" in (await heard(t))["reasoning"]
         again = await ask(t, decision_id=12.5, outcome={"reward": 1.0})
         assert again["status"] == "ok"
-        assert t.broker.measures.events["outcomes_refused"] == 1
+        events = t.broker.measures.events
+        assert (events["outcomes_v1_refused"], events["outcomes_refused"]) == (4, 0)
         assert len(t.rows(JOINED)) == 1
 
     at_table(tmp_path, body)
+
+
+def test_who_asks_less_often_than_names_are_kept_tells_what_came_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """Its name is free meanwhile; the connection that asked is the one that tells."""
+    now = [1000.0]
+
+    async def body(t: Table) -> None:
+        first = await ask(t)
+        now[0] += 3.0 * LEASE
+        t.broker.tick()
+        assert len(t.broker.names) == 0
+        say(t, route=b"8", outcome={"reward": 99.0})
+        assert (await heard(t))["error"] is True, "another connection did not ask"
+        now[0] += 3.0 * LEASE
+        t.broker.tick()
+        second = await ask(t, outcome={"reward": 1.5})
+        assert second["status"] == "ok"
+        await t.until(lambda: bool(t.rows(JOINED)))
+        ((reward, seconds),) = t.rows("SELECT reward, seconds FROM joined")
+        assert (reward, seconds) == (1.5, pytest.approx(6.0 * LEASE))
+        say(t, decision_id=first["timestamp"], outcome={"reward": 2.0})
+        assert "once" in (await heard(t))["reasoning"]
+        say(t, decision_id=second["timestamp"], outcome={"reward": 2.0})
+        await t.until(lambda: len(t.rows(JOINED)) == 2)
+
+    at_table(tmp_path, body, clock=lambda: now[0])
+
+
+def test_a_clock_that_was_set_back_locks_no_agent_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 1 says no epoch; the server's clock gives it one, which must not be an earlier one,
+    whether the name is recorded, was freed or is held by a connection that is gone."""
+
+    async def body(t: Table) -> None:
+        assert (await ask(t))["status"] == "ok"
+        real = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: real() - 3600 * 10**9)
+        say(t, "other", frames=[], state=STATE)  # the same connection under another name
+        await heard(t)
+        assert (await ask(t))["status"] == "ok"
+        epochs = [row[0] for row in t.rows("SELECT epoch FROM decisions WHERE agent='old'")]
+        assert epochs == sorted(set(epochs))
+        assert len(epochs) == 2
+
+    at_table(tmp_path, body)
+
+    async def again(t: Table) -> None:
+        assert (await ask(t))["status"] == "ok"
+        say(t, "far", route=b"7", frames=[], state=STATE)
+        assert (await heard(t))["status"] == "ok", "after the last start that there can be"
+        assert t.rows("SELECT sequence FROM decisions WHERE agent='far'") == [(3,), (4,)]
+
+    told = Told()
+    with Journal(tmp_path) as book:
+        book.record(decision(3, agent="far", epoch=2**63 - 1), told)
+        told.wait(1)
+    at_table(tmp_path, again)
 
 
 def test_nobody_tells_of_anothers_decisions(tmp_path: Path) -> None:
@@ -136,27 +201,33 @@ def reply(sequence: int, agent: str = "a") -> Reply:
     return Reply(id=RequestId(agent, 1, sequence), status="ok", answer=v.spell(v.SAFE))
 
 
+ASKER = (b"9", "")
 CAME = Came(None, 1.0, 0.0, 0, 0.0, True, None)
 
 
 def test_the_last_few_are_remembered() -> None:
     told = AnsweredV1(most=2)
     for n in range(PER_AGENT + 3):
-        told.add(reply(n), 100.0 + n, 5.0 + n, directive=True)
+        told.add(reply(n), 100.0 + n, 5.0 + n, directive=True, asker=ASKER)
     with pytest.raises(WireError, match="wanted the timestamp of one of its last 8 replies"):
-        told.outcome("a", CAME._replace(decision=102.0), 50.0)
-    found = [told.outcome("a", CAME, 50.0) for _ in range(PER_AGENT)]
+        told.outcome("a", CAME._replace(decision=102.0), ASKER, 50.0)
+    for stranger in ((b"8", ""), (b"9", "key")):
+        with pytest.raises(WireError, match="no decision of a waits"):
+            told.outcome("a", CAME, stranger, 50.0)
+    found = [told.outcome("a", CAME, ASKER, 50.0) for _ in range(PER_AGENT)]
     assert [one.id.sequence for one in found] == list(range(PER_AGENT + 2, 2, -1))
     assert isinstance(found[0], Outcome)
     assert (found[0].seconds, found[0].status, found[0].applied) == (50.0 - 15.0, "ok", True)
     with pytest.raises(WireError, match="no decision of a waits"):
-        told.outcome("a", CAME, 50.0)
+        told.outcome("a", CAME, ASKER, 50.0)
     for agent in "bcd":
-        told.add(reply(0, agent), 1.0, 1.0, directive=False)
+        told.add(reply(0, agent), 1.0, 1.0, directive=False, asker=ASKER)
     with pytest.raises(WireError) as caught:
-        told.outcome("b", CAME, 50.0)
+        told.outcome("b", CAME, ASKER, 50.0)
     assert caught.value.code == "unknown"
-    assert not told.outcome("d", CAME, 50.0).applied
-    told.forget("c")
-    with pytest.raises(WireError):
-        told.outcome("c", CAME, 50.0)
+    assert not told.outcome("d", CAME, ASKER, 50.0).applied
+    told.add(reply(1, "c"), 2.0, 2.0, directive=True, asker=(b"8", ""))
+    assert told.outcome("c", CAME, (b"8", ""), 50.0).id.sequence == 1
+    for asker in (ASKER, (b"8", "")):  # what the one before was told went with it
+        with pytest.raises(WireError):
+            told.outcome("c", CAME, asker, 50.0)

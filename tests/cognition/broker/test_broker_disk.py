@@ -7,8 +7,10 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+import pytest
 from tables import Table, at_table, request
 
+from metabonk.cognition.broker import answering
 from metabonk.cognition.log import journal as j
 from metabonk.cognition.protocol import wire as w
 
@@ -46,6 +48,33 @@ def test_a_full_disk_stops_the_log_and_not_the_decisions(tmp_path: Path) -> None
         assert t.rows("SELECT count(*) FROM decisions") == [(200,)]
         assert t.rows("SELECT sequence FROM joined") == [(199,)]
         assert "metabonk_cognition_journal_failing 0" in t.broker.metrics()
+
+    at_table(tmp_path, body)
+
+
+def test_what_comes_late_does_not_add_to_what_is_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old numbers end at once, each with a row: as many as anybody cares to send."""
+    monkeypatch.setattr(answering, "BEHIND", 20)
+
+    async def body(t: Table) -> None:
+        t.hello()
+        with contextlib.closing(sqlite3.connect(t.journal.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            t.say(request(1000))
+            for n in range(200):
+                t.say(request(n))
+            assert t.journal.behind <= 21
+            assert len(t.broker.answering._writing) <= 22
+            refused = t.door.take()
+            assert len(refused) >= 150
+            assert {(r.code, r.recorded) for r in refused} == {("full", False)}
+            other.execute("ROLLBACK")
+        await t.until(lambda: not t.broker.answering._writing)
+        t.door.take()
+        t.say(request(500))
+        assert [(r.code, r.recorded) for r in await t.replies()] == [("superseded", True)]
 
     at_table(tmp_path, body)
 
