@@ -29,6 +29,7 @@ from metabonk.cli.output import (
 )
 from metabonk.cli.players import default, player_of, run_of, visible
 from metabonk.cli.sizes import size_of
+from metabonk.cli.system2 import world_of
 from metabonk.errors import ConfigError
 from metabonk.protocols import Array, BoolArray, FloatArray, Observation, Policy, Predictor
 
@@ -44,7 +45,9 @@ app, command = verb(
 
 A strip has 5 past frames, the current one and, with a predictor, 3 predicted ones.
 A predictor is on by default where it beats copying the last frame by 0.5 dB at
-every one of their times.
+every one of their times and [bold]--record[/] put that into the package's own table, the
+only one that defaults are read from; a dream is on for the world model that
+dreamed it, and no other. [bold]--set cognition.predictor=NAME[/] of `play` needs no table.
 
 $ metabonk strips                                the arena, flow and the copy
 $ metabonk strips --game doom/deathmatch --seconds 60 --picture strip.jpg
@@ -71,7 +74,7 @@ def strips(
     ),
     picture: Path = typer.Option(None, help="Draw an example here (.jpg).", metavar="FILE"),
     record: Path = typer.Option(
-        None, help="Keep the measurement in this table (JSON) for the defaults.", metavar="FILE"
+        None, help="Keep the measurement in this table (JSON).", metavar="FILE"
     ),
     set_: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. game.frame_skip=1; repeatable.", metavar="KEY=VALUE"
@@ -87,18 +90,24 @@ def strips(
     flags = settings_module.flags_of(set_, {"game.name": game})
     file = None if run is None else run / "config.toml"
     config = settings_module.load(file, flags=flags, notice=notice_line)
-    given = _dreams(predictor, config.game.name, run if world is None else world)
+    dreaming = run if world is None else world
+    given = _dreams(predictor, config.game.name, dreaming)
+    dreamer = world_of(dreaming) if given and dreaming is not None else ""
     with contextlib.closing(visible(config)) as made:
         player = player_of(policy or default(config), run, made, config, seed, False)
         if run is None and config.game.name != "arena":
             player = Held(player, max(round(HELD * made.frame_rate), 1))
         judges = _judges(predictor, config.game.name, given, made.picture_rate)
         drawings = _judged(made, player, seed, seconds, judges, _size(size))
-        found = [judge.result(config.game.name) for judge in judges]
+        found = [
+            judge.result(config.game.name, dreamer if judge.predictor.name in given else "")
+            for judge in judges
+        ]
     if picture is not None:
         _draw(picture, drawings)
     if record is not None:
         keep(found, record)
+        _notice_unread(record)
     if json:
         plain = [{**msgspec.to_builtins(m), "gains": m.gains, "good": m.good} for m in found]
         print_json({"measurements": plain, "picture": str(picture or "")})
@@ -128,14 +137,25 @@ class Held:
 
 
 def keep(found: list[Measurement], path: Path) -> None:
-    """Puts measurements into a table, in the place of what it said of the same game, predictor and
-    size. Raises CorruptError for a table that is none, OSError."""
+    """Puts measurements into a table, in the place of what it said of the same game, predictor,
+    size and world model. Raises CorruptError for a table that is none, OSError."""
     from metabonk.cognition.strips.predictors import read_table
 
-    new = {(m.game, m.predictor, m.size): m for m in found}
-    old = {(m.game, m.predictor, m.size): m for m in read_table(path)}
+    new = {(m.game, m.predictor, m.size, m.world): m for m in found}
+    old = {(m.game, m.predictor, m.size, m.world): m for m in read_table(path)}
     rows = [(old | new)[key] for key in sorted(old | new)]
     files.replace(path, msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+
+
+def _notice_unread(path: Path) -> None:
+    """Says of a table that is not the package's own that no default follows from it."""
+    from metabonk.cognition.strips.predictors import TABLE
+
+    if path.resolve() != TABLE.resolve():
+        notice_line(
+            f"{path}: no default is read from here: give --record {TABLE}, or choose one with "
+            "`metabonk play --set cognition.predictor=NAME`"
+        )
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -261,6 +281,6 @@ def _show(found: list[Measurement]) -> None:
     heads = ["predictor", ">ms ahead", ">copy, dB", ">drawn, dB", ">gain, dB"]
     console.print(table(heads, rows))
     for one in found:
-        verdict = "on by default" if one.good else "off by default"
+        verdict = "may be on by default" if one.good else "off by default"
         size = f"{one.size[1]}x{one.size[0]}"
         console.print(f"{one.predictor}: {verdict}, by {one.cases:,} moments of {one.game} {size}")

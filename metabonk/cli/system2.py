@@ -16,7 +16,7 @@ import msgspec
 
 from metabonk.cli.output import console, notice_line, require, table
 from metabonk.config import Config
-from metabonk.errors import ConfigError
+from metabonk.errors import CheckpointError, ConfigError, MissingExtraError
 
 PATIENCE = 5.0  # seconds in which a server may come before somebody is told that there is none
 
@@ -37,7 +37,7 @@ def put_beside(live: Live, config: Config, frames: tuple[int, int], run: Path | 
 
     cognition, game = config.cognition, config.game.name
     agents = range(len(live.seats))
-    given = _dreams(config, run, frames)
+    kind, given = _predictor(config, run, frames)
     rings = [live.game.ring_name(i) for i in agents] if isinstance(live.game, ArenaLive) else []
     made = System2(
         live,
@@ -47,7 +47,7 @@ def put_beside(live: Live, config: Config, frames: tuple[int, int], run: Path | 
         reward=_reward(config),
         frames=frames,
         rings=rings,
-        predictors=[predictors.make(cognition.predictor, game, given, frames) for _ in agents],
+        predictors=[predictors.make(kind, game, given, frames) for _ in agents],
         local=_rules(config) if cognition.fallback == "rules" else None,
         told=_teller() if config.sima2.enabled and config.sima2.log else None,
     )
@@ -187,16 +187,51 @@ def _rules(config: Config) -> Callable[[Sight], Directive | None]:
     return lambda sight: strategist.plan(sight.packed)
 
 
-def _dreams(config: Config, run: Path | None, frames: tuple[int, int]) -> dict[str, Any]:
-    """The run's world model as a predictor, where it is asked for or is the recorded default."""
+def world_of(run: Path) -> str:
+    """By what measurements know a run's world model: the hash of its newest checkpoint, which it is
+    in. Raises CheckpointError where it has none."""
+    from metabonk.learn import checkpoint
+
+    return str(checkpoint.latest(run).hash)
+
+
+def _predictor(
+    config: Config, run: Path | None, frames: tuple[int, int]
+) -> tuple[str, dict[str, Any]]:
+    """The kind of predictor, and the run's world model as one, where that is asked for or is the
+    recorded default of this very world model; `auto` goes on without it, and says why, where it
+    cannot be had."""
+    kind: str = config.cognition.predictor
+    if run is None or kind not in ("auto", "dream"):
+        return kind, {}
+    try:
+        if kind == "auto" and not _dreams_best(config.game.name, run, frames):
+            return kind, {}
+        require("torch", "train", "cognition.predictor dream")
+        from metabonk.learn.dreams.frames import of_run
+
+        return "dream", {"dream": of_run(run, config)}
+    except (CheckpointError, ConfigError, MissingExtraError) as error:
+        if kind == "dream":
+            raise
+        notice_line(f"cognition.predictor auto: no dreams of {run}: {error}")
+        return kind, {}
+
+
+def _dreams_best(game: str, run: Path, frames: tuple[int, int]) -> bool:
+    """Whether the run's own dreams are the recorded default. Raises CheckpointError and
+    MissingExtraError; only where dreams of this game were ever worth it."""
     from metabonk.cognition.strips import predictors
 
-    kind: str = config.cognition.predictor
-    if kind == "auto":
-        kind = predictors.best(config.game.name, predictors.read_table(), size=frames)
-    if run is None or kind != "dream":
-        return {}
-    require("torch", "train", "cognition.predictor dream")
-    from metabonk.learn.dreams.frames import of_run
-
-    return {"dream": of_run(run, config)}
+    recorded = predictors.read_table()
+    dreams = [m for m in recorded if m.predictor == "dream" and m.game == game]
+    if not any(m.good for m in dreams):
+        return False
+    require("torch", "train", "cognition.predictor auto")
+    world = world_of(run)
+    if all(m.world != world for m in dreams):
+        notice_line(
+            f"cognition.predictor auto: the dreams that were recorded for {game} are not those of "
+            f"{run}, as it is now: `metabonk strips --predictor dream --world {run}` measures them"
+        )
+    return predictors.best(game, recorded, size=frames, world=world) == "dream"

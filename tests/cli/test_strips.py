@@ -38,6 +38,17 @@ def test_the_arena_is_measured_and_drawn(metabonk: Metabonk, tmp_path: Path) -> 
     assert decode(picture.read_bytes()).shape == (3 * height, 9 * width, 3)
 
 
+def test_a_table_that_no_default_is_read_from_is_said_to_be_one(
+    metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "gains.json"
+    monkeypatch.setattr("metabonk.cognition.strips.predictors.TABLE", own)
+    said = metabonk(*SHORT, "--record", tmp_path / "other.json")
+    assert f"no default is read from here: give --record {own}" in said.err
+    said = metabonk(*SHORT, "--record", tmp_path / "." / "gains.json")
+    assert "no default" not in said.err
+
+
 def test_frames_can_be_judged_at_another_size(metabonk: Metabonk) -> None:
     said = metabonk(*SHORT, "--size", "84x96", "--json")
     assert said.code == 0, said.err
@@ -100,14 +111,18 @@ def test_a_world_model_keeps_the_pace_that_it_learned_at(
         return Copying()
 
     monkeypatch.setattr("metabonk.learn.dreams.frames.of_run", of_run)
+    monkeypatch.setattr("metabonk.cli.strips.world_of", lambda run: f"the checkpoint of {run.name}")
     run = run_of(tmp_path / "run", name="arena", frame_skip=4)
-    words = ("--predictor", "dream", "--world", run, "--set", "game.frame_skip=1")
-    said = metabonk(*SHORT, *words, "--record", tmp_path / "gains.json", "--json")
+    words = ("--predictor", "dream", "--predictor", "flow", "--world", run)
+    words += ("--set", "game.frame_skip=1", "--record", tmp_path / "gains.json", "--json")
+    said = metabonk(*SHORT, *words)
     assert said.code == 0, said.err
     assert paces == [4]
-    (kept,) = read_table(tmp_path / "gains.json")
+    kept, flow = read_table(tmp_path / "gains.json")
+    assert (flow.predictor, flow.world) == ("flow", "")
     assert (kept.predictor, kept.gains, kept.good) == ("dream", (0.0, 0.0, 0.0), False)
     assert kept.ahead == (0.05, 0.1, 0.15), "of frames at 60 Hz"
+    assert kept.world == "the checkpoint of run"
 
 
 def test_a_world_model_of_something_else_is_refused(metabonk: Metabonk, tmp_path: Path) -> None:
@@ -121,10 +136,10 @@ def test_a_world_model_of_something_else_is_refused(metabonk: Metabonk, tmp_path
     assert "it learned grid64/key_door, and strips are of arena" in said.err
 
 
-def measured(game: str, gain: float) -> Measurement:
+def measured(game: str, gain: float, world: str = "") -> Measurement:
     return Measurement(
-        game=game, predictor="flow", size=(10, 10), ahead=(0.05,), psnr=(20.0 + gain,),
-        copy=(20.0,), smooth=(20.0,), cases=1,
+        game=game, predictor="dream" if world else "flow", size=(10, 10), ahead=(0.05,),
+        psnr=(20.0 + gain,), copy=(20.0,), smooth=(20.0,), cases=1, world=world,
     )  # fmt: skip
 
 
@@ -133,6 +148,10 @@ def test_a_table_keeps_the_newest_of_each(tmp_path: Path) -> None:
     keep([measured("a", 1.0), measured("b", 2.0)], path)
     keep([measured("a", 3.0)], path)
     assert [(m.game, m.gains[0]) for m in read_table(path)] == [("a", 3.0), ("b", 2.0)]
+    keep([measured("b", 1.0, "mine"), measured("b", 2.0, "yours")], path)
+    keep([measured("b", 4.0, "yours")], path)
+    found = {m.world: m.gains[0] for m in read_table(path) if m.predictor == "dream"}
+    assert found == {"mine": 1.0, "yours": 4.0}
     path.write_text("{}")
     with pytest.raises(CorruptError):
         keep([measured("a", 1.0)], path)

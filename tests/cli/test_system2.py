@@ -8,12 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_broker import serving
 
-from metabonk.cli.system2 import client_settings, notice_unsent
+from metabonk import artifact
+from metabonk.cli.system2 import _predictor, client_settings, notice_unsent, world_of
 from metabonk.cognition.protocol.keys import new
+from metabonk.cognition.strips import predictors
+from metabonk.cognition.strips.predictors import Measurement
 from metabonk.config import load
+from metabonk.errors import CheckpointError
 
 Metabonk = Callable[..., Any]
 LIVE = ("play", "--policy", "scripted", "--live", "--uncertified", "--cpu", -1, "--frames", "24x32")
@@ -202,3 +207,54 @@ def test_keys_are_read_from_their_files(tmp_path: Path) -> None:
     assert keys.server == public.read_text().strip()
     assert len({keys.server, keys.public, keys.secret}) == 3
     assert client_settings(load(environ={})).keys is None
+
+
+def checkpoint_of(run: Path) -> str:
+    """A run's directory with a checkpoint that holds no world model; its hash."""
+    checkpoint = pytest.importorskip("metabonk.learn.checkpoint")
+    step = run / checkpoint.FOLDER / "000000000001"
+    weights = {"bias": np.zeros(1, np.float32)}
+    return str(artifact.write(step, kind=checkpoint.KIND, seed=0, files={"w": weights}).hash)
+
+
+def dreamed(game: str, world: str) -> Measurement:
+    return Measurement(
+        game=game, predictor="dream", size=(84, 84), ahead=(0.05,), psnr=(25.0,), copy=(20.0,),
+        smooth=(20.0,), cases=9, world=world,
+    )  # fmt: skip
+
+
+def test_the_dreams_of_another_world_model_stop_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    mine, config = checkpoint_of(tmp_path / "run"), load()
+    table: list[Measurement] = []
+    monkeypatch.setattr(predictors, "read_table", lambda: table)
+    monkeypatch.setattr("metabonk.learn.dreams.frames.of_run", lambda run, _: f"dreams of {run}")
+
+    def chosen(*recorded: Measurement, kind: str = "auto") -> tuple[Any, str]:
+        table[:] = recorded
+        config.cognition.predictor = kind
+        found = _predictor(config, tmp_path / "run", (84, 84))
+        return found, capsys.readouterr().err
+
+    assert world_of(tmp_path / "run") == mine
+    assert chosen() == (("auto", {}), "")
+    assert chosen(dreamed("doom/basic", mine)) == (("auto", {}), "")
+    found, said = chosen(dreamed("arena", "another's"))
+    assert found == ("auto", {})
+    assert said.count("are not those of") == 1
+    mine_dreams = ("dream", {"dream": f"dreams of {tmp_path / 'run'}"})
+    assert chosen(dreamed("arena", mine)) == (mine_dreams, "")
+    assert chosen(kind="dream") == (mine_dreams, "")
+
+    def none(run: Path, _: Any) -> None:
+        raise CheckpointError(f"{run} learned no world model")
+
+    monkeypatch.setattr("metabonk.learn.dreams.frames.of_run", none)
+    found, said = chosen(dreamed("arena", mine))
+    assert found == ("auto", {})
+    assert "learned no world model" in said
+    with pytest.raises(CheckpointError, match="learned no world model"):
+        chosen(kind="dream")

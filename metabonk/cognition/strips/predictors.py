@@ -9,7 +9,8 @@ strips, games or world models. Kinds:
 
 A predictor is judged against copying the last frame, in PSNR, at the times that strips show. The
 default for a game is the best one that beats the copy by GAIN dB at every one of them in the
-recorded measurement, else `none`: an invented picture that is worse than a copy misleads. It must
+recorded measurement, else `none`: an invented picture that is worse than a copy misleads. What one
+world model dreamed says nothing of another's: such a measurement counts for its own alone. It must
 also beat the copy smoothed (1 2 1 both ways): whatever blurs gains in PSNR where motion is not
 understood, and predicts nothing.
 """
@@ -81,7 +82,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How well a predictor drew a game.
 
     ahead: seconds. psnr, copy, smooth: mean dB at each of them, of the predictor, of the last frame
-    copied, and of that copy smoothed. cases: moments that were judged. size: height, width.
+    copied, and of that copy smoothed. cases: moments that were judged. size: height, width. world:
+    the hash of the checkpoint whose world model dreamed; empty for other predictors.
     """
 
     game: str
@@ -92,6 +94,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     copy: tuple[float, ...]
     smooth: tuple[float, ...]
     cases: int
+    world: str = ""
 
     @property
     def gains(self) -> tuple[float, ...]:
@@ -166,8 +169,8 @@ class Judge:
         before = [clip[t - self.back], clip[t]]
         return self.predictor.predict(before, [-self.back / self.rate, 0.0], self.told)
 
-    def result(self, game: str) -> Measurement:
-        """Raises ConfigError where nothing was judged."""
+    def result(self, game: str, world: str = "") -> Measurement:
+        """world: as in Measurement. Raises ConfigError where nothing was judged."""
         if not self._cases:
             raise ConfigError(
                 f"clips: none has {self.shortest} frames ({self.shortest / self.rate:.2f} s) in "
@@ -183,6 +186,7 @@ class Judge:
             copy=copy,
             smooth=smooth,
             cases=self._cases,
+            world=world,
         )
 
 
@@ -212,14 +216,17 @@ def best(
     table: Iterable[Measurement],
     among: Sequence[str] = ("flow", "dream"),
     size: tuple[int, int] | None = None,
+    world: str = "",
 ) -> str:
     """The predictor that is on by default for a game: the one with the largest mean gain of those
     that beat the copy by GAIN dB at every time; `none` where none does or nothing was recorded.
 
     size: height and width of the game's frames; of each predictor the measurement nearest to it
-    counts. None: every one of them.
+    counts. None: every one of them. world: the hash of the checkpoint that would dream, only whose
+    own measurements count; empty: none does.
     """
     rows = [m for m in table if m.game == game and m.predictor in among]
+    rows = [m for m in rows if m.predictor != "dream" or (world and m.world == world)]
     if size is not None and size[0] * size[1] > 0:
         rows = [_nearest(size, [m for m in rows if m.predictor == name]) for name in among
                 if any(m.predictor == name for m in rows)]  # fmt: skip
@@ -243,7 +250,8 @@ def make(
     given: Mapping[str, Predictor] | None = None,
     size: tuple[int, int] | None = None,
 ) -> Predictor | None:
-    """The predictor of that kind, None for `none`; `auto` is the game's recorded default.
+    """The predictor of that kind, None for `none`; `auto` is the game's recorded default without
+    dreams, for which somebody has to know whose they are (`best`).
 
     given: predictors of higher rooms by kind (`dream`). size: of the game's frames. Raises
     ConfigError for an unknown kind, and for `dream` where none was given.
@@ -252,7 +260,7 @@ def make(
     if kind not in KINDS:
         raise ConfigError(f"predictor: {kind!r}; wanted one of {', '.join(KINDS)}")
     if kind == "auto":
-        kind = best(game, _recorded(), ("flow", *given), size)
+        kind = best(game, _recorded(), ("flow",), size)
     if kind in given:
         return given[kind]
     if kind == "dream":

@@ -117,24 +117,37 @@ def test_blurring_is_no_prediction() -> None:
     assert not measure(Flow(), "noise", [noise], RATE).good
 
 
-def row(game: str, predictor: str, *gains: float, size: tuple[int, int] = (84, 84)) -> Measurement:
+def row(
+    game: str, predictor: str, *gains: float, size: tuple[int, int] = (84, 84), world: str = ""
+) -> Measurement:
     return Measurement(
-        game=game, predictor=predictor, size=size, ahead=(0.05, 0.1, 0.15),
+        game=game, predictor=predictor, size=size, ahead=(0.05, 0.1, 0.15), world=world,
         psnr=tuple(20.0 + g for g in gains), copy=(20.0,) * 3, smooth=(20.1,) * 3, cases=9,
     )  # fmt: skip
 
 
 def test_the_default_is_the_best_that_beats_the_copy_everywhere() -> None:
     table = [
-        row("a", "flow", 0.6, 0.7, 0.8), row("a", "dream", 3.0, 2.0, 0.4),
-        row("b", "flow", 0.6, 0.6, 0.6), row("b", "dream", 1.0, 1.0, 1.0),
+        row("a", "flow", 0.6, 0.7, 0.8), row("a", "dream", 3.0, 2.0, 0.4, world="mine"),
+        row("b", "flow", 0.6, 0.6, 0.6), row("b", "dream", 1.0, 1.0, 1.0, world="mine"),
         row("c", "flow", 2.0, 1.0, 0.49),
     ]  # fmt: skip
-    assert best("a", table) == "flow"  # the dream is too weak at 150 ms
-    assert best("b", table) == "dream"
-    assert best("b", table, ("flow",)) == "flow"  # where no dream is at hand
+    assert best("a", table, world="mine") == "flow"  # the dream is too weak at 150 ms
+    assert best("b", table, world="mine") == "dream"
+    assert best("b", table, ("flow",), world="mine") == "flow"  # where no dream is at hand
     assert best("c", table) == "none"
     assert best("unknown", table) == "none"
+
+
+def test_a_dream_counts_for_the_world_model_that_dreamed_it() -> None:
+    table = [
+        row("a", "flow", 0.6, 0.6, 0.6),
+        row("a", "dream", 3.0, 3.0, 3.0, world="mine"),
+        row("a", "dream", 5.0, 5.0, 5.0),  # of before it was kept whose it is
+    ]
+    assert best("a", table, world="mine") == "dream"
+    assert best("a", table, world="yours") == "flow"
+    assert best("a", table) == "flow"
 
 
 def test_the_measurement_nearest_in_size_counts() -> None:
