@@ -195,7 +195,8 @@ class Dual:
         agent.last_question = now
         agent.next_question = now + round(self.settings.every * 1e9)
         self.counts.asked += 1
-        directive = self.planner.plan(packed, agent.directive)
+        in_force = agent.directive if now < agent.until else None
+        directive = self.planner.plan(packed, in_force)
         if directive is None:
             self.counts.silent += 1
             return

@@ -159,6 +159,19 @@ def test_the_planner_hears_what_is_in_force_and_low_health_asks_at_once() -> Non
     assert told == [(0, 0.0, plans.answers[0])]  # once, not at every confirmation
 
 
+def test_the_planner_hears_of_nothing_that_has_run_out() -> None:
+    """Asked in the tick in which a directive ends, before anybody has carried it out."""
+    plans = Plans(Directive(Verb.EXPLORE, Hold(), 2.0))
+
+    def made(game: Any) -> Dual:
+        settings = DualSettings(every=2.0, urgent=0.0)
+        return Dual(ScriptedPolicy(), plans, states_of(game), settings=settings)
+
+    play(made, 100, num=1)
+    assert [round(time, 2) for time, _ in plans.asked] == [0.0, 2.0, 4.0, 6.0]
+    assert [force for _, force in plans.asked] == [None] * 4
+
+
 def test_rules_play_whole_runs_and_runs_follow_each_other() -> None:
     level = parse({"time": {"duration": 10.0}})
     found: list[Dual] = []
