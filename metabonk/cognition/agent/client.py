@@ -33,14 +33,14 @@ from metabonk.cognition.agent.dialogue import Dialogue, Spare
 from metabonk.cognition.agent.dialogue_v1 import DialogueV1
 from metabonk.cognition.agent.in_force import FRESH, InForce
 from metabonk.cognition.agent.line import Line
-from metabonk.cognition.agent.menu_watch import MenuWatch
+from metabonk.cognition.agent.menu_watch import MenuWatch, may_click
 from metabonk.cognition.agent.pictures import Pictures, Shown
 from metabonk.cognition.agent.settings import ClientSettings, check
 from metabonk.cognition.agent.tally import LOW_HEALTH, Sight, Tally, Triggers, Window, menu_of
 from metabonk.cognition.menus.screens import Debounced, MenuClassifier
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.question import Press
-from metabonk.cognition.vocabulary import Directive
+from metabonk.cognition.vocabulary import Directive, Widget
 from metabonk.errors import CorruptError
 from metabonk.protocols import Predictor
 
@@ -52,6 +52,7 @@ _NS = 1_000_000_000
 _FOR_EVER = 2**62  # nanoseconds: after every deadline
 _REMEMBERED = 1024  # decisions that are kept for who asks
 _PROMPT = _NS // 5  # age of a sight after which its screen may be another one
+_PRESS = 3 * _NS // 20  # that a button may take to be pressed: later the screen may be another one
 
 
 class Client:
@@ -91,6 +92,7 @@ class Client:
         self._in_force = InForce(self.counts_, apply, local, self.settings.every)
         self._tally, self._triggers = Tally(), Triggers()
         self._windows: OrderedDict[int, Window] = OrderedDict()
+        self._asked: dict[int, bytes] = {}  # states that requests under way are about
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
         self._seen_ns = self._look_ns = 0  # of the newest sight; when the next look is due
@@ -261,7 +263,9 @@ class Client:
         self._sight = sight
         self.counts_.sights += 1
         for trigger in self._triggers.update(record):
-            if trigger != "menu" or self._menus is None:  # else the navigator asks
+            if self._navigates:
+                self._wishes.append(trigger)
+            elif trigger != "menu" or self._menus is None:  # else the navigator asks
                 self._dialogue.wishes.add(trigger)
         if self._menus is not None and now - sight.captured_ns < _PROMPT:
             try:
@@ -296,12 +300,14 @@ class Client:
 
     def _ask(self, line: Line, now: int, looked: bool) -> None:
         """Sends a request about the newest sight, if one is wanted. looked: that sight is here."""
-        while self._wishes:
+        while self._wishes and not self._navigates:
             self._dialogue.wishes.add(self._wishes.popleft())
         if self._dialogue.wanted(now) is None:
             return
         if not looked:
             self._see(now)
+        if self._navigates and not self._about_menus():
+            return
         sight = self._sight
         if sight is None or now - sight.captured_ns > FRESH:
             self._dialogue.wishes.take()
@@ -319,7 +325,27 @@ class Client:
         )  # fmt: skip
         until = sight.captured_ns + round(self.settings.outcome_seconds * _NS)
         self._windows[id.sequence] = Window(id, self._tally.totals, until)
+        self._asked[id.sequence] = sight.packed
         self._send(line, [parts])
+
+    @property
+    def _navigates(self) -> bool:
+        """Whether the navigator has a menu: what is asked then is its question, and nobody else
+        presses."""
+        return self._menus is not None and self._menus.active
+
+    def _about_menus(self) -> bool:
+        """Whether the wish is the navigator's. Another urgent one waits until the menu is over; a
+        regular one has had its turn."""
+        try:
+            trigger, question = self._dialogue.wishes.take()
+        except LookupError:
+            return False
+        if question == "menu":
+            self._dialogue.wishes.add(trigger, question)
+        elif trigger not in ("period", "menu"):
+            self._wishes.append(trigger)
+        return question == "menu"
 
     def _spare(self, shown: Shown) -> Spare | None:
         """Makes the JPEGs of a strip that is shown by its handle."""
@@ -333,9 +359,9 @@ class Client:
     def _decided(self, decision: Decision) -> None:
         """Puts in force what was decided, and remembers what became of the request."""
         self.decisions.append(decision)
-        taken = False
+        taken, asked = False, self._asked.pop(decision.id.sequence, b"")
         if decision.directive is not None:
-            taken = self._in_force.put(decision.directive, decision.until_ns)
+            taken = self._follow(decision.directive, decision.until_ns, asked)
             self.counts_.applied += taken
             self.counts_.not_taken += not taken
         if decision.question == "menu" and self._menus is not None:
@@ -346,6 +372,18 @@ class Client:
         if window is not None:
             window.applied, window.status = taken, decision.status
             window.age_ms = (time.monotonic_ns() - decision.captured_ns) / 1e6
+
+    def _follow(self, directive: Directive, until_ns: int, asked: bytes) -> bool:
+        """Puts a directive in force; False if the game does not take it. A button is pressed at
+        once or not at all, and only on the very screen that was asked about."""
+        if isinstance(directive.target, Widget):
+            choice, sight = directive.target.choice, self._sight
+            if self._navigates or sight is None:
+                return False
+            if not may_click(self.settings.goal, asked, sight.packed, choice):
+                return False
+            until_ns = min(until_ns, time.monotonic_ns() + _PRESS)
+        return self._in_force.put(directive, until_ns)
 
     def _followed(self, id: wire.RequestId) -> None:
         """A menu's answer was carried out, a while after it came."""
@@ -360,6 +398,7 @@ class Client:
         def wish() -> bool:
             if time.monotonic_ns() - self._bound_ns > FRESH:  # a server that is away
                 return False
+            self._about_menus()  # what is wished for beside it must not take its place
             self._dialogue.wishes.add("menu", "menu")
             return True
 

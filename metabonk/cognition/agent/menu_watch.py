@@ -12,10 +12,12 @@ from typing import Any
 from metabonk.cognition.agent.decision import Decision
 from metabonk.cognition.agent.tally import Sight, menu_of
 from metabonk.cognition.menus.goal import Goal
+from metabonk.cognition.menus.menu import Screen, check_press
 from metabonk.cognition.menus.navigator import Navigator
 from metabonk.cognition.menus.screens import Debounced
 from metabonk.cognition.protocol.wire import RequestId
 from metabonk.cognition.question import Press
+from metabonk.errors import CorruptError
 from metabonk.records import FieldGroup, GameState
 
 _NS = 1e9
@@ -79,3 +81,19 @@ class MenuWatch:
         """Hands an answer over, or that there is none."""
         if self._navigator.answered(decision.press, decision.captured_ns / _NS):
             self._answer = decision.id
+
+
+def may_click(goal: str, asked: bytes, shown: bytes, choice: int) -> bool:
+    """Whether a button that an answer of strategy wants pressed may be: it is still on the screen
+    that was asked about, and neither ends, deletes nor buys what the goal does not name.
+
+    asked, shown: packed states, of the request and of now. choice: 1..32, the widget.
+    """
+    try:
+        then, now = (Screen.of(GameState.unpack(packed)) for packed in (asked, shown))
+        check_press(Goal.of(goal), now, Press("click", choice))
+    except CorruptError:
+        return False
+    # In their order: a choice is a place among them.
+    texts = ([widget.text for widget in screen.widgets] for screen in (then, now))
+    return then.name == now.name and next(texts) == next(texts)
