@@ -26,6 +26,7 @@ from metabonk.cli.output import (
     verb,
 )
 from metabonk.cli.players import default, motor_of, player_of, refuse_greedy, run_of, visible
+from metabonk.cli.system2 import notice_idle
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
 from metabonk.play import controls
@@ -145,6 +146,7 @@ def play(
         refuse_greedy(policy or default(config), run, config)
     asked = {"--system2": bool(system2), "--server": server is not None}
     _check_asked(config, [flag for flag, given in asked.items() if given], live or proof > 0)
+    notice_idle(config, live=live or proof > 0)
     if live or proof:
         if motor_of(policy) is not None:
             raise ConfigError(

@@ -18,6 +18,7 @@ from metabonk.cli.output import JsonFlag, console, notice_line, print_json, tabl
 from metabonk.cli.players import default, player_of, refuse_greedy, run_of
 from metabonk.cli.sizes import size_of
 from metabonk.cli.status_line import StatusLine
+from metabonk.cli.system2 import notice_idle
 from metabonk.config import Config
 from metabonk.errors import ConfigError
 from metabonk.games import accepts, from_config
@@ -97,6 +98,8 @@ def record(
         refuse_greedy(WATCH if watched else policy or default(config), run, config)
     if not watched:  # else it is somebody else who goes through them
         refuse_menus(config, live=False)
+    _refuse_rollouts(config)
+    notice_idle(config, live=False)
     with contextlib.closing(_make(config, pixels, formats, watched)) as made:
         live = isinstance(made, Captured)
         bounded = bool(episodes or seconds or live)
@@ -127,6 +130,15 @@ def _watched(name: str, policy: str | None) -> bool:
             f"others play while it is recorded: {', '.join(others)}"
         )
     return True
+
+
+def _refuse_rollouts(config: Config) -> None:
+    """Raises ConfigError where the controller's rollouts are wanted: nobody would write them."""
+    if config.sima2.enabled and config.sima2.push_rollouts:
+        raise ConfigError(
+            "sima2.push_rollouts: what is recorded goes to --out-dir, not into a run's rollouts: "
+            "unset it (METABONK_SIMA2_PUSH_ROLLOUTS=0), or make rollouts with `metabonk play`"
+        )
 
 
 def _formats(asked: str, config: Config) -> tuple[str, ...]:

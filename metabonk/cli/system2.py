@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from metabonk.cli.output import console, notice_line, require, table
-from metabonk.config import Config
+from metabonk.config import Config, Sima2Config
 from metabonk.errors import CheckpointError, ConfigError, MissingExtraError
 
 PATIENCE = 5.0  # seconds in which a server may come before somebody is told that there is none
@@ -185,6 +185,23 @@ def _rules(config: Config) -> Callable[[Sight], Directive | None]:
     goal = config.sima2.goal if config.sima2.enabled else ""
     strategist = Strategist(temper_of(goal))
     return lambda sight: strategist.plan(sight.packed)
+
+
+def notice_idle(config: Config, *, live: bool) -> None:
+    """Says which settings of System 2 change nothing here. live: whether a live loop plays, which
+    has clients beside it."""
+    if config.cognition.enabled and not (live or config.sima2.enabled):
+        notice_line(
+            "cognition.enabled (METABONK_SYSTEM2_ENABLED): nobody is asked: that is done beside "
+            "`metabonk play --live`, or by the controller of sima2.enabled (METABONK_USE_SIMA2=1)"
+        )
+    if config.sima2.enabled:
+        return
+    usual = Sima2Config()
+    given = [n for n in usual.__struct_fields__ if getattr(config.sima2, n) != getattr(usual, n)]
+    if given:
+        names = ", ".join(f"sima2.{name}" for name in given)
+        notice_line(f"nothing reads {names} without sima2.enabled (METABONK_USE_SIMA2=1)")
 
 
 def world_of(run: Path) -> str:

@@ -46,6 +46,38 @@ def test_what_is_recorded_says_who_acted(metabonk: Verb, level: Path, tmp_path: 
     assert EpisodeStore(out / "episodes").header.actor == "sima2:scripted"
 
 
+def test_recording_makes_no_rollouts_and_says_so(
+    metabonk: Verb, level: Path, tmp_path: Path
+) -> None:
+    out, pushed = tmp_path / "out", ("--set", "sima2.push_rollouts=1")
+    words = ("record", "--out-dir", out, "--set", f"game.level={level}", "--format", "episodes")
+    said = metabonk(*words, "--set", "sima2.enabled=1", *pushed)
+    assert said.code == 2
+    assert "sima2.push_rollouts: what is recorded goes to --out-dir" in said.err
+    assert not out.exists()
+    said = metabonk(*words, *pushed)
+    assert said.code == 0, said.err
+    assert "nothing reads sima2.push_rollouts without sima2.enabled" in said.err
+
+
+def test_a_server_that_nobody_asks_is_said_to_be_one(
+    metabonk: Verb, level: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = ("play", "--level", level, "--video")
+    said = metabonk(*play, tmp_path / "a.gif")
+    assert "nobody is asked" not in said.err
+    monkeypatch.setenv("METABONK_SYSTEM2_ENABLED", "1")
+    record = ("record", "--set", f"game.level={level}", "--format", "episodes", "--out-dir")
+    for words in ((*play, tmp_path / "b.gif"), (*record, tmp_path / "b")):
+        said = metabonk(*words)
+        assert said.code == 0, said.err
+        assert said.err.count("nobody is asked") == 1
+    monkeypatch.setenv("METABONK_COGNITIVE_SERVER_URL", f"ipc://{tmp_path}/none.sock")
+    said = metabonk(*record, tmp_path / "c", "--set", "sima2.enabled=1")
+    assert said.code == 0, said.err
+    assert "nobody is asked" not in said.err
+
+
 def test_a_motor_wants_a_run_that_has_one(metabonk: Verb, level: Path, tmp_path: Path) -> None:
     words = ("play", "--level", level, "--video", tmp_path / "a.gif", "--set", "sima2.enabled=true")
     said = metabonk(*words, "--set", "sima2.load_cpqe=true")

@@ -115,6 +115,20 @@ def test_variables_of_old_scripts_do_it_too(
     assert "system2" not in json.loads(said.out)
 
 
+def test_a_goal_that_goes_with_no_question_is_said_to_be_one(
+    metabonk: Metabonk, tmp_path: Path
+) -> None:
+    words = (*LIVE, "--seconds", 0.3, "--system2", "--server", f"ipc://{tmp_path}/none.sock")
+    words += ("--set", "sima2.goal=explore", "--set", "sima2.log=1")
+    said = metabonk(*words, "--out", tmp_path / "s")
+    assert said.code == 0, said.err
+    assert said.err.count("nothing reads sima2.goal, sima2.log without sima2.enabled") == 1
+    said = metabonk(*words, "--out", tmp_path / "t", "--set", "sima2.enabled=1")
+    assert "nothing reads" not in said.err
+    said = metabonk(*words[:-4], "--out", tmp_path / "u")
+    assert "nothing reads" not in said.err
+
+
 def test_each_question_is_asked_with_the_goal_it_is_about(
     metabonk: Metabonk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
