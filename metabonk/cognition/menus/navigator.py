@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metabonk.cognition.menus.goal import Goal
+from metabonk.cognition.menus.goal import Goal, plain
 from metabonk.cognition.menus.menu import NOOP, MenuRules, Screen, check_press, is_open, presses
 from metabonk.cognition.menus.screens import SIZE, Debounced, FloatArray, shrink
 from metabonk.cognition.question import Press
@@ -161,9 +161,11 @@ class Navigator:
             self._open = True
             self.counts.menus += 1
         picture = None if pixels is None else _cells(pixels)
-        if self._is_another(screen.signature, picture):
+        # In their order: an answer names a place among them.
+        read = hash((screen.name, tuple(plain(widget.text) for widget in screen.widgets)))
+        if self._is_another(read, picture):
             self._pictures += picture is not None
-            which = screen.signature if picture is None else -self._pictures
+            which = read if picture is None else -self._pictures
             self._shown.append((now, which))
             self._without, self._circles = False, 0
             self._answer = None

@@ -157,6 +157,14 @@ def test_an_answer_about_a_screen_that_is_gone_is_not_carried_out() -> None:
     assert navigator.look(menu_state("Alpha", "Beta", name="Other"), 1.2).press.text == "Beta"
 
 
+def test_an_answer_is_not_carried_out_where_its_place_is_another_buttons() -> None:
+    navigator = Navigator(Goal.read("start"), ask=lambda: None)
+    navigator.look(menu_state("Play", "Settings"), 0.0)
+    navigator.look(menu_state("Settings", "Play"), 1.0)
+    assert not navigator.answered(Press("click", 1), 0.0)
+    assert navigator.look(menu_state("Settings", "Play"), 1.1).press == NOOP
+
+
 def test_a_press_goes_out_once_and_again_only_if_nothing_came_of_it() -> None:
     navigator = Navigator(Goal.read("start"), settle=0.5)
     shown = menu_state("Play")
