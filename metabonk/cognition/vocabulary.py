@@ -23,7 +23,7 @@ from metabonk.errors import ConfigError, CorruptError
 COMPASS_BINS = 16
 WIDGETS = 32
 ID_MOST = 2**32 - 1
-SECONDS = (0.5, 1.0, 2.0, 4.0)  # validities that may be asked for
+SECONDS = (0.5, 1.0, 2.0, 4.0)  # validities that may be asked for, from the capture
 
 
 class Verb(enum.StrEnum):
@@ -117,8 +117,9 @@ TARGETS: Mapping[Verb, tuple[type[Target], ...]] = {
 class Directive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One directive, always within the vocabulary.
 
-    seconds: of validity, one of SECONDS, counted from when it is put in force; the control loop
-    gives it an end on its own clock. Raises ConfigError that names the field.
+    seconds: of validity, one of SECONDS, counted from the capture of what it answers, so that of a
+    late one less is left; the control loop gives it an end on its own clock. Raises ConfigError
+    that names the field.
     """
 
     action: Verb

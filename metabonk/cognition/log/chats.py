@@ -77,7 +77,8 @@ class Chats:
 
 def chat(row: Row, pictures: Sequence[Frame] = ()) -> tuple[list[dict[str, Any]], list[str]]:
     """A row as a conversation: what a model server would be asked, and the answer that was given,
-    in the very form in which it would be read. And the pictures' paths.
+    in the very form in which it would be read. And the pictures' paths. The line that says when the
+    answer takes effect is missing: the journal does not keep how late it was expected.
 
     Raises CorruptError, its reason first, for a row without an answer, or with one that was not
     among those that fit.

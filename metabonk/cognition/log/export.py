@@ -14,7 +14,8 @@ not there.
     <out>/frames/<hash>.jpg    with frames: what `images` names
 
 Splits are `train`, `validation` and `test`. The prompts are those that a model server is asked
-with. Rows for reward models are of answers that were followed: what came after another is of the
+with, but for the line that says when the answer takes effect: how late it was expected is not kept.
+Rows for reward models are of answers that were followed: what came after another is of the
 other's making. advantage: reward less the mean over the rows of the same question (strategy, menu)
 that were followed, in deviations; label: whether it is above.
 """

@@ -117,7 +117,7 @@ class Row:
         return GameState.unpack(self.packed) if self.packed else GameState()
 
     def asked(self, pictures: tuple[Frame, ...] = ()) -> Question:
-        """The question as a backend would be asked it again."""
+        """The question as it would be asked again, without when its answer takes effect."""
         kind: Kind = "menu" if self.question == "menu" else "strategy"
         return Question(
             self.agent, kind, self.packed, pictures, in_force=self.in_force, goal=self.goal

@@ -22,6 +22,8 @@ from metabonk.cognition.question import Question
 from metabonk.errors import CorruptError
 from metabonk.records import EntityFlag, GameState, PickupKind
 
+DOC = Path(__file__).resolve().parents[3] / "docs/decision_log.md"
+
 
 def crowded(seed: int = 0, enemies: int = 10, things: int = 8) -> GameState:
     """So much around as the journal keeps."""
@@ -65,6 +67,26 @@ def test_every_option_comes_back_as_what_it_was(tmp_path: Path) -> None:
         said = msgspec.json.decode(messages[-1]["content"][0]["text"])
         assert said == {"directive": name, "seconds": 2.0, "priority": "high"}
         assert prompt_of(rows[id].packed).from_json(said) == directive
+
+
+def test_a_chat_is_the_served_prompt_but_for_when_its_answer_takes_effect(tmp_path: Path) -> None:
+    """And the documentation names the line that is missing."""
+    packed = crowded().pack()
+    log = Written(tmp_path)
+    told = v.spell(v.Directive(v.Verb.EXPLORE))
+    log.add(RequestId("a", 1, 1), packed, told, 1.0, goal="collect", in_force=v.SAFE)
+    log.close()
+    with Log(tmp_path) as opened:
+        (row,) = opened.rows()
+    (part,) = chat(row)[0][1]["content"]
+    asked = Question("a", packed=row.packed, in_force=v.SAFE, goal="collect", latency=0.4)
+    prompt = StrategyPrompt(asked, scene.read(asked.packed)).asked(())
+    served = f"{prompt.situation}\n\n{prompt.task}".splitlines()
+    missing = [line for line in served if line not in part["text"].splitlines()]
+    assert missing == ["Your answer takes effect 0.4 s after the newest picture."]
+    served.remove(missing[0])
+    assert part["text"].splitlines() == served
+    assert missing[0].replace("0.4", "N") in DOC.read_text("utf-8")
 
 
 def test_an_answer_that_was_not_offered_makes_no_chat(tmp_path: Path) -> None:
