@@ -212,6 +212,21 @@ def test_what_was_tried_at_random_is_not_what_the_backend_says(tmp_path: Path) -
     assert (judged.agreement, judged.majority) == (1.0, 1.0), "by the backend's own answers"
 
 
+def test_what_came_of_a_try_says_nothing_of_the_backend(tmp_path: Path) -> None:
+    """Its outcome weighs what was tried, and not the probabilities of who would not have."""
+    distiller = Distiller(explored(tmp_path, followed=True), SMALL)
+    advantage, followed = (
+        torch.tensor([0.0, 2.0, 2.0, 2.0]),
+        torch.tensor([True, True, True, False]),
+    )
+    tried = torch.tensor([False, False, True, True])
+    soft, own = distiller._weights(advantage, followed, tried)
+    plain, better = float(soft[0]), float(soft[1])
+    assert better > plain
+    torch.testing.assert_close(soft, torch.tensor([plain, better, plain, plain]))
+    torch.testing.assert_close(own, torch.tensor([plain, better, better, 0.0]))
+
+
 @pytest.mark.parametrize(
     ("followed", "beta", "wanted"),
     [(True, 0.5, v.Verb.COLLECT), (False, 0.5, v.Verb.HOLD), (True, 0.0, v.Verb.HOLD)],
