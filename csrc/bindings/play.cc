@@ -325,11 +325,15 @@ void BindDeciders(nb::module_& module) {
       .def(
           "direct",
           [](play::Seat& seat, uint32_t id, int action, int kind, uint32_t target, int priority,
-             int64_t until) {
-            return seat.Direct(DirectiveOf(id, action, kind, target, priority, until)).ok();
+             int64_t until, uint32_t run) {
+            play::Directive directive = DirectiveOf(id, action, kind, target, priority, until);
+            directive.run = run;
+            return seat.Direct(directive).ok();
           },
           nb::arg("id"), nb::arg("action"), nb::arg("kind"), nb::arg("target"), nb::arg("priority"),
-          nb::arg("until"), "False if one of higher priority is in force. until: nanoseconds.")
+          nb::arg("until"), nb::arg("run") = 0,
+          "False if one of higher priority is in force, or the run that it is for is over. until: "
+          "nanoseconds. run: number of that run, as a watch shows it; 0 for the present one.")
       .def("mute", &play::Seat::Mute, nb::arg("muted"),
            "Keeps the policy's choices and clicks from the game, or lets them through again.")
       .def("counts", &Counts)

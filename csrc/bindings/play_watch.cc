@@ -22,6 +22,7 @@ struct Watched {
   Watched(int64_t every, size_t frame_bytes) : watch(every, frame_bytes) {}
   play::Watch watch;
   std::mutex one_looker;
+  uint64_t run = 0;  // of the last look
 };
 
 constexpr size_t kMostFrameBytes = size_t{1} << 24;
@@ -39,13 +40,23 @@ nb::object FrameOf(const play::Glimpse& glimpse) {
   return array;
 }
 
+// What the run before ended with, once for each.
+nb::object EndedOf(const play::Glimpse& glimpse, uint64_t* run) {
+  const bool another = glimpse.run != *run;
+  *run = glimpse.run;
+  if (!another || glimpse.ended_at == 0) return nb::none();
+  return nb::make_tuple(nb::bytes(reinterpret_cast<const char*>(&glimpse.ended), sizeof(GameState)),
+                        glimpse.ended_at);
+}
+
 nb::object Look(Watched& watched) {
   const std::lock_guard<std::mutex> lock(watched.one_looker);
   const play::Glimpse* glimpse = watched.watch.Look();
   if (glimpse == nullptr) return nb::none();
   return nb::make_tuple(
       nb::bytes(reinterpret_cast<const char*>(&glimpse->state), sizeof(GameState)),
-      glimpse->sequence, glimpse->capture, glimpse->run, FrameOf(*glimpse));
+      glimpse->sequence, glimpse->capture, glimpse->run, FrameOf(*glimpse), glimpse->began,
+      EndedOf(*glimpse, &watched.run));
 }
 
 }  // namespace
@@ -65,10 +76,14 @@ void BindWatch(nb::module_& module) {
           },
           nb::arg("every"), nb::arg("frame_bytes"),
           "every: seconds between moments at least. frame_bytes: room for frames, 0 for none.")
-      .def(
-          "look", &Look,
-          "(state, sequence, capture, run, frame uint8 [H, W, C] or None) of the newest moment, or "
-          "None if it was looked at before.")
+      .def("look", &Look,
+           "(state, sequence, capture, run, frame uint8 [H, W, C] or None, began, ended) of the "
+           "newest "
+           "moment, or None if it was looked at before. began: when the moment that began the run "
+           "was "
+           "captured. ended: (state, capture) of the last one before it, when another run is "
+           "looked at "
+           "for the first time; else None.")
       .def_prop_ro("shown", [](const Watched& watched) { return watched.watch.shown(); })
       .def_prop_ro(
           "too_large", [](const Watched& watched) { return watched.watch.too_large(); },

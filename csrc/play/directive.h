@@ -15,6 +15,7 @@
 //   kExplore   to where one has not been
 // A directive counts from the first tick after it was given until `until`; an expired one changes
 // nothing, and neither does one that the state cannot ground (no yaw, no such widget or entity).
+// It is for one run: where the next one begins, nobody follows it any more.
 // The numbers are kept in ledgers: new ones go to the end.
 #pragma once
 
@@ -52,7 +53,7 @@ struct Directive {
   // Compass bin, widget (0 the first), id of an entity or pickup; of a point x in the low 16 bits
   // and y in the high ones, 65535 being the right and lower edge.
   uint32_t target = 0;
-  uint32_t unused2 = 0;
+  uint32_t run = 0;  // of the seat's runs, 1 the first, that it is for; 0: the one when it is given
   int64_t until = 0;  // monotonic nanoseconds
 };
 static_assert(sizeof(Directive) == 24);

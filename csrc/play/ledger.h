@@ -73,7 +73,8 @@ constexpr size_t SeenRecordBytes(size_t observed) {
   return (sizeof(SeenHeader) + kSeenState + kSeenWidgets + observed + 7) / 8 * 8;
 }
 
-// A directive that came into force before the tick.
+// A directive that came into force before the tick. id 0, kNone: a run began, and the one before it
+// ended.
 struct LedgerDirective {
   uint32_t crc;
   Entry entry;

@@ -44,6 +44,7 @@ TickTimes Seat::Tick(const Beat& beat) {
   const bool found = Find(beat);
   times.found = clock_.Now();
   const bool began = found && moment_.begins;  // before Decide adds what it had not taken in
+  if (began) BeginRun(beat);
   if (found && Decide(beat, &times)) {
     answered_ = times.found;
   } else {
@@ -63,17 +64,41 @@ TickTimes Seat::Tick(const Beat& beat) {
 Status Seat::Direct(const Directive& directive) {
   if (const Status status = CheckDirective(directive); !status.ok()) return status;
   const std::lock_guard<std::mutex> lock(one_director_);
-  if (!Replaces(directive, given_, clock_.Now())) {
+  const uint32_t run = run_.load(std::memory_order_relaxed);
+  if (directive.run != 0 && directive.run != run) {
+    return {Code::kUnavailable, "directive", "the run that it is for is over"};
+  }
+  if (given_.run == run && !Replaces(directive, given_, clock_.Now())) {
     return {Code::kUnavailable, "directive", "one of higher priority is in force"};
   }
   given_ = directive;
-  directives_.Post(directive);
+  given_.run = run;
+  directives_.Post(given_);
   return Status::Ok();
 }
 
 void Seat::TakeDirective(const Beat& beat) {
   if (!directives_.Take()) return;
+  // A run may have begun while it was on its way.
+  if (directives_.Taken().run != run_.load(std::memory_order_relaxed)) return;
   directive_ = directives_.Taken();
+  TellDirective(beat);
+}
+
+// What was asked of the run before fits nothing in this one. Not at the first: what came before it
+// is for it.
+void Seat::BeginRun(const Beat& beat) {
+  if (!began_) {
+    began_ = true;
+    return;
+  }
+  run_.store(run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (directive_.action == DirectiveAction::kNone) return;
+  directive_ = {};
+  TellDirective(beat);  // so that a session that is played again lets go of it, too
+}
+
+void Seat::TellDirective(const Beat& beat) {
   if (ledger_ == nullptr) return;
   LedgerDirective record = {};
   record.entry = Entry::kDirective;

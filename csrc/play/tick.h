@@ -95,7 +95,8 @@ class Seat {
   // Before the first tick; shows moments to whoever looks, and outlives the seat. May be null.
   void SetWatch(Watch* watch) { watch_ = watch; }
 
-  // Any thread: counts from the next tick on. kUnavailable if one of higher priority is in force.
+  // Any thread: counts from the next tick on, until the run that it is for is over. kUnavailable if
+  // that is over, or if one of higher priority is in force.
   Status Direct(const Directive& directive);
   const SeatCounts& counts() const { return counts_; }
   // From the capture until the action left, of decided ticks.
@@ -110,7 +111,9 @@ class Seat {
   };
 
   void TakeDirective(const Beat& beat);
+  void TellDirective(const Beat& beat);
   bool Find(const Beat& beat);
+  void BeginRun(const Beat& beat);
   bool Decide(const Beat& beat, TickTimes* times);
   void Hold(TickTimes* times);
   void LeaveMuted(TickTimes* times);
@@ -144,7 +147,9 @@ class Seat {
   std::array<Open, Sends::kOpen> open_;
 
   std::mutex one_director_;
-  Directive given_;  // the last one that Direct accepted
+  Directive given_;               // the last one that Direct accepted
+  std::atomic<uint32_t> run_{1};  // number of the one that is played; the thread that ticks counts
+  bool began_ = false;            // the first one has begun
   Mailbox<Directive> directives_;
   Directive directive_;    // in force, perhaps expired
   Executor executor_;      // carries it out

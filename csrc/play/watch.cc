@@ -11,29 +11,49 @@ Watch::Watch(int64_t every, size_t frame_bytes) : every_(every) {
 }
 
 void Watch::Show(const Moment& moment, bool began) {
-  if (began) ++runs_;
+  Note(moment, began);
   if (moment.capture < next_ || moment.state == nullptr) return;
   next_ = moment.capture + every_;
   Glimpse& glimpse = glimpses_.Draft();
   std::memcpy(static_cast<void*>(&glimpse.state), moment.state, sizeof(GameState));
   glimpse.sequence = moment.sequence;
-  glimpse.run = runs_;
   glimpse.capture = moment.capture;
-  glimpse.height = glimpse.width = glimpse.channels = 0;
-  const FrameView& frame = moment.frame;
-  if (frame.pixels != nullptr) {
-    const size_t bytes = static_cast<size_t>(frame.height) * static_cast<size_t>(frame.width) *
-                         static_cast<size_t>(frame.channels);
-    if (bytes <= glimpse.pixels.size()) {
-      std::memcpy(glimpse.pixels.data(), frame.pixels, bytes);
-      glimpse.height = frame.height;
-      glimpse.width = frame.width;
-      glimpse.channels = frame.channels;
-    } else {
-      too_large_.fetch_add(1, std::memory_order_relaxed);
-    }
+  if (glimpse.run != runs_) {  // the draft is of an earlier run
+    glimpse.run = runs_;
+    glimpse.began = began_;
+    std::memcpy(static_cast<void*>(&glimpse.ended), &ended_, sizeof(GameState));
+    glimpse.ended_at = ended_at_;
   }
+  CopyFrame(moment.frame, &glimpse);
   glimpses_.Post();
+}
+
+// Every moment, as nobody knows which will be a run's last one.
+void Watch::Note(const Moment& moment, bool began) {
+  if (began) {
+    ++runs_;
+    began_ = moment.capture;
+    std::memcpy(static_cast<void*>(&ended_), &newest_, sizeof(GameState));
+    ended_at_ = newest_at_;
+  }
+  if (moment.state == nullptr) return;
+  std::memcpy(static_cast<void*>(&newest_), moment.state, sizeof(GameState));
+  newest_at_ = moment.capture;
+}
+
+void Watch::CopyFrame(const FrameView& frame, Glimpse* glimpse) {
+  glimpse->height = glimpse->width = glimpse->channels = 0;
+  if (frame.pixels == nullptr) return;
+  const size_t bytes = static_cast<size_t>(frame.height) * static_cast<size_t>(frame.width) *
+                       static_cast<size_t>(frame.channels);
+  if (bytes > glimpse->pixels.size()) {
+    too_large_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  std::memcpy(glimpse->pixels.data(), frame.pixels, bytes);
+  glimpse->height = frame.height;
+  glimpse->width = frame.width;
+  glimpse->channels = frame.channels;
 }
 
 }  // namespace metabonk::play

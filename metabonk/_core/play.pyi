@@ -198,8 +198,10 @@ class Seat:
         ledger, seen: Journals, or None. patience, stale: seconds. safe: the row that is sent when the game falls silent.
         """
 
-    def direct(self, id: int, action: int, kind: int, target: int, priority: int, until: int) -> bool:
-        """False if one of higher priority is in force. until: nanoseconds."""
+    def direct(self, id: int, action: int, kind: int, target: int, priority: int, until: int, run: int = 0) -> bool:
+        """
+        False if one of higher priority is in force, or the run that it is for is over. until: nanoseconds. run: number of that run, as a watch shows it; 0 for the present one.
+        """
 
     def mute(self, muted: bool) -> None:
         """
@@ -220,7 +222,7 @@ class Watch:
 
     def look(self) -> object:
         """
-        (state, sequence, capture, run, frame uint8 [H, W, C] or None) of the newest moment, or None if it was looked at before.
+        (state, sequence, capture, run, frame uint8 [H, W, C] or None, began, ended) of the newest moment, or None if it was looked at before. began: when the moment that began the run was captured. ended: (state, capture) of the last one before it, when another run is looked at for the first time; else None.
         """
 
     @property

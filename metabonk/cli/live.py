@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from metabonk import files, machine
 from metabonk.cli.dual import refuse_live, refuse_menus
 from metabonk.cli.interrupt import interruptible
-from metabonk.cli.live_game import frames_of, game_of, level_of_session
+from metabonk.cli.live_game import frames_of, game_of, level_of_session, picture_reporter
 from metabonk.cli.live_plan import (
     Plan,
     artifact_of,
@@ -122,7 +122,7 @@ def _play(plan: Plan, config: Config, found: Path | None, live: Live, session: S
     if live.beside:
         from metabonk.cli.system2 import reporter
 
-        looks.append(reporter(live))
+        looks += [reporter(live), picture_reporter(live)]
     live.game.start()
     _await_game(live)
     live.start()

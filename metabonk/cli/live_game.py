@@ -5,6 +5,8 @@ Knows the settings of links and levels; does not know who plays.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,17 @@ import msgspec
 
 from metabonk.cli.host import secret_of
 from metabonk.cli.live_plan import Plan
+from metabonk.cli.output import notice_line
 from metabonk.cli.sizes import size_of
 from metabonk.config import Config
 from metabonk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from metabonk.play.loop import Decider, LoopSettings
+    from metabonk.play.loop import Decider, Live, LoopSettings
     from metabonk.play.session import Session
 
 FRAMES = (84, 84)
+PICTURES = 3.0  # seconds in which a game may show its first picture
 
 
 def frames_of(plan: Plan, config: Config, deciders: list[Decider]) -> tuple[int, int]:
@@ -41,6 +45,29 @@ def frames_of(plan: Plan, config: Config, deciders: list[Decider]) -> tuple[int,
     if read[0] and asked != read:
         raise ConfigError(f"--frames {plan.frames}: the policy reads {read[0]}x{read[1]}")
     return asked
+
+
+def picture_reporter(live: Live) -> Callable[[], bool]:
+    """What says once, while a game is played, of which agents the server looks at pictures that
+    their game does not show; never true."""
+    from metabonk.play.system2 import System2
+
+    began, told = time.monotonic(), set[str]()
+    systems = [other for other in live.beside if isinstance(other, System2)]
+
+    def look() -> bool:
+        late = time.monotonic() - began >= PICTURES
+        clients = [client for system2 in systems for client in system2.clients] if late else []
+        blind = [c.agent for c in clients if c.agent not in told and c.pictureless]
+        told.update(blind)
+        if blind:
+            notice_line(
+                f"{', '.join(blind)}: the cognitive server looks at pictures, and the game shows "
+                "none: it decides by states alone; --frames 180x320 asks the game for pictures"
+            )
+        return False
+
+    return look
 
 
 def level_of_session(config: Config) -> dict[str, Any]:

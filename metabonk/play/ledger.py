@@ -96,7 +96,8 @@ MEANING = {
 @dataclass(frozen=True)
 class Ledger:
     """What a ledger holds. ticks: TICK [T], in the order in which they were played; directives:
-    DIRECTIVE [D]. torn: bytes at the end that are no whole record."""
+    DIRECTIVE [D], id 0 where a run began and the one in force ended. torn: bytes at the end that
+    are no whole record."""
 
     ticks: Array
     directives: Array

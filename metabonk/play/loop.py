@@ -306,27 +306,30 @@ class Live:
                 other.check()
             time.sleep(look)
 
-    def direct(self, directive: Directive, agent: int = 0, until: int | None = None) -> int:
-        """Puts a directive in force from the next tick on; returns its id, 0 if one of higher
-        priority is in force.
+    def direct(
+        self, directive: Directive, agent: int = 0, until: int | None = None, run: int = 0
+    ) -> int:
+        """Puts a directive in force from the next tick on, until its run is over; returns its id, 0
+        if one of higher priority is in force or the run is over already.
 
         until: monotonic nanoseconds at which it ends, for validities that count from a capture;
-        None: `directive.seconds` from now. Never waits for the loop.
+        None: `directive.seconds` from now. run: number of its run, as the seat's watch shows it; 0:
+        the one that is played. Never waits for the loop.
         """
         self._given += 1
         if until is None:
             until = int(_core.play.now()) + round(directive.seconds * 1e9)
-        return self._give(numbers(directive), agent, until)
+        return self._give(numbers(directive), agent, until, run)
 
-    def click_at(self, x: float, y: float, agent: int, until: int) -> int:
+    def click_at(self, x: float, y: float, agent: int, until: int, run: int = 0) -> int:
         """Clicks a place of the screen once, 0..1 from the top left, in games that show no widgets;
         otherwise as `direct`. Raises ConfigError beside the screen."""
         self._given += 1
-        return self._give(click_at(x, y), agent, until)
+        return self._give(click_at(x, y), agent, until, run)
 
-    def _give(self, given: Numbers, agent: int, until: int) -> int:
+    def _give(self, given: Numbers, agent: int, until: int, run: int) -> int:
         taken = self.seats[agent].direct(
-            self._given, given.action, given.kind, given.target, given.priority, until
+            self._given, given.action, given.kind, given.target, given.priority, until, run
         )
         return self._given if taken else 0
 

@@ -7,14 +7,16 @@ The loop meets none of this: a seat shows its newest moment now and then after i
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from metabonk import _core
-from metabonk.cognition.agent.client import Client, ClientSettings, Press, Sight
+from metabonk.cognition.agent.client import Client, ClientSettings, Ending, Press, Sight
 from metabonk.cognition.vocabulary import Directive, Priority, Verb, Widget
 from metabonk.errors import LinkError
 from metabonk.games.derived import Derived, End, end_of, in_run
@@ -25,30 +27,43 @@ from metabonk.protocols import Array, Predictor
 from metabonk.records import GAME_STATE
 
 LOOKS = 0.03  # seconds between two moments that a seat shows
-COPIED = 256 << 10  # bytes of a frame that a seat copies; larger ones come from the frame ring
+_MOST = 16 << 20  # the largest frame that a seat can copy
+_AHEAD = 4  # pictures that are kept until their states have been seen
+COPIED = 256 << 10  # bytes of a frame that a seat copies; larger ones come from a frame ring
 # Seconds that a press of the navigator may take to reach the game: one that comes later may find
 # another screen, and is made anew instead.
 _PRESS = 0.15
 
 Local = Callable[[Sight], Directive | None]
 Told = Callable[[int, Directive], None]
+_Pixels = tuple[Array | None, int]  # a picture and when it was taken, monotonic nanoseconds
+
+_ENDINGS: Mapping[End, Ending] = {
+    End.NO: "", End.DIED: "died", End.WON: "won", End.LEFT: "left",
+}  # fmt: skip
 
 
 class Eyes:
     """What a client sees of one seat: the newest state, its frame and the rewards so far.
 
     frames: height and width of the game's frames, zeros for none. ring: name of the game's frame
-    ring, empty without one. reward: the weights of what states show, for games that do not say
-    theirs. One thread.
+    ring, empty without one: then the seat copies frames of up to 16 MiB. reward: the weights of
+    what states show, for games that do not say theirs. run: number of the newest sight's run. One
+    thread.
     """
 
     def __init__(self, frames: tuple[int, int], ring: str, reward: Reward) -> None:
         size = frames[0] * frames[1] * 4
-        self.watch: Any = _core.play.Watch(LOOKS, size if size <= COPIED else 0)
-        self._ring = RingReader(ring) if ring and size > COPIED else None
+        of_ring = bool(ring) and size > COPIED
+        self.watch: Any = _core.play.Watch(LOOKS, 0 if of_ring else min(size, _MOST))
+        self._ring = RingReader(ring) if of_ring else None
+        # Pictures whose states have not been seen yet.
+        self._ahead: deque[tuple[Array, int]] = deque(maxlen=_AHEAD)
         self._derived = Derived(reward)
         self._reward = 0.0
-        self._last: tuple[np.void, int] | None = None
+        self.run = 0
+        self._last: np.void | None = None
+        self._seen_ns = 0
         self._over = End.NO
 
     def __call__(self) -> Sight | None:
@@ -56,42 +71,64 @@ class Eyes:
         looked = self.watch.look()
         if looked is None:
             return None
-        packed, _, capture, run, frame = looked
+        packed, _, capture, run, frame, began, ended = looked
+        before = self._before(ended, run)
         self._earn(np.frombuffer(packed, GAME_STATE)[0], run)
-        return Sight(packed, capture, self._pixels(frame), self._reward, run)
+        self._seen_ns = capture
+        pixels, pixels_ns = self._pixels(frame, began, capture)
+        return Sight(
+            packed, capture, pixels, self._reward, run, pixels_ns=pixels_ns,
+            end=_ENDINGS[self._over], before=before,
+        )  # fmt: skip
 
     def close(self) -> None:
         if self._ring is not None:
             self._ring.close()
 
-    def _pixels(self, frame: Array | None) -> Array | None:
+    def _pixels(self, frame: Array | None, began: int, capture: int) -> _Pixels:
+        """The picture of a state that was captured then, in a run that began then."""
+        at = capture
         if self._ring is not None:
-            try:
-                taken = self._ring.latest()
-            except LinkError:  # no room for one more reader: states only, which the counts show
-                return None
-            if taken is None:
-                return None
-            frame = taken.copy()
-            taken.release()
-        if frame is None or frame.shape[2] == 3:
-            return frame
-        return np.ascontiguousarray(frame[..., :3]) if frame.shape[2] == 4 else None
+            frame, at = self._of_ring(began, capture)
+        if frame is not None and frame.shape[2] != 3:
+            frame = np.ascontiguousarray(frame[..., :3]) if frame.shape[2] == 4 else None
+        return frame, at
+
+    def _of_ring(self, began: int, capture: int) -> _Pixels:
+        """The newest picture of the ring that is of the run and not newer than the state. The ring
+        is ahead of the states that a seat shows: what is newer waits for the next ones."""
+        assert self._ring is not None
+        with contextlib.suppress(LinkError):  # no room for one more reader: no pictures
+            taken = self._ring.latest()
+            if taken is not None:
+                self._ahead.append((taken.copy(), taken.capture_ns))
+                taken.release()
+        found: _Pixels = (None, 0)
+        while self._ahead and self._ahead[0][1] <= capture:
+            picture = self._ahead.popleft()
+            found = picture if picture[1] >= began else found
+        return found
+
+    def _before(self, ended: tuple[bytes, int] | None, run: int) -> Sight | None:
+        """The last sight of the run before, if another one began since and it was not seen. Where
+        that does not show how the run ended, it was left: nobody died that nobody saw."""
+        if self._last is None or ended is None or ended[1] <= self._seen_ns:
+            return None
+        self._earn(np.frombuffer(ended[0], GAME_STATE)[0], run - 1)
+        end = _ENDINGS[self._over or End.LEFT]
+        return Sight(ended[0], ended[1], None, self._reward, run - 1, end=end)
 
     def _earn(self, now: np.void, run: int) -> None:
-        """Adds the reward since the last sight. A run that was gone without its end being seen has
-        ended in death: the next one begins by itself."""
-        if self._last is not None:
-            before, last_run = self._last
-            if run != last_run:
-                self._reward += 0.0 if self._over else self._derived.weights.death
-                self._over = End.NO
-            elif self._over and in_run(now):
-                self._over = End.NO  # out of the menus: from here on it counts
-            elif not self._over:
-                self._over = end_of(before, now)
-                self._reward += self._derived.reward(before, now, self._over)
-        self._last = (now, run)
+        """Adds the reward since the last sight. What is first seen of a run earns nothing, and
+        neither do menus before and after it."""
+        if self._last is None or run != self.run:
+            self._over = End.NO if in_run(now) else End.LEFT
+        elif self._over and in_run(now):
+            self._over = End.NO  # out of the menus: from here on it counts
+        elif not self._over:
+            self._over = end_of(self._last, now)
+            self._reward += self._derived.reward(self._last, now, self._over)
+        self._last, self.run = now, run
 
 
 class System2:
@@ -174,7 +211,7 @@ class System2:
     def _apply(self, agent: int) -> Callable[[Directive, int], bool]:
         def apply(directive: Directive, until_ns: int) -> bool:
             with self._directing:
-                return self._live.direct(directive, agent, until_ns) > 0
+                return self._live.direct(directive, agent, until_ns, self.eyes[agent].run) > 0
 
         return apply
 
@@ -201,7 +238,8 @@ class System2:
                 click = Directive(Verb.CLICK, Widget(press.choice), 0.5, Priority.CRITICAL)
                 return apply(click, until)
             with self._directing:  # a place, of games that show no widgets
-                return self._live.click_at(press.x, press.y, agent, until) > 0
+                run = self.eyes[agent].run
+                return self._live.click_at(press.x, press.y, agent, until, run) > 0
 
         return press
 

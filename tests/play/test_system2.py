@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from metabonk.cognition.vocabulary import Directive, Hold, Priority, Verb
 from metabonk.games.arena import level_of
 from metabonk.games.level import Reward
 from metabonk.games.scripted import RandomPolicy
+from metabonk.link.ring import RingWriter
 from metabonk.play.ledger import Gate, read_ledger
 from metabonk.play.live_games import ArenaLive
 from metabonk.play.loop import CompiledDecider, Decider, Live, LoopSettings, PythonDecider
@@ -40,12 +42,12 @@ def still(request: Request) -> Reply:
 
 def live_at(
     folder: Path, agents: int = 1, frames: tuple[int, int] = (24, 32), ticks: int = 0,
-    decider: Callable[[int], Decider] | None = None, hz: float = HZ,
+    decider: Callable[[int], Decider] | None = None, hz: float = HZ, level: Any = None,
 ) -> Live:  # fmt: skip
     """A loop over arenas that a random policy plays; not started."""
     session = session_at(folder, frames, agents)
     chosen = decider or (lambda i: PythonDecider(RandomPolicy(i, ACTION_LAYOUT), "random"))
-    game = ArenaLive(level_of(None, 1).pack(), session.setup.seeds, frames, session, hz)
+    game = ArenaLive(level_of(level, 1).pack(), session.setup.seeds, frames, session, hz)
     loop = LoopSettings(hz=hz, cpu=-1, spin=0.0, stale=30.0)
     return Live(game, [chosen(i) for i in range(agents)], loop, session, ticks=ticks)
 
@@ -84,7 +86,8 @@ def test_directives_reach_the_loop_and_outcomes_the_server(tmp_path: Path, url: 
         assert set(server.outcomes) == {request.id for request, _ in server.requests}
         assert total(counts)["applied"] == sum(c["applied"] for c in counts)
     ledger = read_ledger(tmp_path / "s")
-    assert len(set(ledger.directives["id"].tolist())) == len(ledger.directives) >= 4
+    given = ledger.directives["id"][ledger.directives["id"] != 0]  # 0 where a run began
+    assert len(set(given.tolist())) == len(given) >= 4
     directed = ledger.ticks[(ledger.ticks["gate"] & Gate.DIRECTED) != 0]
     assert len(directed) > 10
     assert not directed["action"][:, :2].any()
@@ -107,6 +110,36 @@ def test_validity_ends_by_the_loops_clock_from_the_capture(tmp_path: Path, url: 
         captured = server.requests[0][0].captured_ns
     (directive,) = read_ledger(tmp_path / "s").directives
     assert int(directive["until"]) == captured + 4_000_000_000
+
+
+def test_a_directive_is_followed_in_the_run_that_it_was_asked_about(
+    tmp_path: Path, url: str
+) -> None:
+    live = live_at(tmp_path / "s", frames=(0, 0), level={"time": {"duration": 1.0}})
+    system2 = beside(live, url, frames=(0, 0))
+    with serving(url, still):
+        live.start()
+        try:
+            until(
+                lambda: (
+                    live.counts()["agents"][0]["begun"] >= 12
+                    and system2.counts()[0]["applied"] >= 8
+                ),
+                "runs and directives",
+            )
+        finally:
+            live.stop()
+    ledger = read_ledger(tmp_path / "s")
+    given = ledger.directives[ledger.directives["id"] != 0]
+    taken_at = dict(zip(given["id"].tolist(), given["tick"].tolist(), strict=True))
+    began, directed = 0, 0
+    for row in ledger.ticks:
+        began = int(row["tick"]) if int(row["gate"]) & Gate.BEGINS else began
+        if int(row["gate"]) & Gate.DIRECTED:
+            directed += 1
+            assert taken_at[int(row["directive"])] > began or began == ledger.ticks["tick"][0]
+    assert directed > 50
+    assert (ledger.directives["id"] == 0).any(), "none was in force where a run began"
 
 
 def test_a_silent_server_holds_nothing_up(tmp_path: Path, url: str) -> None:
@@ -231,13 +264,19 @@ def test_a_muted_tick_is_decided_again_bit_for_bit(
     assert retraced.action.click is None
 
 
-class FakeWatch:
-    """A watch that shows what it is told."""
+LOOK = 30_000_000  # nanoseconds between two looks
 
-    def __init__(self, looks: list[tuple[GameState, int]]) -> None:
+
+class FakeWatch:
+    """A watch that shows what it is told: states and their runs, and what a run that began since
+    the look before ended with, half a look before it."""
+
+    def __init__(self, looks: Sequence[tuple[GameState, int, GameState | None]]) -> None:
         self.looks = [
-            (state.pack(), n, n * 30_000_000, run, None) for n, (state, run) in enumerate(looks, 1)
-        ]
+            (state.pack(), n, n * LOOK, run, None, n * LOOK - LOOK // 4,
+             None if ended is None else (ended.pack(), n * LOOK - LOOK // 2))
+            for n, (state, run, ended) in enumerate(looks, 1)
+        ]  # fmt: skip
 
     def look(self) -> Any:
         return self.looks.pop(0) if self.looks else None
@@ -252,9 +291,9 @@ def alive(**fields: Any) -> GameState:
     return made
 
 
-def seen(*looks: tuple[GameState, int]) -> list[Sight]:
+def seen(*looks: tuple[GameState, int] | tuple[GameState, int, GameState]) -> list[Sight]:
     eyes = Eyes((0, 0), "", WEIGHTS)
-    eyes.watch = FakeWatch(list(looks))
+    eyes.watch = FakeWatch([look if len(look) == 3 else (*look, None) for look in looks])
     return [sight for sight in iter(eyes, None) if sight is not None]
 
 
@@ -270,13 +309,123 @@ def test_rewards_add_up_from_what_states_show() -> None:
     assert [sight.captured_ns for sight in sights] == [30_000_000, 60_000_000, 90_000_000]
 
 
-def test_death_costs_once_whether_it_is_seen_or_not() -> None:
-    dead = alive(time=2.0, health=0.0, playing=False, menu="GameOver")
-    shown = seen((alive(time=2.0), 1), (dead, 1), (dead, 1), (alive(time=0.1), 2))
-    missed = seen((alive(time=2.0), 1), (alive(time=0.1), 2), (alive(time=0.1), 2))
-    assert missed[-1].reward == pytest.approx(WEIGHTS.death)
-    assert shown[-1].reward == pytest.approx(WEIGHTS.death + 50.0 * WEIGHTS.damage_taken)
+def ended(*, health: float, menu: str) -> tuple[list[Sight], list[Sight]]:
+    """The sights of a run that is over and of the next one; the end is looked at, or is shown for
+    a tick between two looks."""
+    over = alive(time=2.0, health=health, playing=False, menu=menu)
+    shown = seen((alive(time=2.0), 1), (over, 1), (over, 1), (alive(time=0.1), 2))
+    missed = seen((alive(time=2.0), 1), (alive(time=0.1), 2, over), (alive(time=0.1), 2))
     assert [sight.run for sight in shown] == [1, 1, 1, 2]
+    assert [sight.end for sight in shown[::3]] == [sight.end for sight in missed[::2]] == ["", ""]
+    assert all(sight.before is None for sight in (*shown, missed[0], missed[2]))
+    return shown, missed
+
+
+@pytest.mark.parametrize(
+    ("health", "menu", "end", "reward"),
+    [
+        (0.0, "GameOver", "died", WEIGHTS.death + 50.0 * WEIGHTS.damage_taken),
+        (50.0, "Victory", "won", WEIGHTS.victory),
+        (50.0, "Death", "left", 0.0),  # its time was up
+    ],
+)
+def test_an_end_counts_once_whether_it_is_looked_at_or_not(
+    health: float, menu: str, end: str, reward: float
+) -> None:
+    shown, missed = ended(health=health, menu=menu)
+    assert shown[1].end == shown[2].end == end
+    before = missed[1].before
+    assert before is not None
+    assert (before.end, before.run, before.captured_ns) == (end, 1, 2 * LOOK - LOOK // 2)
+    assert [before.reward, missed[1].reward, missed[2].reward] == pytest.approx([reward] * 3)
+    assert [sight.reward for sight in shown[1:]] == pytest.approx([reward] * 3)
+
+
+def test_nobody_died_that_nobody_saw() -> None:
+    """A run whose last moment goes on was left, or its end came between two captures."""
+    sights = seen((alive(time=2.0), 1), (alive(time=0.1), 2, alive(time=2.0, health=40.0)))
+    before = sights[1].before
+    assert before is not None
+    assert before.end == "left"
+    assert sights[1].reward == pytest.approx(10.0 * WEIGHTS.damage_taken)
+    assert seen((alive(time=2.0), 1), (alive(time=0.1), 2))[1].reward == 0.0
+
+
+def test_runs_whose_time_is_up_cost_nothing(tmp_path: Path) -> None:
+    """The arena shows a run's end for one tick, and a seat shows every eighth."""
+    live = live_at(tmp_path / "s", frames=(0, 0), level={"time": {"duration": 1.0}})
+    eyes = Eyes((0, 0), "", WEIGHTS)
+    eyes.watch.put_on(live.seats[0])
+    sights: list[Sight] = []
+    live.start()
+    try:
+        until(lambda: add(sights, eyes()) and sights[-1].run >= 8, "runs")
+    finally:
+        live.stop()
+    assert min(sight.reward for sight in sights) >= 0.0
+    ends = {sight.run: sight.end for sight in sights if sight.end}
+    unseen = {s.before.run: s.before.end for s in sights if s.before is not None}
+    assert set(ends.values()) | set(unseen.values()) == {"left"}
+    assert set(ends) | set(unseen) >= set(range(sights[0].run, sights[-1].run))
+    assert unseen, "each was looked at: nothing is tested"
+
+
+def add(sights: list[Sight], sight: Sight | None) -> bool:
+    sights += [] if sight is None else [sight]
+    return bool(sights)
+
+
+def test_a_picture_is_never_newer_than_its_state_nor_of_the_run_before() -> None:
+    """The ring is ahead of the states that a seat shows."""
+    frames, quarter = (260, 340), LOOK // 4
+    name = f"test-ahead-{os.getpid()}"
+    with RingWriter(name, (*frames, 3)) as ring:
+        eyes = Eyes(frames, name, WEIGHTS)
+        sights = []
+
+        def shows(at: int, run: int, began: int, *pictures: int) -> Sight:
+            for value in pictures:  # captured so many quarters of a look after the start
+                ring.write(np.full((*frames, 3), value, np.uint8), value, value * quarter)
+                eyes._of_ring(0, 0)  # as if it had been looked at then
+            eyes.watch = FakeWatch([])
+            eyes.watch.looks.append(
+                (alive().pack(), at, at * quarter, run, None, began * quarter, None)
+            )
+            sight = eyes()
+            assert sight is not None
+            sights.append(sight)
+            return sight
+
+        shown = shows(4, 1, 1, 3, 5)
+        assert shown.pixels is not None
+        assert (int(shown.pixels[0, 0, 0]), shown.pixels_ns) == (3, 3 * quarter)
+        shown = shows(8, 1, 1, 8)  # the two that came meanwhile, the newer one of them
+        assert shown.pixels is not None
+        assert (int(shown.pixels[0, 0, 0]), shown.pixels_ns) == (8, 8 * quarter)
+        shown = shows(12, 2, 12, 11)  # the last one of the run before
+        assert shown.pixels is None
+        shown = shows(14, 2, 12, 12, 15)
+        assert shown.pixels is not None
+        assert (int(shown.pixels[0, 0, 0]), shown.pixels_ns) == (12, 12 * quarter)
+        assert shows(15, 2, 12).pixels_ns == 15 * quarter
+        eyes.close()
+    assert all(sight.pixels_ns <= sight.captured_ns for sight in sights)
+
+
+def test_without_a_ring_a_seat_copies_frames_of_every_size(tmp_path: Path) -> None:
+    frames = (260, 340)
+    live = live_at(tmp_path / "s", frames=frames, hz=60.0)
+    eyes = Eyes(frames, "", WEIGHTS)
+    eyes.watch.put_on(live.seats[0])
+    sights: list[Sight] = []
+    live.start()
+    try:
+        until(lambda: add(sights, eyes()) and len(sights) > 3, "sights")
+    finally:
+        live.stop()
+    assert [None if s.pixels is None else s.pixels.shape for s in sights[-2:]] == [(*frames, 3)] * 2
+    assert eyes.watch.too_large == 0
+    assert sights[-1].pixels_ns == sights[-1].captured_ns
 
 
 def test_a_run_that_begins_from_menus_is_rewarded() -> None:
@@ -309,7 +458,9 @@ def test_a_watch_shows_moments_now_and_then(tmp_path: Path) -> None:
     for (_, first, then, *_), (_, second, later, *_) in itertools.pairwise(looks):
         assert second > first
         assert later - then >= 20_000_000
-    packed, _, _, run, frame = looks[-1]
+    packed, _, capture, run, frame, began, ended = looks[-1]
+    assert began <= capture
+    assert run > 1 or ended is None
     assert GameState.unpack(packed).fields & FieldGroup.PLAYER
     assert frame.shape == (24, 32, 3)
     assert frame.max() > 0

@@ -36,7 +36,15 @@ from metabonk.cognition.agent.line import Line
 from metabonk.cognition.agent.menu_watch import MenuWatch, may_click
 from metabonk.cognition.agent.pictures import Pictures, Shown
 from metabonk.cognition.agent.settings import ClientSettings, check
-from metabonk.cognition.agent.tally import LOW_HEALTH, Sight, Tally, Triggers, Window, menu_of
+from metabonk.cognition.agent.tally import (
+    LOW_HEALTH,
+    Ending,
+    Sight,
+    Tally,
+    Triggers,
+    Window,
+    menu_of,
+)
 from metabonk.cognition.menus.screens import Debounced, MenuClassifier
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.question import Press
@@ -45,7 +53,8 @@ from metabonk.errors import CorruptError
 from metabonk.protocols import Predictor
 
 __all__ = [
-    "LOW_HEALTH", "Client", "ClientCounts", "ClientSettings", "Decision", "Press", "Sight",
+    "LOW_HEALTH", "Client", "ClientCounts", "ClientSettings", "Decision", "Ending", "Press",
+    "Sight",
 ]  # fmt: skip
 
 _NS = 1_000_000_000
@@ -159,6 +168,13 @@ class Client:
         return self._dialogue.why
 
     @property
+    def pictureless(self) -> bool:
+        """Whether the server looks at pictures and the game, which is seen, has shown none."""
+        asked = self._dialogue.bound and self._dialogue.limits.frames > 0
+        seen = self.counts_.sights > 0 and self.ring.counts.frames == 0
+        return self.settings.pictures and asked and seen
+
+    @property
     def refusals(self) -> int:
         """Handshakes that the other end broke off: it does not take this agent's key, or speaks
         without keys."""
@@ -250,14 +266,17 @@ class Client:
             return
         self._seen_ns = sight.captured_ns
         try:
-            record = self._tally.update(sight)
+            if sight.before is not None:
+                self._tallied(sight.before, now)
+            record = self._tallied(sight, now)
         except ValueError:
             self.counts_.unread += 1
             return
         if self._sight is not None and sight.run != self._sight.run:
             self.ring.clear()
             self._triggers = Triggers()
-        pixels = self._pictures.take(sight.pixels, sight.captured_ns)
+            self._in_force.begin()
+        pixels = self._pictures.take(sight.pixels, sight.pixels_ns or sight.captured_ns)
         if pixels is not sight.pixels:
             sight = replace(sight, pixels=pixels)
         self._sight = sight
@@ -273,6 +292,18 @@ class Client:
             except CorruptError:  # its lists are longer than they can be
                 self.counts_.unread += 1
         self._report(now)
+
+    def _tallied(self, sight: Sight, now: int) -> Any:
+        """Counts a sight in; returns its fields. What was asked about a run that is over by then is
+        given up, which is nobody's failure, before its outcome is told."""
+        since, failed = self._tally.totals, self._failed
+        record = self._tally.update(sight)
+        if self._tally.totals.parts(since):
+            for decision in self._dialogue.part(now):
+                self._decided(decision)
+            self._failed = failed
+            self._report(now)
+        return record
 
     def _report(self, now: int, *, all: bool = False) -> None:
         """Hands over the outcomes whose seconds are over."""

@@ -23,9 +23,10 @@ Verdict = Literal["ok", "fallback", "stale", "rejected", "error", "lost"]
 class Decision:
     """What became of one request.
 
-    status: the reply's, or `stale` where it came too late for this agent, or `lost`. directive: to
-    be put in force until `until_ns`; press: of a menu. None of either unless the status is ok or
-    fallback. times: monotonic nanoseconds. stages: milliseconds by name, as the server says.
+    status: the reply's, or `stale` where it came too late for this agent or its run is over, or
+    `lost`. directive: to be put in force until `until_ns`; press: of a menu. None of either unless
+    the status is ok or fallback. times: monotonic nanoseconds. stages: milliseconds by name, as the
+    server says.
     """
 
     id: RequestId

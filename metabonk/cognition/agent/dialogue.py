@@ -10,7 +10,8 @@ of the then newest sight. A reply counts if it names a request that is under way
 request's deadline, is newer than the last one applied, says a directive of the vocabulary, and the
 directive's validity, which runs from the capture, is not over. A request that gets no reply is
 asked for by a Query that costs a header, sent once more if it never arrived, and given up at its
-deadline. Outcomes go with the next request, and until they are acknowledged.
+deadline, or when the run that it asks about is over. Outcomes go with the next request, and until
+they are acknowledged.
 """
 
 from __future__ import annotations
@@ -316,18 +317,20 @@ class Dialogue:
     def expired(self, now: int) -> list[Decision]:
         """The requests whose deadline has passed without a reply; they are given up."""
         over = [s for s, f in self._flights.items() if now >= f.request.deadline_ns]
-        given_up = []
-        for sequence in over:
-            flight = self._flights.pop(sequence)
-            self._count("lost")
-            request = flight.request
-            given_up.append(
-                Decision(
-                    request.id, "lost", request.trigger, request.captured_ns, flight.sent_ns, now,
-                    reason="no reply before the deadline", question=request.question,
-                )
-            )  # fmt: skip
-        return given_up
+        return [self._give_up(s, "lost", "no reply before the deadline", now) for s in over]
+
+    def part(self, now: int) -> list[Decision]:
+        """The run is over that all requests under way ask about: they are given up as stale."""
+        return [self._give_up(s, "stale", "its run is over", now) for s in list(self._flights)]
+
+    def _give_up(self, sequence: int, status: Verdict, reason: str, now: int) -> Decision:
+        flight = self._flights.pop(sequence)
+        self._count(status)
+        request = flight.request
+        return Decision(
+            request.id, status, request.trigger, request.captured_ns, flight.sent_ns, now,
+            reason=reason, question=request.question,
+        )  # fmt: skip
 
     def due(self, now: int) -> list[list[Buffer]]:
         """Everything else that is to be sent now: Hello, Queries, requests anew, outcomes."""

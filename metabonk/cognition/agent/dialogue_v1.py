@@ -179,25 +179,28 @@ class DialogueV1:
             return []
         if self._cut:
             self._asked, self._cut = None, False
-            return [] if asked.given_up else [self._lose(asked, now, "the connection ended")]
+            gone = "the connection ended"
+            return [] if asked.given_up else [self._end(asked, "lost", gone, now)]
         if asked.given_up:
             self.renew = self._connected and now >= asked.captured_ns + round(OWED * patience)
             return []
         if now < asked.captured_ns + patience:
             return []
         asked.given_up = True
-        return [self._lose(asked, now, "no reply before the deadline")]
+        return [self._end(asked, "lost", "no reply before the deadline", now)]
 
-    def _lose(self, asked: _Asked, now: int, reason: str) -> Decision:
-        self.counts.lost += 1
+    def part(self, now: int) -> list[Decision]:
+        """The run that the request asks about is over; its reply is still owed."""
+        asked = self._asked
+        if asked is None or asked.given_up:
+            return []
+        asked.given_up = True
+        return [self._end(asked, "stale", "its run is over", now)]
+
+    def _end(self, asked: _Asked, status: Verdict, reason: str, now: int) -> Decision:
+        setattr(self.counts, status, getattr(self.counts, status) + 1)
         return Decision(
-            asked.id,
-            "lost",
-            asked.trigger,
-            asked.captured_ns,
-            asked.sent_ns,
-            now,
-            reason=reason,
+            asked.id, status, asked.trigger, asked.captured_ns, asked.sent_ns, now, reason=reason
         )
 
     def due(self, now: int) -> list[list[Buffer]]:

@@ -56,6 +56,10 @@ class InForce:
             self._held = _Held(directive, until_ns)
         return taken
 
+    def begin(self) -> None:
+        """A run began: nothing of the one before is in force, and whoever stands in may speak."""
+        self._held, self._local_ns = None, 0
+
     def act_locally(self, sight: Sight | None, now: int) -> None:
         """Lets the local strategist speak, if nothing is in force and it is time. Whatever the
         server says next goes before it."""

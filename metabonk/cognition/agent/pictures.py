@@ -48,9 +48,9 @@ class Pictures:
         self._not_before = 0.0  # monotonic seconds
 
     def take(self, pixels: Array | None, at_ns: int) -> Array | None:
-        """Keeps what was seen at `at_ns` for strips, if they are wanted. Gives it back; None for
-        what is no frame, or not newer, which nobody can look at, not for a menu either, and which
-        is counted."""
+        """Keeps what was seen at `at_ns`, the picture's own time, for strips, if they are wanted.
+        Gives it back; None for what is no frame, or not newer, which nobody can look at, not for a
+        menu either, and which is counted."""
         if pixels is None:
             return None
         if self._pictured:

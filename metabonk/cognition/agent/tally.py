@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import UNSET, UnsetType
@@ -29,15 +29,21 @@ _PLAYER, _PROGRESS = int(FieldGroup.PLAYER), int(FieldGroup.PROGRESS)
 _BOSS, _BOSS_OR_SHOT = int(EntityFlag.BOSS), int(EntityFlag.BOSS | EntityFlag.PROJECTILE)
 
 
+# How a run has ended: empty while it goes on; left: its time was up, or it was left or begun anew.
+Ending = Literal["", "died", "won", "left"]
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What a game shows at one moment.
 
     packed: records.GameState.pack() bytes. captured_ns: monotonic nanoseconds when it was so.
-    pixels: uint8 [H, W, 3], top row first, which must not change afterwards; None without. reward:
-    the game's, summed since it was first looked at. run: another number once a run began anew.
-    in_force: the directive that was followed then, from who keeps that himself; UNSET where it is
-    what the client put in force last.
+    pixels: uint8 [H, W, 3], top row first, which must not change afterwards; None without.
+    pixels_ns: monotonic nanoseconds when the pixels were so, not after the state; 0: with it.
+    reward: the game's, summed since it was first looked at. run: another number once a run began
+    anew. end: how the run has ended, if that is known. before: the last sight of the run before,
+    where that is news. in_force: the directive that was followed then, from who keeps that himself;
+    UNSET where it is what the client put in force last.
     """
 
     packed: bytes
@@ -46,11 +52,15 @@ class Sight:
     reward: float = 0.0
     run: int = 0
     in_force: Directive | UnsetType | None = UNSET
+    pixels_ns: int = 0
+    end: Ending = ""
+    before: Sight | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums up to a moment. health: points now; alive: whether the run goes on."""
+    """Sums up to a moment. health: points now; end: how the run has ended. left_with: points of
+    health when the run before was seen last."""
 
     at_ns: int = 0
     reward: float = 0.0
@@ -58,7 +68,12 @@ class Totals:
     kills: int = 0
     xp: float = 0.0
     run: int = 0
-    alive: bool = True
+    end: Ending = ""
+    left_with: float = 0.0
+
+    def parts(self, since: Totals) -> bool:
+        """Whether the run that went on at `since` is over."""
+        return self.run != since.run or bool(self.end and not since.end)
 
 
 def record_of(packed: bytes) -> Any:
@@ -130,13 +145,11 @@ class Tally:
             xp += earned(before, now)
         elif int(now["fields"]) & _PROGRESS and before is not None:
             kills += int(now["kills"])  # of the run that began meanwhile
-        player = int(now["fields"]) & _PLAYER
-        alive = not player or (float(now["health"]) > 0.0 and sight.run == totals.run)
-        if before is None:
-            alive = True
+        dead = before is not None and int(now["fields"]) & _PLAYER and float(now["health"]) <= 0.0
         self.totals = Totals(
             sight.captured_ns, _finite(sight.reward), _finite(float(now["health"])), kills,
-            _finite(xp), sight.run, alive,
+            _finite(xp), sight.run, sight.end or ("died" if dead else ""),
+            totals.left_with if sight.run == totals.run else totals.health,
         )  # fmt: skip
         self.record = now
         return now
@@ -163,22 +176,22 @@ class Window:
 
     def over(self, totals: Totals) -> bool:
         """Whether the seconds have passed, or the run has ended before them."""
-        return totals.at_ns >= self.until_ns or totals.run != self.since.run or not totals.alive
+        return totals.at_ns >= self.until_ns or totals.parts(self.since)
 
     def outcome(self, totals: Totals) -> Outcome:
-        """What happened since, up to `totals`."""
+        """What happened since, up to `totals`. A run that is gone without a word of its end was
+        left: nobody died that nobody saw."""
         since = self.since
+        same = totals.run == since.run
         return Outcome(
             id=self.id,
             applied=self.applied,
             seconds=min(max(totals.at_ns - since.at_ns, 0) / _NS, 3600.0),
             reward=totals.reward - since.reward,
-            health_change=(
-                totals.health - since.health if totals.run == since.run else -since.health
-            ),
+            health_change=(totals.health if same else totals.left_with) - since.health,
             kills=max(totals.kills - since.kills, 0),
             xp=max(totals.xp - since.xp, 0.0),
-            alive=totals.alive and totals.run == since.run,
+            alive=(totals.end if same else since.end) != "died",
             age_ms=self.age_ms,
             status=self.status,  # type: ignore[arg-type]  # one of the Outcome's own words
         )

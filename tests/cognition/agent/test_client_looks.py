@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+
+import numpy as np
+from quiet import Quiet
 
 from metabonk.cognition.agent.client import Client, ClientSettings, Sight
 from metabonk.cognition.protocol import wire
@@ -12,31 +13,6 @@ from metabonk.records import FieldGroup, GameState
 
 PACKED = GameState(fields=FieldGroup.EVERYTHING, health=100.0, max_health=100.0).pack()
 RARELY = ClientSettings(every=3600.0, spacing=1000.0, pictures=False)  # a look every 500 s
-
-
-class Quiet:
-    """A line without a socket: what the test puts in comes, and what is sent is kept."""
-
-    def __init__(self) -> None:
-        self.inbox: list[wire.ToAgent] = []
-        self.sent: list[Any] = []
-        self.waits: list[float] = []
-        self._new = True
-
-    def events(self) -> list[bool]:
-        new, self._new = self._new, False
-        return [True] * new
-
-    def received(self) -> list[Sequence[wire.Buffer]]:
-        came, self.inbox = self.inbox, []
-        return [wire.encode(message) for message in came]
-
-    def send(self, parts: Sequence[wire.Buffer]) -> bool:
-        self.sent.append(wire.decode(parts)[0])
-        return True
-
-    def wait(self, seconds: float) -> None:
-        self.waits.append(seconds)
 
 
 class Watched:
@@ -111,3 +87,14 @@ def test_a_request_and_what_is_to_be_reported_go_in_one_turn() -> None:
     w.client.wish("boss")
     w.turn()
     assert [type(one) for one in w.line.sent] == [wire.Request, wire.Outcome]
+
+
+def test_a_picture_goes_with_its_own_time() -> None:
+    """It may be older than the state that is shown with it."""
+    now = time.monotonic_ns()
+    pixels = np.zeros((24, 32, 3), np.uint8)
+    sight = Sight(PACKED, now, pixels, pixels_ns=now - 20_000_000)
+    client = Client("omega-0", "tcp://127.0.0.1:9", look=lambda: sight)
+    client._see(now)
+    shown = client._pictures.show(9, predict=False, handles=False)
+    assert [info.at_ns for info in shown.infos] == [now - 20_000_000]

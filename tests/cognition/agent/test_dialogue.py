@@ -344,7 +344,9 @@ def test_who_leaves_says_so() -> None:
     assert isinstance(read(parts), Bye)
 
 
-Step = st.sampled_from(["wish", "urgent", "answer", "late", "lose", "cut", "again", "garbage"])
+Step = st.sampled_from(
+    ["wish", "urgent", "answer", "late", "lose", "cut", "again", "garbage", "part"]
+)
 
 
 @settings(max_examples=80)
@@ -374,6 +376,9 @@ def test_every_request_ends_once_and_nothing_old_is_applied(
             talk.bind(session=str(talk.now))
         if step == "garbage":
             talk.dialogue.take([b"\xc1"], talk.now)
+        if step == "part":
+            ended += talk.dialogue.part(talk.now)
+            assert talk.dialogue.under_way == 0
         talk.sent()
         assert talk.dialogue.under_way <= 2
     talk.pass_(10.0)

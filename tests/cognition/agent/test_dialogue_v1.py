@@ -111,6 +111,24 @@ def test_a_late_reply_is_never_taken_for_a_newer_requests() -> None:
     assert talk.reply() == []  # and one that nobody asked for
 
 
+def test_a_run_that_is_over_ends_its_request_and_the_reply_is_still_owed() -> None:
+    talk = Talk(patience=1.0)
+    assert talk.dialogue.part(talk.now) == []
+    talk.ask()
+    (stale,) = talk.dialogue.part(talk.now)
+    assert (stale.status, stale.reason) == ("stale", "its run is over")
+    assert talk.dialogue.part(talk.now) == []
+    talk.pass_(1.1)
+    assert talk.dialogue.expired(talk.now) == []  # it has ended, once
+    talk.dialogue.wishes.add("health")
+    assert talk.dialogue.wanted(talk.now) is None
+    assert talk.reply() == []
+    talk.ask()
+    assert talk.reply()[0].status == "ok"
+    counts = talk.dialogue.counts
+    assert (counts.stale, counts.late, counts.lost) == (1, 1, 0)
+
+
 def test_a_server_that_owes_too_long_gets_another_connection() -> None:
     talk = Talk(patience=1.0)
     talk.ask()

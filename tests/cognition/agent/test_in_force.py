@@ -62,6 +62,18 @@ def test_the_local_strategist_speaks_when_nothing_holds_and_it_is_time() -> None
     assert len(asked) == 4, "the server has spoken"
 
 
+def test_where_a_run_begins_nothing_is_in_force_and_the_strategist_may_speak() -> None:
+    counts = ClientCounts()
+    held = InForce(counts, None, lambda sight: EXPLORE, 2.0)
+    held.act_locally(Sight(b"", 100 * S), 100 * S)
+    held.put(RETREAT, 110 * S)
+    held.begin()
+    assert held.current(101 * S) is None
+    held.act_locally(Sight(b"", 100 * S), 100 * S + 1)
+    assert counts.local == 2
+    assert held.current(100 * S + 2) is not None
+
+
 def test_a_strategist_without_an_idea_is_asked_once_in_a_period() -> None:
     asked: list[int] = []
 

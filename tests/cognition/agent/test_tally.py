@@ -6,7 +6,15 @@ import math
 
 import pytest
 
-from metabonk.cognition.agent.tally import Sight, Tally, Totals, Triggers, Window, record_of
+from metabonk.cognition.agent.tally import (
+    Ending,
+    Sight,
+    Tally,
+    Totals,
+    Triggers,
+    Window,
+    record_of,
+)
 from metabonk.cognition.protocol.wire import RequestId
 from metabonk.records import Entity, EntityFlag, FieldGroup, GameState
 
@@ -20,8 +28,10 @@ def state(**fields: object) -> GameState:
     return made
 
 
-def sight(at: float, reward: float = 0.0, run: int = 0, **fields: object) -> Sight:
-    return Sight(state(**fields).pack(), round(at * S), None, reward, run)
+def sight(
+    at: float, reward: float = 0.0, run: int = 0, end: Ending = "", **fields: object
+) -> Sight:
+    return Sight(state(**fields).pack(), round(at * S), None, reward, run, end=end)
 
 
 def triggered(triggers: Triggers, **fields: object) -> list[str]:
@@ -62,10 +72,9 @@ def test_sums_go_over_levels_and_runs() -> None:
     tally.update(sight(2, 3.0, kills=6, xp=1.0, xp_next=20.0, level=2))  # 2 to the level, then 1
     assert (tally.totals.kills, tally.totals.xp, tally.totals.reward) == (2, 6.0, 3.0)
     tally.update(sight(3, 1.5, run=1, kills=1, xp=0.0, level=0))
-    assert not tally.totals.alive
     assert tally.totals.kills == 3
     tally.update(sight(4, 1.5, run=1, kills=1))
-    assert tally.totals.alive
+    assert tally.totals.kills == 3
     with pytest.raises(ValueError, match="3 bytes"):
         tally.update(Sight(b"123", 5 * S))
     assert tally.totals.at_ns == 4 * S  # bad input changes nothing
@@ -100,14 +109,38 @@ def test_death_ends_an_outcome_early() -> None:
     assert not outcome.alive
     assert (outcome.health_change, outcome.seconds, outcome.reward) == (-20.0, 1.0, -10.0)
     assert outcome.status == "lost"  # nothing was heard of that request
-    # A new run that began between two sights is a death, too.
-    other = Tally()
-    other.update(sight(10, health=20.0))
-    opened = window(other.totals)
-    other.update(sight(10.5, run=1, health=100.0))
-    assert opened.over(other.totals)
-    assert not opened.outcome(other.totals).alive
-    assert opened.outcome(other.totals).health_change == -20.0
+
+
+def test_an_end_that_is_no_death_costs_no_health() -> None:
+    """A run whose time is up, that was won, or that is gone without a word of its end."""
+    for end in ("won", "left"):
+        tally = Tally()
+        tally.update(sight(10, health=20.0))
+        opened = window(tally.totals)
+        tally.update(sight(10.5, health=15.0, end=end))
+        assert opened.over(tally.totals)
+        assert opened.outcome(tally.totals).alive
+        assert opened.outcome(tally.totals).health_change == -5.0
+    tally = Tally()
+    tally.update(sight(10, health=20.0))
+    opened = window(tally.totals)
+    tally.update(sight(10.2, health=12.0))
+    tally.update(sight(10.5, run=1, health=100.0))
+    assert opened.over(tally.totals)
+    assert opened.outcome(tally.totals).alive
+    assert opened.outcome(tally.totals).health_change == -8.0
+
+
+def test_a_window_behind_an_end_is_not_over_by_it() -> None:
+    tally = Tally()
+    tally.update(sight(10, health=20.0))
+    tally.update(sight(11, health=0.0))
+    opened = window(tally.totals)
+    tally.update(sight(12, health=0.0))
+    assert not opened.over(tally.totals)
+    tally.update(sight(13, run=1, health=100.0))
+    assert opened.over(tally.totals)
+    assert not opened.outcome(tally.totals).alive
 
 
 def test_numbers_that_are_none_reach_no_outcome() -> None:

@@ -4,9 +4,11 @@
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -45,6 +47,20 @@ struct Table {
   FakeGame game{clock};
   FakeDecider decider{clock};
   Seat seat;
+};
+
+// A game that something happens beside while it is asked for its newest moment.
+class Meanwhile final : public Source {
+ public:
+  explicit Meanwhile(Source& game) : game_(game) {}
+  bool Newest(Moment* moment) override {
+    if (auto then = std::exchange(meanwhile, nullptr)) then();
+    return game_.Newest(moment);
+  }
+  std::function<void()> meanwhile;
+
+ private:
+  Source& game_;
 };
 
 }  // namespace
@@ -191,6 +207,57 @@ TEST(tick_applies_the_directive_in_force) {
   CHECK(table.seat.Direct(low).ok());  // the other one has run out
   table.Tick(6);
   CHECK_EQ(table.game.actions.back().interact, 1.0f);
+}
+
+TEST(tick_lets_go_of_a_directive_where_another_run_begins) {
+  Table table;
+  table.Capture(0, 9);
+  Directive hold = {.id = 7,
+                    .action = DirectiveAction::kHold,
+                    .priority = 3,
+                    .until = table.start + 100 * kPeriod};
+  CHECK(table.seat.Direct(hold).ok());  // before the first run, for it
+  table.game.begins = 1;
+  CHECK(table.Tick(0).gate & kGateDirected);
+  CHECK(table.Tick(1).gate & kGateDirected);
+  table.game.begins = 3;
+  const TickTimes began = table.Tick(2);
+  CHECK_EQ(began.gate, kGateDecided | kGateBegins);
+  CHECK_EQ(table.game.actions.back().move[0], 0.5f);
+  hold.run = 1;
+  CHECK(!table.seat.Direct(hold).ok());  // it came too late for its run
+  CHECK_EQ(table.Tick(3).gate, kGateDecided + 0);
+  hold.run = 2;
+  hold.priority = 0;  // and what was more important was so in the other run
+  CHECK(table.seat.Direct(hold).ok());
+  CHECK(table.Tick(4).gate & kGateDirected);
+  CHECK(table.Tick(5).gate & kGateDirected);
+}
+
+TEST(tick_follows_no_directive_whose_run_ended_while_it_was_on_its_way) {
+  Table table;
+  table.Capture(0, 9);
+  Meanwhile source(table.game);
+  Seat seat(table.clock, source, table.decider, table.game, nullptr, {});
+  const auto tick = [&](uint64_t n) {
+    const int64_t planned = table.start + static_cast<int64_t>(n) * kPeriod;
+    table.clock.now = std::max(table.clock.now, planned);
+    Beat beat;
+    beat.tick = n;
+    beat.planned = planned;
+    beat.next = planned + kPeriod;
+    return seat.Tick(beat).gate;
+  };
+  const Directive hold = {
+      .id = 7, .action = DirectiveAction::kHold, .until = table.start + 100 * kPeriod};
+  tick(0);
+  table.game.begins = 2;
+  // After the tick has looked for directives, and before it finds that a run began.
+  source.meanwhile = [&] { CHECK(seat.Direct(hold).ok()); };
+  CHECK_EQ(tick(1), kGateDecided | kGateBegins);
+  CHECK_EQ(tick(2), kGateDecided + 0);
+  CHECK(seat.Direct(hold).ok());
+  CHECK(tick(3) & kGateDirected);
 }
 
 TEST(tick_holds_an_action_with_its_directive) {

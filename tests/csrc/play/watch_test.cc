@@ -56,6 +56,25 @@ TEST(watch_counts_runs_that_begin_between_its_looks) {
   CHECK_EQ(watch.Look()->run, uint64_t{2});
 }
 
+TEST(watch_keeps_how_a_run_ended_that_began_anew_between_its_looks) {
+  Scene scene;
+  Watch watch(50, 0);
+  watch.Show(scene.At(1, 1000), true);
+  CHECK_EQ(watch.Look()->ended_at, int64_t{0});  // nothing was before it
+  watch.Show(scene.At(2, 1010), false);
+  watch.Show(scene.At(3, 1020), false);  // the end, shown once and too soon
+  watch.Show(scene.At(4, 1030), true);
+  for (uint64_t n = 5; n < 12; ++n) {  // in every copy of the mailbox
+    watch.Show(scene.At(n, static_cast<int64_t>(1000 + 60 * n)), false);
+    const Glimpse* glimpse = watch.Look();
+    CHECK_EQ(glimpse->run, uint64_t{2});
+    CHECK_EQ(glimpse->began, int64_t{1030});
+    CHECK_EQ(glimpse->ended_at, int64_t{1020});
+    CHECK_EQ(glimpse->ended.kills, 3u);
+    CHECK_EQ(glimpse->state.kills, static_cast<uint32_t>(n));
+  }
+}
+
 TEST(watch_leaves_out_frames_that_are_too_large) {
   Scene scene;
   Watch watch(0, 4 * 6 * 3 - 1);
@@ -71,7 +90,7 @@ TEST(watch_allocates_nothing_while_it_shows) {
   Watch watch(0, 4 * 6 * 3);
   const size_t before = check::Allocations();
   for (uint64_t n = 1; n < 100; ++n) {
-    watch.Show(scene.At(n, static_cast<int64_t>(n)), false);
+    watch.Show(scene.At(n, static_cast<int64_t>(n)), n % 5 == 0);
     if (n % 3 == 0) watch.Look();
   }
   CHECK_EQ(check::Allocations(), before);
