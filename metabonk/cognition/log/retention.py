@@ -54,7 +54,7 @@ _GO = (
     " (SELECT agent, epoch, sequence FROM decisions WHERE rowid=?)",
     "DELETE FROM decisions WHERE rowid=?",
 )
-_FIRST_AT = "SELECT CAST(at AS REAL) FROM decisions ORDER BY rowid LIMIT 1"
+_FIRST_AT = "SELECT CAST(at AS REAL) FROM decisions WHERE rowid > ? ORDER BY rowid LIMIT 1"
 _Id = tuple[str, int, int]
 _FIRST: _Id = ("", -1, -1)
 
@@ -78,9 +78,10 @@ class Keep:
 class Retention:
     """Removes rows of the journal behind `connection`, which belongs to the calling thread.
 
-    size: bytes that rows and their index take. oldest: when the oldest row was decided, seconds
-    since 1970; 0 without rows. removed: decisions that went. All as of the last look or step.
-    clock: seconds since 1970. ticks: monotonic seconds.
+    size: bytes that rows and their index take. oldest: when the oldest row was decided behind those
+    that steps found have to stay, as the last one of an agent that left for good; seconds since
+    1970, 0 without any. removed: decisions that went. All as of the last look or step. clock:
+    seconds since 1970. ticks: monotonic seconds.
     """
 
     def __init__(
@@ -112,12 +113,15 @@ class Retention:
         """Measures, and decides whether there is something to do. Raises sqlite3.Error."""
         now = self._ticks()
         self._look_at = now + LOOK_SECONDS
+        again = now >= self._round_at  # what had to stay is looked at again
+        if again:
+            self._after = 0
         self._measure()
         if not self.due:
             self.due = self._above(1.0) or 0.0 < self.oldest < self._cutoff()
-        if self.due and now >= self._round_at:
+        if self.due and again:
             self._round_at = now + ROUND_SECONDS
-            self._after, self._outcome = 0, _FIRST
+            self._outcome = _FIRST
 
     def step(self, most: int = STEP) -> None:
         """Looks at `most` rows and removes those that may go. Raises sqlite3.Error; then nothing
@@ -180,7 +184,7 @@ class Retention:
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         self.size = (int(pages) - int(free)) * self._page
-        row = self._connection.execute(_FIRST_AT).fetchone()
+        row = self._connection.execute(_FIRST_AT, (self._after,)).fetchone()
         self.oldest = float(row[0]) if row else 0.0
 
     def _above(self, share: float) -> bool:

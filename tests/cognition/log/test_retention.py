@@ -145,6 +145,55 @@ def test_days_are_counted_from_the_decision(tmp_path: Path) -> None:
     assert left(tmp_path) == list(range(90, 100))
 
 
+@pytest.mark.parametrize("keep", ["days", "size"])
+def test_an_agent_that_left_for_good_is_not_looked_at_again_and_again(
+    tmp_path: Path, keep: str
+) -> None:
+    """Its newest row stays for ever: it is not how far the journal goes back, nor work to do."""
+    told = Told()
+    with j.Journal(tmp_path) as book:
+        book.record(decision(0, agent="gone", state=STATE), told)
+        told.wait(1)
+    fill(tmp_path, 100)
+    clock = Clock(decision(60).at + 86_400.0)
+    with keeping(tmp_path, Keep()) as found:
+        whole = found.size
+    limits = Keep(days=1.0) if keep == "days" else Keep(size=whole * 2 // 3)
+    with keeping(tmp_path, limits, clock) as found:
+        assert found.oldest == decision(0).at
+        assert sweep(found) > 0
+        stay = left(tmp_path)
+        assert stay[0] == 0, "the row of who left"
+        assert found.oldest == decision(stay[1]).at
+        for _ in range(10):
+            clock.passed += r.LOOK_SECONDS
+            found.look()
+            assert not found.due
+            assert found.oldest == decision(stay[1]).at
+        if keep == "days":  # what grows old goes, and what had to stay is looked at once an hour
+            clock.now += 30.0
+            sweep(found)
+            assert left(tmp_path) == [0, *range(90, 100)]
+            clock.passed += r.ROUND_SECONDS
+            assert sweep(found) > 0
+            assert sweep(found) == 0
+
+
+def test_what_had_to_stay_goes_in_time_also_where_nothing_new_comes(tmp_path: Path) -> None:
+    fill(tmp_path, 40, undecided=(3, 20))
+    with sqlite3.connect(tmp_path / j.FILE) as connection:
+        connection.execute("UPDATE decisions SET at=?", (NOW - 2.0 * 3600.0,))
+        connection.execute("UPDATE decisions SET at=? WHERE sequence=39", (NOW,))
+    clock = Clock()
+    with keeping(tmp_path, Keep(days=1.0 / 24.0), clock) as found:
+        sweep(found)
+        assert left(tmp_path) == [3, 20, 39]
+        clock.now += 1.5 * 3600.0  # nobody waits for their outcomes any more
+        clock.passed += 1.5 * 3600.0
+        sweep(found)
+    assert left(tmp_path) == [39]
+
+
 def test_outcomes_without_a_decision_go_after_their_time(tmp_path: Path) -> None:
     fill(tmp_path, 5)
     told = Told()
