@@ -31,7 +31,7 @@ from metabonk.cognition.vocabulary import Directive
 
 from . import clip as clips
 from .books import digest
-from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Ledger
+from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Ledger, Welcomed
 from .ledger import now as at_present
 
 HZ = 60.0
@@ -117,6 +117,8 @@ class WatchedDialogue(Dialogue):
 
     def take(self, parts: Sequence[wire.Buffer], now: int) -> list[Decision]:
         message = _peek(parts)
+        if isinstance(message, wire.Welcome):
+            self._book.add(Welcomed(at_present(), self.agent, message.session))
         if isinstance(message, wire.Ack) and message.of == "outcome" and message.id is not None:
             self._book.add(Acknowledged(at_present(), str(message.id)))
         if isinstance(message, wire.Reply) and message.id is not None and not _passing(message):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -89,7 +90,15 @@ class Cut(msgspec.Struct, frozen=True, tag="cut"):
     agent: str
 
 
-Entry: TypeAlias = Began | Asked | Answered | Applied | Acknowledged | Ended | Cut
+class Welcomed(msgspec.Struct, frozen=True, tag="welcomed"):
+    """The broker gave the agent its name. session: of that start of the broker."""
+
+    at_ns: int
+    agent: str
+    session: str
+
+
+Entry: TypeAlias = Began | Asked | Answered | Applied | Acknowledged | Ended | Cut | Welcomed
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -127,3 +136,44 @@ def read(directory: Path, agent: str = "") -> Iterator[Entry]:
                 yield _DECODER.decode(line)
             except msgspec.DecodeError as error:
                 raise CorruptError(f"{path}, line {number}: no entry ({error})") from error
+
+
+class Seen:
+    """The entries by what they are about."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.began: dict[tuple[str, int], Began] = {}
+        self.asked: dict[str, Asked] = {}
+        self.asked_twice: list[str] = []
+        self.answered: dict[str, list[Answered]] = defaultdict(list)
+        self.applied: list[Applied] = []
+        self.acknowledged: set[str] = set()
+        self.ended: list[Ended] = []
+        self.welcomed: list[Welcomed] = []
+        self.cuts = 0
+        for entry in entries:
+            if isinstance(entry, Began):
+                self.began[entry.agent, entry.epoch] = entry
+            elif isinstance(entry, Asked):
+                if entry.id in self.asked:
+                    self.asked_twice.append(entry.id)
+                self.asked[entry.id] = entry
+            elif isinstance(entry, Answered):
+                self.answered[entry.id].append(entry)
+            elif isinstance(entry, Applied):
+                self.applied.append(entry)
+            elif isinstance(entry, Acknowledged):
+                self.acknowledged.add(entry.id)
+            elif isinstance(entry, Ended):
+                self.ended.append(entry)
+            elif isinstance(entry, Welcomed):
+                self.welcomed.append(entry)
+            elif isinstance(entry, Cut):
+                self.cuts += 1
+        self.applied.sort(key=lambda entry: entry.at_ns)
+
+
+def split(id: str) -> tuple[str, int, int]:
+    """Agent, epoch and sequence of an id as `omega-0/17/3`."""
+    agent, epoch, sequence = id.rsplit("/", 2)
+    return agent, int(epoch), int(sequence)

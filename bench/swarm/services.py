@@ -118,12 +118,12 @@ class Service:
             time.sleep(_LOOK_SECONDS)
 
     def kill(self) -> int:
-        """Ends it as a crash does (SIGKILL); returns when, CLOCK_MONOTONIC nanoseconds."""
-        at = time.monotonic_ns()
+        """Ends it as a crash does (SIGKILL); returns since when nothing of it runs any more,
+        CLOCK_MONOTONIC nanoseconds."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        return at
+        return time.monotonic_ns()
 
     def stop(self, patience: float = LEAVE_SECONDS) -> int | None:
         """Asks it to end (SIGTERM), makes it end after `patience` seconds; its exit status, None

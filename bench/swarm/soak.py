@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from metabonk.errors import MissingExtraError
+from metabonk.cognition.monitor.scrape import scrape
+from metabonk.errors import CorruptError, LinkError, MissingExtraError
 
 from . import books, ledger, picture, verdict
 from .agent import LINGER, Attempt
@@ -28,15 +29,18 @@ ENOUGH_DECISIONS = 1000  # from which on the journal's own pages do not count an
 SETTLE_SECONDS = 2.0  # after a start of the broker, before anybody tries to take a name
 ATTEMPT_SECONDS = 20.0
 LONGER = 60.0  # seconds at most for agents' first answers; likewise for those after the last kill
+SURE = 10.0  # faults that are drawn: of so many expected, none comes once in 20,000 soaks
 _LOOK_SECONDS = 0.02
+JOURNAL_AGAIN = "metabonk_cognition_journal_again_total"
+JOURNAL_FAILURES = "metabonk_cognition_journal_failures_total"
 
 
 class Report(msgspec.Struct, kw_only=True):
     """What a soak came to. starts: seconds that the broker needed after each kill until it was
     ready. drained: whether it ended in order at the end. resident: its memory at most, bytes.
     processor: share of one processor that it used. decisions, decision_bytes: rows of the
-    journal, and bytes of its file per row, outcomes included. problems: what failed beside the
-    verdict's faults."""
+    journal, and bytes of its file per row, outcomes included. stopped: it was ended early, and not
+    all that was planned happened. problems: what failed beside the verdict's faults."""
 
     plan: Plan
     seconds: float
@@ -50,6 +54,7 @@ class Report(msgspec.Struct, kw_only=True):
     processor: float = 0.0
     decisions: int = 0
     decision_bytes: float = 0.0
+    stopped: bool = False
     problems: list[str] = []
 
     @property
@@ -82,6 +87,7 @@ class Soak:
         self._problems: list[str] = []
         self._processor = 0.0
         self._resident = 0
+        self._again = 0  # decisions that the journal was handed a second time
 
     def run(self) -> Report:
         """The whole soak. Raises LinkError if something does not even start."""
@@ -219,7 +225,12 @@ class Soak:
         self._account()
 
     def _account(self) -> None:
-        """What the broker that is about to end has used."""
+        """What the broker that is about to end has used, and wrote down a second time. Where its
+        disk failed it may: what waits in memory is not found when a request comes again."""
+        with contextlib.suppress(LinkError, CorruptError):
+            page = scrape(f"{self._swarm.http}/metrics")
+            if not page.total(JOURNAL_FAILURES):
+                self._again += round(page.total(JOURNAL_AGAIN) or 0.0)
         pid = self._swarm.broker.pid
         self._processor += processor_seconds(pid)
         self._resident = max(self._resident, resident_bytes(pid))
@@ -234,6 +245,7 @@ class Soak:
             self._model_kills,
             BACKEND,
         )
+        _written_again(found, self._again)
         size, count = books.sizes(swarm.journal)
         attempts = [attempt for s in self._impostors if (attempt := _attempt(s)) is not None]
         for attempt in attempts:
@@ -248,9 +260,10 @@ class Soak:
             plan=self.plan, seconds=seconds, verdict=found, broker_kills=len(self._kills),
             model_kills=len(self._model_kills), impostors=attempts, starts=self._starts,
             drained=drained, resident=self._resident, processor=self._processor / seconds,
-            decisions=count, decision_bytes=size / count if count else 0.0, problems=self._problems,
+            decisions=count, decision_bytes=size / count if count else 0.0,
+            stopped=self._stopped(), problems=self._problems,
         )  # fmt: skip
-        report.problems += _goals(report)
+        report.problems += _goals(report) + _unhappened(report, len(self._impostors))
         with contextlib.suppress(MissingExtraError):
             entries = ledger.read(swarm.ledgers)
             picture.draw(self.folder / PICTURE, entries, self._kills, self._model_kills)
@@ -290,6 +303,30 @@ def _goals(report: Report) -> list[str]:
         missed.append(f"99 % of recoveries within {recovery:.2f} s; goal {RECOVERY_SECONDS} s")
     if report.decisions >= ENOUGH_DECISIONS and report.decision_bytes > DECISION_BYTES:
         missed.append(f"{report.decision_bytes:.0f} bytes per decision; goal {DECISION_BYTES}")
+    return missed
+
+
+def _written_again(found: Verdict, count: int) -> None:
+    """Decisions that the journal was handed twice: it kept one of each, and two were made."""
+    if count:
+        why = f"the journal was handed {count} decisions of requests that it had"
+        found.faults.append(Fault("duplicated", "", why))
+        found.fault_counts["duplicated"] = found.fault_counts.get("duplicated", 0) + count
+
+
+def _unhappened(report: Report, started: int) -> list[str]:
+    """What should have gone wrong and did not: a soak says nothing of it. started: impostors'
+    processes."""
+    plan, counts = report.plan, report.verdict.counts
+    tried = sum(attempt.bound or bool(attempt.why) for attempt in report.impostors)
+    missed = []
+    if not report.stopped and (tried < started or (plan.impostors and not tried)):
+        missed.append(f"{tried} of {plan.impostors} impostors got as far as trying to take a name")
+    # Half of what happens by churn is cut, half made anew.
+    if plan.churn * report.verdict.requests / 2.0 >= SURE:
+        for what, name in (("connection was cut", "cut"), ("client was made anew", "remade")):
+            if not counts.get(name):
+                missed.append(f"no {what} in {report.verdict.requests} requests")
     return missed
 
 

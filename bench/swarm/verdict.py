@@ -7,6 +7,7 @@ so that a soak that fails says where to look. Times are CLOCK_MONOTONIC nanoseco
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from .ledger import Acknowledged, Answered, Applied, Asked, Began, Cut, Ended, Entry
+from .ledger import Answered, Asked, Began, Cut, Ended, Entry, Seen, Welcomed, split
 
 DECISIONS = ("ok", "fallback")
 GAP_NS = 3_000_000_000  # an agent that was answered so lately is there
@@ -48,12 +49,13 @@ class Fault(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, kw_only=True):
     """What happened and what was wrong.
 
-    counts: requests by what became of them. faults: the first of each kind; fault_counts: how many.
-    recovery: seconds that agents went without an answer that was due after a kill of the broker;
-    one per agent and kill. silent: of these the longest of each agent that had none until its end.
-    model_back: seconds from the last kill of the model server to an answer of it; None without a
-    kill, and without such an answer. blocked_us: how long clients held the game's thread per tick:
-    worst agents' median, 99th percentile and most. late_ticks: share of the game's ticks.
+    counts: requests by what became of them, connections that were cut, clients made anew. faults:
+    the first of each kind; fault_counts: how many. recovery: seconds that agents went without an
+    answer that was due after a kill of the broker; one per agent and kill. silent: of these the
+    longest of each agent that had none until its end. model_back: seconds from the last kill of the
+    model server to an answer of it; None without a kill, and without such an answer. blocked_us:
+    how long clients held the game's thread per tick: worst agents' median, 99th percentile and
+    most. late_ticks: share of the game's ticks.
     """
 
     agents: int = 0
@@ -92,7 +94,7 @@ def judge(
     kills, model_kills: when the broker was killed, and the model server. model: the backend whose
     answers are the model server's.
     """
-    seen = _Seen(entries)
+    seen = Seen(entries)
     faults = [
         *_outcome_faults(seen, outcomes),
         *_decision_faults(seen, decisions),
@@ -106,7 +108,9 @@ def judge(
         if shown[fault.kind] <= MOST_SHOWN:
             listed.append(fault)
     ticks = sum(end.ticks for end in seen.ended)
-    found = recoveries(seen.began.values(), seen.asked.values(), seen.answered, kills, seen.ended)
+    found = recoveries(
+        seen.began.values(), seen.asked.values(), seen.answered, kills, seen.ended, seen.welcomed
+    )
     silent = sorted((one.agent, one.seconds) for one in found if not one.answered)
     return Verdict(
         agents=len(seen.began),
@@ -123,36 +127,7 @@ def judge(
     )
 
 
-class _Seen:
-    """The entries by what they are about."""
-
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self.began: dict[tuple[str, int], Began] = {}
-        self.asked: dict[str, Asked] = {}
-        self.asked_twice: list[str] = []
-        self.answered: dict[str, list[Answered]] = defaultdict(list)
-        self.applied: list[Applied] = []
-        self.acknowledged: set[str] = set()
-        self.ended: list[Ended] = []
-        for entry in entries:
-            if isinstance(entry, Began):
-                self.began[entry.agent, entry.epoch] = entry
-            elif isinstance(entry, Asked):
-                if entry.id in self.asked:
-                    self.asked_twice.append(entry.id)
-                self.asked[entry.id] = entry
-            elif isinstance(entry, Answered):
-                self.answered[entry.id].append(entry)
-            elif isinstance(entry, Applied):
-                self.applied.append(entry)
-            elif isinstance(entry, Acknowledged):
-                self.acknowledged.add(entry.id)
-            elif isinstance(entry, Ended):
-                self.ended.append(entry)
-        self.applied.sort(key=lambda entry: entry.at_ns)
-
-
-def _outcome_faults(seen: _Seen, outcomes: Iterable[Noted]) -> Iterable[Fault]:
+def _outcome_faults(seen: Seen, outcomes: Iterable[Noted]) -> Iterable[Fault]:
     """Every request has exactly one outcome, which says what the agent did."""
     rows: dict[str, list[Noted]] = defaultdict(list)
     for row in outcomes:
@@ -175,8 +150,9 @@ def _outcome_faults(seen: _Seen, outcomes: Iterable[Noted]) -> Iterable[Fault]:
         yield Fault("duplicated", id, "two requests have this id")
 
 
-def _decision_faults(seen: _Seen, decisions: Iterable[Decision]) -> Iterable[Fault]:
-    """What was followed is written down once, as it was followed."""
+def _decision_faults(seen: Seen, decisions: Iterable[Decision]) -> Iterable[Fault]:
+    """What was followed is written down once, as it was followed; what was told to be written down
+    is, as it was told."""
     rows: dict[str, list[Decision]] = defaultdict(list)
     for row in decisions:
         rows[row.id].append(row)
@@ -189,16 +165,33 @@ def _decision_faults(seen: _Seen, decisions: Iterable[Decision]) -> Iterable[Fau
         found = [row for row in rows.get(entry.id, ()) if row.status in DECISIONS]
         if not found:
             yield Fault("unwritten", entry.id, "it was followed and is not in the journal")
+    followed = {entry.id for entry in seen.applied}
     for id, replies in seen.answered.items():
-        answers = {reply.answer for reply in replies if reply.answer}
-        written = {row.answer for row in rows.get(id, ()) if row.answer}
-        if len(answers) > 1:
-            yield Fault("changed", id, f"it was answered in {len(answers)} different ways")
-        elif answers and written and answers != written:
-            yield Fault("changed", id, "the journal has another answer than the agent got")
+        found = rows.get(id, [])
+        if found or id not in followed:  # else it was just said
+            yield from _told_faults(id, replies, found)
 
 
-def _stale_faults(seen: _Seen) -> Iterable[Fault]:
+def _told_faults(id: str, replies: Sequence[Answered], rows: Sequence[Decision]) -> Iterable[Fault]:
+    """The replies to one request against each other, and against its rows."""
+    answers = {reply.answer for reply in replies if reply.answer}
+    told = {reply.status for reply in replies if reply.recorded}
+    written = {row.answer for row in rows if row.answer}
+    statuses = {row.status for row in rows}
+    if len(answers) > 1:
+        yield Fault("changed", id, f"it was answered in {len(answers)} different ways")
+    elif len(told) > 1:
+        yield Fault("changed", id, f"it was told to have ended as {' and '.join(sorted(told))}")
+    elif told and not rows:
+        yield Fault("unwritten", id, "its reply said that the journal has it, which has not")
+    elif told and told != statuses:
+        said, kept = *told, " and ".join(sorted(statuses))
+        yield Fault("changed", id, f"the agent was told {said}, the journal has {kept}")
+    elif answers and (written or told) and answers != written:
+        yield Fault("changed", id, "the journal has another answer than the agent got")
+
+
+def _stale_faults(seen: Seen) -> Iterable[Fault]:
     """Nothing is followed twice, after its deadline, or after something newer."""
     times = Counter(entry.id for entry in seen.applied)
     for id, count in times.items():
@@ -236,12 +229,6 @@ def usurped(at_ns: int, agent: str, entries: Iterable[Entry], kills: Sequence[in
     return any(reply > max(gaps) and at_ns - reply <= GAP_NS for reply in replies)
 
 
-def split(id: str) -> tuple[str, int, int]:
-    """Agent, epoch and sequence of an id as `omega-0/17/3`."""
-    agent, epoch, sequence = id.rsplit("/", 2)
-    return agent, int(epoch), int(sequence)
-
-
 class Recovery(NamedTuple):
     """How long an agent went without after a kill: until a decision came, or until its end."""
 
@@ -256,8 +243,13 @@ def recoveries(
     answered: Mapping[str, Sequence[Answered]],
     kills: Sequence[int],
     ended: Iterable[Ended] = (),
+    welcomed: Iterable[Welcomed] = (),
 ) -> list[Recovery]:
     """Seconds without an answer after each kill, for each agent, until its next decision.
+
+    A decision is of who came after the kill if its request was asked since, or a Welcome of another
+    session came before it. One that was on its way already is an answer, after which the next is
+    due as after any other, and nobody's return.
 
     They count from the kill where a request was under way, else from when the agent's next one was
     due: one period after its last one, however long it then could not ask. A client that was made
@@ -267,24 +259,27 @@ def recoveries(
     starts: dict[str, list[Began]] = defaultdict(list)
     for begin in began:
         starts[begin.agent].append(begin)
-    requests: dict[str, list[tuple[int, int]]] = defaultdict(list)  # asked, and ended
-    decisions: dict[str, list[int]] = defaultdict(list)
+    spans: dict[str, list[_Span]] = defaultdict(list)
     last: dict[str, int] = defaultdict(int)  # when it surely still asked
     for request in asked:
         agent = split(request.id)[0]
         replies = [r.at_ns for r in answered.get(request.id, ()) if r.status in DECISIONS]
-        requests[agent].append((request.at_ns, min([*replies, request.deadline_ns])))
-        decisions[agent] += replies
+        spans[agent].append(_Span(request.at_ns, request.deadline_ns, replies))
         last[agent] = max(last[agent], request.at_ns)
     for end in ended:
         last[end.agent] = max(last[end.agent], end.asked_until_ns or end.at_ns)
+    sessions: dict[str, list[Welcomed]] = defaultdict(list)
+    for welcome in welcomed:
+        sessions[welcome.agent].append(welcome)
     found = []
     for kill in kills:
         for agent, clients in starts.items():
             if any(client.slow for client in clients):
                 continue
-            before = [span for span in requests[agent] if span[0] <= kill]
-            after = min((at for at in decisions[agent] if at > kill), default=None)
+            anew_ns = _welcomed_anew(kill, sessions[agent])
+            before = [one.until(kill, anew_ns) for one in spans[agent] if one.asked_ns <= kill]
+            back = [at for one in spans[agent] for at in one.back(kill, anew_ns)]
+            after = min(back, default=None)
             if after is None:
                 left = last[agent] - _due(kill, before, clients)
                 if left > 0:  # else it had ended before anything was due
@@ -294,6 +289,33 @@ def recoveries(
                 due = max([_due(kill, before, clients), *anew])
                 found.append(Recovery(agent, max(after - due, 0) / 1e9, answered=True))
     return found
+
+
+class _Span(NamedTuple):
+    """One request: when it was asked, its deadline, and its decisions."""
+
+    asked_ns: int
+    deadline_ns: int
+    decided_ns: list[int]
+
+    def back(self, kill: int, anew_ns: float) -> list[int]:
+        """Its decisions by who came after a kill. anew_ns: when the agent was welcomed since."""
+        if self.asked_ns > kill:
+            return self.decided_ns
+        return [at for at in self.decided_ns if at > kill and at >= anew_ns]
+
+    def until(self, kill: int, anew_ns: float) -> tuple[int, int]:
+        """When it was asked, and until when it was under way: what was on its way at the kill was
+        not."""
+        ends = [min(at, kill) if at < anew_ns else at for at in self.decided_ns]
+        return self.asked_ns, min([*ends, self.deadline_ns])
+
+
+def _welcomed_anew(kill: int, welcomed: Sequence[Welcomed]) -> float:
+    """When an agent was first welcomed by another start of the broker than those before a kill."""
+    known = {one.session for one in welcomed if one.at_ns <= kill}
+    since = [one.at_ns for one in welcomed if one.at_ns > kill and one.session not in known]
+    return min(since, default=math.inf)
 
 
 def _due(kill: int, before: Sequence[tuple[int, int]], clients: Sequence[Began]) -> int:
@@ -333,18 +355,21 @@ def all_back(
     model_kills: Sequence[int],
     model: str,
 ) -> bool:
-    """Whether since the last kill each of the agents had a decision, and the model gave one."""
-    seen, kill = _Seen(entries), max(kills, default=0)
+    """Whether each of the agents had a decision of what it asked since the last kill, and the model
+    gave one."""
+    seen, kill = Seen(entries), max(kills, default=0)
     back = {
         split(id)[0]
         for id, replies in seen.answered.items()
-        if any(reply.at_ns > kill and reply.status in DECISIONS for reply in replies)
+        if id in seen.asked
+        and seen.asked[id].at_ns >= kill
+        and any(reply.status in DECISIONS for reply in replies)
     }
     answers = came_back(seen.asked, seen.answered, model_kills, model) is not None
     return back.issuperset(agents) and (answers or not model_kills)
 
 
-def _counts(seen: _Seen) -> dict[str, int]:
+def _counts(seen: Seen) -> dict[str, int]:
     statuses: Counter[str] = Counter()
     for id in seen.asked:
         replies = seen.answered.get(id)
@@ -355,6 +380,8 @@ def _counts(seen: _Seen) -> dict[str, int]:
         "applied": len(seen.applied),
         "repeated_replies": repeated,
         "acknowledged": len(seen.acknowledged),
+        "cut": seen.cuts,
+        "remade": len(seen.began) - len({agent for agent, _ in seen.began}),
     }
 
 

@@ -74,6 +74,25 @@ def test_it_is_there_when_start_returns_and_can_be_killed_and_started_again(tmp_
     service.close()
 
 
+def test_a_kill_is_over_when_its_time_says_so(tmp_path: Path) -> None:
+    """What was said before it took effect may still arrive, and is nobody's who came after."""
+    service, _ = server(tmp_path)
+    ended: list[int] = []
+
+    class Slow:
+        def kill(self) -> None: ...
+
+        def wait(self) -> None:
+            time.sleep(0.02)
+            ended.append(time.monotonic_ns())
+
+        def poll(self) -> int:
+            return 0
+
+    service._process = Slow()  # type: ignore[assignment]
+    assert service.kill() >= ended[0]
+
+
 def test_closing_leaves_no_process(tmp_path: Path) -> None:
     service, _ = server(tmp_path)
     with service:
