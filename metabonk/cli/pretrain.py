@@ -221,6 +221,7 @@ def _show_dreams(result: Dreamt, json: bool) -> None:
                 "trust": seen.trust,
                 "not_judged": list(seen.left_out),
                 "reward_auc": seen.reward_auc,
+                "seen_auc": seen.seen_auc,
                 **ahead,
                 "metrics": result.metrics,
             }
@@ -240,7 +241,8 @@ def _show_dreams(result: Dreamt, json: bool) -> None:
         console.print(table(["steps ahead", ">error", ">nothing changes", ">the mean"], rows))
         console.print(
             f"[dim]on {seen.sequences} sequences of held-out episodes; right for {seen.trust} "
-            f"steps; reward told from none {seen.reward_auc:.2f} (chance .50)[/]"
+            f"steps; what pays is told by {seen.reward_auc:.2f}, of steps seen by "
+            f"{seen.seen_auc:.2f} (area under the curve, chance .50)[/]"
         )
         if seen.left_out:
             missed = ", ".join(seen.left_out)

@@ -2,9 +2,11 @@
 
     symlog(x) = sign(x) ln(1 + |x|),  symexp its inverse         (Webber 2012; Hafner et al. 2023)
 
-Bins stand at symexp of evenly spaced points: close together near 0 and ever wider apart. A number
-between two bins is the mixture of both that has it as its mean, so that what is learned of a random
-number by cross-entropy has that number's mean, and gradients do not grow with it.
+Bins stand at unit * symexp of evenly spaced points: evenly up to about one unit, and ever wider
+apart beyond. A number between two bins is the mixture of both that has it as its mean, so that what
+is learned of a random number by cross-entropy has that number's mean, and gradients do not grow
+with it. Numbers that share a pair of bins are told apart by little of that loss: a game pays
+hundredths for most of what it pays for, which is why the unit is a tenth where the paper has 1.
 """
 
 from __future__ import annotations
@@ -22,15 +24,16 @@ def symexp(x: Tensor) -> Tensor:
 
 
 class TwoHot(nn.Module):
-    """count: bins, odd so that one of them is 0. reach: the outermost stand at symexp(+-reach)."""
+    """count: bins, odd so that one of them is 0. reach: the outermost stand at
+    unit * symexp(+-reach)."""
 
     bins: Tensor
 
-    def __init__(self, count: int = 127, reach: float = 12.0) -> None:
+    def __init__(self, count: int = 159, reach: float = 15.0, unit: float = 0.1) -> None:
         super().__init__()
         if count < 3 or count % 2 == 0:
             raise ValueError(f"count: {count} bins; wanted an odd number of at least 3")
-        half = symexp(torch.linspace(0.0, reach, count // 2 + 1, dtype=torch.float64))
+        half = unit * symexp(torch.linspace(0.0, reach, count // 2 + 1, dtype=torch.float64))
         bins = torch.cat([-half[1:].flip(0), half]).float()
         self.register_buffer("bins", bins, persistent=False)
 

@@ -48,6 +48,9 @@ class WorldConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 1.0
     kl_dynamics: Annotated[float, means("Weight of expecting what is seen.", ge=0.0)] = 1.0
     kl_representation: Annotated[float, means("Weight of seeing what is expected.", ge=0.0)] = 0.1
+    reward: Annotated[
+        float, means("Weight of telling the reward, beside that of what is seen.", ge=0.0)
+    ] = 1.0
     intrinsic: Annotated[
         float,
         means(

@@ -85,7 +85,7 @@ def test_world_models_are_held_against_persistence() -> None:
     def values(cell: Cell) -> dict[str, Any]:
         ratio = 0.3 + 0.01 * cell.seed if cell.arm.endswith("honest") else 1.1
         seen = {"to_mean": 2.0 * ratio, "to_others": 0.4 + 0.01 * cell.seed, "wm_kl": 0.01}
-        return {"ratio": ratio, **seen, "auc": 0.97, "trust": 15.0}
+        return {"ratio": ratio, **seen, "auc": 0.97, "dreamed_auc": 0.6, "trust": 15.0}
 
     rows = figures("world", values)
     assert all(f.met for f in rows.values() if f.goal is not None)
@@ -93,7 +93,7 @@ def test_world_models_are_held_against_persistence() -> None:
     assert cells.baselines["shuffled actions"] == pytest.approx(1.1)
     assert rows["arena: steps for which it can be dreamed of (the trust horizon)"].value == 15.0
     errors = {"ratio": 0.8, "to_mean": 1.0, "to_others": 1.0}
-    wrong = {**errors, "auc": 0.6, "wm_kl": 0.4, "trust": 0.0}
+    wrong = {**errors, "auc": 0.6, "dreamed_auc": 0.5, "wm_kl": 0.4, "trust": 0.0}
     assert not any(f.met for f in figures("world", lambda cell: wrong).values())
     some = figures("world", lambda cell: {**values(cell), "left_out": ["entities"]})
     assert some["arena: error 15 steps ahead, of persistence's"].note == "not judged: entities"

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 
+import msgspec
 import numpy as np
 from gymnasium import spaces as gs
 
@@ -42,8 +43,9 @@ def walk(length: int, num: int, seed: int) -> Sequences:
     )
 
 
-def trained(updates: int, shuffled: bool = False) -> WorldLearner:
-    learner = WorldLearner(build(SPACE, LAYOUT, SMALL, seed=0), SMALL, seed=0)
+def trained(updates: int, shuffled: bool = False, reward: float = 1.0) -> WorldLearner:
+    config = msgspec.structs.replace(SMALL, reward=reward)
+    learner = WorldLearner(build(SPACE, LAYOUT, config, seed=0), config, seed=0)
     for update in range(updates):
         sequences = walk(16, 16, seed=update)
         if shuffled:

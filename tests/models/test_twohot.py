@@ -32,14 +32,14 @@ def test_beyond_the_outermost_bin_a_number_counts_as_that_bin() -> None:
 
 
 def test_nothing_known_means_zero_exactly() -> None:
-    assert float(TwoHot().mean(torch.full((127,), 0.3))) == 0.0
+    assert float(TwoHot().mean(torch.full_like(TwoHot().bins, 0.3))) == 0.0
 
 
 def test_the_mean_of_a_random_number_is_learned() -> None:
     """A coin of 0 and 100: what minimises the loss expects 50, as squared error would, and the
     gradient's size does not depend on the numbers."""
     code = TwoHot()
-    logits = torch.zeros(127, requires_grad=True)
+    logits = torch.zeros_like(code.bins, requires_grad=True)
     values = torch.tensor([0.0, 100.0])
     optimizer = torch.optim.Adam([logits], 0.1)
     for _ in range(400):
@@ -49,6 +49,18 @@ def test_the_mean_of_a_random_number_is_learned() -> None:
         assert float(logits.grad.norm()) < 1.0
         optimizer.step()
     assert float(code.mean(logits.detach())) == pytest.approx(50.0, rel=0.03)
+
+
+def test_small_numbers_are_told_apart() -> None:
+    """What it costs to take one small reward for another: near nothing where both are between the
+    same two bins."""
+
+    def missed(code: TwoHot) -> float:
+        weights = code.encode(torch.tensor([0.005, 0.06]))
+        guessed = weights.flip(0).clamp_min(1e-3).log()
+        return float((code.loss(guessed, torch.tensor([0.005, 0.06]))).mean())
+
+    assert missed(TwoHot()) > 3.0 * missed(TwoHot(127, 12.0, unit=1.0))
 
 
 def test_an_even_number_of_bins_is_refused() -> None:

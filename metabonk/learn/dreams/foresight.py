@@ -4,8 +4,9 @@ Knows the world model and sequences; does not know how it was trained. A sequenc
 `context` steps and then dreamed on, several times, under the actions that were really taken; what
 the dreams expect on average is judged, as one dream of a world with chance in it errs twice as far
 as the mean does, however good the model. Errors are beside those of persistence (nothing changes
-from the last frame seen) and of the mean of what was seen; the reward is judged by how well it
-ranks steps that brought some above those that did not.
+from the last frame seen) and of the mean of what was seen; the reward is judged by how well steps
+that paid more than steps usually do are ranked above the others, dreamed and, beside that, seen:
+much of what a step will pay is left to chance, and all of it can be told once it was seen.
 """
 
 from __future__ import annotations
@@ -35,15 +36,17 @@ PICTURED = 32  # sequences whose pixels are compared; there are many in each, an
 class Foresight:
     """By dreamed step 1..H: `error`, `persistence` and `mean` [H] of the observation, in the units
     of measure.py, every key by its elements. changed: wrong cells among those that changed since
-    the last frame seen, NaN [H] without cells. reward_auc: NaN if there was no reward, or nothing
-    else. sequences: without a reset, that were judged. tolerable: an error that is small whatever
-    the others are. left_out: keys of the observation that did not count."""
+    the last frame seen, NaN [H] without cells. reward_auc: of dreamed steps; seen_auc: of the same
+    steps, had they been seen; NaN where all of them paid the same. sequences: without a reset, that
+    were judged. tolerable: an error that is small whatever the others are. left_out: keys of the
+    observation that did not count."""
 
     error: FloatArray
     persistence: FloatArray
     mean: FloatArray
     changed: FloatArray
     reward_auc: float
+    seen_auc: float
     sequences: int
     tolerable: float = 0.0
     left_out: tuple[str, ...] = ()
@@ -96,43 +99,59 @@ def foresight(
     batch = Batch(
         {k: v[:, whole] for k, v in batch.observation.items()}, *(t[:, whole] for t in batch[1:])
     )
-    features = _dreamed(model, batch, context, draws, seed)
-    expected = model.values.mean(model.reward(features.flatten(0, 2))).view(features.shape[:3])
-    auc = area_under_curve(expected.mean(1).flatten(), batch.reward[context:].flatten() > 0.0)
+    seen, features = _seen_and_dreamed(model, batch, context, draws, seed)
+    more = _paid_more(batch.reward[context:].flatten())
+    auc = area_under_curve(_expected(model, features).mean(1).flatten(), more)
+    seen_auc = area_under_curve(_expected(model, seen).flatten(), more)
     hidden = model.decoder_input(features.flatten(0, 2)).unflatten(0, features.shape[:3])
     hidden = hidden.transpose(1, 2)
     found, widths = [], []
     for key, part in parts.items():
-        seen = batch.observation[key]
-        found.append(_judge(part, hidden, seen, context, pictured))
-        widths.append(seen[0, 0].numel())
+        real = batch.observation[key]
+        found.append(_judge(part, hidden, real, context, pictured))
+        widths.append(real[0, 0].numel())
     error, still, mean = np.average([rows[:3] for rows in found], 0, widths).astype(np.float32)
     changed = next((rows[3] for rows in found if rows[3] is not None), np.full(len(error), np.nan))
     tolerated = float(np.average([measure.tolerable(part) for part in parts.values()], 0, widths))
     missed = measure.left_out(model.decoder)
     return Foresight(
-        error, still, mean, changed.astype(np.float32), auc, features.shape[2], tolerated, missed
+        error,
+        still,
+        mean,
+        changed.astype(np.float32),
+        auc,
+        seen_auc,
+        features.shape[2],
+        tolerated,
+        missed,
     )
 
 
-def _dreamed(model: WorldModel, batch: Batch, context: int, draws: int, seed: int) -> Tensor:
-    """Features [H, draws, B, F] of every dreamed step."""
+def _seen_and_dreamed(
+    model: WorldModel, batch: Batch, context: int, draws: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Features of the H steps after `context`: as they were seen [H, B, F], and dreamed from what
+    had been seen before them [H, draws, B, F]."""
     length, num = batch.is_first.shape
     generator = torch.Generator().manual_seed(seed)
-    watched = {key: value[:context] for key, value in batch.observation.items()}
-    seen = model.sequence(
-        model.init(num),
-        batch.action[:context],
-        watched,
-        batch.is_first[:context],
-        model.rssm.noise(context, num, generator=generator),
-    )
-    state = Latent(seen.deter[-1].repeat(draws, 1), seen.stoch[-1].repeat(draws, 1))
+    noise = model.rssm.noise(length, num, generator=generator)
+    seen = model.sequence(model.init(num), batch.action, batch.observation, batch.is_first, noise)
+    last = context - 1
+    state = Latent(seen.deter[last].repeat(draws, 1), seen.stoch[last].repeat(draws, 1))
     action = model.actions(batch.action[context:]).repeat(1, draws, 1)
     noise = model.rssm.noise(length - context, draws * num, generator=generator)
     ahead = model.rssm.sequence(state, action, None, None, noise)
-    features = Latent(ahead.deter, ahead.stoch).features
-    return features.view(length - context, draws, num, -1)
+    dreamed = Latent(ahead.deter, ahead.stoch).features
+    return (
+        Latent(seen.deter, seen.stoch).features[context:],
+        dreamed.view(length - context, draws, num, -1),
+    )
+
+
+def _expected(model: WorldModel, features: Tensor) -> Tensor:
+    """The reward [...] that features [..., F] expect."""
+    lead = features.shape[:-1]
+    return model.values.mean(model.reward(features.flatten(0, -2))).view(lead)
 
 
 def _judge(
@@ -167,6 +186,13 @@ def _usual(part: Part, seen: Tensor) -> Tensor:
     if measure.is_pixels(part):  # step by step: as floats all of them take four times the memory
         return torch.stack([measure.real(part, one).mean(0) for one in seen]).mean(0)
     return torch.zeros(())
+
+
+def _paid_more(paid: Tensor) -> Tensor:
+    """Which steps paid more than the median one; where no step did, which paid no less than it."""
+    usual = paid.median()
+    more = paid > usual
+    return more if bool(more.any()) else paid >= usual
 
 
 def area_under_curve(score: Tensor, positive: Tensor) -> float:

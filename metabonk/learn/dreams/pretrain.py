@@ -189,7 +189,8 @@ class _Learning:
         """How far the model is right on what it never learned from."""
         nothing = np.zeros(0, np.float32)
         if self.held is None:
-            return Foresight(nothing, nothing, nothing, nothing, float("nan"), 0)
+            nan = float("nan")
+            return Foresight(nothing, nothing, nothing, nothing, nan, nan, 0)
         return foresight(self.world.model, self.held.batch, self.held.context, seed=self.seed)
 
     def save(self, out: Path, seen: Foresight) -> Artifact:
@@ -198,8 +199,9 @@ class _Learning:
             last = {"persistence": seen.persistence[-1], "mean": seen.mean[-1]}
             baselines = {name: float(value) for name, value in last.items()}
             metrics["open_loop_error"] = Measured(value=float(seen.error[-1]), baselines=baselines)
-            if np.isfinite(seen.reward_auc):
-                metrics["reward_auc"] = Measured(value=seen.reward_auc, baselines={"chance": 0.5})
+            for name in ("reward_auc", "seen_auc"):
+                if np.isfinite(area := getattr(seen, name)):
+                    metrics[name] = Measured(value=area, baselines={"chance": 0.5})
         details: dict[str, Any] = {
             "source": self.data.source,
             "steps": len(self.data.learned),

@@ -3,7 +3,7 @@
 Knows the world model, sequences and the flat optimiser; does not know games, replay or files.
 
     loss = sum over keys of the observation's loss
-         + two-hot cross-entropy of the reward + cross-entropy of going on
+         + weight * two-hot cross-entropy of the reward + cross-entropy of going on
          + kl_dynamics       max(free, KL(sg(posterior) || prior))
          + kl_representation max(free, KL(posterior || sg(prior)))
 
@@ -145,7 +145,7 @@ class WorldLearner:
         dynamics = self.model.rssm.divergence(posterior.detach(), prior)
         representation = self.model.rssm.divergence(posterior, prior.detach())
         free = config.free_nats
-        loss = recon + reward + ends
+        loss = recon + config.reward * reward + ends
         loss = loss + config.kl_dynamics * _mean(dynamics.clamp(min=free), counts)
         loss = loss + config.kl_representation * _mean(representation.clamp(min=free), counts)
         return {

@@ -11,7 +11,7 @@ from dreamers import dreamer_of
 from ring_world import LAYOUT, SMALL, SPACE, trained, walk
 
 from metabonk.learn.dreams.dreamer import DreamLearner
-from metabonk.learn.dreams.foresight import Foresight, area_under_curve, foresight
+from metabonk.learn.dreams.foresight import Foresight, _paid_more, area_under_curve, foresight
 from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
 from metabonk.learn.replay import Sequences
 from metabonk.models.rssm import Latent
@@ -25,12 +25,34 @@ def test_it_sees_ahead_by_knowing_what_actions_do() -> None:
     assert good.error[-1] < 0.3 * good.persistence[-1]
     assert good.error[-1] < 0.3 * good.mean[-1]
     assert good.reward_auc > 0.95
+    assert good.seen_auc > 0.95
     assert good.trust == 12
     blind = foresight(trained(250, shuffled=True).model, test, context=4)
     assert blind.error[-1] > 0.8 * blind.mean[-1]
     assert blind.trust == 0
     once = foresight(trained(250, shuffled=True).model, test, context=4, draws=1)
     assert once.error[-1] > 1.3 * blind.error[-1]  # chance errs twice where the mean errs once
+
+
+@pytest.mark.parametrize(
+    ("paid", "more"),
+    [
+        ([0.0, 0.0, 0.0, 1.0], [0, 0, 0, 1]),
+        ([0.1, 0.1, 0.1, 0.3, -2.0], [0, 0, 0, 1, 0]),  # every step pays a little
+        ([1.0, 1.0, 1.0, 0.0], [1, 1, 1, 0]),  # most pay all there is
+    ],
+)
+def test_what_pays_is_told_from_what_steps_usually_pay(paid: list[float], more: list[int]) -> None:
+    assert _paid_more(torch.tensor(paid)).tolist() == [bool(one) for one in more]
+
+
+def test_the_rewards_weight_is_what_it_is_told_by() -> None:
+    """Of nothing, nothing is learned of it; what else is learned needs none."""
+    batch = Batch.of(walk(16, 128, seed=10_001))
+    told = [foresight(trained(250, reward=weight).model, batch, context=4) for weight in (0.0, 1.0)]
+    assert abs(told[0].seen_auc - 0.5) < 0.2
+    assert told[1].seen_auc > 0.95
+    assert told[0].error[-1] < 0.3 * told[0].mean[-1]
 
 
 @pytest.mark.parametrize(
@@ -49,14 +71,14 @@ def test_trust_goes_to_the_furthest_step_that_clearly_beats_both(
 ) -> None:
     still, mean = np.full(4, 0.5, np.float32), np.full(4, 0.6, np.float32)
     for a, b in ((still, mean), (mean, still)):
-        seen = Foresight(np.array(error, np.float32), a, b, still, 1.0, 1)
+        seen = Foresight(np.array(error, np.float32), a, b, still, 1.0, 1.0, 1)
         assert seen.trust == trust
 
 
 def test_a_tolerable_error_is_trusted_where_nothing_moves() -> None:
     still, error = np.full(4, 0.01, np.float32), np.array([0.01, 0.02, 0.04, 0.06], np.float32)
-    assert Foresight(error, still, still, still, 1.0, 1).trust == 0
-    assert Foresight(error, still, still, still, 1.0, 1, tolerable=0.05).trust == 3
+    assert Foresight(error, still, still, still, 1.0, 1.0, 1).trust == 0
+    assert Foresight(error, still, still, still, 1.0, 1.0, 1, tolerable=0.05).trust == 3
 
 
 def test_the_divergence_neither_vanishes_nor_pays_below_the_free_nats() -> None:
