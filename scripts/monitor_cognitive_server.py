@@ -3,12 +3,22 @@
 
     python scripts/monitor_cognitive_server.py --model http://127.0.0.1:30000
 
-The rest is `metabonk monitor --help`.
+Where this Python has no MetaBonk, the checkout's own shows it (`scripts/metabonk`). The rest is
+`metabonk monitor --help`.
 """
 
-import sys
+from __future__ import annotations
 
-from metabonk.cli.main import run
+import importlib.util
+import os
+import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    run(["monitor", *sys.argv[1:]])
+    words = ["monitor", *sys.argv[1:]]
+    if importlib.util.find_spec("metabonk") is None:
+        own = Path(__file__).resolve().parent / "metabonk"
+        os.execv(own, [str(own), *words])
+    from metabonk.cli.main import run
+
+    run(words)

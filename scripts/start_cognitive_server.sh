@@ -3,7 +3,7 @@
 #   ./scripts/start_cognitive_server.sh                      embedded rules answer
 #   ./scripts/start_cognitive_server.sh --vlm vlm.toml       SGLang or vLLM, settings in a file
 #   ./scripts/start_cognitive_server.sh --docker [PROFILE]   in containers; sglang, vllm or none
-# Further words go to `metabonk serve cognitive`. Ctrl-C ends everything in order.
+# Further words go to `metabonk serve cognitive`. Ctrl-C ends everything in order, once more at once.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 metabonk="$here/scripts/metabonk"
@@ -46,14 +46,32 @@ while IFS= read -r line; do
   asking+=(--set "$line")
 done <<<"$told"
 
-# Both end with this script, however that ends; the model server last, for what is under way.
-vlm='' server='' one=''
-trap 'for one in $server $vlm; do kill "$one" 2>/dev/null || true; wait "$one" 2>/dev/null || true; done' EXIT
+# Both end with this script, however that ends; the model server last, for what is under way. A
+# terminal's Ctrl-C would reach them, too: a session of their own keeps it from all but this script.
+apart=()
+if command -v setsid >/dev/null; then apart=(setsid); fi
+vlm='' server=''
+# shellcheck disable=SC2329 # traps call it
+end() {
+  local one
+  trap 'hurry' INT TERM
+  trap : HUP
+  for one in $server $vlm; do
+    kill "$one" 2>/dev/null || true
+    while kill -0 "$one" 2>/dev/null; do wait "$one" 2>/dev/null || true; done
+  done
+}
+# shellcheck disable=SC2329
+hurry() { # asked again: what drains ends at once
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+}
+trap end EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-"$metabonk" serve vlm --config "$settings" &
+${apart[@]+"${apart[@]}"} "$metabonk" serve vlm --config "$settings" &
 vlm=$!
-"$metabonk" serve cognitive "${asking[@]}" "$@" &
+${apart[@]+"${apart[@]}"} "$metabonk" serve cognitive "${asking[@]}" "$@" &
 server=$!
 status=0
 wait -n || status=$?

@@ -21,7 +21,8 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 NAMES = ("start_cognitive_server.sh", "train_with_system2.sh")
 HANG_SECONDS = 60.0
 
-# Files in $STATE say how it behaves: vlm-ends (with that status), monitor (a server is there).
+# Files in $STATE say how it behaves: vlm-ends, server-ends (with that status), loading (a model),
+# drains (the server, so many seconds), plays (until it is interrupted).
 FAKE = """#!/usr/bin/env bash
 echo "$*" >> "$STATE/said"
 case "$1 ${2:-}" in
@@ -36,14 +37,54 @@ case "$1 ${2:-}" in
     [ -e "$STATE/vlm-ends" ] && exit "$(cat "$STATE/vlm-ends")"
     while true; do sleep 0.05; done ;;
   "serve cognitive")
-    trap 'echo "server ended" >> "$STATE/said"; rm -f "$STATE/monitor"; exit 0' TERM
     for word in "$@"; do echo "word: $word" >> "$STATE/said"; done
     [ -e "$STATE/server-ends" ] && exit "$(cat "$STATE/server-ends")"
-    touch "$STATE/monitor"
+    exec "$PYTHON" "$STATE/server.py" "$@" ;;
+  "play --policy")
+    [ -e "$STATE/plays" ] || exit 0
+    trap 'echo "play ended" >> "$STATE/said"; exit 0' INT
+    echo "play: $$" >> "$STATE/said"
     while true; do sleep 0.05; done ;;
-  "monitor --once") [ -e "$STATE/monitor" ] ;;
   "cognition distil") mkdir -p "$5" ;;
 esac
+"""
+
+# The cognitive server: writes down which signals it heard, and says whether agents should come.
+SERVER = """
+import http.server, os, pathlib, signal, sys, time
+
+state, words = pathlib.Path(os.environ["STATE"]), sys.argv[1:]
+
+def say(line):
+    with (state / "said").open("a") as file:
+        file.write(line + "\\n")
+
+def hear(number, frame):
+    say("server heard " + signal.Signals(number).name)
+    if (state / "drains").exists():
+        time.sleep(float((state / "drains").read_text()))
+    say("server ended")
+    os._exit(0)
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status = 503 if self.path == "/readyz" and (state / "loading").exists() else 200
+        say(f"page: {self.path} {status}")
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, hear)
+say(f"server: {os.getpid()}")
+if "--http" in words:
+    host, _, port = words[words.index("--http") + 1].rpartition(":")
+    http.server.HTTPServer((host, int(port)), Page).serve_forever()
+while True:
+    time.sleep(0.05)
 """
 
 
@@ -58,6 +99,7 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     fake = scripts / "metabonk"
     fake.write_text(FAKE)
     fake.chmod(0o755)
+    (state / "server.py").write_text(SERVER)
 
     def go(name: str, *words: str, **more: str) -> subprocess.Popen[str]:
         told = ("METABONK_COGNITIVE_SERVER_URL", *more)
@@ -68,7 +110,7 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(
             ["bash", scripts / name, *words], cwd=tmp_path, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            env={**environment, "STATE": str(state), **more},
+            env={**environment, "STATE": str(state), "PYTHON": sys.executable, **more},
         )  # fmt: skip
 
     return go
@@ -100,7 +142,7 @@ def test_the_cognitive_server_is_told_where_the_model_server_is(
     """Its port, its key and how long it may load come from its settings; own words come later."""
     process = start("start_cognitive_server.sh", "--vlm", "my vlm.toml", "--set", "backend.wait=5")
     wait_for(tmp_path, "vlm: ")  # which takes signals from then on
-    lines = wait_for(tmp_path, "word: backend.wait=5")
+    lines = wait_for(tmp_path, "server: ")
     process.send_signal(signal.SIGTERM)
     assert process.wait(HANG_SECONDS) == 143
     words = [line.removeprefix("word: ") for line in lines if line.startswith("word: ")]
@@ -137,6 +179,63 @@ def test_a_cognitive_server_that_ends_takes_its_model_server_along(
     assert "the model server has ended" not in err
     pids = [line.removeprefix("vlm: ") for line in said(tmp_path) if line.startswith("vlm: ")]
     assert not any(Path("/proc", pid).exists() for pid in pids)
+
+
+def heard(tmp_path: Path) -> list[str]:
+    """What its end was, line by line, of who plays, the server and the model server."""
+    return [one for one in said(tmp_path) if " heard " in one or one.endswith(" ended")]
+
+
+DRAINED = ["server heard SIGTERM", "server ended", "vlm ended"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_terminal_reaches_the_script_alone(
+    start: Start, tmp_path: Path, number: int, status: int
+) -> None:
+    """Its Ctrl-C goes to the whole group: servers would hear it twice, and not drain."""
+    (tmp_path / "state/drains").write_text("0.3")
+    process = start("start_cognitive_server.sh", "--vlm", "vlm.toml")
+    wait_for(tmp_path, "vlm: ")
+    wait_for(tmp_path, "server: ")
+    os.killpg(process.pid, number)
+    assert process.wait(HANG_SECONDS) == status
+    assert heard(tmp_path) == DRAINED
+
+
+def test_agents_are_played_to_their_end_before_their_server_ends(
+    start: Start, port: int, tmp_path: Path
+) -> None:
+    """What came of their last decisions goes to it after Ctrl-C."""
+    (tmp_path / "state/plays").touch()
+    process = start("train_with_system2.sh", "runs/long", "--vlm", "vlm.toml")
+    wait_for(tmp_path, "play: ")
+    wait_for(tmp_path, "vlm: ")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(HANG_SECONDS) == 130
+    assert heard(tmp_path) == ["play ended", *DRAINED]
+    assert distilled(tmp_path) == []
+
+
+def test_asked_again_it_hurries(start: Start, tmp_path: Path) -> None:
+    """A server that drains for a minute hears a second Ctrl-C."""
+    (tmp_path / "state/server.py").write_text(
+        SERVER.replace("os._exit(0)", 'say("told") or time.sleep(60) or os._exit(0)')
+    )
+    process = start("start_cognitive_server.sh", "--vlm", "vlm.toml")
+    wait_for(tmp_path, "vlm: ")
+    wait_for(tmp_path, "server: ")
+    os.killpg(process.pid, signal.SIGINT)
+    lines = wait_for(tmp_path, "told")
+    os.killpg(process.pid, signal.SIGINT)
+    end = time.monotonic() + HANG_SECONDS
+    while said(tmp_path).count("server heard SIGTERM") < 2:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    (pid,) = [one.removeprefix("server: ") for one in lines if one.startswith("server: ")]
+    os.kill(int(pid), signal.SIGKILL)
+    assert process.wait(HANG_SECONDS) == 130
+    assert heard(tmp_path)[-1] == "vlm ended"
 
 
 def free_port() -> int:
@@ -199,8 +298,61 @@ def test_the_server_is_started_where_agents_ask(
         f"serve cognitive --backend rules --bind tcp://127.0.0.1:{port} --http {http} "
         "--directory runs/system2/decisions"
     ]
-    asked = {one for one in said(tmp_path) if one.startswith("monitor")}
-    assert asked == {f"monitor --once --broker http://{http}"}
+    assert "page: /readyz 200" in said(tmp_path), "which says whether agents should come"
+
+
+def wait_out(process: subprocess.Popen[str]) -> str:
+    """What it said, of one that ended well."""
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, err
+    return err
+
+
+def test_nobody_plays_while_the_model_loads(start: Start, port: int, tmp_path: Path) -> None:
+    """Rules would answer, and teach."""
+    loading = tmp_path / "state/loading"
+    loading.touch()
+    process = start("train_with_system2.sh", "runs/long", "--vlm", "vlm.toml")
+    wait_for(tmp_path, "page: /readyz 503")
+    time.sleep(3.5)
+    assert not any(one.startswith("play") for one in said(tmp_path))
+    loading.unlink()
+    assert "of 1800 s; agents play when it is ready" in wait_out(process)
+    lines = said(tmp_path)
+    (played,) = [n for n, one in enumerate(lines) if one.startswith("play --policy")]
+    assert lines.index("page: /readyz 200") < played
+
+
+@pytest.mark.parametrize(
+    ("words", "teachers"),
+    [
+        (["--vlm", "vlm.toml"], ["--backend", "openai"]),
+        (["--backend", "openai,rules"], ["--backend", "openai"]),
+        (["--set", "backend.chain=openai"], ["--backend", "openai"]),
+        (["--backend", "rules"], []),
+        ([], []),
+    ],
+)
+def test_with_a_model_it_alone_teaches(
+    start: Start, port: int, tmp_path: Path, words: list[str], teachers: list[str]
+) -> None:
+    """Rules answer where it does not."""
+    wait_out(start("train_with_system2.sh", "runs/long", *words))
+    assert [one[5:] for one in distilled(tmp_path)] == [teachers]
+
+
+def test_a_model_that_never_loads_is_given_up(start: Start, port: int, tmp_path: Path) -> None:
+    (tmp_path / "state/loading").touch()
+    process = start("train_with_system2.sh", "runs/long", "--vlm", "vlm.toml", LOAD="2")
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 1
+    assert "is not ready after" in err
+    assert heard(tmp_path) == DRAINED
+    assert not any(one.startswith("play") for one in said(tmp_path))
+    process = start("train_with_system2.sh", "runs/long", LOAD="a while", OUT="other")
+    _, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 2
+    assert "LOAD=a while: wanted whole seconds" in err
 
 
 def played_alone(process: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -278,21 +430,26 @@ esac
 """
 
 
-@pytest.mark.parametrize("kind", ["tcp", "ipc"])
+@pytest.mark.parametrize("kind", ["tcp", "ipc", "vlm"])
 def test_the_log_that_is_learned_from_has_what_was_played(
     start: Start, port: int, tmp_path: Path, kind: str
 ) -> None:
-    """With the real server: agents ask the one whose log is distilled."""
+    """With the real server: agents ask the one whose log is distilled, and a model that loads."""
     (tmp_path / "scripts/metabonk").write_text(PLAYS)
     where = {"HTTP": f"127.0.0.1:{port + 1}"}
     if kind == "ipc":
         where["METABONK_COGNITIVE_SERVER_URL"] = f"ipc://{tmp_path}/s"
+    words = ["runs/long"]
+    if kind == "vlm":
+        (tmp_path / "vlm.toml").write_text(
+            f'[vlm]\nengine = "stand-in"\nport = {free_port()}\narguments = "--loading 1 --latency 1"\n'
+            f'log = "{tmp_path}/log"\n'
+        )
+        words += ["--vlm", "vlm.toml"]
     path = os.pathsep.join(
         [str(SCRIPTS.parent / "tests/cognition"), os.environ.get("PYTHONPATH", "")]
     )
-    process = start(
-        "train_with_system2.sh", "runs/long", PYTHON=sys.executable, PYTHONPATH=path, **where
-    )
+    process = start("train_with_system2.sh", *words, PYTHONPATH=path, **where)
     out, err = process.communicate(timeout=2 * HANG_SECONDS)
     assert process.returncode == 0, err
     assert "decisions: 1\n" in out
@@ -310,3 +467,22 @@ def test_what_is_there_already_is_said_before_anything_is_played(
     assert process.returncode == 2
     assert "is there already: set another OUT" in err
     assert said(tmp_path) == []
+
+
+def test_the_monitor_runs_by_a_python_without_the_package(tmp_path: Path) -> None:
+    """As its own words have it: `python scripts/monitor_cognitive_server.py`."""
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    shutil.copy(SCRIPTS / "monitor_cognitive_server.py", scripts)
+    fake = scripts / "metabonk"
+    fake.write_text('#!/bin/sh\nfor word in "$@"; do echo "word: $word"; done\nexit 3\n')
+    fake.chmod(0o755)
+    # Isolated and without site packages it finds what every Python has, and nothing else.
+    words = [sys.executable, "-I", "-S", scripts / "monitor_cognitive_server.py"]
+    done = subprocess.run(
+        [*words, "--once", "--model", "http://here:1/a b"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    told = ["monitor", "--once", "--model", "http://here:1/a b"]
+    assert done.stdout.splitlines() == [f"word: {word}" for word in told]
