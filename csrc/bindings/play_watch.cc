@@ -78,12 +78,9 @@ void BindWatch(nb::module_& module) {
           "every: seconds between moments at least. frame_bytes: room for frames, 0 for none.")
       .def("look", &Look,
            "(state, sequence, capture, run, frame uint8 [H, W, C] or None, began, ended) of the "
-           "newest "
-           "moment, or None if it was looked at before. began: when the moment that began the run "
-           "was "
-           "captured. ended: (state, capture) of the last one before it, when another run is "
-           "looked at "
-           "for the first time; else None.")
+           "newest moment, or None if it was looked at before. began: when the moment that began "
+           "the run was captured. ended: (state, capture) of the last one before it, when another "
+           "run is looked at for the first time; else None.")
       .def_prop_ro("shown", [](const Watched& watched) { return watched.watch.shown(); })
       .def_prop_ro(
           "too_large", [](const Watched& watched) { return watched.watch.too_large(); },
