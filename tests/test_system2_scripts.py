@@ -442,8 +442,8 @@ def test_the_log_that_is_learned_from_has_what_was_played(
     words = ["runs/long"]
     if kind == "vlm":
         (tmp_path / "vlm.toml").write_text(
-            f'[vlm]\nengine = "stand-in"\nport = {free_port()}\narguments = "--loading 1 --latency 1"\n'
-            f'log = "{tmp_path}/log"\n'
+            f'[vlm]\nengine = "stand-in"\nport = {free_port()}\nlog = "{tmp_path}/log"\n'
+            'arguments = "--loading 1 --latency 1"\n'
         )
         words += ["--vlm", "vlm.toml"]
     path = os.pathsep.join(
@@ -478,7 +478,7 @@ def test_the_monitor_runs_by_a_python_without_the_package(tmp_path: Path) -> Non
     fake.write_text('#!/bin/sh\nfor word in "$@"; do echo "word: $word"; done\nexit 3\n')
     fake.chmod(0o755)
     # Isolated and without site packages it finds what every Python has, and nothing else.
-    words = [sys.executable, "-I", "-S", scripts / "monitor_cognitive_server.py"]
+    words = [sys.executable, "-I", "-S", str(scripts / "monitor_cognitive_server.py")]
     done = subprocess.run(
         [*words, "--once", "--model", "http://here:1/a b"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
