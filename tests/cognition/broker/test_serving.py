@@ -249,6 +249,33 @@ def test_other_machines_agents_need_their_key_and_their_name(tmp_path: Path) -> 
         assert s.metric("agents") == 1
 
 
+def test_a_chosen_identity_is_not_whose_key_had_it(tmp_path: Path) -> None:
+    """Who is gone leaves it to whoever takes it, with a key of another name."""
+    pairs = {n: keys.read_pair(keys.new(n, tmp_path)[0]) for n in ("broker", "a", "b")}
+    allow = tmp_path / "allow.toml"
+    allow.write_text(f'[agents]\n"a" = "{pairs["a"].public}"\n"b" = "{pairs["b"].public}"\n')
+    secured = ("--key", str(tmp_path / "broker.key"), "--allow", str(allow))
+    public = pairs["broker"].public
+    with server(tmp_path / "kept", *secured) as s:
+        with Peer(s.endpoint, "a", identity="chosen", pair=pairs["a"], server=public) as peer:
+            assert isinstance(peer.hello(), w.Welcome)
+            id = peer.ask().id
+        assert id is not None
+        for said in (w.Query(id=id), w.Outcome(id=id, applied=True, seconds=1.0, reward=-1e6)):
+            refused, end = None, time.monotonic() + HANG
+            while refused is None:  # nobody else is let in until the one before is seen to be gone
+                assert time.monotonic() < end
+                with Peer(
+                    s.endpoint, "a", identity="chosen", pair=pairs["b"], server=public
+                ) as peer:
+                    peer.send(said)
+                    refused = peer.maybe(0.5)
+            assert isinstance(refused, w.Reply)
+            assert refused.code == "unbound"
+        s.end()
+    assert rows(tmp_path / "kept", "SELECT count(*) FROM outcomes") == [(0,)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
