@@ -355,7 +355,7 @@ def test_where_half_was_answered_there_was_no_overload() -> None:
         7: Sample(1.0, 16, [1.0] * 7, {"a": 7}, {"ok": 7, "rejected": 9}),
     }
     for count, sample in answered.items():
-        meter.driver = SimpleNamespace(paced=lambda *_, told=sample: told)  # type: ignore[assignment]
+        meter.driver = SimpleNamespace(paced=lambda *_, told=sample: told)
         found = meter.measured()
         assert found.holds == (count == 7)
         assert found.figures["in time"] == count

@@ -149,6 +149,7 @@ class Broker:
             "in_flight": ("Questions with the backend.", scheduler.flying),
             "pending": ("Requests that wait for their turn.", scheduler.waiting),
             "window": ("Questions that may be with the backend.", scheduler.window.size),
+            "backend_limit": ("Questions that it takes at once; 0: any.", self.backend.limit),
             "service_seconds": ("Smoothed time of an answer.", scheduler.service.mean),
             "unrecorded": ("Decisions that the journal could not take yet.", journal.waiting),
             "journal_failing": ("1 while its disk takes nothing.", bool(journal.problem)),

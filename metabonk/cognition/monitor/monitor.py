@@ -23,6 +23,7 @@ AGE = "metabonk_cognition_age_seconds"  # histogram: from capture to the directi
 SERVER = "metabonk_cognition_server_seconds"  # histogram: from arrival to reply
 AGENTS = "metabonk_cognition_agents"
 IN_FLIGHT = "metabonk_cognition_in_flight"
+LIMIT = "metabonk_cognition_backend_limit"  # questions that it takes at once; 0: any number
 PENDING = "metabonk_cognition_pending"
 UNRECORDED = "metabonk_cognition_unrecorded"  # decisions that the journal could not take yet
 JOURNAL = "metabonk_cognition_journal_bytes"  # that rows take
@@ -69,7 +70,9 @@ class BrokerFigures(msgspec.Struct, frozen=True, kw_only=True):
     problem: why there are no figures. requests, decisions: per second. replies: per second, by
     status. fallback_share: of answered requests, those that a fallback answered. age_ms, server_ms:
     median and 99th percentile, from capture to applying and from arrival to reply. fairness: Jain's
-    index of decisions per agent that asked, 1 for all alike. unrecorded: decisions that wait for
+    index of decisions per agent that asked, 1 for all alike; fallbacks are none of them where the
+    backend takes so many questions and no more, for what it has no room for is what is shared.
+    unrecorded: decisions that wait for
     the journal. journal: what is kept there. None: not known, as while nothing happens.
     """
 
@@ -206,7 +209,8 @@ def broker_figures(page: Page, before: Page, seconds: float) -> BrokerFigures:
         )
         for name in names
     ]
-    asked = [answered[name] for name in names if requests.get(name)]
+    got = decided if page.total(LIMIT) else answered
+    asked = [got.get(name, 0.0) for name in names if requests.get(name)]
     return BrokerFigures(
         agents=agents,
         connected=_whole(page.total(AGENTS)),

@@ -16,6 +16,7 @@ from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends.fallback import Chain
 from metabonk.cognition.broker import answering
 from metabonk.cognition.broker.broker import RECENT
+from metabonk.cognition.monitor import monitor
 from metabonk.cognition.protocol import wire as w
 
 
@@ -73,6 +74,7 @@ def test_an_outcome_that_comes_again_is_acknowledged_again_and_counted_once(
         assert await t.replies(3) == [w.Ack(id=request(0).id, of="outcome")] * 3
         page = t.broker.metrics().splitlines()
         assert "metabonk_cognition_outcomes_total 1" in page
+        assert f"{monitor.LIMIT} 16" in page
         assert "metabonk_cognition_age_seconds_count 1" in page
 
     at_table(tmp_path, body)

@@ -66,6 +66,20 @@ def test_an_agent_that_is_starved_counts_and_one_that_is_silent_does_not() -> No
     assert m.broker_figures(silent, nothing, 1.0).fairness == pytest.approx(1.0)
 
 
+def test_what_the_rules_answer_for_a_model_is_no_share_of_it() -> None:
+    """Everybody gets as much of them: with a model that is dead, or answers one agent alone, all
+    would seem well."""
+    nothing = Page()
+    for limit, one, dead in ((16, 0.5, None), (0, 1.0, 1.0)):
+        said = f"{m.LIMIT} {limit}"
+        found = page({"a": 10, "b": 10}, {"a": 10, "b": 0}, {"a": 0, "b": 10}, said)
+        assert m.broker_figures(found, nothing, 1.0).fairness == one
+        found = page({"a": 10, "b": 10}, {}, {"a": 10, "b": 10}, said)
+        assert m.broker_figures(found, nothing, 1.0).fairness == dead
+    older = page({"a": 10, "b": 10}, {"a": 10, "b": 0}, {"a": 0, "b": 10})
+    assert m.broker_figures(older, nothing, 1.0).fairness == 1.0, "a server that says no limit"
+
+
 def test_the_age_is_that_of_the_interval() -> None:
     before = page({}, {}, {}, *histogram(m.AGE, 1000, 1000, 1000, 1000))
     after = page({}, {}, {}, *histogram(m.AGE, 1000, 1100, 1100, 1100))
