@@ -20,7 +20,7 @@ import functools
 import os
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, replace
@@ -34,15 +34,14 @@ from metabonk.cognition.agent.dialogue_v1 import DialogueV1
 from metabonk.cognition.agent.in_force import FRESH, InForce
 from metabonk.cognition.agent.line import Line
 from metabonk.cognition.agent.menu_watch import MenuWatch, may_click
+from metabonk.cognition.agent.outcomes import Outcomes
 from metabonk.cognition.agent.pictures import Pictures, Shown
 from metabonk.cognition.agent.settings import ClientSettings, check
 from metabonk.cognition.agent.tally import (
     LOW_HEALTH,
     Ending,
     Sight,
-    Tally,
     Triggers,
-    Window,
     menu_of,
 )
 from metabonk.cognition.menus.screens import Debounced, MenuClassifier
@@ -99,8 +98,7 @@ class Client:
         self._dialogue = _dialogue_of(agent, self.settings)
         self._look = look or self._shown
         self._in_force = InForce(self.counts_, apply, local, self.settings.every)
-        self._tally, self._triggers = Tally(), Triggers()
-        self._windows: OrderedDict[int, Window] = OrderedDict()
+        self._outcomes, self._triggers = Outcomes(self.settings.outcome_seconds), Triggers()
         self._asked: dict[int, bytes] = {}  # states that requests under way are about
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
@@ -296,9 +294,9 @@ class Client:
     def _tallied(self, sight: Sight, now: int) -> Any:
         """Counts a sight in; returns its fields. What was asked about a run that is over by then is
         given up, which is nobody's failure, before its outcome is told."""
-        since, failed = self._tally.totals, self._failed
-        record = self._tally.update(sight)
-        if self._tally.totals.parts(since):
+        failed = self._failed
+        record, parts = self._outcomes.update(sight)
+        if parts:
             for decision in self._dialogue.part(now):
                 self._decided(decision)
             self._failed = failed
@@ -307,14 +305,9 @@ class Client:
 
     def _report(self, now: int, *, all: bool = False) -> None:
         """Hands over the outcomes whose seconds are over."""
-        totals = self._tally.totals
-        while self._windows:  # in the order in which they end
-            sequence, window = next(iter(self._windows.items()))
-            if not (all or window.over(totals)):
-                return
-            del self._windows[sequence]
+        for outcome in self._outcomes.over(all=all):
             if self.settings.outcomes:
-                self._dialogue.report(window.outcome(totals), now)
+                self._dialogue.report(outcome, now)
 
     def _hear(self, line: Line) -> None:
         """Takes what the connection says and what the server sent."""
@@ -345,7 +338,7 @@ class Client:
             self.counts_.blind += 1
             return
         shown = self._pictures.show(
-            self._dialogue.limits.frames, predict=not menu_of(self._tally.record),
+            self._dialogue.limits.frames, predict=not menu_of(self._outcomes.record),
             handles=self._dialogue.handles,
         )  # fmt: skip
         held = self._in_force.current(now) if sight.in_force is UNSET else sight.in_force
@@ -354,8 +347,7 @@ class Client:
             handle=shown.handle, spare=self._spare(shown), goal=self.settings.goal,
             menu_goal=self.settings.menu_goal, in_force=held, episode=max(sight.run, 0),
         )  # fmt: skip
-        until = sight.captured_ns + round(self.settings.outcome_seconds * _NS)
-        self._windows[id.sequence] = Window(id, self._tally.totals, until)
+        self._outcomes.asked(id, sight.captured_ns)
         self._asked[id.sequence] = sight.packed
         self._send(line, [parts])
 
@@ -399,10 +391,7 @@ class Client:
             self._menus.decided(decision)
         elif decision.code != "superseded" or not self._dialogue.under_way:
             self._failed = not taken  # what its own successor overtook is nobody's failure
-        window = self._windows.get(decision.id.sequence)
-        if window is not None:
-            window.applied, window.status = taken, decision.status
-            window.age_ms = (time.monotonic_ns() - decision.captured_ns) / 1e6
+        self._outcomes.decided(decision, taken)
 
     def _follow(self, directive: Directive, until_ns: int, asked: bytes) -> bool:
         """Puts a directive in force; False if the game does not take it. A button is pressed at
@@ -415,13 +404,6 @@ class Client:
                 return False
             until_ns = min(until_ns, time.monotonic_ns() + _PRESS)
         return self._in_force.put(directive, until_ns)
-
-    def _followed(self, id: wire.RequestId) -> None:
-        """A menu's answer was carried out, a while after it came."""
-        window = self._windows.get(id.sequence)
-        if window is not None:
-            window.applied = True
-            window.age_ms = (time.monotonic_ns() - window.since.at_ns) / 1e6
 
     def _menu_watch(
         self, press: Callable[[Press], bool] | None, mute: Callable[[bool], None] | None
@@ -439,7 +421,7 @@ class Client:
             mute=mute or (lambda muted: None),
             wish=wish,
             classifier=Debounced(MenuClassifier.load()),
-            followed=self._followed,
+            followed=self._outcomes.followed,
             offers=self.settings.offers,
         )
 
