@@ -44,7 +44,7 @@ OWN: dict[str, dict[str, Any]] = {
         "world.free_nats": 0.1,
         "world.learning_rate": 1e-3,
     },
-    "arena": {"world.learning_rate": 1e-3},
+    "arena": {"world.learning_rate": 1e-3, "world.reward": 5.0},
 }
 SIZE: dict[Scale, dict[str, int]] = {
     "full": {
@@ -68,7 +68,7 @@ STEPS: dict[Scale, dict[str, int]] = {
 }
 # Frames cost several times what numbers do.
 UPDATES: dict[Scale, dict[str, int]] = {
-    "full": {"grid64/ice_slide": 3000, "arena": 3000},
+    "full": {"grid64/ice_slide": 3000, "arena": 6500},
     "quick": {"grid64/ice_slide": 120},
 }
 SEQUENCE, FRAMES = 32, 64
@@ -81,7 +81,7 @@ class WorldStudy:
 
     name = "world"
     what = "open-loop error 15 steps ahead, against persistence, the mean and shuffled actions"
-    minutes: Mapping[Scale, float] = {"full": 55.0, "quick": 3.0}
+    minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 3.0}
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
         arms = [f"{game} {kind}" for game in GAMES[scale] for kind in _kinds(game)]
