@@ -39,10 +39,10 @@ def learn(
     until: float | None = None,
     planned: int = 0,
 ) -> dict[str, Any]:
-    """Trains for `steps` environment steps and looks at whoever serves, `looks` times and before
-    anything is learned: `steps`, the mean `returns` of each look, and who that was, `served`.
-    dreamer: what whoever dreams returns by itself, [] where nobody does or nobody asks. dreamt: the
-    share of the rollouts after which something was dreamed.
+    """Trains for `steps` environment steps and looks at whoever serves, `looks` times, before
+    anything is learned and at the end: `steps`, the mean `returns` of each look, and who that was,
+    `served`. dreamer: what whoever dreams returns by itself, [] where nobody does or nobody asks.
+    dreamt: the share of the rollouts after which something was dreamed.
 
     prepare: called with the trainer before anything is played. alone: whether the dreamer is looked
     at, too. until: a mean return over the last WINDOW looks that ends the training. planned: steps
@@ -72,6 +72,7 @@ def learn(
             told |= made
             horizons.append(made.get("dream_horizon", 0.0))
             judge.look(trainer)
+        judge.look(trainer, last=True)
     finally:
         game.close()
         judge.game.close()
@@ -99,12 +100,13 @@ class _Judge:
         self.served: list[str] = []
         self.dreamer: list[float] = []
 
-    def look(self, trainer: Any) -> None:
-        """Unless it did so just before."""
+    def look(self, trainer: Any, *, last: bool = False) -> None:
+        """Unless it did so just before, or has seen the last."""
         from metabonk.models.actor import Actor
         from metabonk.models.dreamer import DreamerPolicy
 
-        if self.steps and trainer.steps < self.steps[-1] + self.every:
+        due = self.steps[-1] + (1 if last else self.every) if self.steps else 0
+        if trainer.steps < due:
             return
         how: dict[str, Any] = {"sampled": self.run.eval_sampled, "seed": self.run.seed}
         serves = trainer.players.serves

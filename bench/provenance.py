@@ -1,28 +1,37 @@
 """The state of the source behind what a study found.
 
 Knows files and what they import; does not know what is studied or how. A study rests on its module
-and on all of the package that this imports, there or further on, also inside of functions, and on
-the native core's sources where there is a checkout of them: what is built of these differs from
-compiler to compiler. How studies are judged and kept decides nothing of what their cells find.
+and on all of the package that this imports, there or further on, also inside of functions, on the
+games that are imported by name, and on the native core's sources where there is a checkout of them:
+what is built of these differs from compiler to compiler. How studies are judged and kept decides
+nothing of what their cells find; nor does what is said about the code within it.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import re
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import metabonk
+from metabonk.games.make import NAMES
 
 BENCH, PACKAGE = "metabonk.bench", "metabonk"
 ROOTS = {BENCH: Path(__file__).parent, PACKAGE: Path(metabonk.__file__).parent}
 KEEPING = ("study", "study_run", "studies", "study_pictures", "provenance")
 CORE = Path(__file__).parent.parent / "csrc"
 ROOMS = ("games", "include", "nn", "support")  # of it, that decide what is played and computed
+PLAYED = ("arena", "grid64", "doom", "gym")  # the games that are played in studies
 DIGITS = 12
+# Of C++, with what could hold signs of comments and is none.
+_TEXT_OR_COMMENT = re.compile(
+    rb'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?\*/', re.DOTALL
+)
+_SAID = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)  # what has docstrings
 
 
 def source(study: object) -> str:
@@ -31,7 +40,7 @@ def source(study: object) -> str:
     module = sys.modules[type(study).__module__]
     assert module.__file__ is not None
     native = _native(CORE)
-    return _python(Path(module.__file__)) + (f"-{native}" if native else "")
+    return _digest(rests_on(Path(module.__file__))) + (f"-{native}" if native else "")
 
 
 def changed(kept: Sequence[str], now: str) -> bool | None:
@@ -47,12 +56,6 @@ def _same(one: str, other: str) -> bool:
     return python == now and (not native or not core or native == core)
 
 
-@functools.cache
-def _python(start: Path) -> str:
-    return _digest(rests_on(start))
-
-
-@functools.cache
 def _native(core: Path) -> str:
     files = [path for room in ROOMS for path in (core / room).rglob("*") if path.is_file()]
     return _digest(sorted(files)) if files else ""
@@ -62,8 +65,21 @@ def _digest(paths: Sequence[Path]) -> str:
     whole = sha256()
     for path in paths:
         whole.update(path.name.encode())
-        whole.update(path.read_bytes())
+        whole.update(_meaning(path, path.stat().st_mtime_ns))
     return whole.hexdigest()[:DIGITS]
+
+
+@functools.cache
+def _meaning(path: Path, _modified_ns: int) -> bytes:
+    """A file without comments, docstrings and, in Python, layout."""
+    raw = path.read_bytes()
+    if path.suffix != ".py":
+        return _TEXT_OR_COMMENT.sub(lambda m: b"" if m[0].startswith(b"/") else m[0], raw)
+    tree = ast.parse(raw, str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, _SAID) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree).encode()
 
 
 def rests_on(start: Path) -> list[Path]:
@@ -72,7 +88,8 @@ def rests_on(start: Path) -> list[Path]:
     keeping = {ROOTS[BENCH] / f"{name}.py" for name in KEEPING}
     found, waiting = {start}, [start]
     while waiting:
-        for path in _imports(waiting.pop()):
+        importing = waiting.pop()
+        for path in _imports(importing, importing.stat().st_mtime_ns):
             if path not in found | keeping:
                 found.add(path)
                 waiting.append(path)
@@ -88,9 +105,12 @@ def _place(path: Path) -> tuple[int, tuple[str, ...]]:
 
 
 @functools.cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    """Files of the package that one file names in its imports."""
+def _imports(path: Path, _modified_ns: int) -> tuple[Path, ...]:
+    """Files of the package that one file names in its imports, and where games are made those of
+    the games."""
     found: list[Path] = []
+    if path == ROOTS[PACKAGE] / "games" / "make.py":
+        found += filter(None, (_file(NAMES[game][0]) for game in PLAYED))
     package = _package(path)
     for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
         names: list[str] = []

@@ -10,12 +10,13 @@ from .study_dreams import DreamStudy, HorizonStudy
 from .study_efe import EfeStudy
 from .study_motor import MotorStudy
 from .study_pretrain import PretrainStudy
-from .study_world import WorldStudy
+from .study_world import CELLS, STATE, WorldStudy
 
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
-        WorldStudy(),
+        WorldStudy("world", CELLS, {"full": 60.0, "quick": 3.0}),
+        WorldStudy("arena", STATE, {"full": 35.0, "quick": 0.0}),
         DreamStudy(),
         HorizonStudy(),
         PretrainStudy(),

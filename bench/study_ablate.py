@@ -25,7 +25,7 @@ ARMS: dict[str, dict[str, Any]] = {
     USELESS: {"efe.enabled": False, "dream.learning_rate": 1e-30},
 }
 ABLATION: dict[Scale, dict[str, int]] = {
-    "full": {"seeds": 5, "steps": 8_192, "episodes": 32},
+    "full": {"seeds": 4, "steps": 8_192, "episodes": 32},
     "quick": {"seeds": 2, "steps": 2_048, "episodes": 16},
 }
 SETTINGS: dict[str, Any] = {
@@ -59,7 +59,7 @@ class AblateStudy:
 
     name = "ablate"
     what = "ablations find the parts that are planted inert, and no other"
-    minutes: Mapping[Scale, float] = {"full": 35.0, "quick": 3.0}
+    minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 3.0}
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in ARMS]

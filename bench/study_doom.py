@@ -13,7 +13,7 @@ import numpy as np
 
 from .curves import area, learn, smooth
 from .study import SEEDS, Cell, Figure, Scale, mean_of
-from .study_dreams import curves_of, dreaming, plain, small, steps_of
+from .study_dreams import curves_of, dreaming, plain, steps_of, written
 
 
 class DoomStudy:
@@ -31,7 +31,9 @@ class DoomStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in ("off", "on")]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        return {**small(self.game), "steps": steps_of(self.game, scale), **self.looks}
+        if scale == "quick":
+            return {}
+        return {"arms": written(self.game), "steps": steps_of(self.game, scale), **self.looks}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         steps = steps_of(self.game, scale)

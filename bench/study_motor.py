@@ -1,8 +1,8 @@
 """What a consistency motor is held against: its teacher of forty steps, in return and in latency.
 
 Knows runs, recordings and motors; does not know how studies are run. A policy learns the arena for
-a while and is recorded; the motor learns from that and plays the same episodes as its teacher,
-itself without judges, the policy and random play. Latencies are of decisions about one arena that
+a while and is recorded; the motor learns from that and plays the same episodes as its teacher, both
+with and without judges, the policy and random play. Latencies are of decisions about one arena that
 goes on between them. What is known of motors and judges where the answer is known stands beside.
 """
 
@@ -74,9 +74,8 @@ class MotorStudy:
         def of(key: str) -> list[float]:
             return by_seed(found, "arena", key)
 
-        pairs = zip(of("return"), of("teacher"), strict=True)
-        share = [ours / theirs if theirs > 0.0 else math.nan for ours, theirs in pairs]
-        value, ci95 = mean_of(share)
+        value, ci95 = _share(of("return"), of("teacher"))
+        alone, alone95 = _share(of("unjudged"), of("teacher, unjudged"))
         rate, rates = mean_of([1.0 / seconds for seconds in of("compiled_p99")])
         candidates = f"{of('candidates')[0]:g} candidates"
         latency, interval = ratio_of(of("student_seconds"), of("teacher_seconds"))
@@ -91,6 +90,13 @@ class MotorStudy:
             Figure(
                 name="return of one step, of the teacher's forty", value=value, ci95=ci95,
                 goal=SHARE, baselines={**means, "motor": float(np.mean(of("return")))},
+            ),
+            Figure(  # good judges make up for a poor student, and for a poor teacher
+                name="the same without judges", value=alone, ci95=alone95, goal=SHARE,
+                baselines={
+                    "motor": float(np.mean(of("unjudged"))),
+                    "teacher": float(np.mean(of("teacher, unjudged"))),
+                },
             ),
             Figure(
                 name="time of a decision, of the teacher's", value=latency, ci95=interval,
@@ -116,6 +122,12 @@ class MotorStudy:
 
     def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
         return None
+
+
+def _share(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, Any]:
+    """The mean of paired shares and its interval; NaN where there is nothing to have a share of."""
+    pairs = zip(ours, theirs, strict=True)
+    return mean_of([one / other if other > 0.0 else math.nan for one, other in pairs])
 
 
 def _known(seed: int) -> dict[str, float]:

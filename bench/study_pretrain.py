@@ -17,7 +17,7 @@ from metabonk.config import Config
 
 from .curves import EPISODES, LOOKS, area, learn, steps_to
 from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
-from .study_dreams import LEARNED, ONE, awake, curves_of, dreaming, playing, small, swept
+from .study_dreams import LEARNED, ONE, awake, curves_of, dreaming, swept, written
 
 
 class PretrainStudy:
@@ -33,7 +33,8 @@ class PretrainStudy:
 
     def settings(self, scale: Scale) -> dict[str, Any]:
         own = {"steps": swept(scale), "looks": [LOOKS, EPISODES], "learned": LEARNED[ONE]}
-        return {**playing(ONE), **small(ONE), **awake(scale), **own, **self._amounts(scale)}
+        arms = written(ONE, efe__enabled=False, **awake(scale))
+        return {"arms": arms, **own, **self._amounts(scale)}
 
     def _amounts(self, scale: Scale) -> dict[str, int]:
         full = scale == "full"

@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -122,7 +123,7 @@ def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> Found:
     """Runs one cell and keeps what it found; what a killed one left behind is cleared away."""
     from .studies import STUDIES
 
-    began = time.perf_counter()
+    began, state = time.perf_counter(), source(STUDIES[name])
     scratch = folder / f".{cell.name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -130,7 +131,8 @@ def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> Found:
         told = STUDIES[name].measure(cell, scale, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    state = source(STUDIES[name])
+    if source(STUDIES[name]) != state:
+        raise StudyError("the source was changed while this ran: nobody knows what it was of")
     found = Found(told, round(time.perf_counter() - began, 2), state)
     path = folder / f"{cell.name}.json"
     files.replace(path, msgspec.json.encode(found._asdict()))
@@ -138,14 +140,18 @@ def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> Found:
 
 
 def _attempt(name: str, cell: Cell, scale: Scale, folder: Path) -> Found | Failed:
-    """The same, failures as plain data: not every error comes whole from another process. What is a
-    mistake in the program is raised."""
+    """The same, failures as plain data: not every error comes whole from another process. A mistake
+    in the program is told with its place."""
     try:
         return measure(name, cell, scale, folder)
     except MissingExtraError as error:
         return Failed(str(error), everywhere=True)
     except (MetabonkError, ValueError, ArithmeticError) as error:
         return Failed(f"{type(error).__name__}: {error}", everywhere=False)
+    except Exception as error:  # noqa: BLE001 - told as this cell's: others may be hours of work
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        return Failed(why, everywhere=False)
 
 
 def _all(

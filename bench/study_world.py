@@ -8,15 +8,16 @@ alone. Of the arena much more is played, as next to nothing of an episode's belo
 another: from few of them they are learned by heart instead of read. Whether a state holds what was
 seen is told by watching the wrong thing: who expects as much after having seen another sequence did
 not look.
-Steps of Adam become shorter, down to nothing: what is judged is not where the last one led. Of the
-arena its vector of numbers is judged, and not the crowds, whose rows trade places. What a step pays
-is to be told of steps that are seen; how well it is told of dreamed ones stands beside that, as
-what comes is in part left to chance. The control learns as long from actions that belong to other
-moments.
+Steps of Adam become shorter, down to nothing: what is judged is not where the last one led. What is
+expected is the mean of many dreams, as few err by their chance, too. Of the arena its vector of
+numbers is judged, and not the crowds, whose rows trade places. What a step pays is to be told of
+dreamed steps in cells, where little is left to chance, and in the arena of steps that are seen; the
+other figure stands beside it. The control learns as long from actions that belong to other moments.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,23 +29,23 @@ import numpy as np
 from metabonk.config import Config, load
 
 from . import curves
-from .study import SEEDS, Cell, Figure, Scale, by_seed, mean_of
+from .study import SEEDS, Cell, Figure, Scale, by_seed, mean_of, ratio_of
 
 CONTEXT, AHEAD = 8, 15
 OF_PERSISTENCE, OF_MEAN = 0.5, 0.9  # most of their errors; who expects the mean may have the former
 OF_OTHERS = 0.9  # most of the error of who watched another sequence
-GAMES = {"full": ("grid64/ice_slide", "arena"), "quick": ("grid64/ice_slide",)}
-CONTROLS = ("grid64/ice_slide",)
+CELLS, STATE = "grid64/ice_slide", "arena"
+CONTROLS = (CELLS,)
 # Of a game's settings. Where next to nothing is left to chance next to nothing is free: with none
 # at all a state can stay unused, at the default of 1 nat it may be off by as much in every step.
 OWN: dict[str, dict[str, Any]] = {
-    "grid64/ice_slide": {
+    CELLS: {
         "game.layouts": 1,
         "world.batch": 8,
         "world.free_nats": 0.1,
         "world.learning_rate": 1e-3,
     },
-    "arena": {"world.learning_rate": 1e-3, "world.reward": 5.0},
+    STATE: {"world.learning_rate": 1e-3, "world.reward": 5.0},
 }
 SIZE: dict[Scale, dict[str, int]] = {
     "full": {
@@ -52,24 +53,27 @@ SIZE: dict[Scale, dict[str, int]] = {
         "hidden": 256,
         "groups": 16,
         "dreams": 200,
-        "judged": 128,
     },
     "quick": {
         "deter": 64,
         "hidden": 64,
         "groups": 8,
         "dreams": 30,
-        "judged": 16,
     },
 }
-STEPS: dict[Scale, dict[str, int]] = {
-    "full": {"grid64/ice_slide": 50_000, "arena": 400_000},
-    "quick": {"grid64/ice_slide": 12_000},
+# Sequences that are judged, and dreams of each. What is rare in cells takes many sequences, chance
+# in numbers many dreams; frames cost several times what numbers do.
+JUDGED: dict[Scale, dict[str, tuple[int, int]]] = {
+    "full": {CELLS: (512, 4), STATE: (256, 64)},
+    "quick": {CELLS: (16, 4)},
 }
-# Frames cost several times what numbers do.
+STEPS: dict[Scale, dict[str, int]] = {
+    "full": {CELLS: 50_000, STATE: 400_000},
+    "quick": {CELLS: 12_000},
+}
 UPDATES: dict[Scale, dict[str, int]] = {
-    "full": {"grid64/ice_slide": 3000, "arena": 6500},
-    "quick": {"grid64/ice_slide": 120},
+    "full": {CELLS: 3000, STATE: 6500},
+    "quick": {CELLS: 120},
 }
 SEQUENCE, FRAMES = 32, 64
 DREAMS, DREAMED = 31, 5  # of random numbers; steps that a dream lasts
@@ -77,24 +81,29 @@ HELD = 7_919  # between the seeds of what is learned from and of what is judged
 
 
 class WorldStudy:
-    """See the module."""
+    """How far a world model of one game sees; see the module."""
 
-    name = "world"
-    what = "open-loop error 15 steps ahead, against persistence, the mean and shuffled actions"
-    minutes: Mapping[Scale, float] = {"full": 60.0, "quick": 3.0}
+    def __init__(self, name: str, game: str, minutes: Mapping[Scale, float]) -> None:
+        self.name, self.game, self.minutes = name, game, minutes
+        controls = ", shuffled actions" if game in CONTROLS else ""
+        self.what = f"{game}: open-loop error 15 steps ahead, against persistence{controls}"
 
     def cells(self, scale: Scale) -> Sequence[Cell]:
-        arms = [f"{game} {kind}" for game in GAMES[scale] for kind in _kinds(game)]
+        if self.game not in UPDATES[scale]:
+            return []
+        arms = [f"{self.game} {kind}" for kind in _kinds(self.game)]
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in arms]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        lengths = {"ahead": AHEAD, "sequence": SEQUENCE, "frames": FRAMES}
+        if self.game not in UPDATES[scale]:
+            return {}
         return {
-            **SIZE[scale],
-            **lengths,
-            "steps": STEPS[scale],
-            "updates": UPDATES[scale],
-            "own": OWN,
+            "dreams": SIZE[scale]["dreams"],
+            "config": msgspec.to_builtins(_config(self.game, scale, 0)),
+            "ahead": [CONTEXT, AHEAD],
+            "judged": JUDGED[scale][self.game],
+            "steps": STEPS[scale][self.game],
+            "updates": UPDATES[scale][self.game],
         }
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
@@ -116,6 +125,7 @@ class WorldStudy:
             curves.shuffled(SimpleNamespace(world=SimpleNamespace(replay=replay)))
         learner = WorldLearner(model, config.world, seed=cell.seed)
         told: dict[str, float] = {}
+        judged, draws = JUDGED[scale][name]
         for update in range(UPDATES[scale][name]):
             generator = np.random.default_rng([cell.seed, update])
             left = 1.0 - update / UPDATES[scale][name]
@@ -125,26 +135,26 @@ class WorldStudy:
                 replay.draw(config.world.batch, config.world.sequence, generator)
             )[0]
         generator = np.random.default_rng([cell.seed, HELD])
-        batch = Batch.of(held.draw(size["judged"], CONTEXT + AHEAD, generator))
-        seen = foresight(learner.model, batch, CONTEXT, seed=cell.seed)
-        blind = foresight(learner.model, _swapped(batch), CONTEXT, seed=cell.seed)
-        formats: dict[str, float] = {}
+        batch = Batch.of(held.draw(judged, CONTEXT + AHEAD, generator))
+        seen = foresight(learner.model, batch, CONTEXT, seed=cell.seed, draws=draws)
+        more: dict[str, float] = {}
         if kind == "honest":
-            formats = _by_format(learner, replay, batch, config, size["dreams"], cell.seed)
+            blind = foresight(learner.model, _swapped(batch), CONTEXT, seed=cell.seed, draws=draws)
+            more = _by_format(learner, replay, batch, config, size["dreams"], cell.seed)
+            more["to_others"] = float(seen.error[-1] / blind.error[-1])
         return {
-            **formats,
+            **more,
             "ratio": float(seen.error[-1] / seen.persistence[-1]),
-            "to_others": float(seen.error[-1] / blind.error[-1]),
             "to_mean": float(seen.error[-1] / seen.mean[-1]),
             "error": seen.error.tolist(),
             "persistence": seen.persistence.tolist(),
             "mean": seen.mean.tolist(),
-            "auc": seen.seen_auc,
+            "seen_auc": seen.seen_auc,
             "dreamed_auc": seen.reward_auc,
             "trust": seen.trust,
             "sequences": seen.sequences,
             "left_out": list(seen.left_out),
-            **{key: told[key] for key in ("wm_recon", "wm_kl", "wm_reward")},
+            **{key: told.get(key, math.nan) for key in ("wm_recon", "wm_kl", "wm_reward")},
         }
 
     def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
@@ -152,15 +162,7 @@ class WorldStudy:
         for arm in sorted({c.arm for c in found if c.arm.endswith("honest")}):
             game = arm.rsplit(" ", 1)[0]
             rows += _ahead(found, arm, game)
-            value, ci95 = mean_of(by_seed(found, arm, "auc"))
-            dreamed = float(np.mean(by_seed(found, arm, "dreamed_auc")))
-            rows.append(
-                Figure(
-                    name=f"{game}: steps that pay told from others, area under the curve",
-                    value=value, ci95=ci95, goal=0.95,
-                    baselines={"chance": 0.5, "of steps that are only dreamed": dreamed},
-                )
-            )  # fmt: skip
+            rows.append(_paying(found, arm, game))
             rows += _formats(found, arm, game)
             value, ci95 = mean_of(by_seed(found, arm, "trust"))
             rows.append(
@@ -218,6 +220,19 @@ def _ahead(found: Mapping[Cell, dict[str, Any]], arm: str, game: str) -> list[Fi
     return rows
 
 
+def _paying(found: Mapping[Cell, dict[str, Any]], arm: str, game: str) -> Figure:
+    """How well steps that pay are told from others: dreamed ones where next to nothing of what
+    comes is left to chance, else those that are seen."""
+    auc = {key: mean_of(by_seed(found, arm, f"{key}_auc")) for key in ("seen", "dreamed")}
+    judged, other = ("dreamed", "seen") if game == CELLS else ("seen", "dreamed")
+    value, ci95 = auc[judged]
+    return Figure(
+        name=f"{game}: {judged} steps that pay told from others, area under the curve",
+        value=value, ci95=ci95, goal=0.95,
+        baselines={"chance": 0.5, f"of steps that are {other}": auc[other][0]},
+    )  # fmt: skip
+
+
 def _left_out(found: Mapping[Cell, dict[str, Any]], arm: str) -> str:
     """Which keys of the observation the errors are not of, in words."""
     keys = {key for cell in found if cell.arm == arm for key in found[cell].get("left_out", ())}
@@ -270,15 +285,16 @@ def played(config: Config, directory: Path, steps: int, seed: int) -> tuple[Any,
 def _by_format(
     learner: Any, replay: Any, batch: Any, config: Config, updates: int, seed: int
 ) -> dict[str, float]:
-    """Open-loop error of persistence's, and what dreams of a dreamer that learned in float32 return
-    from the same starts with the same random numbers, by weight format."""
+    """By weight format, of a few of the sequences: open-loop error of persistence's, and what a
+    dreamer that learned in float32 dreams to earn from the same starts with the same random
+    numbers. rounded: the share of the weights that are in the format."""
     import torch
 
     from metabonk.learn.dreams import versions as dreams
     from metabonk.learn.dreams.dreamer import DreamLearner
     from metabonk.learn.dreams.foresight import foresight
     from metabonk.learn.dreams.world import Batch
-    from metabonk.learn.rounded import FORMATS, rounded
+    from metabonk.learn.rounded import FORMATS, rounded, share
     from metabonk.learn.trainer import parse_fixed
     from metabonk.models.dreamer import dream
     from metabonk.models.rssm import Latent
@@ -288,6 +304,7 @@ def _by_format(
     dreamer = dreams.make_dreamer(world, config.dream, config.model, fixed, seed)
     dreaming = DreamLearner(world, dreamer, config.dream, seed=seed)
     seen = world.init(0)
+    found: dict[str, float] = {"rounded": share(world)}
     for update in range(updates):
         generator = np.random.default_rng([seed, DREAMS, update])
         drawn = Batch.of(replay.draw(config.world.batch, config.world.sequence, generator))
@@ -295,8 +312,7 @@ def _by_format(
             states = learner.states(drawn)
         seen = Latent(states.deter.flatten(0, 1), states.stoch.flatten(0, 1))
         dreaming.update(seen, DREAMED)
-    found: dict[str, float] = {}
-    few = slice(0, -(-batch.is_first.shape[1] // 4))  # every format dreams all of it eight times
+    few = slice(0, min(32, batch.is_first.shape[1]))  # all of it is dreamed anew for every format
     seen_few = {key: value[:, few] for key, value in batch.observation.items()}
     batch = Batch(seen_few, *(tensor[:, few] for tensor in batch[1:]))
     for name in ("fp32", *FORMATS):
@@ -315,16 +331,20 @@ def _by_format(
 
 def _formats(found: Mapping[Cell, dict[str, Any]], arm: str, game: str) -> list[Figure]:
     """Shown, not judged: what a format costs is for whoever compiles to weigh."""
+    one = next(values for cell, values in found.items() if cell.arm == arm)
+    names = [key.split(" ", 1)[1] for key in one if key.startswith("ratio ")]
+    exact = by_seed(found, arm, "ratio fp32")
+    returns = float(np.mean(by_seed(found, arm, "dreamed fp32")))
+    rounded = float(np.mean(by_seed(found, arm, "rounded")))
     rows = []
-    names = [k.split(" ", 1)[1] for k in next(iter(found.values())) if k.startswith("ratio ")]
-    for name in names:
-        value, ci95 = mean_of(by_seed(found, arm, f"ratio {name}"))
+    for name in (n for n in names if n != "fp32"):
+        value, ci95 = ratio_of(by_seed(found, arm, f"ratio {name}"), exact)
         dreamed = float(np.mean(by_seed(found, arm, f"dreamed {name}")))
-        exact = float(np.mean(by_seed(found, arm, "dreamed fp32")))
         rows.append(
             Figure(
-                name=f"{game}, weights in {name}: the same error", value=value, ci95=ci95,
-                baselines={"dreamed return": dreamed, "in fp32": exact},
+                name=f"{game}, weights in {name}: that error, of float32's", value=value, ci95=ci95,
+                baselines={"float32": 1.0, "dreamed return": dreamed, "in float32": returns},
+                note=f"{rounded:.0%} of the weights are in it",
             )
         )  # fmt: skip
     return rows

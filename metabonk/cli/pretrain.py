@@ -109,7 +109,7 @@ def _show(result: Pretrained, json: bool) -> None:
 
         print_evaluation(result.evaluation)
         console.print(
-            "[dim]teacher: the same judges and 40 steps of diffusion; unjudged: one candidate[/]"
+            "[dim]teacher: 40 steps of diffusion; unjudged: one candidate, no choice among them[/]"
         )
     console.print(f"written  {result.motor.path}", soft_wrap=True)
 

@@ -22,7 +22,7 @@ from metabonk.cli.output import (
     stderr,
     table,
 )
-from metabonk.errors import ConfigError, MissingExtraError
+from metabonk.errors import ConfigError, MetabonkError, MissingExtraError
 
 if TYPE_CHECKING:
     from metabonk.bench.study import Result
@@ -130,7 +130,7 @@ def _run_all(
     for study in chosen:
         try:
             found.append(_run(room, study, quick, work, results, jobs))
-        except room.study_run.StudyError as error:
+        except MetabonkError as error:
             if len(chosen) == 1:
                 raise
             error_line(str(error))

@@ -46,6 +46,9 @@ def test_curves_are_of_who_serves(tmp_path: Path) -> None:
     assert once["dreamer"][-1] == on["dreamer"][-1]
     assert once["metrics"] == on["metrics"]
     assert curves.of_dreamer(on)["returns"] is on["dreamer"]
+    uneven = curves.learn(tiny(False), tmp_path / "uneven", 768, looks=2, episodes=4)
+    assert uneven["steps"] == [0, 512, 768]  # the end is seen, however soon after a look
+    assert uneven["returns"][-1] == off["returns"][-1]
 
 
 def test_a_dreamer_that_leads_is_looked_at_and_a_wanted_return_ends_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,30 @@ def test_a_file_further_on_changes_the_state(
     before = provenance._digest(found)
     (bench / "apart.py").write_text("# changed")
     assert provenance._digest(provenance.rests_on(start)) == before
-    (package / "deep.py").write_text("# changed")
+    (package / "deep.py").write_text(texts[package / "deep.py"] + "z = 1\n")
     assert provenance._digest(provenance.rests_on(start)) != before
+
+
+def test_what_is_said_about_the_code_changes_nothing(tmp_path: Path) -> None:
+    python, native = tmp_path / "a.py", tmp_path / "a.cc"
+    plain = ("def f(x):\n    return x + 1\n", 'int f() { return g("//", 1 / 2); }\n')
+    said = (
+        '"""F."""\n\n\ndef f(\n    x,  # a number\n):\n    """Adds."""\n    return x + 1\n',
+        '/* What f\n does. */int f() { return g("//", 1 / 2); }// so\n',
+    )
+    other = ("def f(x):\n    return x + 2\n", 'int f() { return g("/", 1 / 2); }\n')
+    states = []
+    for texts in (plain, said, other):
+        for path, text in zip((python, native), texts, strict=True):
+            path.write_text(text)
+            os.utime(path, ns=(0, len(states)))  # however soon after the one before
+        states.append([provenance._digest([path]) for path in (python, native)])
+    assert states[0] == states[1]
+    assert all(one != now for one, now in zip(states[0], states[2], strict=True))
+
+
+def test_games_that_are_made_by_name_count() -> None:
+    assert {"games/gym.py", "games/grid64.py", "games/arena.py"} <= files_of("dreams")
 
 
 def test_a_wheel_and_a_checkout_have_the_same_state(
@@ -94,9 +117,7 @@ def test_the_native_core_counts(tmp_path: Path) -> None:
     (tmp_path / "nn" / "cfc.cc").write_text("int x;")
     (tmp_path / "video").mkdir()
     before = provenance._native(tmp_path)
-    provenance._native.cache_clear()
     (tmp_path / "video" / "encoder.cc").write_text("int y;")
     assert provenance._native(tmp_path) == before != ""
-    provenance._native.cache_clear()
     (tmp_path / "nn" / "cfc.cc").write_text("int z;")
     assert provenance._native(tmp_path) != before

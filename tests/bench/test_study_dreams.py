@@ -120,13 +120,28 @@ def test_the_control_is_compared_within_its_budget_and_has_to_have_dreamed() -> 
         more = {"budget": 5000, "dreamt": dreamt} if kind == "shuffled" else {}
         return curve(reached, best=wanted + 1.0, begins=wanted - 9.0, **more)
 
-    for dreamt in (0.5, 0.0):
+    for dreamt in (0.25, 0.2, 0.0):
         rows = figures("dreams", lambda cell, dreamt=dreamt: values(cell, dreamt))
         (kept, *_) = [f for name, f in rows.items() if name.endswith("those of others gain")]
         assert (kept.value, kept.met) == (0.0, True)  # as little as PPO alone in 5,000 steps
         there = [f for name, f in rows.items() if "were dreamed of" in name]
-        assert [f.met for f in there] == [dreamt > 0.0] * 3
-        assert there[0].baselines == {"with dreams": 0.5}
+        assert [f.met for f in there] == [dreamt >= 0.25] * 3
+        assert there[0].value == dreamt / 0.5
+
+
+def test_steps_with_and_without_knowing_what_actions_do_are_of_one_budget() -> None:
+    """Half of it is nothing to fail by: dreams may need more, and the control never came there."""
+
+    def values(cell: Cell) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = {"off": 9000, "on": 7000, "shuffled": 9000}[kind] + 40 * cell.seed
+        more = {"budget": 5000} if kind == "shuffled" else {}
+        return curve(reached, best=wanted + 1.0, begins=wanted - 9.0, **more)
+
+    took = [f for n, f in figures("dreams", values).items() if n.endswith("what actions do")]
+    assert [f.value for f in took] == [1.0] * 3
+    assert took[0].note == "within 5,000 steps"
 
 
 def test_the_control_is_a_run_like_the_others(

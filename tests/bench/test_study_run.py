@@ -171,11 +171,24 @@ def test_what_every_cell_lacks_is_said_once(tossing: Tossing, tmp_path: Path) ->
     assert len(tossing.ran) == 1
 
 
-def test_a_mistake_in_a_study_is_not_hidden(tossing: Tossing, tmp_path: Path) -> None:
+def test_a_mistake_in_a_study_is_told_with_its_place(tossing: Tossing, tmp_path: Path) -> None:
+    """And takes nothing from the others either."""
     tossing.fails[Cell("a", 1)] = TypeError("no such argument")
-    with pytest.raises(TypeError, match="no such argument"):
+    with pytest.raises(
+        StudyError, match=r"TypeError: no such argument \(.*test_study_run.py, line"
+    ):
         study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept")
-    assert study_run.done(tossing, "full", tmp_path) == 2
+    assert study_run.done(tossing, "full", tmp_path) == 5
+
+
+def test_what_was_measured_while_the_source_changed_is_not_kept(
+    tossing: Tossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter(["before", "while", *["after"] * 10])
+    monkeypatch.setattr(study_run, "source", lambda study: next(states))
+    with pytest.raises(StudyError, match=r"1 of 6 runs failed.*source was changed while"):
+        study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept")
+    assert study_run.done(tossing, "full", tmp_path) == 5
 
 
 def test_several_at_a_time_find_the_same(
@@ -189,7 +202,11 @@ def test_several_at_a_time_find_the_same(
     many = study_run.run(tossing, "full", tmp_path / "many", results=tmp_path / "kept", jobs=3)
     assert many.figures == one.figures
     tossing.size = 2
-    tossing.fails[Cell("b", 2)] = BrokenProcessPool("somebody was killed")
+
+    def killed(*args: object) -> None:
+        raise BrokenProcessPool("somebody was killed")
+
+    monkeypatch.setattr(study_run, "_attempt", killed)
     with pytest.raises(StudyError, match="--jobs 1"):
         study_run.run(tossing, "full", tmp_path / "many", results=tmp_path / "kept", jobs=2)
 

@@ -44,7 +44,8 @@ def test_a_recorded_run_becomes_a_motor_that_plays(metabonk: Metabonk, run: Path
     assert said.code == 0, said.err
     found = json.loads(said.out)
     assert found["steps"] == SMALL["most_steps"]
-    assert set(found["evaluation"]["against"]) == {"random", "unjudged", "teacher", "policy"}
+    others = {"random", "unjudged", "teacher", "teacher, unjudged", "policy"}
+    assert set(found["evaluation"]["against"]) == others
     config = load(run / "config.toml", environ={})
     game = from_config(config.game, 2)
     motor, saved = motors.load(found["path"], game.observation_space, game.action_layout)

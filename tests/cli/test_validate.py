@@ -70,7 +70,17 @@ def test_what_was_measured_before_a_change_is_told(
 def test_studies_are_listed_with_their_cost(metabonk: Metabonk) -> None:
     said = metabonk("validate", "learning", "--list")
     assert said.code == 0
-    for name in ("world", "dreams", "horizon", "pretrain", "doom", "efe", "cells", "motor"):
+    for name in (
+        "world",
+        "arena",
+        "dreams",
+        "horizon",
+        "pretrain",
+        "doom",
+        "efe",
+        "cells",
+        "motor",
+    ):
         assert name in said.out
     assert "60 min" in said.out
 

@@ -67,7 +67,7 @@ def pretrain_cpqe(
     """Learns a motor for the game of `run` and writes it to `<run>/motors`.
 
     sources: recordings; without, the run's own. episodes: to measure it in, beside random and
-    scripted play, the run's policy, its own 40-step teacher and itself without judges. Raises
+    scripted play, the run's policy, its own 40-step teacher and both without judges. Raises
     ConfigError where there is nothing to learn from.
     """
     if not sources and not (run / FOLDER).is_dir():
@@ -107,6 +107,7 @@ def _measure(
     others: dict[str, Policy] = dict(assess.baselines(game, config, seed))
     others["unjudged"] = MotorPolicy(motor, seed=seed, candidates=1)
     others["teacher"] = MotorPolicy(motor, seed=seed, sampler="teacher")
+    others["teacher, unjudged"] = MotorPolicy(motor, seed=seed, sampler="teacher", candidates=1)
     if checkpoint.listed(run):
         model, _ = assess.load_model(run, game, config)
         others["policy"] = Actor(model, sampled=True, seed=seed)
