@@ -98,6 +98,7 @@ class Navigator:
         self._open = False
         self._pressed: tuple[int, float] | None = None  # on which screen, when
         self._asked = False  # about the screen that is shown, and not answered yet
+        self._nothing = False  # came of what was asked: on this screen it is not asked again soon
         self._waits: float | None = None  # since when for any answer that can be followed
         self._answer: Press | None = None
         self._chosen: set[str] = set()  # of the goal's terms
@@ -145,7 +146,7 @@ class Navigator:
             self.counts.stale += 1
             self._asked = False  # and asked anew about what is shown now
         elif press is None:
-            self._without = True
+            self._without = self._nothing = True
         else:
             self._answer = press
             return True
@@ -167,6 +168,7 @@ class Navigator:
             self._pictures += picture is not None
             which = read if picture is None else -self._pictures
             self._shown.append((now, which))
+            self._asked = self._asked and not self._nothing
             self._without, self._circles = False, 0
             self._answer = None
 
@@ -231,7 +233,7 @@ class Navigator:
             self._without, self._asked, self._waits = True, False, None
             return self._by_text(screen)
         if not self._asked:
-            self._asked = True
+            self._asked, self._nothing = True, False
             self.counts.asked += 1
             self._ask()
         return NOOP

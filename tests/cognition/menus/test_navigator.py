@@ -157,6 +157,38 @@ def test_an_answer_about_a_screen_that_is_gone_is_not_carried_out() -> None:
     assert navigator.look(menu_state("Alpha", "Beta", name="Other"), 1.2).press.text == "Beta"
 
 
+def test_a_question_that_brought_nothing_is_not_waited_for_on_another_screen() -> None:
+    """As where its run ended, or the server refused it, just before that screen came."""
+    asked: list[float] = []
+    navigator = Navigator(Goal.read("start"), ask=lambda: asked.append(now))
+    other = menu_state("Alpha", "Beta", name="Other")
+    now = 0.0
+    navigator.look(menu_state("Play", "Settings"), now)
+    navigator.answered(None, now)
+    now = 1.0
+    assert navigator.look(other, now).press == NOOP
+    assert asked == [0.0, 1.0]
+    navigator.answered(Press("click", 2), now)
+    assert navigator.look(other, 1.1).press.text == "Beta"
+    assert navigator.counts.fallbacks == 0
+
+
+def test_nor_is_it_after_a_while_on_a_menu_of_pictures() -> None:
+    """Where it is shown again it is asked about after a while, not at every look."""
+    asked: list[float] = []
+    navigator = Navigator(Goal.read("start"), ask=lambda: asked.append(now))
+    dark, light = (np.full((60, 80, 3), value, np.uint8) for value in (20, 200))
+    for tick in range(30):
+        now = tick / 30
+        navigator.look(MAIN, now, dark)
+        if tick == 0:
+            navigator.answered(None, now)
+    assert asked == [0.0]
+    now = 1.0
+    navigator.look(MAIN, now, light)
+    assert asked == [0.0, 1.0]
+
+
 def test_an_answer_is_not_carried_out_where_its_place_is_another_buttons() -> None:
     navigator = Navigator(Goal.read("start"), ask=lambda: None)
     navigator.look(menu_state("Play", "Settings"), 0.0)
