@@ -132,13 +132,14 @@ class Request(Message, tag="request"):
     """A question about a situation; the parts behind the header are `frames`' JPEGs, in order, and
     none where there is a handle.
 
-    captured_ns: when the newest real frame and the state were seen. deadline_ns: when the answer is
-    of no more use. left_ms: from the sending until then. trigger: why now; all but `period` go
-    before it. episode: larger with every episode of the agent. state: the situation, as
-    `records.GameState.pack()` writes it, finite numbers only; empty without. goal: what is wanted,
-    in words, from the user and never from the screen. in_force: the directive that the agent
-    follows now, as `vocabulary.spell` writes it. expected_ms: how long the agent thinks that the
-    answer takes. handle: where the frames lie; only if the Welcome said `handles`.
+    captured_ns: when the state was seen; the newest real frame was not later, and its own `at_ns`
+    says when. deadline_ns: when the answer is of no more use. left_ms: from the sending until then.
+    trigger: why now; all but `period` go before it. episode: larger with every episode of the
+    agent. state: the situation, as `records.GameState.pack()` writes it, finite numbers only; empty
+    without. goal: what is wanted, in words, from the user and never from the screen. in_force: the
+    directive that the agent follows now, as `vocabulary.spell` writes it. expected_ms: how long the
+    agent thinks that the answer takes. handle: where the frames lie; only if the Welcome said
+    `handles`.
     """
 
     id: RequestId
