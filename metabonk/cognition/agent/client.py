@@ -107,7 +107,7 @@ class Client:
         self._menus = self._menu_watch(press, mute) if self.settings.menus else None
         self._wishes: deque[wire.Trigger] = deque(maxlen=8)
         self._line: Line | None = None
-        self._failed = False  # the last request brought nothing that can be done
+        self._failed = False  # the last request brought no directive
         self._stop = threading.Event()
         # Not kept from ending by it: a program that fails need not know that there is a client.
         self._thread = threading.Thread(target=self._work, name=f"system 2 {agent}", daemon=True)
@@ -390,7 +390,9 @@ class Client:
         if decision.question == "menu" and self._menus is not None:
             self._menus.decided(decision)
         elif decision.code != "superseded" or not self._dialogue.under_way:
-            self._failed = not taken  # what its own successor overtook is nobody's failure
+            # What its own successor overtook is nobody's failure. Nor is what the game refused, as
+            # one whose next run has begun: the server did its part.
+            self._failed = decision.directive is None
         self._outcomes.decided(decision, taken)
 
     def _follow(self, directive: Directive, until_ns: int, asked: bytes) -> bool:

@@ -11,12 +11,14 @@ from quiet import Quiet
 from small_broker import ANSWER
 
 from metabonk.cognition.agent.client import Client, ClientSettings, Ending, Sight
+from metabonk.cognition.agent.in_force import Local
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.protocol.wire import Outcome, Reply, Request, RequestId
-from metabonk.cognition.vocabulary import Compass, Directive, Verb
+from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
 from metabonk.records import FieldGroup, GameState
 
 RARELY = ClientSettings(every=3600.0, spacing=1000.0, pictures=False)
+STAY = Directive(Verb.EXPLORE, Hold(), 0.5)
 RETREAT = Directive(Verb.RETREAT, Compass(4), 4.0)
 
 
@@ -28,16 +30,21 @@ def sight(run: int = 1, health: float = 100.0, **fields: Any) -> Sight:
 class Player:
     """A client that a server knows, its line and what it put in force."""
 
-    def __init__(self) -> None:
-        self.line, self.applied = Quiet(), list[Directive]()
+    def __init__(self, *, takes: bool = True, local: Local | None = None) -> None:
+        self.line, self.applied, self.takes = Quiet(), list[Directive](), takes
         self.client = Client(
             "omega-0", "tcp://127.0.0.1:9", RARELY, look=lambda: self.sight,
-            apply=lambda directive, until_ns: self.applied.append(directive) is None,
+            apply=self._apply, local=local,
         )  # fmt: skip
         self.shows(sight())
         (hello,) = self.line.sent
         self.turn(wire.Welcome(agent="omega-0", epoch=hello.epoch, session="s", phase=0.5))
         self.line.sent.clear()
+
+    def _apply(self, directive: Directive, until_ns: int) -> bool:
+        if self.takes:
+            self.applied.append(directive)
+        return self.takes
 
     def shows(self, sight: Sight) -> None:
         self.sight = sight
@@ -130,3 +137,28 @@ def test_a_run_that_began_anew_is_no_failure_of_the_server() -> None:
     player.asks()
     player.shows(sight(2))
     assert not player.client._failed
+
+
+def test_what_the_seat_refuses_is_no_failure_of_the_server() -> None:
+    """There the next run began before this client saw it: nobody stands in until the next answer,
+    but where the server gave none."""
+    stood_in: list[Sight] = []
+
+    def local(sight: Sight) -> Directive:
+        stood_in.append(sight)
+        return STAY
+
+    player = Player(local=local)
+    assert len(stood_in) == 1, "before the server was there"
+    stood_in.clear()
+    player.applied.clear()
+    player.takes = False
+    player.turn(answer(player.asks()))
+    assert player.client.counts()["not_taken"] == 1
+    player.takes = True
+    player.shows(sight(2))
+    player.turn()
+    assert (stood_in, player.applied) == ([], [])
+    player.turn(Reply(id=player.asks(), status="error", code="backend"))
+    assert len(stood_in) == 1
+    assert [directive.action for directive in player.applied] == [Verb.EXPLORE]
