@@ -4,6 +4,7 @@ another one begins; the client's turns are the test's."""
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from metabonk.cognition.agent.in_force import Local
 from metabonk.cognition.protocol import wire
 from metabonk.cognition.protocol.wire import Outcome, Reply, Request, RequestId
 from metabonk.cognition.vocabulary import Compass, Directive, Hold, Verb
-from metabonk.records import FieldGroup, GameState
+from metabonk.records import FieldGroup, GameState, Widget
 
 RARELY = ClientSettings(every=3600.0, spacing=1000.0, pictures=False)
 STAY = Directive(Verb.EXPLORE, Hold(), 0.5)
@@ -30,10 +31,10 @@ def sight(run: int = 1, health: float = 100.0, **fields: Any) -> Sight:
 class Player:
     """A client that a server knows, its line and what it put in force."""
 
-    def __init__(self, *, takes: bool = True, local: Local | None = None) -> None:
-        self.line, self.applied, self.takes = Quiet(), list[Directive](), takes
+    def __init__(self, *, local: Local | None = None, menus: bool = False) -> None:
+        self.line, self.applied, self.takes = Quiet(), list[Directive](), True
         self.client = Client(
-            "omega-0", "tcp://127.0.0.1:9", RARELY, look=lambda: self.sight,
+            "omega-0", "tcp://127.0.0.1:9", replace(RARELY, menus=menus), look=lambda: self.sight,
             apply=self._apply, local=local,
         )  # fmt: skip
         self.shows(sight())
@@ -162,3 +163,19 @@ def test_what_the_seat_refuses_is_no_failure_of_the_server() -> None:
     player.turn(Reply(id=player.asks(), status="error", code="backend"))
     assert len(stood_in) == 1
     assert [directive.action for directive in player.applied] == [Verb.EXPLORE]
+
+
+def screen(name: str, run: int) -> Sight:
+    widgets = [Widget(0.1, 0.1, 0.9, 0.2, True, 0, name)]
+    packed = GameState(fields=FieldGroup.EVERYTHING, menu=name, widgets=widgets).pack()
+    return Sight(packed, time.monotonic_ns(), run=run)
+
+
+def test_a_menus_question_of_a_run_that_is_over_is_asked_about_the_next_screen() -> None:
+    """In the very look that shows it: nobody waits for what was given up."""
+    player = Player(menus=True)
+    player.shows(screen("Resume", 1))
+    player.shows(screen("Play", 2))
+    asked = [one for one in player.line.sent if isinstance(one, Request)]
+    assert [one.question for one in asked] == ["menu", "menu"]
+    assert [GameState.unpack(one.state).menu for one in asked] == ["Resume", "Play"]
