@@ -113,12 +113,12 @@ class Retention:
         """Measures, and decides whether there is something to do. Raises sqlite3.Error."""
         now = self._ticks()
         self._look_at = now + LOOK_SECONDS
-        again = now >= self._round_at  # what had to stay is looked at again
-        if again:
-            self._after = 0
+        again = now >= self._round_at  # what had to stay is looked at again, where any should go
         self._measure()
         if not self.due:
-            self.due = self._above(1.0) or 0.0 < self.oldest < self._cutoff()
+            first = self._first_at(0) if again else self.oldest
+            old = any(0.0 < at < self._cutoff() for at in (self.oldest, first))
+            self.due = self._above(1.0) or old
         if self.due and again:
             self._round_at = now + ROUND_SECONDS
             self._outcome = _FIRST
@@ -174,6 +174,8 @@ class Retention:
             [row[:3] for row in rows if row[3]],
         )
         self._outcome = rows[-1][:3] if len(rows) == most else None
+        if self._outcome is None:  # and now decisions, from the first one on
+            self._after = 0
         return 0
 
     def _rest(self) -> None:
@@ -184,8 +186,12 @@ class Retention:
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         self.size = (int(pages) - int(free)) * self._page
-        row = self._connection.execute(_FIRST_AT, (self._after,)).fetchone()
-        self.oldest = float(row[0]) if row else 0.0
+        self.oldest = self._first_at(self._after)
+
+    def _first_at(self, after: int) -> float:
+        """When the first decision behind a place was made; 0 without any."""
+        row = self._connection.execute(_FIRST_AT, (after,)).fetchone()
+        return float(row[0]) if row else 0.0
 
     def _above(self, share: float) -> bool:
         return self.keep.size > 0 and self.size > share * self.keep.size

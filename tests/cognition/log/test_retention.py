@@ -170,6 +170,12 @@ def test_an_agent_that_left_for_good_is_not_looked_at_again_and_again(
             found.look()
             assert not found.due
             assert found.oldest == decision(stay[1]).at
+        if keep == "size":  # nothing has to go: nothing is looked at again, an hour later either
+            clock.passed += r.ROUND_SECONDS
+            for _ in range(3):
+                clock.passed += r.LOOK_SECONDS
+                assert sweep(found) == 0
+                assert found.oldest == decision(stay[1]).at
         if keep == "days":  # what grows old goes, and what had to stay is looked at once an hour
             clock.now += 30.0
             sweep(found)
@@ -192,6 +198,43 @@ def test_what_had_to_stay_goes_in_time_also_where_nothing_new_comes(tmp_path: Pa
         clock.passed += 1.5 * 3600.0
         sweep(found)
     assert left(tmp_path) == [39]
+
+
+def test_where_there_was_room_for_hours_what_had_to_stay_goes_when_it_is_short(
+    tmp_path: Path,
+) -> None:
+    """And is not what tells how far back it goes, while outcomes are looked at first."""
+    told = Told()
+    with j.Journal(tmp_path) as book:
+        book.record(decision(0, agent="gone", state=STATE), told)
+        book.record(decision(1, agent="back", state=STATE), told)
+        told.wait(2)
+    fill(tmp_path, 100)
+    with keeping(tmp_path, Keep()) as found:
+        limit = found.size * 2 // 3
+    clock = Clock()
+    with keeping(tmp_path, Keep(size=limit), clock) as found:
+        sweep(found)
+        stay = left(tmp_path)
+        assert stay[:2] == [0, 1]
+        clock.passed += 5.0 * r.ROUND_SECONDS
+        assert sweep(found) == 0
+        with j.Journal(tmp_path) as book:
+            book.record(decision(500, agent="back", state=STATE), told)
+            for n in range(100, 200):
+                book.record(decision(n, state=STATE), told)
+                book.outcome(outcome(n), told)
+            told.wait(203)
+        clock.passed += r.LOOK_SECONDS
+        found.look()
+        assert found.due
+        for _ in range(3):
+            found.step(10)  # of outcomes
+            assert found.oldest == decision(stay[2]).at
+        sweep(found)
+        assert left(tmp_path)[0] == 0
+        assert 1 not in left(tmp_path)
+        assert found.size <= limit
 
 
 def test_outcomes_without_a_decision_go_after_their_time(tmp_path: Path) -> None:
