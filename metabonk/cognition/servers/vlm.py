@@ -8,11 +8,13 @@ Sources: docs.sglang.io server_arguments and epd_disaggregation; docs.vllm.ai `v
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
 import shlex
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -251,10 +253,12 @@ def secret_file(config: VlmConfig) -> Path:
 
 def write_secret(config: VlmConfig) -> None:
     """Writes `secret_file`, readable by its owner alone, where the settings have a key for it; the
-    stand-in reads the key's own file.
+    stand-in reads the key's own file. What older versions left in the environment is hidden.
 
     Raises ConfigError for a key that cannot be read.
     """
+    if not config.log:
+        _hide_older(folder_of(config))
     if config.engine == "stand-in" or not config.key_file:
         return
     path = secret_file(config)
@@ -265,6 +269,22 @@ def write_secret(config: VlmConfig) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(line)
+
+
+def _hide_older(folder: Path) -> None:
+    """Every port once had the same log here, which everybody could read, and the same secret: a key
+    stands in both, and nobody writes there any more. Only own files, no links or pipes."""
+    for name in ("engine.log", "engine.log.1", "engine-secret.yaml"):
+        with contextlib.suppress(OSError):  # for the most part it is not there
+            fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                there = os.fstat(fd)
+                if stat.S_ISREG(there.st_mode) and there.st_uid == os.geteuid():
+                    os.fchmod(fd, 0o600)
+                    if name.endswith(".yaml"):
+                        (folder / name).unlink()
+            finally:
+                os.close(fd)
 
 
 def _install(config: VlmConfig) -> str:

@@ -216,6 +216,44 @@ def test_engines_on_two_ports_have_a_key_each(tmp_path: Path, log: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_what_was_written_under_older_names_is_hidden(tmp_path: Path, keyed: bool) -> None:
+    """One log for all ports, which everybody could read, and its secret: the key stands in both,
+    also where it has been taken out of the settings since."""
+    env, key = tmp_path / "env", tmp_path / "key"
+    env.mkdir()
+    key.write_text("s3cret\n")
+    names = ("engine.log", "engine.log.1", "engine-secret.yaml", "notes.log")
+    for name in names:
+        (env / name).write_text("api_key='s3cret'")
+        (env / name).chmod(0o644)
+    config = VlmConfig(environment=str(env), key_file=str(key) if keyed else "")
+    config.log = str(tmp_path / "own.log")
+    vlm.write_secret(config)
+    assert {(env / name).stat().st_mode & 0o777 for name in names} == {0o644}, "not where it looks"
+    config.log = ""
+    vlm.write_secret(config)
+    modes = {name: (env / name).stat().st_mode & 0o777 for name in names if (env / name).exists()}
+    assert modes == {"engine.log": 0o600, "engine.log.1": 0o600, "notes.log": 0o644}
+    assert (env / "engine.log").read_text() == "api_key='s3cret'", "its words stay"
+
+
+def test_what_only_has_an_older_name_is_left_alone(tmp_path: Path) -> None:
+    """A link leads elsewhere, a pipe has a reader, a folder is no log."""
+    env, other = tmp_path / "env", tmp_path / "other"
+    env.mkdir()
+    other.write_text("mine")
+    other.chmod(0o644)
+    (env / "engine.log").symlink_to(other)
+    os.mkfifo(env / "engine.log.1")
+    (env / "engine.log.1").chmod(0o666)
+    (env / "engine-secret.yaml").mkdir()
+    vlm.write_secret(VlmConfig(environment=str(env)))
+    assert other.stat().st_mode & 0o777 == 0o644
+    assert (env / "engine.log.1").stat().st_mode & 0o777 == 0o666
+    assert (env / "engine-secret.yaml").is_dir()
+
+
 def test_the_stand_in_asks_for_the_key_too(tmp_path: Path) -> None:
     """It listened beyond this machine without one, though the settings named it."""
     key = tmp_path / "key"
