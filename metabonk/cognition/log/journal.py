@@ -39,13 +39,14 @@ from metabonk.cognition.log.journal_file import (
     transaction,
 )
 from metabonk.cognition.log.retention import STEP, Keep, Retention
+from metabonk.cognition.menus.goal import MOST_CHARACTERS
 from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId
 from metabonk.errors import MetabonkError
 
 __all__ = ["FILE", "Decision", "Journal", "open_readonly"]
 
 BACKLOG_BYTES = 32 << 20
-MOST_WORDS = 300  # bytes that are kept of a goal, a reason and what a model thought
+MOST_WORDS = 300  # bytes that are kept of a reason and of what a model thought
 _GROUP = 256  # rows per transaction
 _NUMBERS = 1024  # bytes that a row takes beside its texts
 _ONCE = "ON CONFLICT(agent, epoch, sequence) DO NOTHING"
@@ -54,7 +55,8 @@ _NAP = 0.005  # seconds between two steps of removing rows while nothing comes
 
 
 class Decision(msgspec.Struct, kw_only=True):
-    """One row of `decisions`, as far as `Reply` does not say it. at: seconds since 1970.
+    """One row of `decisions`, as far as `Reply` does not say it. at: seconds since 1970. goal: kept
+    to its end, as what may be answered follows from it; of no request has it more characters.
 
     state, frames: what the journal's `pack` makes the columns of, on its own thread.
     """
@@ -352,7 +354,7 @@ def _decision_row(decision: Decision, state: bytes, frames: bytes) -> Row:
     return (
         id.agent, id.epoch, id.sequence, decision.at, reply.status, reply.code,
         _cut(reply.reason), decision.question, decision.cause, decision.episode,
-        _cut(decision.goal), _to_json(reply.answer), _to_json(decision.in_force or {}),
+        decision.goal[:MOST_CHARACTERS], _to_json(reply.answer), _to_json(decision.in_force or {}),
         reply.backend, decision.model, decision.mode, reply.confidence,
         _to_json(decision.probabilities), _cut(reply.reasoning), reply.server_ms,
         _to_json(reply.stages), decision.protocol, state, frames,

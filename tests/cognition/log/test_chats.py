@@ -8,15 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 from decision_logs import Log as Written
+from decision_logs import menu_state
 from situations import enemy, state, thing
 
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends import scene
-from metabonk.cognition.backends.prompt import StrategyPrompt
+from metabonk.cognition.backends.prompt import MenuPrompt, StrategyPrompt
 from metabonk.cognition.backends.rules import Strategist
 from metabonk.cognition.log.chats import chat
 from metabonk.cognition.log.export import Plan, export
 from metabonk.cognition.log.rows import Log
+from metabonk.cognition.menus.goal import MOST_CHARACTERS
 from metabonk.cognition.protocol.wire import RequestId
 from metabonk.cognition.question import Question
 from metabonk.errors import CorruptError
@@ -87,6 +89,38 @@ def test_a_chat_is_the_served_prompt_but_for_when_its_answer_takes_effect(tmp_pa
     served.remove(missing[0])
     assert part["text"].splitlines() == served
     assert missing[0].replace("0.4", "N") in DOC.read_text("utf-8")
+
+
+LONG = "Take whatever seems best and go on. " * 10 + "Then quit"
+FOREIGN = "Спокойно собирай всё, что лежит вокруг, и не спеши. " * 8 + "Потом quit"
+
+
+@pytest.mark.parametrize("goal", [LONG, FOREIGN], ids=["long", "foreign"])
+@pytest.mark.parametrize("question", ["strategy", "menu"])
+def test_a_chat_has_the_whole_goal_and_what_may_be_done_by_it(
+    tmp_path: Path, goal: str, question: str
+) -> None:
+    """A button that ends the game is offered where the goal says so, be it by its last word."""
+    assert 300 < len(goal) <= MOST_CHARACTERS
+    menu = question == "menu"
+    packed = menu_state() if menu else crowded().pack()
+    told = v.spell(v.Directive(v.Verb.EXPLORE))
+    log = Written(tmp_path)
+    log.add(
+        RequestId("a", 1, 1), packed, {"kind": "click", "choice": 2} if menu else told, 1.0,
+        question=question, goal=goal,
+    )  # fmt: skip
+    log.close()
+    with Log(tmp_path) as opened:
+        (row,) = opened.rows()
+    (part,) = chat(row)[0][1]["content"]
+    asked = Question("a", "menu" if menu else "strategy", row.packed, goal=goal)
+    prompt = (MenuPrompt if menu else StrategyPrompt)(asked, scene.read(row.packed)).asked(())
+    assert part["text"] == f"{prompt.situation}\n\n{prompt.task}"
+    assert goal.removesuffix(".") in part["text"]
+    if menu:
+        assert prompt.schema is not None
+        assert prompt.schema["properties"]["press"]["enum"] == ["widget:1", "widget:2", "none"]
 
 
 def test_an_answer_that_was_not_offered_makes_no_chat(tmp_path: Path) -> None:

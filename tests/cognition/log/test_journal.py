@@ -269,15 +269,19 @@ def test_while_the_disk_hangs_pictures_are_bounded_by_their_bytes(tmp_path: Path
     assert kept == [(4_000,)] * 2 + [(0,)] * 18 + [(4_000,)]
 
 
-def test_words_are_cut_by_their_bytes(tmp_path: Path) -> None:
-    given = decision(1, goal="é" * 500)
-    given.reply.reasoning = "火" * 500
+def test_words_are_cut_by_their_bytes_and_goals_are_whole(tmp_path: Path) -> None:
+    """What was asked follows from the goal to its end; only who speaks no protocol has a longer
+    one."""
+    given = decision(1, goal="火" * 500)
+    given.reply.reasoning, given.reply.reason = "火" * 500, "é" * 500
     told = Told()
     with j.Journal(tmp_path) as book:
         book.record(given, told)
-        told.wait(1)
-    ((goal, thought),) = rows(tmp_path, "SELECT goal, reasoning FROM decisions")
-    assert (goal, thought) == ("é" * 150, "火" * 100)
+        book.record(decision(2, goal="é" * 501), told)
+        told.wait(2)
+    (first, second) = rows(tmp_path, "SELECT goal, reasoning, reason FROM decisions")
+    assert first == ("火" * 500, "火" * 100, "é" * 150)
+    assert second[0] == "é" * 500
 
 
 @pytest.mark.parametrize(("power_safe", "level"), [(False, 1), (True, 2)])
@@ -337,7 +341,10 @@ def test_a_newer_versions_journal_is_left_alone(tmp_path: Path) -> None:
         j.open_readonly(tmp_path / "elsewhere")
 
 
-def test_a_decision_takes_at_most_two_kilobytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("goal", "more"), [("", 0), ("g" * 500, 800), ("\U00010348" * 500, 2500)])
+def test_a_decision_takes_at_most_two_kilobytes_and_its_goal(
+    tmp_path: Path, goal: str, more: int
+) -> None:
     """With the fullest state, nine frames, reasons and outcome; v1's own log took 714 kB."""
 
     def pack(d: j.Decision) -> tuple[bytes, bytes]:
@@ -349,7 +356,7 @@ def test_a_decision_takes_at_most_two_kilobytes(tmp_path: Path) -> None:
         for n in range(count):
             verbs = ("move", "attack", "defend", "retreat", "collect", "explore", "interact")
             row = decision(
-                n, agent="omega-15", epoch=time.time_ns(), state=crowd(n).pack(), model="m" * 30,
+                n, agent="omega-15", epoch=time.time_ns(), state=crowd(n).pack(), model="m" * 30, goal=goal,
                 in_force=decision(0).reply.answer, probabilities=dict.fromkeys(verbs, 0.1429),
             )  # fmt: skip
             row.reply.reasoning = "".join(chr(97 + (n * i) % 26) for i in range(2000))
@@ -358,4 +365,5 @@ def test_a_decision_takes_at_most_two_kilobytes(tmp_path: Path) -> None:
             book.outcome(outcome(n, agent="omega-15", epoch=row.reply.id.epoch), told)
         told.wait(2 * count)
     size = (tmp_path / j.FILE).stat().st_size
-    assert size / count <= 2048, f"{size / count:.0f} bytes"
+    assert size / count <= 2048 + more, f"{size / count:.0f} bytes"
+    assert rows(tmp_path, "SELECT DISTINCT goal FROM decisions") == [(goal,)]
