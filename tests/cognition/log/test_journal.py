@@ -357,7 +357,8 @@ def test_a_decision_takes_at_most_two_kilobytes_and_its_goal(
             verbs = ("move", "attack", "defend", "retreat", "collect", "explore", "interact")
             row = decision(
                 n, agent="omega-15", epoch=time.time_ns(), state=crowd(n).pack(), model="m" * 30,
-                goal=goal, in_force=decision(0).reply.answer, probabilities=dict.fromkeys(verbs, 0.1429),
+                in_force=decision(0).reply.answer, probabilities=dict.fromkeys(verbs, 0.1429),
+                goal=goal,
             )  # fmt: skip
             row.reply.reasoning = "".join(chr(97 + (n * i) % 26) for i in range(2000))
             row.reply.stages = dict.fromkeys(("queue", "backend", "vision", "decode"), 123.456)
