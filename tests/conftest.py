@@ -7,6 +7,7 @@ they chose. Hypothesis gives no example a time: what is slow is looked at in ben
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,13 @@ from hypothesis import settings
 torch.set_num_threads(1)
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+for _heard, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_DFL),
+):
+    if signal.getsignal(_heard) is signal.SIG_IGN:
+        signal.signal(_heard, _handler)
 
 
 @pytest.fixture(autouse=True)
