@@ -4,7 +4,7 @@
 #   ./scripts/train_with_system2.sh RUN                    RUN: what `metabonk train` has learned
 #   WORKERS=16 MINUTES=30 ./scripts/train_with_system2.sh RUN
 #   ./scripts/train_with_system2.sh RUN --vlm vlm.toml     a model answers; without one, rules do
-# With a model nobody plays before it is loaded, and only what it decided teaches.
+# With a model nobody plays before it is loaded; where one decided, rules do not teach beside it.
 # WORKERS (8): agents of one live loop. MINUTES (10): that they play. STRATEGY_FREQ (2.0): seconds
 # between an agent's requests. OUT (runs/system2): the log, and by time the sessions and policies;
 # a policy is learned from all of the log, earlier sessions included.
@@ -140,12 +140,6 @@ fi
 "$metabonk" play --policy "$run" --live --uncertified --agents "$workers" \
   --seconds "$(awk "BEGIN { print $minutes * 60 }")" --out "$session"
 if [ -n "$ours" ]; then # another server's log is where it keeps it; an old one of ours says nothing
-  teachers=() # with a model: it alone, and not the rules that answered where it did not
-  case " $* " in
-    *" --vlm "* | *" --backend openai"* | *" --backend=openai"* | *" backend.chain=openai"*)
-      teachers=(--backend openai)
-      ;;
-  esac
-  "$metabonk" cognition distil "$out/decisions" --out "$policy" ${teachers[@]+"${teachers[@]}"}
+  "$metabonk" cognition distil "$out/decisions" --out "$policy"
   echo "its backend: metabonk serve cognitive --backend policy --set backend.policy=$policy"
 fi

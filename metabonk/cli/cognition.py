@@ -77,7 +77,7 @@ def export(
     ),
     frames: bool = typer.Option(False, "--frames", help="Also the pictures."),
     backend: list[str] = typer.Option(
-        [], help="Only what this backend decided; repeatable.", metavar="NAME"
+        [], help="Only what this backend, all of its servers, decided; repeatable.", metavar="NAME"
     ),
     answered: bool = typer.Option(False, help="Only requests that were answered."),
     seed: int = typer.Option(0, help="Which episodes go where.", min=0),
@@ -158,7 +158,8 @@ def _show_manifest(manifest: Manifest, out: Path, json: bool) -> None:
     help="""Learn a small policy from the decision log.
 
 It learns the backend's probabilities of every action, or its answers alone, and
-weighs a decision by how well the seconds after it went. Episodes that are held out
+weighs a decision by how well the seconds after it went. Where a model decided, what
+the rules decided in its place does not teach. Episodes that are held out
 say how often it agrees; with --episodes it is also measured beside the rules and
 beside System 1 alone, on the same episodes of the arena. The backend [bold]policy[/]
 answers with it.
@@ -173,7 +174,10 @@ def distil(
     logs: list[Path] = typer.Argument(help="Directories of decision logs.", metavar="LOG..."),
     out: Path = typer.Option(..., help="Where to write the policy.", metavar="DIR"),
     backend: list[str] = typer.Option(
-        [], help="Only what this backend decided; repeatable.", metavar="NAME"
+        [], help="Only what this backend, all of its servers, decided; repeatable.", metavar="NAME"
+    ),
+    with_rules: bool = typer.Option(
+        False, "--with-rules", help="Also what the rules decided in a model's log."
     ),
     episodes: int = typer.Option(0, help="To measure it in, per level; 0: do not.", min=0),
     level: list[str] = typer.Option(["default"], help="Of the arena; repeatable."),
@@ -185,6 +189,9 @@ def distil(
 ) -> None:
     if not episodes:
         refuse_idle(context, {"--level"}, "it is where --episodes measures: add --episodes N")
+    if backend:
+        why = "--backend names who teaches: add --backend rules instead"
+        refuse_idle(context, {"--with-rules"}, why)
     require("torch", "train", "learning")
     if machine.core_built():
         settings_module.cap_cpu()
@@ -206,28 +213,33 @@ def distil(
                 )
 
         found = strategies.distil(
-            logs, out, config, seed=seed, backends=tuple(backend), levels=tuple(level),
-            episodes=episodes, progress=progress,
+            logs, out, config, seed=seed, backends=tuple(backend), with_rules=with_rules,
+            levels=tuple(level), episodes=episodes, progress=progress,
         )  # fmt: skip
     _show_distilled(found, json)
 
 
 def _show_distilled(found: Distilled, json: bool) -> None:
+    from metabonk.learn.system2.versions import STOOD_IN
+
     for reason, count in found.left_out.items():
-        notice_line(f"{count:,} decisions: {reason}")
+        remedy = "; --with-rules lets them teach, too" if reason == STOOD_IN else ""
+        notice_line(f"{count:,} decisions: {reason}{remedy}")
     judged = found.judged
     if json:
         print_json(
             {
                 "path": str(found.strategy.path), "hash": found.strategy.hash,
-                "decisions": found.decisions, "left_out": dict(found.left_out),
+                "decisions": found.decisions, "teachers": dict(found.teachers),
+                "left_out": dict(found.left_out),
                 "losses": dict(found.losses), "latency_s": found.latency,
                 "judged": None if judged is None else dataclasses.asdict(judged),
                 "evaluations": {k: msgspec.to_builtins(e) for k, e in found.evaluations.items()},
             }
         )  # fmt: skip
         return
-    console.print(f"[bold]Learned[/] from {found.decisions:,} decisions")
+    teachers = ", ".join(f"{name} {count:,}" for name, count in found.teachers.items())
+    console.print(f"[bold]Learned[/] from {found.decisions:,} decisions: {teachers}")
     if judged is None:
         notice_line("nothing could be judged: there are too few episodes to hold any out")
     else:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metabonk.cognition.backends.openai import OpenAIBackend
 
 EMBEDDED = "rules"
+MODEL = "openai"
 Maker = Callable[[BackendConfig], list[Backend]]
 MOST_KEY = 4096  # bytes of a key file
 
@@ -40,8 +41,8 @@ def make(
     that is none, or a key file or a policy that cannot be read.
     """
     makers: dict[str, Maker] = {
-        "rules": _rules,
-        "openai": functools.partial(_openai, menu_model),
+        EMBEDDED: _rules,
+        MODEL: functools.partial(_openai, menu_model),
         "policy": _policy,
         **(others or {}),
     }
@@ -60,6 +61,11 @@ def make(
             raise ConfigError(f"backend.chain: {name!r} stands in it twice; once is enough")
         backends += makers[name](config)
     return Chain(backends)
+
+
+def family(name: str) -> str:
+    """What a backend's name is in `backend.chain`: the second server of `openai` is openai2."""
+    return MODEL if name.rstrip("0123456789") == MODEL else name
 
 
 def read_key(path: str, setting: str = "backend.key_file") -> str:
@@ -133,7 +139,7 @@ def _openai(menu_model: str, config: BackendConfig) -> list[Backend]:
             temperature=config.temperature,
             explain_seconds=config.explain_seconds,
         )
-        name = "openai" if index == 0 else f"openai{index + 1}"
+        name = MODEL if index == 0 else f"{MODEL}{index + 1}"
         if menu_model and menu_model != wish.model:
             menus = dataclasses.replace(server, wish=dataclasses.replace(wish, model=menu_model))
             made.append(WithMenuModel(server, menus, name))

@@ -51,8 +51,8 @@ Rewards = dict[str, tuple[float, float]]  # mean and deviation by kind of questi
 @dataclass(frozen=True)
 class Plan:
     """What to write. shares: of the episodes, for train, validation and test. frames: pictures as
-    well. seed: which episodes go where. backends, answered: only rows of these backends (empty: of
-    all), only those with an answer."""
+    well. seed: which episodes go where. backends, answered: only rows of these backends (see
+    Row.is_of; empty: of all), only those with an answer."""
 
     formats: tuple[str, ...] = FORMATS
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -152,7 +152,7 @@ def export(log: Log, out: Path | str, plan: Plan, progress: Progress | None = No
 
 
 def _wanted(row: Row, plan: Plan) -> bool:
-    if plan.backends and row.backend not in plan.backends:
+    if plan.backends and not row.is_of(plan.backends):
         return False
     return not plan.answered or row.answered
 

@@ -12,7 +12,7 @@ import hashlib
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ import numpy as np
 
 from metabonk.cognition import situation
 from metabonk.cognition import vocabulary as v
+from metabonk.cognition.backends.choice import family
 from metabonk.cognition.log import journal
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.question import Frame, Kind, Press, Question
@@ -105,6 +106,10 @@ class Row:
     def answered(self) -> bool:
         """Whether it has an answer: a directive or a press."""
         return self.directive is not None or self.press is not None
+
+    def is_of(self, backends: Collection[str]) -> bool:
+        """Whether one of these answered: `openai` is any of its servers, openai2 the second one."""
+        return self.backend in backends or family(self.backend) in backends
 
     @property
     def explored(self) -> bool:
@@ -190,6 +195,15 @@ class Log:
                 else:
                     yield row
 
+    def strategists(self) -> tuple[str, ...]:
+        """The backends whose directives have an outcome, in order, those that press buttons aside.
+
+        Raises CorruptError where the file itself is damaged.
+        """
+        with self._whole():
+            found = self._connection.execute(_STRATEGISTS).fetchall()
+        return tuple(row[0] for row in found if isinstance(row[0], str))
+
     def frame(self, name: bytes) -> bytes | None:
         """A frame's JPEG; None if it is not, or no longer, kept, or damaged."""
         try:
@@ -238,6 +252,10 @@ class Log:
         return counts[0], counts[1]
 
 
+_STRATEGISTS = """
+SELECT DISTINCT backend FROM joined
+WHERE question <> 'menu' AND answer <> '' AND instr(answer, '"click"') = 0 ORDER BY backend
+"""
 _FRAMES = msgspec.msgpack.Decoder(list[FrameName])
 _SHARES = msgspec.json.Decoder(dict[str, float])
 

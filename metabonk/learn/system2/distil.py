@@ -59,7 +59,7 @@ class Lessons:
     [N, PAIRS]; shares [N, VERBS], the backend's probabilities; verb, option, seconds, priority [N]:
     what was answered, option -1 where its target is not kept; reward [N], followed [N], held [N]:
     whether it is for judging; explored [N]: whether the answer was tried at random and is not the
-    backend's. left_out: rows that taught nothing, by reason."""
+    backend's. left_out: rows that taught nothing, by reason. teachers: rows by backend."""
 
     situation: Array
     targets: Array
@@ -74,6 +74,7 @@ class Lessons:
     held: Array
     explored: Array
     left_out: Counter[str]
+    teachers: Counter[str]
 
     def __len__(self) -> int:
         return len(self.verb)
@@ -85,7 +86,7 @@ def lessons(rows: Iterable[Row], plan: Plan, most: int) -> Lessons:
 
     Raises ConfigError where nothing is left.
     """
-    kept: list[tuple[float, int, tuple[Any, ...]]] = []  # a heap, the oldest at its top
+    kept: list[tuple[float, int, str, tuple[Any, ...]]] = []  # a heap, the oldest at its top
     left_out: Counter[str] = Counter()
     for number, row in enumerate(rows):
         if row.directive is None or row.directive.action is v.Verb.CLICK:
@@ -97,20 +98,22 @@ def lessons(rows: Iterable[Row], plan: Plan, most: int) -> Lessons:
             left_out["no state"] += 1
             continue
         left_out["target not kept"] += lesson[_OPTION] < 0
+        one = (row.at, number, row.backend, lesson)
         if len(kept) < most:
-            heapq.heappush(kept, (row.at, number, lesson))
+            heapq.heappush(kept, one)
         else:
-            heapq.heappushpop(kept, (row.at, number, lesson))
+            heapq.heappushpop(kept, one)
     if not kept:
         raise ConfigError(
             "the log holds no directive with an outcome: play with a cognitive server first, or "
             "`metabonk cognition rehearse`"
         )
     kept.sort(key=lambda one: one[1])  # as they came: how they are drawn follows from it
-    told = (lesson for _, _, lesson in kept)
+    told = (lesson for *_, lesson in kept)
     columns = dict(zip(_COLUMNS, map(np.array, zip(*told, strict=True)), strict=True))
     columns["reward"] = columns["reward"].astype(np.float32)
-    return Lessons(**columns, left_out=Counter({k: n for k, n in left_out.items() if n}))
+    teachers = Counter(backend for _, _, backend, _ in kept)
+    return Lessons(**columns, left_out=+left_out, teachers=teachers)
 
 
 def _lesson(row: Row, directive: v.Directive, plan: Plan) -> tuple[Any, ...]:

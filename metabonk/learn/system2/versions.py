@@ -12,7 +12,8 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,23 @@ from metabonk import artifact
 from metabonk.artifact import Artifact, Measured
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends import features
+from metabonk.cognition.backends.choice import EMBEDDED, MODEL, family
 from metabonk.cognition.backends.policy import KIND, WEIGHTS, StrategyNetwork
 from metabonk.cognition.backends.rules import Strategist
 from metabonk.cognition.log.export import Plan
-from metabonk.cognition.log.rows import Log
+from metabonk.cognition.log.rows import Log, Row
 from metabonk.config import DistilConfig
 from metabonk.errors import ConfigError
 from metabonk.games import arena
 from metabonk.games.arena import level_of
 from metabonk.games.scripted import Habits, ScriptedPolicy
 from metabonk.learn.evaluate import Evaluation, evaluate
-from metabonk.learn.system2.distil import Distiller, Judged, Progress, lessons
+from metabonk.learn.system2.distil import Distiller, Judged, Lessons, Progress, lessons
 from metabonk.play.dual import Dual, DualSettings, states_of
 from metabonk.protocols import Policy
 
+STOOD_IN = "of the rules, beside a model's"
+NOT_ASKED_FOR = "of backends that were not asked for"
 SIDE_BY_SIDE = 16  # arenas of an evaluation
 _TIMED = 200  # decisions whose time is taken
 Motor = Callable[[Any], Policy]
@@ -65,12 +69,14 @@ class FollowRules:
 
 @dataclass(frozen=True)
 class Distilled:
-    """strategy: what was written. decisions: that it learned from and was judged by. left_out: rows
-    that taught nothing, by reason. judged: None where no episode was held out. evaluations: by
-    level. latency: seconds of one decision, the median here."""
+    """strategy: what was written. decisions: that it learned from and was judged by; teachers: by
+    the backend that made them. left_out: rows that taught nothing, by reason. judged: None where no
+    episode was held out. evaluations: by level. latency: seconds of one decision, the median
+    here."""
 
     strategy: Artifact
     decisions: int
+    teachers: Mapping[str, int]
     left_out: Mapping[str, int]
     losses: Mapping[str, float]
     judged: Judged | None
@@ -85,29 +91,23 @@ def distil(
     *,
     seed: int = 0,
     backends: tuple[str, ...] = (),
+    with_rules: bool = False,
     levels: tuple[str, ...] = ("default",),
     episodes: int = 0,
     progress: Progress | None = None,
 ) -> Distilled:
     """Learns a strategy from decision logs, together, and writes it to `out`.
 
-    backends: only what these decided; all without. episodes: per level, to measure it in; 0: do
-    not. Raises FileExistsError, ConfigError where there is nothing to learn from or a log is named
-    twice, DivergedError.
+    backends: only what these decided (see Row.is_of). Without any all teach, but not the rules
+    where a model decided in the same log: there they stood in for it. with_rules: they, too.
+    episodes: per level, to measure it in; 0: do not. Raises FileExistsError, ConfigError where
+    there is nothing to learn from or a log is named twice, DivergedError.
     """
     if out.exists():
         raise FileExistsError(f"{out} is there already: choose another directory with --out")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise ConfigError("a log is named twice: name each one once")
-    plan = Plan(seed=seed)
-    with contextlib.ExitStack() as stack:
-        logs = [stack.enter_context(Log(folder)) for folder in folders]
-        for log in logs:  # its digest is of the rows that are learned from
-            stack.enter_context(log.still())
-        rows = (row for log in logs for row in log.rows())
-        wanted = (row for row in rows if not backends or row.backend in backends)
-        data = lessons(wanted, plan, config.most_rows)
-        digest = _together([log.digest() for log in logs])
+    data, digest = _read(folders, Plan(seed=seed), config.most_rows, backends, with_rules)
     distiller = Distiller(data, config, seed=seed)
     losses = distiller.train(progress)
     network, judged = distiller.module.network(), distiller.judge()
@@ -115,12 +115,14 @@ def distil(
         level: measure(network, level, episodes=episodes, seed=seed) for level in levels if episodes
     }
     latency = time_decision(network, folders[0])
+    left_out, teachers = dict(data.left_out), dict(sorted(data.teachers.items()))
     details = {
         "features": features.VERSION,
         "distil": msgspec.to_builtins(config),
         "decisions": len(data),
         "backends": list(backends),
-        "left_out": dict(data.left_out),
+        "teachers": teachers,
+        "left_out": left_out,
         "judged": None if judged is None else dataclasses.asdict(judged),
     }
     saved = artifact.write(
@@ -132,8 +134,50 @@ def distil(
         metrics=_metrics(judged, evaluations),
         details=details,
     )
-    left_out = dict(data.left_out)
-    return Distilled(saved, len(data), left_out, losses, judged, evaluations, latency)
+    return Distilled(saved, len(data), teachers, left_out, losses, judged, evaluations, latency)
+
+
+def _read(
+    folders: Sequence[Path], plan: Plan, most: int, backends: Sequence[str], with_rules: bool
+) -> tuple[Lessons, str]:
+    """What logs teach, together, and the digest of their rows."""
+    passed: Counter[str] = Counter()
+    with contextlib.ExitStack() as stack:
+        logs = [stack.enter_context(Log(folder)) for folder in folders]
+        for log in logs:  # its digest is of the rows that are learned from
+            stack.enter_context(log.still())
+        _check_teachers(logs, backends)
+        teach = (row for log in logs for row in _teaching(log, backends, with_rules, passed))
+        data = lessons(teach, plan, most)
+        digest = _together([log.digest() for log in logs])
+    return dataclasses.replace(data, left_out=data.left_out + passed), digest
+
+
+def _check_teachers(logs: Sequence[Log], backends: Sequence[str]) -> None:
+    """Raises ConfigError where none of the backends that are asked for decided anything."""
+    there = {name for log in logs for name in log.strategists()}
+    if there and backends and not any({name, family(name)} & set(backends) for name in there):
+        raise ConfigError(
+            f"backend: {', '.join(backends)} decided nothing that has an outcome in the log; name "
+            f"some of those who did: {', '.join(sorted(there))}"
+        )
+
+
+def _teaching(
+    log: Log, backends: Sequence[str], with_rules: bool, passed: Counter[str]
+) -> Iterator[Row]:
+    """The rows of a log that may teach. passed: counts the directives that may not, by reason."""
+    models = any(family(name) == MODEL for name in log.strategists())
+    alone = models and not backends and not with_rules
+    for row in log.rows():
+        if row.directive is None:  # `lessons` counts those
+            yield row
+        elif backends and not row.is_of(backends):
+            passed[NOT_ASKED_FOR] += 1
+        elif alone and row.backend == EMBEDDED:
+            passed[STOOD_IN] += 1
+        else:
+            yield row
 
 
 def measure(

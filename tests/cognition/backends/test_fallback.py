@@ -13,7 +13,7 @@ import pytest
 from metabonk import protocols
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends.breaker import Breaker, State
-from metabonk.cognition.backends.choice import describe, make
+from metabonk.cognition.backends.choice import describe, family, make
 from metabonk.cognition.backends.fallback import Chain
 from metabonk.cognition.backends.rules import Rules
 from metabonk.cognition.question import Answer, Failure, Question, Undecided
@@ -294,6 +294,7 @@ def test_rules_alone_are_the_default_and_stand_behind_every_other() -> None:
     assert [link.backend.name for link in make(BackendConfig()).links] == ["rules"]
     chain = make(BackendConfig(chain="openai", url="http://a:1, http://b:2", model="m"))
     assert [link.backend.name for link in chain.links] == ["openai", "openai2", "rules"]
+    assert [family(link.backend.name) for link in chain.links] == ["openai", "openai", "rules"]
     assert isinstance(chain, protocols.Backend)
 
     async def go() -> list[str]:

@@ -226,6 +226,20 @@ def test_backends_and_answered_rows_alone(tmp_path: Path) -> None:
     assert (sum(manifest.rows.values()), manifest.passed) == (1, 2)
 
 
+def test_all_servers_of_a_backend_are_asked_for_by_its_name(tmp_path: Path) -> None:
+    """The second url of `backend.url` is openai2."""
+    log = Written(tmp_path)
+    packed, told = arena_states(1)[0], v.spell(v.SAFE)
+    for number, name in enumerate(("openai", "openai2", "openai12", "openaint", "rules")):
+        log.add(RequestId("a", 1, number), packed, told, 1.0, backend=name)
+    log.close()
+    for backends, count in ((("openai",), 3), (("openai2",), 1), (("openai2", "rules"), 2)):
+        plan = Plan(formats=("jsonl",), backends=backends)
+        with Log(tmp_path) as opened:
+            manifest = export.export(opened, tmp_path / f"{count}", plan)
+        assert sum(manifest.rows.values()) == count
+
+
 def test_damaged_rows_are_left_out_and_the_rest_is_there(tmp_path: Path) -> None:
     write(tmp_path, episodes=3, each=4)
     with sqlite3.connect(tmp_path / FILE) as connection:
