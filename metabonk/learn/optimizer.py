@@ -38,7 +38,7 @@ class FlatAdam:
     def share(self, module: nn.Module) -> Tensor:
         """Gives these weights to `module`, which has the same parameters, and returns a gradient
         [parameters] of its own, into which its backward passes add up."""
-        gradient = torch.zeros(self.flat.numel())
+        gradient = torch.zeros(self.flat.numel(), device=self.flat.device)
         start = 0
         for parameter in module.parameters():
             stop = start + parameter.numel()
@@ -71,7 +71,8 @@ class FlatAdam:
         if not self._steps:
             return {}
         step = np.array(self._steps, np.float32)
-        return {"step": step, "exp_avg": self._mean.numpy(), "exp_avg_sq": self._square.numpy()}
+        moments = {"exp_avg": self._mean, "exp_avg_sq": self._square}
+        return {"step": step} | {name: tensor.cpu().numpy() for name, tensor in moments.items()}
 
     def load(self, state: Mapping[str, Array]) -> None:
         """Inverse of `state`. Raises CheckpointError if it is of another network."""

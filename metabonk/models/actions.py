@@ -40,7 +40,8 @@ class ActionCode(nn.Module):
         for branch in self.layout.branches:
             columns = rows[..., branch.column : branch.column + branch.width]
             if branch.kind == "categorical":
-                parts.append((columns.long() == torch.arange(branch.size)).float())
+                choices = torch.arange(branch.size, device=rows.device)
+                parts.append((columns.long() == choices).float())
             else:
                 parts.append(_scaled(columns, branch.low, branch.high))
         return torch.cat(parts, -1)

@@ -165,10 +165,10 @@ class Frame(Part):
     def learn(self, key: str, observation: Tensors) -> None:
         seen = observation[key]
         if len(seen) > PICTURED:
-            seen = seen[torch.linspace(0, len(seen) - 1, PICTURED).long()]
+            seen = seen[torch.linspace(0, len(seen) - 1, PICTURED).long().to(seen.device)]
         if self.cells:
             each = seen.flatten(1).long() * self.mean[0].numel()
-            each += torch.arange(each.shape[1])
+            each += torch.arange(each.shape[1], device=each.device)
             found = torch.bincount(each.flatten(), minlength=self.mean.numel())
             self.total += found.view_as(self.mean)
         else:

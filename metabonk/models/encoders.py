@@ -129,11 +129,13 @@ def distinct(frames: Tensor) -> tuple[Tensor, Tensor] | None:
     if batch < 2 or size % 8:
         return None
     words = frames.reshape(batch, size).view(torch.int64)
-    found, which = torch.unique((words * _odd(words.shape[1])).sum(1), return_inverse=True)
+    odd = _odd(words.shape[1]).to(words.device)
+    found, which = torch.unique((words * odd).sum(1), return_inverse=True)
     if 4 * len(found) > 3 * batch:
         return None
-    last = torch.full((len(found),), batch)
-    each = last.scatter_reduce_(0, which, torch.arange(batch), "amin")
+    last = which.new_full((len(found),), batch)
+    numbers = torch.arange(batch, device=which.device)
+    each = last.scatter_reduce_(0, which, numbers, "amin")
     if not torch.equal(words[each].index_select(0, which), words):  # two frames have one sum
         return None
     return each, which

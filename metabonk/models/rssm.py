@@ -89,9 +89,10 @@ class RSSM(nn.Module):
         return Latent(zeros(batch, self.deter), zeros(batch, self.stoch))
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
-        """[*shape, groups]: what draws states: uniform, or standard normal for Gaussians."""
+        """[*shape, groups]: what draws states: uniform, or standard normal for Gaussians; the same
+        numbers wherever the weights are."""
         draw = torch.rand if self.classes else torch.randn
-        return draw(*shape, self.groups, generator=generator)
+        return draw(*shape, self.groups, generator=generator).to(self.input.weight.device)
 
     def weights(self) -> RssmWeights:
         """As the ops take them."""

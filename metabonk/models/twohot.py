@@ -40,7 +40,7 @@ class TwoHot(nn.Module):
     def encode(self, value: Tensor) -> Tensor:
         """Values [...] -> weights [..., count], of which at most two are not 0; beyond the
         outermost bin a value counts as that bin."""
-        value = value.clamp(float(self.bins[0]), float(self.bins[-1]))
+        value = value.clamp(self.bins[0], self.bins[-1])
         above = torch.searchsorted(self.bins, value.contiguous()).clamp(1, len(self.bins) - 1)
         low, high = self.bins[above - 1], self.bins[above]
         share = ((value - low) / (high - low))[..., None]

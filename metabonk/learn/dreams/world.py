@@ -56,16 +56,21 @@ class Batch(NamedTuple):
             torch.from_numpy(sequences.is_first),
         )
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; where it is there already over the same memory."""
+        seen = {key: value.to(device) for key, value in self.observation.items()}
+        return Batch(seen, *(tensor.to(device) for tensor in self[1:]))
+
     def arrays(self) -> dict[str, Array]:
         """All of it by name; observations as `observation.<key>`."""
         seen = {f"observation.{key}": value for key, value in self.observation.items()}
         others = {name: getattr(self, name) for name in self._fields if name != "observation"}
-        return {name: tensor.numpy() for name, tensor in {**seen, **others}.items()}
+        return {name: tensor.cpu().numpy() for name, tensor in {**seen, **others}.items()}
 
 
 class WorldLearner:
-    """Updates `model` from sequences. updates: done so far. faults: of them, those without effect,
-    whose batches are kept in the directory `run`."""
+    """Updates `model` from sequences, on the device that it is on. updates: done so far. faults: of
+    them, those without effect, whose batches are kept in the directory `run`."""
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class WorldLearner:
         batch = Batch.of(sequences)
         if unsound := faults.unsound(batch.arrays()):
             return self._skip(batch, unsound)
+        batch = batch.to(self.optimizer.flat.device)
         if self.updates == 0:  # nothing was seen: losses would be of numbers in their own units
             self.model.learn_scales(_flat(batch.observation))
         states = self.states(batch)
@@ -163,21 +169,27 @@ class WorldLearner:
         times a number, only some steps of every update are drawn."""
         decoder = self.model.decoder
         hidden = self.model.decoder_input(features)
+        frames = {key for key in decoder.parts if isinstance(decoder.part(key), Frame)}
+        some = self._drawn(counts) if frames else counts
+        total: Tensor = hidden.new_zeros(())
+        for key in decoder.parts:
+            if key in frames:
+                seen = {key: observation[key][some]}
+                total = total + decoder.loss(key, hidden[some], seen).sum() / max(1, len(some))
+            else:
+                total = total + _mean(decoder.loss(key, hidden, observation), counts)
+        return total
+
+    def _drawn(self, counts: Tensor) -> Tensor:
+        """Indices of at most `frames` of the steps [N] that count."""
         some = torch.nonzero(counts)[:, 0]
         if len(some) > self.config.frames:
             philox = np.random.Philox(
                 key=[self.seed, FRAMES_STREAM], counter=[0, 0, 0, self.updates]
             )
             order = np.random.Generator(philox).permutation(len(some))
-            some = some[torch.from_numpy(order[: self.config.frames])]
-        total: Tensor = hidden.new_zeros(())
-        for key in decoder.parts:
-            if isinstance(decoder.part(key), Frame):
-                seen = {key: observation[key][some]}
-                total = total + decoder.loss(key, hidden[some], seen).sum() / max(1, len(some))
-            else:
-                total = total + _mean(decoder.loss(key, hidden, observation), counts)
-        return total
+            some = some[torch.from_numpy(order[: self.config.frames]).to(some.device)]
+        return some
 
     def _counts(self, is_first: Tensor) -> Tensor:
         return known(is_first, self.config.burn_in)
@@ -186,7 +198,7 @@ class WorldLearner:
 def known(is_first: Tensor, burn_in: int) -> Tensor:
     """Steps [L, B] of sequences whose state knows what went before: those after the burn-in, or
     after an episode's beginning."""
-    ahead = torch.arange(len(is_first))[:, None] >= burn_in
+    ahead = torch.arange(len(is_first), device=is_first.device)[:, None] >= burn_in
     return ahead | (is_first.cumsum(0) > 0)
 
 
@@ -195,7 +207,7 @@ def beginnings(seen: Latent, drawn: Sequences, burn_in: int) -> Latent:
     may start: where it is known what went before. None if `seen` is empty."""
     if not len(seen.deter):
         return seen
-    there = known(torch.from_numpy(drawn.is_first), burn_in).flatten()
+    there = known(torch.from_numpy(drawn.is_first), burn_in).flatten().to(seen.deter.device)
     return Latent(seen.deter[there], seen.stoch[there])
 
 

@@ -10,6 +10,7 @@ from dreamers import SMALL as DREAMS
 from dreamers import dreamer_of
 from ring_world import LAYOUT, SMALL, SPACE, trained, walk
 
+from metabonk import games
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.foresight import Foresight, _paid_more, area_under_curve, foresight
 from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
@@ -216,3 +217,31 @@ def test_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
     expected = float((pairs > 0).float().mean() + 0.5 * (pairs == 0).float().mean())
     assert area_under_curve(score, positive) == pytest.approx(expected)
     assert np.isnan(area_under_curve(score, torch.zeros(80, dtype=torch.bool)))
+
+
+def test_everything_of_an_update_lies_where_the_model_does() -> None:
+    """On a device that holds no numbers, which any machine has: what was left in main memory would
+    not go with it. Looks at actions and games alone need numbers, and are left out."""
+    game = games.make("arena")
+    space, layout = game.observation_space, game.action_layout
+    game.close()
+    model = build(space, layout, SMALL, seed=0).to("meta")
+    model.actions.forward = model.actions.trusted  # type: ignore[method-assign]
+    learner = WorldLearner(model, SMALL, seed=0)
+    there = learner.optimizer.flat.device
+    assert there.type == "meta"
+    lead, columns = (12, 3), sum(branch.width for branch in layout.branches)
+    observation = {
+        key: torch.zeros(*lead, *box.shape, dtype=torch.from_numpy(np.zeros(0, box.dtype)).dtype)
+        for key, box in space.spaces.items()
+    }
+    flags = (torch.zeros(lead), torch.zeros(lead, dtype=torch.bool))
+    batch = Batch(observation, torch.zeros(*lead, columns), *flags, flags[1]).to(there)
+    model.learn_scales({key: value.flatten(0, 1) for key, value in batch.observation.items()})
+    states = learner.states(batch)
+    terms = learner.losses(batch, states)
+    terms["loss"].backward()  # type: ignore[no-untyped-call]
+    assert {tensor.device for tensor in (*terms.values(), learner.optimizer.gradient)} == {there}
+    elsewhere = batch._replace(is_first=torch.zeros(lead, dtype=torch.bool))
+    with pytest.raises(RuntimeError, match="device"):
+        learner.losses(elsewhere, states)
