@@ -41,6 +41,7 @@ def test_verbs_are_the_files() -> None:
     folder = Path(metabonk.cli.__file__).parent
     helpers = {
         "__init__",
+        "distilled_table",
         "dual",
         "interrupt",
         "live",
