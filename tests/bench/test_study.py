@@ -251,6 +251,7 @@ def test_dropped_frames_are_as_many_as_asked_and_only_time_tells_them() -> None:
 
 
 def test_every_study_says_what_it_costs_and_pairs_its_seeds() -> None:
+    assert sum(made.minutes["quick"] for made in studies.STUDIES.values()) <= 20.0
     for made in studies.STUDIES.values():
         assert made.minutes["full"] <= 60.0
         for scale, seeds in study.SEEDS.items():
