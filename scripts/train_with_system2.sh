@@ -4,7 +4,7 @@
 #   ./scripts/train_with_system2.sh RUN                    RUN: what `metabonk train` has learned
 #   WORKERS=16 MINUTES=30 ./scripts/train_with_system2.sh RUN
 #   ./scripts/train_with_system2.sh RUN --vlm vlm.toml     a model answers; without one, rules do
-# With a model nobody plays before it is loaded; where one decided, rules do not teach beside it.
+# With a model nobody plays before it is loaded; what rules answered in its place does not teach.
 # WORKERS (8): agents of one live loop. MINUTES (10): that they play. STRATEGY_FREQ (2.0): seconds
 # between an agent's requests. OUT (runs/system2): the log, and by time the sessions and policies;
 # a policy is learned from all of the log, earlier sessions included.

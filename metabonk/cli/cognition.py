@@ -175,7 +175,7 @@ def distil(
         [], help="Only what this backend, all of its servers, decided; repeatable.", metavar="NAME"
     ),
     with_rules: bool = typer.Option(
-        False, "--with-rules", help="Also what the rules decided in a model's log."
+        False, "--with-rules", help="Also what the rules decided where a model did."
     ),
     episodes: int = typer.Option(0, help="To measure it in, per level; 0: do not.", min=0),
     level: list[str] = typer.Option(["default"], help="Of the arena; repeatable."),

@@ -391,8 +391,11 @@ class Client:
             self._menus.decided(decision)
         elif decision.code != "superseded" or not self._dialogue.under_way:
             # What its own successor overtook is nobody's failure. Nor is what the game refused, as
-            # one whose next run has begun: the server did its part.
-            self._failed = decision.directive is None
+            # one whose next run has begun: the server did its part. A button that may not, or no
+            # longer, be pressed leads nowhere.
+            directive = decision.directive
+            presses = directive is not None and isinstance(directive.target, Widget)
+            self._failed = directive is None or (presses and not taken)
         self._outcomes.decided(decision, taken)
 
     def _follow(self, directive: Directive, until_ns: int, asked: bytes) -> bool:

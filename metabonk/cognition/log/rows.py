@@ -195,14 +195,14 @@ class Log:
                 else:
                     yield row
 
-    def strategists(self) -> tuple[str, ...]:
-        """The backends whose directives have an outcome, in order, those that press buttons aside.
+    def strategists(self) -> frozenset[tuple[str, int, str]]:
+        """Whose directives have an outcome, those that press buttons aside: agent, epoch, backend.
 
         Raises CorruptError where the file itself is damaged.
         """
         with self._whole():
             found = self._connection.execute(_STRATEGISTS).fetchall()
-        return tuple(row[0] for row in found if isinstance(row[0], str))
+        return frozenset(row for row in found if isinstance(row[2], str))
 
     def frame(self, name: bytes) -> bytes | None:
         """A frame's JPEG; None if it is not, or no longer, kept, or damaged."""
@@ -253,8 +253,8 @@ class Log:
 
 
 _STRATEGISTS = """
-SELECT DISTINCT backend FROM joined
-WHERE question <> 'menu' AND answer <> '' AND instr(answer, '"click"') = 0 ORDER BY backend
+SELECT DISTINCT agent, epoch, backend FROM joined
+WHERE question <> 'menu' AND answer <> '' AND instr(answer, '"click"') = 0
 """
 _FRAMES = msgspec.msgpack.Decoder(list[FrameName])
 _SHARES = msgspec.json.Decoder(dict[str, float])

@@ -99,7 +99,8 @@ def distil(
     """Learns a strategy from decision logs, together, and writes it to `out`.
 
     backends: only what these decided (see Row.is_of). Without any all teach, but not the rules
-    where a model decided in the same log: there they stood in for it. with_rules: they, too.
+    where a model decided for the same agent in the same epoch: there they stood in for it.
+    with_rules: they, too.
     episodes: per level, to measure it in; 0: do not. Raises FileExistsError, ConfigError where
     there is nothing to learn from or a log is named twice, DivergedError.
     """
@@ -148,14 +149,23 @@ def _read(
             stack.enter_context(log.still())
         _check_teachers(logs, backends)
         teach = (row for log in logs for row in _teaching(log, backends, with_rules, passed))
-        data = lessons(teach, plan, most)
+        try:
+            data = lessons(teach, plan, most)
+        except ConfigError as error:
+            raise ConfigError(f"{error}{_passed_over(passed)}") from error
         digest = _together([log.digest() for log in logs])
     return dataclasses.replace(data, left_out=data.left_out + passed), digest
 
 
+def _passed_over(passed: Counter[str]) -> str:
+    """What could have taught and may not, with the remedy, to stand behind an error."""
+    told = "".join(f"; {count:,} decisions were left out: {why}" for why, count in passed.items())
+    return told + ("; --with-rules lets them teach" if STOOD_IN in passed else "")
+
+
 def _check_teachers(logs: Sequence[Log], backends: Sequence[str]) -> None:
     """Raises ConfigError where none of the backends that are asked for decided anything."""
-    there = {name for log in logs for name in log.strategists()}
+    there = {name for log in logs for *_, name in log.strategists()}
     if there and backends and not any({name, family(name)} & set(backends) for name in there):
         raise ConfigError(
             f"backend: {', '.join(backends)} decided nothing that has an outcome in the log; name "
@@ -167,14 +177,14 @@ def _teaching(
     log: Log, backends: Sequence[str], with_rules: bool, passed: Counter[str]
 ) -> Iterator[Row]:
     """The rows of a log that may teach. passed: counts the directives that may not, by reason."""
-    models = any(family(name) == MODEL for name in log.strategists())
-    alone = models and not backends and not with_rules
+    led = {(agent, epoch) for agent, epoch, name in log.strategists() if family(name) == MODEL}
+    alone = not backends and not with_rules
     for row in log.rows():
         if row.directive is None:  # `lessons` counts those
             yield row
         elif backends and not row.is_of(backends):
             passed[NOT_ASKED_FOR] += 1
-        elif alone and row.backend == EMBEDDED:
+        elif alone and row.backend == EMBEDDED and (row.agent, row.epoch) in led:
             passed[STOOD_IN] += 1
         else:
             yield row

@@ -11,6 +11,7 @@ import pytest
 from quiet import Quiet
 from small_broker import ANSWER
 
+from metabonk.cognition import vocabulary
 from metabonk.cognition.agent.client import Client, ClientSettings, Ending, Sight
 from metabonk.cognition.agent.in_force import Local
 from metabonk.cognition.protocol import wire
@@ -162,6 +163,17 @@ def test_what_the_seat_refuses_is_no_failure_of_the_server() -> None:
     assert (stood_in, player.applied) == ([], [])
     player.turn(Reply(id=player.asks(), status="error", code="backend"))
     assert len(stood_in) == 1
+    assert [directive.action for directive in player.applied] == [Verb.EXPLORE]
+
+
+def test_a_button_that_may_not_be_pressed_leads_nobody() -> None:
+    """Its screen is gone, or the goal forbids it: the server's answer leads nowhere, and whoever
+    stands in does."""
+    player = Player(local=lambda sight: STAY)
+    player.applied.clear()
+    click = vocabulary.spell(Directive(Verb.CLICK, vocabulary.Widget(1), 4.0))
+    player.turn(Reply(id=player.asks(), status="ok", answer=click))
+    assert player.client.counts()["not_taken"] == 1
     assert [directive.action for directive in player.applied] == [Verb.EXPLORE]
 
 

@@ -398,6 +398,30 @@ def test_the_log_says_who_teaches(
     assert (card["teachers"], card["left_out"]) == (teachers, dict(found.left_out))
 
 
+def test_a_session_without_a_model_teaches_by_the_rules(tmp_path: Path) -> None:
+    """However many there were with one before it in the same log."""
+    log, told = Written(tmp_path / "log"), v.spell(v.Directive(v.Verb.COLLECT))
+    sessions = [("a", 1, "openai"), ("a", 1, "rules"), ("a", 2, "rules"), ("b", 1, "rules")]
+    for number, packed in enumerate(arena_states(24)):
+        agent, epoch, backend = sessions[number % len(sessions)]
+        log.add(RequestId(agent, epoch, number), packed, told, 1.0, episode=number, backend=backend)
+    log.close()
+    few = DistilConfig(hidden=8, updates=2)
+    found = strategies.distil([tmp_path / "log"], tmp_path / "out", few)
+    assert found.teachers == {"openai": 6, "rules": 12}
+    assert found.left_out[RULES] == 6
+
+
+def test_where_nothing_is_left_it_is_said_what_was_left_out(tmp_path: Path) -> None:
+    log, told = Written(tmp_path / "log"), v.spell(v.Directive(v.Verb.COLLECT))
+    for number, packed in enumerate(arena_states(9)):
+        name = "rules" if number else "openai"
+        log.add(RequestId("a", 1, number), packed if number else b"", told, 1.0, backend=name)
+    log.close()
+    with pytest.raises(ConfigError, match=f"8 decisions were left out: {RULES}; --with-rules"):
+        strategies.distil([tmp_path / "log"], tmp_path / "out", SMALL)
+
+
 def test_each_log_says_so_for_itself(tmp_path: Path) -> None:
     """A rehearsal by the rules, named beside a model's log, is wanted."""
     decided_by(tmp_path / "model", "openai", "rules")
