@@ -170,6 +170,8 @@ def test_a_button_that_may_not_be_pressed_leads_nobody() -> None:
     """Its screen is gone, or the goal forbids it: the server's answer leads nowhere, and whoever
     stands in does."""
     player = Player(local=lambda sight: STAY)
+    player.turn(answer(player.asks()))
+    player.shows(sight(2))
     player.applied.clear()
     click = vocabulary.spell(Directive(Verb.CLICK, vocabulary.Widget(1), 4.0))
     player.turn(Reply(id=player.asks(), status="ok", answer=click))
