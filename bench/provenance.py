@@ -79,7 +79,15 @@ def _meaning(path: Path, _modified_ns: int) -> bytes:
     for node in ast.walk(tree):
         if isinstance(node, _SAID) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
-    return ast.dump(tree).encode()
+    return repr(_plain(tree)).encode()
+
+
+def _plain(node: object) -> object:
+    """A syntax tree as tuples; what is empty is left out, as versions of Python differ in it."""
+    if isinstance(node, ast.AST):
+        named = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return type(node).__name__, *((name, _plain(value)) for name, value in named)
+    return [_plain(one) for one in node] if isinstance(node, list) else node
 
 
 def rests_on(start: Path) -> list[Path]:

@@ -17,6 +17,7 @@ import numpy as np
 
 import metabonk
 from metabonk import files
+from metabonk.config import Config
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.learn.ablation.effects import interval95
 
@@ -24,6 +25,7 @@ Scale = Literal["full", "quick"]
 SMOKE = "smoke: no claim"
 RESULTS = Path(__file__).parent / "results" / "learning"
 SEEDS = {"full": 5, "quick": 3}
+DECIDING = ("game", "model", "ppo", "world", "dream", "efe", "cpqe", "run", "native")
 FORMAT = 1
 
 
@@ -121,6 +123,11 @@ class Study(Protocol):
 
     def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
         """Draws what there is to see to `path`, a PNG; nothing where there is nothing."""
+
+
+def deciding(config: Config) -> dict[str, Any]:
+    """The sections of a run's settings by which it learns, as plain data."""
+    return {name: msgspec.to_builtins(getattr(config, name)) for name in DECIDING}
 
 
 def keep(result: Result, results: Path = RESULTS) -> Path:

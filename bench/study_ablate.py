@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .study import SEEDS, Cell, Figure, Scale, by_seed
+from metabonk.config import Config, load
+
+from .study import SEEDS, Cell, Figure, Scale, by_seed, deciding
 
 HEARD, PLANTED, USELESS = "heard", "planted", "useless"
 STEPS: dict[Scale, int] = {"full": 24_576, "quick": 8_192}
@@ -65,23 +67,15 @@ class AblateStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in ARMS]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        sizes = {"steps": STEPS[scale], "ablation": ABLATION[scale]}
-        return {**sizes, "settings": SETTINGS, "arms": ARMS}
+        arms = {arm: deciding(_config(Cell(arm, 0), scale, Path("run"))) for arm in ARMS}
+        return {"steps": STEPS[scale], "ablation": ABLATION[scale], "arms": arms}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
-        from metabonk.config import load
         from metabonk.learn.ablation.study import ablate, read
-        from metabonk.learn.presets import preset
         from metabonk.learn.run import train
 
         run = directory / "run"
-        own = {
-            "run.directory": str(run),
-            "run.steps": STEPS[scale],
-            "run.seed": cell.seed,
-            **ARMS[cell.arm],
-        }
-        train(load(presets=preset, flags=SETTINGS | own, environ={}))
+        train(_config(cell, scale, run))
         asked = ABLATION[scale]
         found = read(
             ablate(run, seeds=asked["seeds"], steps=asked["steps"], episodes=asked["episodes"])
@@ -126,3 +120,15 @@ class AblateStudy:
 
     def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
         return None
+
+
+def _config(cell: Cell, scale: Scale, directory: Path) -> Config:
+    from metabonk.learn.presets import preset
+
+    own = {
+        "run.directory": str(directory),
+        "run.steps": STEPS[scale],
+        "run.seed": cell.seed,
+        **ARMS[cell.arm],
+    }
+    return load(presets=preset, flags=SETTINGS | own, environ={})

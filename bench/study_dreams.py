@@ -22,14 +22,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from metabonk.config import Config, load
 from metabonk.errors import MissingExtraError
 
 from .curves import EPISODES, LOOKS, WINDOW, area, learn, shuffled, steps_to
-from .study import SEEDS, Cell, Figure, Scale, mean_of, ratio_of
+from .study import SEEDS, Cell, Figure, Scale, deciding, mean_of, ratio_of
 
 HORIZONS = (1, 3, 5, 10, 15, 30)
 # Small enough for a core.
@@ -163,8 +162,8 @@ def plain(game: str, seed: int, **more: Any) -> Config:
 
 
 def written(game: str, **more: Any) -> list[Any]:
-    """Both arms' settings in full, as plain data; `more` of the one that dreams."""
-    return [msgspec.to_builtins(c) for c in (plain(game, 0), dreaming(game, 0, **more))]
+    """Both arms' settings, as plain data; `more` of the one that dreams."""
+    return [deciding(config) for config in (plain(game, 0), dreaming(game, 0, **more))]
 
 
 class DreamStudy:

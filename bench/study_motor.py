@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from metabonk.config import load
+from metabonk.config import Config, load
 
-from .study import SEEDS, Cell, Figure, Scale, by_seed, mean_of, ratio_of
+from .study import SEEDS, Cell, Figure, Scale, by_seed, deciding, mean_of, ratio_of
 
 SIZE: dict[Scale, dict[str, int]] = {
     "full": {"steps": 1_000_000, "episodes": 128, "teacher": 4000, "student": 6000, "q": 4000},
@@ -43,26 +43,17 @@ class MotorStudy:
         return [Cell(arm, seed) for seed in range(SEEDS[scale]) for arm in ("arena", "known")]
 
     def settings(self, scale: Scale) -> dict[str, Any]:
-        return dict(SIZE[scale])
+        return {**SIZE[scale], "config": deciding(_config(scale, 0, Path("run")))}
 
     def measure(self, cell: Cell, scale: Scale, directory: Path) -> dict[str, Any]:
         if cell.arm == "known":
             return _known(cell.seed)
         from metabonk.learn.motors.pretrain import pretrain_cpqe
-        from metabonk.learn.presets import preset
         from metabonk.learn.run import train
 
-        size = SIZE[scale]
-        flags = {
-            "game.name": "arena", "run.seed": cell.seed, "run.steps": size["steps"],
-            "run.directory": str(directory / "run"), "run.record": True, "run.video": False,
-            "run.eval_episodes": 8, "run.torch_threads": 1, "game.threads": 1,
-            "world.enabled": False, "dream.enabled": False, "efe.enabled": False,
-            **{f"cpqe.{phase}_updates": size[phase] for phase in ("teacher", "student", "q")},
-        }  # fmt: skip
-        config = load(environ={}, presets=preset, flags=flags)
+        config, episodes = _config(scale, cell.seed, directory / "run"), SIZE[scale]["episodes"]
         run = train(config).directory
-        found = pretrain_cpqe(run, config, seed=cell.seed, episodes=size["episodes"])
+        found = pretrain_cpqe(run, config, seed=cell.seed, episodes=episodes)
         assert found.evaluation is not None
         against = {name: other.mean for name, other in found.evaluation.against.items()}
         return {
@@ -122,6 +113,20 @@ class MotorStudy:
 
     def picture(self, found: Mapping[Cell, dict[str, Any]], path: Path) -> None:
         return None
+
+
+def _config(scale: Scale, seed: int, directory: Path) -> Config:
+    from metabonk.learn.presets import preset
+
+    size = SIZE[scale]
+    flags = {
+        "game.name": "arena", "run.seed": seed, "run.steps": size["steps"],
+        "run.directory": str(directory), "run.record": True, "run.video": False,
+        "run.eval_episodes": 8, "run.torch_threads": 1, "game.threads": 1,
+        "world.enabled": False, "dream.enabled": False, "efe.enabled": False,
+        **{f"cpqe.{phase}_updates": size[phase] for phase in ("teacher", "student", "q")},
+    }  # fmt: skip
+    return load(environ={}, presets=preset, flags=flags)
 
 
 def _share(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, Any]:

@@ -97,11 +97,17 @@ def run(
         found, failed = _all(study, scale, folder, cells, jobs, progress)
         if failed:
             raise StudyError(_missing(study, failed, len(cells)))
-        result = _result(study, scale, cells, found)
-        if scale == "full":
-            keep(result, results)
-            study.picture({c: found[c].found for c in cells}, results / f"{study.name}.png")
-        else:
+        try:
+            result = _result(study, scale, cells, found)
+            if scale == "full":
+                keep(result, results)
+                study.picture({c: found[c].found for c in cells}, results / f"{study.name}.png")
+        except Exception as error:
+            raise StudyError(
+                f"{study.name}: {_placed(error)}: its figures cannot be told; what was measured is "
+                "kept"
+            ) from error
+        if scale == "quick":
             shutil.rmtree(folder)
     return result
 
@@ -119,11 +125,16 @@ def done(study: Study, scale: Scale, work: Path) -> int:
     return sum((folder / f"{cell.name}.json").exists() for cell in study.cells(scale))
 
 
+_begun_with: dict[str, str] = {}  # the state of the source that this process has loaded, by study
+
+
 def measure(name: str, cell: Cell, scale: Scale, folder: Path) -> Found:
     """Runs one cell and keeps what it found; what a killed one left behind is cleared away."""
     from .studies import STUDIES
 
     began, state = time.perf_counter(), source(STUDIES[name])
+    if state != _begun_with.setdefault(name, state):
+        raise StudyError("the source was changed since this began: begin it again to go on")
     scratch = folder / f".{cell.name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -149,9 +160,13 @@ def _attempt(name: str, cell: Cell, scale: Scale, folder: Path) -> Found | Faile
     except (MetabonkError, ValueError, ArithmeticError) as error:
         return Failed(f"{type(error).__name__}: {error}", everywhere=False)
     except Exception as error:  # noqa: BLE001 - told as this cell's: others may be hours of work
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        return Failed(why, everywhere=False)
+        return Failed(_placed(error), everywhere=False)
+
+
+def _placed(error: BaseException) -> str:
+    """What went wrong and where."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
 
 
 def _all(

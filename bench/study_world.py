@@ -29,7 +29,7 @@ import numpy as np
 from metabonk.config import Config, load
 
 from . import curves
-from .study import SEEDS, Cell, Figure, Scale, by_seed, mean_of, ratio_of
+from .study import SEEDS, Cell, Figure, Scale, by_seed, deciding, mean_of, ratio_of
 
 CONTEXT, AHEAD = 8, 15
 OF_PERSISTENCE, OF_MEAN = 0.5, 0.9  # most of their errors; who expects the mean may have the former
@@ -99,7 +99,7 @@ class WorldStudy:
             return {}
         return {
             "dreams": SIZE[scale]["dreams"],
-            "config": msgspec.to_builtins(_config(self.game, scale, 0)),
+            "config": deciding(_config(self.game, scale, 0)),
             "ahead": [CONTEXT, AHEAD],
             "judged": JUDGED[scale][self.game],
             "steps": STEPS[scale][self.game],

@@ -17,13 +17,11 @@ from hypothesis import settings
 torch.set_num_threads(1)
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-for _heard, _handler in (
-    (signal.SIGINT, signal.default_int_handler),
-    (signal.SIGHUP, signal.SIG_DFL),
-    (signal.SIGTERM, signal.SIG_DFL),
-):
-    if signal.getsignal(_heard) is signal.SIG_IGN:
-        signal.signal(_heard, _handler)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+for _unheard in (signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_unheard) is signal.SIG_IGN:
+        signal.signal(_unheard, lambda *_: None)  # goes on as before; who is started hears it
 
 
 @pytest.fixture(autouse=True)

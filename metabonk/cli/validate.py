@@ -127,6 +127,7 @@ def _run_all(
     the others."""
     found: list[Result] = []
     failed: list[str] = []
+    _write(json, found)  # whoever reads it finds no result of another time
     for study in chosen:
         try:
             found.append(_run(room, study, quick, work, results, jobs))

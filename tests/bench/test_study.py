@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from made_up_cells import figures
@@ -79,6 +80,25 @@ def test_an_interval_of_five_seeds_holds_the_mean_as_often_as_it_says() -> None:
     holds = [ci95 is not None and ci95[0] <= 0.0 <= ci95[1] for ci95 in ours]
     assert 0.93 < float(np.mean(holds)) < 0.97
     assert float(np.mean([low <= 0.0 <= high for low, high in theirs])) < 0.9
+
+
+def test_cells_are_kept_by_all_that_they_learn_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preset that changes makes them others'; a server's settings do not."""
+    from metabonk.learn.presets import PRESETS
+
+    def settings() -> dict[str, bytes]:
+        return {
+            name: msgspec.json.encode(made.settings("full"), order="sorted")
+            for name, made in studies.STUDIES.items()
+        }
+
+    before = settings()
+    assert not any(b"chain" in text for text in before.values())
+    for pattern in ("arena", "gym/Pendulum-v1", "gym/CartPole-v1"):
+        changed = {**PRESETS[pattern], "ppo.entropy_coef": 0.123}
+        monkeypatch.setitem(PRESETS, pattern, changed)
+    others = {name for name, text in settings().items() if text != before[name]}
+    assert others == {"arena", "dreams", "horizon", "pretrain", "ablate", "motor"}
 
 
 def test_world_models_are_held_against_persistence() -> None:

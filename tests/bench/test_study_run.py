@@ -132,6 +132,7 @@ def test_who_goes_on_after_a_change_says_so(
     stop_at(tossing, "full", tmp_path, Cell("b", 1))
     before = study_run.source(tossing)
     monkeypatch.setattr(study_run, "source", lambda study: "another")
+    monkeypatch.setattr(study_run, "_begun_with", {})  # another process
     result = study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept")
     assert result.sources == 2
     assert result.states == sorted(["another", before])
@@ -184,11 +185,30 @@ def test_a_mistake_in_a_study_is_told_with_its_place(tossing: Tossing, tmp_path:
 def test_what_was_measured_while_the_source_changed_is_not_kept(
     tossing: Tossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    states = iter(["before", "while", *["after"] * 10])
+    """Nor what comes after it in a process that has the source of before in its memory."""
+    states = iter(["before"] * 3 + ["after"] * 20)
     monkeypatch.setattr(study_run, "source", lambda study: next(states))
-    with pytest.raises(StudyError, match=r"1 of 6 runs failed.*source was changed while"):
+    monkeypatch.setattr(study_run, "_begun_with", {})
+    with pytest.raises(StudyError, match="5 of 6 runs failed") as failed:
         study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept")
-    assert study_run.done(tossing, "full", tmp_path) == 5
+    assert str(failed.value).count("source was changed while this ran") == 1
+    assert str(failed.value).count("begin it again") == 4
+    assert len(tossing.ran) == 2
+    assert study_run.done(tossing, "full", tmp_path) == 1
+    monkeypatch.setattr(study_run, "_begun_with", {})  # another process
+    assert study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept").sources == 2
+
+
+def test_figures_that_cannot_be_told_lose_nothing(
+    tossing: Tossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(found: object) -> list[Figure]:
+        raise KeyError("value")
+
+    monkeypatch.setattr(tossing, "figures", wrong)
+    with pytest.raises(StudyError, match=r"KeyError: 'value' \(.*test_study_run.py, line"):
+        study_run.run(tossing, "full", tmp_path, results=tmp_path / "kept")
+    assert study_run.done(tossing, "full", tmp_path) == 6
 
 
 def test_several_at_a_time_find_the_same(

@@ -92,6 +92,11 @@ def test_what_is_not_there_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
     large = metabonk("validate", "learning", "doom", "--quick", "--work", tmp_path)
     assert large.code == 0
     assert "doom has no small form" in large.err
+    out = tmp_path / "said.txt"
+    out.write_text("of another time")
+    words = ("doom", "arena", "--quick", "--work", tmp_path, "--json", out)
+    assert metabonk("validate", "learning", *words).code == 0
+    assert json.loads(out.read_text()) == []
     nothing = metabonk("validate", "learning", "--results", tmp_path)
     assert nothing.code == 0
     assert "no results are kept" in nothing.err

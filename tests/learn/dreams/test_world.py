@@ -15,7 +15,7 @@ from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.foresight import Foresight, _paid_more, area_under_curve, foresight
 from metabonk.learn.dreams.world import Batch, WorldLearner, beginnings
 from metabonk.learn.replay import Sequences
-from metabonk.models.rssm import Latent
+from metabonk.models.rssm import Latent, RssmStates
 from metabonk.models.world import build
 
 
@@ -219,9 +219,9 @@ def test_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
     assert np.isnan(area_under_curve(score, torch.zeros(80, dtype=torch.bool)))
 
 
-def test_everything_of_an_update_lies_where_the_model_does() -> None:
+def test_states_losses_and_gradients_lie_where_the_model_does() -> None:
     """On a device that holds no numbers, which any machine has: what was left in main memory would
-    not go with it. Looks at actions and games alone need numbers, and are left out."""
+    not go with it. What looks at numbers, as at those of frames, is left out."""
     game = games.make("arena")
     space, layout = game.observation_space, game.action_layout
     game.close()
@@ -245,3 +245,22 @@ def test_everything_of_an_update_lies_where_the_model_does() -> None:
     elsewhere = batch._replace(is_first=torch.zeros(lead, dtype=torch.bool))
     with pytest.raises(RuntimeError, match="device"):
         learner.losses(elsewhere, states)
+
+
+def test_an_update_moves_what_was_drawn_to_the_model() -> None:
+    learner = WorldLearner(build(SPACE, LAYOUT, SMALL, seed=0).to("meta"), SMALL, seed=0)
+    seen: list[Batch] = []
+
+    class Enough(Exception):
+        pass
+
+    def states(batch: Batch) -> RssmStates:
+        seen.append(batch)
+        raise Enough
+
+    learner.states = states  # type: ignore[method-assign]
+    with pytest.raises(Enough):
+        learner.update(walk(6, 2, seed=0))
+    (batch,) = seen
+    there = {tensor.device.type for tensor in (*batch.observation.values(), *batch[1:])}
+    assert there == {"meta"}
