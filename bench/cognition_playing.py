@@ -48,7 +48,10 @@ class Playing(Served):
                 every=every, patience=PATIENCE, outcome_seconds=EVERY, handles=handles
             )
             for number in range(count):
-                client = Client(f"omega-{number}", self.swarm.url, settings, look=self.scene.look)
+                client = Client(
+                    f"omega-{number}", self.swarm.url, settings, look=self.scene.look,
+                    comes=self.scene.comes,
+                )  # fmt: skip
                 client.start()
                 self.clients.append(client)
         except BaseException:
@@ -78,7 +81,14 @@ class Scene:
         """The newest moment, with the time at which it became it."""
         from metabonk.cognition.agent.client import Sight
 
-        number = int((time.monotonic_ns() - self._began) / self._step)
+        number = self._number()
         index = number % len(self._packed)
         captured = self._began + int(number * self._step)
         return Sight(self._packed[index], captured, self._frames[index])
+
+    def comes(self) -> int:
+        """When the next moment is there."""
+        return self._began + int((self._number() + 1) * self._step)
+
+    def _number(self) -> int:
+        return int((time.monotonic_ns() - self._began) / self._step)

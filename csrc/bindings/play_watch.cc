@@ -81,6 +81,11 @@ void BindWatch(nb::module_& module) {
            "newest moment, or None if it was looked at before. began: when the moment that began "
            "the run was captured. ended: (state, capture) of the last one before it, when another "
            "run is looked at for the first time; else None.")
+      .def(
+          "want", [](Watched& watched, int64_t since) { watched.watch.Want(since); },
+          nb::arg("since"),
+          "Has the first moment captured at `since`, monotonic nanoseconds, or later shown, "
+          "however new the one before it is.")
       .def_prop_ro("shown", [](const Watched& watched) { return watched.watch.shown(); })
       .def_prop_ro(
           "too_large", [](const Watched& watched) { return watched.watch.too_large(); },

@@ -1,7 +1,7 @@
 // Watch: what a thread beside the loop may see of a seat: the newest moment, now and then. The
-// ticking thread copies it out after its action has left, at most once every `every` nanoseconds,
-// and never waits for whoever looks; what nobody looked at is replaced. The last moment of a run
-// may be shown for one tick: its state is kept for whoever looks next.
+// ticking thread copies it out after its action has left, at most once every `every` nanoseconds
+// and where one is wanted, and never waits for whoever looks; what nobody looked at is replaced.
+// The last moment of a run may be shown for one tick: its state is kept for whoever looks next.
 #pragma once
 
 #include <atomic>
@@ -38,6 +38,10 @@ class Watch {
   // allocates.
   void Show(const Moment& moment, bool began);
 
+  // One other thread. The first moment that is captured then or later is shown, however new the one
+  // before it is; a later wish replaces an earlier one.
+  void Want(int64_t since) { wanted_.store(since, std::memory_order_relaxed); }
+
   // One other thread. The newest glimpse, if there is one that was not looked at; else null. Good
   // until the next call.
   const Glimpse* Look() { return glimpses_.Take() ? &glimpses_.Taken() : nullptr; }
@@ -45,8 +49,11 @@ class Watch {
   uint64_t too_large() const { return too_large_.load(std::memory_order_relaxed); }
 
  private:
+  bool Wanted(int64_t capture);
   void Note(const Moment& moment, bool began);
   void CopyFrame(const FrameView& frame, Glimpse* glimpse);
+
+  static constexpr int64_t kNever = INT64_MAX;
 
   const int64_t every_;
   Mailbox<Glimpse> glimpses_;
@@ -55,6 +62,7 @@ class Watch {
   int64_t began_ = 0;
   GameState newest_ = {}, ended_ = {};  // of the newest moment; of the last one before the run
   int64_t newest_at_ = 0, ended_at_ = 0;
+  std::atomic<int64_t> wanted_{kNever};
   std::atomic<uint64_t> too_large_{0};
 };
 

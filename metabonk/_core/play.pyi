@@ -225,6 +225,11 @@ class Watch:
         (state, sequence, capture, run, frame uint8 [H, W, C] or None, began, ended) of the newest moment, or None if it was looked at before. began: when the moment that began the run was captured. ended: (state, capture) of the last one before it, when another run is looked at for the first time; else None.
         """
 
+    def want(self, since: int) -> None:
+        """
+        Has the first moment captured at `since`, monotonic nanoseconds, or later shown, however new the one before it is.
+        """
+
     @property
     def shown(self) -> int: ...
 

@@ -280,8 +280,10 @@ def test_every_study_says_what_it_costs_and_pairs_its_seeds() -> None:
                 assert (made.name, scale) in {("doom", "quick"), ("arena", "quick")}
                 continue
             assert len(set(cells)) == len(cells)
-            assert {cell.seed for cell in cells} == set(range(seeds))
+            alone = {c.seed for c in cells} - set(range(seeds))  # of an arm that needs more of them
+            assert not alone or {c.arm for c in cells if c.seed in alone} == {"television"}
             arms = [{c.arm for c in cells if c.seed == seed} for seed in range(seeds)]
+            assert all(arms)
             assert all(arm == arms[0] for arm in arms)
             assert made.settings(scale)  # type: ignore[arg-type]
     assert sum(made.minutes["quick"] for made in studies.STUDIES.values()) <= 20.0

@@ -292,7 +292,7 @@ def alive(**fields: Any) -> GameState:
 
 
 def seen(*looks: tuple[GameState, int] | tuple[GameState, int, GameState]) -> list[Sight]:
-    eyes = Eyes((0, 0), "", WEIGHTS)
+    eyes = Eyes((0, 0), "", WEIGHTS, HZ)
     eyes.watch = FakeWatch([look if len(look) == 3 else (*look, None) for look in looks])
     return [sight for sight in iter(eyes, None) if sight is not None]
 
@@ -354,7 +354,7 @@ def test_nobody_died_that_nobody_saw() -> None:
 def test_runs_whose_time_is_up_cost_nothing(tmp_path: Path) -> None:
     """The arena shows a run's end for one tick, and a seat shows every eighth."""
     live = live_at(tmp_path / "s", frames=(0, 0), level={"time": {"duration": 1.0}})
-    eyes = Eyes((0, 0), "", WEIGHTS)
+    eyes = Eyes((0, 0), "", WEIGHTS, HZ)
     eyes.watch.put_on(live.seats[0])
     sights: list[Sight] = []
     live.start()
@@ -380,7 +380,7 @@ def test_a_picture_is_never_newer_than_its_state_nor_of_the_run_before() -> None
     frames, quarter = (260, 340), LOOK // 4
     name = f"test-ahead-{os.getpid()}"
     with RingWriter(name, (*frames, 3)) as ring:
-        eyes = Eyes(frames, name, WEIGHTS)
+        eyes = Eyes(frames, name, WEIGHTS, HZ)
         sights = []
 
         def shows(at: int, run: int, began: int, *pictures: int) -> Sight:
@@ -415,7 +415,7 @@ def test_a_picture_is_never_newer_than_its_state_nor_of_the_run_before() -> None
 def test_without_a_ring_a_seat_copies_frames_of_every_size(tmp_path: Path) -> None:
     frames = (260, 340)
     live = live_at(tmp_path / "s", frames=frames, hz=60.0)
-    eyes = Eyes(frames, "", WEIGHTS)
+    eyes = Eyes(frames, "", WEIGHTS, HZ)
     eyes.watch.put_on(live.seats[0])
     sights: list[Sight] = []
     live.start()
@@ -435,6 +435,30 @@ def test_a_run_that_begins_from_menus_is_rewarded() -> None:
     )  # fmt: skip
     assert [s.reward for s in sights[:3]] == [0.0, 0.0, 0.0]
     assert sights[-1].reward == pytest.approx(2.0 * WEIGHTS.alive + WEIGHTS.kill)
+
+
+def test_eyes_say_when_the_next_moment_comes_and_want_it(tmp_path: Path) -> None:
+    from metabonk import _core
+
+    period = round(1e9 / HZ)
+    live = live_at(tmp_path / "s", frames=(0, 0))
+    eyes = Eyes((0, 0), "", WEIGHTS, HZ)
+    eyes.watch = watch = _core.play.Watch(3600.0, 0)  # shows one moment, and what is wanted
+    watch.put_on(live.seats[0])
+    sights: list[Sight] = []
+    live.start()
+    try:
+        for number in range(1, 4):
+            until(lambda: add(sights, eyes()) and len(sights) == number, "a sight")  # noqa: B023
+            before = _core.play.now()
+            comes = eyes.comes()
+            assert before < comes <= _core.play.now() + period
+            assert (comes - sights[-1].captured_ns) % period == 0
+    finally:
+        live.stop()
+    for earlier, later in itertools.pairwise(sights):
+        assert later.captured_ns > earlier.captured_ns
+    assert 3 <= watch.shown <= 4  # the last wish may have been granted
 
 
 def test_a_watch_shows_moments_now_and_then(tmp_path: Path) -> None:

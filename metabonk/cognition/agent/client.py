@@ -1,8 +1,8 @@
 """The game's side of System 2: a client that no game thread ever waits for.
 
-Knows how sights become requests and what becomes of replies; what is said when is dialogue.py's,
-how frames are shown pictures.py's, what is followed until when in_force.py's. Does not know games,
-loops or models.
+Knows what is done in which turn and what becomes of replies; what is asked is questions.py's, what
+is said when dialogue.py's, how frames are shown pictures.py's, what is followed until when
+in_force.py's. Does not know games, loops or models.
 
 Everything happens on one thread of the client's own: it looks at the game every 30 ms and when it
 asks, keeps the strip, notices what is urgent, encodes, sends, listens and measures what came of
@@ -16,7 +16,6 @@ A native loop does neither: it is looked at through `look`, and directives reach
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 import time
@@ -26,23 +25,21 @@ from concurrent.futures import Future
 from dataclasses import asdict, replace
 from typing import Any
 
-from msgspec import UNSET
-
 from metabonk.cognition.agent.decision import ClientCounts, Decision
-from metabonk.cognition.agent.dialogue import Dialogue, Spare
+from metabonk.cognition.agent.dialogue import Dialogue
 from metabonk.cognition.agent.dialogue_v1 import DialogueV1
 from metabonk.cognition.agent.in_force import FRESH, InForce
 from metabonk.cognition.agent.line import Line
 from metabonk.cognition.agent.menu_watch import MenuWatch, may_click
 from metabonk.cognition.agent.outcomes import Outcomes
-from metabonk.cognition.agent.pictures import Pictures, Shown
+from metabonk.cognition.agent.pictures import Pictures
+from metabonk.cognition.agent.questions import Questions
 from metabonk.cognition.agent.settings import ClientSettings, check
 from metabonk.cognition.agent.tally import (
     LOW_HEALTH,
     Ending,
     Sight,
     Triggers,
-    menu_of,
 )
 from metabonk.cognition.menus.screens import Debounced, MenuClassifier
 from metabonk.cognition.protocol import wire
@@ -67,10 +64,12 @@ class Client:
     """One agent's client.
 
     agent: a name, letters, digits and ._:@- . url: tcp://HOST:PORT or ipc://PATH. look: gives the
-    newest sight without waiting; by default what was last shown. apply: puts a directive in force
-    until a moment (monotonic nanoseconds) and says whether it was taken; it must not wait. press:
-    the same for a menu's press; mute: keeps the policy's presses off menus meanwhile. predictor: of
-    strips; None for real frames only. local: gives a directive where the server gives none.
+    newest sight without waiting; by default what was last shown. comes: says when the game's next
+    moment is captured, and has it shown; None: regular requests are about what is there. apply:
+    puts a directive in force until a moment (monotonic nanoseconds) and says whether it was taken;
+    it must not wait. press: the same for a menu's press; mute: keeps the policy's presses off menus
+    meanwhile. predictor: of strips; None for real frames only. local: gives a directive where the
+    server gives none.
 
     Raises ConfigError for a name, URL or setting that cannot be used.
     """
@@ -82,6 +81,7 @@ class Client:
         settings: ClientSettings | None = None,
         *,
         look: Callable[[], Sight | None] | None = None,
+        comes: Callable[[], int] | None = None,
         apply: Callable[[Directive, int], bool] | None = None,
         press: Callable[[Press], bool] | None = None,
         mute: Callable[[bool], None] | None = None,
@@ -99,13 +99,15 @@ class Client:
         self._look = look or self._shown
         self._in_force = InForce(self.counts_, apply, local, self.settings.every)
         self._outcomes, self._triggers = Outcomes(self.settings.outcome_seconds), Triggers()
-        self._asked: dict[int, bytes] = {}  # states that requests under way are about
+        self._questions = Questions(
+            self.settings, self.counts_, self._dialogue, self._pictures, self._outcomes,
+            self._in_force, navigates=lambda: self._navigates, comes=comes,
+        )  # fmt: skip
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
         self._seen_ns = self._look_ns = 0  # of the newest sight; when the next look is due
         self._bound_ns = time.monotonic_ns()  # when the server last knew us, or we began
         self._menus = self._menu_watch(press, mute) if self.settings.menus else None
-        self._wishes: deque[wire.Trigger] = deque(maxlen=8)
         self._line: Line | None = None
         self._failed = False  # the last request brought no directive
         self._stop = threading.Event()
@@ -126,7 +128,7 @@ class Client:
 
     def wish(self, trigger: wire.Trigger = "period") -> None:
         """Asks for a request soon, whatever the period says."""
-        self._wishes.append(trigger)
+        self._questions.wish(trigger)
 
     # For whoever runs it --------------------------------------------------------------------
 
@@ -247,7 +249,7 @@ class Client:
         wanted = self._dialogue.bound and self._dialogue.limits.frames > 0
         if wanted and 0 < soon < self.settings.spacing * _NS:
             self._pictures.prepare(handles=self._dialogue.handles)
-        due = min(self._dialogue.next_ns(now), self._look_ns)
+        due = self._questions.moment.due(min(self._dialogue.next_ns(now), self._look_ns))
         line.wait(max(due - time.monotonic_ns(), 0) / _NS)
         if self._dialogue.renew:
             self._dialogue.disconnected()
@@ -281,7 +283,7 @@ class Client:
         self.counts_.sights += 1
         for trigger in self._triggers.update(record):
             if self._navigates:
-                self._wishes.append(trigger)
+                self._questions.wish(trigger)
             elif trigger != "menu" or self._menus is None:  # else the navigator asks
                 self._dialogue.wishes.add(trigger)
         if self._menus is not None and now - sight.captured_ns < _PROMPT:
@@ -324,56 +326,19 @@ class Client:
 
     def _ask(self, line: Line, now: int, looked: bool) -> None:
         """Sends a request about the newest sight, if one is wanted. looked: that sight is here."""
-        while self._wishes and not self._navigates:
-            self._dialogue.wishes.add(self._wishes.popleft())
-        if self._dialogue.wanted(now) is None:
+        if not self._questions.due(now):
             return
         if not looked:
             self._see(now)
-        if self._navigates and not self._about_menus():
-            return
-        sight = self._sight
-        if sight is None or now - sight.captured_ns > FRESH:
-            self._dialogue.wishes.take()
-            self.counts_.blind += 1
-            return
-        shown = self._pictures.show(
-            self._dialogue.limits.frames, predict=not menu_of(self._outcomes.record),
-            handles=self._dialogue.handles,
-        )  # fmt: skip
-        held = self._in_force.current(now) if sight.in_force is UNSET else sight.in_force
-        id, parts = self._dialogue.request(
-            time.monotonic_ns(), sight.captured_ns, sight.packed, shown.infos, shown.jpegs,
-            handle=shown.handle, spare=self._spare(shown), goal=self.settings.goal,
-            menu_goal=self.settings.menu_goal, in_force=held, episode=max(sight.run, 0),
-        )  # fmt: skip
-        self._outcomes.asked(id, sight.captured_ns)
-        self._asked[id.sequence] = sight.packed
-        self._send(line, [parts])
+        parts = self._questions.about(self._sight, now)
+        if parts is not None:
+            self._send(line, [parts])
 
     @property
     def _navigates(self) -> bool:
         """Whether the navigator has a menu: what is asked then is its question, and nobody else
         presses."""
         return self._menus is not None and self._menus.active
-
-    def _about_menus(self) -> bool:
-        """Whether the wish is the navigator's. Another urgent one waits until the menu is over; a
-        regular one has had its turn."""
-        try:
-            trigger, question = self._dialogue.wishes.take()
-        except LookupError:
-            return False
-        if question == "menu":
-            self._dialogue.wishes.add(trigger, question)
-        elif trigger not in ("period", "menu"):
-            self._wishes.append(trigger)
-        return question == "menu"
-
-    def _spare(self, shown: Shown) -> Spare | None:
-        """Makes the JPEGs of a strip that is shown by its handle."""
-        by_handle = shown.handle is not None
-        return functools.partial(self._pictures.jpegs, shown.strip) if by_handle else None
 
     def _send(self, line: Line, messages: Sequence[Sequence[wire.Buffer]]) -> None:
         for parts in messages:
@@ -382,7 +347,7 @@ class Client:
     def _decided(self, decision: Decision) -> None:
         """Puts in force what was decided, and remembers what became of the request."""
         self.decisions.append(decision)
-        taken, asked = False, self._asked.pop(decision.id.sequence, b"")
+        taken, asked = False, self._questions.decided(decision.id)
         if decision.directive is not None:
             taken = self._follow(decision.directive, decision.until_ns, asked)
             self.counts_.applied += taken
@@ -416,7 +381,7 @@ class Client:
         def wish() -> bool:
             if time.monotonic_ns() - self._bound_ns > FRESH:  # a server that is away
                 return False
-            self._about_menus()  # what is wished for beside it must not take its place
+            self._questions.about_menus()  # what is wished for beside it must not take its place
             self._dialogue.wishes.add("menu", "menu")
             return True
 

@@ -70,6 +70,25 @@ def test_a_server_says_how_many_pictures_it_looks_at(url: str, most: int) -> Non
             assert request.frames[-1].at_ns == request.captured_ns
 
 
+def test_a_regular_request_is_about_the_moment_that_it_waited_for(url: str) -> None:
+    """A game that shows a moment only where one is wanted, as a seat may not for a while."""
+    packed = GameState(fields=FieldGroup.EVERYTHING, health=100.0, max_health=100.0).pack()
+    wanted: list[int] = []
+
+    def comes() -> int:
+        wanted.append(time.monotonic_ns() + 15_000_000)
+        return wanted[-1]
+
+    def look() -> Sight | None:
+        there = [at for at in wanted if at <= time.monotonic_ns()]
+        return Sight(packed, there[-1]) if there else None
+
+    with serving(url) as server, Client("omega-0", url, QUICK, look=look, comes=comes):
+        until(lambda: len(server.requests) >= 3, "requests")
+    captured = [request.captured_ns for request, _ in server.requests]
+    assert captured == wanted[: len(captured)]
+
+
 def test_sequences_rise_and_one_request_is_under_way(url: str) -> None:
     waiting: list[Request] = []
 

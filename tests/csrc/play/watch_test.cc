@@ -47,6 +47,18 @@ TEST(watch_shows_the_newest_moment_at_its_own_pace) {
   CHECK_EQ(watch.shown(), uint64_t{3});
 }
 
+TEST(watch_shows_a_wanted_moment_once_whatever_its_pace) {
+  Scene scene;
+  Watch watch(1000, 0);
+  std::vector<uint64_t> seen;
+  for (uint64_t n = 1; n <= 9; ++n) {
+    if (n == 3) watch.Want(145);  // between the fourth and the fifth
+    watch.Show(scene.At(n, 100 + 10 * static_cast<int64_t>(n)), n == 1);
+    if (const Glimpse* glimpse = watch.Look()) seen.push_back(glimpse->sequence);
+  }
+  CHECK(seen == std::vector<uint64_t>({1, 5}));
+}
+
 TEST(watch_counts_runs_that_begin_between_its_looks) {
   Scene scene;
   Watch watch(50, 0);
