@@ -20,7 +20,7 @@ SUITES = {
     "games": "stepping games: the arena and grid64 against EnvPool, Gymnasium and ViZDoom",
     "ppo": "training on CartPole: against a CleanRL-style loop over EnvPool, and Stable-Baselines3",
     "ops": "operations of networks on the processor: against torch and the libraries for each",
-    "world": "whole updates of a world model on the processor: against the same in torch",
+    "world": "whole updates of a world model, on processors and GPUs: against the same in torch",
     "policy": "decisions of compiled policies: against torch, torch.compile and ONNX Runtime",
     "link": "between a game and its agent: frames, BonkLink's bytes, the loop's time",
     "cognition": "the cognitive server: strips, throughput, overload, kills, latency by stage",

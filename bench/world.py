@@ -27,7 +27,10 @@ SECONDS = 1.0  # of a round: an update takes a good part of the usual
 
 
 def cases() -> list[Case]:
-    return [_case(game, one) for game in UNITS for one in (True, False)]
+    from . import world_gpu
+
+    here = [_case(game, one) for game in UNITS for one in (True, False)]
+    return here + world_gpu.cases()
 
 
 def _case(game: str, one_thread: bool) -> Case:
@@ -48,8 +51,9 @@ def _case(game: str, one_thread: bool) -> Case:
 
 
 @functools.cache
-def problem(game: str) -> tuple[Any, Any]:
-    """Sequences of that game and a world model that learned nothing; the same for all."""
+def problem(game: str, units: int = 0) -> tuple[Any, Any]:
+    """Sequences of that game and a world model that learned nothing, of UNITS or so many; the same
+    for all."""
     require("torch", "train")
     import numpy as np
 
@@ -61,7 +65,7 @@ def problem(game: str) -> tuple[Any, Any]:
 
     flags: dict[str, Any] = {"game.name": game, "game.envs": BATCH, "run.torch_threads": 1}
     flags |= {"world.batch": BATCH, "world.sequence": LENGTH}
-    flags |= {"world.deter": UNITS[game], "world.hidden": UNITS[game]}
+    flags |= dict.fromkeys(("world.deter", "world.hidden"), units or UNITS[game])
     config = load(environ={}, presets=preset, flags=flags)
     with tempfile.TemporaryDirectory() as directory:
         replay, played_in = played(config, Path(directory), 4 * BATCH * LENGTH, 0)

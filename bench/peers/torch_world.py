@@ -168,7 +168,7 @@ class TorchLearner(WorldLearner):
         )
 
     def update(self, sequences: Sequences) -> tuple[dict[str, float], Latent]:
-        batch = Batch.of(sequences)
+        batch = Batch.of(sequences).to(next(self.model.parameters()).device)
         if self.updates == 0:
             self._learn_scales(batch)
         states = self.states(batch)
