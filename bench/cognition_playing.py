@@ -6,6 +6,10 @@ agents cost no sixteen games. Does not know what is measured of the clients.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import queue
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -42,15 +46,18 @@ class Playing(Served):
 
         super().__init__(latency=latency, words=words)
         self.clients: list[Any] = []
+        self._moments: list[Moments] = []
         try:
             self.scene = Scene(clip(), rate)
             settings = ClientSettings(
                 every=every, patience=PATIENCE, outcome_seconds=EVERY, handles=handles
             )
             for number in range(count):
+                moments = Moments(self.scene)
+                self._moments.append(moments)
                 client = Client(
                     f"omega-{number}", self.swarm.url, settings, look=self.scene.look,
-                    comes=self.scene.comes,
+                    moments=moments,
                 )  # fmt: skip
                 client.start()
                 self.clients.append(client)
@@ -64,6 +71,8 @@ class Playing(Served):
             client.end()
         for client in clients:
             client.stop()
+        for moments in self._moments:
+            moments.close()
         super().close()
 
 
@@ -77,18 +86,54 @@ class Scene:
         self._step = 1e9 / rate
         self._began = time.monotonic_ns()
 
+    def after(self, now: int) -> int:
+        """When the first moment after `now` is there, monotonic nanoseconds."""
+        return self._began + int((self._number(now) + 1) * self._step)
+
     def look(self) -> Any:
         """The newest moment, with the time at which it became it."""
         from metabonk.cognition.agent.client import Sight
 
-        number = self._number()
+        number = self._number(time.monotonic_ns())
         index = number % len(self._packed)
         captured = self._began + int(number * self._step)
         return Sight(self._packed[index], captured, self._frames[index])
 
-    def comes(self) -> int:
-        """When the next moment is there."""
-        return self._began + int((self._number() + 1) * self._step)
+    def _number(self, now: int) -> int:
+        return int((now - self._began) / self._step)
 
-    def _number(self) -> int:
-        return int((time.monotonic_ns() - self._began) / self._step)
+
+class Moments:
+    """Says when a scene's next moment is there, as a seat's watch does, on a thread of its own."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.wanted = False
+        self._scene = scene
+        self._event = os.eventfd(0, os.EFD_NONBLOCK)
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def want(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._event)
+        self.wanted = True
+        self._asked.put(True)
+
+    def fileno(self) -> int:
+        return self._event
+
+    def close(self) -> None:
+        """Ends the thread; safe to call twice."""
+        self._asked.put(False)
+        self._thread.join()
+        if self._event >= 0:
+            os.close(self._event)
+            self._event = -1
+
+    def _work(self) -> None:
+        while self._asked.get():
+            now = time.monotonic_ns()
+            time.sleep((self._scene.after(now) - now) / 1e9)
+            self.wanted = False
+            os.eventfd_write(self._event, 1)

@@ -3,8 +3,8 @@
 Real clients ask a real broker about a stretch of the arena that goes by at 60 frames a second; a
 model answers that takes a set time, which is taken out of what is compared: what remains is ours.
 Both ways of showing pictures are measured: JPEGs over the wire, and shared memory, where the client
-copies and the server codes. `age` is how old the frame was when it went, beyond its coding: what
-the game's rate and the client's looks, one every 30 ms, cost. send is told from receive by the
+copies and the server codes. `age` is how old the frame was when it went, beyond its coding: a
+question waits for the game's next frame. send is told from receive by the
 journal, which keeps when every decision was made; both include reading and writing the message.
 
 A model server answers whole: what of its time is vision, reasoning or decoding cannot be seen from

@@ -75,17 +75,23 @@ void BindWatch(nb::module_& module) {
             new (watched) Watched(static_cast<int64_t>(every * 1e9), frame_bytes);
           },
           nb::arg("every"), nb::arg("frame_bytes"),
-          "every: seconds between moments at least. frame_bytes: room for frames, 0 for none.")
+          "every: seconds between moments at least, but for one that is wanted. frame_bytes: room "
+          "for "
+          "frames, 0 for none.")
       .def("look", &Look,
            "(state, sequence, capture, run, frame uint8 [H, W, C] or None, began, ended) of the "
            "newest moment, or None if it was looked at before. began: when the moment that began "
            "the run was captured. ended: (state, capture) of the last one before it, when another "
            "run is looked at for the first time; else None.")
       .def(
-          "want", [](Watched& watched, int64_t since) { watched.watch.Want(since); },
-          nb::arg("since"),
-          "Has the first moment captured at `since`, monotonic nanoseconds, or later shown, "
-          "however new the one before it is.")
+          "want", [](Watched& watched) { watched.watch.Want(link::MonotonicNs()); },
+          "Has the first moment captured from now on shown, however new the one before it is.")
+      .def_prop_ro(
+          "wanted", [](const Watched& watched) { return watched.watch.wanted(); },
+          "Whether the moment that `want` asked for is still to be shown.")
+      .def(
+          "fileno", [](const Watched& watched) { return watched.watch.fd(); },
+          "A descriptor that can be read from once that moment is shown, until the next `want`.")
       .def_prop_ro("shown", [](const Watched& watched) { return watched.watch.shown(); })
       .def_prop_ro(
           "too_large", [](const Watched& watched) { return watched.watch.too_large(); },

@@ -12,8 +12,9 @@ Watch::Watch(int64_t every, size_t frame_bytes) : every_(every) {
 
 void Watch::Show(const Moment& moment, bool began) {
   Note(moment, began);
-  if (moment.state == nullptr) return;
-  if (!Wanted(moment.capture) && moment.capture < next_) return;
+  int64_t since = wanted_.load(std::memory_order_relaxed);
+  const bool wanted = moment.capture >= since;
+  if ((moment.capture < next_ && !wanted) || moment.state == nullptr) return;
   next_ = moment.capture + every_;
   Glimpse& glimpse = glimpses_.Draft();
   std::memcpy(static_cast<void*>(&glimpse.state), moment.state, sizeof(GameState));
@@ -27,14 +28,14 @@ void Watch::Show(const Moment& moment, bool began) {
   }
   CopyFrame(moment.frame, &glimpse);
   glimpses_.Post();
+  if (!wanted) return;
+  wanted_.compare_exchange_strong(since, kNever, std::memory_order_release);  // a later wish stays
+  waker_.Wake();
 }
 
-// A wish is granted once; one that comes meanwhile stays.
-bool Watch::Wanted(int64_t capture) {
-  int64_t since = wanted_.load(std::memory_order_relaxed);
-  if (capture < since) return false;
-  wanted_.compare_exchange_strong(since, kNever, std::memory_order_relaxed);
-  return true;
+void Watch::Want(int64_t since) {
+  waker_.Drain();
+  wanted_.store(since, std::memory_order_relaxed);
 }
 
 // Every moment, as nobody knows which will be a run's last one.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "link/sockets.h"
 #include "metabonk/records.h"
 #include "play/mailbox.h"
 #include "play/source.h"
@@ -39,8 +40,10 @@ class Watch {
   void Show(const Moment& moment, bool began);
 
   // One other thread. The first moment that is captured then or later is shown, however new the one
-  // before it is; a later wish replaces an earlier one.
-  void Want(int64_t since) { wanted_.store(since, std::memory_order_relaxed); }
+  // before it is, and wakes whoever polls `fd`; a later wish replaces an earlier one.
+  void Want(int64_t since);
+  bool wanted() const { return wanted_.load(std::memory_order_acquire) != kNever; }
+  int fd() const { return waker_.fd(); }
 
   // One other thread. The newest glimpse, if there is one that was not looked at; else null. Good
   // until the next call.
@@ -49,7 +52,6 @@ class Watch {
   uint64_t too_large() const { return too_large_.load(std::memory_order_relaxed); }
 
  private:
-  bool Wanted(int64_t capture);
   void Note(const Moment& moment, bool began);
   void CopyFrame(const FrameView& frame, Glimpse* glimpse);
 
@@ -63,6 +65,7 @@ class Watch {
   GameState newest_ = {}, ended_ = {};  // of the newest moment; of the last one before the run
   int64_t newest_at_ = 0, ended_at_ = 0;
   std::atomic<int64_t> wanted_{kNever};
+  link::Waker waker_;
   std::atomic<uint64_t> too_large_{0};
 };
 

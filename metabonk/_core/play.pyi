@@ -217,7 +217,7 @@ class Watch:
 
     def __init__(self, every: float, frame_bytes: int) -> None:
         """
-        every: seconds between moments at least. frame_bytes: room for frames, 0 for none.
+        every: seconds between moments at least, but for one that is wanted. frame_bytes: room for frames, 0 for none.
         """
 
     def look(self) -> object:
@@ -225,9 +225,18 @@ class Watch:
         (state, sequence, capture, run, frame uint8 [H, W, C] or None, began, ended) of the newest moment, or None if it was looked at before. began: when the moment that began the run was captured. ended: (state, capture) of the last one before it, when another run is looked at for the first time; else None.
         """
 
-    def want(self, since: int) -> None:
+    def want(self) -> None:
         """
-        Has the first moment captured at `since`, monotonic nanoseconds, or later shown, however new the one before it is.
+        Has the first moment captured from now on shown, however new the one before it is.
+        """
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the moment that `want` asked for is still to be shown."""
+
+    def fileno(self) -> int:
+        """
+        A descriptor that can be read from once that moment is shown, until the next `want`.
         """
 
     @property

@@ -96,9 +96,9 @@ def _fake(rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float, back
 
 def reference(rows: Tensor, mask: Tensor, rings: Sequence[float], reach: float) -> Tensor:
     """The formula as torch writes it, any float dtype."""
-    angles = torch.arange(SECTORS, dtype=rows.dtype) * (2.0 * math.pi / SECTORS)
+    angles = torch.arange(SECTORS, dtype=rows.dtype, device=rows.device) * (2.0 * math.pi / SECTORS)
     directions = torch.stack([angles.cos(), angles.sin()])
-    at = torch.tensor(list(rings), dtype=rows.dtype)
+    at = torch.tensor(list(rings), dtype=rows.dtype, device=rows.device)
     before = torch.cat([torch.ones_like(at[:1]), at.diff()])
     after = torch.cat([at.diff(), torch.full_like(at[:1], reach)])
     rows = torch.where(mask.bool()[..., None], rows, 0.0)

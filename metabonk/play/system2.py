@@ -26,7 +26,7 @@ from metabonk.play.loop import Live
 from metabonk.protocols import Array, Predictor
 from metabonk.records import GAME_STATE
 
-LOOKS = 0.03  # seconds between two moments that a seat shows
+LOOKS = 0.03  # seconds between two moments that a seat shows unasked
 _MOST = 16 << 20  # the largest frame that a seat can copy
 _AHEAD = 4  # pictures that are kept until their states have been seen
 COPIED = 256 << 10  # bytes of a frame that a seat copies; larger ones come from a frame ring
@@ -48,11 +48,11 @@ class Eyes:
 
     frames: height and width of the game's frames, zeros for none. ring: name of the game's frame
     ring, empty without one: then the seat copies frames of up to 16 MiB. reward: the weights of
-    what states show, for games that do not say theirs. hz: moments a second. run: number of the
-    newest sight's run. One thread.
+    what states show, for games that do not say theirs. run: number of the newest sight's run. One
+    thread.
     """
 
-    def __init__(self, frames: tuple[int, int], ring: str, reward: Reward, hz: float) -> None:
+    def __init__(self, frames: tuple[int, int], ring: str, reward: Reward) -> None:
         size = frames[0] * frames[1] * 4
         of_ring = bool(ring) and size > COPIED
         self.watch: Any = _core.play.Watch(LOOKS, 0 if of_ring else min(size, _MOST))
@@ -61,7 +61,6 @@ class Eyes:
         self._ahead: deque[tuple[Array, int]] = deque(maxlen=_AHEAD)
         self._derived = Derived(reward)
         self._reward = 0.0
-        self._period = round(1e9 / hz)
         self.run = 0
         self._last: np.void | None = None
         self._seen_ns = 0
@@ -81,14 +80,6 @@ class Eyes:
             packed, capture, pixels, self._reward, run, pixels_ns=pixels_ns,
             end=_ENDINGS[self._over], before=before,
         )  # fmt: skip
-
-    def comes(self) -> int:
-        """When the next moment is captured, monotonic nanoseconds, if the game keeps its rate; has
-        it shown, whenever the one before it was."""
-        ago = int(_core.play.now()) - self._seen_ns
-        at = self._seen_ns + (ago // self._period + 1) * self._period
-        self.watch.want(at - self._period // 2)
-        return at
 
     def close(self) -> None:
         if self._ring is not None:
@@ -172,13 +163,14 @@ class System2:
         self.eyes, self.clients = [], []
         for agent, name in enumerate(names):
             ring = rings[agent] if agent < len(rings) else ""
-            eyes = Eyes(frames, ring, reward, live.settings.hz)
+            eyes = Eyes(frames, ring, reward)
             eyes.watch.put_on(live.seats[agent])
             self.eyes.append(eyes)
             self.clients.append(
                 Client(
-                    name, url, settings, look=eyes, comes=eyes.comes, apply=self._follow(agent),
-                    press=self._press(agent), mute=live.seats[agent].mute, local=local,
+                    name, url, settings, look=eyes, moments=eyes.watch,
+                    apply=self._follow(agent), press=self._press(agent),
+                    mute=live.seats[agent].mute, local=local,
                     predictor=predictors[agent] if agent < len(predictors) else None,
                 )
             )  # fmt: skip

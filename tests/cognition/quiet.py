@@ -29,5 +29,5 @@ class Quiet:
         self.sent.append(wire.decode(parts)[0])
         return True
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, fileno: int = -1) -> None:
         self.waits.append(seconds)

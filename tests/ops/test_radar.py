@@ -67,3 +67,11 @@ def test_refusals() -> None:
     with pytest.raises(BackendError, match="native"):
         op.radar(rows.double(), mask, RINGS, REACH, "native")
     assert op.radar(rows.double(), mask, RINGS, REACH).dtype == torch.float64
+
+
+def test_the_formula_stays_on_its_device() -> None:
+    """A device that is not the processor, whose numbers nobody needs."""
+    rows, mask = torch.zeros(2, 3, 4, device="meta"), torch.ones(2, 3, device="meta")
+    found = op.reference(rows, mask.bool(), RINGS, REACH)
+    assert found.device.type == "meta"
+    assert found.shape == (2, op.SECTORS * len(RINGS), 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -292,7 +293,7 @@ def alive(**fields: Any) -> GameState:
 
 
 def seen(*looks: tuple[GameState, int] | tuple[GameState, int, GameState]) -> list[Sight]:
-    eyes = Eyes((0, 0), "", WEIGHTS, HZ)
+    eyes = Eyes((0, 0), "", WEIGHTS)
     eyes.watch = FakeWatch([look if len(look) == 3 else (*look, None) for look in looks])
     return [sight for sight in iter(eyes, None) if sight is not None]
 
@@ -354,7 +355,7 @@ def test_nobody_died_that_nobody_saw() -> None:
 def test_runs_whose_time_is_up_cost_nothing(tmp_path: Path) -> None:
     """The arena shows a run's end for one tick, and a seat shows every eighth."""
     live = live_at(tmp_path / "s", frames=(0, 0), level={"time": {"duration": 1.0}})
-    eyes = Eyes((0, 0), "", WEIGHTS, HZ)
+    eyes = Eyes((0, 0), "", WEIGHTS)
     eyes.watch.put_on(live.seats[0])
     sights: list[Sight] = []
     live.start()
@@ -380,7 +381,7 @@ def test_a_picture_is_never_newer_than_its_state_nor_of_the_run_before() -> None
     frames, quarter = (260, 340), LOOK // 4
     name = f"test-ahead-{os.getpid()}"
     with RingWriter(name, (*frames, 3)) as ring:
-        eyes = Eyes(frames, name, WEIGHTS, HZ)
+        eyes = Eyes(frames, name, WEIGHTS)
         sights = []
 
         def shows(at: int, run: int, began: int, *pictures: int) -> Sight:
@@ -415,7 +416,7 @@ def test_a_picture_is_never_newer_than_its_state_nor_of_the_run_before() -> None
 def test_without_a_ring_a_seat_copies_frames_of_every_size(tmp_path: Path) -> None:
     frames = (260, 340)
     live = live_at(tmp_path / "s", frames=frames, hz=60.0)
-    eyes = Eyes(frames, "", WEIGHTS, HZ)
+    eyes = Eyes(frames, "", WEIGHTS)
     eyes.watch.put_on(live.seats[0])
     sights: list[Sight] = []
     live.start()
@@ -437,28 +438,31 @@ def test_a_run_that_begins_from_menus_is_rewarded() -> None:
     assert sights[-1].reward == pytest.approx(2.0 * WEIGHTS.alive + WEIGHTS.kill)
 
 
-def test_eyes_say_when_the_next_moment_comes_and_want_it(tmp_path: Path) -> None:
+def test_a_watch_shows_a_moment_that_is_wanted(tmp_path: Path) -> None:
     from metabonk import _core
 
-    period = round(1e9 / HZ)
     live = live_at(tmp_path / "s", frames=(0, 0))
-    eyes = Eyes((0, 0), "", WEIGHTS, HZ)
-    eyes.watch = watch = _core.play.Watch(3600.0, 0)  # shows one moment, and what is wanted
+    watch = _core.play.Watch(3600.0, 0)  # one moment, and what is wanted
     watch.put_on(live.seats[0])
-    sights: list[Sight] = []
+
+    def there() -> bool:
+        return select.select([watch.fileno()], [], [], 0.0)[0] != []
+
     live.start()
     try:
-        for number in range(1, 4):
-            until(lambda: add(sights, eyes()) and len(sights) == number, "a sight")  # noqa: B023
+        until(watch.look, "the first moment")
+        for _ in range(3):
+            assert not watch.wanted
             before = _core.play.now()
-            comes = eyes.comes()
-            assert before < comes <= _core.play.now() + period
-            assert (comes - sights[-1].captured_ns) % period == 0
+            watch.want()
+            until(there, "a moment")
+            assert not watch.wanted
+            look = watch.look()
+            assert look is not None
+            assert look[2] >= before
     finally:
         live.stop()
-    for earlier, later in itertools.pairwise(sights):
-        assert later.captured_ns > earlier.captured_ns
-    assert 3 <= watch.shown <= 4  # the last wish may have been granted
+    assert watch.shown == 4
 
 
 def test_a_watch_shows_moments_now_and_then(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from metabonk.cognition.agent.dialogue_v1 import DialogueV1
 from metabonk.cognition.agent.in_force import FRESH, InForce
 from metabonk.cognition.agent.line import Line
 from metabonk.cognition.agent.menu_watch import MenuWatch, may_click
+from metabonk.cognition.agent.next_moment import Moments
 from metabonk.cognition.agent.outcomes import Outcomes
 from metabonk.cognition.agent.pictures import Pictures
 from metabonk.cognition.agent.questions import Questions
@@ -64,9 +65,9 @@ class Client:
     """One agent's client.
 
     agent: a name, letters, digits and ._:@- . url: tcp://HOST:PORT or ipc://PATH. look: gives the
-    newest sight without waiting; by default what was last shown. comes: says when the game's next
-    moment is captured, and has it shown; None: regular requests are about what is there. apply:
-    puts a directive in force until a moment (monotonic nanoseconds) and says whether it was taken;
+    newest sight without waiting; by default what was last shown. moments: say when the game's
+    next moment is shown, for which regular requests wait; None: they are about what is there.
+    apply: puts a directive in force until a moment (monotonic nanoseconds) and says whether it was taken;
     it must not wait. press: the same for a menu's press; mute: keeps the policy's presses off menus
     meanwhile. predictor: of strips; None for real frames only. local: gives a directive where the
     server gives none.
@@ -81,7 +82,7 @@ class Client:
         settings: ClientSettings | None = None,
         *,
         look: Callable[[], Sight | None] | None = None,
-        comes: Callable[[], int] | None = None,
+        moments: Moments | None = None,
         apply: Callable[[Directive, int], bool] | None = None,
         press: Callable[[Press], bool] | None = None,
         mute: Callable[[bool], None] | None = None,
@@ -101,7 +102,7 @@ class Client:
         self._outcomes, self._triggers = Outcomes(self.settings.outcome_seconds), Triggers()
         self._questions = Questions(
             self.settings, self.counts_, self._dialogue, self._pictures, self._outcomes,
-            self._in_force, navigates=lambda: self._navigates, comes=comes,
+            self._in_force, navigates=lambda: self._navigates, moments=moments,
         )  # fmt: skip
         self._newest: Sight | None = None  # handed over by `show`: one reference, never a queue
         self._sight: Sight | None = None  # the last one that was taken in
@@ -249,8 +250,9 @@ class Client:
         wanted = self._dialogue.bound and self._dialogue.limits.frames > 0
         if wanted and 0 < soon < self.settings.spacing * _NS:
             self._pictures.prepare(handles=self._dialogue.handles)
-        due = self._questions.moment.due(min(self._dialogue.next_ns(now), self._look_ns))
-        line.wait(max(due - time.monotonic_ns(), 0) / _NS)
+        moment = self._questions.moment
+        due = moment.due(min(self._dialogue.next_ns(now), self._look_ns))
+        line.wait(max(due - time.monotonic_ns(), 0) / _NS, moment.fileno)
         if self._dialogue.renew:
             self._dialogue.disconnected()
             line.renew()
@@ -328,7 +330,7 @@ class Client:
         """Sends a request about the newest sight, if one is wanted. looked: that sight is here."""
         if not self._questions.due(now):
             return
-        if not looked:
+        if not looked or self._questions.moment.came:  # it may have come since
             self._see(now)
         parts = self._questions.about(self._sight, now)
         if parts is not None:

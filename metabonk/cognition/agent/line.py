@@ -80,12 +80,17 @@ class Line:
         self._shut()
         self._open()
 
-    def wait(self, seconds: float) -> None:
-        """Returns when something has come, or after so long; never before."""
+    def wait(self, seconds: float, fileno: int = -1) -> None:
+        """Returns when something has come, when `fileno`, if there is one, can be read from, or
+        after so long; never before."""
+        if fileno >= 0:
+            self._poller.register(fileno, zmq.POLLIN)
         # Rounded up: what is a part of a millisecond early has to look, and look again, until then.
         for socket, _ in self._poller.poll(max(math.ceil(seconds * 1e3), 0)):
             self._events |= socket is self._monitor
             self._messages |= socket is self._socket
+        if fileno >= 0:
+            self._poller.unregister(fileno)
 
     def events(self) -> list[bool]:
         """What happened to the connection before the last `wait` was over: True where one was made,

@@ -18,7 +18,7 @@ from metabonk.cognition.agent.decision import ClientCounts
 from metabonk.cognition.agent.dialogue import Dialogue, Spare
 from metabonk.cognition.agent.dialogue_v1 import DialogueV1
 from metabonk.cognition.agent.in_force import FRESH, InForce
-from metabonk.cognition.agent.next_moment import NextMoment
+from metabonk.cognition.agent.next_moment import Moments, NextMoment
 from metabonk.cognition.agent.outcomes import Outcomes
 from metabonk.cognition.agent.pictures import Pictures, Shown
 from metabonk.cognition.agent.settings import ClientSettings
@@ -30,7 +30,7 @@ class Questions:
     """The questions of one agent.
 
     dialogue: whose wishes they come from and whose requests they become. navigates: whether the
-    navigator has a menu: what is asked then is its question. comes: see NextMoment.
+    navigator has a menu: what is asked then is its question. moments: see NextMoment.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Questions:
         in_force: InForce,
         *,
         navigates: Callable[[], bool],
-        comes: Callable[[], int] | None,
+        moments: Moments | None,
     ) -> None:
         self._settings, self._counts = settings, counts
         self._dialogue, self._pictures = dialogue, pictures
         self._outcomes, self._in_force = outcomes, in_force
-        self._navigates, self.moment = navigates, NextMoment(comes)
+        self._navigates, self.moment = navigates, NextMoment(moments)
         self._wishes: deque[wire.Trigger] = deque(maxlen=8)
         self._states: dict[int, bytes] = {}  # that requests under way are about
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -70,23 +71,45 @@ def test_a_server_says_how_many_pictures_it_looks_at(url: str, most: int) -> Non
             assert request.frames[-1].at_ns == request.captured_ns
 
 
-def test_a_regular_request_is_about_the_moment_that_it_waited_for(url: str) -> None:
+class Asked:
     """A game that shows a moment only where one is wanted, as a seat may not for a while."""
-    packed = GameState(fields=FieldGroup.EVERYTHING, health=100.0, max_health=100.0).pack()
-    wanted: list[int] = []
 
-    def comes() -> int:
-        wanted.append(time.monotonic_ns() + 15_000_000)
-        return wanted[-1]
+    def __init__(self) -> None:
+        self.wanted, self.shown = False, [time.monotonic_ns()]
+        self._packed = GameState(fields=FieldGroup.EVERYTHING, health=100.0, max_health=100.0)
+        self._ready, self._write = os.pipe()
 
-    def look() -> Sight | None:
-        there = [at for at in wanted if at <= time.monotonic_ns()]
-        return Sight(packed, there[-1]) if there else None
+    def want(self) -> None:
+        if self.shown[1:]:
+            os.read(self._ready, 1)
+        self.wanted = True
+        threading.Timer(0.015, self._show).start()
 
-    with serving(url) as server, Client("omega-0", url, QUICK, look=look, comes=comes):
-        until(lambda: len(server.requests) >= 3, "requests")
+    def _show(self) -> None:
+        self.shown.append(time.monotonic_ns())
+        self.wanted = False
+        os.write(self._write, b".")
+
+    def fileno(self) -> int:
+        return self._ready
+
+    def look(self) -> Sight:
+        return Sight(self._packed.pack(), self.shown[-1])
+
+    def close(self) -> None:
+        os.close(self._ready)
+        os.close(self._write)
+
+
+def test_a_regular_request_is_about_the_moment_that_it_waited_for(url: str) -> None:
+    game = Asked()
+    with serving(url) as server:
+        with Client("omega-0", url, QUICK, look=game.look, moments=game):
+            until(lambda: len(server.requests) >= 3, "requests")
+        until(lambda: not game.wanted, "the last moment")
+    game.close()
     captured = [request.captured_ns for request, _ in server.requests]
-    assert captured == wanted[: len(captured)]
+    assert captured == game.shown[1 : 1 + len(captured)]
 
 
 def test_sequences_rise_and_one_request_is_under_way(url: str) -> None:

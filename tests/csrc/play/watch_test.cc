@@ -1,6 +1,8 @@
 // Watch: the newest moment now and then, whole, without a wait or an allocation.
 #include "play/watch.h"
 
+#include <poll.h>
+
 #include <atomic>
 #include <cstring>
 #include <thread>
@@ -51,12 +53,21 @@ TEST(watch_shows_a_wanted_moment_once_whatever_its_pace) {
   Scene scene;
   Watch watch(1000, 0);
   std::vector<uint64_t> seen;
+  const auto woken = [&watch] {
+    pollfd one{watch.fd(), POLLIN, 0};
+    return poll(&one, 1, 0) == 1;
+  };
   for (uint64_t n = 1; n <= 9; ++n) {
     if (n == 3) watch.Want(145);  // between the fourth and the fifth
+    CHECK_EQ(watch.wanted(), n == 3 || n == 4 || n == 5);
+    CHECK_EQ(woken(), n >= 6);
     watch.Show(scene.At(n, 100 + 10 * static_cast<int64_t>(n)), n == 1);
     if (const Glimpse* glimpse = watch.Look()) seen.push_back(glimpse->sequence);
   }
   CHECK(seen == std::vector<uint64_t>({1, 5}));
+  watch.Want(300);
+  CHECK(!woken());
+  CHECK(watch.wanted());
 }
 
 TEST(watch_counts_runs_that_begin_between_its_looks) {
