@@ -18,8 +18,8 @@ from .torch_world import TorchLearner
 
 
 class CompiledLearner(TorchLearner):
-    """What is compiled are three parts that need no look at a number in between, at an action's or
-    at how many steps count. backend: of torch.compile."""
+    """What is compiled are three parts that need no look at a number in between; which frames
+    are drawn is said before. backend: of torch.compile."""
 
     def __init__(
         self, model: WorldModel, config: WorldConfig, *, seed: int = 0, backend: str = "inductor"
@@ -44,5 +44,9 @@ class CompiledLearner(TorchLearner):
         return found
 
     def losses(self, batch: Batch, states: RssmStates) -> dict[str, torch.Tensor]:
+        self._some = super()._drawn(self._counts(batch.is_first).flatten())
         found: dict[str, torch.Tensor] = self._losses(batch, states)
         return found
+
+    def _drawn(self, counts: torch.Tensor) -> torch.Tensor:
+        return self._some

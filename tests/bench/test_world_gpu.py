@@ -38,10 +38,14 @@ def apart(one: Losses, other: Losses, key: str) -> float:
 
 
 def test_what_is_compiled_loses_alike(model: WorldModel) -> None:
+    torch._dynamo.reset()
     eager = losses(TorchLearner(of_torch(model), SMALL))
     compiled = losses(CompiledLearner(of_torch(model), SMALL, backend="aot_eager"))
     for key in eager[0]:
         assert apart(compiled, eager, key) < 1e-4, key
+    counters = torch._dynamo.utils.counters
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == 3  # each part once, and not at every update
 
 
 def test_torchrls_part_is_as_large_and_loses_nearly_alike(model: WorldModel) -> None:
@@ -81,7 +85,7 @@ def test_without_a_gpu_nothing_is_timed_and_the_reason_is_told(
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_the_evidence_is_of_whoever_is_timed(
+def test_the_evidence_is_of_what_is_compiled_too(
     model: WorldModel, monkeypatch: pytest.MonkeyPatch, wrong: bool
 ) -> None:
     def sized(game: str) -> Any:
@@ -91,8 +95,11 @@ def test_the_evidence_is_of_whoever_is_timed(
         return TorchLearner(of_torch(spread(build(CELLS, LAYOUT, SMALL, seed=5))), SMALL)
 
     monkeypatch.setattr(world_gpu, "sized", sized)
-    if wrong:
-        monkeypatch.setattr(world_gpu, "eager", other)
+
+    def compiled(game: str, device: str) -> CompiledLearner:
+        return CompiledLearner(of_torch(model), SMALL, backend="aot_eager")
+
+    monkeypatch.setattr(world_gpu, "compiled", other if wrong else compiled)
     world_gpu._apart.cache_clear()
     found = world_gpu.lose_alike("any", "cpu")
     world_gpu._apart.cache_clear()

@@ -65,9 +65,9 @@ class Client:
     """One agent's client.
 
     agent: a name, letters, digits and ._:@- . url: tcp://HOST:PORT or ipc://PATH. look: gives the
-    newest sight without waiting; by default what was last shown. moments: say when the game's
-    next moment is shown, for which regular requests wait; None: they are about what is there.
-    apply: puts a directive in force until a moment (monotonic nanoseconds) and says whether it was taken;
+    newest sight without waiting; by default what was last shown. moments: say when the game's next
+    moment is shown, for which regular requests wait; None: they are about what is there. apply:
+    puts a directive in force until a moment (monotonic nanoseconds) and says whether it was taken;
     it must not wait. press: the same for a menu's press; mute: keeps the policy's presses off menus
     meanwhile. predictor: of strips; None for real frames only. local: gives a directive where the
     server gives none.
