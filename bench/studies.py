@@ -16,7 +16,7 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         WorldStudy("world", CELLS, {"full": 60.0, "quick": 3.0}),
-        WorldStudy("arena", STATE, {"full": 35.0, "quick": 0.0}),
+        WorldStudy("arena", STATE, {"full": 55.0, "quick": 0.0}),
         DreamStudy(),
         HorizonStudy(),
         PretrainStudy(),

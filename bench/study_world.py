@@ -45,7 +45,7 @@ OWN: dict[str, dict[str, Any]] = {
         "world.free_nats": 0.1,
         "world.learning_rate": 1e-3,
     },
-    STATE: {"world.learning_rate": 1e-3, "world.reward": 5.0},
+    STATE: {"world.learning_rate": 3e-3, "world.reward": 5.0},
 }
 SIZE: dict[Scale, dict[str, int]] = {
     "full": {
@@ -72,7 +72,7 @@ STEPS: dict[Scale, dict[str, int]] = {
     "quick": {CELLS: 12_000},
 }
 UPDATES: dict[Scale, dict[str, int]] = {
-    "full": {CELLS: 3000, STATE: 6500},
+    "full": {CELLS: 3000, STATE: 8500},
     "quick": {CELLS: 120},
 }
 SEQUENCE, FRAMES = 32, 64
