@@ -112,17 +112,18 @@ class Pictures:
         return SharedView(strip, frames_of(request, [b""] * count), self)
 
     async def encode(self, strip: SharedStrip, numbers: Sequence[int]) -> None:
-        """Makes JPEGs of these pictures, on another thread; who is cancelled does not wait."""
+        """Makes JPEGs of these pictures, on all threads that encode, as somebody waits for the last
+        one; who is cancelled does not wait."""
         if not numbers:
             return
         if self._encoders is None:
             self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="pictures")
-        work = asyncio.get_running_loop().run_in_executor(
-            self._encoders, lambda: [strip.jpeg(number) for number in numbers]
-        )
-        made = await work
-        self._events["frames_read"] += sum(jpeg is not None for jpeg in made)
-        self._events["frames_overwritten"] += sum(jpeg is None for jpeg in made)
+        loop, encoders = asyncio.get_running_loop(), self._encoders
+        shares = [share for k in range(ENCODERS) if (share := numbers[k::ENCODERS])]
+        work = [loop.run_in_executor(encoders, _coded, strip, share) for share in shares]
+        made = sum(await asyncio.gather(*work))
+        self._events["frames_read"] += made
+        self._events["frames_overwritten"] += len(numbers) - made
 
     def forget(self, agent: str) -> None:
         """Lets an agent's ring go."""
@@ -137,3 +138,8 @@ class Pictures:
         if self._encoders is not None:
             self._encoders.shutdown(cancel_futures=True)
             self._encoders = None
+
+
+def _coded(strip: SharedStrip, numbers: Sequence[int]) -> int:
+    """Makes JPEGs of these pictures; how many were there to be read."""
+    return sum(strip.jpeg(number) is not None for number in numbers)

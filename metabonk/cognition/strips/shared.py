@@ -99,12 +99,12 @@ class SharedStrip:
         self._pixels: Array | None = frame.pixels
         self._height = frame.height // count
         self._jpegs: dict[int, bytes] = {}
-        self._lock = threading.Lock()
+        self._locks = [threading.Lock() for _ in range(count)]  # of each picture
 
     def jpeg(self, number: int) -> bytes | None:
         """A picture as JPEG, encoded when it is first asked for, and once; None if it was
         overwritten or let go. number: 0 for the oldest one. Not for a loop's thread."""
-        with self._lock:
+        with self._locks[number]:
             found = self._jpegs.get(number)
             frame, pixels = self._frame, self._pixels
             if found is not None or frame is None or pixels is None:

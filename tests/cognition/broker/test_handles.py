@@ -16,8 +16,10 @@ from peers import HANG, Scripted
 from tables import Table, at_table, request
 
 from metabonk.cognition.broker import ask
+from metabonk.cognition.broker.pictures import ENCODERS
 from metabonk.cognition.protocol import wire as w
 from metabonk.cognition.question import Answer, Frame, Question
+from metabonk.cognition.strips import shared
 from metabonk.cognition.strips.shared import LEASES, SharedStrip, StripWriter
 from metabonk.cognition.strips.strip import encode
 from metabonk.protocols import Array
@@ -206,6 +208,31 @@ def test_the_loop_goes_on_while_frames_are_encoded(
         assert all(name.startswith("pictures") for name in slowly.threads)
 
     at_table(tmp_path, body, Looking(limit=0))
+
+
+def test_one_strips_frames_are_encoded_side_by_side(
+    tmp_path: Path, writer: StripWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first that each thread encodes waits for that of the other one."""
+    all_there, come = threading.Barrier(ENCODERS), set[int]()
+
+    def meeting(pixels: Array, quality: int) -> bytes:
+        if threading.get_ident() not in come:
+            come.add(threading.get_ident())
+            all_there.wait(HANG)
+        return encode(pixels, quality)
+
+    monkeypatch.setattr(shared, "encode", meeting)
+
+    async def body(t: Table) -> None:
+        t.hello(clock=w.boot_id())
+        pictures = strip(1)
+        t.say(by_handle(0, writer.write(pictures, 5)))
+        assert (await t.replies())[0].status == "ok"
+        assert jpegs(t.backend.seen[0]) == [encode(p) for p in pictures]
+        assert len(come) == ENCODERS
+
+    at_table(tmp_path, body, Looking())
 
 
 def test_what_is_late_while_it_is_encoded_ends_in_time_and_lets_go(
