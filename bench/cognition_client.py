@@ -23,7 +23,7 @@ import msgspec
 from metabonk.errors import LinkError
 
 from .case import Case, Evidence
-from .cognition_playing import Scene
+from .cognition_playing import Moments, Scene
 from .cognition_server import Served
 from .cognition_wire import clip
 from .meter import Reading
@@ -175,7 +175,12 @@ def _round(url: str, form: Form, scene: Scene, every: float, seconds: float) -> 
         every=every, patience=PATIENCE, outcome_seconds=1.0, handles=form == "shared memory",
         protocol="v1" if form == "version 1" else "v2", linger=0.2,
     )  # fmt: skip
-    with Client("bench-0", url, settings, look=scene.look, predictor=CopyLast()) as client:
+    with (
+        contextlib.closing(Moments(scene)) as moments,  # whose thread is counted as the client's
+        Client(
+            "bench-0", url, settings, look=scene.look, moments=moments, predictor=CopyLast()
+        ) as client,
+    ):
         end = time.monotonic() + START_SECONDS
         while not (client.decisions if every == EVERY else client.connected):
             if time.monotonic() > end:

@@ -69,11 +69,13 @@ class Playing(Served):
         clients, self.clients = self.clients, []
         for client in clients:
             client.end()
-        for client in clients:
-            client.stop()
-        for moments in self._moments:
-            moments.close()
-        super().close()
+        try:
+            for client in clients:
+                client.stop()
+        finally:
+            for moments in self._moments:
+                moments.close()
+            super().close()
 
 
 class Scene:
@@ -107,17 +109,21 @@ class Moments:
     """Says when a scene's next moment is there, as a seat's watch does, on a thread of its own."""
 
     def __init__(self, scene: Scene) -> None:
-        self.wanted = False
+        self._wanted = False
         self._scene = scene
-        self._event = os.eventfd(0, os.EFD_NONBLOCK)
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def want(self) -> None:
+    @property
+    def wanted(self) -> bool:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._event)
-        self.wanted = True
+        return self._wanted
+
+    def want(self) -> None:
+        self._wanted = True
         self._asked.put(True)
 
     def fileno(self) -> int:
@@ -135,5 +141,5 @@ class Moments:
         while self._asked.get():
             now = time.monotonic_ns()
             time.sleep((self._scene.after(now) - now) / 1e9)
-            self.wanted = False
+            self._wanted = False
             os.eventfd_write(self._event, 1)

@@ -87,11 +87,11 @@ void BindWatch(nb::module_& module) {
           "want", [](Watched& watched) { watched.watch.Want(link::MonotonicNs()); },
           "Has the first moment captured from now on shown, however new the one before it is.")
       .def_prop_ro(
-          "wanted", [](const Watched& watched) { return watched.watch.wanted(); },
-          "Whether the moment that `want` asked for is still to be shown.")
+          "wanted", [](Watched& watched) { return watched.watch.Wanted(); },
+          "Whether the moment that `want` asked for is still to be shown; takes what `fileno` has.")
       .def(
           "fileno", [](const Watched& watched) { return watched.watch.fd(); },
-          "A descriptor that can be read from once that moment is shown, until the next `want`.")
+          "A descriptor that can be read from once that moment is shown, until `wanted` is asked.")
       .def_prop_ro("shown", [](const Watched& watched) { return watched.watch.shown(); })
       .def_prop_ro(
           "too_large", [](const Watched& watched) { return watched.watch.too_large(); },

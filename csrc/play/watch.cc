@@ -28,14 +28,17 @@ void Watch::Show(const Moment& moment, bool began) {
   }
   CopyFrame(moment.frame, &glimpse);
   glimpses_.Post();
-  if (!wanted) return;
-  wanted_.compare_exchange_strong(since, kNever, std::memory_order_release);  // a later wish stays
-  waker_.Wake();
+  // A later wish stays.
+  if (wanted && wanted_.compare_exchange_strong(since, kNever, std::memory_order_release)) {
+    waker_.Wake();
+  }
 }
 
-void Watch::Want(int64_t since) {
-  waker_.Drain();
-  wanted_.store(since, std::memory_order_relaxed);
+void Watch::Want(int64_t since) { wanted_.store(since, std::memory_order_relaxed); }
+
+bool Watch::Wanted() {
+  waker_.Drain();  // first: a wake that comes now is for what is seen next time
+  return wanted_.load(std::memory_order_acquire) != kNever;
 }
 
 // Every moment, as nobody knows which will be a run's last one.

@@ -40,9 +40,11 @@ class Watch {
   void Show(const Moment& moment, bool began);
 
   // One other thread. The first moment that is captured then or later is shown, however new the one
-  // before it is, and wakes whoever polls `fd`; a later wish replaces an earlier one.
+  // before it is, and wakes whoever polls `fd`, by one system call; a later wish replaces an
+  // earlier one. Whoever is woken asks `Wanted`, which takes the wake: it may be that of a wish
+  // before.
   void Want(int64_t since);
-  bool wanted() const { return wanted_.load(std::memory_order_acquire) != kNever; }
+  bool Wanted();
   int fd() const { return waker_.fd(); }
 
   // One other thread. The newest glimpse, if there is one that was not looked at; else null. Good

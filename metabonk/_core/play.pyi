@@ -232,11 +232,13 @@ class Watch:
 
     @property
     def wanted(self) -> bool:
-        """Whether the moment that `want` asked for is still to be shown."""
+        """
+        Whether the moment that `want` asked for is still to be shown; takes what `fileno` has.
+        """
 
     def fileno(self) -> int:
         """
-        A descriptor that can be read from once that moment is shown, until the next `want`.
+        A descriptor that can be read from once that moment is shown, until `wanted` is asked.
         """
 
     @property

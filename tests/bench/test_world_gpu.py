@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from metabonk.bench.peers.torch_world import TorchLearner, of_torch  # noqa: E402
 from metabonk.bench.peers.torch_world_compiled import CompiledLearner  # noqa: E402
-from test_world import CELLS, LAYOUT, SMALL, drawn, spread  # noqa: E402
+from test_world import CELLS, LAYOUT, LENGTH, SMALL, drawn, spread  # noqa: E402
 
 from metabonk.learn.dreams.world import WorldLearner  # noqa: E402
 from metabonk.models.world import WorldModel, build  # noqa: E402
@@ -39,6 +39,7 @@ def apart(one: Losses, other: Losses, key: str) -> float:
 
 def test_what_is_compiled_loses_alike(model: WorldModel) -> None:
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     eager = losses(TorchLearner(of_torch(model), SMALL))
     compiled = losses(CompiledLearner(of_torch(model), SMALL, backend="aot_eager"))
     for key in eager[0]:
@@ -68,6 +69,26 @@ def test_torchrls_part_is_as_large_and_loses_nearly_alike(model: WorldModel) -> 
         assert apart(theirs, eager, key) < 0.1, key
     learned = zip(made.rssm.parameters(), before, strict=True)
     assert all(not torch.equal(now, then) for now, then in learned)
+
+
+def test_torchrls_step_is_compiled_where_that_is_asked(
+    model: WorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torchrl.modules.models.model_based")
+    from metabonk.bench.peers.torchrl_world import of_torchrl
+
+    steps: list[int] = []
+
+    def compiles(run: Callable[..., Any], **how: Any) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            steps.append(len(given))
+            return run(*given)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiles)
+    losses(TorchLearner(of_torchrl(model, compiled=True), SMALL))
+    assert len(steps) == UPDATES * LENGTH
 
 
 def test_without_a_gpu_nothing_is_timed_and_the_reason_is_told(

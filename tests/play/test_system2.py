@@ -457,6 +457,7 @@ def test_a_watch_shows_a_moment_that_is_wanted(tmp_path: Path) -> None:
             watch.want()
             until(there, "a moment")
             assert not watch.wanted
+            assert not there()
             look = watch.look()
             assert look is not None
             assert look[2] >= before

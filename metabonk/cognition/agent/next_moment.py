@@ -19,14 +19,14 @@ class Moments(Protocol):
 
     @property
     def wanted(self) -> bool:
-        """Whether the moment that was wanted last is still to be shown."""
+        """Whether the moment that was wanted last is still to be shown; reads what `fileno` has,
+        which may be of a moment before."""
 
     def want(self) -> None:
-        """Has the first moment from now on shown, and no more to be read from `fileno` until it
-        is."""
+        """Has the first moment from now on shown."""
 
     def fileno(self) -> int:
-        """A descriptor that can be read from once it is shown; it is polled, and never read."""
+        """A descriptor that can be read from once it is shown; for polling."""
 
 
 class NextMoment:

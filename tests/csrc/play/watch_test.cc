@@ -59,15 +59,39 @@ TEST(watch_shows_a_wanted_moment_once_whatever_its_pace) {
   };
   for (uint64_t n = 1; n <= 9; ++n) {
     if (n == 3) watch.Want(145);  // between the fourth and the fifth
-    CHECK_EQ(watch.wanted(), n == 3 || n == 4 || n == 5);
-    CHECK_EQ(woken(), n >= 6);
+    CHECK_EQ(woken(), n == 6);
+    CHECK_EQ(watch.Wanted(), n == 3 || n == 4 || n == 5);
+    CHECK(!woken());
     watch.Show(scene.At(n, 100 + 10 * static_cast<int64_t>(n)), n == 1);
     if (const Glimpse* glimpse = watch.Look()) seen.push_back(glimpse->sequence);
   }
   CHECK(seen == std::vector<uint64_t>({1, 5}));
-  watch.Want(300);
-  CHECK(!woken());
-  CHECK(watch.wanted());
+}
+
+TEST(watch_grants_the_last_wish_while_it_shows) {
+  Watch watch(int64_t{1} << 60, 0);
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> shown{0};
+  std::thread shows([&] {
+    Scene scene;
+    for (int64_t n = 1; !stop.load(); ++n) {
+      watch.Show(scene.At(static_cast<uint64_t>(n), n), n == 1);
+      shown.store(n);
+    }
+  });
+  for (int wishes = 0; wishes < 2000; ++wishes) {
+    watch.Want(0);  // granted at once, it may be while the next one is made
+    const int64_t since = shown.load() + 3;
+    watch.Want(since);
+    int64_t newest = 0;
+    for (bool wanted = true; wanted; std::this_thread::yield()) {
+      wanted = watch.Wanted();
+      if (const Glimpse* glimpse = watch.Look()) newest = glimpse->capture;
+    }
+    CHECK(newest >= since);
+  }
+  stop = true;
+  shows.join();
 }
 
 TEST(watch_counts_runs_that_begin_between_its_looks) {
