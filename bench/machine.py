@@ -24,6 +24,8 @@ PACKAGES = (
     "vector-quantize-pytorch",
     "faiss-cpu",
     "ncps",
+    "tensordict",
+    "torchrl",
     "onnx",
     "onnxruntime",
     "onnxscript",

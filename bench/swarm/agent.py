@@ -246,9 +246,8 @@ def _generation(
             every=settings.period, patience=settings.deadline, outcome_seconds=settings.deadline,
             pictures=settings.pictures, linger=LINGER,
         ),
-        apply=dialogue.applied,
+        apply=dialogue.applied, dialogue=dialogue,
     )  # fmt: skip
-    client._dialogue = dialogue
     every = round(settings.period * _NS)
     book.add(Began(at_present(), settings.agent, dialogue.epoch, os.getpid(), every, settings.slow))
     first = game.ticks, game.late, len(game.blocked)
@@ -284,8 +283,8 @@ def _percentiles(nanoseconds: Sequence[int]) -> tuple[int, int, int]:
 def intrude(settings: Settings) -> Attempt:
     """Tries to be somebody else for a while."""
     dialogue = Dialogue(settings.agent, time.time_ns(), os.urandom(16), every=3600.0, patience=1.0)
-    client = Client(settings.agent, settings.url, ClientSettings(pictures=False, linger=0.0))
-    client._dialogue = dialogue
+    quiet = ClientSettings(pictures=False, linger=0.0)
+    client = Client(settings.agent, settings.url, quiet, dialogue=dialogue)
     end = time.monotonic() + settings.seconds
     bound = False
     with client:

@@ -70,7 +70,7 @@ class Client:
     puts a directive in force until a moment (monotonic nanoseconds) and says whether it was taken;
     it must not wait. press: the same for a menu's press; mute: keeps the policy's presses off menus
     meanwhile. predictor: of strips; None for real frames only. local: gives a directive where the
-    server gives none.
+    server gives none. dialogue: by default a new one of version `protocol`.
 
     Raises ConfigError for a name, URL or setting that cannot be used.
     """
@@ -88,6 +88,7 @@ class Client:
         mute: Callable[[bool], None] | None = None,
         predictor: Predictor | None = None,
         local: Callable[[Sight], Directive | None] | None = None,
+        dialogue: Dialogue | None = None,
     ) -> None:
         self.agent, self.url = agent, url
         self.settings = settings or ClientSettings()
@@ -96,7 +97,7 @@ class Client:
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
         self._pictures = Pictures(self.settings, predictor, self.counts_)
         self.ring = self._pictures.ring
-        self._dialogue = _dialogue_of(agent, self.settings)
+        self._dialogue = dialogue or _dialogue_of(agent, self.settings)
         self._look = look or self._shown
         self._in_force = InForce(self.counts_, apply, local, self.settings.every)
         self._outcomes, self._triggers = Outcomes(self.settings.outcome_seconds), Triggers()
