@@ -4,8 +4,8 @@ Real clients ask a real broker about a stretch of the arena that goes by at 60 f
 model answers that takes a set time, which is taken out of what is compared: what remains is ours.
 Both ways of showing pictures are measured: JPEGs over the wire, and shared memory, where the client
 copies and the server codes. `age` is how old the frame was when it went, beyond its coding: a
-question waits for the game's next frame. send is told from receive by the
-journal, which keeps when every decision was made; both include reading and writing the message.
+question waits for the game's next frame. send is told from receive by the journal, which keeps when
+every decision was made; both include reading and writing the message.
 
 A model server answers whole: what of its time is vision, reasoning or decoding cannot be seen from
 outside. Only of one that answers one question at a time can it be told by the difference of

@@ -123,12 +123,12 @@ class Needle(Compass):
         return seen.view(len(x), radar.SECTORS, -1).transpose(0, 1), summary
 
 
-def of_torch(model: WorldModel) -> WorldModel:
-    """The same model, its weights copied, of torch's own layers."""
+def of_torch(model: WorldModel, recurrent: type[Cells] = Cells) -> WorldModel:
+    """The same model, its weights copied, of torch's own layers. recurrent: who steps."""
     made = copy.deepcopy(model)
     ours = made.rssm
     width = made.actions.width
-    made.rssm = Cells(
+    made.rssm = recurrent(
         width,
         ours.post.in_features - ours.deter,
         deter=ours.deter,

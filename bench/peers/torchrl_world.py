@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabonk.models.rssm import RSSM, Latent, RssmStates
+from metabonk.models.rssm import Latent, RssmStates
 from metabonk.models.world import WorldModel
 
 from . import require
-from .torch_world import of_torch
+from .torch_world import Cells, of_torch
 
 
-class Rollout(RSSM):
+class Rollout(Cells):
     """Steps by TorchRL, from weights that are copied. The parameters of its modules stand in the
     place of ours, which are the same tensors."""
 
@@ -80,28 +80,15 @@ class Rollout(RSSM):
             device=action.device,
         )
         found = self.rollout(asked)["next"].transpose(0, 1)
-        prior, posterior = (self._mixed(found[f"{who}_logits"]) for who in ("prior", "posterior"))
+        logits = (found[f"{who}_logits"].flatten(-2) for who in ("prior", "posterior"))
+        prior, posterior = map(self._mixed, logits)
         return RssmStates(found["belief"], found["state"], prior, posterior, None)
-
-    def _mixed(self, logits: Tensor) -> Tensor:
-        mixed = (1.0 - self.unimix) * logits.softmax(-1) + self.unimix / self.classes
-        return mixed.log().flatten(-2)
 
 
 def of_torchrl(model: WorldModel, *, compiled: bool = False) -> WorldModel:
     """The same model with copies of its weights, whose recurrent part is TorchRL's. compiled: its
     step, as TorchRL offers it."""
-    made = of_torch(model)
-    ours = made.rssm
-    made.rssm = rollout = Rollout(
-        made.actions.width,
-        ours.post.in_features - ours.deter,
-        deter=ours.deter,
-        groups=ours.groups,
-        classes=ours.classes,
-        hidden=ours.input.out_features,
-        unimix=ours.unimix,
-    )
-    rollout.load_state_dict(ours.state_dict())
-    rollout.attach(compiled=compiled)
+    made = of_torch(model, Rollout)
+    assert isinstance(made.rssm, Rollout)
+    made.rssm.attach(compiled=compiled)
     return made

@@ -76,8 +76,7 @@ void BindWatch(nb::module_& module) {
           },
           nb::arg("every"), nb::arg("frame_bytes"),
           "every: seconds between moments at least, but for one that is wanted. frame_bytes: room "
-          "for "
-          "frames, 0 for none.")
+          "for frames, 0 for none.")
       .def("look", &Look,
            "(state, sequence, capture, run, frame uint8 [H, W, C] or None, began, ended) of the "
            "newest moment, or None if it was looked at before. began: when the moment that began "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import threading
 import time
 from pathlib import Path
@@ -15,7 +13,6 @@ import pytest
 import zmq
 from small_broker import ANSWER, HANG, Game, Server, serving, until
 
-from metabonk.cognition.agent import next_moment
 from metabonk.cognition.agent.client import Client, ClientSettings, Sight
 from metabonk.cognition.agent.line import Keys
 from metabonk.cognition.protocol import wire
@@ -71,57 +68,6 @@ def test_a_server_says_how_many_pictures_it_looks_at(url: str, most: int) -> Non
             request, frames = server.requests[-1]
             assert len(frames) == most
             assert request.frames[-1].at_ns == request.captured_ns
-
-
-class Asked:
-    """A game that shows a moment only where one is wanted, as a seat may not for a while."""
-
-    def __init__(self) -> None:
-        self.shown, self._wanted = [time.monotonic_ns()], False
-        self._packed = GameState(fields=FieldGroup.EVERYTHING, health=100.0, max_health=100.0)
-        self._ready, self._write = os.pipe()
-        self._timers: list[threading.Timer] = []
-
-    @property
-    def wanted(self) -> bool:
-        if select.select([self._ready], [], [], 0.0)[0]:
-            os.read(self._ready, 1)
-        return self._wanted
-
-    def want(self) -> None:
-        self._wanted = True
-        self._timers.append(threading.Timer(0.015, self._show))
-        self._timers[-1].start()
-
-    def _show(self) -> None:
-        self.shown.append(time.monotonic_ns())
-        self._wanted = False
-        os.write(self._write, b".")
-
-    def fileno(self) -> int:
-        return self._ready
-
-    def look(self) -> Sight:
-        return Sight(self._packed.pack(), self.shown[-1])
-
-    def close(self) -> None:
-        for timer in self._timers:
-            timer.join()
-        os.close(self._ready)
-        os.close(self._write)
-
-
-def test_a_regular_request_is_about_the_moment_that_it_waited_for(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(next_moment, "MOST", round(HANG * 1e9))
-    game = Asked()
-    with serving(url) as server:
-        with Client("omega-0", url, QUICK, look=game.look, moments=game):
-            until(lambda: len(server.requests) >= 3, "requests")
-        game.close()
-    captured = [request.captured_ns for request, _ in server.requests]
-    assert captured == game.shown[1 : 1 + len(captured)]
 
 
 def test_sequences_rise_and_one_request_is_under_way(url: str) -> None:
