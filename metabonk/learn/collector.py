@@ -16,7 +16,8 @@ from torch import Tensor
 from metabonk.learn.acting import Acting, TorchActing
 from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import ActorCritic
-from metabonk.protocols import Array, BatchGame
+from metabonk.protocols import Array, BatchGame, FloatArray
+from metabonk.spaces import ActionLayout
 
 NOISE_STREAM = 1
 DREAMER = "dreamer_return"  # of episodes that somebody else than the policy ended
@@ -67,6 +68,7 @@ class Collector:
         self.model = model
         self.noise = Noise(seed)
         self.acting: Acting = TorchActing(model)
+        self._neutral = _neutral(game.action_layout)
         self.hands = np.zeros((2, game.num_envs), np.bool_)  # see `_change_hands`
         self.count = 0  # rollouts collected
         self.steps = 0  # environment steps taken
@@ -108,7 +110,8 @@ class Collector:
         self._previous, self._warm, self.started = self.rollout, self.rollout.burn_in == 0, True
 
     def collect(self, version: int = 0) -> Rollout:
-        """Plays `horizon` steps in every environment (and, once, `burn_in` more before them)."""
+        """Plays `horizon` steps in every environment (and `burn_in` more before them at first, and
+        after what `forget` was told of)."""
         rollout, steps = self.rollout, len(self.rollout.reward)
         first = rollout.burn_in if self._warm else 0
         rollout.carry(self._previous, first)
@@ -123,6 +126,8 @@ class Collector:
         with torch.inference_mode():
             for t in range(first, steps):
                 self.acting.decide(t)
+                if self.model.head.continuous:
+                    self._settle(t)
                 before = clock()
                 self.game.step_into(
                     rollout.action[t],
@@ -139,6 +144,28 @@ class Collector:
         self.count += 1
         self.steps += (steps - first) * rollout.num_envs
         return rollout
+
+    def _settle(self, t: int) -> None:
+        """Has nobody play what is no number, which games and the clipping in front of them take for
+        one and keep: of such a row as little is done as can be. That it was decided stays known by
+        its log-probability, so that nobody learns from it."""
+        action = self.rollout.action[t]
+        known = np.isfinite(action)
+        if not known.all():
+            np.copyto(action, self._neutral, where=~known)
+            self.rollout.log_prob[t][~known.all(-1)] = np.nan
+
+    @property
+    def cold(self) -> int:
+        """Steps that the next `collect` plays before those that are learned from."""
+        return 0 if self._warm else self.rollout.burn_in
+
+    def forget(self) -> None:
+        """Nothing of the last rollout is to last but where its games are: the next one warms up
+        anew, from states that begin anew where they are no numbers."""
+        state = self.rollout.state[-1]
+        state[~np.isfinite(state).all(-1)] = 0.0
+        self._warm = self.rollout.burn_in == 0
 
     def _change_hands(self, first: int) -> None:
         """Notes who plays which game from now on: `hands` has whether it is somebody else than the
@@ -180,3 +207,14 @@ class Collector:
         self.count, self.steps, warm = (int(v) for v in state["counters"])
         self.hands[:] = state.get("hands", False)  # checkpoints from before it was kept lack it
         self._previous, self._warm, self.started = self.rollout, bool(warm), True
+
+
+def _neutral(layout: ActionLayout) -> FloatArray:
+    """The row [columns] that does the least: 0, or the bound that is nearest to it."""
+    row = np.zeros(layout.columns, np.float32)
+    for branch in layout.branches:
+        if branch.kind == "continuous":
+            row[branch.column : branch.column + branch.width] = np.clip(
+                0.0, branch.low, branch.high
+            )
+    return row

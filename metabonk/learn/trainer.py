@@ -96,7 +96,8 @@ class Trainer:
             burn_in=config.ppo.burn_in,
             seed=self.seed,
         )
-        self.imagination = Imagination(game, config, directory, self.fixed)
+        with one_thread():  # as above
+            self.imagination = Imagination(game, config, directory, self.fixed)
         self.motor: MotorTraining | None = None
         if config.cpqe.enabled:
             if directory is None:
@@ -188,7 +189,7 @@ class Trainer:
             watch(rollout)
         lesson = Lesson({})
         if self.ppo.unsound(rollout):
-            self._mend(rollout)
+            self._mend()
         else:
             lesson = self.imagination.learn(
                 rollout, lambda played: self.ppo.beyond(played, remaining)
@@ -213,10 +214,9 @@ class Trainer:
         metrics["episodes"] = len(rollout.episodes.get("return", ()))
         return metrics
 
-    def _mend(self, rollout: Rollout) -> None:
+    def _mend(self) -> None:
         """A rollout is not finite: nothing of it is to last. States that saw it begin anew."""
-        lost = ~np.isfinite(rollout.state[-1]).all(-1)
-        rollout.state[-1][lost] = 0.0
+        self.collector.forget()
         self.imagination.forget()
         if self.motor is not None:
             self.motor.skip()

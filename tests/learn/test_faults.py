@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces as gs
 from safetensors import safe_open
 from tiny_dreams import dreaming, tiny
 from tiny_games import Walk
 
+from metabonk import machine
 from metabonk.config import Config
 from metabonk.errors import CheckpointError, DivergedError
 from metabonk.learn import assess, checkpoint, faults, run
 from metabonk.learn.ablation.study import ablate
+from metabonk.learn.collector import _neutral
 from metabonk.learn.faults import MOST_KEPT, Faults, unsound
 from metabonk.learn.teachers import Teacher
 from metabonk.learn.trainer import Trainer
 from metabonk.metrics import read_records
-from metabonk.protocols import Array, Observation
+from metabonk.protocols import Array, FloatArray, Observation
+from metabonk.spaces import ActionLayout
+
+NATIVE = pytest.mark.skipif(not machine.core_built(), reason="the native core is not built")
 
 
 class Slipping(Walk):
@@ -29,8 +36,8 @@ class Slipping(Walk):
     slips: frozenset[int] = frozenset()
     shown = float("nan")
 
-    def __init__(self, num_envs: int) -> None:
-        super().__init__(num_envs)
+    def __init__(self, num_envs: int, space: gs.Space[Any] | None = None) -> None:
+        super().__init__(num_envs, space)
         self.state["steps"] = np.zeros(1, np.int64)
 
     def step_into(self, actions: Array, observation: Observation, *flags: Array) -> None:
@@ -38,6 +45,19 @@ class Slipping(Walk):
         self.state["steps"] += 1
         if int(self.state["steps"][0]) in self.slips:
             observation["observation"][2, 1] = self.shown
+
+
+class Steered(Slipping):
+    """Goes as far as it is told, as games do that clip what they are told; what is no number stays
+    one, and takes the place along with it for ever."""
+
+    length = 10_000
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs, gs.Box(-1.0, 1.0, (1,), np.float32))
+
+    def earn(self, actions: FloatArray) -> FloatArray:
+        return super().earn(np.clip(actions, -1.0, 1.0))
 
 
 def trainer_of(config: Config, directory: Path, *slips: int) -> Trainer:
@@ -81,6 +101,88 @@ def test_a_rollout_with_a_slip_teaches_nothing_and_is_kept(tmp_path: Path, shown
     learned = weights(trainer)
     assert any(not torch.equal(a, b) for a, b in zip(before, learned, strict=True))
     assert all(bool(torch.isfinite(w.float()).all()) for w in learned)
+
+
+@pytest.mark.parametrize("acting", ["torch", pytest.param("compiled", marks=NATIVE)])
+@pytest.mark.parametrize(("name", "share"), [("mlp", 0.0), ("pilot", 0.0), ("pilot", 0.9)])
+def test_a_slip_is_not_played_on(tmp_path: Path, name: str, share: float, acting: str) -> None:
+    """Of what is steered by numbers: an action that is none would spoil the game for good. One
+    rollout is lost to it, whoever plays there."""
+    config = dreaming(tmp_path, model__name=name, dream__share=share)
+    game = Steered(config.game.envs)
+    game.slips = frozenset([18, 20])
+    trainer = Trainer(game, config, directory=tmp_path)
+    trainer.act_as(acting)
+    trainer.start()
+    for rollout in range(6):
+        metrics = trainer.iterate()
+        assert metrics["ppo_skipped"] == (rollout >= 2)
+        assert np.isfinite(trainer.collector.rollout.action).all()
+        assert np.isfinite(metrics["loss_policy"]) == (rollout != 2)
+    assert np.isfinite(game.state["place"]).all()
+    assert trainer.collector.rollout.others == round(share * 6)
+
+
+def test_what_is_played_instead_is_in_the_games_range(tmp_path: Path) -> None:
+    low, high = np.array([-1, 2, -9, -np.inf], np.float32), np.array([1, 3, -4, np.inf], np.float32)
+    space = gs.Dict(a=gs.Box(low, high), b=gs.Discrete(3))
+    assert _neutral(ActionLayout.of(space)).tolist() == [0.0, 2.0, -4.0, 0.0, 0.0]
+
+
+def test_what_was_decided_by_no_numbers_is_not_learned_from(tmp_path: Path) -> None:
+    """Also where all that was seen and believed is one: only the row itself was not."""
+    config = tiny(tmp_path, model__name="mlp")
+    trainer = Trainer(Steered(config.game.envs), config, directory=tmp_path)
+    trainer.start()
+    with torch.no_grad():
+        trainer.model.head.linear.bias.fill_(torch.nan)
+    rollout = trainer.collector.collect()
+    assert np.isfinite(rollout.action).all()
+    assert np.isfinite(rollout.value).all()
+    assert trainer.ppo.unsound(rollout) == "log_prob"
+
+
+# Of rollouts of 8 steps, after one with the burn-in before it, the step that fills the last slot of
+# the third; the next one begins with what that shows.
+@pytest.mark.parametrize(
+    ("burn_in", "slip", "lost"), [(0, 24, 2), (3, 27, 2), (3, 26, 1), (3, 25, 1), (7, 31, 2)]
+)
+@pytest.mark.parametrize("name", ["pilot", "mamba"])
+def test_a_slip_costs_the_rollouts_that_saw_it(
+    tmp_path: Path, name: str, burn_in: int, slip: int, lost: int
+) -> None:
+    """Not those after them: neither a state that it led to nor a slot of it is warmed up from."""
+    config = tiny(tmp_path, model__name=name, ppo__burn_in=burn_in)
+    trainer = trainer_of(config, tmp_path, slip)
+    for rollout in range(7):
+        metrics = trainer.iterate()
+        assert metrics["ppo_skipped"] == min(max(0, rollout - 1), lost)
+        assert trainer.collector.rollout.first == (
+            0 if rollout == 0 or 2 < rollout <= 2 + lost else burn_in
+        )
+        if rollout == 2:
+            saved, other = trainer.snapshot(), trainer_of(config, tmp_path / "b", slip)
+            other.restore(saved)
+    for _ in range(4):
+        found = other.iterate()
+    assert trainer.ppo.faults.in_a_row == 0
+    assert np.isfinite(metrics["loss_policy"])
+    assert found["loss_policy"] == metrics["loss_policy"]
+
+
+def test_a_run_that_warms_up_anew_keeps_to_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(game: object, num_envs: int | None = None, **_: object) -> Slipping:
+        made = Slipping(num_envs or 6)
+        made.slips = frozenset([80]) if num_envs is None else frozenset()
+        return made
+
+    monkeypatch.setattr(run, "from_config", make)
+    monkeypatch.setattr(assess, "from_config", make)
+    # 11 steps of six games, then 8 each time, and 11 again after the slip in the tenth rollout.
+    config = tiny(tmp_path / "run", ppo__burn_in=3, run__steps=6 * (11 + 9 * 8 + 10))
+    assert run.train(config).steps == 6 * (11 + 9 * 8)
 
 
 def test_replay_begins_anew_after_what_was_left_out(tmp_path: Path) -> None:
