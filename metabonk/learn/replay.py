@@ -14,7 +14,7 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from metabonk.learn.rollout import Rollout
 from metabonk.protocols import Array, BoolArray, FloatArray
 
 PREFIX = "rollout-"
+PART = ".part"  # of a rollout that is being written
 FLAT = ("action", "reward", "terminated", "is_first")
 
 
@@ -53,6 +54,7 @@ class _Chunk:
     steps: int
     digest: str
     arrays: dict[str, Array] = field(repr=False)
+    lasting: bool = False  # whether it is on the disk, whatever becomes of the machine
 
 
 class _Place(NamedTuple):
@@ -66,18 +68,22 @@ class _Place(NamedTuple):
 class Replay:
     """What N environments went through, the newest `capacity` steps of them together.
 
-    directory: made if it is not there; what lies in it from an earlier run is taken by `load` only.
+    directory: made if it is not there; what lies in it from an earlier run is taken by `load` only,
+    and what a killed one left half-written is deleted.
     """
 
     def __init__(self, directory: Path | str, capacity: int, num_envs: int) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
+        _sweep(self.directory)
         self._files = files.allow_many()
         self.capacity = capacity
         self.num_envs = num_envs
         self.count = 0  # rollouts ever added
         self.gap = False  # whether steps were left out before the next rollout
         self._chunks: list[_Chunk] = []
+        # What the kept checkpoints name, by their steps.
+        self._named: dict[int, list[dict[str, object]]] = {}
 
     def __len__(self) -> int:
         """Steps of all environments that can be drawn from."""
@@ -216,11 +222,38 @@ class Replay:
                     f"{folder}: the replay's rollout is missing or damaged; "
                     "go on from an earlier checkpoint, or train anew"
                 )
-            chunks.append(_Chunk(name, steps, str(entry["sha256"]), _map(folder)))
+            chunks.append(_Chunk(name, steps, str(entry["sha256"]), _map(folder), lasting=True))
         self._chunks, self.count = chunks, count
+        _sweep(self.directory)
         for folder in self.directory.glob(f"{PREFIX}*"):
             if int(folder.name.removeprefix(PREFIX)) >= count:
                 shutil.rmtree(folder)
+
+    def clear(self) -> None:
+        """Forgets everything, on the disk too."""
+        self._chunks, self._named, self.count, self.gap = [], {}, 0, False
+        for folder in self.directory.glob(f"{PREFIX}*"):
+            shutil.rmtree(folder)
+
+    def flush(self) -> None:
+        """Returns once all that `listing` names is on the disk: a checkpoint that names it outlasts
+        the machine's end. Raises OSError."""
+        fresh = [chunk for chunk in self._chunks if not chunk.lasting]
+        for chunk in fresh:
+            _flush(self.directory / chunk.name)
+        if fresh:
+            files.sync(self.directory)
+            files.sync(self.directory.parent)
+        for chunk in fresh:
+            chunk.lasting = True
+
+    def saved(self, step: int, kept: Collection[int]) -> None:
+        """A checkpoint of `step` was written that names what can be drawn from now, and there are
+        those of the steps `kept`: deletes what none of them names."""
+        self._named[step] = self.listing()
+        self._named = {at: named for at, named in self._named.items() if at in kept}
+        if len(self._named) == len(set(kept)):  # else one of before a resumption may name more
+            self.prune(list(self._named.values()))
 
     def prune(self, kept: Sequence[Sequence[dict[str, object]]]) -> None:
         """Deletes what neither this replay nor the listings of kept checkpoints name."""
@@ -244,7 +277,7 @@ def most(capacity: int, num_envs: int, horizon: int) -> int:
 
 def _write(folder: Path, arrays: Mapping[str, Array]) -> str:
     """Arrays as files of a folder that is whole or not there; returns its hash."""
-    partial = folder.with_name(folder.name + ".part")
+    partial = folder.with_name(folder.name + PART)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
@@ -256,6 +289,20 @@ def _write(folder: Path, arrays: Mapping[str, Array]) -> str:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return digest
+
+
+def _sweep(directory: Path) -> None:
+    """Deletes what a killed process was writing."""
+    for partial in directory.glob(f"{PREFIX}*{PART}"):
+        shutil.rmtree(partial)
+
+
+def _flush(folder: Path) -> None:
+    """Puts a folder's files on the disk."""
+    for path in folder.glob("*.npy"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    files.sync(folder)
 
 
 def _map(folder: Path) -> dict[str, Array]:

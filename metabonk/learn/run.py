@@ -31,7 +31,9 @@ from metabonk.games import from_config
 from metabonk.learn import assess, backends, checkpoint, faults, presets, run_metrics, threads
 from metabonk.learn.assess import Assessor
 from metabonk.learn.auxiliary.parts import parts
+from metabonk.learn.auxiliary.world import WorldTraining
 from metabonk.learn.evaluate import CRASHES, Evaluation
+from metabonk.learn.motors.training import MotorTraining
 from metabonk.learn.record import Recording
 from metabonk.learn.report.publish import LOST, NO_DREAMS, NO_MOTOR, SLOW, RunResult, notes, publish
 from metabonk.learn.trainer import Trainer
@@ -172,6 +174,11 @@ class Session:
         record = self.config.run.record
         self.recording = Recording(self.directory, self.trainer) if record else None
 
+    def _keepers(self) -> list[WorldTraining | MotorTraining]:
+        """Who keeps rollouts on disk, which checkpoints name."""
+        parts = (self.trainer.world, self.trainer.motor)
+        return [part for part in parts if part is not None]
+
     def _choose_acting(self) -> None:
         """As the configuration says, or by measurement if the run is long enough to gain by it."""
         asked = self.config.run.acting
@@ -192,7 +199,9 @@ class Session:
         begun = self.trainer.dream_on()
         if begun is not None:
             self.parents = (*self.parents, begun.hash)
-        if self.recording is not None:  # of an attempt that was killed before it saved
+        for part in self._keepers():  # of an attempt that was killed before it saved
+            part.begin()
+        if self.recording is not None:
             self.recording.cut(0)
         self.trainer.start()
         self.registry.event(
@@ -315,7 +324,8 @@ class Session:
     def _spent(self) -> bool:
         over = bool(self.minutes) and self.seconds >= 60.0 * self.minutes
         # A rollout that would pass the bound is not begun: N steps means at most N.
-        rollout = self.game.num_envs * self.trainer.ppo.config.horizon
+        collector = self.trainer.collector
+        rollout = self.game.num_envs * (self.trainer.ppo.config.horizon + collector.cold)
         full = bool(self.steps) and self.trainer.steps + rollout > self.steps
         return over or (full and self.trainer.steps > 0)
 
@@ -352,6 +362,8 @@ class Session:
     def save(self) -> Artifact:
         """Writes a checkpoint whose parent is the one before."""
         self._tell_fallbacks()  # before it: whoever resumes from it has counted these
+        for part in self._keepers():
+            part.flush()
         snapshot = self.trainer.snapshot()
         snapshot.details |= {"seconds": self.seconds, "profile": self.profile}
         snapshot.details |= {"minutes": self.minutes, "planned_at": self.planned_at}
@@ -362,9 +374,9 @@ class Session:
         if saved.hash not in self.parents:
             self.parents = (saved.hash,)
         assess.prune(self.directory)
-        for part in (self.trainer.world, self.trainer.motor):
-            if part is not None:
-                part.saved(self.config.run.keep_checkpoints)
+        kept = [int(path.name) for path in checkpoint.listed(self.directory)]
+        for part in self._keepers():
+            part.saved(snapshot.step, kept)
         serves = {k: v for k, v in snapshot.details.items() if k == "serves"}
         self.registry.event("checkpoint", step=snapshot.step, hash=saved.hash, **serves)
         return saved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,82 @@ def test_damage_is_refused_by_name(tmp_path: Path, damage: str) -> None:
         file.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match=r"rollout-00000001: the replay's rollout is missing"):
         Replay(tmp_path, 10**6, ENVS).load(listing, 3)
+
+
+def names(path: Path) -> list[int]:
+    return sorted(int(p.name.removeprefix("rollout-")) for p in path.iterdir())
+
+
+def test_what_a_kept_checkpoint_names_is_kept_however_often_one_is_saved(tmp_path: Path) -> None:
+    """Checkpoints of the same step take each other's places, and are one."""
+    replay, play = Replay(tmp_path, 2 * HORIZON * ENVS, ENVS), Play()
+    steps: list[int] = []
+    for step in range(1, 6):
+        replay.add(play.rollout())
+        steps = [*steps, step][-3:]
+        for _ in range(step):
+            replay.saved(step, steps)
+    assert steps == [3, 4, 5]
+    assert names(tmp_path) == [1, 2, 3, 4]  # the first of the three names 1 and 2
+    replay.saved(5, [4, 5])  # one was removed by hand
+    assert names(tmp_path) == [2, 3, 4]
+
+
+def test_nothing_goes_before_all_kept_checkpoints_are_known(tmp_path: Path) -> None:
+    replay, play = Replay(tmp_path, HORIZON * ENVS, ENVS), Play()
+    for _ in range(2):
+        replay.add(play.rollout())
+    replay.saved(2, [1, 2])  # what 1 names was written before a resumption
+    assert names(tmp_path) == [0, 1]
+    replay.saved(2, [2])
+    assert names(tmp_path) == [1]
+
+
+def test_what_was_half_written_is_deleted(tmp_path: Path) -> None:
+    """As a killed process or a copy of its folder leaves it."""
+    replay = filled(tmp_path, 2)
+    listing, count = replay.listing(), replay.count
+    half = tmp_path / "rollout-00000002.part"
+    for open_it in (
+        lambda: Replay(tmp_path, 10**6, ENVS),
+        lambda: replay.load(listing, count),
+    ):
+        half.mkdir()
+        (half / "action.npy").write_bytes(b"\x93NUMPY")
+        open_it()
+        assert names(tmp_path) == [0, 1]
+
+
+def test_a_replay_that_is_cleared_begins_anew(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    replay, play = Replay(tmp_path, 10**6, ENVS), Play()
+    replay.clear()
+    assert (len(replay), names(tmp_path)) == (0, [])
+    replay.add(play.rollout())
+    replay.clear()
+    replay.add(play.rollout())
+    assert (replay.count, names(tmp_path)) == (1, [0])
+
+
+def test_what_is_named_is_flushed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    replay, play = filled(tmp_path / "r", 2), Play()
+    assert not flushed  # a rollout is not waited for
+    replay.flush()
+    wanted = {str(path) for path in (tmp_path / "r").rglob("*")} | {str(tmp_path / "r")}
+    assert wanted <= set(flushed)
+    assert len(flushed) == len(set(flushed))
+    flushed.clear()
+    replay.flush()
+    assert not flushed
+    replay.add(play.rollout())
+    replay.flush()
+    assert all("rollout-00000002" in path for path in flushed[:-2])
+    assert len(flushed) == 5 + 1 + 2  # its arrays, its folder, and the two that it lies in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,8 @@ from run_metrics import events, numbers
 from tiny_dreams import dreaming
 from tiny_games import Walk
 
+from metabonk import artifact
+from metabonk.artifact import Artifact
 from metabonk.config import Config
 from metabonk.errors import (
     CheckpointError,
@@ -25,9 +28,12 @@ from metabonk.errors import (
 )
 from metabonk.learn import assess, checkpoint, run
 from metabonk.learn.assess import Assessor
+from metabonk.learn.dreams import versions as dreams
 from metabonk.learn.dreams.trust import Trust
+from metabonk.learn.dreams.world import WorldLearner
 from metabonk.learn.motors.cpqe import CpqeLearner, Progress
 from metabonk.learn.report import publish
+from metabonk.learn.trainer import Trainer
 from metabonk.metrics import Record, Registry
 from metabonk.protocols import Array
 
@@ -295,3 +301,88 @@ def test_a_motor_that_breaks_otherwise_is_not_passed_over(
     with pytest.raises(IndexError, match="a mistake of ours"):
         run.train(tiny)
     assert checkpoint.latest(tmp_path).card.details["step"] == 48  # nothing is lost
+
+
+def test_every_kept_checkpoint_has_its_rollouts(tiny: Config, tmp_path: Path) -> None:
+    """Also where one is saved and then saved again to be evaluated."""
+    config = dreaming(
+        tmp_path / "run",
+        run__steps=48 * 8,
+        run__checkpoint_every=1e-6,
+        run__eval_every=1e-6,
+        run__keep_checkpoints=3,
+        world__replay=48 * 2,
+    )
+    run.train(config)
+    kept = checkpoint.listed(tmp_path / "run")
+    assert [int(path.name) for path in kept] == [48 * 6, 48 * 7, 48 * 8]
+    named = [entry["name"] for path in kept for entry in replay_of(path)]
+    there = [path.name for path in (tmp_path / "run" / "replay").iterdir()]
+    assert sorted(set(named)) == sorted(there)
+    for path in kept[1:]:
+        shutil.rmtree(path)
+    config.run.steps = 48 * 9
+    assert run.train(config, resume=True).steps == 48 * 9
+
+
+def replay_of(path: Path) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = artifact.load(path).card.details["world"]["replay"]
+    return found
+
+
+def test_a_checkpoints_rollouts_are_on_the_disk_before_it(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[str] = set()
+    fsync, save, saved = os.fsync, checkpoint.save, []
+
+    def watched(fd: int) -> None:
+        flushed.add(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    def saving(directory: Path, snapshot: checkpoint.Snapshot, **more: Any) -> Artifact:
+        for entry in snapshot.details["world"]["replay"]:
+            folder = directory / "replay" / entry["name"]
+            saved.append(folder)
+            assert {str(folder), *map(str, folder.iterdir())} <= flushed
+        return save(directory, snapshot, **more)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(checkpoint, "save", saving)
+    run.train(dreaming(tmp_path / "run", run__steps=48 * 4))
+    assert len(saved) == 4
+
+
+def test_the_last_update_of_all_is_told_if_it_was_skipped(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count of the run is no mean over a rollout's updates."""
+    losses = WorldLearner.losses
+
+    def slipping(learner: WorldLearner, *given: Any) -> dict[str, torch.Tensor]:
+        found = losses(learner, *given)
+        return {k: v * np.nan for k, v in found.items()} if learner.updates == 17 else found
+
+    monkeypatch.setattr(WorldLearner, "losses", slipping)
+    (note,) = run.train(dreaming(tmp_path / "run", run__steps=48 * 6)).notes
+    assert "(wm 1)" in note
+
+
+def test_a_run_that_learned_nothing_beyond_what_it_began_with_says_so(
+    tiny: Config, tmp_path: Path
+) -> None:
+    config = dreaming(tmp_path / "run", run__steps=48 * 6, world__sequence=90)
+    made = Trainer(Walk(6), config, directory=tmp_path / "before")
+    assert made.world is not None
+    assert made.dreams is not None
+    networks = made.world.learner.model, made.dreams.learner.dreamer
+    config.world.start = str(dreams.save(tmp_path, *networks, config, updates=500).path)
+    result = run.train(config)
+    (note,) = result.notes
+    assert "never learned" in note
+    config.run.steps = 48 * 7
+    (note,) = run.train(config, resume=True).notes
+    assert "56 steps of each game were played" in note
+    # The control: one that learned by itself.
+    config = dreaming(tmp_path / "other", run__steps=48 * 6, world__start=config.world.start)
+    assert run.train(config).notes == ()

@@ -137,7 +137,7 @@ class Imagination:
         or if there is nothing to begin."""
         if self.world is None:
             return ""
-        if not self.world.learner.updates:
+        if self.world.learner.updates == self.world.begun:
             return f"The world model never learned, and nothing was dreamed: {self.world.waits}."
         actors = self.actors.values()
         if any(actor.learner.updates for actor in actors) or not actors:

@@ -6,7 +6,7 @@ run or clocks. Everything that a resumed run needs is in `state` and `details`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from metabonk.protocols import Array, BatchGame
 
 DRAW_STREAM = 9
 FOLDER = "replay"
+COUNTED = "_skipped"  # metrics of such names are counts of the whole run
 
 
 def sizes(config: msgspec.Struct, names: Sequence[str]) -> dict[str, int]:
@@ -74,15 +75,21 @@ class WorldTraining:
         model = build(game.observation_space, game.action_layout, config, seed=seed)
         self.learner = WorldLearner(model, config, seed=seed, run=directory)
         self._owed = 0.0  # steps that were played and not yet learned from
-        self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
+        self.begun = 0  # updates that the model had when the run began
+
+    def begin(self) -> None:
+        """A run begins: nothing was played yet, whatever one that never saved left behind; what the
+        model knows already it did not learn here."""
+        self.replay.clear()
+        self.begun = self.learner.updates
 
     def learn(
         self,
         rollout: Rollout,
         after: Callable[[Latent, Sequences], dict[str, float]] | None = None,
     ) -> dict[str, float]:
-        """Keeps the rollout and updates the model; returns the mean of its updates' metrics, none
-        while there is not a whole sequence to learn from.
+        """Keeps the rollout and updates the model; returns the mean of its updates' metrics, of
+        counts that run on the last, none while there is not a whole sequence to learn from.
 
         after: what learns from the states [L * B, ...] that each update went through and from the
         sequences that were drawn for it, and its metrics.
@@ -106,7 +113,10 @@ class WorldTraining:
                 metrics |= after(states, drawn)
             for key, value in metrics.items():
                 seen.setdefault(key, []).append(value)
-        return {key: float(np.mean(values)) for key, values in seen.items()}
+        return {
+            key: values[-1] if key.endswith(COUNTED) else float(np.mean(values))
+            for key, values in seen.items()
+        }
 
     @property
     def waits(self) -> str:
@@ -132,6 +142,7 @@ class WorldTraining:
         """Counters, and the rollouts that are kept."""
         return {
             "updates": self.learner.updates,
+            "begun": self.begun,
             "sizes": sizes(self.config, SIZES),
             **self.learner.faults.details(),
             "gap": self.replay.gap,
@@ -140,11 +151,14 @@ class WorldTraining:
             "replay": self.replay.listing(),
         }
 
-    def saved(self, keep: int) -> None:
-        """A checkpoint was written: forgets rollouts that none of the newest `keep` names."""
-        self._kept = [*self._kept, self.replay.listing()][-keep:]
-        if len(self._kept) == keep:  # else one of before a resumption may still name them
-            self.replay.prune(self._kept)
+    def flush(self) -> None:
+        """Puts on the disk what the next checkpoint names. Raises OSError."""
+        self.replay.flush()
+
+    def saved(self, step: int, kept: Collection[int]) -> None:
+        """A checkpoint of `step` was written: forgets rollouts that none of the steps `kept`
+        names."""
+        self.replay.saved(step, kept)
 
     def load(self, state: Mapping[str, Array], details: Mapping[str, Any]) -> None:
         """Inverse of `state` and `details`. Raises CheckpointError naming what does not fit."""
@@ -161,6 +175,7 @@ class WorldTraining:
         load_weights(self.learner.model, parts["weights"])
         self.learner.optimizer.load(parts["optimizer"])
         self.learner.updates = int(details["updates"])
+        self.begun = int(details.get("begun", 0))
         self.learner.faults.load(details)
         self._owed = float(details["owed"])
         self.replay.load(details["replay"], int(details["rollouts"]))

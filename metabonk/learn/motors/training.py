@@ -7,7 +7,7 @@ second, which is what a motor of one step is for, so that only their runs have o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from metabonk.errors import CheckpointError, ConfigError
 from metabonk.learn.motors import versions as motors
 from metabonk.learn.motors.cpqe import CpqeLearner, Progress
 from metabonk.learn.replay import Replay
+from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.transitions import from_replay
 from metabonk.models.motor import build
@@ -46,7 +47,11 @@ class MotorTraining:
         if shared is None:
             shared = Replay(directory / FOLDER, steps, game.num_envs)
         self.replay = shared
-        self._kept: list[list[dict[str, object]]] = []  # rollouts that checkpoints name
+
+    def begin(self) -> None:
+        """A run begins: nothing was played yet, whatever one that never saved left behind."""
+        if self.own:
+            self.replay.clear()
 
     def learn(self, rollout: Rollout) -> None:
         """Keeps a rollout."""
@@ -63,7 +68,8 @@ class MotorTraining:
         Raises DivergedError after three updates in a row that were not finite."""
         game, config, seed = self.game, self.config.cpqe, self.config.run.seed
         data = from_replay(self.replay, game.action_layout, config.most_steps)
-        motor = build(game.observation_space, game.action_layout, config, seed=seed)
+        with one_thread():  # its weights round by threads, and a seed is to mean one motor
+            motor = build(game.observation_space, game.action_layout, config, seed=seed)
         losses = CpqeLearner(motor, data, seed=seed, run=self.directory).train(progress)
         return motors.save(
             self.directory,
@@ -97,9 +103,13 @@ class MotorTraining:
             self.replay.load(details["replay"], int(details["rollouts"]))
             self.replay.gap = bool(details["gap"])
 
-    def saved(self, keep: int) -> None:
-        """A checkpoint was written: forgets rollouts that none of the newest `keep` names."""
+    def flush(self) -> None:
+        """Puts on the disk what the next checkpoint names. Raises OSError."""
         if self.own:
-            self._kept = [*self._kept, self.replay.listing()][-keep:]
-            if len(self._kept) == keep:  # else one of before a resumption may still name them
-                self.replay.prune(self._kept)
+            self.replay.flush()
+
+    def saved(self, step: int, kept: Collection[int]) -> None:
+        """A checkpoint of `step` was written: forgets rollouts that none of the steps `kept`
+        names."""
+        if self.own:
+            self.replay.saved(step, kept)
