@@ -88,12 +88,9 @@ class _Judge:
     """Has players play every `every` steps. steps, returns, served, dreamer: see `learn`."""
 
     def __init__(self, config: Config, every: int, episodes: int, alone: bool) -> None:
-        from metabonk.games import in_processes
-        from metabonk.learn.assess import repeatable
+        from metabonk.learn.assess import at_once, repeatable
 
-        engines = in_processes(config.game.name)  # of which few play many episodes
-        count = min(episodes, config.game.envs) if engines else episodes
-        self.game = repeatable(config.game, count)
+        self.game = repeatable(config.game, at_once(config.game, episodes))
         self.run, self.every, self.episodes, self.alone = config.run, every, episodes, alone
         self.steps: list[int] = []
         self.returns: list[float] = []

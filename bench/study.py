@@ -52,14 +52,28 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the goal is met; None without one. A figure that is no number meets nothing."""
         if self.goal is None:
             return None
-        held = self.value
-        if self.interval:
-            if self.ci95 is None:
-                return False
-            held = self.ci95[1] if self.sense == "<=" else self.ci95[0]
+        return self._keeps(self._worst if self.interval else self.value)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the mean, by which this is judged, meets the goal, and the interval's bad end
+        does not."""
+        known = self.ci95 is not None and not self.interval
+        return known and self.met is True and not self._keeps(self._worst)
+
+    @property
+    def _worst(self) -> float:
+        """The interval's bad end; NaN without one."""
+        if self.ci95 is None:
+            return math.nan
+        return self.ci95[1] if self.sense == "<=" else self.ci95[0]
+
+    def _keeps(self, value: float) -> bool:
+        """Whether a value is on the goal's good side; one that is no number is not."""
+        assert self.goal is not None
         if self.sense == ">":
-            return bool(held > self.goal)
-        return bool(held >= self.goal) if self.sense == ">=" else bool(held <= self.goal)
+            return bool(value > self.goal)
+        return bool(value >= self.goal) if self.sense == ">=" else bool(value <= self.goal)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from metabonk.cli.output import (
     table,
     verb,
 )
+from metabonk.cli.validate import minutes_left
 
 if TYPE_CHECKING:
     from metabonk.learn.ablation.effects import Ablation, Effect
@@ -52,7 +55,7 @@ def ablate(
     context: typer.Context,
     directory: Path = typer.Argument(help="Directory of the run.", metavar="RUN"),
     seeds: int = typer.Option(5, help="Seeds, each a pair with itself intact.", min=2),
-    steps: int = typer.Option(0, help="Of every training; 0: twenty rollouts.", min=0),
+    steps: int = typer.Option(0, help="Of every training, in whole rollouts; 0: twenty.", min=0),
     episodes: int = typer.Option(0, help="To measure in; 0: as the run was configured.", min=0),
     part: list[str] = typer.Option([], help="Only this one; repeatable.", metavar="NAME"),
     from_start: bool = typer.Option(
@@ -72,10 +75,7 @@ def ablate(
     from metabonk.learn.ablation.study import read
 
     with stderr.status("reading the run") as status:
-
-        def progress(done: int, total: int, name: str) -> None:
-            status.update(f"{done + 1} of {total}: {name}")
-
+        telling = _Telling(status.update)
         if run == directory:
             found = measure(
                 run,
@@ -85,7 +85,8 @@ def ablate(
                 parts=part,
                 from_start=from_start,
                 again=again,
-                progress=progress,
+                begins=telling.begins,
+                progress=telling,
             )
         else:
             found = ablate_motor(
@@ -95,7 +96,7 @@ def ablate(
                 episodes=episodes,
                 parts=part,
                 again=again,
-                progress=progress,
+                progress=telling,
             )
     result = read(found)
     if json:
@@ -104,6 +105,34 @@ def ablate(
         _show(result, found.path)
     if result.inert:
         raise typer.Exit(1)
+
+
+class _Telling:
+    """Says what is to be done before it begins, and after the first how long the rest takes."""
+
+    def __init__(self, show: Callable[[str], object]) -> None:
+        self._show = show
+        self._what = "rounds of episodes"
+        self._over = -1
+        self._began = 0.0
+
+    def begins(self, trainings: int, steps: int) -> None:
+        """See ablate."""
+        self._what = f"trainings of {steps:,} steps each"
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        self._over += 1
+        if not self._over:
+            self._began = time.monotonic()
+            kept = f"; {done} are kept from before" if done else ""
+            stderr.print(f"{total - done} {self._what}{kept}", soft_wrap=True)
+            self._show(f"{done + 1} of {total}: {name}")
+            return
+        each = (time.monotonic() - self._began) / self._over
+        left = minutes_left(each * (total - done))
+        if self._over == 1:  # for good, so that a log has it too
+            stderr.print(f"the first took {each:.0f} s{left}", soft_wrap=True)
+        self._show(f"{done + 1} of {total}: {name}{left}")
 
 
 def _run_of(directory: Path) -> tuple[Path, Path | None]:

@@ -19,13 +19,20 @@ from metabonk.cli.output import (
     JsonFlag,
     check_target,
     console,
-    notice_line,
     print_json,
     refuse_idle,
     stderr,
     verb,
 )
-from metabonk.cli.players import default, motor_of, player_of, refuse_greedy, run_of, visible
+from metabonk.cli.players import (
+    configured,
+    default,
+    motor_of,
+    player_of,
+    refuse_greedy,
+    run_of,
+    visible,
+)
 from metabonk.cli.system2 import notice_idle
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
@@ -135,8 +142,7 @@ def play(
     }
     flags = settings_module.flags_of(set_, named)
     run = run_of(policy)
-    file = None if run is None else run / "config.toml"
-    config = settings_module.load(file, flags=flags, notice=notice_line)
+    config = configured(run, flags)
     if machine.core_built():
         settings_module.cap_cpu(config)
     if human:

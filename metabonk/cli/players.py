@@ -6,12 +6,13 @@ Knows configurations and where policies are; does not know what is done with the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metabonk import artifact
-from metabonk.cli.output import require
-from metabonk.config import Config
+from metabonk.cli.output import notice_line, require
+from metabonk.config import Config, load
 from metabonk.errors import ConfigError, GameError
 from metabonk.protocols import BoolArray, FloatArray, Observation
 
@@ -45,6 +46,15 @@ def run_of(policy: str | None) -> Path | None:
     motor = motor_of(policy)
     where = Path(policy) if motor is None else motor.parent.parent
     return where if (where / "config.toml").exists() else None
+
+
+def configured(run: Path | None, flags: Mapping[str, Any]) -> Config:
+    """The settings of who plays: below variables and flags a run's own, as it was begun."""
+    if run is None:
+        return load(flags=flags, notice=notice_line)
+    from metabonk.learn.presets import begun
+
+    return begun(run, flags=flags, notice=notice_line)
 
 
 def motor_of(policy: str | None) -> Path | None:

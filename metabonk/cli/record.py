@@ -15,7 +15,7 @@ from metabonk import machine
 from metabonk.cli.dual import controlled, refuse_menus
 from metabonk.cli.interrupt import interruptible
 from metabonk.cli.output import JsonFlag, console, notice_line, print_json, table, verb
-from metabonk.cli.players import default, player_of, refuse_greedy, run_of
+from metabonk.cli.players import configured, default, player_of, refuse_greedy, run_of
 from metabonk.cli.sizes import size_of
 from metabonk.cli.status_line import StatusLine
 from metabonk.cli.system2 import notice_idle
@@ -88,8 +88,7 @@ def record(
     if "game.envs" in flags:
         raise ConfigError("--set game.envs: --envs N says how many are recorded: give that")
     flags |= {"game.envs": envs}
-    file = None if run is None else run / "config.toml"
-    config = settings_module.load(file, flags=flags, notice=notice_line)
+    config = configured(run, flags)
     if machine.core_built():
         settings_module.cap_cpu(config)
     formats = _formats(format_, config)

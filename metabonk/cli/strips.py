@@ -27,7 +27,7 @@ from metabonk.cli.output import (
     table,
     verb,
 )
-from metabonk.cli.players import default, player_of, run_of, visible
+from metabonk.cli.players import configured, default, player_of, run_of, visible
 from metabonk.cli.sizes import size_of
 from metabonk.cli.system2 import world_of
 from metabonk.errors import ConfigError
@@ -88,8 +88,7 @@ def strips(
     _size(size)
     run = run_of(policy)
     flags = settings_module.flags_of(set_, {"game.name": game})
-    file = None if run is None else run / "config.toml"
-    config = settings_module.load(file, flags=flags, notice=notice_line)
+    config = configured(run, flags)
     dreaming = run if world is None else world
     given = _dreams(predictor, config.game.name, dreaming)
     dreamer = world_of(dreaming) if given and dreaming is not None else ""
@@ -171,7 +170,7 @@ def _dreams(names: list[str], game: str, run: Path | None) -> dict[str, Predicto
     require("torch", "train", "--predictor dream")
     if not (run / "config.toml").exists():
         raise ConfigError(f"--world {run}: holds no run: it has no config.toml")
-    config = settings_module.load(run / "config.toml", notice=notice_line)
+    config = configured(run, {})
     if config.game.name != game:
         raise ConfigError(
             f"--world {run}: it learned {config.game.name}, and strips are of {game}: give "

@@ -104,6 +104,7 @@ def learning(
     if not found:
         notice_line(f"no results are kept in {where}: run a study, as `{_EXAMPLE}`")
     _unfinished(room, work)
+    _not_run(room, work, {result.study for result in found})
     changed = [_changed(room, result) for result in found]
     for result, since in zip(found, changed, strict=True):
         print_result(result, _SINCE[since])
@@ -181,7 +182,7 @@ def _run(room: Any, study: Any, quick: bool, work: Path, results: Path, jobs: in
         def progress(told: Told) -> None:
             if not told.kept:  # for good, so that a log has them too
                 stderr.print(_line(study.name, told), markup=False, soft_wrap=True)
-            status.update(f"{study.name}: {told.done} of {told.total}{_left(told)}")
+            status.update(f"{study.name}: {told.done} of {told.total}{minutes_left(told.left)}")
 
         result: Result = room.study_run.run(
             study, scale, work, results=results, jobs=jobs, progress=progress
@@ -191,26 +192,45 @@ def _run(room: Any, study: Any, quick: bool, work: Path, results: Path, jobs: in
 
 def _line(name: str, told: Told) -> str:
     run = f"{name}: {told.done} of {told.total}, {told.cell.arm} with seed {told.cell.seed}"
-    return f"{run}: {told.why or f'{told.seconds:.0f} s'}{_left(told)}"
+    return f"{run}: {told.why or f'{told.seconds:.0f} s'}{minutes_left(told.left)}"
 
 
-def _left(told: Told) -> str:
-    if told.left is None or told.left < 1.0:
+def minutes_left(seconds: float | None) -> str:
+    """How long something takes yet, in words; nothing where that is not known, or soon over."""
+    if seconds is None or seconds < 1.0:
         return ""
-    return f", about {told.left / 60.0:.1f} minutes left"
+    return f", about {seconds / 60.0:.1f} minutes left"
 
 
 def _unfinished(room: Any, work: Path) -> None:
     """Says which studies were stopped: nothing that they found is among the results yet."""
     for study in room.studies.STUDIES.values():
-        if not (work / study.name).is_dir():  # nor does it need Torch to say so
-            continue
-        done, total = room.study_run.done(study, "full", work), len(study.cells("full"))
-        if 0 < done < total:
+        done = _begun(room, study, work)
+        if done:
+            total = len(study.cells("full"))
             notice_line(
                 f"{study.name}: {done} of {total} runs are kept in {work}: go on with "
                 f"`metabonk validate learning {study.name}`"
             )
+
+
+def _begun(room: Any, study: Any, work: Path) -> int:
+    """How many runs are kept of a study that was stopped; 0 of one that was not."""
+    if not (work / study.name).is_dir():  # nor does it need Torch to say so
+        return 0
+    done: int = room.study_run.done(study, "full", work)
+    return done if done < len(study.cells("full")) else 0
+
+
+def _not_run(room: Any, work: Path, known: set[str]) -> None:
+    """Says which studies were never run in full, what they cost and how they are run."""
+    for study in room.studies.STUDIES.values():
+        if study.name in known or _begun(room, study, work):
+            continue
+        notice_line(
+            f"{study.name}: not run in full, which takes about {study.minutes['full']:g} minutes "
+            f"on two cores: `metabonk validate learning {study.name}`"
+        )
 
 
 def print_result(result: Result, since: str = "") -> None:
@@ -244,11 +264,12 @@ def _told(figure: Any) -> str:
     if figure.goal is not None:
         value += f", goal {figure.sense} {figure.goal:g}"
     beside = [f"{name} {number:.4g}" for name, number in figure.baselines.items()]
-    return "; ".join([value, *beside, *filter(None, [figure.note])])
+    unsure = "the mean meets it, the goal is inside the interval" if figure.unsure else ""
+    return "; ".join([value, *filter(None, [unsure]), *beside, *filter(None, [figure.note])])
 
 
 def _figures(result: Result) -> list[dict[str, Any]]:
-    return [{**msgspec.to_builtins(f), "met": f.met} for f in result.figures]
+    return [{**msgspec.to_builtins(f), "met": f.met, "unsure": f.unsure} for f in result.figures]
 
 
 def _room() -> Any:

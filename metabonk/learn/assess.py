@@ -15,11 +15,11 @@ import msgspec
 
 from metabonk import artifact
 from metabonk.artifact import Artifact, Measured
-from metabonk.config import Config, GameConfig, load
+from metabonk.config import Config, GameConfig
 from metabonk.errors import CheckpointError, CorruptError
 from metabonk.games import accepts, from_config, in_processes
 from metabonk.games.native import NativeGame
-from metabonk.learn import checkpoint, faults
+from metabonk.learn import checkpoint, faults, presets
 from metabonk.learn.dreams.versions import of_checkpoint
 from metabonk.learn.evaluate import Evaluation, evaluate
 from metabonk.learn.players import Players, Who, who_of
@@ -53,9 +53,7 @@ class Assessor:
     @property
     def game(self) -> BatchGame:
         if self._game is None:
-            game = self.config.game
-            most = min(game.envs, MOST_ENVS) if in_processes(game.name) else MOST_ENVS
-            count = side_by_side(self.config.run.eval_episodes, most)
+            count = at_once(self.config.game, self.config.run.eval_episodes)
             self._game = repeatable(self.config.game, count)
         return self._game
 
@@ -181,6 +179,13 @@ def acting(sampled: bool) -> str:
     return "sampled" if sampled else "greedy"
 
 
+def at_once(game: GameConfig, episodes: int) -> int:
+    """How many of `episodes` episodes of a game are played side by side. Where every environment is
+    a process no more of them than it is trained with: they are what the machine has room for."""
+    most = min(game.envs, MOST_ENVS) if in_processes(game.name) else MOST_ENVS
+    return side_by_side(episodes, most)
+
+
 def side_by_side(episodes: int, most: int) -> int:
     """How many of `most` environments play `episodes` episodes, the same number each if at least a
     quarter of them can."""
@@ -253,7 +258,7 @@ def assess_run(
     episodes and sampled: as the run was configured unless given. seed: 0 are the episodes that
     training reports on, any other gives fresh ones. again: also what was measured before.
     """
-    config = load(run / "config.toml", environ={})
+    config = presets.begun(run, environ={})
     if episodes:
         config.run.eval_episodes = episodes
     if sampled is not None:

@@ -12,8 +12,8 @@ import msgspec
 
 from metabonk.artifact import Artifact, certify, load
 from metabonk.config import Config
-from metabonk.config import load as load_config
 from metabonk.errors import CheckpointError
+from metabonk.learn import presets
 from metabonk.learn.assess import MOST_ENVS, load_players, repeatable, side_by_side
 from metabonk.learn.dreams.versions import of_run
 from metabonk.learn.fidelity import Fidelity, measure
@@ -44,7 +44,7 @@ def compile_run(
     Raises CompileError for a network or a precision that cannot be compiled, CheckpointError where
     nobody dreamed.
     """
-    config = load_config(run / "config.toml", environ={})
+    config = presets.begun(run, environ={})
     most = min(config.game.envs, MOST_ENVS)
     count = side_by_side(episodes, most) if episodes else 1
     game = repeatable(config.game, count)

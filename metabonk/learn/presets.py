@@ -5,9 +5,12 @@ Used as the lowest layer of the configuration: whatever a file, a variable or a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
+
+from metabonk.config import Config, load
 
 # The first pattern that fits a game's name. Figures beside an entry are what it was seen to reach.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -129,3 +132,24 @@ def preset(game: str) -> Mapping[str, Any]:
 def budget(game: str, steps: int, minutes: float) -> tuple[int, float]:
     """Steps and minutes that end a run, 0 for no bound; the game's default if both are 0."""
     return (steps, minutes) if steps or minutes else BUDGETS.get(game, DEFAULT_BUDGET)
+
+
+def begun(
+    run: Path,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Config:
+    """A run's own settings, what its file lacks as it was when the run began: whoever reads them
+    otherwise goes on with another algorithm. The rest as in `config.load`; `{}` for `environ` takes
+    nothing but the run's. Raises ConfigError for a file that cannot be read."""
+    file = run / "config.toml"
+    # The first is for the notice of variables alone: beside presets it would also be of settings
+    # that nothing reads in training.
+    load(file, flags=flags, environ=environ, notice=notice)
+    return load(file, presets=_before, flags=flags, environ=environ, notice=lambda _: None)
+
+
+def _before(game: str) -> Mapping[str, Any]:
+    return BEFORE

@@ -33,6 +33,23 @@ def test_a_goal_is_met_or_not(figure: Figure, met: bool | None) -> None:
     assert figure.met is met
 
 
+@pytest.mark.parametrize(
+    ("figure", "unsure"),
+    [
+        (Figure(name="x", value=0.976, goal=0.95, ci95=(0.937, 1.016)), True),
+        (Figure(name="x", value=0.976, goal=0.95, ci95=(0.951, 1.0)), False),
+        (Figure(name="x", value=0.09, goal=0.1, sense="<=", ci95=(0.05, 0.13)), True),
+        (Figure(name="x", value=0.09, goal=0.1, sense="<=", ci95=(0.08, 0.1)), False),
+        (Figure(name="x", value=0.9, goal=0.95, ci95=(0.8, 1.0)), False),  # not met, which is said
+        (Figure(name="x", value=0.976, goal=0.95), False),
+        (Figure(name="x", value=0.976, ci95=(0.9, 1.0)), False),
+        (Figure(name="x", value=2.0, goal=1.0, interval=True, ci95=(1.5, 3.0)), False),
+    ],
+)
+def test_a_goal_that_only_the_mean_meets_is_told_apart(figure: Figure, unsure: bool) -> None:
+    assert figure.unsure is unsure
+
+
 def test_a_result_is_met_if_all_of_it_is() -> None:
     good, bad = Figure(name="a", value=2.0, goal=1.0), Figure(name="b", value=0.0, goal=1.0)
     shown = Figure(name="c", value=0.0)

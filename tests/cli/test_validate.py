@@ -38,14 +38,25 @@ def test_kept_results_are_printed_with_met_or_not(metabonk: Metabonk, kept: Path
     lines = [line.rstrip() for line in said.out.splitlines()]
     assert lines[1:5] == [
         "met      steps saved",
-        "         2.5 (1.6 … 3.4), goal >= 2; shuffled 1",
+        "         2.5 (1.6 … 3.4), goal >= 2; the mean meets it, the goal is inside the interval; "
+        "shuffled 1",
         "not met  return",
         "         0.4, goal >= 0.9; of the teacher's",
     ]
     (written,) = json.loads((kept / "out.json").read_text())
     assert written["met"] is False
     assert [f["met"] for f in written["figures"]] == [True, False]
+    assert [f["unsure"] for f in written["figures"]] == [True, False]
     assert written["changed"] is None
+
+
+def test_what_nobody_ever_ran_is_listed_with_its_cost(metabonk: Metabonk, kept: Path) -> None:
+    said = metabonk("validate", "learning", "--results", kept, "--work", kept / "work")
+    for study_ in STUDIES.values():
+        minutes = f"{study_.minutes['full']:g} minutes on two cores"
+        told = f"{study_.name}: not run in full, which takes about {minutes}"
+        assert (told in said.err) is (study_.name != "dreams")
+    assert "`metabonk validate learning horizon`" in said.err
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -153,6 +164,7 @@ def test_every_run_is_told_and_one_study_that_fails_leaves_the_others(
     assert kept.code == 0
     assert "broken: 1 of 2 runs are kept" in kept.err
     assert "metabonk validate learning broken" in kept.err
+    assert "broken: not run" not in kept.err  # it was begun, as is said
     assert "first: " not in kept.err
     alone = metabonk("validate", "learning", "broken", *where)
     assert alone.code == 2

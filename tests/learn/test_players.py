@@ -15,9 +15,10 @@ from tiny_games import Walk
 
 from metabonk.artifact import Artifact
 from metabonk.cli.players import player_of
-from metabonk.config import Config, load
+from metabonk.config import Config, CpqeConfig, load
 from metabonk.errors import CheckpointError
-from metabonk.learn import assess, checkpoint, compiling, run
+from metabonk.learn import assess, checkpoint, compiling, presets, run
+from metabonk.learn.motors import pretrain
 from metabonk.learn.players import Players, who_of
 from metabonk.learn.report import publish
 from metabonk.learn.trainer import Trainer
@@ -25,6 +26,7 @@ from metabonk.metrics import read_records
 from metabonk.models.actor import Actor
 from metabonk.models.dreamer import DreamerPolicy
 from metabonk.models.heads import ActionHead
+from metabonk.models.motor import build
 from metabonk.play import compiled
 
 UP, DOWN = 1, 0  # who goes up earns
@@ -173,6 +175,31 @@ def test_a_dreamer_from_a_checkpoint_acts_as_the_one_that_was_saved(
                 mine.append(row.copy())
             rows.append(np.stack(mine))
         np.testing.assert_array_equal(rows[0], rows[1])
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_motor_stands_beside_whoever_serves(
+    led: run.RunResult, behind: run.RunResult, sampled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As he is evaluated: with chance or without."""
+    playing, how = Players.playing, []
+
+    def told(players: Players, *args: object, **given: object) -> object:
+        how.append(given["sampled"])
+        return playing(players, *args, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Players, "playing", told)
+    game = Walk(6)
+    for result, who in ((led, "dreamer"), (behind, "policy")):
+        config = presets.begun(result.directory, environ={})
+        config.run.eval_sampled = sampled
+        motor = build(game.observation_space, game.action_layout, CpqeConfig(hidden=8), seed=0)
+        found = pretrain._measure(game, motor, result.directory, config, 0, 6)
+        assert found.player == "motor"
+        assert {"policy", "dreamer"} & found.against.keys() == {who}
+        assert result.evaluation is not None
+        assert found.against[who].mean == result.evaluation.return_mean
+    assert how == [sampled] * 2
 
 
 def test_a_dreamer_that_only_teaches_serves_nobody(tmp_path: Path) -> None:

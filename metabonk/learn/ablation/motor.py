@@ -26,9 +26,9 @@ from torch import Tensor
 
 from metabonk import artifact
 from metabonk.artifact import Artifact
-from metabonk.config import Config, load
+from metabonk.config import Config
 from metabonk.errors import ConfigError
-from metabonk.learn import assess
+from metabonk.learn import assess, presets
 from metabonk.learn.ablation import seeds as kept_seeds
 from metabonk.learn.ablation.effects import (
     CONTROL,
@@ -146,10 +146,10 @@ def ablate_motor(
     known = dict.fromkeys(part for part, _ in WAYS if part not in (INTACT, CONTROL))
     if unknown := [part for part in parts if part not in known]:
         raise ConfigError(f"part {unknown[0]!r}: a motor has {', '.join(known)}")
-    config = load(run / "config.toml", environ={})
+    config = presets.begun(run, environ={})
     episodes = episodes or config.run.eval_episodes
     ways = [way for way in WAYS if way[0] in (INTACT, CONTROL, *(parts or known))]
-    game = assess.repeatable(config.game, assess.side_by_side(episodes, assess.MOST_ENVS))
+    game = assess.repeatable(config.game, assess.at_once(config.game, episodes))
     try:
         path = version or motors.newest(run)
         motor, found = motors.load(path, game.observation_space, game.action_layout)

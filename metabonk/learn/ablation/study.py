@@ -26,10 +26,10 @@ import msgspec
 
 from metabonk import artifact
 from metabonk.artifact import Artifact
-from metabonk.config import Config, load
+from metabonk.config import Config
 from metabonk.errors import ConfigError, CorruptError
 from metabonk.games import from_config
-from metabonk.learn import assess, checkpoint, faults
+from metabonk.learn import assess, checkpoint, faults, presets
 from metabonk.learn.ablation import behaviour
 from metabonk.learn.ablation import seeds as kept_seeds
 from metabonk.learn.ablation.effects import (
@@ -56,8 +56,9 @@ FOLDER = "ablations"
 KIND = "ablation"
 RESULT, PICTURE = "ablation.json", "effects.png"
 ROLLOUTS = 20  # of a trial, unless steps are given
-MEASURED = 2  # what is measured, and how: results of another number are of something else
+MEASURED = 3  # what is measured, and how: results of another number are of something else
 Progress = Callable[[int, int, str], None]
+Begins = Callable[[int, int], None]
 
 
 def ablate(
@@ -70,15 +71,18 @@ def ablate(
     from_start: bool = False,
     again: bool = False,
     known: Sequence[Part] | None = None,
+    begins: Begins | None = None,
     progress: Progress | None = None,
 ) -> Artifact:
     """Ablates a run directory's parts and keeps what was found in `<run>/ablations`.
 
-    steps: of every training, of all environments; 0: of twenty rollouts. episodes: of every
-    evaluation; 0: as the run was configured. parts: names, none for all that the run has.
+    steps: of every training, of all environments, in whole rollouts; 0: of twenty of them.
+    episodes: of every evaluation; 0: as the run was configured. parts: names, none for all that the
+    run has.
     from_start: train from nothing instead of from the newest checkpoint. again: also what was
     measured before; an ablation that was cut short goes on. known: the parts there are.
-    progress: called with trainings done, of how many, and the one that begins.
+    begins: called before the first with the number of trainings and the steps of each. progress:
+    called with trainings done, of how many, and the one that begins.
 
     Raises ConfigError for a run without parts or one that it does not have, CheckpointError for one
     without a usable checkpoint.
@@ -86,12 +90,12 @@ def ablate(
     if seeds < 2:
         raise ConfigError(f"seeds: {seeds}; an interval needs at least 2")
     found = faults.usable(run)
-    config = load(run / "config.toml", environ={})
+    config = presets.begun(run, environ={})
     episodes = episodes or config.run.eval_episodes
     bench = _Bench(run, config, checkpoint.read(found), episodes, from_start)
     try:
         bench.choose(parts, PARTS if known is None else known)
-        bench.steps = steps or ROLLOUTS * bench.rollout
+        bench.steps = (-(-steps // bench.rollout) or ROLLOUTS) * bench.rollout
         asked = [
             MEASURED,
             found.hash,
@@ -106,6 +110,8 @@ def ablate(
             return artifact.load(where, kind=KIND)
         partial = run / FOLDER / f".{key}"
         kept_seeds.sweep(run / FOLDER)
+        if begins is not None:
+            begins(seeds * bench.trainings, bench.steps)
         trials = list(_trials(bench, range(1, seeds + 1), partial, progress))
         result = _result(bench, found, trials)
         written = artifact.write(
@@ -257,7 +263,7 @@ class _Bench:
     def _trial(self, seed: int, part: str, mode: Mode, players: Players, moved: float) -> Trial:
         run = self.config.run
         if self.judging is None:
-            count = assess.side_by_side(self.episodes, assess.MOST_ENVS)
+            count = assess.at_once(self.config.game, self.episodes)
             self.judging = assess.repeatable(self.config.game, count)
         playing = players.playing(sampled=run.eval_sampled, seed=0)
         returns = play(self.judging, playing, self.episodes, 0)["return"]

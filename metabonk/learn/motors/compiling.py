@@ -15,7 +15,7 @@ import torch
 
 from metabonk.artifact import certify
 from metabonk.artifact import load as load_artifact
-from metabonk.config import load as load_config
+from metabonk.learn import presets
 from metabonk.learn.assess import MOST_ENVS, repeatable, side_by_side
 from metabonk.learn.evaluate import play
 from metabonk.learn.fidelity import FIDELITY_STREAM, Agreement, Alone, Fidelity
@@ -75,7 +75,7 @@ def compile_version(
     Raises CompileError for a precision that cannot be compiled, CheckpointError for a version of
     another game, CorruptError for a damaged one.
     """
-    config = load_config(run / "config.toml", environ={})
+    config = presets.begun(run, environ={})
     most = min(config.game.envs, MOST_ENVS)
     count = side_by_side(episodes, most) if episodes else 1
     game = repeatable(config.game, count)

@@ -14,16 +14,14 @@ import msgspec
 import torch
 
 from metabonk.artifact import Artifact, Measured
-from metabonk.config import Config, load
+from metabonk.config import Config
 from metabonk.errors import ConfigError
-from metabonk.games import in_processes
-from metabonk.learn import assess, checkpoint
+from metabonk.learn import assess, checkpoint, presets
 from metabonk.learn.evaluate import Evaluation, evaluate
 from metabonk.learn.motors import versions as motors
 from metabonk.learn.motors.cpqe import CpqeLearner, Progress
 from metabonk.learn.record import FOLDER
 from metabonk.learn.transitions import from_library
-from metabonk.models.actor import Actor
 from metabonk.models.motor import Motor, MotorPolicy, build
 from metabonk.protocols import BatchGame, Policy
 
@@ -50,8 +48,8 @@ def settings_of(run: Path, flags: dict[str, object]) -> Config:
             raise ConfigError(
                 f"--set {key}: a motor has only the settings cpqe.*, all else is DIR's"
             )
-    own = load(run / "config.toml", environ={})
-    own.cpqe = load(run / "config.toml", flags=flags).cpqe
+    own = presets.begun(run, environ={})
+    own.cpqe = presets.begun(run, flags=flags).cpqe
     return own
 
 
@@ -67,14 +65,14 @@ def pretrain_cpqe(
     """Learns a motor for the game of `run` and writes it to `<run>/motors`.
 
     sources: recordings; without, the run's own. episodes: to measure it in, beside random and
-    scripted play, the run's policy, its own 40-step teacher and both without judges. Raises
+    scripted play, whoever serves the run, its own 40-step teacher and both without judges. Raises
     ConfigError where there is nothing to learn from.
     """
     if not sources and not (run / FOLDER).is_dir():
         raise ConfigError(
             f"{run} has no recordings: train it with --record, or name some with --from"
         )
-    game = _game(config, max(1, episodes))
+    game = assess.repeatable(config.game, assess.at_once(config.game, max(1, episodes)))
     try:
         space, layout = game.observation_space, game.action_layout
         limit = config.cpqe.most_steps
@@ -109,19 +107,18 @@ def _measure(
     others["teacher"] = MotorPolicy(motor, seed=seed, sampler="teacher")
     others["teacher, unjudged"] = MotorPolicy(motor, seed=seed, sampler="teacher", candidates=1)
     if checkpoint.listed(run):
-        model, _ = assess.load_model(run, game, config)
-        others["policy"] = Actor(model, sampled=True, seed=seed)
+        players, _ = assess.load_players(run, game, config)
+        sampled = config.run.eval_sampled  # as who plays for the run is measured otherwise, too
+        others[players.serves] = players.playing(sampled=sampled, seed=seed)
     with torch.inference_mode():
         return evaluate(
-            game, MotorPolicy(motor, seed=seed), episodes=episodes, seed=seed, baselines=others
+            game,
+            MotorPolicy(motor, seed=seed),
+            episodes=episodes,
+            seed=seed,
+            baselines=others,
+            player="motor",
         )
-
-
-def _game(config: Config, episodes: int) -> BatchGame:
-    most = assess.MOST_ENVS
-    if in_processes(config.game.name):
-        most = min(config.game.envs, most)
-    return assess.repeatable(config.game, assess.side_by_side(episodes, most))
 
 
 def _parents(run: Path) -> tuple[str, ...]:

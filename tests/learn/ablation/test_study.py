@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -270,3 +271,25 @@ def test_what_cannot_be_ablated_is_said(trained: Path, patched: None, tmp_path: 
     run.train(configure(tmp_path / "plain"))
     with pytest.raises(ConfigError, match="nothing that learns beside its policy"):
         ablate(tmp_path / "plain")
+
+
+def test_a_run_from_before_a_setting_is_ablated_as_it_was_begun(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would be another algorithm whose parts are taken away."""
+    asked: list[bool] = []
+
+    def trainer(game: object, config: Config, **_: object) -> None:
+        asked.append(config.ppo.discount_time)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablation, "Trainer", trainer)
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / "config.toml"
+    text = file.read_text()
+    assert "discount_time = true" in text
+    for lines in (text, re.sub(r"(?m)^discount_time = .*\n", "", text)):
+        file.write_text(lines)
+        with pytest.raises(KeyboardInterrupt):
+            ablate(tmp_path / "run", seeds=2, steps=STEPS)
+    assert asked == [True, False]
