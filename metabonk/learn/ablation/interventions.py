@@ -89,9 +89,15 @@ def _still(actor: Callable[[Trainer], DreamTraining | None]) -> Callable[[Traine
 
 
 def _still_world(trainer: Trainer) -> None:
+    """Its weights stay, and by what it scales what is seen: that moves beliefs, too."""
     assert trainer.world is not None
     learner = trainer.world.learner
     learner.config = msgspec.structs.replace(learner.config, learning_rate=0.0)
+    learner.model.learn_scales = _nothing  # type: ignore[method-assign]
+
+
+def _nothing(observation: object) -> None:
+    """What whoever is frozen learns from it."""
 
 
 def _blind_world(trainer: Trainer) -> None:
