@@ -252,21 +252,26 @@ def _saved(found: Mapping[Cell, dict[str, Any]], game: str) -> list[Figure]:
         Figure(name=f"{game}: {DREAMS_SAVE}", value=value, ci95=ci95, baselines={"PPO alone": 1.0})
     )
     if "shuffled" in arms:
-        rows += _controlled(arms, steps, game)
+        saves = ci95 is not None and ci95[0] > 1.0
+        rows += _controlled(arms, steps, game, saves)
     return rows
 
 
 def _controlled(
-    arms: dict[str, list[dict[str, Any]]], steps: dict[str, list[float]], game: str
+    arms: dict[str, list[dict[str, Any]]], steps: dict[str, list[float]], game: str, saves: bool
 ) -> list[Figure]:
-    """What dreams of other actions are worth within their budget, and that there were any."""
+    """What dreams of other actions are worth within their budget, and that there were any. saves:
+    whether dreams clearly save steps; where they gain nothing that is clear there is nothing that
+    a control could take away, and it is only shown."""
     budget = arms["shuffled"][0]["budget"]
     within = [min(float(taken), float(budget)) for taken in steps["on"]]
     value, ci95 = ratio_of(steps["shuffled"], within)
     on, off, other = (
         np.array([area(c, budget) for c in arms[k]]) for k in ("on", "off", "shuffled")
     )
-    gained = float((on - off).mean())
+    gained, on_the_way = mean_of((on - off).tolist())
+    judged = saves or (on_the_way is not None and on_the_way[0] > 0.0)
+    nothing = "" if judged else "; dreams gain nothing here that is clear: nothing to take away"
     share = (other - off) / gained if gained > 0.0 else np.full(len(off), np.nan)
     kept, kept95 = mean_of(share.tolist())
     late = sum(taken >= budget for taken in steps["shuffled"])
@@ -274,19 +279,19 @@ def _controlled(
     return [
         Figure(
             name=f"{game}: times the steps that it takes without knowing what actions do",
-            value=value, ci95=ci95, goal=1.0, sense=">", interval=True,
-            note=f"within {budget:,} steps",
+            value=value, ci95=ci95, goal=1.0 if judged else None, sense=">", interval=True,
+            note=f"within {budget:,} steps{nothing}",
         ),
         Figure(
             name=f"{game}: of the return on the way that dreams gain, what those of others gain",
-            value=kept, ci95=kept95, goal=KEPT, sense="<=",
+            value=kept, ci95=kept95, goal=KEPT if judged else None, sense="<=",
             interval=True, baselines={"dreams": 1.0, "PPO alone": 0.0},
-            note=f"within {budget:,} steps, in which {late} of {len(other)} never came there",
+            note=f"within {budget:,} steps; {late} of {len(other)} never came there{nothing}",
         ),
         Figure(
             name=f"{game}: how often other actions were dreamed of, of how often the right ones",
             value=dreamt["shuffled"] / dreamt["on"] if dreamt["on"] > 0.0 else math.nan,
-            goal=DREAMED_TOO, baselines={"PPO alone": 0.0},
+            goal=DREAMED_TOO if judged else None, baselines={"PPO alone": 0.0},
             note=f"after {dreamt['shuffled']:.0%} and {dreamt['on']:.0%} of the rollouts",
         ),
     ]  # fmt: skip

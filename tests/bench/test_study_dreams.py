@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up_cells import curve, figures, found_of
 from metabonk.bench import curves, studies, study_dreams
-from metabonk.bench.study import Cell
+from metabonk.bench.study import Cell, Result
 
 from metabonk.learn.replay import Sequences
 
@@ -49,8 +49,8 @@ def test_dreams_have_to_save_half_of_the_steps(on: int, met: bool, tmp_path: Pat
     rows = figures("dreams", values)
     judged = [f for f in rows.values() if f.met is not None]
     # Of each game: dreams know what actions do, the control has no share of a gain that there is,
-    # and it dreamed.
-    assert [f.met for f in judged] == [met, met, True] * 3 + [met]
+    # and it dreamed. Where there is no gain, nothing can be taken away.
+    assert [f.met for f in judged] == ([True] * 3 if met else []) * 3 + [met]
     for game in study_dreams.GAMES["full"]:
         wanted = study_dreams.LEARNED[game]
         assert rows[f"{game}: times the steps that dreams save"].value == pytest.approx(
@@ -107,7 +107,30 @@ def test_where_dreams_gain_nothing_there_is_nothing_to_have_a_share_of() -> None
 
     rows = figures("dreams", values)
     kept = [f for name, f in rows.items() if name.endswith("what those of others gain")]
-    assert [f.met for f in kept] == [False] * 3
+    assert [f.met for f in kept] == [None] * 3
+    assert all("nothing to take away" in f.note for f in kept)
+    judged = [f.met for f in rows.values() if f.met is not None]
+    assert judged == [False]  # two of three had to gain
+
+
+def test_two_games_that_gain_are_enough() -> None:
+    """The third one's control, which has no gain to take away, does not undo what both show; that
+    of a game that gains does."""
+    gaining = study_dreams.GAMES["full"][:2]
+
+    def values(cell: Cell, shuffled: int = 4000) -> dict[str, Any]:
+        game, kind = cell.arm.rsplit(" ", 1)
+        wanted = study_dreams.LEARNED[game]
+        reached = {"off": 4000, "on": 1500, "shuffled": shuffled}[kind]
+        at = (reached if game in gaining else 4000) + 40 * cell.seed
+        return curve(at, best=wanted + 1.0, begins=wanted - 9.0)
+
+    def met(values: Any) -> bool | None:
+        rows = list(figures("dreams", values).values())
+        return Result(study="dreams", label="full", seeds=5, seconds=0.0, figures=rows).met
+
+    assert met(values)
+    assert met(lambda cell: values(cell, 1600)) is False
 
 
 def test_the_control_is_compared_within_its_budget_and_has_to_have_dreamed() -> None:
