@@ -147,6 +147,15 @@ class Replay:
         return sum(int(chunk.arrays["terminated"].sum()) for chunk in self._chunks)
 
     @property
+    def leading(self) -> int:
+        """Steps that another one of the same episode follows, without having ended it."""
+        if not self._chunks:
+            return 0
+        over = np.concatenate([chunk.arrays["terminated"] for chunk in self._chunks])
+        first = np.concatenate([chunk.arrays["is_first"] for chunk in self._chunks])
+        return int((~over[:-1] & ~first[1:]).sum())
+
+    @property
     def digest(self) -> str:
         """SHA-256, hexadecimal, of all that can be drawn from."""
         return hashlib.sha256("".join(c.digest for c in self._chunks).encode()).hexdigest()

@@ -7,8 +7,10 @@ that it never learned from; a run begins from what is written with `world.start`
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,13 @@ from metabonk.learn.dreams.stretches import Stretches
 from metabonk.learn.dreams.trust import Trust
 from metabonk.learn.dreams.world import WorldLearner, beginnings
 from metabonk.learn.faults import newest_good, unsound
+from metabonk.learn.replicas import one_thread
 from metabonk.learn.trainer import parse_fixed
 from metabonk.models import world as worlds
 from metabonk.spaces import ActionLayout
 
 DRAW_STREAM = 17
+SCRATCH = ".replay-"  # and the number of the process that uses it
 JUDGE_EVERY = 250  # updates
 Progress = Callable[[int, int, dict[str, float]], bool]
 
@@ -72,10 +76,10 @@ def pretrain_dream(
     three updates in a row that were not finite, when what was learned before them is written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".replay-", dir=out) as scratch:
+    with _scratch(out) as scratch:
         data = recorded.read(
             sources,
-            Path(scratch),
+            scratch,
             space=space,
             layout=layout,
             most_steps=config.world.replay,
@@ -98,14 +102,42 @@ def pretrain_dream(
         )
 
 
+@contextlib.contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A folder to lay recordings out in, gone at the end; those of processes that were killed
+    before their end go at the beginning."""
+    for left in out.glob(f"{SCRATCH}*"):
+        if _gone(left.name.removeprefix(SCRATCH)):
+            shutil.rmtree(left, ignore_errors=True)
+    path = out / f"{SCRATCH}{os.getpid()}"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _gone(process: str) -> bool:
+    """Whether there is no process of that number any more."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, OverflowError, PermissionError):
+        return False  # no number of ours to know by
+    return False
+
+
 class _Learning:
     """Both learners over one set of recordings."""
 
     def __init__(self, config: Config, data: Recorded, out: Path) -> None:
         self.config, self.data, self.seed = config, data, config.run.seed
-        model = worlds.build(data.space, data.layout, config.world, seed=self.seed)
         fixed = parse_fixed(config.model.fixed)
-        dreamer = dreams.make_dreamer(model, config.dream, config.model, fixed, self.seed)
+        with one_thread():  # weights round by threads, and a seed is to mean one network
+            model = worlds.build(data.space, data.layout, config.world, seed=self.seed)
+            dreamer = dreams.make_dreamer(model, config.dream, config.model, fixed, self.seed)
         self.world = WorldLearner(model, config.world, seed=self.seed, run=out)
         self.dreamer = DreamLearner(model, dreamer, config.dream, seed=self.seed, run=out)
         for learner in (self.world, self.dreamer):
@@ -117,6 +149,7 @@ class _Learning:
         self.parents: tuple[str, ...] = ()
         if config.world.start:
             self.parents = (dreams.begin(config, self.world, self.dreamer).hash,)
+        self.begun = self.world.updates  # that were not done here
         self._check()
         self.held = self._held_out()
 
@@ -176,7 +209,7 @@ class _Learning:
     def rescue(self, out: Path) -> str:
         """Writes what was learned, of which skipped updates changed nothing, and says where it is;
         where it is nothing or not finite either, the version before."""
-        learned = self.world.updates > self.world.faults.skipped
+        learned = self.world.updates - self.begun > self.world.faults.skipped
         networks = (self.world.model, self.dreamer.dreamer)
         if learned and not any(unsound(checkpoint.weights_of(network)) for network in networks):
             return f"what was learned before is kept in {self.save(out, self.judge()).path}"

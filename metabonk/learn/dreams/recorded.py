@@ -67,21 +67,25 @@ def read(
     """Lays recordings out under `directory`.
 
     space, layout: of the game they are for; without, those that the recordings speak of. most_steps
-    of the newest ones. Raises ConfigError where recordings are of another game or of none, or hold
-    nothing to learn from, CorruptError for damaged ones.
+    of the newest ones; those of older ones are counted in `left_out`. Raises ConfigError where
+    recordings are of another game or of none, or hold nothing to learn from, CorruptError for
+    damaged ones.
     """
-    pieces = _newest(Library(list(paths)).pieces, most_steps)
+    every = Library(list(paths)).pieces
+    pieces = _newest(every, most_steps)
     header = pieces[0].header
     layout = layout or layout_of(header, str(pieces[0].where))
     space = space or _space_of(pieces[0])
     learned, held = _apart(pieces)
+    rows = sum(piece.steps + 1 for piece in pieces)  # what was chosen is kept, last rows and all
     found = Recorded(
-        Replay(directory / "learned", most_steps, 1),
-        Replay(directory / "held", most_steps, 1),
+        Replay(directory / "learned", rows, 1),
+        Replay(directory / "held", rows, 1),
         space,
         layout,
         header.source,
         len(pieces),
+        _left_out(every, pieces, most_steps),
     )
     for piece in pieces:
         _check(piece, layout)
@@ -134,6 +138,16 @@ def _newest(pieces: Sequence[Piece], most_steps: int) -> list[Piece]:
             break
         chosen.append(piece)
     return chosen[::-1]
+
+
+def _left_out(every: Sequence[Piece], chosen: Sequence[Piece], most_steps: int) -> dict[str, int]:
+    """Steps of the pieces that were not chosen, by the reason and what to do about it."""
+    total = sum(piece.steps for piece in every)
+    older = total - sum(piece.steps for piece in chosen)
+    remedy = f"learn from all with --set world.replay={total}"
+    return (
+        {f"older than the newest of world.replay = {most_steps}; {remedy}": older} if older else {}
+    )
 
 
 def _apart(pieces: Sequence[Piece]) -> tuple[list[_Span], list[_Span]]:
@@ -266,8 +280,9 @@ def _check_enough(found: Recorded) -> None:
     if not steps:
         told = ", ".join(f"{count} rows with {why}" for why, count in found.left_out.items())
         raise ConfigError(f"recordings: nothing can be learned from ({told or 'no rows'})")
-    if found.learned.ends == steps:
+    ends = found.learned.ends
+    if ends and not found.learned.leading:
         raise ConfigError(
-            f"recordings: every one of {steps} steps ends an episode, so that nothing ever follows "
+            f"recordings: every one of {ends} steps ends an episode, so that nothing ever follows "
             "from what was done: record with the ends that the game has"
         )

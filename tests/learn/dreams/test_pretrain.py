@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +21,10 @@ from metabonk import artifact
 from metabonk.config import Config
 from metabonk.data.episode import EpisodeWriter, Header
 from metabonk.errors import CheckpointError, ConfigError, CorruptError, DivergedError
+from metabonk.learn.dreams import recorded
 from metabonk.learn.dreams import versions as dreams
 from metabonk.learn.dreams.dreamer import DreamLearner
-from metabonk.learn.dreams.pretrain import Pretrained, pretrain_dream
+from metabonk.learn.dreams.pretrain import Pretrained, _Learning, pretrain_dream
 from metabonk.learn.dreams.world import Batch, WorldLearner
 from metabonk.learn.trainer import Trainer, parse_fixed
 from metabonk.models import world as worlds
@@ -279,6 +283,59 @@ def test_what_was_learned_before_it_diverged_is_kept_and_named(
     plain = pretrain_dream(tmp_path / "plain", small(dream__horizon=2), [source], updates=6)
     ours, theirs = (d.tensors(dreams.WORLD) for d in (artifact.load(first), plain.found))
     assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_what_it_began_with_is_no_work_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That diverges at once: there is nothing to keep, and the version before is named."""
+    source, out = record(tmp_path / "e"), tmp_path / "out"
+    first = pretrain_dream(out, small(dream__horizon=2), [source], updates=4).found.path
+    states = WorldLearner.states
+
+    def spoiled(learner: WorldLearner, batch: Batch) -> RssmStates:
+        found = states(learner, batch)
+        return found._replace(deter=found.deter * np.nan)
+
+    monkeypatch.setattr(WorldLearner, "states", spoiled)
+    config = small(dream__horizon=2, world__start=str(out))
+    with pytest.raises(DivergedError, match=f"the last good version is {first}$"):
+        pretrain_dream(out, config, [source], updates=20)
+    assert dreams.listed(out) == [first]
+
+
+def test_a_seed_means_the_same_networks_on_any_number_of_threads(tmp_path: Path) -> None:
+    data = recorded.read([record(tmp_path / "e")], tmp_path / "r")
+
+    def weights(count: int) -> list[torch.Tensor]:
+        torch.set_num_threads(count)
+        made = _Learning(small(dream__horizon=2), data, tmp_path)
+        networks = (made.world.model, made.dreamer.dreamer)
+        return [v for network in networks for v in network.state_dict().values()]
+
+    before = torch.get_num_threads()
+    pairs = zip(weights(1), weights(2), strict=True)
+    torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_what_a_killed_one_left_is_cleared_away(tmp_path: Path) -> None:
+    """And not what others work in, who may be at it in the same place."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, others = (tmp_path / f".replay-{pid}" for pid in (ended.pid, os.getppid()))
+    for folder in (left, others):
+        (folder / "learned" / "rollout-00000000").mkdir(parents=True)
+    pretrain_dream(tmp_path, small(dream__horizon=2), [record(tmp_path / "e")], updates=1)
+    assert list(tmp_path.glob(".replay-*")) == [others]
+
+
+def test_older_episodes_than_it_takes_are_told(tmp_path: Path) -> None:
+    config = small(dream__horizon=2, world__replay=10 * LENGTH)
+    found = pretrain_dream(tmp_path, config, [record(tmp_path / "e")], updates=1)
+    assert found.episodes == 10
+    ((reason, count),) = found.left_out.items()
+    assert (count, reason.split("=")[-1]) == (14 * LENGTH, str(24 * LENGTH))
 
 
 def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:

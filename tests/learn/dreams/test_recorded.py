@@ -147,9 +147,26 @@ def test_a_single_episode_is_cut_in_time(tmp_path: Path) -> None:
 
 
 def test_the_newest_are_kept_when_there_are_too_many(tmp_path: Path) -> None:
-    found = recorded.read([write(tmp_path / "e", [5, 5, 5])], tmp_path / "r", most_steps=11)
+    source = write(tmp_path / "e", [5, 5, 5])
+    found = recorded.read([source], tmp_path / "r", most_steps=11)
     assert found.episodes == 2
     assert drawn(found, 2)["seen"][..., 0].min() >= 6
+    ((reason, count),) = found.left_out.items()
+    assert (count, reason.split(";")[0]) == (5, "older than the newest of world.replay = 11")
+    assert reason.endswith("--set world.replay=15")
+    whole = recorded.read([source], tmp_path / "s", most_steps=15)
+    assert (whole.episodes, whole.left_out) == (3, {})
+
+
+def test_what_was_chosen_is_kept_to_its_last_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each episode has a row more than it has steps: what it ended in."""
+    monkeypatch.setattr(recorded, "BLOCK_BYTES", 20)
+    source = write(tmp_path / "e", [3] * 20)
+    found = recorded.read([source], tmp_path / "r", most_steps=60)
+    assert (found.episodes, found.left_out) == (20, {})
+    assert len(found.learned) + len(found.held) == 20 * 4
 
 
 def test_other_games_are_refused(tmp_path: Path) -> None:
@@ -172,8 +189,14 @@ def test_other_games_are_refused(tmp_path: Path) -> None:
 def test_nothing_but_ends_teaches_nothing(tmp_path: Path) -> None:
     done = torch.ones(9, dtype=torch.bool)
     save_pt(tmp_path / "a.pt", 9, dones=done)
-    found = recorded.read([tmp_path], tmp_path / "r")  # each is one step and the end after it
-    assert found.learned.ends < len(found.learned)
+    with pytest.raises(ConfigError, match="every one of 8 steps ends an episode"):
+        recorded.read([tmp_path], tmp_path / "r")  # each is one step and the end after it
+    write(tmp_path / "two", [1, 1])
+    write(tmp_path / "longer", [1, 2])
+    with pytest.raises(ConfigError, match="steps ends an episode"):
+        recorded.read([tmp_path / "two"], tmp_path / "t")
+    led = recorded.read([tmp_path / "two", tmp_path / "longer"] * 2, tmp_path / "u")
+    assert (led.learned.ends, led.learned.leading) == (7, 1)  # the last one is held out
     # Our own format can say that every row ends an episode, and nothing comes after.
     header = Header.of(LAYOUT, source="ends", seed=0, actor="test", num_envs=1)
     with EpisodeWriter(tmp_path / "ends", header) as writer:
