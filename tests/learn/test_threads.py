@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_games import Walk
@@ -11,6 +13,7 @@ from tiny_games import Walk
 from metabonk.config import Config
 from metabonk.learn import threads
 from metabonk.learn.trainer import Trainer
+from metabonk.protocols import Array
 
 
 def test_a_seed_means_the_same_network_on_any_number_of_threads() -> None:
@@ -20,6 +23,21 @@ def test_a_seed_means_the_same_network_on_any_number_of_threads() -> None:
 
     assert torch.equal(weights(1), weights(2))
     assert torch.get_num_threads() == 2  # as it was
+
+
+def test_a_seed_means_the_same_dreams_on_any_number_of_threads(tmp_path: Path) -> None:
+    """Their layers are wide enough to be shared, as they are if nobody says otherwise."""
+    config = Config()
+    config.world.enabled = True
+
+    def state(count: int) -> dict[str, Array]:
+        torch.set_num_threads(count)
+        return Trainer(Walk(6), config, directory=tmp_path / str(count)).imagination.state()
+
+    one, two = state(1), state(2)
+    assert {"world", "dreams", "active"} == {name.split(".")[0] for name in one}
+    for name, array in one.items():
+        np.testing.assert_array_equal(two[name], array, err_msg=name)
 
 
 def test_measuring_leaves_no_trace() -> None:

@@ -19,7 +19,6 @@ from metabonk.errors import CheckpointError, ConfigError
 from metabonk.learn.motors import versions as motors
 from metabonk.learn.motors.cpqe import CpqeLearner, Progress
 from metabonk.learn.replay import Replay
-from metabonk.learn.replicas import one_thread
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.transitions import from_replay
 from metabonk.models.motor import build
@@ -68,8 +67,7 @@ class MotorTraining:
         Raises DivergedError after three updates in a row that were not finite."""
         game, config, seed = self.game, self.config.cpqe, self.config.run.seed
         data = from_replay(self.replay, game.action_layout, config.most_steps)
-        with one_thread():  # its weights round by threads, and a seed is to mean one motor
-            motor = build(game.observation_space, game.action_layout, config, seed=seed)
+        motor = build(game.observation_space, game.action_layout, config, seed=seed)
         losses = CpqeLearner(motor, data, seed=seed, run=self.directory).train(progress)
         return motors.save(
             self.directory,
