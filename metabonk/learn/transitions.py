@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces as gs
 
-from metabonk.data.library import Library
+from metabonk.data.library import Library, Piece
 from metabonk.errors import ConfigError
 from metabonk.learn.replay import Replay
 from metabonk.learn.rollout import Rollout
@@ -110,39 +110,93 @@ def from_pieces(
     `reward` and `terminated` with T. most_steps: decisions after which no more is read; 0: all.
     Raises ConfigError where nothing is left to learn from.
     """
-    parts: list[Mapping[str, Array]] = []
-    steps = 0
+    parts = list(_first(pieces, most_steps))
+    return _filled(parts, sum(_rows_of(part) for part in parts), layout)
+
+
+def _first(pieces: Iterable[Mapping[str, Array]], steps: int) -> Iterator[Mapping[str, Array]]:
+    """Pieces until they hold `steps` decisions together, the last one cut; 0: all."""
+    left = steps
     for piece in pieces:
-        parts.append(_cut(piece, most_steps - steps) if most_steps else piece)
-        steps += len(parts[-1]["action"])
-        if most_steps and steps >= most_steps:
-            break
-    if not parts:
+        yield _cut(piece, left) if steps else piece
+        left -= len(piece["action"])
+        if steps and left <= 0:
+            return
+
+
+def _filled(
+    pieces: Iterable[Mapping[str, Array]], most_rows: int, layout: ActionLayout
+) -> Transitions:
+    """Rows of pieces, at most `most_rows` of them. There is room for them from the first one on, so
+    that no piece has to be kept: recordings may be half as large as the memory is."""
+    table: _Table | None = None
+    for piece in pieces:
+        table = table or _Table(piece, most_rows)
+        table.add(piece)
+    if table is None:
         raise ConfigError("transitions: no episodes were given; record some, with `train --record`")
-    keys = [k for k in parts[0] if k.startswith(OBSERVATION)]
-    rows = [len(next(v for k, v in p.items() if k.startswith(OBSERVATION))) for p in parts]
-    joined = {k.removeprefix(OBSERVATION): np.concatenate([p[k] for p in parts]) for k in keys}
-    total = sum(rows)
-    action = np.zeros((total, parts[0]["action"].shape[1]), np.float32)
-    reward, terminated = np.zeros(total, np.float32), np.zeros(total, np.bool_)
-    acted, after = np.zeros(total, np.bool_), np.full(total, -1, np.int64)
-    first = 0
-    for part, count in zip(parts, rows, strict=True):
-        done = len(part["action"])
-        span = slice(first, first + done)
-        action[span], reward[span] = part["action"], part["reward"]
-        terminated[span], acted[span] = part["terminated"], True
-        after[first : first + count - 1] = np.arange(first + 1, first + count)
-        first += count
-    after[terminated] = -1
-    usable, left_out = _usable(joined, action, reward, acted, after, layout)
+    found = table.found()
+    acted, after = table.acted[: table.rows], found.after
+    usable, left_out = _usable(found.observation, found.action, found.reward, acted, after, layout)
     decisions = np.flatnonzero(usable)
     if len(decisions) < 2:
         raise ConfigError(
             f"transitions: {len(decisions)} of {int(acted.sum())} decisions can be learned from "
             f"({_reasons(left_out)}); record more"
         )
-    return Transitions(joined, action, reward, terminated, decisions, after, left_out)
+    return replace(found, decisions=decisions, left_out=left_out)
+
+
+class _Table:
+    """Rows that are filled piece by piece, `rows` so far. acted bool: which are decisions."""
+
+    def __init__(self, piece: Mapping[str, Array], most: int) -> None:
+        """piece: of whose kind all are."""
+        self.rows = 0
+        self._seen = {
+            key.removeprefix(OBSERVATION): np.empty((most, *value.shape[1:]), value.dtype)
+            for key, value in piece.items()
+            if key.startswith(OBSERVATION)
+        }
+        self._action = np.zeros((most, piece["action"].shape[1]), np.float32)
+        self._reward, self._terminated = np.zeros(most, np.float32), np.zeros(most, np.bool_)
+        self.acted, self._after = np.zeros(most, np.bool_), np.full(most, -1, np.int64)
+
+    def add(self, piece: Mapping[str, Array]) -> None:
+        """Raises ConfigError for an observation of another kind than the first piece's."""
+        first, count, done = self.rows, _rows_of(piece), len(piece["action"])
+        for key, rows in self._seen.items():
+            value = piece.get(f"{OBSERVATION}{key}")
+            if value is None or (value.dtype, value.shape[1:]) != (rows.dtype, rows.shape[1:]):
+                other = "not at all" if value is None else _kind_of(value)
+                raise ConfigError(
+                    f"observation {key!r}: recorded as {_kind_of(rows)} in one episode and {other} "
+                    "in another; give recordings of one game"
+                )
+            rows[first : first + count] = value
+        span = slice(first, first + done)
+        self._action[span], self._reward[span] = piece["action"], piece["reward"]
+        self._terminated[span], self.acted[span] = piece["terminated"], True
+        self._after[first : first + count - 1] = np.arange(first + 1, first + count)
+        self.rows += count
+
+    def found(self) -> Transitions:
+        """What there is; which decisions can be learned from is still to be told."""
+        rows = slice(self.rows)
+        terminated, after = self._terminated[rows], self._after[rows]
+        after[terminated] = -1
+        seen = {key: value[rows] for key, value in self._seen.items()}
+        nothing = np.zeros(0, np.int64)
+        return Transitions(seen, self._action[rows], self._reward[rows], terminated, nothing, after)
+
+
+def _rows_of(piece: Mapping[str, Array]) -> int:
+    """Observations of a piece: one more than its decisions where the last is known."""
+    return len(next(value for key, value in piece.items() if key.startswith(OBSERVATION)))
+
+
+def _kind_of(value: Array) -> str:
+    return f"{value.dtype} {list(value.shape[1:])}"
 
 
 def from_library(
@@ -155,9 +209,11 @@ def from_library(
     """
     library = Library(list(paths))
     keys = list(space.spaces)
-    newest = reversed(library.pieces)
+    newest = list(_newest(library, most_steps))
+    rows = sum(piece.steps + 1 for piece in newest)
     read = (_whole(piece.read(0, piece.steps + 1, keys), piece.steps) for piece in newest)
-    found = from_pieces(read, layout, most_steps)
+    most_rows = min(rows, most_steps + len(newest)) if most_steps else rows
+    found = _filled(_first(read, most_steps), most_rows, layout)
     found.check(space, layout)
     return found
 
@@ -195,6 +251,16 @@ def _episodes(rows: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         if stop - 1 > start:
             piece = {k: v[start:stop] for k, v in rows.items() if k.startswith(OBSERVATION)}
             yield piece | {k: rows[k][start : stop - 1] for k in FLAT}
+
+
+def _newest(library: Library, steps: int) -> Iterator[Piece]:
+    """The newest pieces that hold `steps` decisions together, the newest first; 0: all."""
+    left = steps
+    for piece in reversed(library.pieces):
+        yield piece
+        left -= piece.steps
+        if steps and left <= 0:
+            return
 
 
 def _whole(rows: Mapping[str, Array], steps: int) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,16 @@ import pytest
 from gymnasium import spaces as gs
 
 from metabonk.data.episode import EpisodeWriter, Header
+from metabonk.data.library import Library
 from metabonk.errors import ConfigError
 from metabonk.learn.rollout import Rollout
-from metabonk.learn.transitions import Transitions, from_library, from_pieces, from_rollout
+from metabonk.learn.transitions import (
+    FLAT,
+    Transitions,
+    from_library,
+    from_pieces,
+    from_rollout,
+)
 from metabonk.protocols import Array
 from metabonk.spaces import ActionLayout
 
@@ -83,6 +91,83 @@ def test_no_more_is_read_than_was_asked_for() -> None:
 
     found = from_pieces(pieces(), LAYOUT, most_steps=5)
     assert found.observation["place"][found.decisions, 0].tolist() == [0, 1, 2, 10, 11]
+
+
+def recorded(directory: Path, width: int, lengths: list[int]) -> gs.Dict:
+    """Episodes of random numbers, one after the other; their space."""
+    draw = np.random.default_rng(0)
+    header = Header.of(LAYOUT, source="tiny", seed=0, actor="random", num_envs=1)
+    with EpisodeWriter(directory, header) as writer:
+        for number, length in enumerate(lengths):
+            begins = number > 0  # with a step that only starts it
+            for t in range(length + begins):
+                writer.append_step(
+                    {"place": draw.standard_normal((1, width), np.float32)},
+                    draw.integers(0, 3, (1, 1)).astype(np.float32),
+                    np.zeros((1, 1), np.float32),
+                    draw.standard_normal(1, np.float32),
+                    np.array([t == length + begins - 1]),
+                    np.zeros(1, np.bool_),
+                    np.array([begins and t == 0]),
+                )
+    return gs.Dict({"place": gs.Box(-np.inf, np.inf, (width,), np.float32)})
+
+
+@pytest.mark.parametrize("most_steps", [0, 1, 40, 50, 53, 1000])
+def test_rows_are_those_of_the_pieces_one_after_another(tmp_path: Path, most_steps: int) -> None:
+    """As they were when they were read whole and joined."""
+    space = recorded(tmp_path, 3, [20, 33, 17])
+    if most_steps == 1:  # too few to learn from
+        with pytest.raises(ConfigError, match="1 of 1 decisions"):
+            from_library([tmp_path], space, LAYOUT, most_steps)
+        return
+    found = from_library([tmp_path], space, LAYOUT, most_steps)
+    left, read = most_steps or 70, []
+    for one in reversed(Library([tmp_path]).pieces):
+        rows, steps = one.read(0, one.steps + 1, ["place"]), min(one.steps, left)
+        cut = {key: rows[key][:steps] for key in FLAT}
+        read += [{**cut, "observation/place": rows["observation/place"][: steps + 1]}]
+        left -= steps
+        if not left:
+            break
+    place = np.concatenate([rows["observation/place"] for rows in read])
+    np.testing.assert_array_equal(found.observation["place"], place)
+    for key in FLAT:
+        values = np.concatenate([rows[key] for rows in read])
+        assert len(values) == min(70, most_steps or 70) == len(found)
+        np.testing.assert_array_equal(getattr(found, key)[found.decisions], values)
+    after = [-1 if found.terminated[row] else row + 1 for row in found.decisions]
+    if len(place) == found.decisions[-1] + 1:
+        after[-1] = -1  # what came of it was not seen
+    assert found.after[found.decisions].tolist() == after
+    assert found.digest() == from_pieces(read, LAYOUT).digest()
+
+
+def test_pieces_are_not_kept_beside_what_is_made_of_them(tmp_path: Path) -> None:
+    """Recordings of half the memory can be learned from."""
+    space = recorded(tmp_path, 1000, [50] * 40)
+    tracemalloc.start()
+    try:
+        found = from_library([tmp_path], space, LAYOUT)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Of the numbers it is noted which are finite, in a quarter of their bytes.
+    assert peak < 1.5 * found.observation["place"].nbytes
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"observation/place": np.zeros((5, 1), np.float64)}, r"float32 \[1\] in.*float64 \[1\]"),
+        ({"observation/place": np.zeros((5, 2), np.float32)}, r"float32 \[1\] in.*float32 \[2\]"),
+        ({"observation/speed": np.zeros((5, 1), np.float32)}, "not at all in another"),
+    ],
+)
+def test_episodes_of_two_kinds_are_refused(other: dict[str, Array], says: str) -> None:
+    flat = {key: value for key, value in piece(0, 4).items() if key in FLAT}
+    with pytest.raises(ConfigError, match=f"observation 'place': recorded as .*{says}"):
+        from_pieces([piece(0, 4), {**flat, **other}], LAYOUT)
 
 
 @pytest.mark.parametrize(
