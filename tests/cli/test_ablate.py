@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from metabonk.cli import ablate
+
 pytest.importorskip("torch")
 
 Metabonk = Callable[..., Any]
@@ -44,10 +46,14 @@ def trained(metabonk: Metabonk, directory: Path, **more: object) -> Path:
 
 def test_an_inert_part_is_named_and_is_exit_code_one(metabonk: Metabonk, tmp_path: Path) -> None:
     run = trained(metabonk, tmp_path / "run", efe__enabled=1, efe__distill_coef=0, dream__enabled=0)
-    asked = ("ablate", run, "--seeds", 2, "--steps", 128, "--episodes", 4, "--part", "efe")
+    asked = ("ablate", run, "--seeds", 2, "--steps", 100, "--episodes", 4, "--part", "efe")
     said = metabonk(*asked, "--json")
     assert said.code == 1, said.err
     found = json.loads(said.out)
+    assert found["steps"] == 128  # two whole rollouts, as was trained
+    lines = said.err.splitlines()
+    assert "10 trainings of 128 steps each" in lines  # two seeds, the part in three ways
+    assert any(line.startswith("the first took ") for line in lines)
     assert {f["part"]: f["verdict"] for f in found["findings"]} == {"efe": "inert"}
     said_of_it = "whoever plays comes out the same with it taken away, frozen, shuffled"
     assert [f["why"] for f in found["findings"]] == [said_of_it]
@@ -58,6 +64,29 @@ def test_an_inert_part_is_named_and_is_exit_code_one(metabonk: Metabonk, tmp_pat
     assert set(said_of_it.split()) <= set(shown.out.split())  # a narrow table breaks its lines
     assert "control" in shown.out
     assert found["path"] in shown.out
+
+
+def test_what_it_takes_is_said_first_and_what_is_left_after(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(ablate.time, "monotonic", lambda: now)
+    shown: list[str] = []
+    telling = ablate._Telling(shown.append)
+    telling.begins(50, 8192)
+    telling(10, 50, "seed 2: intact")
+    assert capsys.readouterr().err == "40 trainings of 8,192 steps each; 10 are kept from before\n"
+    now += 30.0
+    telling(11, 50, "seed 2: intact once more")
+    assert capsys.readouterr().err == "the first took 30 s, about 19.5 minutes left\n"
+    now += 90.0
+    telling(12, 50, "seed 2: dream, zero")
+    assert not capsys.readouterr().err
+    assert shown == [
+        "11 of 50: seed 2: intact",
+        "12 of 50: seed 2: intact once more, about 19.5 minutes left",
+        "13 of 50: seed 2: dream, zero, about 38.0 minutes left",
+    ]
 
 
 def test_what_is_no_run_is_said(metabonk: Metabonk, tmp_path: Path) -> None:
