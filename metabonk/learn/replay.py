@@ -15,6 +15,7 @@ import math
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from metabonk.learn.rollout import Rollout
 from metabonk.protocols import Array, BoolArray, FloatArray
 
 PREFIX = "rollout-"
+FLUSHERS = 8
 PART = ".part"  # of a rollout that is being written
 FLAT = ("action", "reward", "terminated", "is_first")
 
@@ -248,11 +250,12 @@ class Replay:
         """Returns once all that `listing` names is on the disk: a checkpoint that names it outlasts
         the machine's end. Raises OSError."""
         fresh = [chunk for chunk in self._chunks if not chunk.lasting]
-        for chunk in fresh:
-            _flush(self.directory / chunk.name)
-        if fresh:
-            files.sync(self.directory)
-            files.sync(self.directory.parent)
+        if not fresh:
+            return
+        with ThreadPoolExecutor(FLUSHERS) as several:  # a disk is done with all as soon as with one
+            list(several.map(_flush, [self.directory / chunk.name for chunk in fresh]))
+        files.sync(self.directory)
+        files.sync(self.directory.parent)
         for chunk in fresh:
             chunk.lasting = True
 
