@@ -2,7 +2,8 @@
 
 Knows recordings, learning curves and settings; does not know how studies are run. The control
 begins with what was learned from recordings whose actions belong to other moments. The return that
-counts as learned is that of study_dreams.py, fixed before the runs.
+counts as learned is that of study_dreams.py, fixed before the runs. What was recorded was played,
+too: what a head start saves is told with and without it.
 """
 
 from __future__ import annotations
@@ -51,10 +52,12 @@ class PretrainStudy:
         told: dict[str, Any] = {}
         if cell.arm != "scratch":
             source = directory / "recorded"
-            record(config, source, amounts["recorded"], cell.seed, mixed=cell.arm == "shuffled")
+            mixed = cell.arm == "shuffled"
+            recorded = record(config, source, amounts["recorded"], cell.seed, mixed=mixed)
             made = pretrain_dream(directory / "out", config, [source], updates=amounts["updates"])
             config.world.start = str(made.found.path)
             told = {"trust": made.foresight.trust, "auc": made.foresight.reward_auc}
+            told["recorded"] = recorded
         return learn(config, directory / "run", swept(scale)) | told
 
     def figures(self, found: Mapping[Cell, dict[str, Any]]) -> list[Figure]:
@@ -62,6 +65,9 @@ class PretrainStudy:
         steps = {arm: [steps_to(c, LEARNED[ONE])[0] for c in of] for arm, of in curves.items()}
         value, ci95 = ratio_of(steps["scratch"], steps["pretrained"])
         lost, lost95 = ratio_of(steps["shuffled"], steps["pretrained"])
+        recorded = [curve["recorded"] for curve in curves["pretrained"]]
+        played = [s + more for s, more in zip(steps["pretrained"], recorded, strict=True)]
+        whole, whole95 = ratio_of(steps["scratch"], played)
         pairs = zip(curves["pretrained"], curves["scratch"], strict=True)
         gains = [area(ours) - area(theirs) for ours, theirs in pairs]
         gain, interval = mean_of(gains)
@@ -73,6 +79,16 @@ class PretrainStudy:
                     "from shuffled recordings": ratio_of(steps["scratch"], steps["shuffled"])[0],
                     "steps from scratch": float(np.mean(steps["scratch"])),
                 },
+                note="those that were recorded are not counted",
+            ),
+            Figure(
+                name="the same, those that were recorded counted as well",
+                value=whole, ci95=whole95,
+                baselines={
+                    "steps recorded": float(np.mean(recorded)),
+                    "steps with both": float(np.mean(played)),
+                },
+                note="below 1 a head start pays only where recordings are there anyway",
             ),
             Figure(
                 name="times the steps that it takes from recordings of other actions",
@@ -87,8 +103,9 @@ class PretrainStudy:
         curves(path, {ONE: {arm: curves_of(found, arm) for arm in self.arms}})
 
 
-def record(config: Config, directory: Path, steps: int, seed: int, *, mixed: bool) -> None:
-    """Episodes of random play. mixed: with actions of other moments, the control."""
+def record(config: Config, directory: Path, steps: int, seed: int, *, mixed: bool) -> int:
+    """Episodes of random play, of about `steps` steps of all games together; returns how many.
+    mixed: with actions of other moments, the control."""
     from metabonk.data.episode import EpisodeWriter, Header
     from metabonk.games import from_config
     from metabonk.learn.trainer import game_seeds
@@ -118,3 +135,4 @@ def record(config: Config, directory: Path, steps: int, seed: int, *, mixed: boo
             writer.append_step(before, told, nothing, reward, terminated, truncated, is_reset)
             first[:] = is_reset
     game.close()
+    return steps // num * num

@@ -215,6 +215,9 @@ def test_ablations_have_to_find_both_planted_parts_and_no_other() -> None:
     assert met({"planted": set()}) == [False, True, True, True]
     assert met({"useless": set()}) == [True, False, True, True]
     assert met({"heard": {"dream"}}) == [True, True, False, True]
+    rows = figures("ablate", lambda cell: values(cell, {}))
+    said = rows["parts found inert where all are heard, per run"].note
+    assert "teaches nobody (dream.distill_coef = 0): nothing is said of one who teaches" in said
 
 
 def test_a_motor_is_held_against_its_teacher() -> None:

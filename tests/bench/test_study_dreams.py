@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_up_cells import curve, figures, found_of
-from metabonk.bench import curves, studies, study_dreams
+from metabonk.bench import curves, studies, study_dreams, study_pretrain
 from metabonk.bench.study import Cell, Result
 
 from metabonk.learn.replay import Sequences
@@ -234,11 +234,43 @@ def test_a_sweep_is_shown_by_horizon(tmp_path: Path) -> None:
     assert (tmp_path / "h.png").exists()
 
 
+def head_start(found: dict[str, Any]) -> dict[str, Any]:
+    """Recordings of 6,000 steps; where nothing was recorded nobody asks."""
+    return {**found, "recorded": 6000}
+
+
+def test_what_was_recorded_was_played_too() -> None:
+    """1,500 steps of 3,000 are half, and with the recordings more than twice as many."""
+
+    def values(cell: Cell) -> dict[str, Any]:
+        reached = curve(3000 if cell.arm == "scratch" else 1500, best=-150.0, begins=-1200.0)
+        return reached if cell.arm == "scratch" else head_start(reached)
+
+    rows = figures("pretrain", values)
+    without = rows["times the steps that a head start saves"]
+    counted = rows["the same, those that were recorded counted as well"]
+    assert "those that were recorded are not counted" in without.note
+    taken = without.baselines["steps from scratch"] / without.value
+    assert counted.value == pytest.approx(without.value * taken / (taken + 6000))
+    assert counted.value < 0.5 < 1.9 < without.value
+    assert counted.baselines["steps recorded"] == 6000
+    assert counted.baselines["steps with both"] == pytest.approx(taken + 6000)
+
+
+def test_a_recording_tells_how_many_steps_it_has(tmp_path: Path) -> None:
+    from metabonk.data.library import Library
+
+    config = study_dreams.dreaming("gym/CartPole-v1", 0, game__envs=3)
+    assert study_pretrain.record(config, tmp_path, 200, 0, mixed=False) == 198
+    begun = Library([tmp_path])  # resets between episodes are no decisions
+    assert 198 - len(begun.pieces) <= begun.steps <= 198
+
+
 @pytest.mark.parametrize(("pretrained", "met"), [(1500, True), (5000, False)])
 def test_a_head_start_has_to_be_one(pretrained: int, met: bool) -> None:
     def values(cell: Cell) -> dict[str, Any]:
         reached = pretrained if cell.arm == "pretrained" else 3000
-        return curve(reached + 40 * cell.seed, best=-150.0, begins=-1200.0)
+        return head_start(curve(reached + 40 * cell.seed, best=-150.0, begins=-1200.0))
 
     rows = figures("pretrain", values)
     row = rows["times the steps that a head start saves"]
@@ -250,7 +282,7 @@ def test_a_head_start_has_to_be_one(pretrained: int, met: bool) -> None:
 def test_a_head_start_has_to_be_of_what_actions_do() -> None:
     def values(cell: Cell) -> dict[str, Any]:
         reached = 5000 if cell.arm == "scratch" else 1500
-        return curve(reached + 40 * cell.seed, best=-150.0, begins=-1200.0)
+        return head_start(curve(reached + 40 * cell.seed, best=-150.0, begins=-1200.0))
 
     judged = {name: f.met for name, f in figures("pretrain", values).items() if f.goal is not None}
     assert list(judged.values()) == [True, False]  # which shuffled recordings give as well
@@ -258,9 +290,12 @@ def test_a_head_start_has_to_be_of_what_actions_do() -> None:
 
 def test_what_counts_as_learned_is_fixed_before_the_runs() -> None:
     """Curves that all stay low have learned nothing, however the best of them compares."""
-    low = figures(
-        "pretrain", lambda c: curve(1500 if c.arm == "pretrained" else 3000, -900.0, begins=-1200.0)
-    )
+
+    def values(cell: Cell) -> dict[str, Any]:
+        reached = 1500 if cell.arm == "pretrained" else 3000
+        return head_start(curve(reached, best=-900.0, begins=-1200.0))
+
+    low = figures("pretrain", values)
     assert low["times the steps that a head start saves"].value == pytest.approx(1.0)
     assert not low["times the steps that a head start saves"].met
 
