@@ -125,9 +125,9 @@ def test_every_game_is_told_with_its_baseline(tmp_path: Path) -> None:
     assert (games.value, games.baselines, games.met) == (1.0, {"of": 3.0}, False)
     for game, times in factor.items():
         took = rows[f"{game}: times the steps that it takes without knowing what actions do"]
-        assert took.met == (game != NEVER)  # where dreams never come, knowing is worth nothing
         name = f"{game}: of the return on the way that dreams gain, what those of others gain"
-        assert rows[name].met == (times > 1.0)  # of no gain there is no share
+        # Where dreams gain nothing there is nothing that their control could be held against.
+        assert took.met is rows[name].met is (True if times > 1.0 else None)
     study.picture(found, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
