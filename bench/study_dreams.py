@@ -31,48 +31,28 @@ from .curves import EPISODES, LOOKS, WINDOW, area, learn, shuffled, steps_to
 from .study import SEEDS, Cell, Figure, Scale, deciding, mean_of, ratio_of
 
 HORIZONS = (1, 3, 5, 10, 15, 30)
-# Small enough for a core.
-SMALL: dict[str, Any] = {
-    "world.deter": 64,
-    "world.hidden": 64,
-    "world.groups": 16,
-    "world.classes": 0,
-    "world.batch": 8,
-    "world.sequence": 32,
-    "world.frames": 64,
-    "world.learning_rate": 1e-3,
-    "dream.hidden": 64,
-    "dream.warm_up": 200,
-    "dream.starts": 256,
-    "dream.learning_rate": 1e-3,
-    "dream.distill_coef": 1.0,
-    "efe.enabled": False,
-}
 # Of both arms. In rollouts of few games and steps PPO alone needs two to four times fewer of them
 # than in the presets', which are quick: so it is not handicapped; and 32 steps are the least by
 # which a world model can be judged 15 ahead.
 PLAY: dict[str, dict[str, Any]] = {"gym": {"game.envs": 16, "ppo.horizon": 32}}
-# Otherwise for a kind of game: larger for pictures, awake sooner where updates are few.
-KINDS: dict[str, dict[str, Any]] = {
-    "doom": {
-        "world.deter": 128,
-        "world.hidden": 128,
-        "world.groups": 8,
-        "world.classes": 8,
-        "world.batch": 16,
-        "dream.hidden": 128,
-        "dream.warm_up": 100,
-    },
-    "grid64": {"dream.warm_up": 100},
-}
-# Replayed steps per step played. What saves steps pays in updates (Hafner et al. 2023 take up to
-# 512): as many as the budget allows, the fewer steps a game is learned in the more of them.
-RATIO = {
-    "gym/Pendulum-v1": 64.0,
-    "gym/InvertedDoublePendulum-v5": 64.0,
-    "gym/CartPole-v1": 64.0,
-    "grid64/ice_slide": 7.0,  # an update of cells takes several times as long
-    "doom/health_gathering": 10.0,
+# Of who dreams, where no preset says it: in cells an update takes several times as long.
+OWN: dict[str, dict[str, Any]] = {
+    "grid64/ice_slide": {
+        "world.deter": 64,
+        "world.groups": 16,
+        "world.classes": 0,
+        "world.hidden": 64,
+        "world.learning_rate": 1e-3,
+        "world.batch": 8,
+        "world.sequence": 32,
+        "world.frames": 64,
+        "world.ratio": 7.0,
+        "dream.hidden": 64,
+        "dream.learning_rate": 1e-3,
+        "dream.starts": 256,
+        "dream.distill_coef": 1.0,
+        "efe.enabled": False,
+    }
 }
 STEPS = {
     "gym/Pendulum-v1": 32_768,
@@ -143,16 +123,10 @@ def playing(game: str) -> dict[str, Any]:
     return PLAY.get(game.partition("/")[0], {})
 
 
-def small(game: str) -> dict[str, Any]:
-    """Settings of who dreams there."""
-    kind = game.partition("/")[0]
-    return {**SMALL, **KINDS.get(kind, {}), "world.ratio": RATIO[game]}
-
-
 def dreaming(game: str, seed: int, **more: Any) -> Config:
-    """The same with dreams."""
-    on = {key.replace(".", "__"): value for key, value in small(game).items()}
-    return config_of(game, seed, dream__enabled=True, **{**on, **more})
+    """The same with dreams, as whoever asks for them gets them there."""
+    own = {key.replace(".", "__"): value for key, value in OWN.get(game, {}).items()}
+    return config_of(game, seed, dream__enabled=True, **{**own, **more})
 
 
 def plain(game: str, seed: int, **more: Any) -> Config:

@@ -228,6 +228,8 @@ class _Session:
         with self._opened() as (game, world):
             episode = self._played(game, keep=[asked.at], pictures=asked.films)
             row = self._instead(game, episode, asked.at)
+            if row is None:
+                raise ConfigError(f"--at {asked.at}: nothing else is allowed there, fork elsewhere")
             found = twin.fork(
                 world, game, episode, asked.at, row, steps=asked.steps, seed=asked.seed,
                 pictures=asked.films,
@@ -249,14 +251,17 @@ class _Session:
             first = min(asked.context, last)
             places = np.unique(np.linspace(first, last, asked.forks).astype(int))
             episode = self._played(game, keep=places.tolist())
-            twins = []
-            for at in places.tolist():
-                row = self._instead(game, episode, at)
-                made = twin.fork(world, game, episode, at, row, steps=asked.steps, seed=asked.seed)
-                twins.append(made)
-        return _told_forks(twins)
+            rows = {at: self._instead(game, episode, at) for at in places.tolist()}
+            twins = [
+                twin.fork(world, game, episode, at, row, steps=asked.steps, seed=asked.seed)
+                for at, row in rows.items()
+                if row is not None
+            ]
+        if not twins:
+            raise ConfigError("--forks: at none of them is anything else allowed, try another one")
+        return _told_forks(twins, len(rows) - len(twins))
 
-    def _instead(self, game: Any, episode: Episode, at: int) -> FloatArray:
+    def _instead(self, game: Any, episode: Episode, at: int) -> FloatArray | None:
         from metabonk.learn.trainer import parse_fixed
         from metabonk.learn.viewer import twin
 
@@ -295,9 +300,8 @@ def _told(episode: Episode, found: Dreamt, path: Path | None) -> _Found:
     }
     apart = "never apart from what was real"
     if found.diverged is not None:
-        apart = (
-            f"apart at step {found.diverged}, {found.diverged - found.context + 1} into the dream"
-        )
+        into = found.diverged - found.looked[found.diverged - found.context]
+        apart = f"apart at step {found.diverged}, {into} into the dream"
     elif found.unseeing:
         apart = "no better than no model at all, awake either"
     means = {
@@ -352,13 +356,15 @@ def _told_twin(episode: Episode, found: Twin, path: Path | None) -> _Found:
     return _Found(data, [*lines, *_where(path)])
 
 
-def _told_forks(twins: list[Twin]) -> _Found:
+def _told_forks(twins: list[Twin], left_out: int) -> _Found:
+    """left_out: forks at which nothing else was allowed."""
     from metabonk.learn.viewer.twin import foreseen, trust
 
     error, unchanged = foreseen(twins)
     horizon, changed = trust(twins), sum(t.forked is not None for t in twins)
     data = {
         "forks": len(twins),
+        "left_out": left_out,
         "changed": changed,
         "steps": min(len(t.error) for t in twins),
         "trust": horizon,
@@ -368,9 +374,13 @@ def _told_forks(twins: list[Twin]) -> _Found:
     }
     share = round(1.0 - error / unchanged, 2) if changed else 0.0
     known = f"{share + 0.0:.0%} was foreseen" if changed else "nothing: none did"
+    beside = f"; {left_out} more left out, where nothing else is allowed" if left_out else ""
+    remedy = (
+        f"--set dream.horizon={horizon}" if horizon else "nothing to dream of yet, train longer"
+    )
     lines = [
-        f"[bold]{len(twins)} forks[/], {changed} of which changed the game",
-        f"right for {horizon} of {data['steps']} steps: --set dream.horizon={max(1, horizon)}",
+        f"[bold]{len(twins)} forks[/], {changed} of which changed the game{beside}",
+        f"right for {horizon} of {data['steps']} steps: {remedy}",
         f"of what the actions changed, {known} (error {error:.4f}; without the action "
         f"{unchanged:.4f})",
     ]

@@ -21,6 +21,7 @@ from metabonk.metrics import Record
 
 EVENTS = {
     "resumed": "resumed at step {step}",
+    "dreams": "{when}",
     "evaluation": "evaluated: return {return_mean:.1f}, random play {random_mean:.1f}",
     "lost": "processes of the game that died and were started again: {count}",
     "motor_phase": "motor: {phase}, {done:,} of {updates:,} updates",
@@ -84,6 +85,8 @@ class ProgressSink:
             parts.append(f"{self._latest['steps_per_second']:,.0f} steps/s")
         if "return_mean" in self._latest:
             parts.append(f"return {self._latest['return_mean']:.2f}")
+        if "wm_trust" in self._latest:
+            parts.append(f"the world model right for {self._latest['wm_trust']:.1f} steps")
         if "seconds_left" in self._latest:
             parts.append(f"{clock(self._latest['seconds_left'])} left")
         return ", ".join(parts)

@@ -12,6 +12,39 @@ from typing import Any
 
 from metabonk.config import Config, load
 
+# Of who dreams, with `world.enabled`, where a game is a few numbers: networks that are small enough
+# for a core, and awake after 800 steps. What saves steps pays in updates (Hafner et al. 2023 replay
+# every step up to 512 times). `metabonk validate learning dreams` says what these are worth; that
+# active inference helps there was not seen.
+_DREAMS: dict[str, Any] = {
+    "world.deter": 64,
+    "world.groups": 16,
+    "world.classes": 0,
+    "world.hidden": 64,
+    "world.learning_rate": 1e-3,
+    "world.batch": 8,
+    "world.sequence": 32,
+    "world.frames": 64,
+    "world.ratio": 64.0,
+    "dream.hidden": 64,
+    "dream.learning_rate": 1e-3,
+    "dream.warm_up": 200,
+    "dream.starts": 256,
+    "dream.distill_coef": 1.0,
+    "efe.enabled": False,
+}
+# Of pictures: larger, awake sooner as updates are few.
+_DREAMS_OF_PICTURES: dict[str, Any] = _DREAMS | {
+    "world.deter": 128,
+    "world.groups": 8,
+    "world.classes": 8,
+    "world.hidden": 128,
+    "world.batch": 16,
+    "world.ratio": 10.0,
+    "dream.hidden": 128,
+    "dream.warm_up": 100,
+}
+
 # The first pattern that fits a game's name. Figures beside an entry are what it was seen to reach.
 PRESETS: dict[str, dict[str, Any]] = {
     # Four decisions a second are enough to play by, and each of them then matters enough to be
@@ -57,7 +90,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "research_shm": {"game.envs": 1, "ppo.horizon": 256, "run.eval_episodes": 4},
     # Every environment is an engine in a process of its own. Health gathering reaches the longest
     # life there is, 2,100 tics, in ten minutes; random play lives for 406.
-    "doom/*": {"game.envs": 4, "ppo.horizon": 128},
+    "doom/*": {"game.envs": 4, "ppo.horizon": 128, **_DREAMS_OF_PICTURES},
     # Mean 500 of 500 over 100 episodes within 59,392 steps, 5 of 5 seeds.
     "gym/CartPole-v1": {
         "game.envs": 16,
@@ -71,10 +104,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ppo.gae_lambda": 0.95,
         "ppo.entropy_coef": 0.005,
         "run.eval_sampled": False,
+        **_DREAMS,
     },
-    # Alone the policy returns -172 in 16 episodes after 108,544 steps (seed 0). The rest is for
-    # `world.enabled`: networks that are small enough for a core, and updates enough for who dreams
-    # to be ahead within a tenth of that. That active inference helps here was not seen.
+    # Alone the policy returns -172 in 16 episodes after 108,544 steps (seed 0).
     "gym/Pendulum-v1": {
         "game.envs": 32,
         "model.name": "mlp",
@@ -83,20 +115,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ppo.horizon": 64,
         "ppo.epochs": 10,
         "ppo.gamma": 0.95,
-        "world.deter": 64,
-        "world.groups": 16,
-        "world.classes": 0,
-        "world.hidden": 64,
-        "world.learning_rate": 1e-3,
-        "world.batch": 8,
-        "world.sequence": 32,
-        "world.ratio": 32.0,
-        "dream.hidden": 64,
-        "dream.learning_rate": 1e-3,
-        "dream.warm_up": 200,
-        "dream.starts": 256,
-        "dream.distill_coef": 1.0,
-        "efe.enabled": False,
+        **_DREAMS,
     },
     "gym/*": {
         "game.envs": 32,
@@ -104,6 +123,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.hidden": 64,
         "ppo.horizon": 64,
         "ppo.epochs": 8,
+        **_DREAMS,
     },
 }
 

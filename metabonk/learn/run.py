@@ -212,6 +212,8 @@ class Session:
             backends=backends.here(self.trainer.collector.acting.name),
             dreams="" if begun is None else begun.hash,
         )
+        if self.trainer.dreams is not None:
+            self.registry.event("dreams", step=0, when=self.trainer.dreams.due(self.steps))
 
     def _resume(self) -> None:
         found = faults.usable(self.directory)

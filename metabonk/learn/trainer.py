@@ -123,7 +123,7 @@ class Trainer:
         if dreams is None or not dreams.games:
             return Players(self.model)
         both = (dreams.world.model, dreams.learner.dreamer)
-        return Players(self.model, both, "dreamer" if dreams.contest.led else "policy")
+        return Players(self.model, both, "dreamer" if dreams.leads else "policy")
 
     @property
     def steps(self) -> int:

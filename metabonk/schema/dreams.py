@@ -89,7 +89,7 @@ class DreamConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = 0.1
     warm_up: Annotated[
         int, means("Updates of the world model before anything is dreamed.", ge=0)
-    ] = 500
+    ] = 100
     starts: Annotated[
         int, means("Dreams per update, from states that were seen; 0: from all of them.", ge=0)
     ] = 0
@@ -151,7 +151,7 @@ class EfeConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         float, means("Nats that a reward of the usual size is preferred by.", ge=0.0)
     ] = 1.0
     curiosity: Annotated[
-        float, means("Weight of information gain; 0: ambiguity counts as constant.", ge=0.0)
+        float, means("Weight of information gain; 0: only what is preferred counts.", ge=0.0)
     ] = 1.0
     members: Annotated[int, means("One-step models whose differences are ignorance.", ge=2)] = 5
     prior: Annotated[

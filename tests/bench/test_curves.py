@@ -55,6 +55,7 @@ def test_a_dreamer_that_leads_is_looked_at_and_a_wanted_return_ends_it(tmp_path:
     pytest.importorskip("torch")
 
     def ahead(trainer: Any) -> None:
+        trainer.dreams.config.warm_up = 0  # who sleeps leads nobody
         trainer.dreams.contest.load({"policy": [1.0] * 4, "dreamer": [9.0] * 4})
 
     asked: dict[str, Any] = {"looks": 3, "episodes": 4}

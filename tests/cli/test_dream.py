@@ -98,7 +98,10 @@ def test_forks_are_told(metabonk: Metabonk, run: Path, tmp_path: Path) -> None:
     many = metabonk("dream", run, "--forks", 3, "--steps", 5, "--json")
     assert many.code == 0, many.err
     assert json.loads(many.out)["forks"] == 3
-    assert "dream.horizon" in metabonk("dream", run, "--forks", 2, "--steps", 5).out
+    told = metabonk("dream", run, "--forks", 2, "--steps", 5).out
+    right = json.loads(metabonk("dream", run, "--forks", 2, "--steps", 5, "--json").out)["trust"]
+    assert f"right for {right} of " in told
+    assert (f"--set dream.horizon={right}" if right else "train longer") in told
 
 
 def test_recordings_are_dreamed_of(metabonk: Metabonk, run: Path) -> None:

@@ -194,12 +194,16 @@ def test_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in metrics.declared(), "what the bar shows is what training measures"
     with ProgressSink("learning") as sink:
         values = {"return_mean": 12.5, "steps_per_second": 2e4, "seconds_left": 65.0}
+        values["wm_trust"] = 3.0
+        sink.write(Record(0, 0.0, "dreams", {"when": "dreams begin after 9 steps"}))
         sink.write(Record(1_200_000, 0.0, "", {**values, "minutes": 1.0}))
         sink.write(Record(1_200_000, 0.0, "resumed", {}))
         sink.write(Record(1_200_000, 0.0, LOST, {"count": 2}))
         sink.write(Record(1_200_000, 0.0, NO_MOTOR, {"reason": "none [/of] 12"}))
     err = capsys.readouterr().err
-    assert "1.2M steps, 20,000 steps/s, return 12.50, 1:05 left" in err
+    right = "the world model right for 3.0 steps"
+    assert f"1.2M steps, 20,000 steps/s, return 12.50, {right}, 1:05 left" in err
+    assert "dreams begin after 9 steps" in err
     assert "died and were started again: 2" in err
     assert "no motor: none [/of] 12" in err
     assert "resumed at step 1.2M" in err

@@ -239,7 +239,7 @@ def test_processes_that_died_are_told(
     ("settings", "told"),
     [
         ({"dream__warm_up": 100}, r"18 updates of dream.warm_up = 100, and its trust horizon is 2; "
-         r"train longer, or lower dream.warm_up\.$"),
+         r"train longer, or lower dream.warm_up or raise world.ratio\.$"),
         ({"dream__horizon": 0}, "and its trust horizon is 0; train longer, or set dream.horizon"),
         ({"efe__enabled": True, "dream__enabled": False, "dream__warm_up": 100}, "reached nobody"),
         ({"world__sequence": 90}, r"never learned.*48 steps of each .*sequence = 90 needs 91"),

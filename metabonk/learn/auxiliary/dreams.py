@@ -8,6 +8,7 @@ policy is drawn towards that. Where it also plays, what both earn decides: it te
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -85,11 +86,30 @@ class DreamTraining:
         return self.horizon > 0 and self.world.updates >= self.config.warm_up
 
     @property
+    def leads(self) -> bool:
+        """Whether the dreamer is ahead of the policy where both play. One that fell asleep plays no
+        more, and what it returned was in a world model that it no longer has: it leads nobody."""
+        return self.awake and self.contest.led
+
+    def due(self, planned: int) -> str:
+        """When dreams will begin in a run of `planned` steps of all games, 0 if that is not known,
+        in words."""
+        world, left = self.world.config, self.config.warm_up - self.world.updates
+        steps = math.ceil(max(0, left) * world.batch * world.sequence / world.ratio)
+        right = "" if self.config.horizon else ", where the world model is seen to be right"
+        if not planned or steps < planned:
+            return f"dreams begin after {steps:,} steps{right}" if steps else f"dreams begin{right}"
+        return (
+            f"nothing will be dreamed: dreams begin after {steps:,} steps and the run has "
+            f"{planned:,}; train longer, or set world.ratio = {_above(world.ratio, steps, planned)}"
+        )
+
+    @property
     def waits(self) -> str:
         """What dreams that never began wait for, in words."""
         updates, warm_up = self.world.updates, self.config.warm_up
         remedies = ["train longer"]
-        remedies += ["lower dream.warm_up"] if updates < warm_up else []
+        remedies += ["lower dream.warm_up or raise world.ratio"] if updates < warm_up else []
         remedies += ["set dream.horizon to dream all the same"] if not self.horizon else []
         return (
             f"the world model had {updates} updates of dream.warm_up = {warm_up}, and its trust "
@@ -175,7 +195,7 @@ class DreamTraining:
         None before it woke, and where it plays itself, while it does not lead."""
         if not self.awake or not self.config.distill_coef:
             return None
-        if self.games and not self.contest.led:
+        if self.games and not self.leads:
             return None
         dreamer = self.learner.dreamer
         parameters = dreamer.parameters_of(features.flatten(0, 1)).view(*features.shape[:2], -1)
@@ -233,6 +253,11 @@ class DreamTraining:
         self.trust.load(details)
         self._taught = int(details["taught"])
         self.contest.load(details.get("contest", {}))
+
+
+def _above(ratio: float, steps: int, planned: int) -> int:
+    """A ratio by which dreams begin within a tenth of the run instead."""
+    return math.ceil(10.0 * ratio * steps / planned)
 
 
 def _games(game: BatchGame, config: DreamConfig) -> int:

@@ -10,8 +10,14 @@ were really seen the dreamer acts for H steps that nobody sees:
 w_t is the product of all d before t and of P(the episode goes on) where the dream starts: what
 comes after an end is not worth learning. S is how far returns spread, a running difference of their
 95th and 5th percentiles, at least 1: small rewards are not blown up, large ones are cut down.
-With `action_noise` the dreams explore around the actor; its gradient then weighs every choice by
-pi(a) over the probability with which it was drawn, which is bounded, so that it stays the actor's.
+With `action_noise` the dreams explore around the actor. Every choice then counts by its odds o:
+pi(a) over the probability with which it was drawn, which are bounded. The actor's gain is weighed
+by them, and what is returned is a V-trace (Espeholt et al. 2018) with c = min(1, o), so that
+gradient and critic stay the actor's; where nobody explores it is as above:
+
+    critic's: V_t = v_t + c_t (r_t + d_t v_t+1 - v_t) + lambda c_t d_t (V_t+1 - v_t+1)
+    actor's:  R_t = r_t + d_t ((1 - lambda) v_t+1 + lambda V_t+1)
+
 Discrete and continuous actions learn alike, from log-probabilities; what the world model learned
 stays as it is.
 """
@@ -74,12 +80,16 @@ class DreamLearner:
         if not len(start.deter):
             return {}
         dreamed = dream(self.world, self.dreamer, start, horizon, generator, config.action_noise)
+        log_prob, entropy = self._chosen(dreamed)
+        odds = None
+        if config.action_noise:  # others than the actor's own choices
+            odds = (log_prob.detach() - dreamed.log_prob).exp()
         with torch.no_grad():
-            returns, value, weight = self._returns(dreamed)
+            returns, gain, weight = self._returns(dreamed, odds)
         before = self.spread
         self._widen(returns)
         self.optimizer.zero()
-        actor, entropy = self._actor_loss(dreamed, returns - value, weight)
+        actor = self._actor_loss(log_prob, entropy, gain, weight)
         critic = self._critic_loss(dreamed.features[:-1], returns, weight)
         (actor + critic).backward()  # type: ignore[no-untyped-call]
         norm = self.optimizer.clip(config.max_grad_norm)
@@ -96,7 +106,7 @@ class DreamLearner:
             "return": float(returns[0].mean()),
             "actor_loss": float(actor.detach()),
             "critic_loss": float(critic.detach()),
-            "entropy": float(entropy),
+            "entropy": float(entropy.detach().mean()),
             "spread": self.spread,
             "gradient_norm": norm,
             "skipped": float(self.faults.skipped),
@@ -108,15 +118,25 @@ class DreamLearner:
         probability of going on after it, [H, B] each."""
         return self.world.outcome(dreamed.features[1:])
 
-    def _returns(self, dreamed: Dream) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns, values and weights [H, B] of the states in which the dreamer chose."""
+    def _returns(self, dreamed: Dream, odds: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The critic's targets, the actor's gains and weights [H, B] of the states in which the
+        dreamer chose. odds: of what it chose, None where nobody explored."""
         config = self.config
         reward, going = self.worth(dreamed)
         discount = config.gamma * going
         value = self.dreamer.value(dreamed.features)
-        returns = lambda_returns(reward, value, discount, config.lambda_)
+        if odds is None:
+            returns = lambda_returns(reward, value, discount, config.lambda_)
+            gain = returns - value[:-1]
+        else:
+            cut = odds.clamp(max=1.0)
+            kept = cut * reward + (1.0 - cut) * value[:-1]
+            returns = lambda_returns(kept, value, cut * discount, config.lambda_)
+            after = torch.cat([returns[1:], value[-1:]])
+            ahead = torch.lerp(value[1:], after, config.lambda_)
+            gain = odds * (reward + discount * ahead - value[:-1])
         _, root = self.world.outcome(dreamed.features[:1])
-        return returns, value[:-1], torch.cat([root, discount[:-1]]).cumprod(0)
+        return returns, gain, torch.cat([root, discount[:-1]]).cumprod(0)
 
     def _widen(self, returns: Tensor) -> None:
         low, high = torch.quantile(returns.flatten(), torch.tensor([0.05, 0.95])).tolist()
@@ -126,16 +146,18 @@ class DreamLearner:
         memory = SPREAD_MEMORY if self.updates > self.faults.skipped else 0.0
         self.spread = memory * self.spread + (1.0 - memory) * width
 
-    def _actor_loss(self, dreamed: Dream, gain: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the mean entropy."""
+    def _chosen(self, dreamed: Dream) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of what was chosen and entropies [H, B], under the actor."""
         parameters = self.dreamer.parameters_of(dreamed.features[:-1].flatten(0, 1))
         mask = None if dreamed.mask is None else dreamed.mask.flatten(0, 1)
         log_prob, entropy = self.dreamer.head.log_prob(parameters, mask, dreamed.rows.flatten(0, 1))
-        gain = gain.flatten() / max(1.0, self.spread)
-        if self.config.action_noise:  # others than the actor's own choices count by its odds
-            gain = gain * (log_prob.detach() - dreamed.log_prob.flatten()).exp()
-        objective = gain * log_prob + self.config.entropy_coef * entropy
-        return -(weight.flatten() * objective).mean(), entropy.detach().mean()
+        return log_prob.view_as(dreamed.log_prob), entropy.view_as(dreamed.log_prob)
+
+    def _actor_loss(
+        self, log_prob: Tensor, entropy: Tensor, gain: Tensor, weight: Tensor
+    ) -> Tensor:
+        gain = gain / max(1.0, self.spread)
+        return -(weight * (gain * log_prob + self.config.entropy_coef * entropy)).mean()
 
     def _critic_loss(self, features: Tensor, returns: Tensor, weight: Tensor) -> Tensor:
         dreamer = self.dreamer

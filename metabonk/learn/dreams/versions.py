@@ -20,7 +20,7 @@ from metabonk import artifact
 from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config, DreamConfig, ModelConfig
 from metabonk.errors import CheckpointError
-from metabonk.learn import checkpoint
+from metabonk.learn import checkpoint, faults
 from metabonk.learn.dreams.dreamer import DreamLearner
 from metabonk.learn.dreams.world import WorldLearner
 from metabonk.models import world as worlds
@@ -197,8 +197,9 @@ def _branches(fixed: str) -> set[str]:
 
 def of_run(run: Path, space: gs.Dict, layout: ActionLayout, config: Config) -> Dreams:
     """The world model and the dreamer in a run's newest checkpoint, for a game of these spaces.
-    Raises CheckpointError where the run has none, or for another game's."""
-    return of_checkpoint(checkpoint.latest(run), space, layout, config)
+    Raises CheckpointError where the run has none, or for another game's, and for one whose numbers
+    are not finite."""
+    return of_checkpoint(faults.usable(run), space, layout, config)
 
 
 def of_checkpoint(found: Artifact, space: gs.Dict, layout: ActionLayout, config: Config) -> Dreams:

@@ -142,7 +142,8 @@ def play(
         seen.append(arrays.copied())
         shown += _picture(game, pictures)
     if keep and max(keep) >= len(rows):
-        raise ConfigError(f"decision {max(keep)}: the episode has {len(rows)}, from 0 on")
+        cut = "" if arrays.over else "; it was cut there: raise --longest"
+        raise ConfigError(f"decision {max(keep)}: the episode has {len(rows)}, from 0 on{cut}")
     return Episode(
         {key: np.stack([one[key] for one in seen]) for key in seen[0]},
         np.stack([row["action"] for row in rows]),

@@ -204,6 +204,8 @@ def parse_row(text: str, layout: ActionLayout, row: FloatArray) -> FloatArray:
             raise ConfigError(f"instead: {part!r} is not {name}=NUMBER[:NUMBER]") from error
         if len(found) != branch.width:
             raise ConfigError(f"instead: {name} takes {branch.width} numbers, got {len(found)}")
+        if not np.isfinite(found).all():
+            raise ConfigError(f"instead: {part!r} is not finite, give {name} numbers")
         if branch.kind == "categorical" and found[0] not in range(branch.size):
             raise ConfigError(f"instead: {name} is 0 to {branch.size - 1}, got {found[0]:g}")
         out[branch.column : branch.column + branch.width] = found
@@ -216,16 +218,15 @@ def another(
     mask: Array | None,
     seed: int,
     fixed: Mapping[str, float] | None = None,
-) -> FloatArray:
-    """A random row [columns] other than `row`, among those that `mask` allows. fixed: values of
-    branches that are nobody's to choose."""
+) -> FloatArray | None:
+    """A random row [columns] other than `row`, among those that `mask` allows; None where nothing
+    else is. fixed: values of branches that are nobody's to choose."""
     policy = Uniform(layout, seed=seed, fixed=fixed)
     observation = {} if mask is None else {"action_mask": mask[None]}
     state = policy.reset(1)
-    drawn: FloatArray = np.array(row, np.float32)
     for _ in range(100):
-        if not np.array_equal(drawn, row):
-            break
         rows, state = policy.act(observation, state, np.ones(1, np.bool_))
-        drawn = rows[0]
-    return drawn
+        if not np.array_equal(rows[0], row):
+            drawn: FloatArray = rows[0]
+            return drawn
+    return None

@@ -9,11 +9,12 @@ import pytest
 import torch
 from ring_world import LAYOUT, SPACE, trained, walk
 
-from metabonk.config import Config
+from metabonk.config import Config, load
 from metabonk.errors import ConfigError
 from metabonk.learn.auxiliary.dreams import DreamTraining
 from metabonk.learn.collector import DREAMER
 from metabonk.learn.dreams.stretches import CONTEXT
+from metabonk.learn.presets import BUDGETS, preset
 from metabonk.learn.rollout import Rollout
 from metabonk.models.dreamer import Dream
 from metabonk.models.rssm import Latent
@@ -125,9 +126,11 @@ def test_a_horizon_that_was_asked_for_wins(monkeypatch: pytest.MonkeyPatch) -> N
     lengths: list[int] = []
     returns = dreams.learner._returns
 
-    def watched(dreamed: Dream) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def watched(
+        dreamed: Dream, odds: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         lengths.append(len(dreamed.rows))
-        return returns(dreamed)
+        return returns(dreamed, odds)
 
     monkeypatch.setattr(dreams.learner, "_returns", watched)
     drawn = walk(16, 4, seed=5)
@@ -185,3 +188,31 @@ def test_a_contest_is_noted_where_there_is_one() -> None:
     out.episodes = {"return": [1.0] * 4, DREAMER: [7.0] * 4}
     assert silent.compete(out, nothing) == {}
     assert silent.contest.policy == []
+
+
+@pytest.mark.parametrize("game", BUDGETS)
+def test_who_asks_for_dreams_gets_some(game: str) -> None:
+    """Within the first tenth of what a run of that game takes, unless told otherwise."""
+    config = load(presets=preset, flags={"game.name": game, "dream.enabled": True}, environ={})
+    world, (steps, _) = config.world, BUDGETS[game]
+    assert world.enabled
+    assert config.dream.warm_up * world.batch * world.sequence / world.ratio <= 0.1 * steps
+
+
+def test_when_dreams_begin_is_told() -> None:
+    """16 sequences of 64 steps are an update, and every step is replayed once."""
+    config = Config()
+    config.dream.hidden, config.dream.warm_up = 8, 101
+    world = trained(1)
+    world.config.batch, world.config.sequence, world.config.ratio = 16, 64, 1.0
+    dreams = DreamTraining(Ring(), config, world, {})  # type: ignore[arg-type]
+    right = ", where the world model is seen to be right"
+    assert dreams.due(0) == dreams.due(102_401) == f"dreams begin after 102,400 steps{right}"
+    assert dreams.due(51_200) == (
+        "nothing will be dreamed: dreams begin after 102,400 steps and the run has 51,200; "
+        "train longer, or set world.ratio = 20"
+    )
+    world.config.ratio = 20.0
+    assert dreams.due(51_200) == f"dreams begin after 5,120 steps{right}"
+    config.dream.horizon, config.dream.warm_up = 3, 0
+    assert dreams.due(51_200) == "dreams begin"

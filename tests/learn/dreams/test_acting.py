@@ -62,6 +62,20 @@ def test_who_only_teaches_or_sleeps_does_not_play(tmp_path: Path) -> None:
     assert asleep.collector.collect().others == 0
 
 
+def test_who_fell_asleep_leads_nobody(tmp_path: Path) -> None:
+    """What it returned was in a world model that it no longer has."""
+    trainer = trainer_of(dreaming(tmp_path, dream__share=0.5), tmp_path)
+    dreams = trainer.dreams
+    assert dreams is not None
+    dreams.contest.policy, dreams.contest.dreamer = [1.0, 2.0] * 4, [7.0, 8.0] * 4
+    features = torch.zeros(1, 6, dreams.world.model.rssm.features)
+    assert (trainer.players.serves, dreams.teach(features) is None) == ("dreamer", False)
+    dreams.config.horizon = 0  # as far as it is trusted, and it is not
+    assert dreams.contest.led
+    assert (trainer.players.serves, dreams.teach(features) is None) == ("policy", True)
+    assert trainer.snapshot().details["serves"] == "policy"
+
+
 def test_the_policy_learns_from_its_own_games_only(tmp_path: Path) -> None:
     trainer = trainer_of(apart(tmp_path), tmp_path)
     rollout = trainer.collector.collect()

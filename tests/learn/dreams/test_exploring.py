@@ -10,8 +10,9 @@ from gymnasium import spaces as gs
 from ring_world import LAYOUT, walk, world_of
 
 from metabonk.learn.dreams.dreamer import DreamLearner
-from metabonk.models.dreamer import dream
+from metabonk.models.dreamer import Dreamer, dream
 from metabonk.models.heads import ActionHead
+from metabonk.models.rssm import Latent
 from metabonk.models.world import WorldModel
 from metabonk.spaces import ActionLayout
 
@@ -80,6 +81,31 @@ def test_a_dreamer_that_explores_still_learns(world: WorldModel) -> None:
     for update in range(200):
         learner.update(seen_states(world, walk(8, 16, seed=20_000 + update)), HORIZON)
     assert earned(world, learner.dreamer) > 0.8
+
+
+def test_the_critic_of_one_that_explores_is_the_actors(world: WorldModel) -> None:
+    """Half of all choices at random earn clearly less, and what it expects goes beyond that."""
+    config = msgspec.structs.replace(SMALL, action_noise=0.5)
+    learner = DreamLearner(world, dreamer_of(world), config, seed=0)
+    for update in range(600):
+        learner.update(seen_states(world, walk(8, 16, seed=20_000 + update)), HORIZON)
+    start = seen_states(world, walk(8, 16, seed=1))
+    with torch.no_grad():
+        expected = float(learner.dreamer.value(start.features).mean())
+    alone, explored = (_returned(world, learner.dreamer, start, noise) for noise in (0.0, 0.5))
+    assert explored < 0.7 * alone
+    assert expected > 1.1 * explored
+
+
+def _returned(world: WorldModel, dreamer: Dreamer, start: Latent, noise: float) -> float:
+    """The mean discounted return of long dreams."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        dreamed = dream(world, dreamer, start, 40, generator, noise)
+        reward, going = world.outcome(dreamed.features[1:])
+        discount = (SMALL.gamma * going).cumprod(0)
+        weight = torch.cat([torch.ones_like(discount[:1]), discount[:-1]])
+        return float((weight * reward).sum(0).mean())
 
 
 def test_choices_are_spread_by_the_noise(world: WorldModel) -> None:

@@ -285,11 +285,12 @@ class Pair:
     def our_losses(self) -> tuple[Tensor, Tensor]:
         """Of the actor and of the critic."""
         learner = self.ours
+        log_prob, entropy = learner._chosen(self.dreamed)
         with torch.no_grad():
-            returns, value, weight = learner._returns(self.dreamed)
+            returns, gain, weight = learner._returns(self.dreamed)
         learner.updates = 0  # the spread is that of these returns alone
         learner._widen(returns)
-        actor, _ = learner._actor_loss(self.dreamed, returns - value, weight)
+        actor = learner._actor_loss(log_prob, entropy, gain, weight)
         return actor, learner._critic_loss(self.dreamed.features[:-1], returns, weight)
 
 

@@ -176,6 +176,8 @@ def test_what_cannot_be_forked_is_said(world: WorldModel) -> None:
         twin.fork(world, Ring(), episode, 4, other(episode, 4), steps=2)
     with pytest.raises(ConfigError, match="decision 50: the episode has 20"):
         played(keep=[50])
+    with pytest.raises(ConfigError, match=r"decision 50: the episode has 9, .*raise --longest$"):
+        dreamt.play(Ring(), Uniform(LAYOUT), 0, keep=[50], most=9)
     game = Ring()
     game.snapshots = False
     with pytest.raises(GameError, match="ring cannot be forked"):
@@ -194,6 +196,8 @@ def test_rows_by_name() -> None:
         ("move=1", "move takes 2 numbers, got 1"),
         ("choice=7", "choice is 0 to 3, got 7"),
         ("choice=x", "is not choice=NUMBER"),
+        ("move=nan:0", "'move=nan:0' is not finite"),
+        ("choice=inf", "'choice=inf' is not finite"),
     ):
         with pytest.raises(ConfigError, match=says):
             twin.parse_row(text, layout, row)
@@ -204,7 +208,10 @@ def test_another_action_is_another_and_allowed() -> None:
     mask = np.array([1, 0, 1, 0], np.uint8)
     for seed in range(8):
         row = twin.another(layout, np.array([0.0], np.float32), mask, seed)
+        assert row is not None
         assert row.tolist() == [2.0]
+    alone = np.array([0, 0, 1, 0], np.uint8)
+    assert twin.another(layout, np.array([2.0], np.float32), alone, 0) is None
 
 
 def test_rulers_measure_in_what_the_model_saw() -> None:
