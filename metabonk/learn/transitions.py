@@ -231,13 +231,17 @@ def from_rollout(rollout: Rollout, layout: ActionLayout) -> Transitions:
 def from_replay(replay: Replay, layout: ActionLayout, most_steps: int) -> Transitions:
     """What the newest `most_steps` steps of a replay, of all environments together, went through.
     Raises ConfigError where that is nothing."""
-    pieces: list[dict[str, Array]] = []
-    for env in range(replay.num_envs):
-        newest = replay.newest(env, max(2, most_steps // replay.num_envs))
-        if newest:
-            rows = {k.replace(".", "/", 1): v for k, v in newest.items()}
-            pieces += _episodes({**rows, **{k: v[:-1] for k, v in rows.items() if k in FLAT}})
-    return from_pieces(pieces, layout)
+    num = replay.num_envs
+    each = max(2, most_steps // num)
+    pieces = (piece for env in range(num) for piece in _played(replay.newest(env, each)))
+    return _filled(pieces, num * min(each, len(replay) // num), layout)
+
+
+def _played(newest: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+    """Pieces of one environment's newest steps, [T, ...] by name; none where there are none."""
+    if newest:
+        rows = {k.replace(".", "/", 1): v for k, v in newest.items()}
+        yield from _episodes({**rows, **{k: v[:-1] for k, v in rows.items() if k in FLAT}})
 
 
 def _episodes(rows: Mapping[str, Array]) -> Iterator[dict[str, Array]]:

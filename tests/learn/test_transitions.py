@@ -12,12 +12,14 @@ from gymnasium import spaces as gs
 from metabonk.data.episode import EpisodeWriter, Header
 from metabonk.data.library import Library
 from metabonk.errors import ConfigError
+from metabonk.learn.replay import Replay
 from metabonk.learn.rollout import Rollout
 from metabonk.learn.transitions import (
     FLAT,
     Transitions,
     from_library,
     from_pieces,
+    from_replay,
     from_rollout,
 )
 from metabonk.protocols import Array
@@ -154,6 +156,22 @@ def test_pieces_are_not_kept_beside_what_is_made_of_them(tmp_path: Path) -> None
         tracemalloc.stop()
     # Of the numbers it is noted which are finite, in a quarter of their bytes.
     assert peak < 1.5 * found.observation["place"].nbytes
+
+
+def test_what_is_replayed_is_not_kept_beside_it_either(tmp_path: Path) -> None:
+    """More than one environment's at a time."""
+    space = gs.Dict({"place": gs.Box(-np.inf, np.inf, (500,), np.float32)})
+    rollout = Rollout.allocate(space, LAYOUT, 8, 100)
+    replay = Replay(tmp_path, 10_000, 8)
+    replay.add(rollout)
+    tracemalloc.start()
+    try:
+        found = from_replay(replay, LAYOUT, 10_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.observation["place"]) == len(replay) == 800
+    assert peak < 1.7 * found.observation["place"].nbytes
 
 
 @pytest.mark.parametrize(
