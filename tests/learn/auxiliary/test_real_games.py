@@ -42,6 +42,7 @@ SMALL = {
     "dream.horizon": 3,
     "dream.hidden": 24,
     "dream.share": 0.0,
+    "efe.enabled": True,
     "efe.hidden": 16,
     "efe.starts": 32,
     "run.torch_threads": 1,
