@@ -107,10 +107,11 @@ def dream(
     if video is not None:
         check_name(video)
     require("torch", "train", "dreaming")
-    file = directory / "config.toml"
-    if not file.exists():
+    if not (directory / "config.toml").exists():
         raise FileNotFoundError(f"{directory} holds no run: it has no config.toml")
-    config = settings_module.load(file, environ={})
+    from metabonk.learn.presets import begun
+
+    config = begun(directory, environ={})
     if machine.core_built():
         settings_module.cap_cpu(config)
     if source is not None and (at >= 0 or forks):
