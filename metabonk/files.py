@@ -23,7 +23,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     sibling = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield sibling
-        _flush(sibling, os.O_RDONLY)
+        sync(sibling)
         os.replace(sibling, path)
         sync(path.parent)
     finally:
@@ -106,13 +106,10 @@ def allow_many() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def sync(directory: Path | str) -> None:
-    """Puts names of a directory on the disk: what was created in it or renamed."""
-    _flush(Path(directory), os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _flush(path: Path, how: int) -> None:
-    fd = os.open(path, how)
+def sync(path: Path | str) -> None:
+    """Puts on the disk what a file holds, or the names that a directory does: what was created in
+    it or renamed."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -23,7 +23,7 @@ from metabonk.cli.output import (
     table,
     verb,
 )
-from metabonk.cli.validate import minutes_left
+from metabonk.cli.progress import minutes_left
 
 if TYPE_CHECKING:
     from metabonk.learn.ablation.effects import Ablation, Effect

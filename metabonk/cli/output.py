@@ -95,12 +95,11 @@ def interval(ci95: tuple[float, float] | None) -> str:
 def at_least(columns: int) -> Iterator[None]:
     """Lines are broken no earlier than here meanwhile: a broken number reads worse than a line that
     a terminal breaks, and `grep` finds half of what it looks for."""
-    before = console.width
-    console.width = max(before, columns)
+    console.width = max(console.width, columns)
     try:
         yield
     finally:
-        console.width = before
+        console.width = None  # type: ignore[assignment]  # of the terminal again, as it is then
 
 
 def refuse_idle(context: typer.Context, options: Set[str], why: str) -> None:

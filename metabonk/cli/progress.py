@@ -134,6 +134,13 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else text
 
 
+def minutes_left(seconds: float | None) -> str:
+    """How long something takes yet, in words; nothing where that is not known, or soon over."""
+    if seconds is None or seconds < 1.0:
+        return ""
+    return f", about {seconds / 60.0:.1f} minutes left"
+
+
 def _count(value: float) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= size:

@@ -22,6 +22,7 @@ from metabonk.cli.output import (
     stderr,
     table,
 )
+from metabonk.cli.progress import minutes_left
 from metabonk.errors import ConfigError, MetabonkError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -193,13 +194,6 @@ def _run(room: Any, study: Any, quick: bool, work: Path, results: Path, jobs: in
 def _line(name: str, told: Told) -> str:
     run = f"{name}: {told.done} of {told.total}, {told.cell.arm} with seed {told.cell.seed}"
     return f"{run}: {told.why or f'{told.seconds:.0f} s'}{minutes_left(told.left)}"
-
-
-def minutes_left(seconds: float | None) -> str:
-    """How long something takes yet, in words; nothing where that is not known, or soon over."""
-    if seconds is None or seconds < 1.0:
-        return ""
-    return f", about {seconds / 60.0:.1f} minutes left"
 
 
 def _unfinished(room: Any, work: Path) -> None:

@@ -312,8 +312,7 @@ def _sweep(directory: Path) -> None:
 def _flush(folder: Path) -> None:
     """Puts a folder's files on the disk."""
     for path in folder.glob("*.npy"):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        files.sync(path)
     files.sync(folder)
 
 

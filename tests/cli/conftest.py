@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from metabonk.cli import output
 from metabonk.cli.main import run
 
 
@@ -41,4 +42,6 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("METABONK_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
+    for console in (output.console, output.stderr):
+        console.width = None  # type: ignore[assignment]  # which would stay as it was when they were made
     monkeypatch.setenv("NO_COLOR", "1")

@@ -47,7 +47,7 @@ def test_no_example_is_broken_at_eighty_columns(verb: str) -> None:
 
 
 def test_lines_are_broken_no_earlier_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output.console, "width", 40)
+    monkeypatch.setenv("COLUMNS", "40")
     row = ("METABONK_SOMETHING", "one two three four five six seven eight")
     with output.console.capture() as narrow:
         output.console.print(output.table(["", ""], [row]))
@@ -57,3 +57,5 @@ def test_lines_are_broken_no_earlier_than_asked(monkeypatch: pytest.MonkeyPatch)
     assert row[1] in wide.get()
     assert row[1] not in narrow.get()
     assert output.console.width == 40
+    monkeypatch.setenv("COLUMNS", "60")
+    assert output.console.width == 60, "a terminal that changed meanwhile is not followed"
