@@ -74,7 +74,11 @@ class Faults:
 
     def kept(self) -> list[Path]:
         """The batches on disk, oldest first."""
-        return [] if self.run is None else sorted((self.run / FOLDER).glob(f"{self.part}-*"))
+        if self.run is None:
+            return []
+        # By age: a run that went on from before what is kept counts from a lower number again.
+        found = (self.run / FOLDER).glob(f"{self.part}-*")
+        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
     def _keep(self, what: str, batch: Mapping[str, Array], update: int) -> None:
         if self.run is None:

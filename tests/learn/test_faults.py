@@ -392,6 +392,19 @@ def test_what_is_kept_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert file.metadata()["left_out"] == '["wide"]'
 
 
+def test_a_run_that_counts_from_a_lower_number_again_keeps_its_batches(tmp_path: Path) -> None:
+    before = Faults("part", tmp_path)
+    before.load({"skipped": 100})
+    again = Faults("part", tmp_path)
+    for found in (before, again):
+        for update in range(MOST_KEPT):
+            found.failed("it", {"small": np.zeros(10, np.float32)}, update)
+            found.passed()
+    assert [path.stem for path in again.kept()] == [
+        f"part-{number:06d}" for number in range(1, MOST_KEPT + 1)
+    ]
+
+
 def test_a_full_disk_costs_the_batch_only(tmp_path: Path) -> None:
     (tmp_path / faults.FOLDER).write_text("in the way")
     found = Faults("part", tmp_path)

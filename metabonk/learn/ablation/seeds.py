@@ -7,8 +7,6 @@ what goes on then finds the same as what was never interrupted.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +20,6 @@ from metabonk.protocols import Array
 
 KIND = "ablation-seed"
 TRIALS, PLAYERS = "trials.json", "players.safetensors"
-SCRATCH = ".trial-"  # and the number of the process that uses it
 
 
 class Seed(NamedTuple):
@@ -55,21 +52,3 @@ def kept(folder: Path, number: int) -> Seed | None:
         return Seed(trials, found.tensors(PLAYERS))
     except (CorruptError, FileNotFoundError, msgspec.MsgspecError) as error:
         raise CorruptError(f"{error}; delete {path} and its seed is measured again") from error
-
-
-def sweep(folder: Path) -> None:
-    """Clears away what processes that are gone left in `folder` to work in."""
-    for path in folder.glob(f"{SCRATCH}*"):
-        owner = path.name.removeprefix(SCRATCH)
-        if owner.isdigit() and not _lives(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True  # somebody else's, or of another machine
-    return True

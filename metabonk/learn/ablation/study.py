@@ -15,6 +15,7 @@ trainings read its replay through links and write elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import os
@@ -49,10 +50,12 @@ from metabonk.learn.checkpoint import Snapshot
 from metabonk.learn.evaluate import play
 from metabonk.learn.players import Players, Who
 from metabonk.learn.rollout import Rollout
+from metabonk.learn.scratch import scratch
 from metabonk.learn.trainer import Trainer
 from metabonk.protocols import Array, BatchGame
 
 FOLDER = "ablations"
+SCRATCH = ".trial-"
 KIND = "ablation"
 RESULT, PICTURE = "ablation.json", "effects.png"
 ROLLOUTS = 20  # of a trial, unless steps are given
@@ -92,8 +95,12 @@ def ablate(
     found = faults.usable(run)
     config = presets.begun(run, environ={})
     episodes = episodes or config.run.eval_episodes
-    bench = _Bench(run, config, checkpoint.read(found), episodes, from_start)
-    try:
+    with (
+        scratch(run / FOLDER, SCRATCH) as room,
+        contextlib.closing(
+            _Bench(run, room, config, checkpoint.read(found), episodes, from_start)
+        ) as bench,
+    ):
         bench.choose(parts, PARTS if known is None else known)
         bench.steps = (-(-steps // bench.rollout) or ROLLOUTS) * bench.rollout
         asked = [
@@ -109,7 +116,6 @@ def ablate(
         if where.is_dir() and not again:
             return artifact.load(where, kind=KIND)
         partial = run / FOLDER / f".{key}"
-        kept_seeds.sweep(run / FOLDER)
         if begins is not None:
             begins(seeds * bench.trainings, bench.steps)
         trials = list(_trials(bench, range(1, seeds + 1), partial, progress))
@@ -125,8 +131,6 @@ def ablate(
         )
         shutil.rmtree(partial, ignore_errors=True)
         return written
-    finally:
-        bench.close()
 
 
 def read(found: Artifact) -> Ablation:
@@ -198,16 +202,23 @@ def picture(result: Ablation) -> bytes:
 
 
 class _Bench:
-    """Where trials run: two games that every one of them uses anew, and a place for replays."""
+    """Where trials run: two games that every one of them uses anew, and a room for replays."""
 
     def __init__(
-        self, run: Path, config: Config, saved: Snapshot, episodes: int, from_start: bool
+        self,
+        run: Path,
+        room: Path,
+        config: Config,
+        saved: Snapshot,
+        episodes: int,
+        from_start: bool,
     ) -> None:
-        self.run, self.config, self.saved = run, config, saved
+        self.run, self.room, self.config, self.saved = run, room, config, saved
         self.episodes, self.from_start = episodes, from_start
         self.steps = 0
         self.parts: list[Part] = []
-        self.scratch = run / FOLDER / f"{kept_seeds.SCRATCH}{os.getpid()}"
+        self.replay = room / "replay"
+        _hold(run / beside.FOLDER, self.replay, [] if from_start else _named(saved))
         self.game: BatchGame = from_config(config.game)
         self.judging: BatchGame | None = None
         # Who came out of the intact training of the seed before: how far chance alone leads.
@@ -302,7 +313,6 @@ class _Bench:
         self.game.close()
         if self.judging is not None:
             self.judging.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 class _Scratch:
@@ -310,20 +320,31 @@ class _Scratch:
 
     def __init__(self, bench: _Bench, seed: int) -> None:
         self.bench, self.seed = bench, seed
+        self.here = bench.room / "training"
 
     def __enter__(self) -> Trainer:
-        bench, here = self.bench, self.bench.scratch
-        shutil.rmtree(here, ignore_errors=True)
-        here.mkdir(parents=True)
-        replay = bench.run / beside.FOLDER
-        if replay.is_dir() and not bench.from_start:
-            shutil.copytree(replay, here / beside.FOLDER, copy_function=_link)
+        bench, here = self.bench, self.here
+        shutil.copytree(bench.replay, here / beside.FOLDER, copy_function=_link)
         config = msgspec.json.decode(msgspec.json.encode(bench.config), type=Config)
         config.run.seed = self.seed
         return Trainer(bench.game, config, directory=here, planned=bench.steps)
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.bench.scratch, ignore_errors=True)
+        shutil.rmtree(self.here, ignore_errors=True)
+
+
+def _named(saved: Snapshot) -> list[str]:
+    """Rollouts of the replay that a checkpoint names."""
+    return [str(entry["name"]) for entry in saved.details.get("world", {}).get("replay", [])]
+
+
+def _hold(source: Path, target: Path, names: Sequence[str]) -> None:
+    """Keeps rollouts of a replay whatever becomes of it: a run that is training forgets them. What
+    is not there any more is missed by whoever restores the checkpoint."""
+    target.mkdir()
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copytree(source / name, target / name, copy_function=_link)
 
 
 def _link(source: str, target: str) -> str:

@@ -7,10 +7,7 @@ that it never learned from; a run begins from what is written with `world.start`
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +29,13 @@ from metabonk.learn.dreams.trust import Trust
 from metabonk.learn.dreams.world import WorldLearner, beginnings
 from metabonk.learn.faults import newest_good, unsound
 from metabonk.learn.replicas import one_thread
+from metabonk.learn.scratch import scratch
 from metabonk.learn.trainer import parse_fixed
 from metabonk.models import world as worlds
 from metabonk.spaces import ActionLayout
 
 DRAW_STREAM = 17
-SCRATCH = ".replay-"  # and the number of the process that uses it
+SCRATCH = ".replay-"  # where recordings are laid out
 JUDGE_EVERY = 250  # updates
 Progress = Callable[[int, int, dict[str, float]], bool]
 
@@ -76,10 +74,10 @@ def pretrain_dream(
     three updates in a row that were not finite, when what was learned before them is written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with _scratch(out) as scratch:
+    with scratch(out, SCRATCH) as folder:
         data = recorded.read(
             sources,
-            scratch,
+            folder,
             space=space,
             layout=layout,
             most_steps=config.world.replay,
@@ -100,33 +98,6 @@ def pretrain_dream(
             updates=learning.world.updates,
             stopped=stopped,
         )
-
-
-@contextlib.contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """A folder to lay recordings out in, gone at the end; those of processes that were killed
-    before their end go at the beginning."""
-    for left in out.glob(f"{SCRATCH}*"):
-        if _gone(left.name.removeprefix(SCRATCH)):
-            shutil.rmtree(left, ignore_errors=True)
-    path = out / f"{SCRATCH}{os.getpid()}"
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _gone(process: str) -> bool:
-    """Whether there is no process of that number any more."""
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except (ValueError, OverflowError, PermissionError):
-        return False  # no number of ours to know by
-    return False
 
 
 class _Learning:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from beside_settings import settings
+from ended import over_and_gone
 from run_tiny import make_game
 
 from metabonk.config import Config
-from metabonk.errors import ConfigError, CorruptError
+from metabonk.errors import CheckpointError, ConfigError, CorruptError
 from metabonk.learn import assess, checkpoint, run
 from metabonk.learn.ablation import seeds
 from metabonk.learn.ablation import study as ablation
@@ -134,7 +132,9 @@ def test_an_ablation_that_was_cut_short_goes_on(trained: Path) -> None:
     asked = {"seeds": 2, "steps": STEPS, "episodes": 6, "parts": ["efe"]}
     with pytest.raises(KeyboardInterrupt):
         ablate(trained, **asked, progress=stop)  # type: ignore[arg-type]
-    (trained / ablation.FOLDER / f"{seeds.SCRATCH}{over_and_gone()}").mkdir()  # as a kill leaves it
+    (
+        trained / ablation.FOLDER / f"{ablation.SCRATCH}{over_and_gone()}"
+    ).mkdir()  # as a kill leaves it
     begun: list[str] = []
     written = ablate(trained, **asked, progress=lambda *at: begun.append(at[2]))  # type: ignore[arg-type]
     assert all(name.startswith("seed 2") for name in begun)
@@ -145,10 +145,20 @@ def test_an_ablation_that_was_cut_short_goes_on(trained: Path) -> None:
     assert whole.chance > 0.0
 
 
-def over_and_gone() -> int:
-    """The number of a process that was."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        return process.pid
+def test_a_run_that_trains_meanwhile_may_forget_its_rollouts(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run, ignore=shutil.ignore_patterns(ablation.FOLDER))
+
+    def forgets(done: int, total: int, name: str) -> None:
+        if done == 1:
+            shutil.rmtree(run / beside.FOLDER)
+
+    asked = {"seeds": 2, "steps": STEPS, "episodes": 6, "parts": ["world"]}
+    there = read(ablate(trained, **asked))  # type: ignore[arg-type]
+    gone = read(ablate(run, **asked, progress=forgets))  # type: ignore[arg-type]
+    assert gone.trials == there.trials
+    with pytest.raises(CheckpointError, match="missing or damaged"):
+        ablate(run, **asked, again=True)  # type: ignore[arg-type]
 
 
 def test_a_damaged_seed_is_named(trained: Path) -> None:
@@ -164,15 +174,6 @@ def test_a_damaged_seed_is_named(trained: Path) -> None:
     with pytest.raises(CorruptError, match="seed-1 and its seed is measured again"):
         ablate(trained, **asked)  # type: ignore[arg-type]
     shutil.rmtree(kept.parent)
-
-
-def test_who_works_there_is_left_alone(tmp_path: Path) -> None:
-    names = [str(os.getpid()), "1", str(over_and_gone()), "somebody"]
-    for name in names:
-        (tmp_path / f"{seeds.SCRATCH}{name}").mkdir()
-    seeds.sweep(tmp_path)
-    left = {path.name.removeprefix(seeds.SCRATCH) for path in tmp_path.iterdir()}
-    assert left == {names[0], names[1], names[3]}
 
 
 def test_active_inference_that_teaches_is_not_inert(patched: None, tmp_path: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from dreamers import dreamer_of, earned
+from ended import over_and_gone
 from gymnasium import spaces as gs
 from ring_world import LAYOUT, SMALL, SPACE, walk
 from tiny_dreams import dreaming
@@ -321,9 +320,7 @@ def test_a_seed_means_the_same_networks_on_any_number_of_threads(tmp_path: Path)
 
 def test_what_a_killed_one_left_is_cleared_away(tmp_path: Path) -> None:
     """And not what others work in, who may be at it in the same place."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, others = (tmp_path / f".replay-{pid}" for pid in (ended.pid, os.getppid()))
+    left, others = (tmp_path / f".replay-{pid}" for pid in (over_and_gone(), os.getppid()))
     for folder in (left, others):
         (folder / "learned" / "rollout-00000000").mkdir(parents=True)
     pretrain_dream(tmp_path, small(dream__horizon=2), [record(tmp_path / "e")], updates=1)
