@@ -3,22 +3,17 @@
 
     python scripts/monitor_cognitive_server.py --model http://127.0.0.1:30000
 
-Where this Python has no MetaBonk, the checkout's own shows it (`scripts/metabonk`). The rest is
-`metabonk monitor --help`.
+The rest is `metabonk monitor --help`.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sys
-from pathlib import Path
+
+from checkout import use_own_python
 
 if __name__ == "__main__":
-    words = ["monitor", *sys.argv[1:]]
-    if importlib.util.find_spec("metabonk") is None:
-        own = Path(__file__).resolve().parent / "metabonk"
-        os.execv(own, [str(own), *words])
+    use_own_python()
     from metabonk.cli.main import run
 
-    run(words)
+    run(["monitor", *sys.argv[1:]])

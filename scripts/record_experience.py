@@ -10,10 +10,15 @@ waits for each action of its agent, as one behind ResearchPlugin does, is played
 needs one. The rest is `metabonk record --help`.
 """
 
+from __future__ import annotations
+
 import sys
 
-from metabonk.cli.main import run
-from metabonk.cli.record import of_the_running_game
+from checkout import use_own_python
 
 if __name__ == "__main__":
+    use_own_python()
+    from metabonk.cli.main import run
+    from metabonk.cli.record import of_the_running_game
+
     run(of_the_running_game(sys.argv[1:]))

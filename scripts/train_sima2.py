@@ -7,10 +7,15 @@ Phase 4 is the world model and its dreams, from the rollouts in METABONK_VIDEO_R
 rollouts/video_rollouts. The rest is `metabonk pretrain dream --help`.
 """
 
+from __future__ import annotations
+
 import sys
 
-from metabonk.cli.main import run
-from metabonk.cli.pretrain import of_phase
+from checkout import use_own_python
 
 if __name__ == "__main__":
+    use_own_python()
+    from metabonk.cli.main import run
+    from metabonk.cli.pretrain import of_phase
+
     run(of_phase(sys.argv[1:]))

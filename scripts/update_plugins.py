@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from checkout import use_own_python
+
 BUILT = Path(__file__).resolve().parent.parent / "plugins" / "build" / "BonkLink.dll"
 CHOICES = ("--built", "--build", "--remove", "--help", "-h")
 
@@ -24,6 +26,7 @@ def words(given: Sequence[str], built: bool) -> list[str]:
 
 
 if __name__ == "__main__":
+    use_own_python()
     from metabonk.cli.main import run
 
     run(words(sys.argv[1:], BUILT.is_file()))

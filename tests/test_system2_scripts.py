@@ -458,22 +458,3 @@ def test_what_is_there_already_is_said_before_anything_is_played(
     assert process.returncode == 2
     assert "is there already: set another OUT" in err
     assert said(tmp_path) == []
-
-
-def test_the_monitor_runs_by_a_python_without_the_package(tmp_path: Path) -> None:
-    """As its own words have it: `python scripts/monitor_cognitive_server.py`."""
-    scripts = tmp_path / "scripts"
-    scripts.mkdir()
-    shutil.copy(SCRIPTS / "monitor_cognitive_server.py", scripts)
-    fake = scripts / "metabonk"
-    fake.write_text('#!/bin/sh\nfor word in "$@"; do echo "word: $word"; done\nexit 3\n')
-    fake.chmod(0o755)
-    # Isolated and without site packages it finds what every Python has, and nothing else.
-    words = [sys.executable, "-I", "-S", str(scripts / "monitor_cognitive_server.py")]
-    done = subprocess.run(
-        [*words, "--once", "--model", "http://here:1/a b"],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 3, done.stderr
-    told = ["monitor", "--once", "--model", "http://here:1/a b"]
-    assert done.stdout.splitlines() == [f"word: {word}" for word in told]

@@ -33,7 +33,7 @@ from metabonk.cli.players import (
     run_of,
     visible,
 )
-from metabonk.cli.system2 import notice_idle
+from metabonk.cli.system2 import notice_idle, notice_unasked
 from metabonk.config import Config
 from metabonk.errors import ConfigError, GameError
 from metabonk.play import controls
@@ -146,6 +146,7 @@ def play(
     if machine.core_built():
         settings_module.cap_cpu(config)
     if human:
+        notice_unasked(config, "with --human it is you who plays")
         _play_human(config, seed)
         return
     if greedy:

@@ -204,6 +204,18 @@ def notice_idle(config: Config, *, live: bool) -> None:
         notice_line(f"nothing reads {names} without sima2.enabled (METABONK_USE_SIMA2=1)")
 
 
+def notice_unasked(config: Config, why: str) -> None:
+    """Says that a System 2 which is switched on has no part in what is done here. why: nobody asks
+    it, and where it is asked."""
+    on = {
+        "cognition.enabled (METABONK_SYSTEM2_ENABLED)": config.cognition.enabled,
+        "sima2.enabled (METABONK_USE_SIMA2)": config.sima2.enabled,
+    }
+    names = ", ".join(name for name, is_on in on.items() if is_on)
+    if names:
+        notice_line(f"{names}: nobody is asked: {why}")
+
+
 def world_of(run: Path) -> str:
     """By what measurements know a run's world model: the hash of its newest checkpoint, which it is
     in. Raises CheckpointError where it has none."""

@@ -23,6 +23,7 @@ from metabonk.cli.output import (
     table,
     verb,
 )
+from metabonk.cli.system2 import notice_unasked
 from metabonk.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def train(
     chosen = _settings(config, flags, run if resume else None)
     if machine.core_built():
         settings_module.cap_cpu(chosen)
+    notice_unasked(
+        chosen,
+        "a policy learns alone; directives are for those who play (`metabonk play --live`), and "
+        "`./scripts/train_with_system2.sh` learns from what was answered",
+    )
 
     from metabonk.cli.progress import ProgressSink
     from metabonk.learn.run import train as learn

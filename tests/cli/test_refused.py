@@ -220,6 +220,9 @@ def test_nobody_is_sent_from_a_game_by_hand_to_a_film_of_it(
     said = metabonk("play", "--human")
     assert said.code == 2
     assert said.err.startswith("error: --human: there is no screen to play on; a policy can be")
+    monkeypatch.setenv("METABONK_SYSTEM2_ENABLED", "1")
+    told = "cognition.enabled (METABONK_SYSTEM2_ENABLED): nobody is asked: with --human it is you"
+    assert told in metabonk("play", "--human").err
 
 
 def test_a_run_that_can_go_on_is_named_and_no_other(

@@ -93,6 +93,17 @@ def test_result_and_profile(metabonk: Run, tmp_path: Path) -> None:
     assert f"metabonk train --resume --run {tmp_path / 'run'}" in out
 
 
+def test_a_system_2_that_nobody_asks_is_said_to_be_one(
+    metabonk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for on in (0, 1):
+        monkeypatch.setenv("METABONK_SYSTEM2_ENABLED", str(on))
+        monkeypatch.setenv("METABONK_USE_SIMA2", str(on))
+        code, _, err = metabonk("train", *SMALL, "--steps", "256", "--run", str(tmp_path / str(on)))
+        assert code == 0, err
+        assert err.count("(METABONK_SYSTEM2_ENABLED), sima2.enabled (METABONK_USE_SIMA2): no") == on
+
+
 def test_an_existing_run_wants_resume(metabonk: Run, directory: Path) -> None:
     code, _, err = metabonk("train", *SMALL, "--steps", 2048, "--run", directory)
     assert code == 2
