@@ -16,11 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from metabonk.cognition.menus.goal import Goal, plain
 from metabonk.cognition.menus.menu import NOOP, MenuRules, Screen, check_press, is_open, presses
-from metabonk.cognition.menus.screens import SIZE, Debounced, FloatArray, shrink
+from metabonk.cognition.menus.scenery import Scenery
+from metabonk.cognition.menus.screens import Debounced
 from metabonk.cognition.question import Press
 from metabonk.errors import CorruptError
 from metabonk.protocols import Array
@@ -32,11 +31,6 @@ STUBBORN = 3  # presses or waits of a model on one screen, after which texts are
 _BEGINNING = 5.0  # seconds of a run's time in which it has just begun
 _HISTORY = 64  # screens whose times are remembered
 _AGENT = "self"
-_GRID = (12, 16)  # cells of a picture, down and across
-# Noise moves the mean of a cell by less than 1 of 255; a cursor, a lit button and words that blink
-# move a few cells far. Between the arena's menus 77 of the 192 move, of random layouts' 75.
-_MOVED = 8.0  # of 255: a cell that is another one
-_ANOTHER = 16  # cells that moved, above which the screen is another one
 
 
 class Step(NamedTuple):
@@ -94,7 +88,7 @@ class Navigator:
         self._shown: deque[tuple[float, int]] = deque(maxlen=_HISTORY)  # since when, which
         self._pictures = 0  # of them that are known by their pictures
         self._read: int | None = None  # of what the newest one said in words
-        self._picture: FloatArray | None = None  # as it was when it was noticed
+        self._scenery = Scenery()
         self._open = False
         self._pressed: tuple[int, float] | None = None  # on which screen, when
         self._asked = False  # about the screen that is shown, and not answered yet
@@ -161,27 +155,24 @@ class Navigator:
         if not self._open:
             self._open = True
             self.counts.menus += 1
-        picture = None if pixels is None else _cells(pixels)
         # In their order: an answer names a place among them.
         read = hash((screen.name, tuple(plain(widget.text) for widget in screen.widgets)))
-        if self._is_another(read, picture):
-            self._pictures += picture is not None
-            which = read if picture is None else -self._pictures
+        if self._is_another(read, now, pixels):
+            self._pictures += pixels is not None
+            which = read if pixels is None else -self._pictures
             self._shown.append((now, which))
             self._asked = self._asked and not self._nothing
             self._without, self._circles = False, 0
             self._answer = None
 
-    def _is_another(self, read: int, picture: FloatArray | None) -> bool:
+    def _is_another(self, read: int, now: float, pixels: Array | None) -> bool:
         """Whether the screen is not the newest one, and if so remembers what it is known by."""
-        before = self._picture
-        moved = picture is not None and before is not None and _differ(picture, before)
-        if self._shown and read == self._read and not moved:
-            if before is None:
-                self._picture = picture
-            return False
-        self._read, self._picture = read, picture
-        return True
+        said = not self._shown or read != self._read
+        if said:
+            self._scenery.forget()
+        moved = pixels is not None and self._scenery.look(now, pixels)
+        self._read = read
+        return said or moved
 
     def _leave(self, begins: bool) -> None:
         """The game runs. begins: a run just began, and does not go on after a pause."""
@@ -190,11 +181,12 @@ class Navigator:
             self.counts.unmet += begins and bool(self.unmet)
             self._rules.forget(_AGENT)
         self._open = False
-        self._pressed = self._answer = self._picture = self._waits = None
+        self._pressed = self._answer = self._waits = None
         self._asked = False
         self._without, self._circles = False, 0
         self._chosen.clear()
         self._shown.clear()
+        self._scenery.forget()
 
     def _settling(self, now: float) -> bool:
         """Whether the last press may still change this screen."""
@@ -246,19 +238,3 @@ class Navigator:
             self._without = self._circles > STUBBORN and bool(screen.widgets)
             self._waits = None
         return press
-
-
-def _cells(pixels: Array) -> FloatArray:
-    """A picture's cells, as which screens without widgets are remembered: their mean colours,
-    0..255, float32 [3, 12, 16]."""
-    # Of large pictures some pixels are enough: a hundred or so a cell.
-    step = max(1, min(pixels.shape[0] // (2 * SIZE[0]), pixels.shape[1] // (2 * SIZE[1])))
-    small = shrink(np.ascontiguousarray(pixels[::step, ::step]))
-    parts = small.reshape(3, _GRID[0], SIZE[0] // _GRID[0], _GRID[1], SIZE[1] // _GRID[1])
-    return np.asarray(parts.mean((2, 4)) * 255.0, np.float32)
-
-
-def _differ(cells: FloatArray, others: FloatArray) -> bool:
-    """Whether two pictures are of different screens."""
-    moved = np.abs(cells - others).max(0) > _MOVED
-    return int(moved.sum()) > _ANOTHER
