@@ -2,11 +2,13 @@
 
 Knows mean colours of a picture's parts and how long each of them moves; does not know menus, models
 or presses. Behind many menus a scene goes on: a part that moves on and on says nothing of the
-screen, and what drifts is compared with how it was a moment ago.
+screen until it stands still, and what drifts is followed. Of a picture that moves everywhere only
+its end is seen.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -20,63 +22,74 @@ _GRID = (12, 16)  # cells of a picture, down and across
 _MOVED = 8.0  # of 255: a cell that is another one
 _ANOTHER = 16  # still cells that moved, above which the screen is another one
 _SHARE = 3  # where few are still, one in so many of them
-_MOMENT = 0.5  # seconds back that a picture is compared with
-# A cell stirs that moves at a pace which makes another one of it in a moment. It is not still that
-# stirred for longer than `_RESTLESS` of the seconds that are remembered: a screen that comes, at
-# once or in a fade, stirs it for less.
+_DRIFT = 16.0  # of 255 in a second: what is slower is followed, and no other screen
+# A cell stirs that moves faster than that, between now and so many seconds ago.
 _PACE = 0.15
-_STIRRED = _MOVED * _PACE / _MOMENT
-_MEMORY, _RESTLESS = 4.0, 1.0
+# It is restless while it stirs for more than this share of the time, told over so many seconds: for
+# longer than a screen takes that fades in, or two. Quiet for so long it has come to rest.
+_RESTLESS, _MEMORY = 0.3, 4.0
+_QUIET = 1.0
+_AGAIN = 2.0  # seconds after which a change of screen is held against no cell anew
 
 
 class Scenery:
     """Pictures of one game's screens, looked at one after the other. Times are seconds."""
 
     def __init__(self) -> None:
-        self._past: deque[tuple[float, FloatArray]] = deque()  # of the last moment
-        self._stirs: deque[tuple[float, float, BoolArray]] = deque()  # when, how long, which cells
-        self._stirred = np.zeros(_GRID)  # seconds of the memory
-        self._since = -np.inf  # when the screen was noticed
+        self.forget()
 
     def forget(self) -> None:
         """What comes next has nothing to do with what was."""
-        self._past.clear()
-        self._stirs.clear()
-        self._stirred[:] = 0.0
-        self._since = -np.inf
+        self._past: deque[tuple[float, FloatArray]] = deque()  # as far back as `_PACE`
+        self._known = np.zeros((3, *_GRID), np.float32)  # the screen's, as far as it has drifted
+        self._share = np.zeros(_GRID)  # of the time in which a cell stirs
+        self._stirred = np.full(_GRID, -math.inf)  # when it last did
+        self._excused = -math.inf  # when stirring was last put down to a change of screen
 
     def look(self, now: float, pixels: Array) -> bool:
         """Whether this is another screen than the picture before. pixels: uint8 [H, W, 3]; the
         first one is not."""
         cells = _cells(pixels)
-        another = False
-        if self._past:
-            self._note(now, _moved(cells, self._before(now - _PACE), _STIRRED))
-            still = self._stirred <= _RESTLESS
-            most = min(_ANOTHER, int(still.sum()) // _SHARE)
-            moved = _moved(cells, self._before(now - _MOMENT, self._since), _MOVED)
-            another = int((moved & still).sum()) > most
+        if not self._past:
+            self._known = cells
+            self._past.append((now, cells))
+            return False
+        self._note(now, cells)
+        restless = self._share > _RESTLESS
+        moved = np.abs(cells - self._known).max(0) > _MOVED
+        most = min(_ANOTHER, int((~restless).sum()) // _SHARE)
+        ended = restless & (self._stirred < now - _QUIET)
+        another = int((moved & ~restless).sum()) > most or int(ended.sum()) > _ANOTHER
         if another:
-            self._since = now
+            self._known = cells
+            self._share[ended] = 0.0
+            if now - self._excused > _AGAIN:
+                self._excused = now
+                self._share[~restless] = 0.0
+        else:
+            self._follow(now - self._past[-1][0], cells, moved, restless)
         self._past.append((now, cells))
-        while len(self._past) > 1 and self._past[1][0] <= now - _MOMENT:
-            self._past.popleft()
         return another
 
-    def _before(self, time: float, since: float = -np.inf) -> FloatArray:
-        """The newest picture of `time` or before, else the first of those that are kept from
-        `since` on."""
-        kept = [(at, cells) for at, cells in self._past if at >= since] or [self._past[-1]]
-        return next((cells for at, cells in reversed(kept) if at <= time), kept[0][1])
+    def _follow(
+        self, passed: float, cells: FloatArray, moved: BoolArray, restless: BoolArray
+    ) -> None:
+        """What differs by little drifts; what moved far enough to count is kept as it was. A
+        restless cell is known as what it rests at."""
+        most = np.float32(_DRIFT * passed)
+        drift = np.where(moved, np.float32(0.0), (cells - self._known).clip(-most, most))
+        self._known = np.where(restless, cells, self._known + drift)
 
-    def _note(self, now: float, stirs: BoolArray) -> None:
-        """How long each cell stirred within what is remembered."""
-        lasted = min(now - self._past[-1][0], _MOMENT)
-        self._stirs.append((now, lasted, stirs))
-        self._stirred += lasted * stirs
-        while self._stirs[0][0] < now - _MEMORY:
-            _, lasted, stirs = self._stirs.popleft()
-            self._stirred -= lasted * stirs
+    def _note(self, now: float, cells: FloatArray) -> None:
+        """Which cells stir, and for what share of the time."""
+        while len(self._past) > 1 and self._past[1][0] <= now - _PACE:
+            self._past.popleft()
+        at, before = self._past[0]
+        fast = _DRIFT * max(_PACE, min(now - at, 0.5))
+        stirs = np.abs(cells - before).max(0) > fast
+        self._stirred[stirs] = now
+        passed = min(max(0.0, now - self._past[-1][0]), 0.5)
+        self._share += (stirs - self._share) * -math.expm1(-passed / _MEMORY)
 
 
 def _cells(pixels: Array) -> FloatArray:
@@ -86,8 +99,3 @@ def _cells(pixels: Array) -> FloatArray:
     small = shrink(np.ascontiguousarray(pixels[::step, ::step]))
     parts = small.reshape(3, _GRID[0], SIZE[0] // _GRID[0], _GRID[1], SIZE[1] // _GRID[1])
     return np.asarray(parts.mean((2, 4)) * 255.0, np.float32)
-
-
-def _moved(cells: FloatArray, others: FloatArray, by: float) -> BoolArray:
-    """Which cells differ by more than this, bool [12, 16]."""
-    return np.asarray(np.abs(cells - others).max(0) > by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -84,11 +85,58 @@ def test_a_screen_that_fades_in_is_seen() -> None:
     assert all(5.0 < now <= 5.0 + seconds for now in found)
 
 
+def test_a_menu_after_a_picture_that_moves_everywhere_is_another_one() -> None:
+    """A title's film: nothing of it is still, and what ends it says so by standing still."""
+    menu = panel(drifts(0.0), (40, 80, 120))
+    found = others(lambda now: walks(now) if now < 10.0 else menu, 20.0)
+    (noticed,) = [now for now in found if now > 2.5]
+    assert 10.0 < noticed <= 11.5
+
+
+def test_screens_that_fade_in_one_after_the_other_are_all_seen() -> None:
+    first, second = (
+        panel(drifts(9.0 * i), buttons).astype(np.float32)
+        for i, buttons in enumerate([(40, 80, 120), (25, 60, 100, 137)])
+    )
+    for between in (1.0, 1.5, 2.5):
+
+        def fades(now: float, between: float = between) -> Array:
+            number, since = divmod(now, between)
+            share = min(1.0, since / 0.5)
+            old, new = (second, first) if number % 2 else (first, second)
+            return np.asarray(old + share * (new - old), np.uint8)
+
+        found = others(fades, 12.0)
+        seen = {int(now // between) for now in found}
+        assert seen == set(range(math.ceil(12.0 / between))), between
+
+
+@pytest.mark.parametrize("between", [0.4, 0.8, 1.0])
+def test_cuts_between_rare_looks_are_all_seen(between: float) -> None:
+    scenery = Scenery()
+    pictures = [panel(drifts(0.0), b) for b in ((40, 80, 120), (25, 60, 100, 137))]
+    found = [scenery.look(i * between, pictures[i // 2 % 2]) for i in range(24)]
+    assert found == [i > 0 and i % 2 == 0 for i in range(24)]
+
+
+def test_what_changes_bit_by_bit_is_another_screen_in_the_end() -> None:
+    """Rows of a list that come one after the other."""
+
+    def fills(now: float) -> Array:
+        rows = tuple(25 + 28 * i for i in range(min(5, int(now))))
+        return panel(drifts(0.0), rows)
+
+    assert others(fills, 8.0)
+
+
 def test_a_scene_that_stands_still_again_counts_again() -> None:
     def stops(now: float) -> Array:
         return walks(min(now, 10.0) if now < 18.0 else 0.25)
 
-    assert [now for now in others(stops, 20.0) if now > 2.5] == [18.0]
+    *stopped, moved = (now for now in others(stops, 20.0) if now > 2.5)
+    assert stopped
+    assert all(11.0 <= now < 11.5 for now in stopped)
+    assert moved == 18.0
 
 
 def test_rare_looks_are_compared_with_the_last_one() -> None:
