@@ -56,14 +56,14 @@ OWN: dict[str, dict[str, Any]] = {
 }
 STEPS = {
     "gym/Pendulum-v1": 32_768,
-    "gym/InvertedDoublePendulum-v5": 65_536,
+    "gym/InvertedDoublePendulum-v5": 131_072,  # in half of it none of five came there by PPO alone
     "gym/CartPole-v1": 20_480,
     "grid64/ice_slide": 40_960,
     "doom/health_gathering": 60_000,
 }
 # Looks where they would cost more than what is looked at: episodes last a thousand steps.
 LOOKED: dict[str, dict[str, Any]] = {
-    "gym/InvertedDoublePendulum-v5": {"looks": 32, "episodes": 16, "alone": False}
+    "gym/InvertedDoublePendulum-v5": {"looks": 64, "episodes": 16, "alone": False}
 }
 CONTROLLED = 0.5  # of the budget
 # The return at which a game counts as learned; see the module.

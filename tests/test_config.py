@@ -321,6 +321,8 @@ GAUSSIAN = "[world]\nclasses = 0\n"
         ("", {"cpqe.hidden": 64}, "nothing reads cpqe.hidden without a motor"),
         ("", {"cpqe.hidden": 64, "cpqe.enabled": True}, ""),
         ("", {"cpqe.hidden": 64, "cpqe.enabled": False}, ""),
+        ("", {"cpqe.enabled": True, "model.name": "mlp"}, "nothing reads cpqe.enabled where .* no"),
+        ("", {"cpqe.enabled": False, "model.name": "mlp"}, ""),
     ],
 )
 def test_what_nothing_reads_beside_a_world_model_is_told(

@@ -45,6 +45,10 @@ from metabonk.stage import Context, Stage
 CONFIG, METRICS = "config.toml", "metrics.jsonl"
 # Compiling a network takes seconds; runs below both of these would not get them back.
 LONG_MINUTES, LONG_STEPS = 1.0, 500_000
+_NO_PILOT = (
+    "cpqe.enabled: the policy is no pilot, of whose play alone motors are learned: set "
+    "model.name=pilot, or learn one from recordings with `metabonk pretrain cpqe`"
+)
 PLANNING = 0.05  # part of the minutes after which the run's steps are estimated first
 # What may change when a run is continued; all else makes it another run.
 FLEXIBLE = frozenset(
@@ -260,6 +264,8 @@ class Session:
         """A motor from what was played last, where one is asked for. Learning one may fail: what
         the run itself learned is evaluated and reported all the same."""
         if self.trainer.motor is None:
+            if self.config.cpqe.enabled:
+                self.registry.event(NO_MOTOR, step=self.trainer.steps, reason=_NO_PILOT)
             return
         began = time.monotonic()
         try:

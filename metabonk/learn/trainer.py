@@ -99,7 +99,7 @@ class Trainer:
         with one_thread():  # as above
             self.imagination = Imagination(game, config, directory, self.fixed)
         self.motor: MotorTraining | None = None
-        if config.cpqe.enabled:
+        if config.cpqe.enabled and config.model.is_pilot:
             if directory is None:
                 raise ConfigError("cpqe.enabled: a directory is needed to keep what was played")
             shared = None if self.world is None else self.world.replay

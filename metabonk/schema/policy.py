@@ -47,6 +47,11 @@ class ModelConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         means("Probability of pressing each button before anything is learned.", gt=0.0, lt=1.0),
     ] = 0.5
 
+    @property
+    def is_pilot(self) -> bool:
+        """Whether this is a pilot, of which alone motors are learned in training."""
+        return "pilot" in self.name
+
 
 class PPOConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Proximal policy optimisation; every value can be changed between updates."""

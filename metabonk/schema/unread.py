@@ -116,4 +116,10 @@ RULES = (
         _of(("cpqe",)),
         "without a motor, but `metabonk pretrain cpqe` later: --set cpqe.enabled=1",
     ),
+    _Rule(
+        lambda config: config.cpqe.enabled and not config.model.is_pilot,
+        lambda told, key: key == "cpqe.enabled" and bool(told[key]),
+        "where the policy is no pilot, of whose play alone motors are learned: set "
+        "model.name=pilot, or learn one from recordings with `metabonk pretrain cpqe`",
+    ),
 )

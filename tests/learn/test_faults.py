@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -400,6 +401,7 @@ def test_a_run_that_counts_from_a_lower_number_again_keeps_its_batches(tmp_path:
         for update in range(MOST_KEPT):
             found.failed("it", {"small": np.zeros(10, np.float32)}, update)
             found.passed()
+            os.utime(found.kept()[-1], (update, 1e9 * (found is again) + update))
     assert [path.stem for path in again.kept()] == [
         f"part-{number:06d}" for number in range(1, MOST_KEPT + 1)
     ]

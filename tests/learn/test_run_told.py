@@ -290,6 +290,14 @@ def test_a_run_whose_motor_fails_has_its_report(
     assert str(error) in (tmp_path / "report.html").read_text()
 
 
+def test_a_run_without_a_pilot_has_no_motor_and_says_so(tiny: Config, tmp_path: Path) -> None:
+    """Whoever always sets the variable trains other policies as well."""
+    tiny.cpqe.enabled, tiny.model.name = True, "mlp"
+    result = run.train(tiny)
+    assert "There is no motor of this run: cpqe.enabled: the policy is no pilot" in result.notes[0]
+    assert not (tmp_path / "motors").exists()
+
+
 def test_a_motor_that_breaks_otherwise_is_not_passed_over(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -343,8 +343,11 @@ def _hold(source: Path, target: Path, names: Sequence[str]) -> None:
     is not there any more is missed by whoever restores the checkpoint."""
     target.mkdir()
     for name in names:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             shutil.copytree(source / name, target / name, copy_function=_link)
+        except (FileNotFoundError, shutil.Error):  # the second of a folder that goes meanwhile
+            if (source / name).exists():
+                raise
 
 
 def _link(source: str, target: str) -> str:

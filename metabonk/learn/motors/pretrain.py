@@ -70,7 +70,8 @@ def pretrain_cpqe(
     """
     if not sources and not (run / FOLDER).is_dir():
         raise ConfigError(
-            f"{run} has no recordings: train it with --record, or name some with --from"
+            f"{run} has no recordings: train it with --record, or name some with --from; a run "
+            "with cpqe.enabled that was stopped learns its motor once it has gone on to its end"
         )
     game = assess.repeatable(config.game, assess.at_once(config.game, max(1, episodes)))
     try:

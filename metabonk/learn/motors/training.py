@@ -15,7 +15,7 @@ import msgspec
 
 from metabonk.artifact import Artifact, Measured
 from metabonk.config import Config
-from metabonk.errors import CheckpointError, ConfigError
+from metabonk.errors import CheckpointError
 from metabonk.learn.motors import versions as motors
 from metabonk.learn.motors.cpqe import CpqeLearner, Progress
 from metabonk.learn.replay import Replay
@@ -29,17 +29,11 @@ FOLDER = "motor-replay"
 
 class MotorTraining:
     """Keeps rollouts for a motor. shared: replay that somebody else fills, None for one of its own
-    under `directory`. Raises ConfigError for a policy that is no pilot."""
+    under `directory`."""
 
     def __init__(
         self, game: BatchGame, config: Config, directory: Path, shared: Replay | None
     ) -> None:
-        if "pilot" not in config.model.name:
-            raise ConfigError(
-                f"cpqe.enabled: model.name is {config.model.name}, and motors are learned for "
-                "pilots only: set model.name = pilot, or learn one from recordings with "
-                "`metabonk pretrain cpqe`"
-            )
         self.game, self.config, self.directory = game, config, directory
         self.own = shared is None
         steps = config.cpqe.most_steps

@@ -132,10 +132,6 @@ def test_kept_rollouts_come_back_with_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_what_cannot_have_a_motor_is_said(tmp_path: Path) -> None:
-    config = with_motor(tiny(tmp_path))
-    config.model.name = "mlp"
-    with pytest.raises(ConfigError, match=r"model\.name is mlp"):
-        trainer_of(config, tmp_path)
     plain = trainer_of(tiny(tmp_path / "plain"), tmp_path / "plain")
     plain.iterate()
     saved = plain.snapshot()
