@@ -12,8 +12,6 @@ needs one. The rest is `metabonk record --help`.
 
 from __future__ import annotations
 
-import sys
-
 from checkout import use_own_python
 
 if __name__ == "__main__":
@@ -21,4 +19,4 @@ if __name__ == "__main__":
     from metabonk.cli.main import run
     from metabonk.cli.record import of_the_running_game
 
-    run(of_the_running_game(sys.argv[1:]))
+    run(meant=of_the_running_game)

@@ -9,8 +9,6 @@ rollouts/video_rollouts. The rest is `metabonk pretrain dream --help`.
 
 from __future__ import annotations
 
-import sys
-
 from checkout import use_own_python
 
 if __name__ == "__main__":
@@ -18,4 +16,4 @@ if __name__ == "__main__":
     from metabonk.cli.main import run
     from metabonk.cli.pretrain import of_phase
 
-    run(of_phase(sys.argv[1:]))
+    run(meant=of_phase)

@@ -99,12 +99,17 @@ for _verb, (_help, _panel) in VERBS.items():
     )(_forward(_verb))
 
 
-def run(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 1 a check failed, 2 an error, 130 Ctrl-C."""
+def run(
+    arguments: Sequence[str] | None = None,
+    meant: Callable[[Sequence[str]], Sequence[str]] | None = None,
+) -> None:
+    """Runs the command line and exits: 0 done, 1 a check failed, 2 an error, 130 Ctrl-C. meant:
+    makes another command line of the words, for scripts that are one of the verbs."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
+        words = words if meant is None else list(meant(words))
         app(args=words, prog_name="metabonk")
     except (MetabonkError, OSError) as error:
         if debug:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,7 @@ def dream(
             return not asked()
 
         result = pretrain_dream(out, chosen, paths, updates=updates, progress=progress, **spaces)
-    _show_dreams(result, json)
+    _show_dreams(result, chosen.game.name, json)
 
 
 def _dream_settings(
@@ -203,7 +204,7 @@ def _spaces_of(config: Config) -> dict[str, Any]:
         made.close()
 
 
-def _show_dreams(result: Dreamt, json: bool) -> None:
+def _show_dreams(result: Dreamt, game: str, json: bool) -> None:
     seen = result.foresight
     for reason, count in result.left_out.items():
         notice_line(f"{count:,} rows were left out: {reason}")
@@ -247,9 +248,11 @@ def _show_dreams(result: Dreamt, json: bool) -> None:
         if seen.left_out:
             missed = ", ".join(seen.left_out)
             console.print(f"[dim]not judged, as they are sets or masks: {missed}[/]")
+    played = "" if game == settings_module.GameConfig().name else f" --game {game}"
     console.print(f"written  {result.found.path}", soft_wrap=True)
     console.print(
-        f"begin    metabonk train --set world.enabled=1 --set world.start={result.found.path}",
+        f"begin    metabonk train{played} --set world.enabled=1 --set "
+        f"world.start={result.found.path}",
         soft_wrap=True,
     )
 
@@ -258,6 +261,16 @@ def of_phase(words: Sequence[str]) -> list[str]:
     """The command line of scripts/train_sima2.py as one of `metabonk`: its recordings are where
     rollouts made from videos are, if nobody says."""
     named = any(word.split("=")[0] in ("--from", "--help", "-h") for word in words)
-    if not named and not settings_module.load(notice=lambda line: None).dream.recordings:
-        return ["pretrain", "dream", *words, "--from", VIDEOS]
-    return ["pretrain", "dream", *words]
+    given = {name: _given(name, words) for name in ("--config", "--set")}
+    file = Path(given["--config"][-1]) if given["--config"] else None
+    flags = settings_module.flags_of(given["--set"], {})
+    told = settings_module.load(file, flags=flags, notice=lambda line: None)
+    if named or told.dream.recordings:
+        return ["pretrain", "dream", *words]
+    return ["pretrain", "dream", *words, "--from", VIDEOS]
+
+
+def _given(option: str, words: Sequence[str]) -> list[str]:
+    """The values of an option, which may stand behind it or behind an equals sign."""
+    behind = [value for name, value in itertools.pairwise(words) if name == option]
+    return behind + [w.split("=", 1)[1] for w in words if w.startswith(f"{option}=")]

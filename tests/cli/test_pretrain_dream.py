@@ -99,9 +99,13 @@ def test_what_stands_in_the_way_is_said(
     assert metabonk("pretrain", "dream", "--phase", 3).code == 2
 
 
-def test_the_script_knows_where_videos_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_knows_where_videos_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert of_phase(["--phase", "4"])[2:] == ["--phase", "4", "--from", VIDEOS]
     assert of_phase(["--phase", "4", "--from", "x"])[2:] == ["--phase", "4", "--from", "x"]
+    file = tmp_path / "settings.toml"
+    file.write_text('[dream]\nrecordings = "z"\n')
+    for named in (["--config", str(file)], [f"--config={file}"], ["--set", "dream.recordings=z"]):
+        assert of_phase(named) == ["pretrain", "dream", *named]
     monkeypatch.setenv("METABONK_VIDEO_ROLLOUTS_PT_DIR", "y")
     assert of_phase(["--phase", "4"]) == ["pretrain", "dream", "--phase", "4"]
     done = subprocess.run(

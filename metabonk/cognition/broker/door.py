@@ -184,7 +184,7 @@ class Door:
         try:
             with _alone_at(endpoint), _for_its_owner(endpoint):
                 self._socket.ipv6 = "[" in endpoint
-                self._socket.bind(endpoint)
+                self._socket.bind(address.to_bind(endpoint))
         except (zmq.ZMQError, OSError) as error:
             raise LinkError(_not_bound(endpoint, error.errno or 0)) from error
         self.endpoints.append(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))

@@ -57,6 +57,11 @@ def with_port(address: str) -> str:
     return f"{address}:{PORT}" if found and found[2] is None else address
 
 
+def to_bind(address: str) -> str:
+    """An address as ZeroMQ listens at it: by number, or a device's name, and no other."""
+    return address.replace("tcp://localhost:", "tcp://127.0.0.1:", 1)
+
+
 def _fault_of_path(path: str) -> str:
     if path in ("", "@") or not path.isprintable():
         return f"not an address; {_WANTED}"

@@ -42,6 +42,7 @@ PRIORITIES: Mapping[str, Priority] = {
 NEAR = 3.0  # metres: a point this near to something means it
 _FARTHEST = 1e6
 _LONGEST = 3600.0
+UNSAID = 5.0  # seconds that a directive holds which does not say for how long: v1's own
 _COUNTS = {"entities": "entity_count", "pickups": "pickup_count"}
 
 
@@ -62,7 +63,7 @@ def read(value: object, record: Any) -> Directive:
     if rank is None:
         raise CorruptError(f"priority: {str(priority)[:40]!r}; wanted {', '.join(PRIORITIES)}")
     point = _point(value.get("target"))
-    seconds = _seconds(value.get("duration_seconds", 1.0))
+    seconds = _seconds(value.get("duration_seconds", UNSAID))
     if verb is Verb.MOVE and point is None:
         return Directive(Verb.HOLD, Hold(), seconds, rank)
     return Directive(verb, _target(verb, point, record), seconds, rank)

@@ -212,7 +212,7 @@ def read(action: str, target: Any = None, **fields: Any) -> Directive:
 
 def test_all_three_verb_sets_mean_ours() -> None:
     assert read("move", [20.0, 20.0]).target == Compass(0)
-    assert read("approach", [13.0, 21.0]) == Directive(Verb.MOVE, Entity(7))
+    assert read("approach", [13.0, 21.0]) == Directive(Verb.MOVE, Entity(7), 4.0)
     assert read("attack", [14.5, 20.0]).target == Entity(7)
     assert read("attack", [10.0, 10.0]).target == Compass(12)
     assert read("collect", [10.0, 24.0]).target == Pickup(9)
@@ -220,7 +220,7 @@ def test_all_three_verb_sets_mean_ours() -> None:
     assert read("interact", [50.0, 24.0]).target == Hold()
     assert read("explore", [0.0, 20.0]).target == Compass(8)
     assert read("defend", [10.0, 24.0]).target == Pickup(9)
-    assert read("idle") == Directive(Verb.HOLD, Hold())
+    assert read("idle") == Directive(Verb.HOLD, Hold(), 4.0)
     assert read("click", [0.2, 0.35]).target == Widget(2)
     with pytest.raises(CorruptError, match="the place of a widget"):
         read("click", [0.9, 0.9])
@@ -230,7 +230,7 @@ def test_all_three_verb_sets_mean_ours() -> None:
 
 
 def test_the_origin_is_no_target() -> None:
-    assert read("retreat", [0, 0]) == Directive(Verb.RETREAT, Hold())
+    assert read("retreat", [0, 0]) == Directive(Verb.RETREAT, Hold(), 4.0)
     assert read("retreat", [0.0, 0.0, 0.0]).target == Hold()
     assert read("move", [0, 0]).action is Verb.HOLD  # nowhere to go
 
@@ -240,6 +240,7 @@ def test_the_origin_is_no_target() -> None:
 )
 def test_durations_become_the_nearest_validity(duration: float, seconds: float) -> None:
     assert read("retreat", None, duration_seconds=duration).seconds == seconds
+    assert read("retreat").seconds == 4.0  # five, where none is said
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,14 @@ def test_a_door_that_only_listened_lets_go_of_its_address() -> None:
     again.close()
 
 
+def test_it_listens_at_localhost() -> None:
+    """Which clients ask by default, and ZeroMQ does not listen at."""
+    door = Door(["tcp://localhost:*"])
+    door.listen()
+    assert door.endpoints[0].startswith("tcp://127.0.0.1:")
+    door.close()
+
+
 def test_many_messages_at_once_all_arrive() -> None:
     """The descriptor tells of changes only: nothing may lie until the next message comes."""
 
