@@ -30,7 +30,7 @@ def config_of(name: str) -> Config:
 
 
 def ablated(config: Config, run: Path) -> None:
-    bench = study._Bench(run, config, None, EPISODES, False)  # type: ignore[arg-type]
+    bench = study._Bench(run, run, config, None, EPISODES, from_start=True)  # type: ignore[arg-type]
     bench._trial(1, "intact", "again", None, 0.0)  # type: ignore[arg-type]
 
 
