@@ -21,7 +21,7 @@ _GRID = (12, 16)  # cells of a picture, down and across
 # move a few cells far. Between the arena's menus 77 of the 192 move, of random layouts' 75.
 _MOVED = 8.0  # of 255: a cell that is another one
 _ANOTHER = 16  # still cells that moved, above which the screen is another one
-_SHARE = 3  # where few are still, one in so many of them
+_SHARE, _FEW = 3, 3  # where few are still, one in so many of them, and more than so many
 _DRIFT = 16.0  # of 255 in a second: what is slower is followed, and no other screen
 # A cell stirs that moves faster than that, between now and so many seconds ago.
 _PACE = 0.15
@@ -57,7 +57,7 @@ class Scenery:
         self._note(now, cells)
         restless = self._share > _RESTLESS
         moved = np.abs(cells - self._known).max(0) > _MOVED
-        most = min(_ANOTHER, int((~restless).sum()) // _SHARE)
+        most = max(_FEW, min(_ANOTHER, int((~restless).sum()) // _SHARE))
         ended = restless & (self._stirred < now - _QUIET)
         another = int((moved & ~restless).sum()) > most or int(ended.sum()) > _ANOTHER
         if another:
