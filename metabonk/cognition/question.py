@@ -67,7 +67,8 @@ class Question:
     nobody wants the answer. in_force: the directive that is being executed. latency: seconds from
     capture until an answer is expected to be applied. critical: health, boss or menu made it
     urgent. goal: in words, from the operator and never from the screen. explain: also give reasons
-    in words, outside of control.
+    in words, outside of control. crowd: enemies that are near beside those of the state, as who
+    asks knows how many and not where (version 1).
     """
 
     agent: str
@@ -80,6 +81,7 @@ class Question:
     critical: bool = False
     goal: str = ""
     explain: bool = False
+    crowd: int = 0
     view: View | None = None
 
     @cached_property

@@ -25,7 +25,6 @@ from metabonk.records import (
     MAX_STAT_CHANGES,
     EntityFlag,
     FieldGroup,
-    GameState,
     PickupKind,
 )
 
@@ -80,7 +79,8 @@ class Outlook(NamedTuple):
 
     threat: float16 [16], how much threatens from there, with a share of the neighbouring
     directions. pull: float16 [16], how much lies there that is worth collecting, the nearer the
-    more. near: enemies and projectiles within ten metres, at most 65,535.
+    more. near: enemies and projectiles within ten metres, at most 65,535; also those that are only
+    said to be near, and not where (Question.crowd).
     """
 
     threat: npt.NDArray[np.float16]
@@ -96,24 +96,24 @@ class Kept(NamedTuple):
     outlook: Outlook | None
 
 
-def outlook(packed: bytes) -> Outlook:
-    """Of a packed state [16376]. Raises CorruptError if it is none, or the player's position or
-    health is no number."""
+def outlook(packed: bytes, crowd: int = 0) -> Outlook:
+    """Of a packed state [16376]. crowd: enemies that are said to be near beside it. Raises
+    CorruptError if it is none, or the player's position or health is no number."""
     around = look(packed)
     most = np.finfo(np.float16).max
     return Outlook(
         np.minimum(around.sectors, most).astype(np.float16),
         np.minimum(around.pulls, most).astype(np.float16),
-        min(around.enemies, 0xFFFF),
+        min(around.enemies + crowd, 0xFFFF),
     )
 
 
-def shrink(packed: bytes) -> bytes:
-    """A packed state as the journal keeps it; empty for none.
+def shrink(packed: bytes, crowd: int = 0) -> bytes:
+    """A packed state as the journal keeps it; empty for none. crowd: as of `outlook`.
 
     Raises CorruptError if it is not a packed state.
     """
-    return zlib.compress(_near(packed) + _spell(packed), _LEVEL) if packed else b""
+    return zlib.compress(_near(packed) + _spell(packed, crowd), _LEVEL) if packed else b""
 
 
 def nearest(packed: bytes) -> bytes:
@@ -141,32 +141,6 @@ def unfold(kept: bytes) -> Kept:
     return _unfold(data)
 
 
-def from_words(state: Mapping[str, Any]) -> GameState:
-    """A state from the few numbers of a version 1 client; what it does not say stays unknown.
-
-    health is a share of one where it is at most 1 and no max_health stands beside it, else points.
-    Numbers that are none are left out. position, velocity: two or three numbers, x east, y north.
-    """
-    found = GameState()
-    health, most = _number(state.get("health")), _number(state.get("max_health"))
-    position, velocity = _vector(state.get("position")), _vector(state.get("velocity"))
-    if health is not None:
-        found.health = max(0.0, health)
-        found.max_health = most if most else (1.0 if health <= 1.0 else 100.0)
-        found.fields |= FieldGroup.PLAYER
-    if position is not None:
-        found.position = position
-        found.fields |= FieldGroup.PLAYER
-    if velocity is not None:
-        found.velocity = velocity
-    level = _number(state.get("level"))
-    if level is not None:
-        found.level = int(min(max(level, 0.0), 65_535.0))
-        found.fields |= FieldGroup.PROGRESS
-    found.playing = True
-    return found
-
-
 def _near(packed: bytes) -> bytes:
     """The record up to its lists, then what is kept of each, one behind the other."""
     if len(packed) != GAME_STATE.itemsize:
@@ -184,10 +158,10 @@ def _near(packed: bytes) -> bytes:
     return b"".join([head, *parts])
 
 
-def _spell(packed: bytes) -> bytes:
+def _spell(packed: bytes, crowd: int) -> bytes:
     """The outlook's bytes; none of a state that has no numbers to look from."""
     try:
-        found = outlook(packed)
+        found = outlook(packed, crowd)
     except CorruptError:
         return b""
     numbers = np.concatenate((found.threat, found.pull)).astype(_HALVES)
@@ -267,16 +241,3 @@ def _column(packed: bytes, one: _List, field: str, count: int) -> Array:
     dtype, at = one.fields[field]
     item, inner = dtype.base, (dtype.base.itemsize,) * len(dtype.shape)
     return np.ndarray((count, *dtype.shape), item, packed, one.at + at, (one.size, *inner))
-
-
-def _number(value: object) -> float | None:
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-    return float(value) if fine else None  # type: ignore[arg-type]
-
-
-def _vector(value: object) -> tuple[float, float, float] | None:
-    if not isinstance(value, list | tuple) or len(value) not in (2, 3):
-        return None
-    numbers = [_number(item) for item in value]
-    x, y, z = (*numbers, 0.0)[:3]
-    return None if x is None or y is None or z is None else (x, y, z)

@@ -68,6 +68,17 @@ def test_the_outlook_is_that_of_the_whole_state() -> None:
     assert clear == pytest.approx(around.pull, rel=2e-3)
 
 
+def test_a_crowd_that_was_only_said_is_kept_with_the_state() -> None:
+    packed = GameState(fields=FieldGroup.PLAYER, health=1.0, max_health=1.0).pack()
+    kept = situation.unfold(situation.shrink(packed, crowd=7)).outlook
+    assert kept is not None
+    assert kept.near == 7
+    assert same(kept._replace(near=0), situation.outlook(packed)), "it lies nowhere"
+    assert situation.outlook(packed, 70_000).near == 65_535
+    busy = crowd().pack()
+    assert situation.outlook(busy, 5).near == situation.outlook(busy).near + 5
+
+
 def test_a_journal_of_before_has_no_outlook_and_is_read() -> None:
     packed = crowd().pack()
     whole = zlib.decompress(situation.shrink(packed))
@@ -123,38 +134,6 @@ def test_what_is_no_kept_state_is_refused(bad: bytes) -> None:
         situation.expand(bad)
     with pytest.raises(CorruptError, match="state"):
         situation.shrink(b"x")
-
-
-@pytest.mark.parametrize(
-    ("words", "health", "most"),
-    [
-        ({"health": 0.25}, 0.25, 1.0),
-        ({"health": 25}, 25.0, 100.0),
-        ({"health": 25, "max_health": 50}, 25.0, 50.0),
-        ({"health": -3.0}, 0.0, 1.0),
-        ({"health": True}, 0.0, 0.0),
-        ({"health": "low"}, 0.0, 0.0),
-        ({"health": float("nan")}, 0.0, 0.0),
-        ({"health": 1e300}, 0.0, 0.0),
-        ({}, 0.0, 0.0),
-    ],
-)
-def test_health_in_v1s_words(words: dict, health: float, most: float) -> None:
-    found = situation.from_words(words)
-    assert (found.health, found.max_health) == (health, most)
-    assert bool(found.fields & FieldGroup.PLAYER) == bool(most)
-
-
-def test_places_in_v1s_words() -> None:
-    found = situation.from_words({"position": [1, 2.5], "velocity": [0, 1, 2], "level": 70_000})
-    assert found.position == (1.0, 2.5, 0.0)
-    assert found.velocity == (0.0, 1.0, 2.0)
-    assert found.level == 65_535
-    assert found.pack()
-    for bad in ([1], [1, "2"], [1, None], "12", [1, 2, 3, 4], {"x": 1}):
-        none = situation.from_words({"position": bad})
-        assert none.position == (0.0, 0.0, 0.0)
-        assert not none.fields & FieldGroup.PLAYER
 
 
 def test_a_kept_offer_with_too_many_changes_is_no_state() -> None:

@@ -24,7 +24,7 @@ from metabonk.cognition.agent.decision import Decision, DialogueCounts, Verdict
 from metabonk.cognition.agent.dialogue import Spare
 from metabonk.cognition.agent.tally import record_of
 from metabonk.cognition.agent.wishes import NS, Wishes
-from metabonk.cognition.protocol import verbs_v1, wire
+from metabonk.cognition.protocol import state_v1, verbs_v1, wire
 from metabonk.cognition.protocol.wire import Buffer, Outcome, QuestionKind, RequestId, Trigger
 from metabonk.cognition.vocabulary import Directive
 from metabonk.errors import CorruptError
@@ -127,7 +127,7 @@ class DialogueV1:
             {
                 "agent_id": self.agent,
                 "frames": [base64.b64encode(j).decode("ascii") for j in jpegs[-MOST_FRAMES:]],
-                "state": words_of(state),
+                "state": state_v1.spell(record_of(state)) if state else {},
                 "timestamp": time.time(),
             }
         )
@@ -223,20 +223,6 @@ class DialogueV1:
 
     def goodbye(self) -> list[Buffer] | None:
         return None
-
-
-def words_of(state: bytes) -> dict[str, Any]:
-    """A packed state in v1's words; empty without one."""
-    if not state:
-        return {}
-    record = record_of(state)
-    most = float(record["max_health"])
-    return {
-        "health": float(record["health"]) / most if most > 0.0 else 0.0,
-        "position": [float(v) for v in record["position"][:2]],
-        "enemies_nearby": int(record["entity_count"]),
-        "level": int(record["level"]),
-    }
 
 
 def _read(parts: Sequence[Buffer]) -> _Reply:

@@ -107,7 +107,7 @@ class OpenAIBackend:
             raise Undecided(Failure.UNREACHABLE, "asked before it was opened", self.name)
         started = time.perf_counter()
         try:
-            scene = scenes.read(question.packed)
+            scene = scenes.read(question.packed, question.crowd)
         except CorruptError as error:
             raise Undecided(Failure.REFUSED, str(error), self.name) from error
         prompt: StrategyPrompt | MenuPrompt

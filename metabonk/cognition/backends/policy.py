@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from metabonk import artifact
 from metabonk.artifact import Artifact
+from metabonk.cognition import situation
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends import features
 from metabonk.cognition.backends.features import PAIRS, SITUATION, TARGET, VERBS, Featured
@@ -151,7 +152,8 @@ class PolicyBackend:
             return await self._menus(question)
         started = time.perf_counter()
         try:
-            seen = features.of(question.packed, question.in_force)
+            outlook = situation.outlook(question.packed, question.crowd)
+            seen = features.of(question.packed, question.in_force, outlook)
         except CorruptError as error:
             raise Undecided(Failure.GARBAGE, str(error), self.name) from error
         directive, shares = self.network.decide(seen)

@@ -90,6 +90,7 @@ def temper_of(goal: str, base: Temper | None = None) -> Temper:
 
 
 _HERE = Hold()
+_AT_THE_EDGE = 0.2  # how much an enemy threatens that is just near: twice `near` away
 _UTILITY = operator.attrgetter("utility")
 
 
@@ -139,11 +140,14 @@ class Strategist:
             self.refused += 1
             return None
 
-    def decide(self, packed: bytes, in_force: Directive | None = None) -> Verdict:
-        """packed: records.GameState.pack() bytes. Raises CorruptError where they are none, or where
-        the player's position or health is no number."""
+    def decide(self, packed: bytes, in_force: Directive | None = None, crowd: int = 0) -> Verdict:
+        """packed: records.GameState.pack() bytes. crowd: enemies that are near beside the state's,
+        nobody says where. Raises CorruptError where they are none, or where the player's position
+        or health is no number."""
         around = look(packed, self.temper.near, self.temper.far)
         options = self._options(around)
+        if crowd:
+            options += self._unseen(around, crowd)
         if in_force is not None:
             for option in options:
                 if option.verb == in_force.action:
@@ -185,12 +189,8 @@ class Strategist:
         temper, danger, weak = self.temper, around.danger, around.health < self.temper.weak
         urgent = Priority.CRITICAL if weak else Priority.HIGH
         found = []
-        want = 0.0
         if danger > 0.2:
-            want = 1.6 * max(0.0, 0.55 - around.health) * min(danger, 2.0)
-            want += 1.2 if weak else 0.0
-            if around.enemies > temper.crowd:
-                want += 0.15 * (around.enemies - temper.crowd)
+            want = self._flight(around.health, danger, around.enemies)
             if around.exits < 4:
                 want += 0.6
             why = (
@@ -201,6 +201,27 @@ class Strategist:
         if around.health < 0.9:
             found += self._hearts(around, urgent)
         return found
+
+    def _flight(self, health: float, danger: float, enemies: int) -> float:
+        """How much getting away is worth."""
+        temper = self.temper
+        want = 1.6 * max(0.0, 0.55 - health) * min(danger, 2.0)
+        want += 1.2 if health < temper.weak else 0.0
+        return want + 0.15 * max(0, enemies - temper.crowd)
+
+    def _unseen(self, around: Surroundings, crowd: int) -> list[_Option]:
+        """Away from enemies that nobody says the place of, or against them: where that is, who
+        carries it out sees."""
+        temper, health, weak = self.temper, around.health, around.health < self.temper.weak
+        enemies = around.enemies + crowd
+        want = self._flight(health, around.danger + _AT_THE_EDGE * crowd, enemies)
+        urgent = Priority.CRITICAL if weak else Priority.HIGH
+        why = "weak, and enemies are near" if weak else "enemies are near"
+        fight = 0.45 * health - 0.03 * enemies
+        return [
+            _Option(temper.survive * want, Verb.RETREAT, _HERE, 1.0, urgent, why),
+            _Option(temper.fight * fight, Verb.ATTACK, why=why),
+        ]
 
     def _hearts(self, around: Surroundings, urgent: Priority) -> list[_Option]:
         heart = around.heart
@@ -271,7 +292,9 @@ class Rules:
                 raise Undecided(Failure.UNSUPPORTED, "no navigator of menus was given", self.name)
             return await self._menus(question)
         try:
-            verdict = self._strategist(question.goal).decide(question.packed, question.in_force)
+            verdict = self._strategist(question.goal).decide(
+                question.packed, question.in_force, question.crowd
+            )
         except CorruptError as error:
             raise Undecided(Failure.GARBAGE, str(error), self.name) from error
         return Answer(

@@ -70,8 +70,9 @@ class Scene:
     known: bool = False
 
 
-def read(packed: bytes) -> Scene:
-    """A scene from `GameState.pack()` bytes; an unknown one from none. Raises CorruptError."""
+def read(packed: bytes, crowd: int = 0) -> Scene:
+    """A scene from `GameState.pack()` bytes; an unknown one from none. crowd: enemies that are near
+    beside the state's, nobody says where. Raises CorruptError."""
     if not packed:
         return Scene("No state is known; there are only the pictures.")
     if len(packed) != GAME_STATE.itemsize:
@@ -87,6 +88,8 @@ def read(packed: bytes) -> Scene:
     if fields & FieldGroup.ENTITIES:
         lines.append(f"Enemies and projectiles: {int(record['entity_count'])}.")
         lines += [f"- {v.spell_target(one.target)}: {one.told}" for one in entities]
+    if crowd:
+        lines.append(f"Enemies near, nobody says where: {crowd}.")
     if fields & FieldGroup.PICKUPS:
         lines.append(f"Things lying around: {int(record['pickup_count'])}.")
         lines += [f"- {v.spell_target(one.target)}: {one.told}" for one in (*pickups, *places)]
@@ -101,17 +104,26 @@ def read(packed: bytes) -> Scene:
 
 
 def _player(record: Any, fields: FieldGroup) -> list[str]:
+    """What is 0 where it is not told, as the time of version 1's states, is left out."""
     if not fields & FieldGroup.PLAYER:
         return []
     health, most = float(record["health"]), float(record["max_health"])
-    share = f" ({100.0 * health / most:.0f} %)" if most > 0.0 else ""
+    told = []
+    if most > 1.0:
+        told.append(f"Health {health:.0f} of {most:.0f} ({100.0 * health / most:.0f} %)")
+    elif most > 0.0:
+        told.append(f"Health {100.0 * health / most:.0f} %")
     dx, dy, _ = (float(x) for x in record["velocity"])
-    speed = math.hypot(dx, dy)
-    moving = f"moving {speed:.1f} m/s {direction(towards(dx, dy))}" if speed > 0.1 else "standing"
-    line = f"Health {health:.0f} of {most:.0f}{share}; {moving}; {float(record['time']):.0f} s in."
+    speed, time = math.hypot(dx, dy), float(record["time"])
+    if speed > 0.1:
+        told.append(f"moving {speed:.1f} m/s {direction(towards(dx, dy))}")
+    if time > 0.0:
+        told.append(f"{time:.0f} s in")
     if fields & FieldGroup.PROGRESS:
-        line += f" Level {int(record['level'])}, shield {float(record['shield']):.0f}."
-    return [line]
+        told.append(f"level {int(record['level'])}")
+        if record["shield"] > 0.0:
+            told.append(f"shield {float(record['shield']):.0f}")
+    return [f"{'; '.join(told)}."] if told else []
 
 
 def _offsets(record: Any, rows: Any) -> tuple[Any, Any]:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from metabonk.cognition import vocabulary
 from metabonk.cognition.broker.pictures import SharedView, frames_of
 from metabonk.cognition.log.journal import Decision
+from metabonk.cognition.protocol.state_v1 import Said
 from metabonk.cognition.protocol.wire import Code, Reply, Request, Status, WireError
 from metabonk.cognition.question import Answer, Question, View
 from metabonk.errors import CorruptError
-from metabonk.records import GameState
 
 MOST_REASON = 500  # characters of a reply
 MOST_REASONING = 1000
@@ -28,8 +28,8 @@ MOST_NAME = 100
 @dataclass(eq=False, slots=True)
 class Ask:
     """arrived, ended: seconds on the broker's clock. queued, decided: seconds that it waited for
-    its turn, and for the backend. keep: its frames, beside the journal. state: of version 1, whose
-    targets are places. sent: the reply is out. key: of who asks, where there are keys."""
+    its turn, and for the backend. keep: its frames, beside the journal. said: by version 1,
+    whose targets are places. sent: the reply is out. key: of who asks, where there are keys."""
 
     request: Request
     question: Question
@@ -38,7 +38,7 @@ class Ask:
     keep: bool = False
     protocol: int = 2
     enveloped: bool = False
-    state: GameState | None = None
+    said: Said | None = None
     answer: Answer | None = None
     queued: float = 0.0
     decided: float = 0.0
@@ -53,6 +53,7 @@ def question_of(
     deadline: float,
     explain: bool,
     view: SharedView | None = None,
+    crowd: int = 0,
 ) -> Question:
     """What a backend is asked. jpegs: as many as the request lists, or none where nobody wants any.
     deadline: monotonic seconds. view: the frames, where a handle names them and they are still
@@ -65,7 +66,8 @@ def question_of(
     return Question(
         agent=request.id.agent, kind=request.question, packed=request.state, frames=strip,
         deadline=deadline, in_force=in_force, latency=request.expected_ms / 1e3,
-        critical=request.critical, goal=request.goal, explain=explain, view=view,
+        critical=request.critical, goal=request.goal, explain=explain, crowd=crowd,
+        view=view,
     )  # fmt: skip
 
 
@@ -93,6 +95,7 @@ def row_of(ask: Ask, reply: Reply) -> Decision:
     decision = Decision(
         reply=reply, at=time.time(), question=request.question, cause=request.trigger,
         episode=request.episode, goal=request.goal, protocol=ask.protocol, state=request.state,
+        crowd=ask.question.crowd,
         in_force=None if held is None else vocabulary.spell(held),
         frames=[(f.jpeg, f.time, f.predicted) for f in ask.question.seen()] if ask.keep else (),
     )  # fmt: skip

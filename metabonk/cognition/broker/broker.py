@@ -46,7 +46,6 @@ from metabonk.cognition.protocol.wire import (
     WireError,
 )
 from metabonk.cognition.question import Backend, metrics_of, sees
-from metabonk.records import GameState
 
 RECENT = 8  # replies per agent that are kept in memory
 TICK = 0.05  # seconds between looks for what is too late
@@ -121,7 +120,7 @@ class Broker:
             reply = Reply(id=error.id, status="error", code=error.code, reason=str(error))
             if old:
                 envelope = len(parts) == 2
-                self._put(route, legacy.write("", reply, GameState(), None, envelope))
+                self._put(route, legacy.write("", reply, None, None, envelope))
             else:
                 self._send(route, reply)
 
@@ -283,6 +282,7 @@ class Broker:
             binding = self._bind(route, self._hello_v1(asked.agent), key)
         binding.seen, binding.protocol = now, 1
         if asked.came is not None:
+            binding.log = True  # who tells what came of decisions logs them, and says it so alone
             self._outcome_v1(asked, asked.came, (route, key), now)
         if not asked.asks:
             return
@@ -291,12 +291,14 @@ class Broker:
         request = Request(
             id=RequestId(binding.agent, binding.epoch, binding.newest), captured_ns=now_ns,
             deadline_ns=int(deadline * 1e9), left_ms=legacy.PATIENCE * 1e3,
-            state=asked.state.pack(), frames=legacy.infos(asked, now_ns),
+            state=asked.said.state.pack(), frames=legacy.infos(asked, now_ns),
         )  # fmt: skip
-        question = question_of(request, asked.frames, deadline, self.explain)
+        question = question_of(
+            request, asked.frames, deadline, self.explain, crowd=asked.said.crowd
+        )
         ask = Ask(
-            request, question, now, route, False, 1, asked.enveloped, asked.state, key=key
-        )  # fmt: skip
+            request, question, now, route, binding.log, 1, asked.enveloped, asked.said, key=key
+        )
         self.measures.events["v1"] += 1
         self.measures.requests[(self.measures.label(binding.agent),)] += 1
         self.answering.offer(ask, deadline)
@@ -351,12 +353,12 @@ class Broker:
 
     def _deliver_v1(self, ask: Ask, reply: Reply) -> None:
         """Its timestamp is what an outcome can name this decision by."""
-        agent, at, state = ask.request.id.agent, time.time(), ask.state or GameState()
+        agent, at = ask.request.id.agent, time.time()
         self._answered_v1.add(
-            reply, at, ask.arrived, directive=bool(legacy.says(reply, state)),
+            reply, at, ask.arrived, directive=bool(legacy.says(reply, ask.said)),
             asker=(ask.route, ask.key),
         )  # fmt: skip
-        self._put(ask.route, legacy.write(agent, reply, state, ask.answer, ask.enveloped, at))
+        self._put(ask.route, legacy.write(agent, reply, ask.said, ask.answer, ask.enveloped, at))
 
     def _outcome_v1(self, asked: legacy.Asked, came: legacy.Came, asker: Asker, now: float) -> None:
         """Version 1 has no acknowledgement; a refusal is told unless it would cost a request."""

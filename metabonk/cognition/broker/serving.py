@@ -223,7 +223,7 @@ def _packer(store: FrameStore) -> Callable[[Decision], tuple[bytes, bytes]]:
     """Makes the journal's columns `state` and `frames`; the frames themselves go to the store."""
 
     def pack(decision: Decision) -> tuple[bytes, bytes]:
-        state = situation.shrink(decision.state)
+        state = situation.shrink(decision.state, decision.crowd)
         if not store.quota or not decision.frames:
             return state, b""
         rows: list[Any] = [

@@ -84,7 +84,7 @@ def chat(row: Row, pictures: Sequence[Frame] = ()) -> tuple[list[dict[str, Any]]
     among those that fit.
     """
     question = row.asked(tuple(pictures))
-    seen = scene.read(row.packed)
+    seen = scene.read(row.packed, question.crowd)
     prompt: StrategyPrompt | MenuPrompt
     if row.directive is not None:
         prompt = StrategyPrompt(question, seen)

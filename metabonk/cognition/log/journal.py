@@ -58,7 +58,7 @@ class Decision(msgspec.Struct, kw_only=True):
     """One row of `decisions`, as far as `Reply` does not say it. at: seconds since 1970. goal: kept
     to its end, as what may be answered follows from it; of no request has it more characters.
 
-    state, frames: what the journal's `pack` makes the columns of, on its own thread.
+    state, crowd, frames: what the journal's `pack` makes the columns of, on its own thread.
     """
 
     reply: Reply
@@ -73,6 +73,7 @@ class Decision(msgspec.Struct, kw_only=True):
     probabilities: dict[str, float] = {}
     protocol: int = 2
     state: bytes = b""
+    crowd: int = 0  # Question.crowd
     frames: Sequence[tuple[bytes, float, bool]] = ()  # JPEG, seconds from the capture, predicted
 
 

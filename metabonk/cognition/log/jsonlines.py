@@ -16,6 +16,7 @@ from metabonk.cognition import vocabulary as v
 from metabonk.cognition.log.rows import Row
 from metabonk.cognition.protocol import legacy
 from metabonk.cognition.question import Frame, Press
+from metabonk.records import FieldGroup
 
 SPLITS = ("train", "validation", "test")
 
@@ -53,10 +54,12 @@ def known_layout(row: Row, pictures: Sequence[Frame] = ()) -> dict[str, Any]:
     """One row in the layout that the known design logs; its `outcome` is there, always.
 
     success: whether the agent lived to the end of the seconds. action: {} for what version 1 cannot
-    say.
+    say. goal: the operator's, of the question. pickups: of those that the journal keeps.
     """
     came, directive = row.came, row.directive
-    action = legacy.directive_of(directive, row.state) if directive is not None else {}
+    # Of version 1's rows nobody knows whether they said a place; (0, 0) is its word for none.
+    placed = bool(row.state.fields & FieldGroup.ENTITIES) or any(row.state.position)
+    action = {} if directive is None else legacy.directive_of(directive, row.state, placed)
     return {
         "timestamp": row.at,
         "agent_id": row.agent,
@@ -87,7 +90,7 @@ def _state(row: Row) -> dict[str, Any]:
         "health": state.health, "max_health": state.max_health, "shield": state.shield,
         "position": state.position, "velocity": state.velocity, "level": state.level,
         "xp": state.xp, "gold": state.gold, "kills": state.kills, "time": state.time,
-        "menu": state.menu, "enemies": len(state.entities), "pickups": len(state.pickups),
+        "menu": state.menu, "enemies_nearby": row.near, "pickups": len(state.pickups),
     }  # fmt: skip
 
 

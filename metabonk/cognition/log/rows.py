@@ -121,12 +121,24 @@ class Row:
         """The state as a record; an empty one without."""
         return GameState.unpack(self.packed) if self.packed else GameState()
 
+    @property
+    def near(self) -> int:
+        """Enemies near: within ten metres, or as an agent of version 1 counted them."""
+        return len(self.state.entities) if self.outlook is None else self.outlook.near
+
+    @property
+    def crowd(self) -> int:
+        """Enemies that were said to be near and not where: `near` of a state without entities."""
+        told = bool(self.state.fields & FieldGroup.ENTITIES)
+        return 0 if told or self.outlook is None else self.outlook.near
+
     def asked(self, pictures: tuple[Frame, ...] = ()) -> Question:
         """The question as it would be asked again, without when its answer takes effect."""
         kind: Kind = "menu" if self.question == "menu" else "strategy"
         return Question(
-            self.agent, kind, self.packed, pictures, in_force=self.in_force, goal=self.goal
-        )
+            self.agent, kind, self.packed, pictures, in_force=self.in_force, goal=self.goal,
+            crowd=self.crowd,
+        )  # fmt: skip
 
 
 @dataclass

@@ -27,6 +27,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from metabonk.cognition import vocabulary as v
+from metabonk.cognition.protocol import state_v1
+from metabonk.cognition.protocol.state_v1 import Said
 from metabonk.cognition.protocol.wire import (
     AgentName,
     Buffer,
@@ -38,7 +40,6 @@ from metabonk.cognition.protocol.wire import (
     check_plain,
 )
 from metabonk.cognition.question import Answer
-from metabonk.cognition.situation import from_words
 from metabonk.errors import CorruptError
 from metabonk.records import FieldGroup, GameState
 
@@ -108,7 +109,7 @@ class Asked(NamedTuple):
     agent: str
     frames: list[bytes]
     offsets: list[tuple[int, bool]]
-    state: GameState
+    said: Said
     enveloped: bool
     came: Came | None = None
     asks: bool = True
@@ -136,7 +137,8 @@ def read(parts: Sequence[Buffer], limits: Limits) -> Asked:
     frames = [_frame(text, index, limits) for index, text in enumerate(coded)]
     kept, offsets = in_order(frames)
     asks = came is None or asked.state is not UNSET or asked.frames is not UNSET
-    return Asked(asked.agent_id, kept, offsets, from_words(state), len(parts) == 2, came, asks)
+    said = state_v1.read(state)
+    return Asked(asked.agent_id, kept, offsets, said, len(parts) == 2, came, asks)
 
 
 def _came(outcome: _Outcome, decision: float | None) -> Came:
@@ -176,21 +178,22 @@ def infos(asked: Asked, now_ns: int) -> list[FrameInfo]:
 def write(
     agent: str,
     reply: Reply,
-    state: GameState,
+    said: Said | None,
     answer: Answer | None,
     enveloped: bool,
     timestamp: float = 0.0,
 ) -> list[Buffer]:
     """The answer to a v1 client. A reply that is not ok or a fallback carries no directive.
 
-    timestamp: seconds since 1970, by which an outcome may name the decision; 0: now.
+    said: with the question; None where it could not be read. timestamp: seconds since 1970, by
+    which an outcome may name the decision; 0: now.
     """
     words: dict[str, Any] = {
         "agent_id": agent,
         "reasoning": reply.reasoning or reply.reason,
         "goal": answer.goal if answer else "",
         "strategy": answer.strategy if answer else "",
-        "directive": says(reply, state),
+        "directive": says(reply, said),
         "confidence": reply.confidence,
         "inference_time_ms": reply.server_ms,
         "timestamp": timestamp or time.time(),
@@ -202,20 +205,21 @@ def write(
     return [b"", text] if enveloped else [text]
 
 
-def says(reply: Reply, state: GameState) -> dict[str, Any]:
+def says(reply: Reply, said: Said | None) -> dict[str, Any]:
     """The directive of a reply in v1's words; empty for a refusal, and for what v1 cannot say."""
-    decided = reply.status in ("ok", "fallback")
-    return directive_of(v.read(reply.answer), state) if decided else {}
+    if said is None or reply.status not in ("ok", "fallback"):
+        return {}
+    return directive_of(v.read(reply.answer), said.state, said.placed)
 
 
-def directive_of(directive: v.Directive, state: GameState) -> dict[str, Any]:
+def directive_of(directive: v.Directive, state: GameState, placed: bool = True) -> dict[str, Any]:
     """A directive in v1's words: its target as a place of the world, [x east, y north] in metres.
 
-    Empty for what v1 cannot say: a click, exploring no matter where (which v1 does when it is told
-    nothing), or a place where the state does not say where one is.
+    placed: whether the state's position was said. Empty for what v1 cannot say: a click, exploring
+    no matter where (which v1 does when it is told nothing), or a place that is not known.
     """
     verb = VERBS.get(directive.action)
-    place = _place(directive, state)
+    place = _place(directive, state, placed)
     if verb is None or (place is None and directive.action is not v.Verb.RETREAT):
         return {}
     words: dict[str, Any] = {
@@ -228,7 +232,7 @@ def directive_of(directive: v.Directive, state: GameState) -> dict[str, Any]:
     return words
 
 
-def _place(directive: v.Directive, state: GameState) -> tuple[float, float] | None:
+def _place(directive: v.Directive, state: GameState, placed: bool) -> tuple[float, float] | None:
     target, action = directive.target, directive.action
     for kind, things in ((v.Entity, state.entities), (v.Pickup, state.pickups)):
         if isinstance(target, kind):
@@ -238,7 +242,7 @@ def _place(directive: v.Directive, state: GameState) -> tuple[float, float] | No
             if action is v.Verb.RETREAT and kind is v.Entity:
                 return _away(state, found)
             return found[0], found[1]
-    if not state.fields & FieldGroup.PLAYER:
+    if not (placed and state.fields & FieldGroup.PLAYER):
         return None
     x, y, _ = state.position
     if isinstance(target, v.Compass):

@@ -4,7 +4,7 @@ Knows the spelling `{"action", "target": [x, y], "duration_seconds", "priority"}
 servers, and the situation that gives its coordinates a meaning. Does not know transports; ours in
 version 1's words is legacy.py. A v1 target is a point of the world in metres (0..1 of the screen
 for `click`): near an entity or a pickup it means that one, else the direction to it. (0, 0) is what
-v1 servers write for no target, and means none.
+v1 servers write for no target, and means none; so does the place where the agent is.
 
     move attack defend retreat collect · approach retreat explore interact · click move retreat idle
 """
@@ -39,6 +39,7 @@ PRIORITIES: Mapping[str, Priority] = {
     "low": Priority.LOW, "medium": Priority.NORMAL, "normal": Priority.NORMAL,
     "high": Priority.HIGH, "critical": Priority.CRITICAL,
 }  # fmt: skip
+HERE = 0.01  # metres: a point this near is where the agent is, as written in millimetres
 NEAR = 3.0  # metres: a point this near to something means it
 _FARTHEST = 1e6
 _LONGEST = 3600.0
@@ -63,6 +64,8 @@ def read(value: object, record: Any) -> Directive:
     if rank is None:
         raise CorruptError(f"priority: {str(priority)[:40]!r}; wanted {', '.join(PRIORITIES)}")
     point = _point(value.get("target"))
+    if point is not None and verb is not Verb.CLICK and _is_here(point, record):
+        point = None
     seconds = _seconds(value.get("duration_seconds", UNSAID))
     if verb is Verb.MOVE and point is None:
         return Directive(Verb.HOLD, Hold(), seconds, rank)
@@ -126,8 +129,10 @@ def _near(point: tuple[float, float], record: Any, what: str) -> int | None:
     return id
 
 
+def _is_here(point: tuple[float, float], record: Any) -> bool:
+    return math.dist(point, [float(v) for v in record["position"][:2]]) < HERE
+
+
 def _compass(point: tuple[float, float], record: Any) -> Target:
     dx, dy = (point[i] - float(record["position"][i]) for i in (0, 1))
-    if math.hypot(dx, dy) < 1e-3:
-        return Compass(0)
     return Compass(round(math.atan2(dy, dx) / math.tau * COMPASS_BINS) % COMPASS_BINS)

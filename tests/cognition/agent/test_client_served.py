@@ -119,9 +119,12 @@ def test_the_v1_client_and_the_real_server_understand_each_other(tmp_path: Path)
     with server(tmp_path) as s:
         client = Client("omega-0", s.endpoint, settings)
         with client, Game(client) as game:
-            game.state.position = (1.0, 2.0, 0.0)
+            danger(game)
             until(lambda: client.counts()["ok"] >= 2, "answers")
             assert client.counts()["error"] == client.counts()["unreadable"] == 0
+            held = client.directive()
+            assert isinstance(held, Directive)
+            assert held.action is Verb.RETREAT, "a dozen are said to be near, and health is low"
 
 
 def test_the_seeds_own_client_gets_its_answer(tmp_path: Path) -> None:
@@ -140,6 +143,9 @@ def test_the_seeds_own_client_gets_its_answer(tmp_path: Path) -> None:
         assert reply["agent_id"] == "omega-7"
         assert set(reply) >= {"directive", "confidence", "inference_time_ms", "timestamp"}
         assert not reply.get("error")
+        assert reply["directive"] == {
+            "action": "retreat", "duration_seconds": 1.0, "priority": "critical"
+        }  # fmt: skip
         socket.close()
         context.term()
 

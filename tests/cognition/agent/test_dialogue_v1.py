@@ -229,6 +229,14 @@ def test_all_three_verb_sets_mean_ours() -> None:
     )
 
 
+def test_where_the_agent_is_is_no_direction() -> None:
+    """A server that says "fight where you are" writes the agent's own place, which lies nowhere."""
+    assert read("attack", [10.0, 20.0]).target == Hold()
+    assert read("retreat", [10.0004, 19.9996]).target == Hold()
+    assert read("move", [10.0, 20.0]).action is Verb.HOLD
+    assert read("attack", [10.1, 20.0]).target != Hold(), "ten centimetres away is a place"
+
+
 def test_the_origin_is_no_target() -> None:
     assert read("retreat", [0, 0]) == Directive(Verb.RETREAT, Hold(), 4.0)
     assert read("retreat", [0.0, 0.0, 0.0]).target == Hold()

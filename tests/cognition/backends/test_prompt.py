@@ -22,6 +22,7 @@ from metabonk.cognition.backends.prompt import (
     situation,
 )
 from metabonk.cognition.menus.goal import MOST_CHARACTERS
+from metabonk.cognition.protocol import state_v1
 from metabonk.cognition.question import Answer, Failure, Frame, Press, Question, Undecided
 from metabonk.errors import CorruptError
 from metabonk.records import (
@@ -169,13 +170,21 @@ def test_a_scene_says_what_matters() -> None:
         Entity(7, 3, EntityFlag.BOSS, (90.0, 0.0, 0.0), (-3.0, 0.0, 0.0), 50, 100)
     )
     scene = scenes.read(state.pack())
-    assert "Health 34 of 100 (34 %); moving 2.0 m/s east; 61 s in." in scene.text
+    assert "Health 34 of 100 (34 %); moving 2.0 m/s east; 61 s in; level 0." in scene.text
     assert "Enemies and projectiles: 31." in scene.text
     assert scene.entities[0].target == v.Entity(7), "the boss first, from anywhere"
     assert scene.entities[0].told == "boss, 90.0 m east, closing at 3.0 m/s, health 50 %"
     assert len(scene.entities) == scenes.NEAREST
     places = {one.told.split(",")[0] for one in scene.places}
     assert places == {"chest", "shrine", "portal"}
+
+
+def test_what_version_1_never_says_is_not_told() -> None:
+    """Its states have a share of health, a level and how many are near: no time, shield, place."""
+    said = state_v1.read({"health": 0.2, "position": [4, 5], "enemies_nearby": 3, "level": 2})
+    text = scenes.read(said.state.pack(), said.crowd).text
+    assert text == "Health 20 %; level 2.\nEnemies near, nobody says where: 3."
+    assert scenes.read(state_v1.read({"level": 2}).state.pack()).text == ""
 
 
 def test_what_is_in_force_and_how_late_the_answer_comes() -> None:

@@ -57,6 +57,24 @@ def test_weak_and_threatened_retreats_away_and_at_once() -> None:
     assert alone.action is not Verb.RETREAT  # weak, and nobody is there
 
 
+def test_a_crowd_that_nobody_says_the_place_of_is_one_all_the_same() -> None:
+    """An agent of version 1 knows how many are near; where, it sees itself."""
+
+    def said(health: float, crowd: int, **given: list) -> Directive:
+        return Strategist().decide(state(health, **given).pack(), crowd=crowd).directive
+
+    weak = said(20.0, 1)
+    assert (weak.action, weak.target, weak.priority) == (Verb.RETREAT, Hold(), Priority.CRITICAL)
+    assert said(100.0, 3).action is Verb.ATTACK
+    assert said(100.0, 14).action is Verb.RETREAT
+    for health in (20.0, 100.0):
+        assert said(health, 0).action is Verb.EXPLORE, "the control: nobody is there"
+    heart = [thing(5, PickupKind.HEAL, 0.0, 3.0)]
+    assert said(20.0, 4, pickups=heart).target == Pickup(5), (
+        "what saves is nearer than what is said"
+    )
+
+
 def test_weak_takes_the_heart_that_is_on_a_free_way() -> None:
     enemies = [enemy(i, 10.0 * i - 30.0, 5.0) for i in range(6)]
     hearts = [thing(1, PickupKind.HEAL, 0.0, 7.0), thing(2, PickupKind.HEAL, 180.0, 9.0)]

@@ -19,7 +19,10 @@ from peers import HANG, Peer, jpeg, server, until
 from metabonk.cli import main
 from metabonk.cognition import situation
 from metabonk.cognition import vocabulary as v
+from metabonk.cognition.backends.rules import Strategist
 from metabonk.cognition.log import journal
+from metabonk.cognition.log.jsonlines import known_layout
+from metabonk.cognition.log.rows import Log
 from metabonk.cognition.log.store import FrameStore
 from metabonk.cognition.protocol import keys
 from metabonk.cognition.protocol import wire as w
@@ -353,7 +356,9 @@ def test_deployed_agents_of_version_1_are_served(tmp_path: Path) -> None:
             answer = json.loads(parts[0])
             assert answer["agent_id"] == "omega-0"
             assert answer["status"] == "ok"
-            assert answer["directive"].get("target") != [0, 0], turn
+            directive = answer["directive"]
+            assert (directive["action"], directive["priority"]) == ("retreat", "critical"), turn
+            assert "target" not in directive, "nobody said where the three are"
         old.socket.send(b'{"agent_id": "omega-0", "frames": ["junk"], "state": {}}')
         assert old.socket.poll(HANG * 1000)
         answer = json.loads(old.socket.recv())
@@ -365,3 +370,32 @@ def test_deployed_agents_of_version_1_are_served(tmp_path: Path) -> None:
             assert refused.code == "taken", "nor does a newer protocol take over a name"
         s.end()
     assert rows(tmp_path, "SELECT count(*), max(protocol) FROM decisions") == [(3, 1)]
+
+
+def test_what_version_1_says_is_kept_as_it_was_decided_by(tmp_path: Path) -> None:
+    """How many are near, as the rules knew it; and pictures once it tells what came of decisions,
+    by which version 1 alone can say that it logs."""
+    with server(tmp_path) as s, Peer(s.endpoint, identity="omega-0") as old:
+        for outcome in ({}, {"outcome": {"reward": 2.0}}, {"outcome": {"reward": 3.0}}):
+            words = {
+                "agent_id": "omega-0", "frames": [base64.b64encode(jpeg(1)).decode()],
+                "state": {"health": 0.2, "position": [4.0, 5.0], "enemies_nearby": 3}, **outcome,
+            }  # fmt: skip
+            old.socket.send(json.dumps(words).encode())
+            assert old.socket.poll(HANG * 1000)
+            assert json.loads(old.socket.recv())["directive"]["action"] == "retreat"
+        s.end()
+    with Log(tmp_path) as log:
+        found = sorted(log.rows(), key=lambda row: row.sequence)
+    assert [len(row.frames) for row in found] == [0, 1]
+    assert {(row.near, row.crowd, len(row.state.entities)) for row in found} == {(3, 3, 0)}
+    for row in found:
+        question = row.asked()
+        again = Strategist().decide(question.packed, question.in_force, question.crowd)
+        assert again.directive == row.directive
+        assert Strategist().decide(row.packed).directive != row.directive, "the control"
+        told = known_layout(row)
+        assert told["action"] == {
+            "action": "retreat", "duration_seconds": 1.0, "priority": "critical"
+        }  # fmt: skip
+        assert told["state"]["enemies_nearby"] == 3

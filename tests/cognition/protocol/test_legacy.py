@@ -10,6 +10,7 @@ from peers import JPEG, jpeg
 
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.protocol import legacy
+from metabonk.cognition.protocol.state_v1 import Said
 from metabonk.cognition.protocol.wire import LIMITS, Reply, RequestId, WireError
 from metabonk.cognition.question import Answer
 from metabonk.records import Entity, FieldGroup, GameState, Pickup
@@ -57,14 +58,14 @@ def test_one_part_and_two_are_both_taken() -> None:
     assert bare[:4] == enveloped[:4]
     assert bare.agent == "omega-0"
     assert bare.frames == [JPEG, JPEG]
-    assert bare.state.health == pytest.approx(0.4)
+    assert bare.said.state.health == pytest.approx(0.4)
 
 
 def test_the_answer_has_the_questions_parts() -> None:
     """An empty part before the answer left v1's client waiting for ever."""
     reply = Reply(id=RequestId("a", 1, 1), status="ok", answer=v.spell(v.SAFE))
-    assert len(legacy.write("a", reply, HERE, None, enveloped=False)) == 1
-    empty, text = legacy.write("a", reply, HERE, None, enveloped=True)
+    assert len(legacy.write("a", reply, Said(HERE), None, enveloped=False)) == 1
+    empty, text = legacy.write("a", reply, Said(HERE), None, enveloped=True)
     assert empty == b""
     assert json.loads(bytes(text))["agent_id"] == "a"
 
@@ -167,6 +168,10 @@ def test_what_v1_cannot_say_is_left_out() -> None:
     assert words_of(v.Directive(v.Verb.ATTACK, v.Entity(99))) == {}
     assert words_of(v.Directive(v.Verb.MOVE, v.Compass(1)), GameState()) == {}
     assert words_of(v.Directive(v.Verb.EXPLORE)) == {}, "which v1 does when it is told nothing"
+    nowhere = GameState(fields=FieldGroup.PLAYER, health=0.2, max_health=1.0)
+    for order in (v.Directive(v.Verb.ATTACK), v.Directive(v.Verb.MOVE, v.Compass(1))):
+        assert legacy.directive_of(order, nowhere, placed=False) == {}, "round (0, 0) nobody is"
+        assert legacy.directive_of(order, nowhere)["target"], "the control"
     verbs = {"move", "attack", "defend", "retreat", "collect"}
     assert set(legacy.VERBS.values()) == verbs
     assert set(v.Verb) - set(legacy.VERBS) == {v.Verb.CLICK}
@@ -176,7 +181,7 @@ def test_what_v1_cannot_say_is_left_out() -> None:
 def test_an_error_carries_no_directive(status: str) -> None:
     """v1's own answer to an error was "retreat to (0, 0)", which agents followed."""
     reply = Reply(id=RequestId("a", 1, 1), status=status, code="late", reason="too late")  # type: ignore[arg-type]
-    (text,) = legacy.write("a", reply, HERE, None, enveloped=False)
+    (text,) = legacy.write("a", reply, Said(HERE), None, enveloped=False)
     words = json.loads(bytes(text))
     assert words["directive"] == {}
     assert words["error"] is True
@@ -190,7 +195,7 @@ def test_the_answer_has_every_field_of_v1() -> None:
         id=RequestId("a", 1, 1), status="fallback", answer=v.spell(v.SAFE), confidence=0.5,
         reasoning="many", server_ms=3.5,
     )  # fmt: skip
-    (text,) = legacy.write("a", reply, HERE, answer, enveloped=False)
+    (text,) = legacy.write("a", reply, Said(HERE), answer, enveloped=False)
     words = json.loads(bytes(text))
     assert words["timestamp"] > 1e9
     assert {k: words[k] for k in ("agent_id", "goal", "strategy", "confidence", "reasoning")} == {
