@@ -195,6 +195,11 @@ def notice_idle(config: Config, *, live: bool) -> None:
             "cognition.enabled (METABONK_SYSTEM2_ENABLED): nobody is asked: that is done beside "
             "`metabonk play --live`, or by the controller of sima2.enabled (METABONK_USE_SIMA2=1)"
         )
+    if config.menu.model:
+        notice_line(
+            "menu.model (METABONK_VLM_MENU_MODEL): an agent does not choose who answers: tell it "
+            "the server, `metabonk serve cognitive --backend openai`"
+        )
     if config.sima2.enabled:
         return
     usual = Sima2Config()

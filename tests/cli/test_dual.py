@@ -78,6 +78,18 @@ def test_a_server_that_nobody_asks_is_said_to_be_one(
     assert "nobody is asked" not in said.err
 
 
+def test_a_model_of_menus_is_the_servers_to_know(
+    metabonk: Verb, level: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "menu.model (METABONK_VLM_MENU_MODEL): an agent does not choose who answers"
+    play = ("play", "--level", level, "--video", tmp_path / "a.gif")
+    assert told not in metabonk(*play).err
+    monkeypatch.setenv("METABONK_VLM_MENU_MODEL", "llava:7b")
+    said = metabonk(*play)
+    assert said.code == 0, said.err
+    assert said.err.count(told) == 1
+
+
 def test_a_motor_wants_a_run_that_has_one(metabonk: Verb, level: Path, tmp_path: Path) -> None:
     words = ("play", "--level", level, "--video", tmp_path / "a.gif", "--set", "sima2.enabled=true")
     said = metabonk(*words, "--set", "sima2.load_cpqe=true")
