@@ -144,7 +144,7 @@ KNOWN = (
     Variable(
         "METABONK_USE_DREAM_TRAINING",
         "1",
-        "Train an actor in the world model's dreams.",
+        "Train an actor in the world model's dreams; set to 1, it brings a world model.",
         key="dream.enabled",
     ),
     Variable(
@@ -156,7 +156,7 @@ KNOWN = (
     Variable(
         "METABONK_USE_ACTIVE_INFERENCE",
         "1",
-        "Train the expected-free-energy head.",
+        "Train the expected-free-energy head; set to 1, it brings a world model.",
         key="efe.enabled",
     ),
     Variable(

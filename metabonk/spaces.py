@@ -69,6 +69,16 @@ class ActionLayout:
                 offset += branch.size
         return cls(column, tuple(branches), space)
 
+    def neutral(self) -> FloatArray:
+        """The row [columns] that does the least: 0, or the bound that is nearest to it."""
+        row = np.zeros(self.columns, np.float32)
+        for branch in self.branches:
+            if branch.kind == "continuous":
+                row[branch.column : branch.column + branch.width] = np.clip(
+                    0.0, branch.low, branch.high
+                )
+        return row
+
     def encode(self, action: Any) -> FloatArray:
         """One action of `space` as a row, float32 [columns]."""
         row = np.zeros(self.columns, np.float32)

@@ -187,6 +187,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     said = f"{count} episode{'' if count == 1 else 's'}, the same ones for everyone"
     if evaluation.crashes:
         said += f", but for {evaluation.crashes} that broke off by a crash and were replaced"
+    if evaluation.unplayed:
+        said += f"; {evaluation.unplayed} decisions were no number and nothing was done instead"
     console.print(f"[dim]{said}[/]")
 
 

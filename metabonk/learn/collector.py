@@ -16,8 +16,7 @@ from torch import Tensor
 from metabonk.learn.acting import Acting, TorchActing
 from metabonk.learn.rollout import Rollout
 from metabonk.models.policy import ActorCritic
-from metabonk.protocols import Array, BatchGame, FloatArray
-from metabonk.spaces import ActionLayout
+from metabonk.protocols import Array, BatchGame
 
 NOISE_STREAM = 1
 DREAMER = "dreamer_return"  # of episodes that somebody else than the policy ended
@@ -68,7 +67,7 @@ class Collector:
         self.model = model
         self.noise = Noise(seed)
         self.acting: Acting = TorchActing(model)
-        self._neutral = _neutral(game.action_layout)
+        self._neutral = game.action_layout.neutral()
         self.hands = np.zeros((2, game.num_envs), np.bool_)  # see `_change_hands`
         self.count = 0  # rollouts collected
         self.steps = 0  # environment steps taken
@@ -207,14 +206,3 @@ class Collector:
         self.count, self.steps, warm = (int(v) for v in state["counters"])
         self.hands[:] = state.get("hands", False)  # checkpoints from before it was kept lack it
         self._previous, self._warm, self.started = self.rollout, bool(warm), True
-
-
-def _neutral(layout: ActionLayout) -> FloatArray:
-    """The row [columns] that does the least: 0, or the bound that is nearest to it."""
-    row = np.zeros(layout.columns, np.float32)
-    for branch in layout.branches:
-        if branch.kind == "continuous":
-            row[branch.column : branch.column + branch.width] = np.clip(
-                0.0, branch.low, branch.high
-            )
-    return row

@@ -23,6 +23,7 @@ EVALUATION_KEY = 0x45564131  # separates evaluation seeds from those of training
 RESAMPLES = 10_000
 MAX_STEPS = 200_000
 CRASHES = "crashes"  # what games count that lose processes
+UNPLAYED = "unplayed"  # decisions that were no number
 FEW = 30  # episodes below which a bootstrap alone is too sure of itself
 ALIKE = 6  # of fewer differences, all have the same sign by chance more than once in 20 times
 Doubles = npt.NDArray[np.float64]
@@ -59,7 +60,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     player, the `rival`, where there is one; that is no baseline. returns: of each episode.
     baseline_returns: of everybody in `against`, in the same order of episodes. info: mean of what
     else the game counts (`score`, `length`, ...). crashes: episodes of anybody that the game broke
-    off and that were played anew, none of which counts.
+    off and that were played anew, none of which counts. unplayed: decisions of anybody that were
+    no number, in whose place as little as can be was done.
     best: index of the episode with the highest return. seed and envs: what made the episodes.
     """
 
@@ -76,6 +78,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     player: str = "policy"
     rival: str = ""
     crashes: int = 0
+    unplayed: int = 0
 
     @property
     def strongest(self) -> Comparison | None:
@@ -102,6 +105,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
             "difference_ci95": self.strongest.ci95 if self.strongest else None,
             "episodes": self.episodes,
             **({"crashes": self.crashes} if self.crashes else {}),
+            **({"unplayed": self.unplayed} if self.unplayed else {}),
         }
 
 
@@ -119,8 +123,9 @@ def play(
     Returns per episode `return`, `length` and what else the game counts, ordered by environment and
     then in time; the number is rounded up to a multiple of `game.num_envs`. An episode that ended
     because the game lost its process says nothing of a policy: the next one is played in its place,
-    and `crashes` is how many before an episode were lost so. Raises GameError if an episode has not
-    ended after `max_steps` steps, or if as many were lost as asked for.
+    and `crashes` is how many before an episode were lost so. What is decided and is no number is
+    not played: as little as can be is done instead, and `unplayed` is how often. Raises GameError
+    if an episode has not ended after `max_steps` steps, or if as many were lost as asked for.
     """
     num = game.num_envs
     each = -(-episodes // num)
@@ -136,9 +141,13 @@ def play(
     fragile = CRASHES in game.episode_info()
     if fragile:
         tables.begin(is_first, game.episode_info())
-    state = policy.reset(num)
+    state, neutral = policy.reset(num), game.action_layout.neutral()
     for _ in range(max_steps):
         rows, state = policy.act(observation, state, is_first)
+        known = np.isfinite(rows)
+        if not known.all():
+            rows = np.where(known, rows, neutral)
+            tables.unplayed += ~known.all(-1)
         game.step_into(rows, observation, reward, terminated, truncated, is_reset)
         is_first[:] = is_reset
         if fragile and is_reset.any():
@@ -162,7 +171,8 @@ def play(
 
 class _Tables:
     """What `num` environments' episodes came to, `each` per environment. found: by what is counted,
-    float64 [num, each]. lost: episodes that a crash ended."""
+    float64 [num, each]. lost: episodes that a crash ended. unplayed: of the episodes at hand, how
+    many decisions were no number [num]."""
 
     def __init__(self, num: int, each: int) -> None:
         self._shape = num, each
@@ -171,6 +181,7 @@ class _Tables:
         self._broken = np.zeros(num, np.int64)  # episodes since the last whole one
         self.found: dict[str, Doubles] = {}
         self.lost = 0
+        self.unplayed = np.zeros(num, np.int64)
 
     def begin(self, which: BoolArray, info: Mapping[str, Array]) -> None:
         """Episodes began [num]; what crashed before them is not theirs."""
@@ -186,6 +197,8 @@ class _Tables:
             counts &= ~broken
             info = {**info, CRASHES: self._broken.copy()}
             self._broken[counts] = 0
+        info = {**info, UNPLAYED: self.unplayed.copy()}
+        self.unplayed[ended] = 0
         for key, values in info.items():
             table = self.found.setdefault(key, np.zeros(self._shape))
             table[counts, self._done[counts]] = values[counts]
@@ -217,9 +230,10 @@ def evaluate(
     others = [*baselines.items(), *([rival] if rival else [])]
     tables = {name: play(game, other, episodes, seed) for name, other in others}
     theirs = {name: played["return"] for name, played in tables.items()}
-    crashes = sum(
-        played[CRASHES].sum() for played in (table, *tables.values()) if CRASHES in played
-    )
+    lost = {
+        name: int(sum(p[name].sum() for p in (table, *tables.values()) if name in p))
+        for name in (CRASHES, UNPLAYED)
+    }
     return Evaluation(
         return_mean=float(ours.mean()),
         episodes=len(ours),
@@ -230,10 +244,11 @@ def evaluate(
         best=int(ours.argmax()),
         against={name: compare(ours, other) for name, other in theirs.items()},
         baseline_returns={name: other.tolist() for name, other in theirs.items()},
-        info={key: float(values.mean()) for key, values in table.items() if key != "return"},
+        info={k: float(v.mean()) for k, v in table.items() if k not in ("return", UNPLAYED)},
         player=player,
         rival=rival[0] if rival else "",
-        crashes=int(crashes),
+        crashes=lost[CRASHES],
+        unplayed=lost[UNPLAYED],
     )
 
 

@@ -183,9 +183,10 @@ def test_the_control_is_a_run_like_the_others(
     for arm in ("gym/Pendulum-v1 on", "gym/Pendulum-v1 shuffled"):
         made.measure(Cell(arm, 0), "full", tmp_path)
     on, control = asked.values()
-    assert on["steps"] == on["planned"] == control["planned"] == 2 * control["steps"]
+    assert on["steps"] == on["planned"] == control["planned"]
+    assert control["steps"] == on["steps"] * study_dreams.CONTROLLED
     assert on["until"] == control["until"]
-    assert on["looks"] == 2 * control["looks"]
+    assert on["steps"] / on["looks"] == control["steps"] / control["looks"]
     assert (on["prepare"], control["prepare"]) == ((), (curves.shuffled,))
 
 

@@ -196,6 +196,34 @@ def test_an_episode_that_a_crash_ended_does_not_count() -> None:
     assert "crashes" not in steady.summary()
 
 
+class Unsure(Always):
+    """Decides by no number wherever it begins an episode: as where an observation was none."""
+
+    def act(self, observation, state, is_first):
+        return np.where(is_first[:, None], np.nan, 1.0).astype(np.float32), None
+
+
+class Kept(Walk):
+    """Keeps what it was asked to do."""
+
+    def step_into(self, actions, *arrays) -> None:
+        self.asked = [*getattr(self, "asked", []), actions.copy()]
+        super().step_into(actions, *arrays)
+
+
+def test_what_is_no_number_is_not_played_and_is_counted() -> None:
+    game = Kept(4)
+    found = evaluate(game, Unsure(), episodes=8, seed=0, baselines={"random": Always()})
+    rows = np.concatenate(game.asked)
+    assert np.isfinite(rows).all()
+    assert (rows == game.action_layout.neutral()).any(), "as little as can be is done instead"
+    assert found.unplayed == found.summary()["unplayed"] == 8, "once in each episode that counts"
+    assert "unplayed" not in found.info
+    sound = evaluate(game, Always(), episodes=8, seed=0, baselines={"random": Always()})
+    assert sound.unplayed == 0
+    assert "unplayed" not in sound.summary()
+
+
 def test_a_game_that_only_crashes_is_an_error() -> None:
     game = Fragile(2)
     game.deaths = 10**6

@@ -167,12 +167,18 @@ def _notes_of_the_end(records: Sequence[Record], steps: int) -> list[str]:
     """Of what came after the last step only: a longer run does it anew."""
     last = {r.event: r.values for r in records if r.event and r.step == steps}
     found: list[str] = []
-    broken = last.get("evaluation", {}).get("crashes", 0)
+    evaluation = last.get("evaluation", {})
+    broken, unplayed = evaluation.get("crashes", 0), evaluation.get("unplayed", 0)
     if broken:
         those = "1 episode" if broken == 1 else f"{broken} episodes"
         found.append(
             f"{those} of the evaluation broke off because the game's process died: others were "
             "played instead, so not everybody played the same ones."
+        )
+    if unplayed:
+        found.append(
+            f"In the evaluation {unplayed} decisions were no number, as where an observation holds "
+            "one that is none: nothing was done in their place."
         )
     if NO_DREAMS in last:
         found.append(str(last[NO_DREAMS]["reason"]))
