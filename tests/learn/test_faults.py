@@ -20,7 +20,6 @@ from metabonk.config import Config
 from metabonk.errors import CheckpointError, DivergedError
 from metabonk.learn import assess, checkpoint, faults, run
 from metabonk.learn.ablation.study import ablate
-from metabonk.learn.collector import _neutral
 from metabonk.learn.faults import MOST_KEPT, Faults, unsound
 from metabonk.learn.teachers import Teacher
 from metabonk.learn.trainer import Trainer
@@ -127,7 +126,7 @@ def test_a_slip_is_not_played_on(tmp_path: Path, name: str, share: float, acting
 def test_what_is_played_instead_is_in_the_games_range(tmp_path: Path) -> None:
     low, high = np.array([-1, 2, -9, -np.inf], np.float32), np.array([1, 3, -4, np.inf], np.float32)
     space = gs.Dict(a=gs.Box(low, high), b=gs.Discrete(3))
-    assert _neutral(ActionLayout.of(space)).tolist() == [0.0, 2.0, -4.0, 0.0, 0.0]
+    assert ActionLayout.of(space).neutral().tolist() == [0.0, 2.0, -4.0, 0.0, 0.0]
 
 
 def test_what_was_decided_by_no_numbers_is_not_learned_from(tmp_path: Path) -> None:
