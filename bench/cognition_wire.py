@@ -147,7 +147,7 @@ class StripExchange:
 
 def json_request(jpegs: tuple[bytes, ...]) -> bytes:
     """What the standard library makes of a strip."""
-    state = {"health": 75.0, "position": [1.0, 2.0], "enemies": 4, "level": 3}
+    state = {"health": 75.0, "position": [1.0, 2.0], "enemies_nearby": 4, "level": 3}
     frames = [base64.b64encode(jpeg).decode() for jpeg in jpegs]
     return json.dumps(
         {"agent_id": "omega-0", "frames": frames, "state": state, "timestamp": time.time()}

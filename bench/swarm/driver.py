@@ -229,7 +229,7 @@ def request_v1(agent: str, jpegs: Sequence[bytes]) -> bytes:
     body = {
         "agent_id": agent,
         "frames": [base64.b64encode(jpeg).decode("ascii") for jpeg in jpegs],
-        "state": {"health": 75.0, "max_health": 100.0, "position": [1.0, 2.0], "enemies": 4},
+        "state": {"health": 75.0, "max_health": 100.0, "position": [1.0, 2.0], "enemies_nearby": 4},
         "timestamp": time.time(),
     }
     return msgspec.json.encode(body)

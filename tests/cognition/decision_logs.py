@@ -92,6 +92,7 @@ class Log:
         at: float | None = None,
         mode: str = "rules",
         run: int | None = None,
+        crowd: int = 0,
     ) -> None:
         """reward: None leaves the decision without an outcome. at: seconds since 1970, else now.
         run: the seed of the run that the state is of, else another one for every episode."""
@@ -100,7 +101,7 @@ class Log:
             Decision(
                 reply=reply, at=time.time() if at is None else at, question=question,
                 episode=episode, goal=goal, mode=mode,
-                state=of_run(packed, episode + 1 if run is None else run),
+                state=of_run(packed, episode + 1 if run is None else run), crowd=crowd,
                 probabilities=probabilities or {},
                 in_force=None if in_force is None else v.spell(in_force),
                 frames=[(f, -0.1 * i, False) for i, f in enumerate(self._frames)],
@@ -131,7 +132,7 @@ class Log:
     def _pack(self, decision: Decision) -> tuple[bytes, bytes]:
         rows = [[self._store.put(j), t, p] for j, t, p in decision.frames]
         frames = msgspec.msgpack.encode(rows) if rows else b""
-        return situation.shrink(decision.state), frames
+        return situation.shrink(decision.state, decision.crowd), frames
 
 
 def answers(states: tuple[bytes, ...]) -> Iterator[tuple[bytes, v.Directive, dict[str, float]]]:

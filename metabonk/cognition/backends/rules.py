@@ -145,9 +145,7 @@ class Strategist:
         nobody says where. Raises CorruptError where they are none, or where the player's position
         or health is no number."""
         around = look(packed, self.temper.near, self.temper.far)
-        options = self._options(around)
-        if crowd:
-            options += self._unseen(around, crowd)
+        options = self._options(around, crowd)
         if in_force is not None:
             for option in options:
                 if option.verb == in_force.action:
@@ -177,9 +175,13 @@ class Strategist:
         total = sum(weights.values())
         return {key: weight / total for key, weight in weights.items()}
 
-    def _options(self, around: Surroundings) -> list[_Option]:
+    def _options(self, around: Surroundings, crowd: int) -> list[_Option]:
+        if crowd:  # who is among enemies that only it sees does not look for what there is
+            begun = self._unseen(around, crowd)
+        else:
+            begun = [_Option(0.2 * self.temper.roam, Verb.EXPLORE, why="nothing better is known")]
         return [
-            _Option(0.2 * self.temper.roam, Verb.EXPLORE, why="nothing better is known"),
+            *begun,
             *self._retreats(around),
             *self._gathers(around),
             *self._fights(around),
@@ -219,7 +221,7 @@ class Strategist:
         why = "weak, and enemies are near" if weak else "enemies are near"
         fight = 0.45 * health - 0.03 * enemies
         return [
-            _Option(temper.survive * want, Verb.RETREAT, _HERE, 1.0, urgent, why),
+            _Option(temper.survive * want, Verb.RETREAT, priority=urgent, why=why),
             _Option(temper.fight * fight, Verb.ATTACK, why=why),
         ]
 

@@ -84,7 +84,7 @@ def read(packed: bytes, crowd: int = 0) -> Scene:
     menu = _text(record["menu"]) if fields & FieldGroup.MENU else "None"
     widgets = _widgets(record) if fields & FieldGroup.WIDGETS else ()
     open_menu = menu not in NOT_A_MENU
-    lines = _player(record, fields)
+    lines = _player(record, fields) or ["Of the player nothing is known."]
     if fields & FieldGroup.ENTITIES:
         lines.append(f"Enemies and projectiles: {int(record['entity_count'])}.")
         lines += [f"- {v.spell_target(one.target)}: {one.told}" for one in entities]
@@ -104,26 +104,34 @@ def read(packed: bytes, crowd: int = 0) -> Scene:
 
 
 def _player(record: Any, fields: FieldGroup) -> list[str]:
-    """What is 0 where it is not told, as the time of version 1's states, is left out."""
-    if not fields & FieldGroup.PLAYER:
-        return []
-    health, most = float(record["health"]), float(record["max_health"])
-    told = []
+    """Version 1's states, which have no entities, say nothing of what is 0 in them but health."""
+    told, whole = [], bool(fields & FieldGroup.ENTITIES)
+    if fields & FieldGroup.PLAYER:
+        told += _body(record, whole)
+    if fields & FieldGroup.PROGRESS:
+        told.append(f"level {int(record['level'])}")
+        if whole or record["shield"] > 0.0:
+            told.append(f"shield {float(record['shield']):.0f}")
+    line = "; ".join(told)
+    return [f"{line[0].upper()}{line[1:]}."] if line else []
+
+
+def _body(record: Any, whole: bool) -> list[str]:
+    """Health, where to and how long. whole: whether what is 0 is known to be."""
+    told, health, most = [], float(record["health"]), float(record["max_health"])
     if most > 1.0:
-        told.append(f"Health {health:.0f} of {most:.0f} ({100.0 * health / most:.0f} %)")
+        told.append(f"health {health:.0f} of {most:.0f} ({100.0 * health / most:.0f} %)")
     elif most > 0.0:
-        told.append(f"Health {100.0 * health / most:.0f} %")
+        told.append(f"health {100.0 * health / most:.0f} %")
     dx, dy, _ = (float(x) for x in record["velocity"])
     speed, time = math.hypot(dx, dy), float(record["time"])
     if speed > 0.1:
         told.append(f"moving {speed:.1f} m/s {direction(towards(dx, dy))}")
-    if time > 0.0:
+    elif whole:
+        told.append("standing")
+    if whole or time > 0.0:
         told.append(f"{time:.0f} s in")
-    if fields & FieldGroup.PROGRESS:
-        told.append(f"level {int(record['level'])}")
-        if record["shield"] > 0.0:
-            told.append(f"shield {float(record['shield']):.0f}")
-    return [f"{'; '.join(told)}."] if told else []
+    return told
 
 
 def _offsets(record: Any, rows: Any) -> tuple[Any, Any]:

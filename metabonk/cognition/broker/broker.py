@@ -275,12 +275,11 @@ class Broker:
         self.journal.outcome(outcome, told, lambda safe: written(False))
 
     def _legacy(self, route: bytes, parts: Sequence[Buffer], key: str) -> None:
-        asked = legacy.read(parts, self.limits)
-        now = self.clock()
-        binding = self.names.of(route)
+        now, binding = self.clock(), self.names.of(route)
+        asked = legacy.read(parts, self.limits, points=binding is not None and binding.points)
         if binding is None or binding.agent != asked.agent:
             binding = self._bind(route, self._hello_v1(asked.agent), key)
-        binding.seen, binding.protocol = now, 1
+        binding.seen, binding.protocol, binding.points = now, 1, asked.said.points
         if asked.came is not None:
             binding.log = True  # who tells what came of decisions logs them, and says it so alone
             self._outcome_v1(asked, asked.came, (route, key), now)

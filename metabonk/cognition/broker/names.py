@@ -27,8 +27,9 @@ LEASE = 15.0  # seconds of silence after which it is looked whether a connection
 class Binding:
     """One agent's connection. newest: the largest sequence seen of this epoch, -1 before the first.
     seat: a small number of its own. shared_clock: its monotonic clock is ours. log: its frames are
-    kept. handles: its frames may lie in shared memory. protocol: 1 or 2. key: the public key of who
-    said Hello, empty without keys."""
+    kept. handles: its frames may lie in shared memory. protocol: 1 or 2. points: of version 1, its
+    health is in points, as it once was above 1. key: the public key of who said Hello, empty
+    without keys."""
 
     agent: str
     epoch: int
@@ -41,6 +42,7 @@ class Binding:
     log: bool = False
     handles: bool = False
     protocol: int = 2
+    points: bool = False
     key: str = ""
     looked: float = 0.0  # when it was last found alive though silent
 

@@ -57,7 +57,7 @@ def known_layout(row: Row, pictures: Sequence[Frame] = ()) -> dict[str, Any]:
     say. goal: the operator's, of the question. pickups: of those that the journal keeps.
     """
     came, directive = row.came, row.directive
-    # Of version 1's rows nobody knows whether they said a place; (0, 0) is its word for none.
+    # Of version 1's states, which have no entities, (0, 0) is the word for nowhere.
     placed = bool(row.state.fields & FieldGroup.ENTITIES) or any(row.state.position)
     action = {} if directive is None else legacy.directive_of(directive, row.state, placed)
     return {

@@ -47,7 +47,7 @@ COLUMNS: Mapping[str, tuple[str, Callable[[Row], Any]]] = {
     "state": ("binary", lambda r: r.packed),
     "health": ("float32", lambda r: r.state.health if r.packed else None),
     "max_health": ("float32", lambda r: r.state.max_health if r.packed else None),
-    "enemies_nearby": ("int32", lambda r: r.near if r.packed else None),
+    "enemies_nearby": ("int32", lambda r: r.near),
     "applied": ("bool_", lambda r: r.came.applied),
     "outcome_seconds": ("float32", lambda r: r.came.seconds),
     "reward": ("float32", lambda r: r.came.reward),

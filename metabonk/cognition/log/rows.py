@@ -122,9 +122,14 @@ class Row:
         return GameState.unpack(self.packed) if self.packed else GameState()
 
     @property
-    def near(self) -> int:
-        """Enemies near: within ten metres, or as an agent of version 1 counted them."""
-        return len(self.state.entities) if self.outlook is None else self.outlook.near
+    def near(self) -> int | None:
+        """Enemies near: within ten metres, or as an agent of version 1 counted them. None without
+        a state, or of one that has no numbers to look from."""
+        try:
+            seen = self.outlook or (situation.outlook(self.packed) if self.packed else None)
+        except CorruptError:
+            return None
+        return None if seen is None else seen.near
 
     @property
     def crowd(self) -> int:

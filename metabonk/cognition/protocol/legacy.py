@@ -121,8 +121,9 @@ def is_v1(parts: Sequence[Buffer]) -> bool:
     return bare and bytes(parts[-1][:64]).lstrip()[:1] == b"{"
 
 
-def read(parts: Sequence[Buffer], limits: Limits) -> Asked:
-    """A v1 request. Raises WireError; nothing is unfolded that is larger than allowed."""
+def read(parts: Sequence[Buffer], limits: Limits, points: bool = False) -> Asked:
+    """A v1 request. points: as of `state_v1.read`. Raises WireError; nothing is unfolded that is
+    larger than allowed."""
     text = parts[-1]
     if len(text) > JSON_BYTES:
         raise WireError("too_large", f"{len(text):,} bytes of JSON, {JSON_BYTES:,} are allowed")
@@ -137,7 +138,7 @@ def read(parts: Sequence[Buffer], limits: Limits) -> Asked:
     frames = [_frame(text, index, limits) for index, text in enumerate(coded)]
     kept, offsets = in_order(frames)
     asks = came is None or asked.state is not UNSET or asked.frames is not UNSET
-    said = state_v1.read(state)
+    said = state_v1.read(state, points)
     return Asked(asked.agent_id, kept, offsets, said, len(parts) == 2, came, asks)
 
 

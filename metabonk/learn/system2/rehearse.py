@@ -245,4 +245,6 @@ def open_log(folder: Path | str) -> Journal:
     OSError."""
     if Path(folder).exists() and any(Path(folder).iterdir()):
         raise FileExistsError(f"{folder} holds something already: choose another directory")
-    return Journal(folder, pack=lambda decision: (situation.shrink(decision.state), b""))
+    return Journal(
+        folder, pack=lambda decision: (situation.shrink(decision.state, decision.crowd), b"")
+    )

@@ -144,7 +144,7 @@ def test_the_seeds_own_client_gets_its_answer(tmp_path: Path) -> None:
         assert set(reply) >= {"directive", "confidence", "inference_time_ms", "timestamp"}
         assert not reply.get("error")
         assert reply["directive"] == {
-            "action": "retreat", "duration_seconds": 1.0, "priority": "critical"
+            "action": "retreat", "duration_seconds": 4.0, "priority": "critical"
         }  # fmt: skip
         socket.close()
         context.term()

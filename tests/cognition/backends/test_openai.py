@@ -269,6 +269,19 @@ def test_what_only_a_schema_can_answer_is_told_apart_where_there_is_none() -> No
     run(go())
 
 
+@pytest.mark.parametrize("mode", ["score", "schema"])
+def test_a_model_is_told_of_enemies_that_are_only_said_to_be_near(mode: Any) -> None:
+    async def go(crowd: int) -> str:
+        async with asking(wish=Wish(mode=mode)) as (server, backend):
+            assert server.bodies is not None
+            server.bodies.clear()
+            await backend.decide(question(crowd=crowd))
+            return str(server.bodies)
+
+    assert "Enemies near, nobody says where: 12." in run(go(12))
+    assert "nobody says where" not in run(go(0))
+
+
 def test_where_scores_decide_reasons_are_asked_for_with_pictures() -> None:
     async def go() -> None:
         async with asking(wish=Wish(mode="score"), explain_seconds=10.0) as (server, backend):

@@ -170,7 +170,7 @@ def test_a_scene_says_what_matters() -> None:
         Entity(7, 3, EntityFlag.BOSS, (90.0, 0.0, 0.0), (-3.0, 0.0, 0.0), 50, 100)
     )
     scene = scenes.read(state.pack())
-    assert "Health 34 of 100 (34 %); moving 2.0 m/s east; 61 s in; level 0." in scene.text
+    assert "Health 34 of 100 (34 %); moving 2.0 m/s east; 61 s in; level 0; shield 0." in scene.text
     assert "Enemies and projectiles: 31." in scene.text
     assert scene.entities[0].target == v.Entity(7), "the boss first, from anywhere"
     assert scene.entities[0].told == "boss, 90.0 m east, closing at 3.0 m/s, health 50 %"
@@ -184,7 +184,9 @@ def test_what_version_1_never_says_is_not_told() -> None:
     said = state_v1.read({"health": 0.2, "position": [4, 5], "enemies_nearby": 3, "level": 2})
     text = scenes.read(said.state.pack(), said.crowd).text
     assert text == "Health 20 %; level 2.\nEnemies near, nobody says where: 3."
-    assert scenes.read(state_v1.read({"level": 2}).state.pack()).text == ""
+    assert scenes.read(state_v1.read({"level": 2}).state.pack()).text == "Level 2."
+    unknown = scenes.read(state_v1.read({}).state.pack()).text
+    assert unknown == "Of the player nothing is known."
 
 
 def test_what_is_in_force_and_how_late_the_answer_comes() -> None:

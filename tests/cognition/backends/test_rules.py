@@ -65,8 +65,14 @@ def test_a_crowd_that_nobody_says_the_place_of_is_one_all_the_same() -> None:
 
     weak = said(20.0, 1)
     assert (weak.action, weak.target, weak.priority) == (Verb.RETREAT, Hold(), Priority.CRITICAL)
+    assert weak.seconds > 2.0, "until the next answer: nothing that was seen grows old"
     assert said(100.0, 3).action is Verb.ATTACK
-    assert said(100.0, 14).action is Verb.RETREAT
+    assert said(100.0, 11).action is Verb.RETREAT, "more than ten"
+    every = {said(10.0 * h, crowd).action for h in range(11) for crowd in range(1, 40)}
+    assert every == {Verb.ATTACK, Verb.RETREAT}, "whoever is among enemies is told what to do"
+    for health in (10.0, 50.0, 100.0):
+        fled = [said(health, crowd).action is Verb.RETREAT for crowd in range(1, 40)]
+        assert fled == sorted(fled), "and of more of them nothing braver"
     for health in (20.0, 100.0):
         assert said(health, 0).action is Verb.EXPLORE, "the control: nobody is there"
     heart = [thing(5, PickupKind.HEAL, 0.0, 3.0)]

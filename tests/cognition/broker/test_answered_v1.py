@@ -19,6 +19,7 @@ from metabonk.cognition.log.journal import Journal
 from metabonk.cognition.protocol.legacy import Came
 from metabonk.cognition.protocol.wire import Outcome, Reply, RequestId, WireError
 from metabonk.cognition.question import Answer
+from metabonk.records import GameState
 
 STATE = {"health": 0.5, "position": [1.0, 2.0], "enemies_nearby": 2, "level": 3}
 JOINED = "SELECT agent, sequence, reward, health_change, kills, alive, applied, status FROM joined"
@@ -54,6 +55,19 @@ def test_an_outcome_names_its_decision_by_the_replys_timestamp(tmp_path: Path) -
         ((seconds,),) = t.rows("SELECT seconds FROM joined")
         assert 0.0 <= seconds < 60.0
         await t.until(lambda: t.broker.measures.events["outcomes"] == 1)
+
+    at_table(tmp_path, body)
+
+
+def test_the_last_point_of_health_is_not_all_of_it(tmp_path: Path) -> None:
+    """Whose health was 64 counts in points; 1 is then a hundredth, and of another one all."""
+
+    async def body(t: Table) -> None:
+        for agent, health in (("points", 64.0), ("points", 1.0), ("share", 1.0)):
+            say(t, agent, agent.encode(), frames=[], state={"health": health})
+            await heard(t)
+        most = [GameState.unpack(q.packed).max_health for q in t.backend.asked]
+        assert most == [100.0, 100.0, 1.0]
 
     at_table(tmp_path, body)
 

@@ -396,6 +396,6 @@ def test_what_version_1_says_is_kept_as_it_was_decided_by(tmp_path: Path) -> Non
         assert Strategist().decide(row.packed).directive != row.directive, "the control"
         told = known_layout(row)
         assert told["action"] == {
-            "action": "retreat", "duration_seconds": 1.0, "priority": "critical"
+            "action": "retreat", "duration_seconds": 4.0, "priority": "critical"
         }  # fmt: skip
         assert told["state"]["enemies_nearby"] == 3

@@ -22,7 +22,7 @@ from metabonk.cognition.menus.goal import MOST_CHARACTERS
 from metabonk.cognition.protocol.wire import RequestId
 from metabonk.cognition.question import Question
 from metabonk.errors import CorruptError
-from metabonk.records import EntityFlag, GameState, PickupKind
+from metabonk.records import EntityFlag, FieldGroup, GameState, PickupKind
 
 DOC = Path(__file__).resolve().parents[3] / "docs/decision_log.md"
 
@@ -89,6 +89,18 @@ def test_a_chat_is_the_served_prompt_but_for_when_its_answer_takes_effect(tmp_pa
     served.remove(missing[0])
     assert part["text"].splitlines() == served
     assert missing[0].replace("0.4", "N") in DOC.read_text("utf-8")
+
+
+def test_a_chat_tells_of_enemies_that_were_only_said_to_be_near(tmp_path: Path) -> None:
+    log, told = Written(tmp_path), v.spell(v.Directive(v.Verb.RETREAT))
+    packed = GameState(fields=FieldGroup.PLAYER, health=1.0, max_health=1.0).pack()
+    for number, crowd in enumerate((7, 0)):
+        log.add(RequestId("a", 1, number), packed, told, 1.0, crowd=crowd)
+    log.close()
+    with Log(tmp_path) as opened:
+        among, alone = (chat(row)[0][1]["content"][0]["text"] for row in opened.rows())
+    assert "Enemies near, nobody says where: 7." in among
+    assert "nobody says where" not in alone
 
 
 LONG = "Take whatever seems best and go on. " * 10 + "Then quit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ import pytest
 from decision_logs import Log as Written
 from decision_logs import arena_states, jpegs, menu_state, write
 
+from metabonk.cognition import situation
 from metabonk.cognition import vocabulary as v
 from metabonk.cognition.backends import scene
 from metabonk.cognition.backends.prompt import MenuPrompt, StrategyPrompt
 from metabonk.cognition.log import export, parquet
 from metabonk.cognition.log.export import Plan
 from metabonk.cognition.log.journal import FILE
+from metabonk.cognition.log.jsonlines import known_layout
 from metabonk.cognition.log.rows import Log
 from metabonk.cognition.protocol.wire import RequestId
 from metabonk.cognition.question import Press
 from metabonk.errors import ConfigError, CorruptError
+from metabonk.records import Entity, FieldGroup, GameState
 
 LINES = Plan(formats=("jsonl", "chat"), shares=(0.5, 0.25, 0.25))
 
@@ -345,7 +349,27 @@ def test_parquet_holds_every_column(tmp_path: Path) -> None:
             assert kept["reward"] == row.came.reward
             assert kept["action"] == (row.directive.action.value if row.directive else None)
             assert kept["frames"][0]["bytes"] == jpegs(1)[0]
+            assert kept["enemies_nearby"] == situation.outlook(row.packed).near == row.near
+    assert len({kept["enemies_nearby"] for kept in rows}) > 1
     assert table.read_table(tmp_path / "export" / "test.parquet").num_rows == 0
+
+
+def test_how_many_are_near_is_what_was_said_or_within_ten_metres(tmp_path: Path) -> None:
+    log, told = Written(tmp_path), v.spell(v.SAFE)
+    far = [Entity(id=i, position=(500.0, float(i), 0.0)) for i in range(1, 30)]
+    seen = GameState(fields=FieldGroup.EVERYTHING, entities=far, health=1.0, max_health=1.0)
+    said = GameState(fields=FieldGroup.PLAYER, health=1.0, max_health=1.0)
+    given = ((seen.pack(), 0), (said.pack(), 4), (b"", 0))
+    for number, (packed, crowd) in enumerate(given):
+        log.add(RequestId("a", 1, number), packed, told, 1.0, crowd=crowd)
+    log.close()
+    with Log(tmp_path) as opened:
+        rows = list(opened.rows())
+    assert [row.near for row in rows] == [0, 4, None]
+    assert [row.crowd for row in rows] == [0, 4, 0]
+    assert [known_layout(row)["state"]["enemies_nearby"] for row in rows] == [0, 4, None]
+    before = dataclasses.replace(rows[0], outlook=None)
+    assert before.near == 0, "of a journal that kept no outlook, not all that it kept"
 
 
 def test_missing_pictures_are_counted(tmp_path: Path) -> None:

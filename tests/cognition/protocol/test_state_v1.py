@@ -42,6 +42,18 @@ def test_places_in_v1s_words() -> None:
         assert none.state.position == (0.0, 0.0, 0.0)
         assert not none.state.fields & FieldGroup.PLAYER
         assert not none.placed
+    assert not state_v1.read({"position": [0.0, 0.0]}).placed, "version 1's word for nowhere"
+
+
+def test_health_that_was_in_points_once_is_in_points_at_one() -> None:
+    """Else who counts in points would be whole again at the last of them."""
+    whole = state_v1.read({"health": 64.0})
+    assert whole.points
+    last = state_v1.read({"health": 1.0}, whole.points)
+    assert (last.state.health, last.state.max_health, last.points) == (1.0, 100.0, True)
+    share = state_v1.read({"health": 1.0})
+    assert (share.state.max_health, share.points) == (1.0, False), "the control"
+    assert not state_v1.read({"health": 64.0, "max_health": 80.0}).points
 
 
 @pytest.mark.parametrize(
@@ -64,5 +76,14 @@ def test_only_what_is_near_is_said_to_be() -> None:
     )  # fmt: skip
     words = state_v1.spell(np.frombuffer(state.pack(), GAME_STATE)[0])
     assert words == {"health": 0.25, "position": [1.0, 0.0], "enemies_nearby": 2, "level": 4}
+    bare = GameState(entities=state.entities, level=4)
+    for fields, left in (
+        (FieldGroup(0), set()),
+        (FieldGroup.ENTITIES, set()),
+        (FieldGroup.PLAYER, {"position"}),
+        (FieldGroup.PROGRESS, {"level"}),
+    ):
+        bare.fields = fields
+        assert set(state_v1.spell(np.frombuffer(bare.pack(), GAME_STATE)[0])) == left
     again = state_v1.read(words)
     assert (again.crowd, again.state.health, again.state.level) == (2, 0.25, 4)

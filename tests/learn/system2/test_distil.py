@@ -332,6 +332,12 @@ def test_the_backend_answers_within_the_vocabulary(tmp_path: Path) -> None:
         with pytest.raises(Undecided):
             asyncio.run(backend.decide(question))
     assert backend.metrics()["answered_total"] == 12
+    packed = arena_states(1)[0]
+    alone, among = (
+        asyncio.run(backend.decide(Question("a", packed=packed, crowd=crowd))).probabilities
+        for crowd in (0, 12)
+    )
+    assert alone != among, "who is only said to be near counts as near"
     chain = backends.make(BackendConfig(chain="policy", policy=str(tmp_path / "strategy")))
     asyncio.run(chain.open())
     answer = asyncio.run(chain.decide(Question("a", packed=arena_states(3)[2])))
