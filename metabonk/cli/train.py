@@ -97,7 +97,11 @@ def train(
 
         chosen.run.directory = str(default_directory(chosen.game.name))
     progress = ProgressSink(f"learning {chosen.game.name}")
-    with progress if not json else contextlib.nullcontext(), _telling(chosen.run.directory):
+    exported = _exported(config, flags, chosen) if resume else ""
+    with (
+        progress if not json else contextlib.nullcontext(),
+        _telling(chosen.run.directory, exported),
+    ):
         result = learn(chosen, resume=resume, sinks=[] if json else [progress])
     if result.interrupted:
         notice_line(f"stopped and saved; go on with: {result.resume_command}")
@@ -106,11 +110,14 @@ def train(
 
 
 @contextlib.contextmanager
-def _telling(directory: str) -> Iterator[None]:
-    """Says how to go on after what ends a run from outside."""
+def _telling(directory: str, exported: str) -> Iterator[None]:
+    """Says how to go on after what ends a run from outside, and of a run that cannot go on by which
+    variables that may be: `exported`."""
     again = f"go on with: metabonk train --resume --run {directory}"
     try:
         yield
+    except ResumeError as error:
+        raise ResumeError(f"{error}{exported}") from error
     except KeyboardInterrupt:  # while it evaluated, or pressed twice: nothing was saved now
         begun = Path(directory, "config.toml").exists()
         notice_line(f"stopped; {again}" if begun else "stopped before the run began; start it anew")
@@ -121,8 +128,14 @@ def _telling(directory: str) -> Iterator[None]:
         raise
 
 
-def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) -> Any:
-    """Settings in force: below file and flags a resumed run's own, else the game's presets."""
+def _settings(
+    config: Path | None,
+    flags: dict[str, Any],
+    resumed: Path | None,
+    environ: Mapping[str, str] | None = None,
+) -> Any:
+    """Settings in force: below file and flags a resumed run's own, else the game's presets.
+    environ: variables, those that are set unless given."""
     from metabonk.learn.presets import BEFORE, preset
 
     if resumed is None:
@@ -130,11 +143,32 @@ def _settings(config: Path | None, flags: dict[str, Any], resumed: Path | None) 
     own = resumed / "config.toml"
     if not own.exists():
         raise ResumeError(f"{resumed} holds no run to go on with: leave --resume out to start one")
+    noticed = notice_line if environ is None else lambda _: None
     if config is None:
-        return settings_module.load(own, presets=lambda _: BEFORE, flags=flags, notice=notice_line)
+        return settings_module.load(
+            own, presets=lambda _: BEFORE, flags=flags, environ=environ, notice=noticed
+        )
     begun = settings_module.load(own, presets=lambda _: BEFORE, environ={})
     kept = settings_module.by_key(begun)
-    return settings_module.load(config, presets=lambda _: kept, flags=flags, notice=notice_line)
+    return settings_module.load(
+        config, presets=lambda _: kept, flags=flags, environ=environ, notice=noticed
+    )
+
+
+def _exported(config: Path | None, flags: dict[str, Any], chosen: Any) -> str:
+    """What is said of variables that make a resumed run's settings others than they would be
+    without, `chosen`; empty where none does."""
+    own = Path(chosen.run.directory)
+    unset = _settings(config, flags, own, environ={})
+    before, now = settings_module.by_key(unset), settings_module.by_key(chosen)
+    changed = [key for key in now if now[key] != before[key]]
+    if not changed:
+        return ""
+    names = [variable.name for variable, key in settings_module.variables() if key in changed]
+    return (
+        f"; variables that are set here change {', '.join(changed)}: unset what you have of "
+        f"{', '.join(names)}"
+    )
 
 
 def _newest_run() -> str:

@@ -224,6 +224,23 @@ def test_clock() -> None:
     assert [clock(s) for s in (0, 65, 3605, -1)] == ["0:00", "1:05", "1:00:05", "0:00"]
 
 
+def test_a_variable_that_keeps_a_run_from_going_on_is_named(
+    metabonk: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    assert metabonk("train", *SMALL, "--steps", 256, "--run", run).code == 0
+    monkeypatch.setenv("METABONK_PPO_CLIP", "0.07")
+    resumed = ("train", "--resume", "--run", run, "--steps", 512)
+    code, _, err = metabonk(*resumed)
+    assert code == 2
+    assert "ppo.clip was 0.2, now 0.07" in err
+    assert "variables that are set here change ppo.clip: unset what you have of METABONK_PPO" in err
+    monkeypatch.delenv("METABONK_PPO_CLIP")
+    code, _, err = metabonk(*resumed, "--set", "ppo.clip=0.07")
+    assert code == 2
+    assert "variables that are set here" not in err, "a flag is no variable"
+
+
 def test_resume_takes_what_a_file_leaves_out_from_the_run(metabonk: Run, tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "more.toml"
     assert metabonk("train", *SMALL, "--steps", 512, "--run", run).code == 0
