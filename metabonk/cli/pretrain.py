@@ -186,11 +186,24 @@ def _dream_settings(
             "--from: name recordings, as runs/long/episodes, or set dream.recordings "
             "(METABONK_VIDEO_ROLLOUTS_PT_DIR)"
         )
+    _notice_unread(plain)
     if "game.name" not in flags:
         source = Library(paths).pieces[0].header.source
         if preset(source):
             flags = {**flags, "game.name": source}
     return settings_module.load(file, presets=preset, flags=flags, notice=lambda line: None), paths
+
+
+def _notice_unread(config: Config) -> None:
+    """Says which settings are of runs that play, and change nothing here."""
+    usual, given = map(settings_module.by_key, (settings_module.Config(), config))
+    played = ("dream.enabled", "dream.share", "dream.passes", "dream.distill_coef")
+    keys = [k for k in usual if k in played or k.startswith("efe.")]
+    if told := [key for key in keys if given[key] != usual[key]]:
+        notice_line(
+            f"nothing reads {', '.join(told)} here: who dreams beside a policy, plays and teaches "
+            "it is of `metabonk train`; this learns a world model and a dreamer alone"
+        )
 
 
 def _spaces_of(config: Config) -> dict[str, Any]:

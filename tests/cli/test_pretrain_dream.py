@@ -73,6 +73,19 @@ def test_recordings_become_dreams_that_a_run_begins_with(
     assert "--set world.deter=32" in other.err
 
 
+def test_settings_of_runs_that_play_are_said_to_change_nothing(
+    metabonk: Metabonk, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("pretrain", "dream", "--from", recordings, "--out", tmp_path, "--updates", 6, *QUICK)
+    plain = metabonk(*words)
+    assert plain.code == 0, plain.err
+    assert "nothing reads" not in plain.err
+    monkeypatch.setenv("METABONK_USE_DREAM_TRAINING", "0")
+    said = metabonk(*words, "--set", "efe.curiosity=0")
+    assert said.code == 0, said.err
+    assert said.err.count("nothing reads dream.enabled, efe.curiosity here") == 1
+
+
 def test_the_games_own_spaces_are_asked_for(
     metabonk: Metabonk, recordings: Path, tmp_path: Path
 ) -> None:
