@@ -237,9 +237,15 @@ class Supervisor:
         return os.fdopen(fd, "ab")
 
     def _last_words(self) -> str:
+        """Without the key: engines write their settings into their logs, which only their owner
+        reads; what is said here goes to terminals and to those who are asked for help."""
+        begin = max(0, self._log.stat().st_size - _TAIL)
         with self._log.open("rb") as file:
-            file.seek(max(0, self._log.stat().st_size - _TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()[-12:]
+            file.seek(begin)
+            text = file.read().decode("utf-8", "replace")
+        if self._key:
+            text = text.replace(self._key, "(the key)")
+        lines = text.splitlines()[bool(begin) :][-12:]  # the first one may be the end of a key
         return "\n".join(f"  {line[:200]}" for line in lines) or "  nothing"
 
 

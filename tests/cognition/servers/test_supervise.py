@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from watched import Watched, free_port, run, stand_in
+from watched import QUICK, Watched, free_port, run, stand_in
 
 from metabonk.cognition.servers.standin import StandIn
 from metabonk.cognition.servers.supervise import Patience, Supervisor
@@ -77,6 +77,19 @@ def test_what_never_comes_up_is_given_up_with_its_last_words(tmp_path: Path) -> 
     assert watched.said("starting") == 3
     pauses = [event.seconds for event in watched.events if event.what == "restarting"]
     assert pauses == [0.01, 0.02]
+
+
+@pytest.mark.parametrize("before", [0, 10_000])
+def test_last_words_do_not_say_the_key(tmp_path: Path, before: int) -> None:
+    """Engines tell their settings as they begin; where the tail begins amid a key, too."""
+    key = "s3cret-" + "k" * 1000
+    say = f"printf '%{before}s\n' x; echo api-key={key} model=none; echo {key}; exit 3"
+    commands = [Command("model", ("/bin/sh", "-c", say), "http://127.0.0.1:1/ready")]
+    supervisor = Supervisor(commands, tmp_path / "log", key=key, patience=QUICK)
+    with pytest.raises(BackendError) as error:
+        run(supervisor.run())
+    assert "kkk" not in str(error.value)
+    assert "api-key=(the key) model=none" in str(error.value)
 
 
 def test_what_cannot_be_run_is_an_error_at_once(tmp_path: Path) -> None:
